@@ -1,0 +1,148 @@
+"""What a sweep's directory holds: names, and the records that make it readable without Ray.
+
+    digits_asha/
+    |-- search.yaml                      as resolved
+    |-- sweep.json                       state of the sweep
+    |-- trials.csv  best_config.yaml     made at the end
+    `-- resnet20_digits_20240115_143022_a1b2c/    one trial
+        |-- trial.json                   state of the trial
+        |-- metrics.jsonl                a row an epoch
+        |-- config.yaml  checkpoints/  tensorboard/
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from trainable.errors import TuneSweepsError
+from trainable.files import write_text
+
+SEARCH_FILE = "search.yaml"
+SWEEP_FILE = "sweep.json"
+TRIAL_FILE = "trial.json"
+TRIALS_CSV = "trials.csv"
+BEST_CONFIG = "best_config.yaml"
+
+TrialState = Literal["pending", "running", "paused", "finished", "stopped", "failed"]
+"""`finished` ran every epoch, `stopped` was ended early by the scheduler."""
+SweepState = Literal["running", "paused", "finished", "failed"]
+
+ENDED: frozenset[TrialState] = frozenset({"finished", "stopped", "failed"})
+
+
+class SweepError(TuneSweepsError):
+    """A sweep directory cannot be made, read or continued."""
+
+
+def now() -> str:
+    """The present local time with its offset, to the second."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+@dataclass
+class TrialRecord:
+    """`trial.json`: what the sweep knows of one trial besides its metrics."""
+
+    id: str
+    number: int
+    """0-based, in order of creation."""
+    directory: str
+    """Name of its directory, beside `sweep.json`."""
+    values: dict[str, Any]
+    """Dotted key -> sampled value."""
+    state: TrialState = "pending"
+    created: str = field(default_factory=now)
+    started: str | None = None
+    ended: str | None = None
+    error: dict[str, Any] | None = None
+    """Why it failed: `type`, `message`, `traceback`, `epoch`."""
+
+
+@dataclass
+class SweepRecord:
+    """`sweep.json`: the state of the sweep as a whole."""
+
+    name: str
+    state: SweepState
+    started: str
+    ended: str | None = None
+    trials: dict[str, int] = field(default_factory=dict)
+    """State -> number of trials."""
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+class SweepLayout:
+    """Paths and records of one sweep directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @property
+    def search_file(self) -> Path:
+        """The search file as resolved."""
+        return self.directory / SEARCH_FILE
+
+    @property
+    def trials_csv(self) -> Path:
+        """One line a trial, best first."""
+        return self.directory / TRIALS_CSV
+
+    @property
+    def best_config(self) -> Path:
+        """The best trial's config."""
+        return self.directory / BEST_CONFIG
+
+    def summary_files(self) -> list[Path]:
+        """The files of the sweep as a whole that exist."""
+        names = (SEARCH_FILE, SWEEP_FILE, TRIALS_CSV, BEST_CONFIG)
+        return [self.directory / name for name in names if (self.directory / name).exists()]
+
+    def write_sweep(self, record: SweepRecord) -> None:
+        """Replaces `sweep.json`."""
+        _write_json(self.directory / SWEEP_FILE, record)
+
+    def read_sweep(self) -> SweepRecord:
+        """Reads `sweep.json`.
+
+        Raises:
+            SweepError: It is missing or no record of a sweep.
+        """
+        return SweepRecord(**_read_json(self.directory / SWEEP_FILE))
+
+    def write_trial(self, record: TrialRecord) -> None:
+        """Replaces a trial's `trial.json`, making its directory if it is new."""
+        directory = self.directory / record.directory
+        directory.mkdir(exist_ok=True)
+        _write_json(directory / TRIAL_FILE, record)
+
+    def read_trials(self) -> list[TrialRecord]:
+        """Every recorded trial in order of creation.
+
+        Raises:
+            SweepError: A `trial.json` is no record of a trial.
+        """
+        found = [
+            TrialRecord(**_read_json(path)) for path in self.directory.glob(f"*/{TRIAL_FILE}")
+        ]
+        return sorted(found, key=lambda record: record.number)
+
+
+def _write_json(path: Path, record: TrialRecord | SweepRecord) -> None:
+    write_text(path, json.dumps(dataclasses.asdict(record), indent=2) + "\n")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SweepError(f"{path}: there is no such file; is this a sweep's directory?") from None
+    except (OSError, ValueError) as error:
+        raise SweepError(f"{path}: not readable as JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise SweepError(f"{path}: expected a mapping, found {type(data).__name__}")
+    return data

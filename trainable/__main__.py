@@ -1,0 +1,89 @@
+"""`python -m trainable config.yaml`: trains one model, without a sweep."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich.console import Console
+
+from trainable.config import load_config
+from trainable.errors import TuneSweepsError
+from trainable.fit import Outcome, fit
+
+
+class _StopRequest:
+    """Remembers the first SIGINT or SIGTERM; a second one takes its usual course."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._received)
+
+    def _received(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self.signal = number
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def __call__(self) -> bool:
+        return self.signal is not None
+
+
+@click.command(
+    name="python -m trainable", context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option(
+    "--allow-custom-model",
+    is_flag=True,
+    help="Let model.name import a callable of yours (module:callable).",
+)
+def main(config: Path, allow_custom_model: bool) -> None:
+    """Trains one model as CONFIG says and leaves its experiment directory.
+
+    Ctrl-C saves latest.pt after the running epoch and prints how to continue.
+    """
+    console = Console()
+    stop = _StopRequest()
+    try:
+        outcome = fit(
+            load_config(config),
+            console=console,
+            allow_custom_model=allow_custom_model,
+            should_stop=stop,
+        )
+    except TuneSweepsError as error:
+        Console(stderr=True).print(
+            str(error), style="red", highlight=False, markup=False, soft_wrap=True
+        )
+        sys.exit(2)
+    _report(console, config, outcome)
+    if stop.signal is not None and not outcome.finished:
+        sys.exit(128 + stop.signal)
+
+
+def _report(console: Console, config: Path, outcome: Outcome) -> None:
+    if outcome.rows:
+        best = max(outcome.rows, key=lambda row: row["val_acc"])
+        console.print(f"best val_acc {best['val_acc']:.4f} at epoch {best['epoch']}")
+    if outcome.directory is None:
+        console.print("checkpoint.enabled is false: nothing was kept")
+        return
+    console.print(f"experiment: {outcome.directory}", soft_wrap=True, highlight=False)
+    if not outcome.finished:
+        latest = outcome.directory / "checkpoints" / "latest.pt"
+        console.print(
+            f"stopped early; to continue, set checkpoint.resume to {latest} in "
+            f"{shlex.quote(str(config))}",
+            soft_wrap=True,
+            highlight=False,
+        )
+
+
+if __name__ == "__main__":
+    main()

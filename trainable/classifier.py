@@ -1,0 +1,128 @@
+"""A training as a Ray Tune trial: a thin adapter from Tune's hooks to `Trainer` and `Experiment`.
+
+`step()` is one epoch. What is saved when is the training config's matter; Tune is told of every
+save, so that a retry, a pause or a PBT exploit finds the newest state.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+from ray.tune.result import DONE, SHOULD_CHECKPOINT, TRAINING_ITERATION
+
+from trainable.checkpoint import read_checkpoint, write_checkpoint
+from trainable.config import TrainConfig, parse_config
+from trainable.experiment import Experiment
+from trainable.trainer import Trainer
+from trainable.trial_storage import CHECKPOINT_FILE, next_checkpoint_directory, trial_directory
+
+SETTINGS = "_trial"
+"""Key of the trial's config that holds what is not the training's: a mapping of
+
+- `gpu`: the fraction of a card, or number of cards, that the trial may use;
+- `cpu`: its share of cores;
+- `sampled`: dotted keys of the config that the search space sets;
+- `allow_custom_model`: whether `model.name` may import a callable.
+"""
+
+HYPERPARAMETERS = ("optimizer.learning_rate", "optimizer.weight_decay", "optimizer.momentum")
+"""What a restored trial takes from its own config, not from the checkpoint: all of `optimizer`."""
+
+
+class ClassifierTrainable(tune.Trainable):  # type: ignore[misc]
+    """One trial: an image classifier trained an epoch a step.
+
+    The trial's config is a complete training config, nested, plus `SETTINGS`. The trial's
+    directory in Tune's storage is the experiment directory.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Builds the training; loads `checkpoint.resume` where the config has one."""
+        for name in ("ray.train._internal.storage", "ray.tune.trainable.trainable"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        settings = dict(config.get(SETTINGS, {}))
+        train_config = parse_config({k: v for k, v in config.items() if k != SETTINGS}, "trial")
+        self._trainer = Trainer(
+            train_config,
+            device=_device(float(settings.get("gpu", 1))),
+            num_workers=min(train_config.dataset.num_workers, int(settings.get("cpu", 1))),
+            allow_custom_model=bool(settings.get("allow_custom_model")),
+        )
+        if train_config.checkpoint.resume:
+            state = read_checkpoint(train_config.checkpoint.resume)
+            self._trainer.load_state_dict(state, own=settings.get("sampled", ()))
+        self._experiment = self._open_experiment(self._trainer.config)
+
+    def _open_experiment(self, config: TrainConfig) -> Experiment | None:
+        directory = trial_directory(self._storage)
+        if directory is None:
+            return None
+        directory.mkdir(parents=True, exist_ok=True)
+        experiment = Experiment(directory, config, keep_metrics=True)
+        experiment.start(self._trainer.epoch)
+        return experiment
+
+    def step(self) -> dict[str, Any]:
+        """Trains one epoch and saves what is due before anyone hears of it."""
+        row = self._trainer.run_epoch()
+        saved = False
+        if self._experiment is not None:
+            self._experiment.record(row)
+            saved = self._experiment.save_due(self._trainer)
+        return {
+            **row,
+            TRAINING_ITERATION: self._trainer.epoch,
+            SHOULD_CHECKPOINT: saved,
+            DONE: self._trainer.done,
+        }
+
+    def save(self, checkpoint_dir: str | None = None) -> Any:
+        """Saves straight into Tune's final directory: the state is written once."""
+        return super().save(checkpoint_dir or next_checkpoint_directory(self._storage))
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Names the present state in a directory; it is written only if it is nowhere yet."""
+        path = Path(checkpoint_dir) / CHECKPOINT_FILE
+        if self._experiment is not None:
+            self._experiment.save_into(self._trainer, path)
+        else:
+            write_checkpoint(self._trainer.state_dict(), [path])
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        """Continues from a directory of this trial's, or (PBT) of another's.
+
+        Weights, optimizer buffers, epoch and schedule position are the checkpoint's; every
+        hyperparameter is this trial's own.
+        """
+        state = read_checkpoint(Path(checkpoint_dir) / CHECKPOINT_FILE)
+        self._trainer.load_state_dict(state, own=HYPERPARAMETERS)
+        if self._experiment is not None:
+            self._experiment.start(self._trainer.epoch)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Becomes another trial: everything of the old one goes, the process stays."""
+        self.cleanup()
+        self.setup(new_config)
+        return True
+
+    def cleanup(self) -> None:
+        """Closes files and drops the model."""
+        if self._experiment is not None:
+            self._experiment.close()
+        del self._trainer
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _device(gpu: float) -> torch.device:
+    """The trial's device, its memory fenced to the fraction of the card that was asked for."""
+    if gpu == 0 or not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda")
+    if gpu < 1:
+        torch.cuda.set_per_process_memory_fraction(gpu, device)
+    return device

@@ -1,0 +1,165 @@
+"""Data sets that are held in memory: digits, torchvision's small ones, and synthetic images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+
+from trainable.config import BuiltinDataset, SyntheticDataset
+from trainable.data.download import load_torchvision
+from trainable.data.split import stratified_split
+
+DIGITS_TEST_FRACTION = 0.2
+DIGITS_TEST_SEED = 0
+"""scikit-learn ships its digits in one piece. The test set is this share of every class, drawn
+with this seed whatever the config's seeds are, so that results can be compared."""
+
+Statistics = tuple[Sequence[float], Sequence[float]]
+"""Mean and standard deviation a channel, of values in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images and what they show."""
+
+    pixels: NDArray[np.uint8]
+    """`[N, H, W, C]`."""
+    labels: NDArray[np.int64]
+    """`[N]`."""
+
+    def select(self, indices: NDArray[np.int64]) -> LabelledImages:
+        """The images at these positions, as a copy."""
+        return LabelledImages(self.pixels[indices], self.labels[indices])
+
+
+@dataclass(frozen=True)
+class ImageArrays:
+    """A whole data set in memory."""
+
+    train: LabelledImages
+    test: LabelledImages
+    class_names: tuple[str, ...]
+    crop_padding: int
+    """Pixels added on every side before a random crop."""
+    flips: bool
+    """Whether a mirrored image keeps its class."""
+    statistics: Statistics | None
+    """None means those of the images that are trained on."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of one of torchvision's data sets."""
+
+    crop_padding: int
+    flips: bool
+    statistics: Statistics
+    """Of the training set, as commonly published."""
+
+
+KNOWN = {
+    "cifar10": _Known(4, True, ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))),
+    "cifar100": _Known(4, True, ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))),
+    "fashion_mnist": _Known(2, True, ((0.2860,), (0.3530,))),
+    "mnist": _Known(2, False, ((0.1307,), (0.3081,))),
+}
+
+
+def load_arrays(dataset: BuiltinDataset | SyntheticDataset) -> ImageArrays:
+    """Loads a data set into memory, downloading it if the config says so.
+
+    Raises:
+        DataError: The data set is not there and cannot be downloaded, or its files are broken.
+    """
+    if isinstance(dataset, SyntheticDataset):
+        return _synthetic(dataset)
+    if dataset.name == "digits":
+        return _digits()
+    known = KNOWN[dataset.name]
+    train, test = load_torchvision(dataset.name, dataset.root, download=dataset.download)
+    return ImageArrays(
+        train=_from_torchvision(train),
+        test=_from_torchvision(test),
+        class_names=tuple(train.classes),
+        crop_padding=known.crop_padding,
+        flips=known.flips,
+        statistics=known.statistics,
+    )
+
+
+def channel_statistics(pixels: NDArray[np.uint8]) -> Statistics:
+    """Mean and standard deviation of every channel.
+
+    Counts how often each byte occurs, so the result is exact and the same everywhere.
+
+    Args:
+        pixels: `[N, H, W, C]`.
+    """
+    values = np.arange(256) / 255
+    means, stds = [], []
+    for channel in range(pixels.shape[-1]):
+        flat = torch.from_numpy(pixels[..., channel].reshape(-1))
+        share = torch.bincount(flat, minlength=256).numpy() / len(flat)
+        mean = float(share @ values)
+        variance = float(share @ (values - mean) ** 2)
+        means.append(mean)
+        # At least the width of one byte: images of a single colour have no spread to divide by.
+        stds.append(max(variance**0.5, 1 / 255))
+    return means, stds
+
+
+def _from_torchvision(images: Any) -> LabelledImages:
+    pixels = np.asarray(images.data)  # CIFAR: [N, H, W, 3]; MNIST: [N, H, W]
+    if pixels.ndim == 3:
+        pixels = pixels[..., np.newaxis]
+    return LabelledImages(pixels, np.asarray(images.targets, dtype=np.int64))
+
+
+def _digits() -> ImageArrays:
+    """The 1797 handwritten digits that scikit-learn ships, 1x8x8."""
+    digits = load_digits()
+    pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # from 0..16
+    images = LabelledImages(pixels[..., np.newaxis], digits.target.astype(np.int64))
+    train, test = stratified_split(images.labels, DIGITS_TEST_FRACTION, seed=DIGITS_TEST_SEED)
+    return ImageArrays(
+        train=images.select(train),
+        test=images.select(test),
+        class_names=tuple(str(name) for name in digits.target_names),
+        crop_padding=1,
+        flips=False,
+        statistics=None,
+    )
+
+
+def _synthetic(dataset: SyntheticDataset) -> ImageArrays:
+    """Noise over a coarse pattern of coloured squares that belongs to the class.
+
+    The squares are an eighth of the image, so that a class survives the random crops.
+    """
+    channels, height, width = dataset.shape
+    rng = np.random.default_rng(dataset.seed)
+    square = max(1, min(height, width) // 8)
+    coarse = (dataset.num_classes, -(-height // square), -(-width // square), channels)
+    patterns = rng.integers(128, size=coarse, dtype=np.uint8)
+    patterns = patterns.repeat(square, axis=1).repeat(square, axis=2)[:, :height, :width]
+
+    def draw(count: int) -> LabelledImages:
+        pixels = rng.integers(128, size=(count, height, width, channels), dtype=np.uint8)
+        for label, pattern in enumerate(patterns):
+            pixels[label :: dataset.num_classes] += pattern
+        return LabelledImages(pixels, np.arange(count, dtype=np.int64) % dataset.num_classes)
+
+    return ImageArrays(
+        train=draw(dataset.num_train),
+        test=draw(dataset.num_test),
+        class_names=tuple(str(label) for label in range(dataset.num_classes)),
+        crop_padding=min(height, width) // 8,
+        flips=True,
+        statistics=None,
+    )

@@ -1,0 +1,106 @@
+"""Reading torchvision's data sets, downloading them once a machine, and saying what is missing."""
+
+from __future__ import annotations
+
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from torchvision import datasets
+
+from trainable.errors import DataError
+
+_CLASSES: dict[str, Any] = {
+    "cifar10": datasets.CIFAR10,
+    "cifar100": datasets.CIFAR100,
+    "fashion_mnist": datasets.FashionMNIST,
+    "mnist": datasets.MNIST,
+}
+
+LOCK_NAME = ".download.lock"
+"""In `dataset.root`; held by the one process that downloads."""
+
+# What torchvision raises: RuntimeError for files that are missing, have a wrong checksum or come
+# from no mirror; URLError (an OSError) and HTTPException for a host that cannot be reached;
+# ValueError, TypeError, AssertionError and again RuntimeError for files it cannot parse.
+_FAILURES = (
+    OSError,
+    RuntimeError,
+    HTTPException,
+    ValueError,
+    TypeError,
+    AssertionError,
+)
+
+
+def load_torchvision(name: str, root: str | Path, *, download: bool) -> tuple[Any, Any]:
+    """Reads a data set of torchvision, as torchvision lays it out under `root`.
+
+    What is there is read without a lock, so that a read-only directory will do. What is missing
+    is downloaded by one process; the others wait for it and read what it wrote.
+
+    Args:
+        name: One of `cifar10`, `cifar100`, `fashion_mnist`, `mnist`.
+        root: Directory of all data sets.
+        download: Whether to download what is missing.
+
+    Returns:
+        The training and the test set, with torchvision's `data`, `targets` and `classes`.
+
+    Raises:
+        DataError: The data set is not there and cannot be downloaded, or its files are broken.
+    """
+    root = Path(root).absolute()
+    try:
+        return _read(name, root, download=False)
+    except _FAILURES as error:
+        if not download:
+            raise DataError(_missing(name, root)) from error
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / LOCK_NAME):
+            return _read(name, root, download=True)
+    except _FAILURES as error:
+        raise DataError(_not_downloaded(name, root, error)) from error
+
+
+def _read(name: str, root: Path, *, download: bool) -> tuple[Any, Any]:
+    images = _CLASSES[name]
+    train = images(root, train=True, download=download)
+    return train, images(root, train=False)
+
+
+def _folder(name: str, root: Path) -> Path:
+    """Where torchvision expects the files."""
+    images = _CLASSES[name]
+    if issubclass(images, datasets.CIFAR10):
+        return root / str(images.base_folder)
+    return root / str(images.__name__) / "raw"
+
+
+def _files(name: str) -> str:
+    images = _CLASSES[name]
+    if issubclass(images, datasets.CIFAR10):
+        names = [entry[0] for entry in images.train_list + images.test_list]
+        names.append(images.meta["filename"])
+    else:
+        names = [Path(resource).stem for resource, _ in images.resources]
+    return ", ".join(names)
+
+
+def _missing(name: str, root: Path) -> str:
+    return (
+        f'dataset "{name}" is missing or damaged under dataset.root {root}: '
+        f"{_folder(name, root)} must hold the files {_files(name)}; "
+        "put them there, correct dataset.root or set dataset.download: true"
+    )
+
+
+def _not_downloaded(name: str, root: Path, error: BaseException) -> str:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return (
+        f'dataset "{name}" is not under dataset.root {root} and cannot be downloaded ({reason}): '
+        f"put the files {_files(name)} into {_folder(name, root)}, "
+        "or use digits, which needs no download"
+    )

@@ -1,0 +1,166 @@
+"""A data set that lies on the device as bytes; batches are cut and augmented there.
+
+No loader process, no copy from the host and no wait for the device inside a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainable.data.arrays import ImageArrays, LabelledImages, channel_statistics
+from trainable.data.normalize import Normalizer
+from trainable.data.source import Batch, Split, batch_slices, no_val_split, train_slices
+from trainable.data.split import stratified_split
+
+
+@dataclass(frozen=True)
+class _ResidentImages:
+    """One split on the device."""
+
+    pixels: Tensor
+    """`[N, H + 2 padding, W + 2 padding, C]` uint8, zero outside of the images."""
+    labels: Tensor
+    """`[N]` int64."""
+    padding: int
+
+
+class ResidentSource:
+    """An `ImageSource` over arrays that fit on the device.
+
+    Training images are augmented as is usual for small images: padded with zeros, cropped at a
+    random place and, where a mirrored image keeps its class, flipped with probability 1/2, all
+    of it drawn for each image (He et al., Deep Residual Learning, 2015, section 4.2).
+
+    Args:
+        arrays: The data set.
+        device: Where it is put.
+        augment: Whether training images are cropped and flipped.
+        val_split: Share of the training set held out, or None.
+        seed: Of that split.
+
+    Raises:
+        DataError: A class is too small to be split.
+    """
+
+    def __init__(
+        self,
+        arrays: ImageArrays,
+        device: torch.device,
+        *,
+        augment: bool,
+        val_split: float | None,
+        seed: int,
+    ) -> None:
+        train, val = arrays.train, None
+        if val_split is not None:
+            kept, held_out = stratified_split(train.labels, val_split, seed=seed)
+            train, val = arrays.train.select(kept), arrays.train.select(held_out)
+        self._device = device
+        self._height, self._width, self._channels = train.pixels.shape[1:]
+        self._flips = augment and arrays.flips
+        self._splits = {
+            "train": _to_device(train, arrays.crop_padding if augment else 0, device),
+            "test": _to_device(arrays.test, 0, device),
+        }
+        if val is not None:
+            self._splits["val"] = _to_device(val, 0, device)
+        mean, std = arrays.statistics or channel_statistics(train.pixels)
+        self._normalize = Normalizer(mean, std, width=self._width, device=device)
+        self.class_names = arrays.class_names
+        self.num_classes = len(arrays.class_names)
+        self.shape = (self._channels, self._height, self._width)
+        self.has_val = val is not None
+
+    def size(self, split: Split) -> int:
+        """Number of images of a split; see `ImageSource`."""
+        return len(self._images(split).labels)
+
+    def train_batches(self, batch_size: int, *, seed: int) -> Iterator[Batch]:
+        """One shuffled, augmented pass; see `ImageSource`."""
+        images = self._images("train")
+        count = len(images.labels)
+        generator = torch.Generator(self._device).manual_seed(seed)
+        order = torch.randperm(count, generator=generator, device=self._device)
+        runs = self._crop_runs(images, order, generator)
+        mirrored = torch.randint(2, (count,), generator=generator, device=self._device)
+        labels = images.labels[order]
+        pixel_runs = self._pixel_runs(images)
+        for part in train_slices(count, batch_size):
+            pixels = pixel_runs.index_select(0, runs[part].flatten())
+            pixels = pixels.view(-1, self._height, self._width, self._channels)
+            if self._flips:
+                pixels = _mirror(pixels, mirrored[part])
+            yield self._normalize(pixels), labels[part]
+
+    def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
+        """One pass in order; see `ImageSource`."""
+        images = self._images(split)
+        top = images.padding
+        pixels = images.pixels[:, top : top + self._height, top : top + self._width]
+        for part in batch_slices(len(images.labels), batch_size):
+            yield self._normalize(pixels[part]), images.labels[part]
+
+    def _images(self, split: Split) -> _ResidentImages:
+        if split not in self._splits:
+            raise no_val_split()
+        return self._splits[split]
+
+    def _pixel_runs(self, images: _ResidentImages) -> Tensor:
+        """A view: run i is the bytes of W neighbouring pixels from pixel i on.
+
+        A crop is H of these runs, so a batch of crops is a single `index_select` of whole runs:
+        about ten times faster on a CPU than indexing pixels or an unfolded window.
+
+        Returns:
+            `[all pixels - W + 1, W * C]` uint8.
+        """
+        run = self._width * self._channels
+        count = images.pixels.numel() // self._channels - self._width + 1
+        return images.pixels.as_strided((count, run), (self._channels, 1))
+
+    def _crop_runs(
+        self, images: _ResidentImages, order: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """The pixel at which each row of each image's crop starts, `[N, H]` int64."""
+        height, width = images.pixels.shape[1:3]
+        start = order * (height * width)
+        if images.padding:
+            top, left = torch.randint(
+                2 * images.padding + 1,
+                (2, len(order)),
+                generator=generator,
+                device=self._device,
+            )
+            start = start + top * width + left
+        rows = torch.arange(self._height, device=self._device) * width
+        return start[:, None] + rows
+
+
+def _to_device(images: LabelledImages, padding: int, device: torch.device) -> _ResidentImages:
+    count, height, width, channels = images.pixels.shape
+    padded = torch.zeros(
+        (count, height + 2 * padding, width + 2 * padding, channels),
+        dtype=torch.uint8,
+        device=device,
+    )
+    inner = padded[:, padding : padding + height, padding : padding + width]
+    inner.copy_(torch.from_numpy(images.pixels))
+    return _ResidentImages(padded, torch.from_numpy(images.labels).to(device), padding)
+
+
+def _mirror(pixels: Tensor, mirrored: Tensor) -> Tensor:
+    """Flips some images left to right.
+
+    Copies whole images out of both versions: several times faster on a CPU than `torch.where`.
+
+    Args:
+        pixels: `[B, H, W, C]` uint8.
+        mirrored: `[B]` int64, 1 for the images to be flipped and 0 for the others.
+    """
+    both = torch.stack((pixels, pixels.flip(2)), dim=1).flatten(0, 1)
+    first = torch.arange(0, len(both), 2, device=pixels.device)
+    return both.index_select(0, first + mirrored)

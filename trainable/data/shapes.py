@@ -1,0 +1,69 @@
+"""What a data set's name says about its images: the number of classes and channels.
+
+Imports no torch, so that a config can be checked quickly.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trainable.config import BuiltinDataset, DatasetConfig, ImageFolderDataset
+from trainable.errors import DataError
+
+BUILTIN_SHAPES = {
+    "cifar10": (10, 3),
+    "cifar100": (100, 3),
+    "digits": (10, 1),
+    "fashion_mnist": (10, 1),
+    "mnist": (10, 1),
+}
+"""Name of each built-in data set -> number of classes, channels."""
+
+IMAGE_FOLDER_CHANNELS = 3
+"""The user's own images are converted to RGB, whatever they are on disk."""
+
+
+def dataset_shape(dataset: DatasetConfig) -> tuple[int, int]:
+    """The number of classes and of channels of a data set.
+
+    Raises:
+        DataError: An image folder is missing or has fewer than two classes.
+    """
+    return dataset_classes(dataset), dataset_channels(dataset)
+
+
+def dataset_classes(dataset: DatasetConfig) -> int:
+    """The number of classes; only `image_folder` has to look at the disk for it.
+
+    Raises:
+        DataError: The image folder is missing or has fewer than two classes.
+    """
+    if isinstance(dataset, BuiltinDataset):
+        return BUILTIN_SHAPES[dataset.name][0]
+    if isinstance(dataset, ImageFolderDataset):
+        return _count_class_folders(Path(dataset.root) / "train")
+    return dataset.num_classes
+
+
+def dataset_channels(dataset: DatasetConfig) -> int:
+    """The number of channels of an image."""
+    if isinstance(dataset, BuiltinDataset):
+        return BUILTIN_SHAPES[dataset.name][1]
+    if isinstance(dataset, ImageFolderDataset):
+        return IMAGE_FOLDER_CHANNELS
+    return dataset.shape[0]
+
+
+def _count_class_folders(directory: Path) -> int:
+    if not directory.is_dir():
+        raise DataError(
+            f"image_folder needs one folder per class in {directory}, which is no directory; "
+            "correct dataset.root or state model.num_classes"
+        )
+    # Every directory counts, as for torchvision's ImageFolder, which numbers the classes.
+    count = sum(entry.is_dir() for entry in directory.iterdir())
+    if count < 2:
+        raise DataError(
+            f"image_folder needs at least 2 class folders in {directory}, found {count}"
+        )
+    return count

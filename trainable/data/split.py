@@ -1,0 +1,42 @@
+"""Holding out part of a data set: stratified, and the same on every machine."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainable.errors import DataError
+
+
+def stratified_split(
+    labels: NDArray[np.int64], fraction: float, *, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Splits a data set in two, every class in the same proportion.
+
+    A class of n images gives `round(fraction * n)` of them to the second part, but leaves and
+    gives at least one. Which ones is decided by the raw stream of PCG64, the one random stream
+    that NumPy promises never to change; so the split of a seed is the same everywhere.
+
+    Args:
+        labels: `[N]`.
+        fraction: Share of the second part, in (0, 1).
+        seed: Of the choice.
+
+    Returns:
+        Ascending indices of the first part and of the second.
+
+    Raises:
+        DataError: A class has a single image.
+    """
+    keys = np.random.PCG64(seed).random_raw(len(labels))
+    held_out = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        if len(members) < 2:
+            raise DataError(
+                "dataset.val_split needs at least 2 images of every class, "
+                f"found 1 of class {label}"
+            )
+        count = min(max(1, round(fraction * len(members))), len(members) - 1)
+        held_out[members[np.argsort(keys[members], kind="stable")[:count]]] = True
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)

@@ -1,0 +1,63 @@
+"""The errors meant for a user: printed without a traceback, exit code 2.
+
+Everything else that is raised is a fault of the program and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class TuneSweepsError(Exception):
+    """Base of every error whose text is written for the user."""
+
+
+class DataError(TuneSweepsError):
+    """A data set is missing, cannot be downloaded or does not fit what the config says."""
+
+
+class CheckpointError(TuneSweepsError):
+    """A checkpoint is missing, broken or does not fit the model it is loaded into."""
+
+
+class ExperimentError(TuneSweepsError):
+    """An experiment directory cannot be created or continued."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a user's file."""
+
+    key: str
+    """Dotted key, e.g. `optimizer.learning_rate`; empty when it is about the whole file."""
+    rule: str
+    """What must hold and what was found, e.g. `must be >= 1, found 0`."""
+    line: int | None = None
+    """1-based line in the file, where one is known."""
+
+
+class ConfigError(TuneSweepsError):
+    """A user's file breaks its schema; carries every problem of the file.
+
+    Args:
+        source: The file's path, or what the values came from.
+        problems: At least one problem, in file order.
+    """
+
+    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        super().__init__(self._render())
+
+    def _render(self) -> str:
+        count = len(self.problems)
+        lines = [f"{self.source}: {count} problem{'' if count == 1 else 's'}"]
+        for problem in self.problems:
+            line = "" if problem.line is None else f"line {problem.line}: "
+            key = f"{problem.key}: " if problem.key else ""
+            lines.append(f"  {line}{key}{problem.rule}")
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[str, tuple[Problem, ...]]]:
+        return ConfigError, (self.source, self.problems)

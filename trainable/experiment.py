@@ -1,0 +1,165 @@
+"""One experiment directory: its name, its files, and what is saved when.
+
+resnet20_digits_20240115_143022/
+|-- config.yaml                complete: trains the same again
+|-- checkpoints/               epoch_0010.pt ... latest.pt best.pt, names of files written once
+|-- tensorboard/               event files, with tensorboard.enabled
+`-- metrics.jsonl              one row an epoch, in a sweep only
+"""
+
+from __future__ import annotations
+
+import itertools
+from datetime import datetime
+from pathlib import Path
+
+from trainable import checkpoint
+from trainable.config import CheckpointConfig, TrainConfig
+from trainable.curves import Curves
+from trainable.errors import ExperimentError
+from trainable.files import add_name, remove_temporaries, write_text
+from trainable.history import History
+from trainable.trainer import Row, Trainer
+from trainable.yaml_reader import dump_yaml
+
+CONFIG_FILE = "config.yaml"
+CHECKPOINTS = "checkpoints"
+TENSORBOARD = "tensorboard"
+METRICS_FILE = "metrics.jsonl"
+TIMESTAMP = "%Y%m%d_%H%M%S"
+
+
+def automatic_name(config: TrainConfig, now: datetime) -> str:
+    """`{model}_{dataset}_{timestamp}`; of an own model `module:callable`, the callable."""
+    model = config.model.name.rpartition(":")[2]
+    return f"{model}_{config.dataset.name}_{now.strftime(TIMESTAMP)}"
+
+
+def create_directory(config: TrainConfig, now: datetime) -> Path:
+    """Makes the directory of a new experiment; no two callers ever get the same one.
+
+    Raises:
+        ExperimentError: A directory of the custom name holds another experiment.
+    """
+    base = Path(config.checkpoint.dir).absolute()
+    custom = config.checkpoint.experiment_name
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        if custom:
+            return _custom_directory(base / custom, config.checkpoint)
+        name = automatic_name(config, now)
+        for suffix in itertools.chain([""], (f"_{n}" for n in itertools.count(2))):
+            directory = base / f"{name}{suffix}"
+            try:
+                directory.mkdir()
+            except FileExistsError:
+                continue
+            return directory
+    except OSError as error:
+        raise ExperimentError(f"cannot create an experiment in {base}: {error}") from error
+    raise AssertionError("itertools.count never ends")
+
+
+def _custom_directory(directory: Path, config: CheckpointConfig) -> Path:
+    """A named directory: a new one, or the one that `resume` points into."""
+    try:
+        directory.mkdir()
+    except FileExistsError:
+        continued = config.resume is not None and Path(config.resume).resolve().is_relative_to(
+            directory.resolve()
+        )
+        if not continued and any(directory.iterdir()):
+            latest = directory / CHECKPOINTS / checkpoint.LATEST
+            raise ExperimentError(
+                f"{directory} already holds an experiment; set checkpoint.resume to {latest} to "
+                "continue it, or choose another checkpoint.experiment_name"
+            ) from None
+    return directory
+
+
+class Experiment:
+    """What one training leaves on disk.
+
+    Args:
+        directory: Exists; nobody else writes to it.
+        config: Decides what is saved; written to `config.yaml`.
+        keep_metrics: Whether to keep `metrics.jsonl`.
+    """
+
+    def __init__(self, directory: Path, config: TrainConfig, *, keep_metrics: bool) -> None:
+        self.directory = directory
+        self.checkpoints = directory / CHECKPOINTS
+        self._config = config.checkpoint
+        if self._config.enabled:
+            self.checkpoints.mkdir(exist_ok=True)
+            remove_temporaries(self.checkpoints)
+        self._saved_epoch = 0
+        self._history = History(directory / METRICS_FILE) if keep_metrics else None
+        logs = config.tensorboard.enabled
+        self._curves = Curves(directory / TENSORBOARD) if logs else None
+        write_text(directory / CONFIG_FILE, dump_yaml(config.to_dict()))
+
+    @property
+    def latest(self) -> Path:
+        """Where the most recent checkpoint is, or will be."""
+        return self.checkpoints / checkpoint.LATEST
+
+    def start(self, epoch: int) -> None:
+        """Continues after a completed epoch: what was recorded of later ones is dropped.
+
+        Args:
+            epoch: The last completed one; 0 for a new training.
+        """
+        self._saved_epoch = 0
+        if self._history is not None:
+            self._history.truncate(epoch)
+        if self._curves is not None:
+            self._curves.truncate(epoch)
+
+    def record(self, row: Row) -> None:
+        """Keeps one epoch's metrics."""
+        if self._history is not None:
+            self._history.append(row)
+        if self._curves is not None:
+            self._curves.append(row)
+
+    def save_due(self, trainer: Trainer) -> bool:
+        """Saves after an epoch if the config asks for it; returns whether it did.
+
+        An epoch that is due gets its `epoch_NNNN.pt`, an improvement `best.pt`; whatever is saved
+        is `latest.pt` too. With `checkpoint.enabled: false` nothing is ever due.
+        """
+        if not self._config.enabled:
+            return False
+        names = []
+        if trainer.epoch % self._config.save_frequency == 0:
+            names.append(checkpoint.epoch_file(trainer.epoch))
+        if self._config.save_best and trainer.improved:
+            names.append(checkpoint.BEST)
+        if names or trainer.done:
+            self._save(trainer, names)
+            return True
+        return False
+
+    def save_latest(self, trainer: Trainer) -> Path:
+        """Makes `latest.pt` hold the trainer's present state; returns its path."""
+        if self._saved_epoch != trainer.epoch or not self.latest.exists():
+            self._save(trainer, [])
+        return self.latest
+
+    def save_into(self, trainer: Trainer, path: Path) -> None:
+        """Gives the present state a name outside the layout; written only if not on disk yet."""
+        if self._config.enabled:
+            add_name(self.save_latest(trainer), path)
+        else:
+            checkpoint.write_checkpoint(trainer.state_dict(), [path])
+
+    def close(self) -> None:
+        """Flushes and closes the event files."""
+        if self._curves is not None:
+            self._curves.close()
+
+    def _save(self, trainer: Trainer, names: list[str]) -> None:
+        paths = [self.checkpoints / name for name in (*names, checkpoint.LATEST)]
+        checkpoint.write_checkpoint(trainer.state_dict(), paths)
+        self._saved_epoch = trainer.epoch

@@ -1,0 +1,113 @@
+"""A training on its own, without a sweep: `python -m trainable config.yaml`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from trainable.checkpoint import read_checkpoint
+from trainable.config import TrainConfig
+from trainable.curves import Curves
+from trainable.experiment import Experiment, automatic_name, create_directory
+from trainable.trainer import Row, Trainer
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to."""
+
+    directory: Path | None
+    """The experiment directory; None with checkpoints off."""
+    rows: list[Row]
+    """The metrics of the epochs trained by this call."""
+    finished: bool
+    """False when it was asked to stop before the last epoch."""
+
+
+def fit(
+    config: TrainConfig,
+    *,
+    console: Console | None = None,
+    allow_custom_model: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Trains one model as the config says and leaves its experiment directory.
+
+    Args:
+        config: Complete settings.
+        console: Where notices, the progress bar and a line an epoch go; None is silent.
+        allow_custom_model: Whether `model.name` may import a callable of the user's.
+        should_stop: Asked after every epoch; True saves `latest.pt` and ends the training.
+
+    Raises:
+        TuneSweepsError: Data, config or checkpoint do not serve; nothing has been created then.
+    """
+    console = console or Console(quiet=True)
+    trainer = Trainer(
+        config,
+        num_workers=min(config.dataset.num_workers, os.cpu_count() or 1),
+        allow_custom_model=allow_custom_model,
+    )
+    if config.checkpoint.resume:
+        trainer.load_state_dict(read_checkpoint(config.checkpoint.resume))
+    for notice in trainer.notices:
+        console.print(f"[yellow]note:[/] {notice}")
+    started = datetime.now()
+    experiment, curves = _open(trainer, started)
+    rows: list[Row] = []
+    try:
+        while not trainer.done:
+            row = _run_epoch(trainer, console)
+            rows.append(row)
+            if curves is not None:
+                curves.append(row)
+            if experiment is not None:
+                experiment.record(row)
+                experiment.save_due(trainer)
+            console.print(_line(row, config.training.epochs), highlight=False)
+            if should_stop():
+                break
+        if experiment is not None and rows:
+            experiment.save_latest(trainer)
+    finally:
+        for closing in (experiment, curves):
+            if closing is not None:
+                closing.close()
+    return Outcome(experiment.directory if experiment else None, rows, trainer.done)
+
+
+def _open(trainer: Trainer, now: datetime) -> tuple[Experiment | None, Curves | None]:
+    """The experiment with checkpoints on; with them off at most curves in `log_dir`."""
+    config = trainer.config
+    if config.checkpoint.enabled:
+        experiment = Experiment(create_directory(config, now), config, keep_metrics=False)
+        experiment.start(trainer.epoch)
+        return experiment, None
+    if config.tensorboard.enabled:
+        return None, Curves(Path(config.tensorboard.log_dir) / automatic_name(config, now))
+    return None, None
+
+
+def _run_epoch(trainer: Trainer, console: Console) -> Row:
+    if not trainer.config.progress.enabled or not console.is_terminal:
+        return trainer.run_epoch()
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        task = progress.add_task(f"epoch {trainer.epoch + 1}", total=trainer.source.size("train"))
+        return trainer.run_epoch(on_batch=lambda images: progress.advance(task, images))
+
+
+def _line(row: Row, epochs: int) -> str:
+    test = "" if row["test_acc"] is None else f"  test_acc {row['test_acc']:.4f}"
+    return (
+        f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"
+        f"  train_loss {row['train_loss']:.4f}  train_acc {row['train_acc']:.4f}"
+        f"  val_loss {row['val_loss']:.4f}  val_acc {row['val_acc']:.4f}{test}"
+        f"  lr {row['lr']:.3g}  {row['images_per_s']:.0f} images/s"
+    )

@@ -1,0 +1,38 @@
+"""`metrics.jsonl`: one row an epoch, every epoch once, also after a resume."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from trainable.files import write_text
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows in file order; a last line that a kill cut short is left out."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        if line.endswith("\n"):
+            rows.append(json.loads(line))
+    return rows
+
+
+class History:
+    """Appends and truncates the rows of one training."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Adds one epoch's row."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def truncate(self, epoch: int) -> None:
+        """Drops the rows of later epochs, and a line that a kill cut short."""
+        if self._path.exists():
+            kept = [row for row in read_rows(self._path) if row["epoch"] <= epoch]
+            write_text(self._path, "".join(json.dumps(row) + "\n" for row in kept))

@@ -1,0 +1,248 @@
+"""All the state of one training in one object: built, stepped, saved, loaded and dropped.
+
+It knows no directory, no Ray and no sweep. Several may live in one process one after the other;
+none depends on what an earlier one left behind.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+
+from trainable import checkpoint
+from trainable.config import TrainConfig
+from trainable.data import ImageSource, load_data
+from trainable.epoch import Score, evaluate, train_epoch
+from trainable.errors import CheckpointError
+from trainable.losses import build_loss
+from trainable.lr_schedule import LRSchedule
+from trainable.models import get_model
+from trainable.optimizers import apply_hyperparameters, build_optimizer
+from trainable.seeding import seed_everything, set_determinism, stream_seed
+
+Row = dict[str, Any]
+"""One epoch's metrics: plain numbers and strings, None where nothing was measured."""
+
+LEARNING_RATE = "optimizer.learning_rate"
+GIB = 2**30
+
+
+class Trainer:
+    """One training: model, data, optimizer, schedule, scaler and position.
+
+    Args:
+        config: Complete settings.
+        device: Where to train; by default CUDA where there is one.
+        num_workers: Loader processes for data that does not fit in memory.
+        allow_custom_model: Whether `model.name` may import a callable of the user's.
+
+    Raises:
+        DataError: The data set is not to be had.
+        ConfigError: The config does not fit the data set.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        *,
+        device: torch.device | None = None,
+        num_workers: int = 0,
+        allow_custom_model: bool = False,
+    ) -> None:
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.source: ImageSource = load_data(config.dataset, self.device, num_workers=num_workers)
+        self.config = _with_shape(config, self.source)
+        self.epoch = 0
+        self.best_acc = 0.0
+        self.best_epoch = 0
+        self._seed = config.seed.value if config.seed.enabled else secrets.randbits(63)
+        set_determinism(config.seed.deterministic)
+        seed_everything(stream_seed(self._seed, 0))
+        self.model = get_model(self.config, allow_custom=allow_custom_model)
+        self.model = self.model.to(self.device, memory_format=torch.channels_last)
+        self.loss_fn = build_loss(config.loss, self.source.num_classes).to(self.device)
+        self.optimizer = build_optimizer(
+            config.optimizer, self.model.parameters(), device=self.device
+        )
+        self.schedule = LRSchedule(
+            self.optimizer,
+            config.scheduler,
+            base_lr=config.optimizer.learning_rate,
+            epochs=config.training.epochs,
+        )
+        self._amp = config.amp.enabled and self.device.type == "cuda"
+        self.scaler = torch.amp.GradScaler(
+            self.device.type, enabled=self._amp and config.amp.dtype == "float16"
+        )
+
+    @property
+    def done(self) -> bool:
+        """Whether every epoch of the config has been completed."""
+        return self.epoch >= self.config.training.epochs
+
+    @property
+    def improved(self) -> bool:
+        """Whether the last epoch is the best so far."""
+        return self.epoch > 0 and self.best_epoch == self.epoch
+
+    @property
+    def notices(self) -> list[str]:
+        """What the user should be told once about how this training differs from the config."""
+        found = []
+        if self.device.type == "cpu":
+            found.append("no CUDA device: training on the CPU")
+            if self.config.amp.enabled:
+                found.append("amp.enabled has no effect without CUDA: mixed precision is off")
+        if not self.source.has_val:
+            found.append("no dataset.val_split: val_acc and best.pt are decided on the test set")
+        return found
+
+    def run_epoch(self, on_batch: Callable[[int], None] | None = None) -> Row:
+        """Trains and evaluates the next epoch.
+
+        Args:
+            on_batch: Told the number of images after every training batch.
+
+        Returns:
+            The epoch's metrics. Accuracies are fractions in [0, 1], losses means per image, times
+            seconds. `val_*` are the figures that decide: the validation split's, or the test
+            set's where there is no such split.
+        """
+        started = time.perf_counter()
+        epoch, lr = self.epoch + 1, self.schedule.lr
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        seed = stream_seed(self._seed, epoch)
+        seed_everything(seed)
+        batch_size = self.config.training.batch_size
+        train = train_epoch(
+            self.model,
+            self.source.train_batches(batch_size, seed=seed),
+            self.loss_fn,
+            self.optimizer,
+            scaler=self.scaler,
+            autocast=self._autocast,
+            accumulation_steps=self.config.training.accumulation_steps,
+            on_batch=on_batch,
+        )
+        trained = time.perf_counter()
+        val, test = self._evaluate(epoch)
+        self._complete(epoch, val)
+        return {
+            "epoch": epoch,
+            "train_loss": train.loss,
+            "train_acc": train.acc,
+            "val_loss": val.loss,
+            "val_acc": val.acc,
+            "test_loss": None if test is None else test.loss,
+            "test_acc": None if test is None else test.acc,
+            "best_acc": self.best_acc,
+            "lr": lr,
+            "epoch_s": time.perf_counter() - started,
+            "images_per_s": self.source.size("train") / (trained - started),
+            "peak_memory_gib": self._peak_memory_gib(),
+            "device": self.device.type,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a checkpoint holds; its tensors are the live ones."""
+        state = {
+            checkpoint.MODEL: self.model.state_dict(),
+            checkpoint.OPTIMIZER: self.optimizer.state_dict(),
+            checkpoint.SCHEDULER: self.schedule.state_dict(),
+            checkpoint.EPOCH: self.epoch,
+            checkpoint.BEST_ACC: self.best_acc,
+            checkpoint.CONFIG: self.config.to_dict(),
+            checkpoint.RESUME: {
+                "format": checkpoint.FORMAT,
+                "seed": self._seed,
+                "best_epoch": self.best_epoch,
+            },
+        }
+        if self.scaler.is_enabled():
+            state[checkpoint.SCALER] = self.scaler.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any], *, own: Collection[str] = ()) -> None:
+        """Continues from a checkpoint: weights, optimizer, schedule, scaler, epoch, best accuracy.
+
+        Args:
+            state: As `checkpoint.read_checkpoint` returns it.
+            own: Dotted config keys whose values win over the checkpoint's. Loading an optimizer
+                brings its old hyperparameters back, which would undo a PBT mutation or a sampled
+                value; the schedule keeps the checkpoint's position.
+
+        Raises:
+            CheckpointError: The state belongs to another model or optimizer.
+        """
+        try:
+            self.model.load_state_dict(state[checkpoint.MODEL])
+            self.optimizer.load_state_dict(state[checkpoint.OPTIMIZER])
+        except (RuntimeError, ValueError) as error:
+            raise CheckpointError(self._mismatch(state, error)) from error
+        apply_hyperparameters(self.optimizer, self.config.optimizer, check_only=not own)
+        self.schedule.load_state_dict(state[checkpoint.SCHEDULER])
+        if LEARNING_RATE in own:
+            self.schedule.set_base_lr(self.config.optimizer.learning_rate)
+        if self.scaler.is_enabled() and checkpoint.SCALER in state:
+            self.scaler.load_state_dict(state[checkpoint.SCALER])
+        self.epoch = int(state[checkpoint.EPOCH])
+        self.best_acc = float(state[checkpoint.BEST_ACC])
+        extra = state.get(checkpoint.RESUME, {})
+        self.best_epoch = int(extra.get("best_epoch", self.epoch))
+        if not self.config.seed.enabled:
+            self._seed = int(extra.get("seed", self._seed))
+
+    def _evaluate(self, epoch: int) -> tuple[Score, Score | None]:
+        """The deciding score, and the test set's where this epoch looks at it."""
+        if not self.source.has_val:
+            score = self._score("test")
+            return score, score
+        val = self._score("val")
+        due = epoch % self.config.training.test_frequency == 0
+        return val, self._score("test") if due or epoch == self.config.training.epochs else None
+
+    def _score(self, split: Any) -> Score:
+        batches = self.source.eval_batches(split, self.config.training.batch_size)
+        return evaluate(self.model, batches, self.loss_fn, autocast=self._autocast)
+
+    def _complete(self, epoch: int, val: Score) -> None:
+        self.epoch = epoch
+        if self.best_epoch == 0 or val.acc > self.best_acc:
+            self.best_acc, self.best_epoch = val.acc, epoch
+        self.schedule.step(val.acc, val.loss)
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if not self._amp:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=getattr(torch, self.config.amp.dtype))
+
+    def _peak_memory_gib(self) -> float | None:
+        if self.device.type != "cuda":
+            return None
+        return torch.cuda.max_memory_allocated(self.device) / GIB
+
+    def _mismatch(self, state: dict[str, Any], error: Exception) -> str:
+        saved = state[checkpoint.CONFIG]
+        return (
+            f"the checkpoint is of {saved['model']['name']} with {saved['optimizer']['name']}, "
+            f"which does not fit {self.config.model.name} with {self.config.optimizer.name}: "
+            f"{str(error).splitlines()[0]}"
+        )
+
+
+def _with_shape(config: TrainConfig, source: ImageSource) -> TrainConfig:
+    """The config with the model's classes and channels filled in from the data."""
+    model = config.model
+    resolved = model.model_copy(
+        update={
+            "num_classes": model.num_classes or source.num_classes,
+            "in_channels": model.in_channels or source.shape[0],
+        }
+    )
+    return config.model_copy(update={"model": resolved})

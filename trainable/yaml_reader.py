@@ -1,0 +1,243 @@
+"""Strict YAML: plain values and the line of every key, or one error that lists what is wrong.
+
+PyYAML parses; what differs from its `safe_load` (YAML 1.1) is what surprises in a config file:
+
+- `1e-4`, `1E5` and `1.` are floats; `1:30`, `010` and dates are text, not numbers and dates.
+- Only `true` and `false` (in any case) are booleans; `yes`, `no`, `on` and `off` are text.
+- A duplicate key, a key that is not text, a tag that is not plain YAML, an alias inside of its own
+  anchor and an alias bomb are errors.
+
+Anchors, aliases and merge keys (`<<`) work.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trainable.errors import ConfigError, Problem
+from trainable.yaml_scalars import CONSTRUCT, MAX_DEPTH, TAG, TOO_DEEP, Dumper, Loader
+
+MAX_BYTES = 1_000_000
+"""No file for people is larger; a checkpoint passed by mistake is."""
+MAX_NODES = 100_000
+"""Values after aliases are expanded."""
+
+PathKey = tuple[str | int, ...]
+"""Where a value lies: the keys and list positions that lead to it."""
+
+_Pair = tuple[yaml.Node, yaml.Node]
+
+
+@dataclass(frozen=True)
+class Document:
+    """The values of one file and where they stand in it."""
+
+    data: Any
+    """Plain values: dict, list, str, int, float, bool, None."""
+    lines: Mapping[PathKey, int]
+    """1-based line of every key and list item."""
+    source: str
+    """What error messages call it."""
+
+
+def dotted(path: PathKey) -> str:
+    """`("scheduler", "milestones", 1)` as `scheduler.milestones[1]`."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+@dataclass
+class _Builder:
+    """Turns nodes into values, collecting lines and problems."""
+
+    source: str
+    lines: dict[PathKey, int] = field(default_factory=dict)
+    problems: dict[tuple[int, int], Problem] = field(default_factory=dict)
+    """By position in the file, so that what an alias repeats is reported once."""
+    active: list[yaml.Node] = field(default_factory=list)
+    """The containers around the current node."""
+    nodes: int = 0
+
+    def report(self, node: yaml.Node, path: PathKey, rule: str) -> None:
+        mark = node.start_mark
+        problem = Problem(dotted(path), rule, mark.line + 1)
+        self.problems.setdefault((mark.line, mark.column), problem)
+
+    def count(self, nodes: int) -> None:
+        self.nodes += nodes
+        if self.nodes > MAX_NODES:
+            rule = f"must have at most {MAX_NODES} values after its aliases are expanded"
+            raise ConfigError(self.source, [Problem("", rule)])
+
+    def enter(self, node: yaml.Node, path: PathKey) -> bool:
+        """Remembers the container; false if it is an alias of one that is around it."""
+        if any(node is outer for outer in self.active):
+            self.report(node, path, "must not contain itself: an alias inside of its own anchor")
+            return False
+        if len(self.active) >= MAX_DEPTH:
+            raise ConfigError(self.source, [Problem(dotted(path), TOO_DEEP)])
+        self.active.append(node)
+        return True
+
+    def build(self, node: yaml.Node, path: PathKey) -> Any:
+        self.count(1)
+        if isinstance(node, yaml.ScalarNode):
+            return self.scalar(node, path)
+        kind = "map" if isinstance(node, yaml.MappingNode) else "seq"
+        if node.tag != TAG + kind:
+            self.report(node, path, _unknown_tag(node))
+            return None
+        return self.mapping(node, path) if kind == "map" else self.sequence(node, path)
+
+    def scalar(self, node: yaml.ScalarNode, path: PathKey) -> Any:
+        construct = CONSTRUCT.get(node.tag)
+        if construct is None:
+            self.report(node, path, _unknown_tag(node))
+            return None
+        try:
+            return construct(node.value)
+        except (ValueError, KeyError):
+            tag = node.tag.removeprefix(TAG)
+            self.report(node, path, f'must be what its tag !!{tag} says, found "{node.value}"')
+            return None
+
+    def sequence(self, node: yaml.Node, path: PathKey) -> list[Any]:
+        values: list[Any] = []
+        if self.enter(node, path):
+            for index, item in enumerate(node.value):
+                self.lines[*path, index] = item.start_mark.line + 1
+                values.append(self.build(item, (*path, index)))
+            self.active.pop()
+        return values
+
+    def mapping(self, node: yaml.Node, path: PathKey) -> dict[str, Any]:
+        pairs = self.pairs(node, path)
+        values: dict[str, Any] = {}
+        if self.enter(node, path):
+            for key, (key_node, value_node) in pairs.items():
+                self.lines[*path, key] = key_node.start_mark.line + 1
+                values[key] = self.build(value_node, (*path, key))
+            self.active.pop()
+        return values
+
+    def pairs(self, node: yaml.Node, path: PathKey) -> dict[str, _Pair]:
+        """The mapping's key and value nodes by key; its own keys win over merged ones."""
+        if not self.enter(node, path):
+            return {}
+        self.count(len(node.value))
+        own: dict[str, _Pair] = {}
+        merged: dict[str, _Pair] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value
+            if key_node.tag == TAG + "merge":
+                merged = self.merged(value_node, path) | merged
+            elif key_node.tag != TAG + "str":
+                self.report(key_node, path, f"a key must be text, found {_shown(key_node)}")
+            elif key in own:
+                first = own[key][0].start_mark.line + 1
+                self.report(key_node, (*path, key), f"duplicate key, first in line {first}")
+            else:
+                own[key] = key_node, value_node
+        self.active.pop()
+        return merged | own
+
+    def merged(self, node: yaml.Node, path: PathKey) -> dict[str, _Pair]:
+        """The keys that a merge key brings in; the first of several mappings wins."""
+        pairs: dict[str, _Pair] = {}
+        for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if isinstance(source, yaml.MappingNode):
+                pairs = self.pairs(source, path) | pairs
+            else:
+                self.report(source, path, "<< must name a mapping or a list of mappings")
+        return pairs
+
+
+def _unknown_tag(node: yaml.Node) -> str:
+    tag = node.tag.replace(TAG, "!!")
+    return f"must be plain YAML without the tag {tag}"
+
+
+def _shown(node: yaml.Node) -> str:
+    return f"{node.value} (quote it)" if isinstance(node, yaml.ScalarNode) else "a collection"
+
+
+def parse_yaml(text: str, source: str) -> Document:
+    """Parses the text of one YAML document whose top level is a mapping.
+
+    Args:
+        text: The file's content.
+        source: What error messages call it.
+
+    Raises:
+        ConfigError: With every duplicate key and unknown tag, or the first syntax error.
+    """
+    node = _compose(text, source)
+    if node is None:
+        raise ConfigError(source, [Problem("", "must be a mapping of sections, found nothing")])
+    if not isinstance(node, yaml.MappingNode):
+        found = "a list" if isinstance(node, yaml.SequenceNode) else f'"{node.value}"'
+        rule = f"must be a mapping of sections, found {found}"
+        raise ConfigError(source, [Problem("", rule, node.start_mark.line + 1)])
+    builder = _Builder(source)
+    data = builder.build(node, ())
+    if builder.problems:
+        raise ConfigError(source, [builder.problems[at] for at in sorted(builder.problems)])
+    return Document(data, builder.lines, source)
+
+
+def _compose(text: str, source: str) -> yaml.Node | None:
+    try:
+        return Loader(text).get_single_node()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        rule = f"is not YAML: {error.problem or error.context}"
+        line = None if mark is None else mark.line + 1
+        raise ConfigError(source, [Problem("", rule, line)]) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        rule = f"is not YAML: character U+{error.character:04X} is not allowed"
+        raise ConfigError(source, [Problem("", rule, line)]) from error
+
+
+def read_yaml(path: str | Path) -> Document:
+    """Reads one YAML file whose top level is a mapping.
+
+    Raises:
+        ConfigError: When it cannot be read, or as `parse_yaml`.
+    """
+    source = str(path)
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise ConfigError(source, [Problem("", "no such file")]) from error
+    except IsADirectoryError as error:
+        raise ConfigError(source, [Problem("", "is a directory, not a file")]) from error
+    except OSError as error:
+        rule = f"cannot be read: {error.strerror}"
+        raise ConfigError(source, [Problem("", rule)]) from error
+    if len(content) > MAX_BYTES:
+        rule = f"must be a YAML file of at most {MAX_BYTES} bytes"
+        raise ConfigError(source, [Problem("", rule)])
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(source, [Problem("", "must be UTF-8 text", line)]) from error
+    return parse_yaml(text, source)
+
+
+def dump_yaml(data: Any) -> str:
+    """Plain values as YAML that `parse_yaml` and other readers of YAML turn into equal values.
+
+    Block style, in the order of the keys, without anchors.
+    """
+    return yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=sys.maxsize)

@@ -1,0 +1,94 @@
+"""What a plain scalar of a YAML file means, and the PyYAML classes that go by it.
+
+Close to YAML 1.2's core schema, kept apart from the reader because writing has to agree with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+
+MAX_DEPTH = 50
+"""Levels of nesting."""
+TOO_DEEP = f"must have at most {MAX_DEPTH} levels of nesting"
+TAG = "tag:yaml.org,2002:"
+"""Begins the tags of plain YAML."""
+
+
+class Loader(yaml.SafeLoader):
+    """Composes nodes; which plain scalars are numbers is decided by `_SCALARS`."""
+
+    yaml_implicit_resolvers: dict[Any, Any] = {}
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Composes a node; nesting is limited because PyYAML recurses at every level."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            mark = None if parent is None else parent.start_mark
+            raise yaml.MarkedYAMLError(None, None, TOO_DEEP, mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+class Dumper(yaml.SafeDumper):
+    """Quotes every text that YAML 1.1 or this module would read as something else."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        """Writes every value out: a reader should not need to know YAML's anchors."""
+        return True
+
+
+_SCALARS: dict[str, tuple[str, str]] = {
+    "null": (r"~|null|Null|NULL|", "~nN\0"),
+    "bool": (r"(?i:true|false)", "tTfF"),
+    "int": (r"[-+]?(?:0|[1-9][0-9_]*)|0x[0-9a-fA-F]+|0o[0-7]+", "-+0123456789"),
+    "float": (
+        r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9_]*)(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+    "merge": (r"<<", "<"),
+}
+"""Tag -> what a plain scalar looks like, and the characters it may begin with."""
+
+for _name, (_pattern, _first) in _SCALARS.items():
+    for _class in (Loader, Dumper):
+        _class.add_implicit_resolver(
+            TAG + _name,
+            re.compile(rf"(?:{_pattern})\Z"),
+            ["" if c == "\0" else c for c in _first],
+        )
+
+
+def _to_float(text: str) -> float:
+    plain = text.lower().replace("_", "")
+    return float(plain.replace(".inf", "inf").replace(".nan", "nan"))
+
+
+def _to_bool(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()]
+
+
+CONSTRUCT: dict[str, Callable[[str], Any]] = {
+    TAG + "str": str,
+    TAG + "null": lambda _: None,
+    TAG + "bool": _to_bool,
+    TAG + "int": lambda text: int(text.replace("_", ""), 0),
+    TAG + "float": _to_float,
+    TAG + "merge": str,
+}
+
+
+def read_scalar(text: str) -> Any:
+    """What an unquoted `text` means in a file; a text that means nothing else is returned.
+
+    Raises:
+        ValueError: For an integer of thousands of digits.
+    """
+    tag: str = Loader("").resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    return CONSTRUCT[tag](text)

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from trainable.checkpoint import read_checkpoint
 from trainable.config import TrainConfig
 from trainable.curves import Curves
+from trainable.errors import ExperimentError
 from trainable.experiment import Experiment, automatic_name, create_directory
 from trainable.trainer import Row, Trainer
 
@@ -56,6 +57,11 @@ def fit(
     )
     if config.checkpoint.resume:
         trainer.load_state_dict(read_checkpoint(config.checkpoint.resume))
+        if trainer.done:
+            raise ExperimentError(
+                f"{config.checkpoint.resume} has completed epoch {trainer.epoch} of "
+                f"{config.training.epochs}: nothing is left to train; raise training.epochs"
+            )
     for notice in trainer.notices:
         console.print(f"[yellow]note:[/] {notice}")
     started = datetime.now()
@@ -70,7 +76,7 @@ def fit(
             if experiment is not None:
                 experiment.record(row)
                 experiment.save_due(trainer)
-            console.print(_line(row, config.training.epochs), highlight=False)
+            console.print(_line(row, config.training.epochs), highlight=False, soft_wrap=True)
             if should_stop():
                 break
         if experiment is not None and rows:

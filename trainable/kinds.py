@@ -9,8 +9,6 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from trainable.yaml_reader import PathKey
-
 MARK = "\0"
 """Begins a step of pydantic's error locations that is no key but a choice by name."""
 
@@ -36,18 +34,19 @@ def _is_model(kind: Any) -> bool:
     return isclass(kind) and issubclass(kind, BaseModel)
 
 
-def kinds_at(model: type[BaseModel], trail: PathKey) -> list[Any]:
+def kinds_at(model: type[BaseModel], trail: Iterable[str | int]) -> list[Any]:
     """The types that the value at `trail` may have."""
     kinds: list[Any] = [model]
     for step in trail:
         if isinstance(step, str) and step.startswith(MARK):
             kinds = [kind for kind in kinds if step.rsplit(MARK, 1)[1] in names_of(kind)]
         else:
-            kinds = [option for kind in kinds for option in _inside(kind, step)]
+            kinds = [option for kind in kinds for option in inside(kind, step)]
     return kinds
 
 
-def _inside(kind: Any, step: str | int) -> list[Any]:
+def inside(kind: Any, step: str | int) -> list[Any]:
+    """The types that a value of type `kind` may have under a key or list position."""
     if _is_model(kind):
         fields = kind.model_fields
         return options(fields[step].annotation) if step in fields else []
@@ -59,4 +58,5 @@ def _inside(kind: Any, step: str | int) -> list[Any]:
 
 
 def fields_of(kind: Any) -> Iterable[str]:
+    """The keys of a section; none for other types."""
     return kind.model_fields if _is_model(kind) else ()

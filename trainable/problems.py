@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from trainable.errors import Problem
-from trainable.kinds import MARK, fields_of, kinds_at, names_of
+from trainable.kinds import MARK, fields_of, inside, kinds_at, names_of
 from trainable.naming import suggestion
 from trainable.yaml_reader import Document, PathKey, dotted
 from trainable.yaml_scalars import read_scalar
@@ -47,14 +46,23 @@ def find_problems(
     groups: dict[PathKey, list[_Error]] = {}
     for number, details in enumerate(errors):
         error = _locate(document.data, details)
-        group = (-1, number) if error.union is None else error.union
-        groups.setdefault(group, []).append(error)
-    problems = []
-    for together in groups.values():
-        for alternatives in _choose(together):
-            key, rule = _explain(model, alternatives)
-            problems.append(Problem(dotted(key), rule, _line(document, key)))
+        if not _is_echo(details):
+            alone = (-1, number)
+            groups.setdefault(alone if error.union is None else error.union, []).append(error)
+    problems = [
+        Problem(dotted(key), rule, _line(document, key))
+        for together in groups.values()
+        for alternatives in _choose(together)
+        for key, rule in _explain(model, alternatives)
+    ]
     return sorted(problems, key=lambda problem: problem.line or 0)
+
+
+def _is_echo(details: ErrorDetails) -> bool:
+    """Whether pydantic calls a list too short because some of its items are wrong."""
+    if details["type"] != "too_short":
+        return False
+    return len(details["input"]) >= int(details["ctx"]["min_length"])
 
 
 def _locate(data: Any, details: ErrorDetails) -> _Error:
@@ -65,10 +73,10 @@ def _locate(data: Any, details: ErrorDetails) -> _Error:
     kind: str | int = ""
     value = data
     for step in details["loc"]:
-        if isinstance(step, str) and step.startswith(MARK):
-            trail = (*trail, step)
-        elif _holds(value, step):
+        if _holds(value, step):
             path, trail, value = (*path, step), (*trail, step), value[step]
+        elif isinstance(step, str) and step.startswith(MARK):
+            trail = (*trail, step)
         elif details["type"] == "missing":
             path, trail = (*path, step), (*trail, step)
         elif union is None:
@@ -90,11 +98,15 @@ def _choose(errors: list[_Error]) -> Iterator[list[_Error]]:
     kinds: dict[str | int, list[_Error]] = {}
     for error in errors:
         kinds.setdefault(error.kind, []).append(error)
-    fitting = [group for group in kinds.values() if all(e.path != e.union for e in group)]
+    fitting = [
+        group
+        for group in kinds.values()
+        if all(e.path != e.union or e.details["type"] in _OWN_TEXT for e in group)
+    ]
     if fitting:
         yield from ([error] for error in min(fitting, key=len))
     else:
-        yield [error for error in errors if error.path == error.union or error.union is None]
+        yield [error for error in errors if error.path == error.union]
 
 
 def _line(document: Document, path: PathKey) -> int | None:
@@ -130,82 +142,114 @@ _RULES = {
 }
 """pydantic's error type -> the rule."""
 
+_OWN_TEXT = ("value_error", "assertion_error")
+"""pydantic's types of errors that our own validators raise."""
+
 _WANTED: dict[str, tuple[type, ...]] = {
     "bool_type": (bool,),
     "float_type": (int, float),
     "int_type": (int,),
 }
+"""pydantic's error type -> what text in quotes may have been meant to be."""
+
+_Rule = tuple[PathKey, str]
 
 
-def _explain(model: type[BaseModel], errors: list[_Error]) -> tuple[PathKey, str]:
-    """Key and rule of one problem; several errors are the kinds of value that would do."""
+def _explain(model: type[BaseModel], errors: list[_Error]) -> list[_Rule]:
+    """Keys and rules of an error; several errors are the kinds of value that would do."""
     error = errors[0]
-    path, details = error.path, error.details
-    found = details["input"]
+    details = error.details
     match details["type"]:
         case "missing":
-            return path, "required key is missing"
+            return [(error.path, "required key is missing")]
         case "extra_forbidden":
-            return path, _about_unknown_key(model, error)
+            return [(error.path, _about_unknown_key(model, error.trail))]
         case "union_tag_invalid" | "union_tag_not_found":
             return _about_name(model, error)
-        case "value_error" | "assertion_error" if len(errors) == 1:
-            return _about_value(model, error)
         case "invalid_key":
-            return path, f"a key must be text, found {found!r}"
+            return [(error.path, f"a key must be text, found {_show(details['input'])}")]
+    if len(errors) == 1 and details["type"] in _OWN_TEXT:
+        return [_about_value(model, error)]
     rules = list(dict.fromkeys(_rule(e.details) for e in errors))
     rule = rules[0] + "".join(f" or {other.removeprefix('must be ')}" for other in rules[1:])
-    return path, f"{rule}, found {_found(details)}"
+    telling = next((e.details for e in errors if e.details["type"] in _WANTED), details)
+    return [(error.path, f"{rule}, found {_found(telling)}")]
 
 
-def _about_unknown_key(model: type[BaseModel], error: _Error) -> str:
-    key = str(error.path[-1])
-    *around, _ = error.trail
-    own = [name for kind in kinds_at(model, tuple(around)) for name in fields_of(kind)]
+def _about_unknown_key(model: type[BaseModel], trail: PathKey) -> str:
+    *around, last = trail
+    key = str(last)
+    own = [name for kind in kinds_at(model, around) for name in fields_of(kind)]
     if around and str(around[-1]).startswith(MARK):
         _, section, chosen = str(around[-1]).split(MARK)
-        others = kinds_at(model, tuple(around[:-1]))
+        others = kinds_at(model, around[:-1])
         names = sorted(n for kind in others if key in fields_of(kind) for n in names_of(kind))
         if names:
-            return f"; it belongs to {section} {', '.join(names)}, not {chosen}"
+            return f"not a key of {section} {chosen}; it belongs to {', '.join(names)}"
     elsewhere = [
         f"{section}.{key}"
         for section in model.model_fields
-        if any(key in fields_of(kind) for kind in kinds_at(model, (section,)))
+        if any(key in fields_of(kind) for kind in kinds_at(model, [section]))
     ]
     if 0 < len(elsewhere) <= 3 and not difflib.get_close_matches(key, own, cutoff=0.75):
         return "unknown key; did you mean " + " or ".join(f'"{at}"' for at in elsewhere) + "?"
     return f"unknown key{suggestion(key, own)}"
 
 
-def _about_name(model: type[BaseModel], error: _Error) -> tuple[PathKey, str]:
+def _about_name(model: type[BaseModel], error: _Error) -> list[_Rule]:
+    """A section whose `name` says nothing, and the keys that it has under no name."""
     found = error.details["input"]
-    names = [name for kind in kinds_at(model, error.trail) for name in names_of(kind)]
+    members = kinds_at(model, error.trail)
+    names = [name for kind in members for name in names_of(kind)]
     known = f" (known: {', '.join(sorted(names))})"
     if not isinstance(found, Mapping):
-        return error.path, f"must be a mapping with a name{known}, found {_show(found)}"
+        return [(error.path, f"must be a mapping with a name, found {_show(found)}{known}")]
+    unknown = [
+        ((*error.path, key), _about_unknown_key(model, (*error.trail, key)))
+        for key in found
+        if not any(key in fields_of(kind) for kind in members)
+    ]
+    path = (*error.path, "name")
     if "name" not in found:
-        return (*error.path, "name"), f"required key is missing{known}"
+        return [(path, f"required key is missing{known}"), *unknown]
     name = found["name"]
     near = suggestion(name, names) if isinstance(name, str) else known
-    return (*error.path, "name"), f"unknown name, found {_show(name)}{near}"
+    return [(path, f"unknown name, found {_show(name)}{near}"), *unknown]
 
 
-def _about_value(model: type[BaseModel], error: _Error) -> tuple[PathKey, str]:
+def _about_value(model: type[BaseModel], error: _Error) -> _Rule:
     """A validator's own text; when it begins with a key of its section, that is the key."""
     text = str(error.details.get("ctx", {}).get("error", error.details["msg"]))
     first, _, rest = text.partition(" ")
-    inner = tuple(first.split("."))
-    if rest and kinds_at(model, (*error.trail, *inner)):
-        return (*error.path, *inner), rest
-    return error.path, text
+    kinds = kinds_at(model, error.trail)
+    inner = _split(first.removesuffix(":"), error.details["input"], kinds)
+    return ((*error.path, *inner), rest) if inner and rest else (error.path, text)
+
+
+def _split(text: str, value: Any, kinds: Sequence[Any]) -> PathKey | None:
+    """The keys that a dotted text names, where a key of a mapping may itself have dots."""
+    if not text:
+        return ()
+    keys = {str(key) for kind in kinds for key in fields_of(kind)}
+    keys |= set(value) if isinstance(value, Mapping) else set()
+    for key in sorted(keys, key=len, reverse=True):
+        if text == key or text.startswith(f"{key}."):
+            below = value.get(key) if isinstance(value, Mapping) else None
+            under = [option for kind in kinds for option in inside(kind, key)]
+            rest = _split(text[len(key) + 1 :], below, under)
+            if rest is not None:
+                return (key, *rest)
+    return None
 
 
 def _rule(details: ErrorDetails) -> str:
     rule = _RULES.get(details["type"])
-    context = {name: _show(value) for name, value in details.get("ctx", {}).items()}
+    context = dict(details.get("ctx", {}))
+    for name, value in context.items():
+        if isinstance(value, float) and value.is_integer():
+            context[name] = int(value)
     if "expected" in context:
-        context["expected"] = re.sub(r"'([^']*)'", r'"\1"', details["ctx"]["expected"])
+        context["expected"] = context["expected"].replace("'", '"')
     if rule is None:
         return details["msg"][:1].lower() + details["msg"][1:].replace("should be", "must be")
     return rule.format(**context)
@@ -241,9 +285,10 @@ def _show(value: Any) -> str:
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e6:
-        return f"{value:.1f}"
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
     if value is None or isinstance(value, bool):
-        text = {None: "null", True: "true", False: "false"}[value]
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        text = json.dumps(value, ensure_ascii=not value.isprintable())
+    else:
+        text = repr(value)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

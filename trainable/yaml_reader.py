@@ -50,7 +50,10 @@ def dotted(path: PathKey) -> str:
     """`("scheduler", "milestones", 1)` as `scheduler.milestones[1]`."""
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += ("." if text else "") + (step if step.isprintable() else ascii(step))
     return text
 
 

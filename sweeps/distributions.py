@@ -1,17 +1,8 @@
-"""The distributions of a search space: how one is written, what it can draw, and how it draws.
+"""The distributions of a search space: what each can draw, and how it draws.
 
-A distribution is written as a mapping of one kind to its arguments, `{loguniform: [1e-3, 1.0]}`.
-The kinds and their arguments are Ray Tune's (`ray.tune.search.sample`):
-
-- `uniform`, `loguniform` `[low, high]`, and `quniform`, `qloguniform` `[low, high, q]`: numbers.
-- `randint`, `lograndint` `[low, high]`: whole numbers, `high` itself is never drawn.
-- `qrandint`, `qlograndint` `[low, high, q]`: whole multiples of `q`, `high` can be drawn.
-- `normal`, `lognormal` `[mean, sd]`, `qnormal` `[mean, sd, q]`: cut at four standard deviations,
-  so that every value that can be drawn is checked before a sweep starts. The mean and standard
-  deviation of `lognormal` are those of the natural logarithm.
-- `choice` `[a, b, ...]`: one of these. `grid` `[a, b, ...]`: each of these in turn.
-
-Every kind is its inverse distribution function: `from_unit` turns a number in [0, 1] into a value.
+The kinds are Ray Tune's (`ray.tune.search.sample`); `sweeps.notation` reads them from a file.
+Every kind is its inverse distribution function: `from_unit` turns a number in [0, 1] into a value,
+so a search algorithm that proposes numbers in [0, 1] can drive all of them.
 """
 
 from __future__ import annotations
@@ -26,25 +17,6 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-
-from trainable.naming import suggestion
-
-ARGUMENTS = {
-    "uniform": "low, high",
-    "quniform": "low, high, q",
-    "loguniform": "low, high",
-    "qloguniform": "low, high, q",
-    "randint": "low, high",
-    "qrandint": "low, high, q",
-    "lograndint": "low, high",
-    "qlograndint": "low, high, q",
-    "normal": "mean, sd",
-    "qnormal": "mean, sd, q",
-    "lognormal": "mean, sd",
-    "choice": "a, b, ...",
-    "grid": "a, b, ...",
-}
-"""Every kind and what it takes."""
 
 _CUT = NormalDist().cdf(-4)
 """Share of a normal distribution below minus four standard deviations."""
@@ -120,10 +92,11 @@ class Range(Distribution):
         return "log" in self.kind
 
     def _multiples(self) -> tuple[int, int]:
-        """The first and the last multiple of `q` (of 1 without one) that can be drawn."""
-        step = _exact(1 if self.q is None else self.q)
-        last = math.floor(_exact(self.high) / step)
-        return math.ceil(_exact(self.low) / step), last - (self.q is None)
+        """The first and the last multiple of `q` that can be drawn; of 1 where there is no q."""
+        if self.q is None:
+            return int(self.low), int(self.high) - 1
+        step = _exact(self.q)
+        return math.ceil(_exact(self.low) / step), math.floor(_exact(self.high) / step)
 
     def _scale(self) -> tuple[float, float]:
         """Both ends, in the logarithm for a log kind; a whole number n covers [n, n + 1)."""
@@ -238,79 +211,3 @@ def _multiple(count: int, q: float) -> float:
 
 def _clip(unit: float) -> float:
     return min(max(unit, 0.0), 1.0)
-
-
-# ---------------------------------------------------------------------------- reading
-
-
-def parse_distribution(raw: Any) -> Distribution:
-    """Reads a distribution as a search file writes it.
-
-    `{min: , max: , log: true}` and `{values: [...]}` are read too: a range with two whole ends
-    includes both.
-
-    Raises:
-        ValueError: With the rule that it breaks.
-    """
-    if isinstance(raw, Distribution):
-        return raw
-    if isinstance(raw, list):
-        raise ValueError(_two_readings(raw))
-    if not isinstance(raw, Mapping):
-        raise ValueError(
-            "must be a distribution such as {choice: [1, 2]}; a constant belongs in config, "
-            f"found {shown(raw)}"
-        )
-    body = {key: value for key, value in raw.items() if key != "when"}
-    kind, arguments = _kind_and_arguments(body)
-    when = _parse_when(raw.get("when", {}))
-    if kind in {"choice", "grid"}:
-        return Choice(kind, _parse_values(kind, arguments), when=when)
-    numbers = _parse_numbers(kind, arguments)
-    if "normal" in kind:
-        _check_normal(kind, *numbers)
-        return Normal(kind, *numbers, when=when)
-    found = Range(kind, *numbers, when=when)
-    _check_range(found)
-    return found
-
-
-def _two_readings(values: list[Any]) -> str:
-    text = f"a bare list can be read in two ways: write {{choice: {shown(values)}}} to try "
-    text += "these values"
-    if len(values) == 2 and all(map(_is_number, values)):
-        return f"{text}, or {{uniform: {shown(values)}}} for the range between them"
-    return f"{text}, or {{uniform: [low, high]}} for a range"
-
-
-def _kind_and_arguments(body: dict[str, Any]) -> tuple[str, Any]:
-    if body.keys() & {"min", "max", "values", "value"}:
-        return _other_form(body)
-    if len(body) == 1:
-        kind, arguments = next(iter(body.items()))
-        if kind in ARGUMENTS:
-            return kind, arguments
-        raise ValueError(f'unknown distribution "{kind}"{suggestion(kind, ARGUMENTS)}')
-    foreign = [key for key in body if key not in ARGUMENTS]
-    if foreign and len(body) == 2:
-        raise ValueError(f'unknown key "{foreign[0]}"{suggestion(foreign[0], ["when"])}')
-    found = ", ".join(body) or "nothing"
-    raise ValueError(f"must name one distribution, and at most when beside it, found {found}")
-
-
-def _other_form(body: dict[str, Any]) -> tuple[str, Any]:
-    """`{min, max, log}` and `{values}` as a kind and its arguments."""
-    if body.keys() == {"values"}:
-        return "choice", body["values"]
-    if body.keys() == {"value"}:
-        raise ValueError(f"a constant belongs in config, found {shown(body['value'])}")
-    if body.keys() - {"log"} != {"min", "max"}:
-        raise ValueError(
-            f"takes min and max, and at most log beside them, found {', '.join(body)}"
-        )
-    low, high, log = body["min"], body["max"], body.get("log", False)
-    if not isinstance(log, bool):
-        raise ValueError(f"log must be true or false, found {shown(log)}")
-    if isinstance(low, int) and isinstance(high, int):
-        return "lograndint" if log else "randint", [low, high + 1]
-    return "loguniform" if log else "uniform", [low, high]

@@ -1,10 +1,12 @@
-"""Runs a sweep: from a checked search file, through Tune, to its results on disk."""
+"""Runs a sweep, new or resumed: from a checked search file, through Tune, to its results on disk."""
 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,14 +19,19 @@ from ray.tune.logger import JsonLoggerCallback
 
 from sweeps.cluster import slots, start_ray, trial_share
 from sweeps.console import say
-from sweeps.layout import SweepError, SweepLayout, SweepRecord, TrialRecord, now
+from sweeps.events import EventLog
+from sweeps.layout import ENDED, SweepError, SweepLayout, SweepRecord, TrialRecord, now
+from sweeps.pause import PauseStopper, PauseSwitch, Reason
 from sweeps.recorder import Recorder
+from sweeps.recording import RecordingScheduler
 from sweeps.report import write_files
+from sweeps.restoring import Restoration
 from sweeps.results import TrialResult, read_result, read_results
+from sweeps.retries import Retries
 from sweeps.schedulers import build_scheduler
 from sweeps.search import Searcher
-from sweeps.spec import SearchSpec
-from sweeps.trial_source import TrialSource
+from sweeps.spec import METRICS, SearchSpec
+from sweeps.trial_source import TrialSource, tell_recorded
 from trainable.classifier import ClassifierTrainable
 from trainable.config import TrainConfig, parse_config
 from trainable.experiment import automatic_name
@@ -34,7 +41,6 @@ from trainable.yaml_reader import dump_yaml
 PACKAGES = ("tune-sweeps", "ray", "torch", "torchvision", "numpy", "optuna")
 TUNE_CHECKPOINTS_KEPT = 4
 """Of Tune's own directories of a trial, which hold hard links; PBT needs a few."""
-CPU_NOTICE = "note: no CUDA device in the workers: trials train on the CPU"
 
 
 @dataclass(frozen=True)
@@ -47,9 +53,14 @@ class Outcome:
     """Best first."""
     grid: tune.ResultGrid
 
+    @property
+    def paused(self) -> Reason | None:
+        """Why the sweep is paused; None if it has finished."""
+        return self.record.reason if self.record.state == "paused" else None
 
-def run_sweep(spec: SearchSpec, *, allow_custom_model: bool = False) -> Outcome:
-    """Runs a new sweep to its end.
+
+def start_sweep(spec: SearchSpec, *, allow_custom_model: bool = False) -> Outcome:
+    """Runs a new sweep until it has finished or is paused.
 
     Args:
         spec: A checked search file.
@@ -61,18 +72,71 @@ def run_sweep(spec: SearchSpec, *, allow_custom_model: bool = False) -> Outcome:
     base = parse_config(spec.config)
     name = spec.name or base.checkpoint.experiment_name or automatic_name(base, datetime.now())
     directory = Path(base.checkpoint.dir) / name
-    if directory.exists() and any(directory.iterdir()):
-        raise SweepError(f"{directory} is taken: choose another name, or move it away")
+    refuse_taken(directory)
+    share = _prepare(spec, base)
+    with _workplace(directory, keep_trials=base.checkpoint.enabled) as layout:
+        record = SweepRecord(name, "running", now(), versions=_versions())
+        write_text(layout.search_file, dump_yaml({**spec.to_dict(), "name": name}))
+        run = _Run(spec, layout, record, share, [], allow_custom_model=allow_custom_model)
+        return run.until_done_or_paused()
+
+
+def resume_sweep(
+    spec: SearchSpec,
+    directory: Path,
+    records: list[TrialRecord],
+    *,
+    allow_custom_model: bool = False,
+) -> Outcome:
+    """Takes a sweep up again from its directory until it has finished or is paused once more.
+
+    Args:
+        spec: Its search file, with what the user has changed.
+        directory: The sweep's.
+        records: Its trials; those in an ended state are left alone.
+        allow_custom_model: Whether `model.name` may import a callable of the user's.
+
+    Raises:
+        SweepError: The cluster cannot hold one trial.
+        CheckpointError: An interrupted trial has checkpoints, and none of them is good.
+    """
+    layout = SweepLayout(directory)
+    record = layout.read_sweep()
+    share = _prepare(spec, parse_config(spec.config))
+    record.state, record.reason, record.ended = "running", None, None
+    record.versions = _versions()
+    write_text(layout.search_file, dump_yaml({**spec.to_dict(), "name": record.name}))
+    run = _Run(spec, layout, record, share, records, allow_custom_model=allow_custom_model)
+    return run.until_done_or_paused()
+
+
+def refuse_taken(directory: Path) -> None:
+    """Raises SweepError if a directory holds anything, and says how its sweep goes on."""
+    if not directory.exists() or not any(directory.iterdir()):
+        return
+    try:
+        record = SweepLayout(directory).read_sweep()
+    except SweepError:
+        raise SweepError(
+            f"{directory} is taken by something else than a sweep; choose another name"
+        ) from None
+    raise SweepError(
+        f"{directory} holds a sweep that is {record.state}\n"
+        f"  to go on with it:    sweep resume {directory}\n"
+        "  to start a new one:  give it another name in the search file"
+    )
+
+
+def _prepare(spec: SearchSpec, base: TrainConfig) -> dict[str, float]:
+    """Starts Ray and says what concerns the sweep as a whole; returns what one trial takes."""
     start_ray()
     share, notice = trial_share(spec.resources)
     for text in [*filter(None, [notice]), *_notices(base)]:
         say(f"note: {text}")
-    with _workplace(directory, keep_trials=base.checkpoint.enabled) as layout:
-        return _run(spec, layout, share, allow_custom_model=allow_custom_model)
+    return share
 
 
 def _notices(base: TrainConfig) -> Iterator[str]:
-    """What is said once about the whole sweep."""
     if not base.checkpoint.enabled:
         yield (
             "checkpoint.enabled is false: no trial keeps a directory, so there will be no "
@@ -98,79 +162,140 @@ def _workplace(directory: Path, *, keep_trials: bool) -> Iterator[SweepLayout]:
             shutil.copyfile(path, directory / path.name)
 
 
-def _run(
-    spec: SearchSpec, layout: SweepLayout, share: dict[str, float], *, allow_custom_model: bool
-) -> Outcome:
-    metric, mode = spec.tune.metric, spec.tune.mode
-    record = SweepRecord(layout.directory.name, "running", now(), versions=_versions())
-    write_text(layout.search_file, dump_yaml({**spec.to_dict(), "name": record.name}))
-    layout.write_sweep(record)
-    limit = spec.tune.max_concurrent_trials
-    source = TrialSource(
-        spec,
-        layout,
-        Searcher(spec),
-        settings={**share, "allow_custom_model": allow_custom_model},
-        limit=slots(share) if limit == "auto" else limit,
-        score=lambda trial: _score(layout, trial, metric, mode),
-    )
-    say(
-        f"sweep {record.name}: {spec.tune.num_samples} trials, {source.limit} at once, "
-        f"in {layout.directory}"
-    )
-    grid = _tuner(spec, layout, share, source, record).fit()
-    results = read_results(layout.directory, metric, mode)
-    record.state, record.ended = "finished", now()
-    layout.write_sweep(record)
-    write_files(layout, results, metric)
-    return Outcome(layout.directory, record, results, grid)
+class _Run:
+    """One process's part of a sweep: its pieces, put together for Tune."""
 
+    def __init__(
+        self,
+        spec: SearchSpec,
+        layout: SweepLayout,
+        record: SweepRecord,
+        share: dict[str, float],
+        records: list[TrialRecord],
+        *,
+        allow_custom_model: bool,
+    ) -> None:
+        self._spec = spec
+        self._layout = layout
+        self._record = record
+        self._share = share
+        record.pid, record.host = os.getpid(), platform.node()
+        self._switch = PauseSwitch(layout.stop_file, _deadline(spec, record))
+        self._stopper = PauseStopper(self._switch)
+        scheduler = build_scheduler(
+            spec.tune.scheduler,
+            metric=spec.tune.metric,
+            mode=spec.tune.mode,
+            max_t=spec.max_epochs,
+        )
+        log = EventLog(layout.events_file)
+        self._scheduler = RecordingScheduler(
+            scheduler, log, self._switch, self._stopper, METRICS
+        )
+        self._source = self._trial_source(records, allow_custom_model)
+        self._recorder = Recorder(
+            layout,
+            record,
+            self._source.records,
+            switch=self._switch,
+            total=spec.tune.num_samples,
+            metric=spec.tune.metric,
+            expects_gpu=share["gpu"] > 0,
+        )
 
-def _tuner(
-    spec: SearchSpec,
-    layout: SweepLayout,
-    share: dict[str, float],
-    source: TrialSource,
-    record: SweepRecord,
-) -> tune.Tuner:
-    metric, mode = spec.tune.metric, spec.tune.mode
-    base = parse_config(spec.config)
-    recorder = Recorder(
-        layout,
-        record,
-        source.records,
-        total=spec.tune.num_samples,
-        metric=metric,
-        cpu_notice=CPU_NOTICE if share["gpu"] else None,
-    )
-    # Read when the controller is built; unset, a source of one's own gets one trial at a time.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(source.limit)
-    scheduler = build_scheduler(
-        spec.tune.scheduler, metric=metric, mode=mode, max_t=spec.max_epochs
-    )
-    kept = TUNE_CHECKPOINTS_KEPT if base.checkpoint.enabled else None
-    return tune.Tuner(
-        tune.with_resources(ClassifierTrainable, share),
-        tune_config=tune.TuneConfig(
-            metric=metric, mode=mode, search_alg=source, scheduler=scheduler, reuse_actors=True
-        ),
-        run_config=tune.RunConfig(
-            name=layout.directory.name,
-            storage_path=str(layout.directory.parent),
-            verbose=0,
-            callbacks=[recorder, JsonLoggerCallback()],
-            checkpoint_config=tune.CheckpointConfig(
-                num_to_keep=kept,
-                checkpoint_frequency=0,
-                checkpoint_at_end=base.checkpoint.enabled,
+    def until_done_or_paused(self) -> Outcome:
+        """Runs Tune to its end and leaves the directory as it will be read."""
+        spec, layout, record = self._spec, self._layout, self._record
+        self._recorder.write_sweep()
+        known = len(self._source.records)
+        say(
+            f"sweep {record.name}: {spec.tune.num_samples} trials"
+            + (f", {known} of them known" if known else "")
+            + f", {self._source.limit} at once, in {layout.directory}"
+        )
+        with self._switch.on_signals():
+            grid = self._tuner().fit()
+        self._settle()
+        results = read_results(layout.directory, spec.tune.metric, spec.tune.mode)
+        write_files(layout, results, spec.tune.metric)
+        return Outcome(layout.directory, record, results, grid)
+
+    def _settle(self) -> None:
+        """Marks what has not ended as paused, and the sweep by what its trials are."""
+        unended = [r for r in self._source.records.values() if r.state not in ENDED]
+        for trial in unended:
+            trial.state = "paused"
+            self._layout.write_trial(trial)
+        all_made = self._source.complete
+        record = self._record
+        record.state = "finished" if all_made and not unended else "paused"
+        record.reason = self._switch.reason if record.state == "paused" else None
+        record.ended, record.pid, record.host = now(), None, None
+        self._recorder.write_sweep()
+
+    def _trial_source(self, records: list[TrialRecord], allow_custom_model: bool) -> TrialSource:
+        spec = self._spec
+        searcher = Searcher(spec)
+        tell_recorded(searcher, records, self._score)
+        epochs = {r.id: _epochs(spec, r) for r in records}
+        restoration = Restoration(self._layout, records, epochs)
+        limit = spec.tune.max_concurrent_trials
+        by_id = {record.id: record for record in records}
+        return TrialSource(
+            spec,
+            self._layout,
+            searcher,
+            by_id,
+            switch=self._switch,
+            settings={**self._share, "allow_custom_model": allow_custom_model},
+            limit=slots(self._share) if limit == "auto" else limit,
+            on_failure=Retries(self._layout, by_id, spec.failure, self._share),
+            score=self._score,
+            rebuild=lambda trials: restoration.rebuild(trials, self._scheduler),
+        )
+
+    def _tuner(self) -> tune.Tuner:
+        enabled = parse_config(self._spec.config).checkpoint.enabled
+        # Read when the controller is built; unset, a source of one's own gets one trial at a time.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self._source.limit)
+        return tune.Tuner(
+            tune.with_resources(ClassifierTrainable, self._share),
+            tune_config=tune.TuneConfig(
+                metric=self._spec.tune.metric,
+                mode=self._spec.tune.mode,
+                search_alg=self._source,
+                scheduler=self._scheduler,
+                reuse_actors=True,
             ),
-        ),
-    )
+            run_config=tune.RunConfig(
+                name=self._layout.directory.name,
+                storage_path=str(self._layout.directory.parent),
+                verbose=0,
+                stop=self._stopper,
+                callbacks=[self._recorder, JsonLoggerCallback()],
+                checkpoint_config=tune.CheckpointConfig(
+                    num_to_keep=TUNE_CHECKPOINTS_KEPT if enabled else None,
+                    checkpoint_frequency=0,
+                    checkpoint_at_end=enabled,
+                ),
+            ),
+        )
+
+    def _score(self, trial: TrialRecord) -> float | None:
+        metric = self._spec.tune.metric
+        best = read_result(self._layout.directory, trial, metric, self._spec.tune.mode).best
+        return None if best is None else float(best[metric])
 
 
-def _score(layout: SweepLayout, trial: TrialRecord, metric: str, mode: str) -> float | None:
-    best = read_result(layout.directory, trial, metric, mode).best
-    return None if best is None else float(best[metric])
+def _epochs(spec: SearchSpec, record: TrialRecord) -> int:
+    config = spec.trial_config({**record.values, **record.changes}, record.number)
+    return int(config["training"]["epochs"])
+
+
+def _deadline(spec: SearchSpec, record: SweepRecord) -> float | None:
+    """The monotonic time at which the budget is spent, counting what earlier processes used."""
+    budget = spec.tune.time_budget
+    return None if budget is None else time.monotonic() + budget - record.elapsed_s
 
 
 def _versions() -> dict[str, str]:

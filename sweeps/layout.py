@@ -3,6 +3,7 @@
     digits_asha/
     |-- search.yaml                      as resolved
     |-- sweep.json                       state of the sweep
+    |-- events.jsonl                     what the scheduler was told and answered
     |-- trials.csv  best_config.yaml     made at the end
     `-- resnet20_digits_20240115_143022_a1b2c/    one trial
         |-- trial.json                   state of the trial
@@ -14,10 +15,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from trainable.errors import TuneSweepsError
 from trainable.files import write_text
@@ -25,12 +27,16 @@ from trainable.files import write_text
 SEARCH_FILE = "search.yaml"
 SWEEP_FILE = "sweep.json"
 TRIAL_FILE = "trial.json"
+EVENTS_FILE = "events.jsonl"
+STOP_FILE = "stop"
 TRIALS_CSV = "trials.csv"
 BEST_CONFIG = "best_config.yaml"
 
 TrialState = Literal["pending", "running", "paused", "finished", "stopped", "failed"]
 """`finished` ran every epoch, `stopped` was ended early by the scheduler."""
 SweepState = Literal["running", "paused", "finished", "failed"]
+
+R = TypeVar("R")
 
 ENDED: frozenset[TrialState] = frozenset({"finished", "stopped", "failed"})
 
@@ -42,6 +48,21 @@ class SweepError(TuneSweepsError):
 def now() -> str:
     """The present local time with its offset, to the second."""
     return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failure of a trial."""
+
+    cause: str
+    """`oom`, `nan`, `lost_worker`, `checkpoint`, `data` or `error`."""
+    message: str
+    traceback: str
+    epoch: int
+    """The last epoch completed before it."""
+    checkpoint: str | None
+    """What a retry continues from, relative to the trial's directory."""
+    time: str
 
 
 @dataclass
@@ -59,8 +80,12 @@ class TrialRecord:
     created: str = field(default_factory=now)
     started: str | None = None
     ended: str | None = None
-    error: dict[str, Any] | None = None
-    """Why it failed: `type`, `message`, `traceback`, `epoch`."""
+    failures: list[Failure] = field(default_factory=list)
+    """Every failure, also of those that a retry got over."""
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Dotted config keys that the sweep has set since: more epochs, a batch in parts."""
+    lineage: list[dict[str, Any]] = field(default_factory=list)
+    """PBT: `epoch`, `donor`, and the `values` from then on."""
 
 
 @dataclass
@@ -71,6 +96,13 @@ class SweepRecord:
     state: SweepState
     started: str
     ended: str | None = None
+    reason: str | None = None
+    """What paused it: SIGINT, SIGTERM, stop, time_budget or disk_full."""
+    elapsed_s: float = 0.0
+    """Seconds it has run in all."""
+    pid: int | None = None
+    host: str | None = None
+    """The driver's, while it runs."""
     trials: dict[str, int] = field(default_factory=dict)
     """State -> number of trials."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -88,6 +120,11 @@ class SweepLayout:
         return self.directory / SEARCH_FILE
 
     @property
+    def events_file(self) -> Path:
+        """What the scheduler was told and answered."""
+        return self.directory / EVENTS_FILE
+
+    @property
     def trials_csv(self) -> Path:
         """One line a trial, best first."""
         return self.directory / TRIALS_CSV
@@ -96,6 +133,11 @@ class SweepLayout:
     def best_config(self) -> Path:
         """The best trial's config."""
         return self.directory / BEST_CONFIG
+
+    @property
+    def stop_file(self) -> Path:
+        """Asks the running sweep to pause, by existing."""
+        return self.directory / STOP_FILE
 
     def summary_files(self) -> list[Path]:
         """The files of the sweep as a whole that exist."""
@@ -112,7 +154,7 @@ class SweepLayout:
         Raises:
             SweepError: It is missing or no record of a sweep.
         """
-        return SweepRecord(**_read_json(self.directory / SWEEP_FILE))
+        return _record(SweepRecord, self.directory / SWEEP_FILE, {})
 
     def write_trial(self, record: TrialRecord) -> None:
         """Replaces a trial's `trial.json`, making its directory if it is new."""
@@ -126,10 +168,22 @@ class SweepLayout:
         Raises:
             SweepError: A `trial.json` is no record of a trial.
         """
-        found = [
-            TrialRecord(**_read_json(path)) for path in self.directory.glob(f"*/{TRIAL_FILE}")
-        ]
+        found = [_trial(path) for path in self.directory.glob(f"*/{TRIAL_FILE}")]
         return sorted(found, key=lambda record: record.number)
+
+
+def _trial(path: Path) -> TrialRecord:
+    return _record(TrialRecord, path, {"failures": lambda rows: [Failure(**row) for row in rows]})
+
+
+def _record(kind: type[R], path: Path, parsers: dict[str, Callable[[Any], Any]]) -> R:
+    data = _read_json(path)
+    try:
+        for name, parse in parsers.items():
+            data[name] = parse(data[name])
+        return kind(**data)
+    except (KeyError, TypeError) as error:
+        raise SweepError(f"{path}: not a record of this version: {error}") from error
 
 
 def _write_json(path: Path, record: TrialRecord | SweepRecord) -> None:

@@ -1,27 +1,35 @@
-"""Writes what happens to each trial into its `trial.json`, and says it in one line."""
+"""Tune's events onto the layout: keeps `trial.json` and `sweep.json` current, says one line each."""
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from sweeps.console import say
+from sweeps.failures import describe_nan
 from sweeps.layout import ENDED, SweepLayout, SweepRecord, TrialRecord, TrialState, now
+from sweeps.pause import PauseSwitch
+
+CPU_NOTICE = "note: no CUDA device in the workers: trials train on the CPU"
 
 
-class Recorder(Callback):  # type: ignore[misc]
+class Recorder(Callback):
     """Tune's events onto the layout.
 
     Args:
         layout: The sweep's directory.
-        sweep: Its record; counts are kept current.
+        sweep: Its record.
         records: Trial id -> record, shared with the trial source.
+        switch: Polled at every step.
         total: Trials the sweep has in all.
         metric: What the line of an ended trial shows.
-        cpu_notice: Said once if a trial that was given a GPU share trains on the CPU.
+        expects_gpu: Whether trials were given a share of a card.
     """
 
     def __init__(
@@ -30,23 +38,36 @@ class Recorder(Callback):  # type: ignore[misc]
         sweep: SweepRecord,
         records: dict[str, TrialRecord],
         *,
+        switch: PauseSwitch,
         total: int,
         metric: str,
-        cpu_notice: str | None,
+        expects_gpu: bool,
     ) -> None:
         self._layout = layout
         self._sweep = sweep
         self._records = records
+        self._switch = switch
         self._total = total
         self._metric = metric
-        self._cpu_notice = cpu_notice
+        self._expects_gpu = expects_gpu
+        self._before_s = sweep.elapsed_s
+        self._started = time.monotonic()
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Looks whether the sweep is to pause."""
+        del iteration, trials, info
+        asked = self._switch.reason
+        self._switch.poll()
+        if self._switch.reason and not asked:
+            say(f"pausing ({self._switch.reason}): running trials finish their epoch and save")
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """A trial got its actor."""
+        """A trial got its actor, for the first time, after a pause or for a retry."""
         del iteration, trials, info
         record = self._records[trial.trial_id]
+        self._note_exploit(record, trial)
         record.state = "running"
         record.started = record.started or now()
         self._write(record)
@@ -61,32 +82,31 @@ class Recorder(Callback):  # type: ignore[misc]
     ) -> None:
         """A trial completed an epoch."""
         del iteration, trials, trial, info
-        if self._cpu_notice and result.get("device") == "cpu":
-            say(self._cpu_notice)
-            self._cpu_notice = None
+        if self._expects_gpu and result.get("device") == "cpu":
+            say(CPU_NOTICE)
+            self._expects_gpu = False
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """A trial ran all its epochs, or the scheduler ended it."""
+        """A trial ran all its epochs, diverged, or was ended by the scheduler."""
         del iteration, trials, info
-        epochs = trial.config["training"]["epochs"]
+        if self._switch.reason and trial.status == Trial.PENDING:
+            return  # let go by a pausing sweep; it will come back
+        record = self._records[trial.trial_id]
         last = trial.last_result or {}
-        self._end(trial, "finished" if last.get("epoch", 0) >= epochs else "stopped")
+        if diverged(last):
+            record.failures.append(describe_nan(last))
+            self._end(trial, "failed")
+            return
+        done = last.get("epoch", 0) >= trial.config["training"]["epochs"]
+        self._end(trial, "finished" if done else "stopped")
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """A trial failed for good."""
+        """A trial failed for good; its failures are recorded where they are judged."""
         del iteration, trials, info
-        error = trial.get_error()
-        text = str(error or "").strip()
-        self._records[trial.trial_id].error = {
-            "type": type(error).__name__,
-            "message": text.splitlines()[-1] if text else "unknown",
-            "traceback": text,
-            "epoch": (trial.last_result or {}).get("epoch", 0),
-        }
         self._end(trial, "failed")
 
     def _end(self, trial: Trial, state: TrialState) -> None:
@@ -96,14 +116,47 @@ class Recorder(Callback):  # type: ignore[misc]
         done = sum(other.state in ENDED for other in self._records.values())
         last = trial.last_result or {}
         text = f"{done}/{self._total}  trial {record.id} {state} at epoch {last.get('epoch', 0)}"
-        if last.get(self._metric) is not None:
+        if state == "failed":
+            text += f"  {record.failures[-1].cause}: {record.failures[-1].message}"
+        elif last.get(self._metric) is not None:
             text += f"  {self._metric} {last[self._metric]:.4f}"
-        if record.error is not None:
-            text += f"  {record.error['message']}"
         say(text)
+
+    def _note_exploit(self, record: TrialRecord, trial: Trial) -> None:
+        """Records a PBT exploit: the trial is about to load another one's checkpoint."""
+        found = trial.latest_checkpoint_result
+        if found is None:
+            return
+        donor = Path(found.checkpoint.path).parent.name
+        if donor == record.directory:
+            return
+        known = {**record.values, **record.changes}
+        values = {key: _at(trial.config, key) for key in known}
+        record.changes.update({k: v for k, v in values.items() if v != known[k]})
+        epoch = found.metrics.get("epoch", 0)
+        record.lineage.append({"epoch": epoch, "donor": donor, "values": values})
 
     def _write(self, record: TrialRecord) -> None:
         self._layout.write_trial(record)
-        counts = Counter(other.state for other in self._records.values())
+        self.write_sweep()
+
+    def write_sweep(self) -> None:
+        """Replaces `sweep.json` with what is known now."""
+        counts = Counter(record.state for record in self._records.values())
         self._sweep.trials = dict(sorted(counts.items()))
+        self._sweep.elapsed_s = round(self._before_s + time.monotonic() - self._started, 1)
         self._layout.write_sweep(self._sweep)
+
+
+def _at(config: dict[str, Any], key: str) -> Any:
+    """The value of a dotted key in a nested config."""
+    value: Any = config
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+def diverged(row: dict[str, Any]) -> bool:
+    """Whether an epoch's losses are not finite."""
+    losses = (row.get("train_loss"), row.get("val_loss"))
+    return any(loss is not None and not math.isfinite(loss) for loss in losses)

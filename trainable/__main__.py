@@ -63,19 +63,20 @@ def main(config: Path, allow_custom_model: bool) -> None:
         )
         sys.exit(2)
     _report(console, config, outcome)
+    if outcome.diverged:
+        sys.exit(1)
     if stop.signal is not None and not outcome.finished:
         sys.exit(128 + stop.signal)
 
 
 def _report(console: Console, config: Path, outcome: Outcome) -> None:
-    if outcome.rows:
-        best = max(outcome.rows, key=lambda row: row["val_acc"])
-        console.print(f"best val_acc {best['val_acc']:.4f} at epoch {best['epoch']}")
+    best = "best" if outcome.finished else "best so far"
+    console.print(f"{best}: val_acc {outcome.best_acc:.4f} at epoch {outcome.best_epoch}")
     if outcome.directory is None:
-        console.print("checkpoint.enabled is false: nothing was kept")
+        console.print("checkpoint.enabled is false: no checkpoint was kept")
         return
     console.print(f"experiment: {outcome.directory}", soft_wrap=True, highlight=False)
-    if not outcome.finished:
+    if not outcome.finished and not outcome.diverged:
         latest = outcome.directory / "checkpoints" / "latest.pt"
         console.print(
             f"stopped early; to continue, set checkpoint.resume to {latest} in "

@@ -7,6 +7,7 @@ arguments (`weights_only=True`) loads it anywhere.
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,28 @@ RESUME = "resume_state"
 """What exact resume needs besides: `format`, `seed`, `best_epoch`."""
 
 FORMAT = 1
+_UNREADABLE = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What `torch.load` raises on bytes that are no checkpoint, besides its UnpicklingError."""
+
 REQUIRED = (MODEL, OPTIMIZER, SCHEDULER, EPOCH, BEST_ACC, CONFIG)
+TYPES = {
+    MODEL: dict,
+    OPTIMIZER: dict,
+    SCHEDULER: dict,
+    SCALER: dict,
+    EPOCH: int,
+    BEST_ACC: float,
+    CONFIG: dict,
+    RESUME: dict,
+}
 
 LATEST = "latest.pt"
 BEST = "best.pt"
@@ -101,17 +123,30 @@ def _fault(path: Path) -> dict[str, Any] | str:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        first = str(error).strip().splitlines()[0]
-        return f"expected tensors and plain values only, found a file that is refused ({first})"
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        return f"expected a whole checkpoint, found a truncated or foreign file ({first})"
+        # Not torch's own text: it advises to load without the check, which runs what it finds.
+        code = re.search(r"GLOBAL (\S+)", str(error))
+        found = f"code ({code[1]})" if code else "a foreign file"
+        return f"expected tensors and plain values only, found {found}"
+    except _UNREADABLE as error:
+        first = str(error).partition("\n")[0]
+        return (
+            "expected a whole checkpoint, found a truncated or foreign file "
+            f"({type(error).__name__}: {first})"
+        )
+    return _misfit(state) or state
+
+
+def _misfit(state: Any) -> str | None:
+    """The sentence that says why a loaded object is no checkpoint of ours, if it is none."""
     if not isinstance(state, dict):
         return f"expected a mapping of {', '.join(REQUIRED)}, found {type(state).__name__}"
     missing = [key for key in REQUIRED if key not in state]
     if missing:
         return f"expected the keys {', '.join(REQUIRED)}, found none named {', '.join(missing)}"
+    for key, kind in TYPES.items():
+        if key in state and not isinstance(state[key], kind):
+            return f"expected {key} of type {kind.__name__}, found {type(state[key]).__name__}"
     version = state.get(RESUME, {}).get("format", FORMAT)
     if version > FORMAT:
         return f"expected checkpoint format {FORMAT} or older, found {version}"
-    return state
+    return None

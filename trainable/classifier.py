@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 from ray import tune
-from ray.tune.result import DONE, SHOULD_CHECKPOINT, TRAINING_ITERATION
+from ray.air.constants import TRAINING_ITERATION
+from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from trainable.checkpoint import read_checkpoint, write_checkpoint
 from trainable.config import TrainConfig, parse_config
@@ -33,7 +34,7 @@ HYPERPARAMETERS = ("optimizer.learning_rate", "optimizer.weight_decay", "optimiz
 """What a restored trial takes from its own config, not from the checkpoint: all of `optimizer`."""
 
 
-class ClassifierTrainable(tune.Trainable):  # type: ignore[misc]
+class ClassifierTrainable(tune.Trainable):
     """One trial: an image classifier trained an epoch a step.
 
     The trial's config is a complete training config, nested, plus `SETTINGS`. The trial's
@@ -67,7 +68,10 @@ class ClassifierTrainable(tune.Trainable):  # type: ignore[misc]
         return experiment
 
     def step(self) -> dict[str, Any]:
-        """Trains one epoch and saves what is due before anyone hears of it."""
+        """Trains one epoch and saves what is due before anyone hears of it.
+
+        A training whose loss is no longer finite ends here; its last good checkpoint stays.
+        """
         row = self._trainer.run_epoch()
         saved = False
         if self._experiment is not None:
@@ -77,7 +81,7 @@ class ClassifierTrainable(tune.Trainable):  # type: ignore[misc]
             **row,
             TRAINING_ITERATION: self._trainer.epoch,
             SHOULD_CHECKPOINT: saved,
-            DONE: self._trainer.done,
+            DONE: self._trainer.done or self._trainer.diverged,
         }
 
     def save(self, checkpoint_dir: str | None = None) -> Any:
@@ -92,7 +96,7 @@ class ClassifierTrainable(tune.Trainable):  # type: ignore[misc]
         else:
             write_checkpoint(self._trainer.state_dict(), [path])
 
-    def load_checkpoint(self, checkpoint_dir: str) -> None:
+    def load_checkpoint(self, checkpoint_dir: Any) -> None:
         """Continues from a directory of this trial's, or (PBT) of another's.
 
         Weights, optimizer buffers, epoch and schedule position are the checkpoint's; every

@@ -283,7 +283,7 @@ def _rename(data: dict[str, Any], section: str, name: Any) -> None:
     if field is None or not isinstance(values, dict):
         return
     default = getattr(field.get_default(), "name", None)
-    members = {name: kind for kind in options(field.annotation) for name in names_of(kind)}
+    members = {each: kind for kind in options(field.annotation) for each in names_of(kind)}
     if isinstance(name, str) and name in members and values.get("name", default) != name:
         fields = members[name].model_fields
         data[section] = {key: value for key, value in values.items() if key in fields}

@@ -11,7 +11,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 
-from trainable.files import write_once
+from trainable.files import remove_temporaries, write_once
 
 TAGS = {
     "train_loss": "loss/train",
@@ -51,6 +51,8 @@ class Curves:
     def truncate(self, epoch: int) -> None:
         """Takes the points of later epochs out of the event files."""
         self.close()
+        # TensorBoard reads every file with "tfevents" in its name, half written ones too.
+        remove_temporaries(self._directory)
         for path in sorted(self._directory.glob("events.out.tfevents.*")):
             records = list(_records(path))
             kept = [r for r in records if Event.FromString(r).step <= epoch]

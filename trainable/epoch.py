@@ -46,7 +46,8 @@ def train_epoch(
         optimizer: Takes one step a batch.
         scaler: Scales the loss in float16; a disabled one passes it through.
         autocast: Makes the context in which the forward pass runs.
-        accumulation_steps: Parts a batch is run in, their gradients added up.
+        accumulation_steps: Parts a batch is run in, of at least two images each; their gradients
+            add up.
         on_batch: Told the number of images after every batch.
 
     Returns:
@@ -56,9 +57,9 @@ def train_epoch(
     totals = _Totals()
     for images, labels in batches:
         optimizer.zero_grad(set_to_none=True)
-        parts = zip(
-            images.chunk(accumulation_steps), labels.chunk(accumulation_steps), strict=True
-        )
+        # A part of one image is what batch norm cannot take: a small last batch has fewer parts.
+        count = max(1, min(accumulation_steps, len(labels) // 2))
+        parts = zip(images.tensor_split(count), labels.tensor_split(count), strict=True)
         for part_images, part_labels in parts:
             with autocast():
                 logits = model(part_images)

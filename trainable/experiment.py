@@ -61,19 +61,21 @@ def create_directory(config: TrainConfig, now: datetime) -> Path:
 
 
 def _custom_directory(directory: Path, config: CheckpointConfig) -> Path:
-    """A named directory: a new one, or the one that `resume` points into."""
+    """A named directory: a new or empty one, or the one that `resume` points into."""
+    resume = config.resume
+    if resume is not None and Path(resume).resolve().is_relative_to(directory.resolve()):
+        return directory
     try:
-        directory.mkdir()
+        if directory.exists() and any(directory.iterdir()):
+            raise FileExistsError
+        # Of two callers at the same time the one that makes this has the name.
+        (directory / CHECKPOINTS).mkdir(parents=True)
     except FileExistsError:
-        continued = config.resume is not None and Path(config.resume).resolve().is_relative_to(
-            directory.resolve()
-        )
-        if not continued and any(directory.iterdir()):
-            latest = directory / CHECKPOINTS / checkpoint.LATEST
-            raise ExperimentError(
-                f"{directory} already holds an experiment; set checkpoint.resume to {latest} to "
-                "continue it, or choose another checkpoint.experiment_name"
-            ) from None
+        latest = directory / CHECKPOINTS / checkpoint.LATEST
+        raise ExperimentError(
+            f"{directory} already holds an experiment; set checkpoint.resume to {latest} to "
+            "continue it, or choose another checkpoint.experiment_name"
+        ) from None
     return directory
 
 
@@ -93,7 +95,7 @@ class Experiment:
         if self._config.enabled:
             self.checkpoints.mkdir(exist_ok=True)
             remove_temporaries(self.checkpoints)
-        self._saved_epoch = 0
+        self._saved_epoch: int | None = None
         self._history = History(directory / METRICS_FILE) if keep_metrics else None
         logs = config.tensorboard.enabled
         self._curves = Curves(directory / TENSORBOARD) if logs else None
@@ -110,7 +112,7 @@ class Experiment:
         Args:
             epoch: The last completed one; 0 for a new training.
         """
-        self._saved_epoch = 0
+        self._saved_epoch = None
         if self._history is not None:
             self._history.truncate(epoch)
         if self._curves is not None:
@@ -127,9 +129,10 @@ class Experiment:
         """Saves after an epoch if the config asks for it; returns whether it did.
 
         An epoch that is due gets its `epoch_NNNN.pt`, an improvement `best.pt`; whatever is saved
-        is `latest.pt` too. With `checkpoint.enabled: false` nothing is ever due.
+        is `latest.pt` too. With `checkpoint.enabled: false`, or of a training that has diverged,
+        nothing is ever due.
         """
-        if not self._config.enabled:
+        if not self._config.enabled or trainer.diverged:
             return False
         names = []
         if trainer.epoch % self._config.save_frequency == 0:
@@ -142,7 +145,12 @@ class Experiment:
         return False
 
     def save_latest(self, trainer: Trainer) -> Path:
-        """Makes `latest.pt` hold the trainer's present state; returns its path."""
+        """Makes `latest.pt` hold the trainer's present state; returns its path.
+
+        A training that has diverged leaves the last good state there, if there is one.
+        """
+        if trainer.diverged and self.latest.exists():
+            return self.latest
         if self._saved_epoch != trainer.epoch or not self.latest.exists():
             self._save(trainer, [])
         return self.latest

@@ -19,8 +19,9 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{TEMPORARY_SUFFIX}")
 
 
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Puts a written file, or the names in a directory, on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -35,6 +36,7 @@ def _name(source: Path, name: Path) -> None:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
+            _sync(temporary)
         temporary.replace(name)
     finally:
         temporary.unlink(missing_ok=True)
@@ -60,7 +62,7 @@ def write_once(names: Iterable[Path], write: Callable[[BinaryIO], object]) -> No
         for name in targets:
             _name(temporary, name)
         for directory in {name.parent for name in targets}:
-            _sync_directory(directory)
+            _sync(directory)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -70,7 +72,7 @@ def add_name(source: Path, name: Path) -> None:
     if name.exists() and name.samefile(source):
         return
     _name(source, name)
-    _sync_directory(name.parent)
+    _sync(name.parent)
 
 
 def write_text(path: Path, text: str) -> None:

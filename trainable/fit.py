@@ -27,8 +27,13 @@ class Outcome:
     """The experiment directory; None with checkpoints off."""
     rows: list[Row]
     """The metrics of the epochs trained by this call."""
+    best_acc: float
+    """Of the whole training, the epochs before a resume included."""
+    best_epoch: int
     finished: bool
-    """False when it was asked to stop before the last epoch."""
+    """False when it was asked to stop before the last epoch, or diverged."""
+    diverged: bool = False
+    """Whether it ended because the loss was no longer finite."""
 
 
 def fit(
@@ -56,12 +61,7 @@ def fit(
         allow_custom_model=allow_custom_model,
     )
     if config.checkpoint.resume:
-        trainer.load_state_dict(read_checkpoint(config.checkpoint.resume))
-        if trainer.done:
-            raise ExperimentError(
-                f"{config.checkpoint.resume} has completed epoch {trainer.epoch} of "
-                f"{config.training.epochs}: nothing is left to train; raise training.epochs"
-            )
+        _resume(trainer, config.checkpoint.resume)
     for notice in trainer.notices:
         console.print(f"[yellow]note:[/] {notice}")
     started = datetime.now()
@@ -77,7 +77,9 @@ def fit(
                 experiment.record(row)
                 experiment.save_due(trainer)
             console.print(_line(row, config.training.epochs), highlight=False, soft_wrap=True)
-            if should_stop():
+            if trainer.diverged:
+                console.print("[red]the loss is not finite: training ends here[/]")
+            if trainer.diverged or should_stop():
                 break
         if experiment is not None and rows:
             experiment.save_latest(trainer)
@@ -85,7 +87,23 @@ def fit(
         for closing in (experiment, curves):
             if closing is not None:
                 closing.close()
-    return Outcome(experiment.directory if experiment else None, rows, trainer.done)
+    return Outcome(
+        directory=experiment.directory if experiment else None,
+        rows=rows,
+        best_acc=trainer.best_acc,
+        best_epoch=trainer.best_epoch,
+        finished=trainer.done,
+        diverged=trainer.diverged,
+    )
+
+
+def _resume(trainer: Trainer, path: str) -> None:
+    trainer.load_state_dict(read_checkpoint(path))
+    if trainer.done:
+        raise ExperimentError(
+            f"{path} has completed epoch {trainer.epoch} of {trainer.config.training.epochs}: "
+            "nothing is left to train; raise training.epochs"
+        )
 
 
 def _open(trainer: Trainer, now: datetime) -> tuple[Experiment | None, Curves | None]:

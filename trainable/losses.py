@@ -140,9 +140,12 @@ def _one_hot(labels: Tensor, logits: Tensor) -> Tensor:
 
 def _kl_div(logits: Tensor, targets: Tensor, *, reduction: str, log_target: bool) -> Tensor:
     if log_target:
-        # The logarithm of 0 is -inf, and 0 * -inf is NaN; the smallest normal float weighs nothing.
+        # log(0) is -inf and 0 * -inf is NaN; the smallest normal float weighs nothing.
         targets = targets.clamp(min=torch.finfo(targets.dtype).tiny).log()
     log_probabilities = F.log_softmax(logits, dim=1)
+    if reduction == "mean":
+        # Over rows and classes. torch warns that its own "mean" will come to mean "batchmean".
+        return F.kl_div(log_probabilities, targets, reduction="none", log_target=log_target).mean()
     return F.kl_div(log_probabilities, targets, reduction=reduction, log_target=log_target)
 
 

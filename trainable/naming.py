@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from os.path import commonprefix
 
 MAX_NAME_LENGTH = 200
 """Bytes; leaves room for the suffixes that a directory name gets (file systems allow 255)."""
 
 
+def _likeness(found: str, name: str) -> tuple[float, int]:
+    """How alike two names are, in [0, 1] without regard to case; of equals the longer prefix."""
+    found, name = found.lower(), name.lower()
+    ratio = difflib.SequenceMatcher(None, found, name).ratio()
+    return ratio, len(commonprefix([found, name]))  # noqa: RUF071 - of text, not of paths
+
+
 def suggestion(found: str, known: Iterable[str]) -> str:
     """`; did you mean "x"?` for the nearest known name, plus the whole list when it is short."""
     names = sorted(known)
-    near = difflib.get_close_matches(found, names, n=1, cutoff=0.5)
-    text = f'; did you mean "{near[0]}"?' if near else ""
+    near = max(names, key=lambda name: _likeness(found, name), default="")
+    text = f'; did you mean "{near}"?' if _likeness(found, near)[0] >= 0.5 else ""
     if names and len(names) <= 16:
         text += f" (known: {', '.join(names)})"
     return text

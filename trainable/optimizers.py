@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from trainable.config import OptimizerConfig
 from trainable.errors import CheckpointError
 
-_CLASSES: dict[str, type[Optimizer]] = {
+_CLASSES: dict[str, Callable[..., Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "sgd": torch.optim.SGD,
@@ -45,7 +45,7 @@ def build_optimizer(
         lr=config.learning_rate,
         fused=True if device.type in {"cpu", "cuda"} else None,
         **_hyperparameters(config),
-    )  # type: ignore[call-arg]  # the base class takes no keywords
+    )
     optimizer.register_load_state_dict_pre_hook(_adapt_state)
     optimizer.register_load_state_dict_post_hook(_match_memory_format)
     return optimizer
@@ -70,10 +70,7 @@ def apply_hyperparameters(optimizer: Optimizer, config: OptimizerConfig) -> None
 
 
 def _hyperparameters(config: OptimizerConfig) -> dict[str, Any]:
-    values = config.model_dump(exclude={"name", "learning_rate"})
-    if "betas" in values:
-        values["betas"] = tuple(values["betas"])
-    return values
+    return config.model_dump(exclude={"name", "learning_rate"})
 
 
 def _adapt_state(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:

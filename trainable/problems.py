@@ -167,7 +167,7 @@ def _explain(model: type[BaseModel], errors: list[_Error]) -> list[_Rule]:
         case "union_tag_invalid" | "union_tag_not_found":
             return _about_name(model, error)
         case "invalid_key":
-            return [(error.path, f"a key must be text, found {_show(details['input'])}")]
+            return [(error.path[:-1], f"a key must be text, found {_show(details['input'])}")]
     if len(errors) == 1 and details["type"] in _OWN_TEXT:
         return [_about_value(model, error)]
     rules = list(dict.fromkeys(_rule(e.details) for e in errors))
@@ -179,13 +179,15 @@ def _explain(model: type[BaseModel], errors: list[_Error]) -> list[_Rule]:
 def _about_unknown_key(model: type[BaseModel], trail: PathKey) -> str:
     *around, last = trail
     key = str(last)
-    own = [name for kind in kinds_at(model, around) for name in fields_of(kind)]
+    own = {name for kind in kinds_at(model, around) for name in fields_of(kind)}
     if around and str(around[-1]).startswith(MARK):
         _, section, chosen = str(around[-1]).split(MARK)
         others = kinds_at(model, around[:-1])
         names = sorted(n for kind in others if key in fields_of(kind) for n in names_of(kind))
         if names:
             return f"not a key of {section} {chosen}; it belongs to {', '.join(names)}"
+    if around and key in model.model_fields and key not in own:
+        return "unknown key here; it belongs at the top level of the file"
     elsewhere = [
         f"{section}.{key}"
         for section in model.model_fields
@@ -260,7 +262,7 @@ def _found(details: ErrorDetails) -> str:
     value, kind = details["input"], details["type"]
     if kind in ("too_short", "too_long"):
         return str(len(value))
-    if not kind.endswith("_type") or value is None or isinstance(value, Mapping | list | tuple):
+    if not kind.endswith("_type") or value is None or isinstance(value, dict | list | tuple):
         return _show(value)
     return f"{_show(value)} ({_type(value, kind)})"
 
@@ -281,7 +283,7 @@ def _type(value: Any, kind: str) -> str:
 
 
 def _show(value: Any) -> str:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list"

@@ -7,6 +7,7 @@ none depends on what an earlier one left behind.
 from __future__ import annotations
 
 import secrets
+import textwrap
 import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
@@ -60,11 +61,12 @@ class Trainer:
         self.epoch = 0
         self.best_acc = 0.0
         self.best_epoch = 0
+        self._diverged = False
         self._seed = config.seed.value if config.seed.enabled else secrets.randbits(63)
         set_determinism(config.seed.deterministic)
         seed_everything(stream_seed(self._seed, 0))
         self.model = get_model(self.config, allow_custom=allow_custom_model)
-        self.model = self.model.to(self.device, memory_format=torch.channels_last)
+        self.model.to(self.device).to(memory_format=torch.channels_last)  # in place
         self.loss_fn = build_loss(config.loss, self.source.num_classes).to(self.device)
         self.optimizer = build_optimizer(
             config.optimizer, self.model.parameters(), device=self.device
@@ -89,6 +91,11 @@ class Trainer:
     def improved(self) -> bool:
         """Whether the last epoch is the best so far."""
         return self.epoch > 0 and self.best_epoch == self.epoch
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the last epoch's losses were not finite: nothing is learnt any more."""
+        return self._diverged
 
     @property
     def notices(self) -> list[str]:
@@ -132,6 +139,7 @@ class Trainer:
         )
         trained = time.perf_counter()
         val, test = self._evaluate(epoch)
+        self._diverged = not (math.isfinite(train.loss) and math.isfinite(val.loss))
         self._complete(epoch, val)
         return {
             "epoch": epoch,
@@ -183,9 +191,10 @@ class Trainer:
         try:
             self.model.load_state_dict(state[checkpoint.MODEL])
             self.optimizer.load_state_dict(state[checkpoint.OPTIMIZER])
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, LookupError, TypeError) as error:
             raise CheckpointError(self._mismatch(state, error)) from error
-        apply_hyperparameters(self.optimizer, self.config.optimizer, check_only=not own)
+        if any(key.startswith("optimizer.") for key in own):
+            apply_hyperparameters(self.optimizer, self.config.optimizer)
         self.schedule.load_state_dict(state[checkpoint.SCHEDULER])
         if LEARNING_RATE in own:
             self.schedule.set_base_lr(self.config.optimizer.learning_rate)
@@ -208,7 +217,9 @@ class Trainer:
         return val, self._score("test") if due or epoch == self.config.training.epochs else None
 
     def _score(self, split: Any) -> Score:
-        batches = self.source.eval_batches(split, self.config.training.batch_size)
+        training = self.config.training
+        size = training.batch_size // training.accumulation_steps
+        batches = self.source.eval_batches(split, size)
         return evaluate(self.model, batches, self.loss_fn, autocast=self._autocast)
 
     def _complete(self, epoch: int, val: Score) -> None:
@@ -228,12 +239,18 @@ class Trainer:
         return torch.cuda.max_memory_allocated(self.device) / GIB
 
     def _mismatch(self, state: dict[str, Any], error: Exception) -> str:
-        saved = state[checkpoint.CONFIG]
+        model, optimizer = (_name(state, section) for section in ("model", "optimizer"))
         return (
-            f"the checkpoint is of {saved['model']['name']} with {saved['optimizer']['name']}, "
+            f"the checkpoint is of {model} with {optimizer}, "
             f"which does not fit {self.config.model.name} with {self.config.optimizer.name}: "
-            f"{str(error).splitlines()[0]}"
+            f"{textwrap.shorten(str(error), 300)}"
         )
+
+
+def _name(state: dict[str, Any], section: str) -> Any:
+    """What a checkpoint's config names; a foreign one may have another form."""
+    found = state[checkpoint.CONFIG].get(section)
+    return found.get("name") if isinstance(found, dict) else found
 
 
 def _with_shape(config: TrainConfig, source: ImageSource) -> TrainConfig:

@@ -86,7 +86,7 @@ class _Builder:
             self.report(node, path, "must not contain itself: an alias inside of its own anchor")
             return False
         if len(self.active) >= MAX_DEPTH:
-            raise ConfigError(self.source, [Problem(dotted(path), TOO_DEEP)])
+            raise ConfigError(self.source, [Problem("", TOO_DEEP)])
         self.active.append(node)
         return True
 
@@ -109,7 +109,7 @@ class _Builder:
             return construct(node.value)
         except (ValueError, KeyError):
             tag = node.tag.removeprefix(TAG)
-            self.report(node, path, f'must be what its tag !!{tag} says, found "{node.value}"')
+            self.report(node, path, f"must be what its tag !!{tag} says, found {_shown(node)}")
             return None
 
     def sequence(self, node: yaml.Node, path: PathKey) -> list[Any]:
@@ -142,8 +142,8 @@ class _Builder:
             key = key_node.value
             if key_node.tag == TAG + "merge":
                 merged = self.merged(value_node, path) | merged
-            elif key_node.tag != TAG + "str":
-                self.report(key_node, path, f"a key must be text, found {_shown(key_node)}")
+            elif key_node.tag != TAG + "str" or not isinstance(key, str):
+                self.report(key_node, path, _no_text(key_node))
             elif key in own:
                 first = own[key][0].start_mark.line + 1
                 self.report(key_node, (*path, key), f"duplicate key, first in line {first}")
@@ -164,12 +164,20 @@ class _Builder:
 
 
 def _unknown_tag(node: yaml.Node) -> str:
-    tag = node.tag.replace(TAG, "!!")
-    return f"must be plain YAML without the tag {tag}"
+    return f"must be plain YAML without the tag {node.tag.replace(TAG, '!!')}"
+
+
+def _no_text(key_node: yaml.Node) -> str:
+    rule = f"a key must be text, found {_shown(key_node)}"
+    is_number = isinstance(key_node, yaml.ScalarNode) and key_node.value
+    return rule.replace('"', "") + "; put it in quotes" if is_number else rule
 
 
 def _shown(node: yaml.Node) -> str:
-    return f"{node.value} (quote it)" if isinstance(node, yaml.ScalarNode) else "a collection"
+    """A node as a message shows it."""
+    if isinstance(node, yaml.ScalarNode):
+        return f'"{node.value[:60]}"' if node.value else "nothing"
+    return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
 
 
 def parse_yaml(text: str, source: str) -> Document:
@@ -184,10 +192,9 @@ def parse_yaml(text: str, source: str) -> Document:
     """
     node = _compose(text, source)
     if node is None:
-        raise ConfigError(source, [Problem("", "must be a mapping of sections, found nothing")])
+        raise ConfigError(source, [Problem("", "must be a mapping of keys, found nothing")])
     if not isinstance(node, yaml.MappingNode):
-        found = "a list" if isinstance(node, yaml.SequenceNode) else f'"{node.value}"'
-        rule = f"must be a mapping of sections, found {found}"
+        rule = f"must be a mapping of keys, found {_shown(node)}"
         raise ConfigError(source, [Problem("", rule, node.start_mark.line + 1)])
     builder = _Builder(source)
     data = builder.build(node, ())
@@ -201,7 +208,7 @@ def _compose(text: str, source: str) -> yaml.Node | None:
         return Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        rule = f"is not YAML: {error.problem or error.context}"
+        rule = "is not YAML: " + ", ".join(filter(None, [error.context, error.problem]))
         line = None if mark is None else mark.line + 1
         raise ConfigError(source, [Problem("", rule, line)]) from error
     except yaml.reader.ReaderError as error:

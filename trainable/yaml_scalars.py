@@ -43,26 +43,30 @@ class Dumper(yaml.SafeDumper):
         return True
 
 
-_SCALARS: dict[str, tuple[str, str]] = {
-    "null": (r"~|null|Null|NULL|", "~nN\0"),
-    "bool": (r"(?i:true|false)", "tTfF"),
-    "int": (r"[-+]?(?:0|[1-9][0-9_]*)|0x[0-9a-fA-F]+|0o[0-7]+", "-+0123456789"),
+def _write_text(dumper: Dumper, text: str) -> yaml.ScalarNode:
+    """Text with line breaks or control characters is escaped: PyYAML's other styles lose some."""
+    style = None if text.isprintable() else '"'
+    return dumper.represent_scalar(TAG + "str", text, style)
+
+
+Dumper.add_representer(str, _write_text)
+
+_SCALARS: dict[str, tuple[str, list[str]]] = {
+    "null": (r"~|null|Null|NULL|", [*"~nN", ""]),
+    "bool": (r"(?i:true|false)", [*"tTfF"]),
+    "int": (r"[-+]?(?:0|[1-9][0-9_]*)|0x[0-9a-fA-F]+|0o[0-7]+", [*"-+0123456789"]),
     "float": (
         r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9_]*)(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?"
         r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
-        "-+.0123456789",
+        [*"-+.0123456789"],
     ),
-    "merge": (r"<<", "<"),
+    "merge": (r"<<", ["<"]),
 }
 """Tag -> what a plain scalar looks like, and the characters it may begin with."""
 
 for _name, (_pattern, _first) in _SCALARS.items():
     for _class in (Loader, Dumper):
-        _class.add_implicit_resolver(
-            TAG + _name,
-            re.compile(rf"(?:{_pattern})\Z"),
-            ["" if c == "\0" else c for c in _first],
-        )
+        _class.add_implicit_resolver(TAG + _name, re.compile(rf"(?:{_pattern})\Z"), _first)
 
 
 def _to_float(text: str) -> float:
@@ -85,10 +89,9 @@ CONSTRUCT: dict[str, Callable[[str], Any]] = {
 
 
 def read_scalar(text: str) -> Any:
-    """What an unquoted `text` means in a file; a text that means nothing else is returned.
-
-    Raises:
-        ValueError: For an integer of thousands of digits.
-    """
-    tag: str = Loader("").resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-    return CONSTRUCT[tag](text)
+    """What an unquoted `text` means in a file; a text that means nothing else is returned."""
+    tag = Loader("").resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    try:
+        return CONSTRUCT[tag](text)
+    except ValueError:  # an integer of thousands of digits
+        return text

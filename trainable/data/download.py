@@ -100,7 +100,7 @@ def _missing(name: str, root: Path) -> str:
 def _not_downloaded(name: str, root: Path, error: BaseException) -> str:
     reason = " ".join(str(error).split()) or type(error).__name__
     return (
-        f'dataset "{name}" is not under dataset.root {root} and cannot be downloaded ({reason}): '
-        f"put the files {_files(name)} into {_folder(name, root)}, "
-        "or use digits, which needs no download"
+        f'dataset "{name}" is missing or damaged under dataset.root {root} and cannot be '
+        f"downloaded ({reason}): put the files {_files(name)} into {_folder(name, root)} in place "
+        "of damaged ones, or use digits, which needs no download"
     )

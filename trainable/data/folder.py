@@ -183,8 +183,11 @@ def _read_folders(root: Path) -> tuple[ImageFolder, ImageFolder]:
 
 def _read_folder(folder: Path) -> ImageFolder:
     try:
-        return ImageFolder(folder)
+        images = ImageFolder(folder)
     except FileNotFoundError as error:
         raise DataError(
             f"{folder} must hold one folder a class with at least one image in each: {error}"
         ) from error
+    if len(images.classes) < 2:
+        raise DataError(f"{folder} must hold at least 2 classes, found {images.classes[0]} alone")
+    return images

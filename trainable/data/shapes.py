@@ -1,6 +1,6 @@
 """What a data set's name says about its images: the number of classes and channels.
 
-Imports no torch, so that a config can be checked quickly.
+Needs no torch: it reads the config and, for an image folder, the names in one directory.
 """
 
 from __future__ import annotations

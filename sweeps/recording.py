@@ -1,0 +1,263 @@
+"""The scheduler as Tune sees it: the real one, with a log that a resumed sweep is replayed from.
+
+It also turns a requested pause into Tune's own: every running trial is paused, and so saved, at
+its next result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
+
+from sweeps.events import Event, EventLog
+from sweeps.pause import PauseStopper, PauseSwitch
+
+TIME_ATTR = "epoch"
+
+
+class RecordingScheduler(TrialScheduler):
+    """Delegates to a real scheduler and logs what it is told and answers.
+
+    Args:
+        inner: The real scheduler, with its metric and mode.
+        log: Where events go.
+        switch: Whether the sweep is to pause.
+        stopper: Told how many trials are still running.
+        metrics: Names of the numbers in a result that are logged.
+    """
+
+    _supports_buffered_results = False
+
+    def __init__(
+        self,
+        inner: TrialScheduler,
+        log: EventLog,
+        switch: PauseSwitch,
+        stopper: PauseStopper,
+        metrics: Iterable[str],
+    ) -> None:
+        super().__init__()
+        self.inner = inner
+        self._log = log
+        self._switch = switch
+        self._stopper = stopper
+        self._metrics = (*metrics, "time_total_s")
+        self._told: dict[str, dict[int, str]] = {}
+        """Trial -> epoch -> decision, of an earlier process; such an epoch is not told twice."""
+        self._known: set[str] = set()
+        self._deciding = False
+        """Whether the real scheduler is inside `on_trial_result`; what it stops in there is
+        stopped again by a replay of that result, and so not logged."""
+
+    @property
+    def metric(self) -> str | None:
+        """The real scheduler's metric."""
+        return self.inner.metric
+
+    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
+        """The real scheduler has its metric and mode already."""
+        del metric, mode, spec
+        return True
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """A new trial, one that is tried again, or one that a replay has added already."""
+        if trial.trial_id in self._known:
+            return
+        self._known.add(trial.trial_id)
+        self._log.append(Event("add", trial.trial_id))
+        self.inner.on_trial_add(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """An epoch's result; what the real scheduler decides, or a pause if one is asked for."""
+        epoch = result[TIME_ATTR]
+        decision = self._told.get(trial.trial_id, {}).get(epoch)
+        if decision is None:
+            self._deciding = True
+            try:
+                decision = self.inner.on_trial_result(tune_controller, trial, result)
+            finally:
+                self._deciding = False
+            metrics = self._numbers(result)
+            self._log.append(Event("result", trial.trial_id, epoch, metrics, decision))
+        if self._switch.reason is not None and decision == TrialScheduler.CONTINUE:
+            return TrialScheduler.PAUSE
+        return decision
+
+    def on_trial_complete(
+        self, tune_controller: Any, trial: Trial, result: dict[str, Any]
+    ) -> None:
+        """A trial ended by itself or by decision."""
+        epoch, metrics = result.get(TIME_ATTR, 0), self._numbers(result)
+        self._known.discard(trial.trial_id)
+        self._log.append(Event("complete", trial.trial_id, epoch, metrics))
+        if self.inner.metric is not None and not _finite(result.get(self.inner.metric)):
+            self.inner.on_trial_error(tune_controller, trial)
+        else:
+            self.inner.on_trial_complete(tune_controller, trial, result)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        """A waiting trial was stopped: by decision, or because the sweep pauses."""
+        if self._switch.reason is not None:
+            return
+        self._known.discard(trial.trial_id)
+        if not self._deciding:
+            self._log.append(Event("remove", trial.trial_id))
+        self.inner.on_trial_remove(tune_controller, trial)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """A trial failed. One that will be tried again keeps its place with the scheduler."""
+        if trial.should_recover():
+            return
+        self._known.discard(trial.trial_id)
+        self._log.append(Event("error", trial.trial_id))
+        self.inner.on_trial_error(tune_controller, trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """The real scheduler's choice; nothing starts any more in a pausing sweep."""
+        trials = list(tune_controller.get_trials())
+        self._stopper.running = sum(t.status == Trial.RUNNING or t.is_saving for t in trials)
+        if self._switch.reason is None:
+            return self.inner.choose_trial_to_run(tune_controller)
+        for trial in trials:
+            if trial.status == Trial.PENDING:
+                tune_controller.stop_trial(trial)
+        return None
+
+    def debug_string(self) -> str:
+        """The real scheduler's."""
+        return self.inner.debug_string()
+
+    def replay(
+        self, trials: Mapping[str, Trial], ended: set[str], events: list[Event]
+    ) -> list[str]:
+        """Brings the real scheduler to where an earlier process left it.
+
+        Args:
+            trials: Every recorded trial, rebuilt, by id; their statuses are set here.
+            ended: Ids of trials that stay ended.
+            events: Of the earlier processes, in order.
+
+        Returns:
+            A line for each decision that came out otherwise than recorded.
+        """
+        differences: list[str] = []
+        population = isinstance(self.inner, PopulationBasedTraining)
+        controller = _ReplayedController(self.inner, trials)
+        for event in events:
+            trial = trials.get(event.trial)
+            if trial is None:
+                continue
+            if event.kind == "result":
+                self._told.setdefault(event.trial, {})[event.epoch] = event.decision or ""
+            if population:
+                self._replay_population(trial, event)
+                continue
+            found = self._replay_event(controller, trial, event, stays=event.trial in ended)
+            if found is not None and found != event.decision:
+                differences.append(
+                    f"trial {event.trial} epoch {event.epoch}: {found} instead of {event.decision}"
+                )
+        if population:
+            self._told.clear()
+        for trial in trials.values():
+            if trial.trial_id in ended:
+                trial.set_status(Trial.TERMINATED)
+            elif trial.status != Trial.PAUSED:
+                trial.set_status(Trial.PENDING)
+        return differences
+
+    def catch_up(self, trial: Trial, row: dict[str, Any]) -> str:
+        """Tells the real scheduler an epoch whose result an earlier process did not live to tell.
+
+        Args:
+            trial: A replayed one.
+            row: The epoch's metrics.
+
+        Returns:
+            What it decides; a pause is the trial's new status.
+        """
+        if isinstance(self.inner, PopulationBasedTraining):
+            self._replay_population(trial, Event("result", trial.trial_id, row[TIME_ATTR], row))
+            return TrialScheduler.CONTINUE
+        controller = _ReplayedController(self.inner, {trial.trial_id: trial})
+        trial.set_status(Trial.RUNNING)
+        decision = self.on_trial_result(controller, trial, {**row, "training_iteration": row[TIME_ATTR]})
+        trial.set_status(Trial.PAUSED if decision == TrialScheduler.PAUSE else Trial.PENDING)
+        return decision
+
+    def _replay_event(
+        self, controller: _ReplayedController, trial: Trial, event: Event, *, stays: bool
+    ) -> str | None:
+        """Tells the real scheduler one recorded event; returns what it decides on a result."""
+        row = {TIME_ATTR: event.epoch, "training_iteration": event.epoch, **(event.metrics or {})}
+        if event.kind == "add":
+            if trial.trial_id not in self._known:
+                self._known.add(trial.trial_id)
+                self.inner.on_trial_add(controller, trial)
+        elif event.kind == "result" and trial.trial_id in self._known:
+            trial.set_status(Trial.RUNNING)
+            decision = self.inner.on_trial_result(controller, trial, row)
+            trial.set_status(Trial.PAUSED if decision == TrialScheduler.PAUSE else Trial.RUNNING)
+            return decision
+        elif stays and trial.trial_id in self._known and event.kind in {"complete", "error"}:
+            self._known.discard(trial.trial_id)
+            if event.kind == "error" or not _finite(row.get(str(self.inner.metric), 0.0)):
+                self.inner.on_trial_error(controller, trial)
+            else:
+                self.inner.on_trial_complete(controller, trial, row)
+            trial.set_status(Trial.TERMINATED)
+        elif stays and trial.trial_id in self._known and event.kind == "remove":
+            self._known.discard(trial.trial_id)
+            if trial.status != Trial.TERMINATED:
+                self.inner.on_trial_remove(controller, trial)
+                trial.set_status(Trial.TERMINATED)
+        return None
+
+    def _replay_population(self, trial: Trial, event: Event) -> None:
+        """PBT: scores and times only; told the results, it would exploit and mutate again."""
+        pbt = self.inner
+        assert isinstance(pbt, PopulationBasedTraining)
+        if event.kind == "add" and trial.trial_id not in self._known:
+            self._known.add(trial.trial_id)
+            pbt.on_trial_add(_ReplayedController(pbt, {}), trial)
+        elif event.kind == "result":
+            state = pbt._trial_state[trial]
+            interval = pbt._perturbation_interval
+            if event.epoch - state.last_perturbation_time >= interval:
+                row = {TIME_ATTR: event.epoch, **(event.metrics or {})}
+                pbt._save_trial_state(state, event.epoch, row, trial)
+                state.last_perturbation_time = event.epoch
+
+    def _numbers(self, result: dict[str, Any]) -> dict[str, float]:
+        return {
+            name: result[name] for name in self._metrics if isinstance(result.get(name), int | float)
+        }
+
+
+class _ReplayedController:
+    """As much of Tune's controller as schedulers ask while they are replayed."""
+
+    search_alg = None
+
+    def __init__(self, scheduler: TrialScheduler, trials: Mapping[str, Trial]) -> None:
+        self._scheduler = scheduler
+        self._trials = trials
+
+    def get_trials(self) -> list[Trial]:
+        return list(self._trials.values())
+
+    def get_live_trials(self) -> set[Trial]:
+        return {t for t in self._trials.values() if not t.is_finished()}
+
+    def stop_trial(self, trial: Trial) -> None:
+        if trial.status in {Trial.PENDING, Trial.PAUSED}:
+            self._scheduler.on_trial_remove(self, trial)
+        trial.set_status(Trial.TERMINATED)
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -1,0 +1,120 @@
+"""The sections of the search file: every key of `tune` and `resources`, and their defaults."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt, field_validator, model_validator
+
+from trainable.naming import check_name
+from trainable.schema import ByName, Section
+
+METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "test_acc", "best_acc")
+"""What a trial reports at every epoch and a sweep can be ranked by."""
+
+SEEDS = 2**63
+"""Seeds lie below."""
+
+
+class RandomSearch(Section):
+    """Independent draws; trial n's depends on the seed and n alone."""
+
+    name: Literal["random"] = "random"
+
+
+class GridSearch(Section):
+    """Every point of a space of `grid` and `choice`, the last key varying fastest."""
+
+    name: Literal["grid"]
+
+
+class TPESearch(Section):
+    """Tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), by Optuna."""
+
+    name: Literal["tpe"]
+    n_startup_trials: PositiveInt = 10
+    """Trials that must have a score before it stops drawing at random."""
+    multivariate: bool = False
+    """Models keys together rather than one by one."""
+
+
+SearchAlgorithm = Annotated[
+    RandomSearch | GridSearch | TPESearch, ByName("search_alg", default="random")
+]
+
+
+class FIFO(Section):
+    """Every trial runs all its epochs."""
+
+    name: Literal["fifo"] = "fifo"
+
+
+class ASHA(Section):
+    """Asynchronous successive halving (Li et al., MLSys 2020): stops the worse trials early."""
+
+    name: Literal["asha"]
+    grace_period: PositiveInt = 1
+    """Epochs that every trial gets."""
+    reduction_factor: float = Field(default=4, gt=1)
+    """One trial in this many goes on at each rung."""
+    brackets: PositiveInt = 1
+    """Ladders of rungs, each beginning `reduction_factor` times later than the one before."""
+    max_t: PositiveInt | None = None
+    """Epochs at which a trial ends; null means `training.epochs`."""
+
+
+TrialScheduler = Annotated[FIFO | ASHA, ByName("scheduler", default="fifo")]
+
+
+class Tune(Section):
+    """`tune`: what to optimise, how many trials, which algorithms."""
+
+    metric: str = "val_acc"
+    mode: Literal["max", "min"]
+    """`min` by default for a loss, `max` otherwise."""
+    num_samples: PositiveInt
+    """Trials in all; the size of the grid by default where search_alg is grid."""
+    search_alg: SearchAlgorithm = RandomSearch()
+    scheduler: TrialScheduler = FIFO()
+    max_concurrent_trials: Literal["auto"] | PositiveInt = "auto"
+    """`auto` means as many as the machines hold."""
+    seed: int = Field(ge=0, lt=SEEDS)
+    """What the draws depend on; drawn when null."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, data: Any) -> Any:
+        """Defaults that depend on other keys, and algorithms that are given by name alone."""
+        if not isinstance(data, Mapping):
+            return data
+        filled = dict(data)
+        for key in ("search_alg", "scheduler"):
+            if isinstance(filled.get(key), str):
+                filled[key] = {"name": filled[key]}
+        if filled.get("mode") is None:
+            filled["mode"] = "min" if str(filled.get("metric")).endswith("_loss") else "max"
+        if filled.get("seed") is None:
+            filled["seed"] = secrets.randbelow(2**32)
+        return filled
+
+    @field_validator("metric")
+    @classmethod
+    def _reported(cls, metric: str) -> str:
+        return check_name(metric, METRICS)
+
+
+class Resources(Section):
+    """`resources`: what each trial gets."""
+
+    cpu: float = Field(default=1, gt=0)
+    gpu: float = Field(default=0, ge=0)
+    """A fraction shares a card with other trials."""
+
+    @field_validator("gpu")
+    @classmethod
+    def _whole_above_one(cls, gpu: float) -> float:
+        if gpu > 1 and not gpu.is_integer():
+            raise ValueError(f"must be whole above 1, found {gpu}")
+        return gpu

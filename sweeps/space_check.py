@@ -1,0 +1,163 @@
+"""Checks a space against the training config: whatever can be drawn must be a config.
+
+Nothing here knows the config's rules; each value worth checking is put into the config, which is
+then read as a trial would read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from sweeps.distributions import Choice, shown
+from sweeps.space import Space, Values, draw, grid_points
+from trainable.config import TrainConfig, override, parse_config
+from trainable.errors import ConfigError, Problem
+from trainable.kinds import fields_of, names_of, options
+from trainable.yaml_reader import PathKey
+
+MAX_CONTEXTS = 512
+"""Combinations of the values that conditions depend on; more than a space has in practice."""
+
+_OF_THE_SWEEP = {
+    "checkpoint", "progress", "tensorboard",
+    "dataset.download", "dataset.num_workers", "dataset.root", "seed.enabled",
+}  # fmt: skip
+"""Sections and keys that are the same for every trial."""
+
+Found = tuple[PathKey, str]
+"""Where below the space, and the rule."""
+
+
+def config_problems(space: Space, config: Mapping[str, Any]) -> list[Found]:
+    """What can be drawn from a space and is no valid training config.
+
+    Every end of a range and every value of a choice is tried, under every combination of the
+    values on which conditions and the sections' keys depend.
+
+    Args:
+        space: The space, without problems in its conditions.
+        config: The training config's plain values; its own problems are not repeated.
+    """
+    problems: dict[tuple[PathKey, str], str] = {}
+    own = set(_problems_with(config, {}))
+    contexts = _contexts(space)
+    active: set[str] = set()
+    for path, rule in [*_not_swept(space), *_tried(space, config, contexts, own, active)]:
+        # The two ends of a range often break the same rule: one of them tells it.
+        problems.setdefault((path, rule.partition(", found ")[0]), rule)
+    if len(contexts) < MAX_CONTEXTS:
+        for key in space:
+            if key not in active:
+                rule = "never holds: its keys have these values in no trial together"
+                problems[(key, "when"), rule] = rule
+    return [(path, rule) for (path, _), rule in problems.items()]
+
+
+def draw_problem(draws: Iterable[Values], config: Mapping[str, Any]) -> str | None:
+    """The first of some draws that makes no config, although each of its values can."""
+    for values in draws:
+        for problem in _problems_with(config, values):
+            pairs = ", ".join(f"{key}: {shown(value)}" for key, value in values.items())
+            return f"some draws break the training config, e.g. {{{pairs}}}: {_text(problem)}"
+    return None
+
+
+def _not_swept(space: Space) -> Iterator[Found]:
+    for key, found in space.items():
+        if {key, key.partition(".")[0]} & _OF_THE_SWEEP:
+            yield (key,), "must not be swept, it is the same for every trial; set it in config"
+        if key == "model.name" and isinstance(found, Choice):
+            for value in found.values:
+                if isinstance(value, str) and ":" in value:
+                    yield (key,), f"must be built-in models in a space, found {shown(value)}"
+
+
+def _contexts(space: Space) -> list[Values]:
+    """The combinations of what conditions name and what decides on a section's keys."""
+    parents = {parent for found in space.values() for parent in found.when}
+    names = {f"{section}.name" for section in TrainConfig.model_fields if _members(section)}
+    deciding = {
+        key: found
+        for key, found in space.items()
+        if key in parents or (key in names and isinstance(found, Choice))
+    }
+    return list(islice(grid_points(deciding), MAX_CONTEXTS))
+
+
+def _members(section: str) -> list[Any]:
+    """The kinds of a section that is chosen by its `name`."""
+    field = TrainConfig.model_fields.get(section)
+    return [] if field is None else [kind for kind in options(field.annotation) if names_of(kind)]
+
+
+def _tried(
+    space: Space,
+    config: Mapping[str, Any],
+    contexts: list[Values],
+    own: set[Problem],
+    active: set[str],
+) -> Iterator[Found]:
+    """Tries one value after the other, with the others at their first; notes active keys."""
+    for context in contexts:
+        first = _first(space, context)
+        active |= first.keys()
+        known = set(own)
+        others = [key for key in first if key not in context]
+        variants = [
+            ({**first, key: corner}, key) for key in others for corner in space[key].corners
+        ]
+        for values, varied in [(first, None), *variants]:
+            for problem in _problems_with(config, values):
+                # What a broken config does to the rest of it is not the space's fault.
+                if problem not in known and (not own or problem.key in values):
+                    yield _blame(space, values, varied, problem)
+                    known |= set() if varied else {problem}
+
+
+def _first(space: Space, context: Values) -> Values:
+    """The draw with the values of the context, and of the other keys the first ones."""
+    return draw(space, lambda key, found: context[key] if key in context else found.corners[0])
+
+
+def _problems_with(config: Mapping[str, Any], values: Values) -> tuple[Problem, ...]:
+    try:
+        parse_config(override(config, values))
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+def _blame(space: Space, values: Values, varied: str | None, problem: Problem) -> Found:
+    """The key of the space that a problem of the training config comes from."""
+    section, _, field = problem.key.partition(".")
+    for key in values:
+        if problem.key == key or problem.key.startswith((f"{key}.", f"{key}[")):
+            return (key,), _lacking_condition(space, values, section, field) or problem.rule
+    deciding = f"{section}.name"
+    if varied is None and deciding in values:
+        varied = deciding
+    if varied is None:
+        pairs = ", ".join(f"{key}: {shown(value)}" for key, value in values.items())
+        return (), f"with {{{pairs}}}: {_text(problem)}"
+    return (varied,), f"with {shown(values[varied])}: {_text(problem)}"
+
+
+def _lacking_condition(space: Space, values: Values, section: str, field: str) -> str | None:
+    """The `when` that a key lacks that only some of a section's kinds have."""
+    deciding = f"{section}.name"
+    kinds = [kind for kind in _members(section) if field in fields_of(kind)]
+    owners = [name for kind in kinds for name in names_of(kind)]
+    chosen = values.get(deciding)
+    if chosen is None or chosen in owners:
+        return None
+    fitting = [name for name in space[deciding].arguments if name in owners]
+    if not fitting:
+        return None
+    wanted = fitting[0] if len(fitting) == 1 else f"[{', '.join(fitting)}]"
+    return f"is not a key of {section} {chosen}; add when: {{{deciding}: {wanted}}}"
+
+
+def _text(problem: Problem) -> str:
+    return f"{problem.key}: {problem.rule}" if problem.key else problem.rule

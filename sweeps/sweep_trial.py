@@ -1,0 +1,122 @@
+"""Tune's trial with our rules: tried again by cause, rebuilt from what its directory holds.
+
+Everything here that Tune does not call public is checked by `tests/integration/
+test_tune_contract.py`, which a new release of Ray must pass first.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ray.train._internal.session import _TrainingResult
+from ray.tune import Checkpoint
+from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
+from ray.tune.experiment import Trial
+
+from sweeps.failures import Verdict
+from sweeps.layout import TrialRecord
+from trainable.classifier import SETTINGS
+from trainable.files import add_name
+from trainable.trial_storage import CHECKPOINT_FILE
+
+OnFailure = Callable[["SweepTrial", Exception], Verdict]
+
+
+class SweepTrial(Trial):
+    """A trial that asks the sweep's failure policy whether to go on.
+
+    Tune asks twice, in this order: `handle_error` when it learns of a failure, `should_recover`
+    when it decides. In between the trial's config and resources may change.
+    """
+
+    on_failure: OnFailure | None = None
+    _verdict: Verdict | None = None
+
+    def handle_error(self, exc: Any = None) -> None:
+        """Records a failure and takes on what the retry is to run with."""
+        super().handle_error(exc)
+        assert self.on_failure is not None, "the trial source gives every trial its policy"
+        self._verdict = self.on_failure(self, exc)
+
+    def should_recover(self) -> bool:
+        """Whether the last failure is followed by a retry."""
+        return self._verdict is not None and self._verdict.retry
+
+    def take(self, share: dict[str, float]) -> None:
+        """Asks for other resources from the next start on."""
+        self.placement_group_factory = resource_dict_to_pg_factory(share)
+        self._default_placement_group_factory = self.placement_group_factory
+        self.config = {**self.config, SETTINGS: {**self.config[SETTINGS], **share}}
+        self.invalidate_json_state()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves the policy out of Tune's own snapshots."""
+        ours = {"on_failure", "_verdict"}
+        return {k: v for k, v in super().__getstate__().items() if k not in ours}
+
+
+def new_trial(
+    experiment: Any, record: TrialRecord, config: dict[str, Any], on_failure: OnFailure
+) -> SweepTrial:
+    """Makes Tune's trial of a record.
+
+    Args:
+        experiment: Tune's, with the trainable's name, storage and checkpoint rules.
+        record: Gives the id and the directory's name.
+        config: The training config plus `SETTINGS`.
+        on_failure: Called with every failure; decides on a retry.
+    """
+    spec = experiment.spec
+    trial = SweepTrial(
+        spec["run"],
+        trial_id=record.id,
+        config=config,
+        evaluated_params=record.values,
+        experiment_tag=record.id,
+        storage=spec["storage"],
+        checkpoint_config=spec["checkpoint_config"],
+        trial_name_creator=_trial_id,
+    )
+    trial.on_failure = on_failure
+    trial.relative_logdir = record.directory
+    trial.storage.trial_dir_name = record.directory
+    return trial
+
+
+def continue_from(trial: SweepTrial, checkpoint: Path, row: dict[str, Any]) -> None:
+    """Makes Tune restore a rebuilt trial from a checkpoint of its layout.
+
+    Args:
+        trial: As made by `new_trial`.
+        checkpoint: A `.pt` file in the trial's directory.
+        row: The metrics of the checkpoint's epoch.
+    """
+    directory = Path(trial.storage.trial_fs_path)
+    for old in directory.glob("checkpoint_*"):
+        shutil.rmtree(old)
+    name = trial.storage._make_checkpoint_dir_name(0)
+    (directory / name).mkdir()
+    add_name(checkpoint, directory / name / CHECKPOINT_FILE)
+    epoch = row["epoch"]
+    metrics = {**row, "training_iteration": epoch, "config": trial.config}
+    found = _TrainingResult(Checkpoint.from_directory(str(directory / name)), metrics)
+    trial.run_metadata.checkpoint_manager.register_checkpoint(found)
+    trial.storage.current_checkpoint_index = 0
+    show_result(trial, row)
+
+
+def show_result(trial: SweepTrial, row: dict[str, Any]) -> None:
+    """Makes a row the trial's last result, as `ResultGrid` and schedulers read it."""
+    trial.run_metadata.last_result = {
+        **row,
+        "training_iteration": row["epoch"],
+        "trial_id": trial.trial_id,
+        "config": trial.config,
+    }
+
+
+def _trial_id(trial: Trial) -> str:
+    return str(trial.trial_id)

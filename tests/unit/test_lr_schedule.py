@@ -1,0 +1,303 @@
+"""The lr schedule against torch's schedulers, across resumes and under another base rate."""
+
+import io
+import math
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.optim import lr_scheduler as torch_lr
+
+from trainable.config import (
+    ConstantScheduler,
+    CosineScheduler,
+    ExponentialScheduler,
+    MultiStepScheduler,
+    PlateauScheduler,
+    StepScheduler,
+)
+from trainable.errors import CheckpointError
+from trainable.lr_schedule import LRSchedule
+
+EPOCHS = 40
+BASE = 0.3
+
+
+def sgd(lr=1.0, groups=1):
+    return torch.optim.SGD([{"params": [nn.Parameter(torch.ones(1))]} for _ in range(groups)], lr)
+
+
+def make(config, *, base_lr=BASE, epochs=EPOCHS, optimizer=None):
+    return LRSchedule(optimizer or sgd(), config, base_lr=base_lr, epochs=epochs)
+
+
+def accuracy(epoch):
+    """Rises with noise for 15 epochs, then stays."""
+    return min(0.9, 0.2 + 0.05 * epoch) + 0.00001 * (epoch % 3)
+
+
+def loss(epoch):
+    return 2.0 - accuracy(epoch)
+
+
+def plateau(**fields):
+    return PlateauScheduler(name="plateau", **fields)
+
+
+def rates(schedule, epochs=EPOCHS, start=0):
+    """The learning rate of every epoch."""
+    found = []
+    for epoch in range(start, epochs):
+        found.append(schedule.lr)
+        schedule.step(accuracy(epoch), loss(epoch))
+    return found
+
+
+def saved_and_loaded(state):
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+STEP = StepScheduler(name="step", step_size=7, gamma=0.5)
+MULTISTEP = MultiStepScheduler(name="multistep", milestones=(30, 5, 5, 12), gamma=0.3)
+EXPONENTIAL = ExponentialScheduler(name="exponential", gamma=0.9)
+CONSTANT = ConstantScheduler(name="none")
+ORACLES = {
+    "cosine": (CosineScheduler(), partial(torch_lr.CosineAnnealingLR, T_max=EPOCHS)),
+    "cosine_eta_min": (
+        CosineScheduler(T_max=40, eta_min=0.01),
+        partial(torch_lr.CosineAnnealingLR, T_max=40, eta_min=0.01),
+    ),
+    "step": (STEP, partial(torch_lr.StepLR, step_size=7, gamma=0.5)),
+    "multistep": (
+        MULTISTEP,
+        partial(torch_lr.MultiStepLR, milestones=[30, 5, 5, 12], gamma=0.3),
+    ),
+    "exponential": (EXPONENTIAL, partial(torch_lr.ExponentialLR, gamma=0.9)),
+    "none": (CONSTANT, partial(torch_lr.ConstantLR, factor=1.0)),
+}
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_a_schedule_equals_torchs_over_40_epochs(name):
+    config, oracle = ORACLES[name]
+    optimizer = sgd(BASE)
+    scheduler = oracle(optimizer)
+    expected = []
+    for _ in range(EPOCHS):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates(make(config)) == pytest.approx(expected, rel=1e-9)
+
+
+@given(
+    mode=st.sampled_from(["max", "min"]),
+    factor=st.sampled_from([0.1, 0.5, 0.9]),
+    patience=st.integers(0, 4),
+    min_lr=st.sampled_from([0.0, 1e-6, 0.02, 0.5]),
+    metrics=st.lists(
+        st.sampled_from([0.0, 0.1, 0.5, 0.50001, 0.5001, 0.9, math.nan, math.inf]),
+        min_size=EPOCHS,
+        max_size=EPOCHS,
+    ),
+)
+def test_plateau_equals_torchs_rule_for_any_metric_nan_included(
+    mode, factor, patience, min_lr, metrics
+):
+    optimizer = sgd(BASE)
+    oracle = torch_lr.ReduceLROnPlateau(
+        optimizer, mode, factor=factor, patience=patience, min_lr=min_lr
+    )
+    config = plateau(mode=mode, factor=factor, patience=patience, min_lr=min_lr)
+    schedule = make(config)
+    for metric in metrics:
+        unwatched = 0.5
+        schedule.step(*((metric, unwatched) if mode == "max" else (unwatched, metric)))
+        oracle.step(metric)
+        assert schedule.lr == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+
+
+def test_plateau_reduces_after_more_than_patience_bad_epochs():
+    config = plateau(patience=2, factor=0.5)
+    schedule = make(config, base_lr=1.0)
+    found = []
+    for _ in range(8):
+        schedule.step(0.5, 1.0)
+        found.append(schedule.lr)
+    assert found == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_plateau_never_raises_a_rate_below_min_lr():
+    schedule = make(plateau(patience=0, min_lr=0.5), base_lr=0.2)
+    assert rates(schedule) == [0.2] * EPOCHS
+
+
+def test_plateau_does_not_watch_the_warm_up():
+    config = plateau(patience=0, factor=0.5, warmup_epochs=3)
+    schedule = make(config, base_lr=1.0)
+    for _ in range(3):
+        schedule.step(0.9, 0.1)
+    assert schedule.lr == 1.0
+    schedule.step(0.5, 1.0)
+    assert schedule.lr == 1.0
+    schedule.step(0.5, 1.0)
+    assert schedule.lr == 0.5
+
+
+@pytest.mark.parametrize("name", [n for n in ORACLES if n != "cosine"])
+def test_after_the_warm_up_the_schedule_starts_from_its_beginning(name):
+    config = ORACLES[name][0]
+    warm = config.model_copy(update={"warmup_epochs": 4})
+    found = rates(make(warm, base_lr=1.0))
+    assert found[:4] == [0.2, 0.4, 0.6, 0.8]
+    assert found[4:] == rates(make(config, base_lr=1.0))[: EPOCHS - 4]
+
+
+def test_cosine_ends_with_the_training_when_it_has_a_warm_up():
+    schedule = make(CosineScheduler(warmup_epochs=5), base_lr=1.0, epochs=25)
+    found = rates(schedule, 25)
+    assert found[5] == 1.0
+    assert found[15] == pytest.approx(0.5)
+    assert schedule.lr == pytest.approx(0, abs=1e-15)
+
+
+def test_cosine_stays_at_eta_min_beyond_t_max():
+    found = rates(make(CosineScheduler(T_max=10, eta_min=0.02)))
+    assert found[10:] == [0.02] * 30
+    assert found == sorted(found, reverse=True)
+
+
+def test_the_rate_is_set_at_once_and_in_every_group():
+    optimizer = sgd(groups=3)
+    schedule = make(CosineScheduler(warmup_epochs=1), base_lr=1.0, optimizer=optimizer)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5] * 3
+    schedule.step(0, 0)
+    assert [group["lr"] for group in optimizer.param_groups] == [1.0] * 3
+
+
+def sections(section, name, **fields):
+    return st.builds(section, name=st.just(name), warmup_epochs=st.integers(0, 5), **fields)
+
+
+gammas = st.floats(0.1, 1.5)
+milestones = st.lists(st.integers(1, EPOCHS), max_size=5).map(tuple)
+modes = st.sampled_from(["max", "min"])
+t_max = st.none() | st.integers(1, 60)
+configs = st.one_of(
+    sections(CosineScheduler, "cosine", T_max=t_max, eta_min=st.floats(0, 0.1)),
+    sections(StepScheduler, "step", step_size=st.integers(1, 10), gamma=gammas),
+    sections(MultiStepScheduler, "multistep", milestones=milestones, gamma=gammas),
+    sections(ExponentialScheduler, "exponential", gamma=gammas),
+    sections(
+        PlateauScheduler,
+        "plateau",
+        mode=modes,
+        patience=st.integers(0, 3),
+        min_lr=st.floats(0, 0.5),
+    ),
+    sections(ConstantScheduler, "none"),
+)
+
+
+@given(config=configs, cut=st.integers(0, EPOCHS))
+def test_a_resumed_schedule_equals_the_uninterrupted_one(config, cut):
+    uninterrupted = rates(make(config))
+    first = make(config)
+    before = rates(first, cut)
+    second = make(config)
+    second.load_state_dict(first.state_dict())
+    assert before + rates(second, start=cut) == uninterrupted
+
+
+@pytest.mark.parametrize("cut", range(EPOCHS + 1))
+def test_plateau_resumes_at_every_cut_from_a_file_of_plain_values(cut):
+    config = plateau(patience=3, factor=0.5, warmup_epochs=2)
+    first = make(config)
+    before = rates(first, cut)
+    state = saved_and_loaded(first.state_dict())
+    assert {type(value) for value in state.values()} <= {int, float, str}
+    optimizer = sgd()
+    second = make(config, base_lr=9.0, optimizer=optimizer)
+    second.load_state_dict(state)
+    assert optimizer.param_groups[0]["lr"] == first.lr
+    assert before + rates(second, start=cut) == rates(make(config))
+
+
+@given(config=configs, cut=st.integers(0, EPOCHS), base_lr=st.floats(0.2, 2.0))
+def test_another_base_rate_goes_on_at_the_donors_position(config, cut, base_lr):
+    donor = make(config)
+    rates(donor, cut)
+    optimizer = sgd()
+    heir = make(config, base_lr=base_lr, optimizer=optimizer)
+    heir.load_state_dict(donor.state_dict())
+    heir.set_base_lr(base_lr)
+    assert optimizer.param_groups[0]["lr"] == heir.lr
+    if config.name != "plateau":
+        own = make(config, base_lr=base_lr)
+        rates(own, cut)
+        assert heir.lr == own.lr
+        assert rates(heir, start=cut) == rates(own, start=cut)
+
+
+def test_another_base_rate_keeps_the_reductions_of_plateau():
+    config = plateau(patience=0, factor=0.5, min_lr=0.1)
+    schedule = make(config, base_lr=1.0)
+    for _ in range(3):
+        schedule.step(0.5, 1.0)
+    assert schedule.lr == 0.25
+    schedule.set_base_lr(2.0)
+    assert schedule.lr == 0.5
+
+
+def test_epochs_spent_at_the_floor_of_plateau_do_not_weigh_on_a_larger_base_rate():
+    config = plateau(patience=0, factor=0.5, min_lr=0.2)
+    schedule = make(config, base_lr=1.0)
+    for _ in range(30):
+        schedule.step(0.5, 1.0)
+    assert schedule.lr == 0.2
+    schedule.set_base_lr(8.0)
+    assert schedule.lr == 1.0
+
+
+def test_the_shape_comes_from_the_config_and_the_position_from_the_state():
+    donor = make(StepScheduler(name="step", step_size=10, gamma=0.5), base_lr=1.0)
+    rates(donor, 12)
+    heir = make(StepScheduler(name="step", step_size=4, gamma=0.1), base_lr=1.0)
+    heir.load_state_dict(donor.state_dict())
+    assert heir.lr == pytest.approx(0.001)
+
+
+def test_plateau_forgets_its_best_when_it_watches_something_else_than_before():
+    donor = make(plateau(mode="max", patience=0), base_lr=1.0)
+    for _ in range(2):
+        donor.step(0.5, 3.0)
+    heir = make(plateau(mode="min", patience=0), base_lr=1.0)
+    heir.load_state_dict(donor.state_dict())
+    heir.step(0.5, 3.0)
+    assert heir.lr == pytest.approx(0.1)
+    heir.step(0.5, 3.0)
+    assert heir.lr == pytest.approx(0.01)
+
+
+def test_a_state_of_another_schedule_is_refused():
+    foreign = torch_lr.StepLR(sgd(), 3).state_dict()
+    for state, found in [(make(CosineScheduler()).state_dict(), "cosine"), (foreign, "no name")]:
+        with pytest.raises(CheckpointError, match=rf"scheduler\.name: none, found {found}"):
+            make(CONSTANT).load_state_dict(state)
+
+
+def test_a_state_that_lacks_an_entry_is_refused_and_changes_nothing():
+    schedule = make(plateau())
+    rates(schedule, 3)
+    before = schedule.state_dict()
+    broken = make(plateau()).state_dict()
+    del broken["best"]
+    with pytest.raises(CheckpointError, match="found none named best"):
+        schedule.load_state_dict(broken)
+    assert schedule.state_dict() == before

@@ -1,0 +1,67 @@
+"""Overrides: dotted keys into the plain values of a config."""
+
+import re
+from typing import Any
+
+import pytest
+
+from trainable.config import override, parse_config
+from trainable.errors import ConfigError
+
+
+def base() -> dict[str, Any]:
+    return {
+        "dataset": {"name": "digits"},
+        "model": {"name": "resnet20"},
+        "training": {"epochs": 50},
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    }
+
+
+def test_override_sets_dotted_keys_in_a_deep_copy():
+    data = base()
+    values = {"optimizer.learning_rate": 0.5, "amp.enabled": True, "loss": {"name": "l1"}}
+    result = override(data, values)
+    assert result["optimizer"] == {"name": "sgd", "learning_rate": 0.5}
+    assert (result["amp"], result["loss"]) == ({"enabled": True}, {"name": "l1"})
+    result["dataset"]["name"] = "mnist"
+    result["loss"]["name"] = "mse"
+    assert data == base()
+    assert values["loss"] == {"name": "l1"}
+
+
+def test_a_new_name_drops_the_keys_that_it_does_not_have():
+    data = base()
+    data["optimizer"] |= {"momentum": 0.8, "weight_decay": 1e-4}
+    result = override(data, {"optimizer.betas": [0.8, 0.9], "optimizer.name": "adamw"})
+    assert result["optimizer"] == {
+        "name": "adamw", "learning_rate": 0.1, "weight_decay": 1e-4, "betas": [0.8, 0.9],
+    }  # fmt: skip
+    assert parse_config(result).optimizer.name == "adamw"
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"optimizer.name": "adam", "optimizer.momentum": 0.5}, "not a key of optimizer adam"),
+        ({"optimizer.name": "sgd", "optimizer.eps": 0.5}, "not a key of optimizer sgd"),
+        ({"optimizer.name": "adm"}, 'unknown name, found "adm"'),
+        ({"loss.name": "cross_entropy", "loss.beta": 2}, "not a key of loss cross_entropy"),
+        ({"optimzer.name": "adam"}, 'did you mean "optimizer"?'),
+    ],
+)
+def test_what_an_override_sets_wrongly_is_left_to_be_reported(values, problem):
+    data = base() | {"loss": {"label_smoothing": 0.5}}
+    with pytest.raises(ConfigError, match=re.escape(problem)):
+        parse_config(override(data, values))
+
+
+def test_the_default_name_is_no_new_name():
+    data = base() | {"loss": {"label_smoothing": 0.5}}
+    assert override(data, {"loss.name": "cross_entropy"})["loss"]["label_smoothing"] == 0.5
+    assert override(data, {"loss.name": "l1"})["loss"] == {"name": "l1"}
+
+
+def test_override_of_a_key_inside_of_no_mapping_is_refused():
+    with pytest.raises(ConfigError, match=r'model\.name\.x: "name" must be a mapping'):
+        override(base(), {"model.name.x": 1})

@@ -1,32 +1,46 @@
 """The `sweep` command: its verbs, what they print, and their exit codes.
 
-0 finished, 1 finished with failed trials, 2 bad input.
+0 finished, 1 finished with failed trials, 2 bad input, 3 paused by its time budget or by
+`sweep stop`, 130 paused by SIGINT, 143 paused by SIGTERM.
+
+Ray and torch are imported by the verbs that need them, so that `--help` is there at once.
 """
 
 from __future__ import annotations
 
 import functools
-import shlex
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
-from sweeps.console import complain, say, show
-from sweeps.layout import SweepLayout
-from sweeps.report import table
+from sweeps.console import complain, console, say
+from sweeps.layout import ENDED, SweepLayout
 from trainable.errors import TuneSweepsError
 
 if TYPE_CHECKING:
     from sweeps.launch import Outcome
-    from sweeps.spec import SearchSpec
 
-BAD_INPUT = 2
-SOME_FAILED = 1
+FINISHED, SOME_FAILED, BAD_INPUT = 0, 1, 2
 
 P = ParamSpec("P")
+
+DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
+ALLOW_CUSTOM_MODEL = click.option(
+    "--allow-custom-model",
+    is_flag=True,
+    help="Let model.name import a callable of yours (module:callable).",
+)
+SET = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the training config, e.g. optimizer.learning_rate=0.01.",
+)
 
 
 def _exits(verb: Callable[P, int]) -> Callable[P, None]:
@@ -50,44 +64,209 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("search_file", type=click.Path(path_type=Path))
+@click.argument("search_file", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--allow-custom-model",
-    is_flag=True,
-    help="Let model.name import a callable of yours (module:callable).",
+    "--resume",
+    "directory",
+    type=click.Path(path_type=Path),
+    help="Go on with this sweep instead of starting one; SEARCH_FILE may then change its "
+    "totals, budget, resources and policies.",
 )
+@ALLOW_CUSTOM_MODEL
 @_exits
-def run(search_file: Path, allow_custom_model: bool) -> int:
+def run(search_file: Path | None, directory: Path | None, allow_custom_model: bool) -> int:
     """Runs the sweep that SEARCH_FILE describes.
 
     Example: sweep run configs/search.yaml
     """
+    if directory is not None:
+        return _resume(directory, search_file, allow_custom_model, {}, {})
+    if search_file is None:
+        raise click.UsageError("give a search file, or --resume and a sweep's directory")
     from sweeps.spec import load_search
 
     spec = load_search(search_file)
-    from sweeps.launch import run_sweep
+    from sweeps.launch import start_sweep
 
-    return _finish(run_sweep(spec, allow_custom_model=allow_custom_model), spec)
+    return _finish(start_sweep(spec, allow_custom_model=allow_custom_model))
 
 
-def _finish(outcome: Outcome, spec: SearchSpec) -> int:
-    """Prints what the sweep came to; returns the exit code."""
-    show(table(outcome.results, spec.tune.metric))
-    failed = sum(result.record.state == "failed" for result in outcome.results)
-    if failed:
-        say(f"{failed} of {len(outcome.results)} trials failed; why: trial.json of each")
-    best = outcome.results[0] if outcome.results else None
-    if best is None or best.best is None:
-        say("no trial has a best epoch")
-        return SOME_FAILED
-    metric = spec.tune.metric
-    say(f"best: trial {best.record.id}, {metric} {best.best[metric]:.4f} at epoch {best.best['epoch']}")
-    if best.checkpoint is not None:
-        say(f"checkpoint: {best.checkpoint}")
-        say(f'load it: torch.load("{best.checkpoint}")["model_state_dict"], see README')
-    config = SweepLayout(outcome.directory).best_config
-    say(f"train the best config again: python -m trainable {shlex.quote(str(config))}")
-    return SOME_FAILED if failed else 0
+@main.command()
+@DIRECTORY
+@click.option("--num-samples", type=int, help="New total number of trials.")
+@click.option("--time-budget", help="New budget for this run, e.g. 90s, 30m, 4h, 2d.")
+@click.option("--max-concurrent-trials", type=int, help="New limit of trials at once.")
+@click.option("--cpu", type=float, help="New share of CPUs a trial.")
+@click.option("--gpu", type=float, help="New share of a card a trial.")
+@ALLOW_CUSTOM_MODEL
+@_exits
+def resume(directory: Path, allow_custom_model: bool, **changes: Any) -> int:
+    """Goes on with the sweep in DIRECTORY: interrupted trials first, then those still to come.
+
+    A finished sweep goes on if its total is raised.
+
+    Example: sweep resume experiments/digits_asha --num-samples 40
+    """
+    resources = {key: changes.pop(key) for key in ("cpu", "gpu")}
+    return _resume(directory, None, allow_custom_model, changes, resources)
+
+
+def _resume(
+    directory: Path,
+    search_file: Path | None,
+    allow_custom_model: bool,
+    tune: dict[str, Any],
+    resources: dict[str, Any],
+) -> int:
+    from sweeps.reopening import changed, merged, open_sweep, sole_owner
+
+    spec, records = open_sweep(directory)
+    with sole_owner(directory):
+        if search_file is not None:
+            spec = merged(spec, search_file, directory)
+        spec = changed(spec, tune, resources)
+        made = len(records) >= spec.tune.num_samples
+        if made and all(record.state in ENDED for record in records):
+            say(f"all {len(records)} trials of {directory} have ended")
+            say(f"to add more: sweep resume {directory} --num-samples {len(records) * 2}")
+        from sweeps.launch import resume_sweep
+
+        outcome = resume_sweep(spec, directory, records, allow_custom_model=allow_custom_model)
+        return _finish(outcome)
+
+
+@main.command("continue")
+@DIRECTORY
+@click.option("--top", type=click.IntRange(min=1), required=True, help="How many of the best.")
+@click.option("--epochs", type=click.IntRange(min=1), required=True, help="New total epochs.")
+@ALLOW_CUSTOM_MODEL
+@_exits
+def continue_(directory: Path, top: int, epochs: int, allow_custom_model: bool) -> int:
+    """Trains the best trials of a finished sweep for more epochs, from their latest.pt.
+
+    Example: sweep continue experiments/digits_asha --top 3 --epochs 50
+    """
+    from sweeps.reopening import open_sweep, reopen_best, sole_owner
+
+    spec, records = open_sweep(directory)
+    with sole_owner(directory):
+        spec = reopen_best(spec, directory, records, top=top, epochs=epochs)
+        from sweeps.launch import resume_sweep
+
+        outcome = resume_sweep(spec, directory, records, allow_custom_model=allow_custom_model)
+        return _finish(outcome)
+
+
+@main.command()
+@DIRECTORY
+@click.option("--cause", help="Only trials that failed of this: oom, nan, lost_worker, error...")
+@ALLOW_CUSTOM_MODEL
+@_exits
+def retry(directory: Path, cause: str | None, allow_custom_model: bool) -> int:
+    """Tries failed trials of the sweep in DIRECTORY again, from their last checkpoint.
+
+    Example: sweep retry experiments/digits_asha --cause oom
+    """
+    from sweeps.reopening import open_sweep, reopen_failed, sole_owner
+
+    spec, records = open_sweep(directory)
+    with sole_owner(directory):
+        chosen = reopen_failed(directory, records, cause)
+        if not chosen:
+            say(f"no trial of {directory} has failed" + (f" of {cause}" if cause else ""))
+            return FINISHED
+        from sweeps.launch import resume_sweep
+
+        outcome = resume_sweep(spec, directory, records, allow_custom_model=allow_custom_model)
+        return _finish(outcome)
+
+
+@main.command()
+@DIRECTORY
+@_exits
+def stop(directory: Path) -> int:
+    """Pauses the running sweep in DIRECTORY: its trials finish their epoch and save.
+
+    Example: sweep stop experiments/digits_asha
+    """
+    from sweeps.reopening import is_running
+
+    record = SweepLayout(directory).read_sweep()
+    if not is_running(directory):
+        say(f"{directory} is not running; it is {record.state}")
+        return FINISHED
+    SweepLayout(directory).stop_file.touch()
+    say(f"asked process {record.pid} on {record.host} to pause")
+    say(f"to go on afterwards: sweep resume {directory}")
+    return FINISHED
+
+
+@main.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--epochs", type=click.IntRange(min=1), help="New total epochs.")
+@click.option(
+    "--dir",
+    "base",
+    type=click.Path(path_type=Path),
+    default=Path("experiments"),
+    show_default=True,
+    help="Where the new experiment directory goes.",
+)
+@SET
+@ALLOW_CUSTOM_MODEL
+@_exits
+def restore(
+    checkpoint: Path,
+    epochs: int | None,
+    base: Path,
+    assignments: tuple[str, ...],
+    allow_custom_model: bool,
+) -> int:
+    """Trains on from CHECKPOINT alone, in a new experiment directory.
+
+    It needs the .pt file and the data, nothing else of its sweep.
+
+    Example: sweep restore experiments/digits_asha/TRIAL/checkpoints/best.pt --epochs 50
+    """
+    from sweeps.assignments import parse_assignments
+    from sweeps.single import restore as restore_checkpoint
+    from sweeps.single import restored_config
+
+    values = parse_assignments(assignments)
+    config = restored_config(checkpoint, base, epochs, values)
+    outcome = restore_checkpoint(config, values, console, allow_custom_model=allow_custom_model)
+    say(f"best: val_acc {outcome.best_acc:.4f} at epoch {outcome.best_epoch}")
+    say(f"experiment: {outcome.directory}, continued from {checkpoint}")
+    return FINISHED if outcome.finished else SOME_FAILED
+
+
+@main.command("eval")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@SET
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@ALLOW_CUSTOM_MODEL
+@_exits
+def eval_(
+    checkpoint: Path, assignments: tuple[str, ...], as_json: bool, allow_custom_model: bool
+) -> int:
+    """Scores CHECKPOINT on its test set.
+
+    Example: sweep eval experiments/digits_asha/TRIAL/checkpoints/best.pt
+    """
+    from sweeps.assignments import parse_assignments
+    from sweeps.single import evaluate_checkpoint
+
+    found = evaluate_checkpoint(
+        checkpoint, parse_assignments(assignments), allow_custom_model=allow_custom_model
+    )
+    if as_json:
+        say(json.dumps(found))
+    else:
+        say(
+            f"test_acc {found['test_acc']:.4f}  test_loss {found['test_loss']:.4f}  "
+            f"on {found['images']} images, epoch {found['epoch']} of {checkpoint}"
+        )
+    return FINISHED
 
 
 @main.command()
@@ -102,4 +281,16 @@ def validate(search_file: Path) -> int:
 
     spec = load_search(search_file)
     say(f"{search_file}: good; {spec.tune.num_samples} trials over {len(spec.space)} keys")
-    return 0
+    return FINISHED
+
+
+def _finish(outcome: Outcome) -> int:
+    """Prints what the sweep came to; returns the exit code."""
+    from sweeps.ending import print_ending
+    from sweeps.pause import EXIT_CODES
+
+    print_ending(outcome)
+    if outcome.paused is not None:
+        return EXIT_CODES[outcome.paused]
+    failed = any(result.record.state == "failed" for result in outcome.results)
+    return SOME_FAILED if failed else FINISHED

@@ -29,6 +29,7 @@ SWEEP_FILE = "sweep.json"
 TRIAL_FILE = "trial.json"
 EVENTS_FILE = "events.jsonl"
 STOP_FILE = "stop"
+LOCK_FILE = ".lock"
 TRIALS_CSV = "trials.csv"
 BEST_CONFIG = "best_config.yaml"
 

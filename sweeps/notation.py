@@ -90,6 +90,8 @@ def _kind_and_arguments(body: dict[str, Any]) -> tuple[str, Any]:
     foreign = [key for key in body if key not in ARGUMENTS]
     if len(body) == 1 and foreign:
         kind = foreign[0]
+        if isinstance(body[kind], Mapping):
+            raise ValueError(f"{kind} must be part of one dotted key, not a mapping in a mapping")
         raise ValueError(f"{kind} unknown distribution{suggestion(kind, ARGUMENTS)}")
     if len(body) == 2 and len(foreign) == 1:
         raise ValueError(f"{foreign[0]} unknown key{suggestion(foreign[0], ['when'])}")

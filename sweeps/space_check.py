@@ -6,6 +6,7 @@ then read as a trial would read it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -45,12 +46,12 @@ def config_problems(space: Space, config: Mapping[str, Any]) -> list[Found]:
     contexts = _contexts(space)
     active: set[str] = set()
     for path, rule in [*_not_swept(space), *_tried(space, config, contexts, own, active)]:
-        # The two ends of a range often break the same rule: one of them tells it.
-        problems.setdefault((path, rule.partition(", found ")[0]), rule)
+        # Both ends of a range often break the same rule, and a key is unknown in every context.
+        problems.setdefault((path, re.split(", found |; did you", rule)[0]), rule)
     if len(contexts) < MAX_CONTEXTS:
         for key in space:
             if key not in active:
-                rule = "never holds: its keys have these values in no trial together"
+                rule = "never holds: no trial has these values together"
                 problems[(key, "when"), rule] = rule
     return [(path, rule) for (path, _), rule in problems.items()]
 
@@ -102,7 +103,7 @@ def _tried(
     """Tries one value after the other, with the others at their first; notes active keys."""
     for context in contexts:
         first = _first(space, context)
-        active |= first.keys()
+        active.update(first)
         known = set(own)
         others = [key for key in first if key not in context]
         variants = [
@@ -113,7 +114,7 @@ def _tried(
                 # What a broken config does to the rest of it is not the space's fault.
                 if problem not in known and (not own or problem.key in values):
                     yield _blame(space, values, varied, problem)
-                    known |= set() if varied else {problem}
+                    known |= {problem} if varied is None else set()
 
 
 def _first(space: Space, context: Values) -> Values:
@@ -135,6 +136,8 @@ def _blame(space: Space, values: Values, varied: str | None, problem: Problem) -
     for key in values:
         if problem.key == key or problem.key.startswith((f"{key}.", f"{key}[")):
             return (key,), _lacking_condition(space, values, section, field) or problem.rule
+        if problem.key and key.startswith(f"{problem.key}.") and varied in (None, key):
+            return (key,), _text(problem)
     deciding = f"{section}.name"
     if varied is None and deciding in values:
         varied = deciding
@@ -150,7 +153,7 @@ def _lacking_condition(space: Space, values: Values, section: str, field: str) -
     kinds = [kind for kind in _members(section) if field in fields_of(kind)]
     owners = [name for kind in kinds for name in names_of(kind)]
     chosen = values.get(deciding)
-    if chosen is None or chosen in owners:
+    if chosen is None or chosen in owners or field == "name":
         return None
     fitting = [name for name in space[deciding].arguments if name in owners]
     if not fitting:

@@ -78,8 +78,8 @@ class SearchSpec(Section):
         """Sections that are absent or have nothing below them are empty ones."""
         if not isinstance(data, Mapping):
             return data
-        empty = {key: {} for key in ("space", "tune", "resources") if data.get(key) is None}
-        return {**data, **empty}
+        empty = [key for key in ("space", "tune", "resources") if data.get(key) is None]
+        return {**data, **{key: {} for key in empty}}
 
     @field_validator("tune", mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -40,6 +40,7 @@ def fit(
     config: TrainConfig,
     *,
     console: Console | None = None,
+    own: Collection[str] = (),
     allow_custom_model: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
@@ -48,6 +49,7 @@ def fit(
     Args:
         config: Complete settings.
         console: Where notices, the progress bar and a line an epoch go; None is silent.
+        own: Dotted config keys whose values win over those in `checkpoint.resume`.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
         should_stop: Asked after every epoch; True saves `latest.pt` and ends the training.
 
@@ -61,7 +63,7 @@ def fit(
         allow_custom_model=allow_custom_model,
     )
     if config.checkpoint.resume:
-        _resume(trainer, config.checkpoint.resume)
+        _resume(trainer, config.checkpoint.resume, own)
     for notice in trainer.notices:
         console.print(f"[yellow]note:[/] {notice}")
     started = datetime.now()
@@ -97,8 +99,8 @@ def fit(
     )
 
 
-def _resume(trainer: Trainer, path: str) -> None:
-    trainer.load_state_dict(read_checkpoint(path))
+def _resume(trainer: Trainer, path: str, own: Collection[str]) -> None:
+    trainer.load_state_dict(read_checkpoint(path), own=own)
     if trainer.done:
         raise ExperimentError(
             f"{path} has completed epoch {trainer.epoch} of {trainer.config.training.epochs}: "

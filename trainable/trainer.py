@@ -17,7 +17,7 @@ import torch
 
 from trainable import checkpoint
 from trainable.config import TrainConfig
-from trainable.data import ImageSource, load_data
+from trainable.data import ImageSource, Split, load_data
 from trainable.epoch import Score, evaluate, train_epoch
 from trainable.errors import CheckpointError
 from trainable.losses import build_loss
@@ -210,13 +210,14 @@ class Trainer:
     def _evaluate(self, epoch: int) -> tuple[Score, Score | None]:
         """The deciding score, and the test set's where this epoch looks at it."""
         if not self.source.has_val:
-            score = self._score("test")
+            score = self.score("test")
             return score, score
-        val = self._score("val")
+        val = self.score("val")
         due = epoch % self.config.training.test_frequency == 0
-        return val, self._score("test") if due or epoch == self.config.training.epochs else None
+        return val, self.score("test") if due or epoch == self.config.training.epochs else None
 
-    def _score(self, split: Any) -> Score:
+    def score(self, split: Split) -> Score:
+        """Scores the model as it is on a whole split, without training it."""
         training = self.config.training
         size = training.batch_size // training.accumulation_steps
         batches = self.source.eval_batches(split, size)

@@ -113,6 +113,14 @@ def test_an_image_is_cropped_anew_in_every_pass(root):
     assert crops[0].isdisjoint(crops[1])
 
 
+def test_images_of_one_pass_are_cropped_each_for_itself(root):
+    for folder in (root / "train").iterdir():
+        for path in folder.iterdir():
+            path.write_bytes((root / "train" / "cat" / "0.png").read_bytes())
+    images, _ = one_pass(make_source(root).train_batches(5, seed=1))
+    assert len({image.numpy().tobytes() for image in images}) == 24
+
+
 def test_the_number_of_workers_changes_no_image(root):
     passes = [
         [

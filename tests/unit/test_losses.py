@@ -123,7 +123,7 @@ def test_bce_still_pulls_where_the_sigmoid_rounds_to_one():
 
 
 @every_loss
-def test_half_precision_logits_under_autocast_give_a_float32_loss(settings, batch):
+def test_half_precision_logits_give_a_float32_loss_with_and_without_autocast(settings, batch):
     logits, labels = batch
     logits = logits.bfloat16().requires_grad_()
     loss_fn = build(settings)
@@ -131,7 +131,9 @@ def test_half_precision_logits_under_autocast_give_a_float32_loss(settings, batc
         loss = loss_fn(logits, labels)
     loss.backward()
     assert loss.dtype == torch.float32
-    assert loss.item() == loss_fn(logits.float(), labels).item()
+    for other in (logits, logits.float()):
+        assert loss_fn(other, labels).dtype == torch.float32
+        assert loss_fn(other, labels).item() == loss.item()
     assert logits.grad.dtype == torch.bfloat16
 
 

@@ -9,7 +9,6 @@ import torch
 
 from trainable.config import DatasetConfig, ImageFolderDataset
 from trainable.data.arrays import load_arrays
-from trainable.data.folder import FolderSource
 from trainable.data.resident import ResidentSource
 from trainable.data.source import Batch, ImageSource, Split
 
@@ -54,6 +53,8 @@ def load_data(
 
 def _load(dataset: DatasetConfig, device: torch.device, num_workers: int) -> ImageSource:
     if isinstance(dataset, ImageFolderDataset):
+        from trainable.data.folder import FolderSource  # torchvision takes a second or two
+
         return FolderSource(dataset, device, num_workers=num_workers)
     return ResidentSource(
         load_arrays(dataset),

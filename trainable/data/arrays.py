@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 
 from trainable.config import BuiltinDataset, SyntheticDataset
-from trainable.data.download import load_torchvision
 from trainable.data.split import stratified_split
 
 DIGITS_TEST_FRACTION = 0.2
@@ -81,6 +79,8 @@ def load_arrays(dataset: BuiltinDataset | SyntheticDataset) -> ImageArrays:
         return _synthetic(dataset)
     if dataset.name == "digits":
         return _digits()
+    from trainable.data.download import load_torchvision  # a second or two; only these need it
+
     known = KNOWN[dataset.name]
     train, test = load_torchvision(dataset.name, dataset.root, download=dataset.download)
     return ImageArrays(
@@ -123,6 +123,8 @@ def _from_torchvision(images: Any) -> LabelledImages:
 
 def _digits() -> ImageArrays:
     """The 1797 handwritten digits that scikit-learn ships, 1x8x8."""
+    from sklearn.datasets import load_digits  # takes a second, and only this data set needs it
+
     digits = load_digits()
     pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # from 0..16
     images = LabelledImages(pixels[..., np.newaxis], digits.target.astype(np.int64))

@@ -1,0 +1,43 @@
+"""What the terminal shows when a sweep has finished or is paused."""
+
+from __future__ import annotations
+
+import shlex
+
+from sweeps.console import say, show
+from sweeps.launch import Outcome
+from sweeps.layout import SweepLayout
+from sweeps.report import table
+
+
+def print_ending(outcome: Outcome) -> None:
+    """The ranked trials, where the best model lies, how to use it, and how to go on."""
+    metric = outcome.metric
+    show(table(outcome.results, metric))
+    failed = [result.record for result in outcome.results if result.record.state == "failed"]
+    if failed:
+        causes = sorted({record.failures[-1].cause for record in failed})
+        say(f"{len(failed)} failed ({', '.join(causes)}); why: trial.json of each trial")
+        say(f"to try them again: sweep retry {shlex.quote(str(outcome.directory))}")
+    _print_best(outcome)
+    if outcome.paused is not None:
+        say(f"paused ({outcome.paused}), not finished; to go on:")
+        say(f"sweep resume {shlex.quote(str(outcome.directory))}")
+
+
+def _print_best(outcome: Outcome) -> None:
+    metric = outcome.metric
+    name = "best" if outcome.paused is None else "best so far"
+    best = outcome.results[0] if outcome.results else None
+    if best is None or best.best is None:
+        say(f"{name}: no trial has completed an epoch")
+        return
+    value, epoch = best.best[metric], best.best["epoch"]
+    say(f"{name}: trial {best.record.id}, {metric} {value:.4f} at epoch {epoch}")
+    if best.checkpoint is not None:
+        path = shlex.quote(str(best.checkpoint))
+        say(f"  score it on the test set:  sweep eval {path}")
+        say(f"  train it further, alone:   sweep restore {path} --epochs N")
+    config = SweepLayout(outcome.directory).best_config
+    if config.exists():
+        say(f"  train its config anew:     python -m trainable {shlex.quote(str(config))}")

@@ -1,0 +1,80 @@
+"""One trial on its own, from nothing but its `.pt` file and the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from trainable.checkpoint import BEST_ACC, CONFIG, EPOCH, read_checkpoint
+from trainable.config import TrainConfig, override, parse_config
+from trainable.fit import Outcome, fit
+from trainable.trainer import Trainer
+
+
+def restored_config(
+    checkpoint: Path, directory: Path, epochs: int | None, values: Mapping[str, Any]
+) -> TrainConfig:
+    """The config that continues a checkpoint as an experiment of its own.
+
+    Args:
+        checkpoint: A `.pt` file of any experiment or trial.
+        directory: Where the new experiment directory goes.
+        epochs: Total epochs; None keeps the checkpoint's.
+        values: Dotted config keys to change.
+
+    Raises:
+        CheckpointError: The file is no good checkpoint.
+        ConfigError: The values make no config.
+    """
+    saved = read_checkpoint(checkpoint)[CONFIG]
+    wanted = {
+        **({} if epochs is None else {"training.epochs": epochs}),
+        "checkpoint.enabled": True,
+        "checkpoint.dir": str(directory.absolute()),
+        "checkpoint.experiment_name": "",
+        "checkpoint.resume": str(checkpoint.absolute()),
+        **values,
+    }
+    return parse_config(override(saved, wanted), f"{checkpoint} with the command line's changes")
+
+
+def restore(
+    config: TrainConfig, values: Mapping[str, Any], console: Console, *, allow_custom_model: bool
+) -> Outcome:
+    """Trains on from `checkpoint.resume`; the values given win over the checkpoint's."""
+    return fit(config, console=console, own=list(values), allow_custom_model=allow_custom_model)
+
+
+def evaluate_checkpoint(
+    checkpoint: Path, values: Mapping[str, Any], *, allow_custom_model: bool
+) -> dict[str, Any]:
+    """Scores a checkpoint on the test set.
+
+    Args:
+        checkpoint: A `.pt` file of any experiment or trial.
+        values: Dotted config keys to change, e.g. `dataset.root` on another machine.
+        allow_custom_model: Whether `model.name` may import a callable of the user's.
+
+    Returns:
+        `checkpoint`, `epoch`, `best_acc`, `test_loss` (mean per image), `test_acc` in [0, 1] and
+        `images`.
+
+    Raises:
+        TuneSweepsError: The file is no good checkpoint, or the data is not to be had.
+    """
+    state = read_checkpoint(checkpoint)
+    config = parse_config(override(state[CONFIG], values), str(checkpoint))
+    trainer = Trainer(config, allow_custom_model=allow_custom_model)
+    trainer.load_state_dict(state)
+    score = trainer.score("test")
+    return {
+        "checkpoint": str(checkpoint),
+        "epoch": state[EPOCH],
+        "best_acc": state[BEST_ACC],
+        "test_loss": score.loss,
+        "test_acc": score.acc,
+        "images": trainer.source.size("test"),
+    }

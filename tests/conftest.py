@@ -1,0 +1,91 @@
+"""What several test files share: a tiny training config, trainings of it, and whole-state equality."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trainable.config import TrainConfig, parse_config
+from trainable.trainer import Trainer
+
+TESTS = Path(__file__).parent
+if str(TESTS) not in sys.path:
+    sys.path.append(str(TESTS))  # for model.name: tiny_models:mlp
+
+TINY: dict[str, dict[str, Any]] = {
+    "seed": {"enabled": True},
+    "dataset": {"name": "digits", "val_split": 0.2},
+    "model": {"name": "tiny_models:mlp"},
+    "training": {"epochs": 3, "batch_size": 256},
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    "progress": {"enabled": False},
+}
+
+TIMES = {"epoch_s", "images_per_s"}
+"""Metrics that differ between two runs of the same training."""
+
+
+def _tiny_data(**sections: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    names = {*TINY, *sections}
+    return {name: {**TINY.get(name, {}), **sections.get(name, {})} for name in names}
+
+
+@pytest.fixture(scope="session")
+def tiny_data() -> Callable[..., dict[str, dict[str, Any]]]:
+    """Plain values of the tiny config, sections merged: `tiny_data(training={"epochs": 2})`."""
+    return _tiny_data
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> Callable[..., TrainConfig]:
+    """The tiny config, sections merged: `tiny_config(checkpoint={"enabled": True})`."""
+    return lambda **sections: parse_config(_tiny_data(**sections), "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_trainer(tiny_config: Callable[..., TrainConfig]) -> Callable[..., Trainer]:
+    """A training of the tiny config on the CPU, sections merged."""
+    return lambda **sections: Trainer(
+        tiny_config(**sections), device=torch.device("cpu"), allow_custom_model=True
+    )
+
+
+@pytest.fixture(scope="session")
+def assert_same() -> Callable[[Any, Any], None]:
+    """Asserts that two nested states are equal bit by bit, and names the first difference."""
+    return _assert_same
+
+
+def _assert_same(left: Any, right: Any, where: str = "state") -> None:
+    assert type(left) is type(right), where
+    if isinstance(left, torch.Tensor):
+        assert left.dtype == right.dtype, where
+        assert torch.equal(left, right), where
+    elif isinstance(left, dict):
+        assert list(left) == list(right), where
+        for key in left:
+            _assert_same(left[key], right[key], f"{where}[{key!r}]")
+    elif isinstance(left, list | tuple):
+        assert len(left) == len(right), where
+        for index, pair in enumerate(zip(left, right, strict=True)):
+            _assert_same(*pair, f"{where}[{index}]")
+    else:
+        assert left == right, where
+
+
+@pytest.fixture(scope="session")
+def without_times() -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A row of metrics without what the clock decides."""
+    return lambda row: {key: value for key, value in row.items() if key not in TIMES}
+
+
+@pytest.fixture
+def project_environment() -> dict[str, str]:
+    """Environment of a subprocess: the packages, the short names and the tiny models importable."""
+    root = TESTS.parent
+    paths = (root, root / "trainable" / "aliases", TESTS)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1"}

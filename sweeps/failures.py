@@ -75,7 +75,7 @@ def judge(record: TrialRecord, policy: FailurePolicy) -> Verdict:
     costs nothing, unless the trial loses one after the other. NaN is the trial's own result.
     Anything else is tried `max_retries` times from the last checkpoint.
     """
-    failures = record.failures
+    failures = record.failures[record.forgiven :]
     cause = failures[-1].cause
     same = [failure for failure in failures if failure.cause == cause]
     if cause == "nan":

@@ -1,4 +1,4 @@
-"""Runs a sweep, new or resumed: from a checked search file, through Tune, to its results on disk."""
+"""Runs a sweep, new or resumed: from a checked search file, through Tune, to its results."""
 
 from __future__ import annotations
 
@@ -20,8 +20,16 @@ from ray.tune.logger import JsonLoggerCallback
 from sweeps.cluster import slots, start_ray, trial_share
 from sweeps.console import say
 from sweeps.events import EventLog
-from sweeps.layout import ENDED, SweepError, SweepLayout, SweepRecord, TrialRecord, now
-from sweeps.pause import PauseStopper, PauseSwitch, Reason
+from sweeps.layout import (
+    ENDED,
+    Reason,
+    SweepError,
+    SweepLayout,
+    SweepRecord,
+    TrialRecord,
+    now,
+)
+from sweeps.pause import PauseStopper, PauseSwitch
 from sweeps.recorder import Recorder
 from sweeps.recording import RecordingScheduler
 from sweeps.report import write_files
@@ -51,6 +59,7 @@ class Outcome:
     record: SweepRecord
     results: list[TrialResult]
     """Best first."""
+    metric: str
     grid: tune.ResultGrid
 
     @property
@@ -180,7 +189,7 @@ class _Run:
         self._record = record
         self._share = share
         record.pid, record.host = os.getpid(), platform.node()
-        self._switch = PauseSwitch(layout.stop_file, _deadline(spec, record))
+        self._switch = PauseSwitch(layout.stop_file, _deadline(spec))
         self._stopper = PauseStopper(self._switch)
         scheduler = build_scheduler(
             spec.tune.scheduler,
@@ -189,9 +198,7 @@ class _Run:
             max_t=spec.max_epochs,
         )
         log = EventLog(layout.events_file)
-        self._scheduler = RecordingScheduler(
-            scheduler, log, self._switch, self._stopper, METRICS
-        )
+        self._scheduler = RecordingScheduler(scheduler, log, self._switch, self._stopper, METRICS)
         self._source = self._trial_source(records, allow_custom_model)
         self._recorder = Recorder(
             layout,
@@ -218,7 +225,7 @@ class _Run:
         self._settle()
         results = read_results(layout.directory, spec.tune.metric, spec.tune.mode)
         write_files(layout, results, spec.tune.metric)
-        return Outcome(layout.directory, record, results, grid)
+        return Outcome(layout.directory, record, results, spec.tune.metric, grid)
 
     def _settle(self) -> None:
         """Marks what has not ended as paused, and the sweep by what its trials are."""
@@ -292,10 +299,10 @@ def _epochs(spec: SearchSpec, record: TrialRecord) -> int:
     return int(config["training"]["epochs"])
 
 
-def _deadline(spec: SearchSpec, record: SweepRecord) -> float | None:
-    """The monotonic time at which the budget is spent, counting what earlier processes used."""
+def _deadline(spec: SearchSpec) -> float | None:
+    """The monotonic time at which this run's budget is spent."""
     budget = spec.tune.time_budget
-    return None if budget is None else time.monotonic() + budget - record.elapsed_s
+    return None if budget is None else time.monotonic() + budget
 
 
 def _versions() -> dict[str, str]:

@@ -1,14 +1,14 @@
 """What a sweep's directory holds: names, and the records that make it readable without Ray.
 
-    digits_asha/
-    |-- search.yaml                      as resolved
-    |-- sweep.json                       state of the sweep
-    |-- events.jsonl                     what the scheduler was told and answered
-    |-- trials.csv  best_config.yaml     made at the end
-    `-- resnet20_digits_20240115_143022_a1b2c/    one trial
-        |-- trial.json                   state of the trial
-        |-- metrics.jsonl                a row an epoch
-        |-- config.yaml  checkpoints/  tensorboard/
+digits_asha/
+|-- search.yaml                      as resolved
+|-- sweep.json                       state of the sweep
+|-- events.jsonl                     what the scheduler was told and answered
+|-- trials.csv  best_config.yaml     made at the end
+`-- resnet20_digits_20240115_143022_a1b2c/    one trial
+|-- trial.json                   state of the trial
+|-- metrics.jsonl                a row an epoch
+|-- config.yaml  checkpoints/  tensorboard/
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ BEST_CONFIG = "best_config.yaml"
 
 TrialState = Literal["pending", "running", "paused", "finished", "stopped", "failed"]
 """`finished` ran every epoch, `stopped` was ended early by the scheduler."""
+Reason = Literal["SIGINT", "SIGTERM", "stop", "time_budget", "disk_full"]
 SweepState = Literal["running", "paused", "finished", "failed"]
 
 R = TypeVar("R")
@@ -83,6 +84,8 @@ class TrialRecord:
     ended: str | None = None
     failures: list[Failure] = field(default_factory=list)
     """Every failure, also of those that a retry got over."""
+    forgiven: int = 0
+    """The first so many failures no longer count: `sweep retry` was asked for after them."""
     changes: dict[str, Any] = field(default_factory=dict)
     """Dotted config keys that the sweep has set since: more epochs, a batch in parts."""
     lineage: list[dict[str, Any]] = field(default_factory=list)
@@ -97,8 +100,8 @@ class SweepRecord:
     state: SweepState
     started: str
     ended: str | None = None
-    reason: str | None = None
-    """What paused it: SIGINT, SIGTERM, stop, time_budget or disk_full."""
+    reason: Reason | None = None
+    """What paused it."""
     elapsed_s: float = 0.0
     """Seconds it has run in all."""
     pid: int | None = None

@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Literal
 
 from ray.tune import Stopper
 
-Reason = Literal["SIGINT", "SIGTERM", "stop", "time_budget", "disk_full"]
+from sweeps.layout import Reason
 
 EXIT_CODES: dict[Reason, int] = {
     "SIGINT": 128 + signal.SIGINT,
@@ -25,6 +24,7 @@ EXIT_CODES: dict[Reason, int] = {
     "time_budget": 3,
     "disk_full": 3,
 }
+
 
 class PauseSwitch:
     """Whether the sweep is to pause, and why.

@@ -1,4 +1,4 @@
-"""Tune's events onto the layout: keeps `trial.json` and `sweep.json` current, says one line each."""
+"""Tune's events onto the layout: keeps `trial.json` and `sweep.json` current."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Recorder(Callback):
     def _note_exploit(self, record: TrialRecord, trial: Trial) -> None:
         """Records a PBT exploit: the trial is about to load another one's checkpoint."""
         found = trial.latest_checkpoint_result
-        if found is None:
+        if found is None or found.checkpoint is None:
             return
         donor = Path(found.checkpoint.path).parent.name
         if donor == record.directory:

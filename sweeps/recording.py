@@ -56,7 +56,8 @@ class RecordingScheduler(TrialScheduler):
     @property
     def metric(self) -> str | None:
         """The real scheduler's metric."""
-        return self.inner.metric
+        metric: str | None = self.inner.metric
+        return metric
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         """The real scheduler has its metric and mode already."""
@@ -146,7 +147,7 @@ class RecordingScheduler(TrialScheduler):
         """
         differences: list[str] = []
         population = isinstance(self.inner, PopulationBasedTraining)
-        controller = _ReplayedController(self.inner, trials)
+        controller: Any = _ReplayedController(self.inner, trials)
         for event in events:
             trial = trials.get(event.trial)
             if trial is None:
@@ -183,14 +184,16 @@ class RecordingScheduler(TrialScheduler):
         if isinstance(self.inner, PopulationBasedTraining):
             self._replay_population(trial, Event("result", trial.trial_id, row[TIME_ATTR], row))
             return TrialScheduler.CONTINUE
-        controller = _ReplayedController(self.inner, {trial.trial_id: trial})
+        controller: Any = _ReplayedController(self.inner, {trial.trial_id: trial})
         trial.set_status(Trial.RUNNING)
-        decision = self.on_trial_result(controller, trial, {**row, "training_iteration": row[TIME_ATTR]})
+        decision = self.on_trial_result(
+            controller, trial, {**row, "training_iteration": row[TIME_ATTR]}
+        )
         trial.set_status(Trial.PAUSED if decision == TrialScheduler.PAUSE else Trial.PENDING)
         return decision
 
     def _replay_event(
-        self, controller: _ReplayedController, trial: Trial, event: Event, *, stays: bool
+        self, controller: Any, trial: Trial, event: Event, *, stays: bool
     ) -> str | None:
         """Tells the real scheduler one recorded event; returns what it decides on a result."""
         row = {TIME_ATTR: event.epoch, "training_iteration": event.epoch, **(event.metrics or {})}
@@ -223,7 +226,8 @@ class RecordingScheduler(TrialScheduler):
         assert isinstance(pbt, PopulationBasedTraining)
         if event.kind == "add" and trial.trial_id not in self._known:
             self._known.add(trial.trial_id)
-            pbt.on_trial_add(_ReplayedController(pbt, {}), trial)
+            controller: Any = _ReplayedController(pbt, {})
+            pbt.on_trial_add(controller, trial)
         elif event.kind == "result":
             state = pbt._trial_state[trial]
             interval = pbt._perturbation_interval
@@ -234,7 +238,9 @@ class RecordingScheduler(TrialScheduler):
 
     def _numbers(self, result: dict[str, Any]) -> dict[str, float]:
         return {
-            name: result[name] for name in self._metrics if isinstance(result.get(name), int | float)
+            name: result[name]
+            for name in self._metrics
+            if isinstance(result.get(name), int | float)
         }
 
 
@@ -255,7 +261,8 @@ class _ReplayedController:
 
     def stop_trial(self, trial: Trial) -> None:
         if trial.status in {Trial.PENDING, Trial.PAUSED}:
-            self._scheduler.on_trial_remove(self, trial)
+            controller: Any = self
+            self._scheduler.on_trial_remove(controller, trial)
         trial.set_status(Trial.TERMINATED)
 
 

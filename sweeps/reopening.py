@@ -9,7 +9,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from sweeps.layout import LOCK_FILE, SweepError, SweepLayout, TrialRecord
+from sweeps.layout import ENDED, LOCK_FILE, SweepError, SweepLayout, TrialRecord
+from sweeps.results import read_results
 from sweeps.spec import SearchSpec, load_search, parse_search
 from trainable.config import override
 from trainable.yaml_reader import read_yaml
@@ -69,6 +70,77 @@ def open_sweep(directory: Path) -> tuple[SearchSpec, list[TrialRecord]]:
     return spec, layout.read_trials()
 
 
+def is_running(directory: Path) -> bool:
+    """Whether some process is running the sweep."""
+    try:
+        with sole_owner(directory):
+            return False
+    except SweepError:
+        return True
+
+
+def reopen_best(
+    spec: SearchSpec, directory: Path, records: list[TrialRecord], *, top: int, epochs: int
+) -> SearchSpec:
+    """Gives the best trials of a finished sweep more epochs.
+
+    Args:
+        spec: The sweep's.
+        directory: Its directory.
+        records: Its trials; those chosen are marked to go on.
+        top: How many.
+        epochs: Their new total.
+
+    Returns:
+        The spec of this run: no new trials, and no scheduler that would end the chosen ones.
+
+    Raises:
+        SweepError: The sweep has not finished, or a chosen trial has as many epochs already.
+    """
+    if any(record.state not in ENDED for record in records):
+        raise SweepError(
+            f"{directory} has not finished; finish it first: sweep resume {directory}"
+        )
+    ranked = read_results(directory, spec.tune.metric, spec.tune.mode)
+    chosen = {result.record.id for result in ranked[:top] if result.best is not None}
+    for result in ranked:
+        if result.record.id in chosen and result.last and result.last["epoch"] >= epochs:
+            raise SweepError(
+                f"--epochs is the new total: trial {result.record.id} has already completed "
+                f"{result.last['epoch']}, found {epochs}"
+            )
+    for record in records:
+        if record.id in chosen:
+            record.changes["training.epochs"] = epochs
+            record.state, record.ended = "paused", None
+            SweepLayout(directory).write_trial(record)
+    data = spec.to_dict()
+    data["tune"] = {**data["tune"], "num_samples": len(records), "scheduler": {"name": "fifo"}}
+    return parse_search(data, str(directory))
+
+
+def reopen_failed(
+    directory: Path, records: list[TrialRecord], cause: str | None
+) -> list[TrialRecord]:
+    """Marks failed trials to be tried again; returns them.
+
+    Args:
+        directory: The sweep's.
+        records: Its trials.
+        cause: Only those whose last failure was of this; None means all.
+    """
+    chosen = [
+        record
+        for record in records
+        if record.state == "failed" and cause in {None, record.failures[-1].cause}
+    ]
+    for record in chosen:
+        record.state, record.ended = "paused", None
+        record.forgiven = len(record.failures)
+        SweepLayout(directory).write_trial(record)
+    return chosen
+
+
 def changed(spec: SearchSpec, tune: Mapping[str, Any], resources: Mapping[str, Any]) -> SearchSpec:
     """The search file with keys of `tune` and `resources` replaced where a value is given.
 
@@ -100,7 +172,9 @@ def merged(recorded: SearchSpec, search_file: Path, directory: Path) -> SearchSp
     if (raw.get("tune") or {}).get("seed") is None:
         new["tune.seed"] = old["tune.seed"]  # drawn anew by reading the file
     differing = [
-        key for key in dict.fromkeys([*old, *new]) if old.get(key, _ABSENT) != new.get(key, _ABSENT)
+        key
+        for key in dict.fromkeys([*old, *new])
+        if old.get(key, _ABSENT) != new.get(key, _ABSENT)
     ]
     refused = [key for key in differing if not key.startswith(MAY_CHANGE)]
     if refused:

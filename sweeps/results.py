@@ -43,9 +43,7 @@ class TrialResult:
 def best_row(rows: list[dict[str, Any]], metric: str, mode: str) -> dict[str, Any] | None:
     """The row with the best finite metric; of equals the earliest epoch."""
     sign = 1 if mode == "max" else -1
-    usable = [
-        row for row in rows if row.get(metric) is not None and math.isfinite(row[metric])
-    ]
+    usable = [row for row in rows if row.get(metric) is not None and math.isfinite(row[metric])]
     return max(usable, key=lambda row: (sign * row[metric], -row["epoch"]), default=None)
 
 

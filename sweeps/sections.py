@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -11,8 +12,10 @@ from pydantic import Field, PositiveInt, field_validator, model_validator
 from trainable.naming import check_name
 from trainable.schema import ByName, Section
 
-METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "test_acc", "best_acc")
+METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "best_acc")
 """What a trial reports at every epoch and a sweep can be ranked by."""
+
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 SEEDS = 2**63
 """Seeds lie below."""
@@ -80,6 +83,9 @@ class Tune(Section):
     scheduler: TrialScheduler = FIFO()
     max_concurrent_trials: Literal["auto"] | PositiveInt = "auto"
     """`auto` means as many as the machines hold."""
+    time_budget: float | None = Field(default=None, gt=0)
+    """Seconds, or a text such as `90s`, `30m`, `4h`, `2d`, after which a run of the sweep is
+    paused; null means none."""
     seed: int = Field(ge=0, lt=SEEDS)
     """What the draws depend on; drawn when null."""
 
@@ -98,6 +104,16 @@ class Tune(Section):
         if filled.get("seed") is None:
             filled["seed"] = secrets.randbelow(2**32)
         return filled
+
+    @field_validator("time_budget", mode="before")
+    @classmethod
+    def _seconds(cls, budget: Any) -> Any:
+        if not isinstance(budget, str):
+            return budget
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", budget.strip())
+        if found is None:
+            raise ValueError(f'must be seconds or a text such as 90s, 30m, 4h, found "{budget}"')
+        return float(found[1]) * SECONDS[found[2]]
 
     @field_validator("metric")
     @classmethod
@@ -118,3 +134,31 @@ class Resources(Section):
         if gpu > 1 and not gpu.is_integer():
             raise ValueError(f"must be whole above 1, found {gpu}")
         return gpu
+
+
+class FailurePolicy(Section):
+    """`failure`: what is done about a failed trial, by cause."""
+
+    max_retries: int = Field(default=2, ge=0)
+    """Retries from the last checkpoint; running out of memory and lost workers are not counted."""
+    oom: Literal["exclusive_then_halve_batch", "give_up"] = "exclusive_then_halve_batch"
+    """Out of memory: again alone on a whole card, then with batches run in halves; or never."""
+    nan: Literal["stop"] = "stop"
+    """A loss that is not finite ends the trial, which counts as failed."""
+
+
+class Keep(Section):
+    """`keep`: which checkpoint files stay; configs and metrics always do."""
+
+    epochs: Literal["all"] | Annotated[int, Field(ge=0)] = "all"
+    """How many of a trial's `epoch_NNNN.pt` stay, the newest."""
+    trials: Literal["all"] | PositiveInt = "all"
+    """How many of the ended trials keep their weights, the best; also written `top 5`."""
+    min_free_gib: float = Field(default=1.0, ge=0)
+    """Free space in GiB below which no trial saves and the sweep is paused."""
+
+    @field_validator("trials", mode="before")
+    @classmethod
+    def _top(cls, trials: Any) -> Any:
+        found = re.fullmatch(r"top\s+(\d+)", trials.strip()) if isinstance(trials, str) else None
+        return trials if found is None else int(found[1])

@@ -22,7 +22,7 @@ from pydantic import (
 
 from sweeps.distributions import Choice, Distribution
 from sweeps.notation import parse_distribution
-from sweeps.sections import ASHA, METRICS, SEEDS, Resources, Tune
+from sweeps.sections import ASHA, METRICS, SEEDS, FailurePolicy, Keep, Resources, Tune
 from sweeps.space import (
     MAX_POINTS,
     Values,
@@ -40,7 +40,18 @@ from trainable.naming import check_directory_name
 from trainable.schema import Section, validate
 from trainable.yaml_reader import Document, PathKey, dotted, read_yaml
 
-__all__ = ["METRICS", "Resources", "SearchSpec", "Tune", "load_search", "parse_search"]
+__all__ = [
+    "METRICS",
+    "FailurePolicy",
+    "Keep",
+    "Resources",
+    "SearchSpec",
+    "Tune",
+    "load_search",
+    "parse_search",
+]
+
+SECTIONS = ("space", "tune", "resources", "failure", "keep")
 
 CHECKED_DRAWS = 256
 """First draws of a sweep that are made into configs before it starts."""
@@ -66,6 +77,8 @@ class SearchSpec(Section):
     space: dict[str, SpaceEntry]
     tune: Tune
     resources: Resources = Resources()
+    failure: FailurePolicy = FailurePolicy()
+    keep: Keep = Keep()
 
     @field_validator("name")
     @classmethod
@@ -78,7 +91,7 @@ class SearchSpec(Section):
         """Sections that are absent or have nothing below them are empty ones."""
         if not isinstance(data, Mapping):
             return data
-        empty = [key for key in ("space", "tune", "resources") if data.get(key) is None]
+        empty = [key for key in SECTIONS if data.get(key) is None]
         return {**data, **{key: {} for key in empty}}
 
     @field_validator("tune", mode="before")

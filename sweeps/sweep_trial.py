@@ -81,8 +81,9 @@ def new_trial(
         trial_name_creator=_trial_id,
     )
     trial.on_failure = on_failure
-    trial.relative_logdir = record.directory
-    trial.storage.trial_dir_name = record.directory
+    untyped: Any = trial
+    untyped.relative_logdir = record.directory
+    untyped.storage.trial_dir_name = record.directory
     return trial
 
 
@@ -94,17 +95,19 @@ def continue_from(trial: SweepTrial, checkpoint: Path, row: dict[str, Any]) -> N
         checkpoint: A `.pt` file in the trial's directory.
         row: The metrics of the checkpoint's epoch.
     """
-    directory = Path(trial.storage.trial_fs_path)
+    storage: Any = trial.storage
+    checkpoints: Any = trial.run_metadata.checkpoint_manager
+    directory = Path(storage.trial_fs_path)
     for old in directory.glob("checkpoint_*"):
         shutil.rmtree(old)
-    name = trial.storage._make_checkpoint_dir_name(0)
+    name = storage._make_checkpoint_dir_name(0)
     (directory / name).mkdir()
     add_name(checkpoint, directory / name / CHECKPOINT_FILE)
     epoch = row["epoch"]
     metrics = {**row, "training_iteration": epoch, "config": trial.config}
     found = _TrainingResult(Checkpoint.from_directory(str(directory / name)), metrics)
-    trial.run_metadata.checkpoint_manager.register_checkpoint(found)
-    trial.storage.current_checkpoint_index = 0
+    checkpoints.register_checkpoint(found)
+    storage.current_checkpoint_index = 0
     show_result(trial, row)
 
 

@@ -94,7 +94,7 @@ def fit(
         rows=rows,
         best_acc=trainer.best_acc,
         best_epoch=trainer.best_epoch,
-        finished=trainer.done,
+        finished=trainer.done and not trainer.diverged,
         diverged=trainer.diverged,
     )
 

@@ -6,6 +6,7 @@ none depends on what an earlier one left behind.
 
 from __future__ import annotations
 
+import math
 import secrets
 import textwrap
 import time
@@ -67,7 +68,8 @@ class Trainer:
         seed_everything(stream_seed(self._seed, 0))
         self.model = get_model(self.config, allow_custom=allow_custom_model)
         self.model.to(self.device).to(memory_format=torch.channels_last)  # in place
-        self.loss_fn = build_loss(config.loss, self.source.num_classes).to(self.device)
+        num_classes = self.config.model.num_classes or self.source.num_classes
+        self.loss_fn = build_loss(config.loss, num_classes).to(self.device)
         self.optimizer = build_optimizer(
             config.optimizer, self.model.parameters(), device=self.device
         )
@@ -200,6 +202,7 @@ class Trainer:
             self.schedule.set_base_lr(self.config.optimizer.learning_rate)
         if self.scaler.is_enabled() and checkpoint.SCALER in state:
             self.scaler.load_state_dict(state[checkpoint.SCALER])
+        self._diverged = False
         self.epoch = int(state[checkpoint.EPOCH])
         self.best_acc = float(state[checkpoint.BEST_ACC])
         extra = state.get(checkpoint.RESUME, {})

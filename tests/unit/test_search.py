@@ -1,0 +1,207 @@
+"""What the searcher proposes, and that a continued sweep goes on as if it had never stopped."""
+
+import math
+
+import optuna
+import pytest
+
+from sweeps.search import Searcher
+from sweeps.spec import parse_search
+from trainable.config import parse_config
+
+CONFIG = {
+    "dataset": {"name": "digits"},
+    "model": {"name": "resnet20"},
+    "training": {"epochs": 9},
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+}
+
+SPACE = {
+    "optimizer.learning_rate": {"loguniform": [1e-3, 1.0]},
+    "optimizer.momentum": {"uniform": [0.8, 0.99], "when": {"optimizer.name": "sgd"}},
+    "optimizer.name": {"choice": ["sgd", "adamw"]},
+    "optimizer.betas": {
+        "choice": [[0.9, 0.999], [0.8, 0.99]],
+        "when": {"optimizer.name": "adamw"},
+    },
+    "training.batch_size": {"qrandint": [32, 128, 32]},
+    "optimizer.weight_decay": {"lognormal": [-8, 1]},
+}
+
+GRID = {
+    "optimizer.name": {"choice": ["sgd", "adamw"]},
+    "optimizer.learning_rate": {"grid": [0.3, 0.1]},
+    "optimizer.nesterov": {"grid": [True, False], "when": {"optimizer.name": "sgd"}},
+}
+
+TPE = {"name": "tpe", "n_startup_trials": 4}
+ALGORITHMS = {
+    "random": (SPACE, "random"),
+    "random with a grid": ({**SPACE, "training.epochs": {"grid": [3, 4, 5]}}, "random"),
+    "grid": (GRID, "grid"),
+    "tpe": (SPACE, TPE),
+    "tpe, multivariate": (SPACE, {**TPE, "multivariate": True}),
+}
+every_algorithm = pytest.mark.parametrize("algorithm", ALGORITHMS)
+
+
+def spec_of(algorithm, seed=3, trials=14, **tune):
+    space, search_alg = ALGORITHMS[algorithm]
+    size = {} if algorithm == "grid" else {"num_samples": trials}
+    data = {
+        "config": CONFIG,
+        "space": space,
+        "tune": {"search_alg": search_alg, "seed": seed, **size, **tune},
+    }
+    return parse_search(data)
+
+
+def score(number, values):
+    """Best near a learning rate of 0.03 with sgd; some trials fail, in both ways of saying so."""
+    if number % 5 == 2:
+        return [None, math.nan][number % 2]
+    return -abs(math.log10(values["optimizer.learning_rate"]) + 1.5) - (
+        values["optimizer.name"] != "sgd"
+    )
+
+
+def run(searcher, start, stop, delay=0, waiting=None):
+    """Suggests trials `start` to `stop`; each ends when `delay` later ones have been suggested."""
+    found, waiting = [], list(waiting or [])
+    for number in range(start, stop):
+        values = searcher.suggest(number)
+        found.append(values)
+        if values is not None:
+            waiting.append((number, values))
+        while len(waiting) > delay:
+            ended, tried = waiting.pop(0)
+            searcher.tell(ended, tried, score(ended, tried))
+    return found, waiting
+
+
+@every_algorithm
+def test_every_suggestion_makes_a_training_config(algorithm):
+    spec = spec_of(algorithm)
+    for number, values in enumerate(run(Searcher(spec), 0, spec.tune.num_samples)[0]):
+        config = parse_config(spec.trial_config(values, number))
+        assert config.optimizer.learning_rate == values["optimizer.learning_rate"]
+        assert ("optimizer.momentum" in values) <= (values["optimizer.name"] == "sgd")
+
+
+@every_algorithm
+def test_suggestions_repeat_under_their_seed(algorithm):
+    first, second = (run(Searcher(spec_of(algorithm)), 0, 14)[0] for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "grid"])
+def test_suggestions_differ_under_another_seed(algorithm):
+    assert run(Searcher(spec_of(algorithm, 1)), 0, 14)[0] != run(Searcher(spec_of(algorithm, 2)), 0, 14)[0]  # fmt: skip
+
+
+@every_algorithm
+@pytest.mark.parametrize("delay", [0, 1, 3])
+def test_a_rebuilt_searcher_goes_on_as_if_uninterrupted_at_every_cut(algorithm, delay):
+    """With `delay` trials unfinished at the cut, and told in another order than they ended in."""
+    spec = spec_of(algorithm)
+    whole, _ = run(Searcher(spec), 0, 14, delay)
+    for cut in range(1, 14):
+        before, unfinished = run(Searcher(spec), 0, cut, delay)
+        assert before == whole[:cut]
+        rebuilt = Searcher(parse_search(spec.to_dict()))
+        numbers = {number for number, _ in unfinished}
+        for number, values in reversed(list(enumerate(before))):
+            if number in numbers:
+                rebuilt.restore(number, values)
+            elif values is not None:
+                rebuilt.tell(number, values, score(number, values))
+        after, _ = run(rebuilt, cut, 14, delay, unfinished)
+        assert after == whole[cut:]
+
+
+def test_tpe_depends_on_what_it_is_told():
+    told, untold = Searcher(spec_of("tpe")), Searcher(spec_of("tpe"))
+    for number in range(8):
+        values = told.suggest(number)
+        told.tell(number, values, score(number, values))
+        untold.tell(number, values, -(score(number, values) or 0))
+    assert told.suggest(8) != untold.suggest(8)
+
+
+def test_tpe_depends_on_trials_that_have_not_ended():
+    alone, beside = Searcher(spec_of("tpe")), Searcher(spec_of("tpe"))
+    for number in range(8):
+        values = alone.suggest(number)
+        for searcher in (alone, beside):
+            searcher.tell(number, values, score(number, values))
+    beside.restore(8, alone.suggest(8))
+    other = Searcher(spec_of("tpe"))
+    for number in range(8):
+        values = beside._trials[number].values
+        other.tell(number, values, score(number, values))
+    assert beside.suggest(9) != other.suggest(9)
+
+
+def distance(trials, **tune):
+    searcher = Searcher(spec_of("tpe", trials=trials, **tune))
+    sign = -1 if tune.get("mode") == "min" else 1
+    values = []
+    for number in range(trials):
+        values.append(searcher.suggest(number))
+        searcher.tell(number, values[-1], sign * (score(1, values[-1])))
+    return [-score(1, tried) for tried in values[-10:]]
+
+
+def test_tpe_comes_closer_to_the_best_than_chance_in_either_mode():
+    searcher = Searcher(spec_of("random", trials=40))
+    by_chance = [-score(1, searcher.suggest(number)) for number in range(40)]
+    for tune in ({"mode": "max"}, {"metric": "val_loss", "mode": "min"}):
+        assert sum(distance(40, **tune)) / 10 < sum(by_chance) / 40 / 1.5
+
+
+def test_failed_trials_are_no_evidence():
+    """Whatever failed, the next suggestion of TPE is that of a sweep with other failures."""
+    spec = spec_of("tpe")
+    first, second = Searcher(spec), Searcher(spec)
+    source = Searcher(spec_of("random"))
+    for number in range(6):
+        values = source.suggest(number)
+        for searcher in (first, second):
+            searcher.tell(number, values, score(1, values))
+    first.tell(6, source.suggest(6), None)
+    second.tell(6, source.suggest(7), math.nan)
+    assert first.suggest(8) == second.suggest(8)
+
+
+def test_a_grid_gives_each_point_once_and_then_nothing():
+    spec = spec_of("grid")
+    searcher = Searcher(spec)
+    points = [searcher.suggest(number) for number in range(spec.tune.num_samples)]
+    assert len({tuple(point.items()) for point in points}) == len(points) == 6
+    assert points[0] == {
+        "optimizer.name": "sgd",
+        "optimizer.learning_rate": 0.3,
+        "optimizer.nesterov": True,
+    }
+    assert searcher.suggest(6) is None
+
+
+def test_a_grid_cut_short_gives_its_first_points():
+    spec = spec_of("grid", num_samples=4)
+    searcher = Searcher(spec)
+    assert searcher.suggest(3) == Searcher(spec_of("grid")).suggest(3)
+    assert searcher.suggest(4) is None
+
+
+def test_trials_without_hyperparameters_can_be_had_from_random_search_and_tpe():
+    for algorithm in ("random", "tpe"):
+        data = {"config": CONFIG, "tune": {"search_alg": algorithm, "num_samples": 2}}
+        searcher = Searcher(parse_search(data))
+        assert [searcher.suggest(number) for number in range(2)] == [{}, {}]
+
+
+def test_optuna_prints_nothing(capfd, recwarn):
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    run(Searcher(spec_of("tpe, multivariate")), 0, 8)
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn.list

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ray import tune
 from ray.tune.logger import JsonLoggerCallback
+from ray.tune.schedulers import PopulationBasedTraining
 
 from sweeps.cluster import slots, start_ray, trial_share
 from sweeps.console import say
@@ -47,8 +48,8 @@ from trainable.files import write_text
 from trainable.yaml_reader import dump_yaml
 
 PACKAGES = ("tune-sweeps", "ray", "torch", "torchvision", "numpy", "optuna")
-TUNE_CHECKPOINTS_KEPT = 4
-"""Of Tune's own directories of a trial, which hold hard links; PBT needs a few."""
+KEPT, KEPT_FOR_EXPLOITS = 1, 4
+"""Of Tune's own checkpoint directories of a trial; PBT may load one that is not the newest."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,8 @@ class _Run:
         all_made = self._source.complete
         record = self._record
         record.state = "finished" if all_made and not unended else "paused"
-        record.reason = self._switch.reason if record.state == "paused" else None
+        if record.state == "paused":
+            record.reason = self._switch.reason or "interrupted"
         record.ended, record.pid, record.host = now(), None, None
         self._recorder.write_sweep()
 
@@ -256,13 +258,19 @@ class _Run:
             switch=self._switch,
             settings={**self._share, "allow_custom_model": allow_custom_model},
             limit=slots(self._share) if limit == "auto" else limit,
+            kept=self._checkpoints_kept(),
             on_failure=Retries(self._layout, by_id, spec.failure, self._share),
             score=self._score,
             rebuild=lambda trials: restoration.rebuild(trials, self._scheduler),
         )
 
+    def _checkpoints_kept(self) -> int:
+        if not parse_config(self._spec.config).checkpoint.enabled:
+            return 0
+        exploits = isinstance(self._scheduler.inner, PopulationBasedTraining)
+        return KEPT_FOR_EXPLOITS if exploits else KEPT
+
     def _tuner(self) -> tune.Tuner:
-        enabled = parse_config(self._spec.config).checkpoint.enabled
         # Read when the controller is built; unset, a source of one's own gets one trial at a time.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self._source.limit)
         return tune.Tuner(
@@ -280,11 +288,6 @@ class _Run:
                 verbose=0,
                 stop=self._stopper,
                 callbacks=[self._recorder, JsonLoggerCallback()],
-                checkpoint_config=tune.CheckpointConfig(
-                    num_to_keep=TUNE_CHECKPOINTS_KEPT if enabled else None,
-                    checkpoint_frequency=0,
-                    checkpoint_at_end=enabled,
-                ),
             ),
         )
 

@@ -35,7 +35,8 @@ BEST_CONFIG = "best_config.yaml"
 
 TrialState = Literal["pending", "running", "paused", "finished", "stopped", "failed"]
 """`finished` ran every epoch, `stopped` was ended early by the scheduler."""
-Reason = Literal["SIGINT", "SIGTERM", "stop", "time_budget", "disk_full"]
+Reason = Literal["SIGINT", "SIGTERM", "stop", "time_budget", "disk_full", "interrupted"]
+"""What paused a sweep; `interrupted` is Tune's own doing."""
 SweepState = Literal["running", "paused", "finished", "failed"]
 
 R = TypeVar("R")
@@ -116,7 +117,7 @@ class SweepLayout:
     """Paths and records of one sweep directory."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        self.directory = directory.absolute()
 
     @property
     def search_file(self) -> Path:

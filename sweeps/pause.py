@@ -23,6 +23,7 @@ EXIT_CODES: dict[Reason, int] = {
     "stop": 3,
     "time_budget": 3,
     "disk_full": 3,
+    "interrupted": 3,
 }
 
 

@@ -22,7 +22,7 @@ def build_scheduler(
         max_t: Epochs that a trial has, where the section does not say.
     """
     if isinstance(scheduler, FIFO):
-        return FIFOScheduler()  # type: ignore[no-untyped-call]
+        return FIFOScheduler()
     return ASHAScheduler(
         time_attr=TIME_ATTR,
         metric=metric,

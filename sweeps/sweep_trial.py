@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ray.train._internal.session import _TrainingResult
-from ray.tune import Checkpoint
+from ray.tune import Checkpoint, CheckpointConfig
 from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
 from ray.tune.experiment import Trial
 
@@ -59,7 +59,12 @@ class SweepTrial(Trial):
 
 
 def new_trial(
-    experiment: Any, record: TrialRecord, config: dict[str, Any], on_failure: OnFailure
+    experiment: Any,
+    record: TrialRecord,
+    config: dict[str, Any],
+    *,
+    on_failure: OnFailure,
+    kept: int,
 ) -> SweepTrial:
     """Makes Tune's trial of a record.
 
@@ -68,6 +73,9 @@ def new_trial(
         record: Gives the id and the directory's name.
         config: The training config plus `SETTINGS`.
         on_failure: Called with every failure; decides on a retry.
+        kept: How many of Tune's own checkpoint directories the trial keeps, the newest; 0 where
+            there are no checkpoints. Set here and not in Tune's run config, where it would make
+            Tune write a snapshot of the whole sweep every so many saves.
     """
     spec = experiment.spec
     trial = SweepTrial(
@@ -77,7 +85,7 @@ def new_trial(
         evaluated_params=record.values,
         experiment_tag=record.id,
         storage=spec["storage"],
-        checkpoint_config=spec["checkpoint_config"],
+        checkpoint_config=CheckpointConfig(num_to_keep=kept or None, checkpoint_at_end=kept > 0),
         trial_name_creator=_trial_id,
     )
     trial.on_failure = on_failure

@@ -42,6 +42,7 @@ class TrialSource(SearchAlgorithm):
         switch: Nothing new starts in a pausing sweep.
         settings: What every trial gets under `classifier.SETTINGS`.
         limit: Trials that may be live at once.
+        kept: How many of Tune's own checkpoint directories a trial keeps.
         on_failure: Decides what follows a trial's failure.
         score: Reads a trial's score from its files when it has ended; None if it has none.
         rebuild: Given the recorded trials, made anew, before Tune's first step.
@@ -57,6 +58,7 @@ class TrialSource(SearchAlgorithm):
         switch: PauseSwitch,
         settings: dict[str, Any],
         limit: int,
+        kept: int,
         on_failure: OnFailure,
         score: Callable[[TrialRecord], float | None],
         rebuild: Rebuild,
@@ -67,6 +69,7 @@ class TrialSource(SearchAlgorithm):
         self._switch = switch
         self._settings = settings
         self.limit = limit
+        self._kept = kept
         self._on_failure = on_failure
         self._score = score
         self._rebuild = rebuild
@@ -120,8 +123,9 @@ class TrialSource(SearchAlgorithm):
     def _trial(self, record: TrialRecord) -> SweepTrial:
         config = override(self._spec.trial_config(record.values, record.number), record.changes)
         settings = {**self._settings, "sampled": list(record.values)}
+        config[SETTINGS] = settings
         return new_trial(
-            self._experiment, record, {**config, SETTINGS: settings}, self._on_failure
+            self._experiment, record, config, on_failure=self._on_failure, kept=self._kept
         )
 
     def on_trial_complete(

@@ -16,7 +16,7 @@ from ray.air.constants import TRAINING_ITERATION
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from trainable.checkpoint import read_checkpoint, write_checkpoint
-from trainable.config import TrainConfig, parse_config
+from trainable.config import parse_config
 from trainable.experiment import Experiment
 from trainable.trainer import Trainer
 from trainable.trial_storage import CHECKPOINT_FILE, next_checkpoint_directory, trial_directory
@@ -41,47 +41,59 @@ class ClassifierTrainable(tune.Trainable):
     directory in Tune's storage is the experiment directory.
     """
 
+    _trainer: Trainer | None = None
+    _experiment: Experiment | None = None
+
     def setup(self, config: dict[str, Any]) -> None:
-        """Builds the training; loads `checkpoint.resume` where the config has one."""
+        """Takes the config; the training is built when it is first needed.
+
+        A failure to build it (no data, no memory) is then one of the trial, with its retries;
+        raised here or in `reset_config`, Tune would give the trial up.
+        """
         for name in ("ray.train._internal.storage", "ray.tune.trainable.trainable"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        settings = dict(config.get(SETTINGS, {}))
-        train_config = parse_config({k: v for k, v in config.items() if k != SETTINGS}, "trial")
-        self._trainer = Trainer(
-            train_config,
+        self._settings = dict(config.get(SETTINGS, {}))
+        self._train_config = parse_config(
+            {k: v for k, v in config.items() if k != SETTINGS}, "trial"
+        )
+
+    def _training(self) -> Trainer:
+        """The training, built at the first call; loads `checkpoint.resume` where there is one."""
+        if self._trainer is not None:
+            return self._trainer
+        config, settings = self._train_config, self._settings
+        trainer = Trainer(
+            config,
             device=_device(float(settings.get("gpu", 1))),
-            num_workers=min(train_config.dataset.num_workers, int(settings.get("cpu", 1))),
+            num_workers=min(config.dataset.num_workers, int(settings.get("cpu", 1))),
             allow_custom_model=bool(settings.get("allow_custom_model")),
         )
-        if train_config.checkpoint.resume:
-            state = read_checkpoint(train_config.checkpoint.resume)
-            self._trainer.load_state_dict(state, own=settings.get("sampled", ()))
-        self._experiment = self._open_experiment(self._trainer.config)
-
-    def _open_experiment(self, config: TrainConfig) -> Experiment | None:
+        if config.checkpoint.resume:
+            state = read_checkpoint(config.checkpoint.resume)
+            trainer.load_state_dict(state, own=settings.get("sampled", ()))
         directory = trial_directory(self._storage)
-        if directory is None:
-            return None
-        directory.mkdir(parents=True, exist_ok=True)
-        experiment = Experiment(directory, config, keep_metrics=True)
-        experiment.start(self._trainer.epoch)
-        return experiment
+        if directory is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._experiment = Experiment(directory, trainer.config, keep_metrics=True)
+        self._trainer = trainer
+        return trainer
 
     def step(self) -> dict[str, Any]:
         """Trains one epoch and saves what is due before anyone hears of it.
 
         A training whose loss is no longer finite ends here; its last good checkpoint stays.
         """
-        row = self._trainer.run_epoch()
+        trainer = self._training()
+        row = trainer.run_epoch()
         saved = False
         if self._experiment is not None:
             self._experiment.record(row)
-            saved = self._experiment.save_due(self._trainer)
+            saved = self._experiment.save_due(trainer)
         return {
             **row,
-            TRAINING_ITERATION: self._trainer.epoch,
+            TRAINING_ITERATION: trainer.epoch,
             SHOULD_CHECKPOINT: saved,
-            DONE: self._trainer.done or self._trainer.diverged,
+            DONE: trainer.done or trainer.diverged,
         }
 
     def save(self, checkpoint_dir: str | None = None) -> Any:
@@ -90,22 +102,27 @@ class ClassifierTrainable(tune.Trainable):
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Names the present state in a directory; it is written only if it is nowhere yet."""
+        trainer = self._training()
         path = Path(checkpoint_dir) / CHECKPOINT_FILE
         if self._experiment is not None:
-            self._experiment.save_into(self._trainer, path)
+            self._experiment.save_into(trainer, path)
         else:
-            write_checkpoint(self._trainer.state_dict(), [path])
+            write_checkpoint(trainer.state_dict(), [path])
 
     def load_checkpoint(self, checkpoint_dir: Any) -> None:
         """Continues from a directory of this trial's, or (PBT) of another's.
 
         Weights, optimizer buffers, epoch and schedule position are the checkpoint's; every
-        hyperparameter is this trial's own.
+        hyperparameter is this trial's own, and so is its best accuracy: that of its `best.pt`.
         """
+        trainer = self._training()
         state = read_checkpoint(Path(checkpoint_dir) / CHECKPOINT_FILE)
-        self._trainer.load_state_dict(state, own=HYPERPARAMETERS)
-        if self._experiment is not None:
-            self._experiment.start(self._trainer.epoch)
+        trainer.load_state_dict(state, own=HYPERPARAMETERS)
+        if self._experiment is None:
+            return
+        if Path(checkpoint_dir).parent != self._experiment.directory:
+            trainer.best_acc, trainer.best_epoch = self._experiment.best()
+        self._experiment.start(trainer.epoch)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Becomes another trial: everything of the old one goes, the process stays."""
@@ -117,7 +134,7 @@ class ClassifierTrainable(tune.Trainable):
         """Closes files and drops the model."""
         if self._experiment is not None:
             self._experiment.close()
-        del self._trainer
+        self._trainer = self._experiment = None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -127,6 +144,5 @@ def _device(gpu: float) -> torch.device:
     if gpu == 0 or not torch.cuda.is_available():
         return torch.device("cpu")
     device = torch.device("cuda")
-    if gpu < 1:
-        torch.cuda.set_per_process_memory_fraction(gpu, device)
+    torch.cuda.set_per_process_memory_fraction(min(gpu, 1.0), device)
     return device

@@ -96,6 +96,7 @@ class Experiment:
             self.checkpoints.mkdir(exist_ok=True)
             remove_temporaries(self.checkpoints)
         self._saved_epoch: int | None = None
+        self._recorded_epoch: int | None = None
         self._history = History(directory / METRICS_FILE) if keep_metrics else None
         logs = config.tensorboard.enabled
         self._curves = Curves(directory / TENSORBOARD) if logs else None
@@ -113,17 +114,29 @@ class Experiment:
             epoch: The last completed one; 0 for a new training.
         """
         self._saved_epoch = None
+        self._recorded_epoch = epoch
         if self._history is not None:
             self._history.truncate(epoch)
         if self._curves is not None:
             self._curves.truncate(epoch)
 
     def record(self, row: Row) -> None:
-        """Keeps one epoch's metrics."""
+        """Keeps one epoch's metrics, in place of whatever was recorded of it or of later ones."""
+        if self._recorded_epoch != row["epoch"] - 1:
+            self.start(row["epoch"] - 1)
+        self._recorded_epoch = row["epoch"]
         if self._history is not None:
             self._history.append(row)
         if self._curves is not None:
             self._curves.append(row)
+
+    def best(self) -> tuple[float, int]:
+        """Accuracy and epoch of `best.pt`; zeros where there is none."""
+        path = self.checkpoints / checkpoint.BEST
+        if not path.exists():
+            return 0.0, 0
+        state = checkpoint.read_checkpoint(path)
+        return float(state[checkpoint.BEST_ACC]), int(state[checkpoint.EPOCH])
 
     def save_due(self, trainer: Trainer) -> bool:
         """Saves after an epoch if the config asks for it; returns whether it did.

@@ -96,7 +96,8 @@ def test_suggestions_repeat_under_their_seed(algorithm):
 
 @pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name != "grid"])
 def test_suggestions_differ_under_another_seed(algorithm):
-    assert run(Searcher(spec_of(algorithm, 1)), 0, 14)[0] != run(Searcher(spec_of(algorithm, 2)), 0, 14)[0]  # fmt: skip
+    first, second = (run(Searcher(spec_of(algorithm, seed)), 0, 14)[0] for seed in (1, 2))
+    assert first != second
 
 
 @every_algorithm
@@ -119,6 +120,12 @@ def test_a_rebuilt_searcher_goes_on_as_if_uninterrupted_at_every_cut(algorithm, 
         assert after == whole[cut:]
 
 
+@every_algorithm
+def test_no_two_suggestions_are_the_same(algorithm):
+    found, _ = run(Searcher(spec_of(algorithm)), 0, 14)
+    assert len({str(values) for values in found if values}) == sum(map(bool, found))
+
+
 def test_tpe_depends_on_what_it_is_told():
     told, untold = Searcher(spec_of("tpe")), Searcher(spec_of("tpe"))
     for number in range(8):
@@ -128,18 +135,16 @@ def test_tpe_depends_on_what_it_is_told():
     assert told.suggest(8) != untold.suggest(8)
 
 
-def test_tpe_depends_on_trials_that_have_not_ended():
-    alone, beside = Searcher(spec_of("tpe")), Searcher(spec_of("tpe"))
+def test_tpe_keeps_away_from_what_an_unfinished_trial_is_trying():
+    first, second = Searcher(spec_of("tpe")), Searcher(spec_of("tpe"))
+    source = Searcher(spec_of("random"))
     for number in range(8):
-        values = alone.suggest(number)
-        for searcher in (alone, beside):
-            searcher.tell(number, values, score(number, values))
-    beside.restore(8, alone.suggest(8))
-    other = Searcher(spec_of("tpe"))
-    for number in range(8):
-        values = beside._trials[number].values
-        other.tell(number, values, score(number, values))
-    assert beside.suggest(9) != other.suggest(9)
+        values = source.suggest(number)
+        for searcher in (first, second):
+            searcher.tell(number, values, score(1, values))
+    first.restore(8, source.suggest(8))
+    second.restore(8, source.suggest(9))
+    assert first.suggest(10) != second.suggest(10)
 
 
 def distance(trials, **tune):

@@ -1,6 +1,5 @@
-"""Drawing from a space, its conditions, its grid, and its check against the training config."""
+"""Drawing from a space, its grid, and its conditions."""
 
-import copy
 from itertools import product
 
 import numpy as np
@@ -20,14 +19,6 @@ from sweeps.space import (
     grid_size,
     random_draw,
 )
-from sweeps.space_check import config_problems, draw_problem
-
-CONFIG = {
-    "dataset": {"name": "digits"},
-    "model": {"name": "resnet20"},
-    "training": {"epochs": 5},
-    "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9},
-}
 
 
 def space_of(written):
@@ -140,10 +131,11 @@ def test_every_grid_point_is_one_that_a_draw_can_give_and_none_is_missing(length
             written[f"k{index}"]["when"] = {f"k{parent}": allowed}
     space = space_of(written)
     points = list(grid_points(space))
-    possible = {
-        tuple(sorted(draw(space, lambda key, found: dict(zip(space, chosen))[key]).items()))
-        for chosen in product(*(found.values for found in space.values()))
-    }
+    possible = set()
+    for chosen in product(*(found.values for found in space.values())):
+        given_all = dict(zip(space, chosen, strict=True))
+        drawn = draw(space, lambda key, _, values=given_all: values[key])
+        possible.add(tuple(sorted(drawn.items())))
     assert len(points) == len(possible)
     assert {tuple(sorted(point.items())) for point in points} == possible
 
@@ -224,224 +216,3 @@ def test_conditions_that_cannot_be_evaluated_are_problems(written, problems):
 
 def test_conditions_that_can_be_evaluated_are_none():
     assert condition_problems(CONDITIONAL) == []
-
-
-# ---------------------------------------------------------------------------- against the config
-
-
-def problems_of(written, config=CONFIG):
-    before = copy.deepcopy(config)
-    found = config_problems(space_of(written), config)
-    assert config == before
-    return [(".".join(map(str, path)), rule) for path, rule in found]
-
-
-def test_a_space_that_fits_has_no_problems():
-    assert not problems_of(
-        {
-            "optimizer.learning_rate": {"loguniform": [1e-3, 1]},
-            "optimizer.name": {"choice": ["sgd", "adamw"]},
-            "optimizer.momentum": {"uniform": [0.8, 0.99], "when": {"optimizer.name": "sgd"}},
-            "optimizer.betas": {
-                "choice": [[0.9, 0.999], [0.8, 0.99]],
-                "when": {"optimizer.name": "adamw"},
-            },
-            "training.batch_size": {"choice": [32, 64]},
-            "scheduler.warmup_epochs": {"randint": [0, 5]},
-            "dataset.val_split": {"choice": [None, 0.1]},
-            "model.name": {"choice": ["resnet20", "cnv"]},
-            "seed.value": {"randint": [0, 100]},
-        }
-    )
-
-
-@pytest.mark.parametrize(
-    ("written", "problems"),
-    [
-        (
-            {"optimizer.learning_rat": {"uniform": [0, 1]}},
-            [
-                (
-                    "optimizer.learning_rat",
-                    'unknown key; did you mean "learning_rate"? '
-                    "(known: learning_rate, momentum, name, nesterov, weight_decay)",
-                )
-            ],
-        ),
-        (
-            {"optimizer.learning_rate": {"uniform": [-1, 1]}},
-            [("optimizer.learning_rate", "must be > 0, found -1.0")],
-        ),
-        (
-            {"optimizer.momentum": {"uniform": [0.5, 1]}},
-            [("optimizer.momentum", "must be < 1, found 1.0")],
-        ),
-        (
-            {"optimizer.momentum": {"normal": [0.9, 0.05]}},
-            [("optimizer.momentum", "must be < 1, found 1.1")],
-        ),
-        (
-            {"training.batch_size": {"quniform": [32, 128, 32]}},
-            [("training.batch_size", "must be an integer, found 32.0 (number)")],
-        ),
-        (
-            {"training.batch_size": {"choice": [32, 0, "64"]}},
-            [
-                ("training.batch_size", "must be > 0, found 0"),
-                (
-                    "training.batch_size",
-                    'must be an integer, found "64" (text; remove the quotes)',
-                ),
-            ],
-        ),
-        (
-            {"optimizer.name": {"choice": ["sgd", "sgdw"]}},
-            [
-                (
-                    "optimizer.name",
-                    'unknown name, found "sgdw"; did you mean "sgd"? (known: adam, adamw, sgd)',
-                )
-            ],
-        ),
-        (
-            {"foo.bar": {"choice": [1]}},
-            [
-                (
-                    "foo.bar",
-                    "foo: unknown key (known: amp, checkpoint, dataset, loss, model, optimizer, "
-                    "progress, scheduler, seed, tensorboard, training)",
-                )
-            ],
-        ),
-        (
-            {"training.epochs.x": {"choice": [1]}},
-            [("training.epochs.x", '"epochs" must be a mapping, found 5')],
-        ),
-        (
-            {"optimizer.betas": {"choice": [[0.9, 1.5]]}, "optimizer.name": {"choice": ["adam"]}},
-            [("optimizer.betas", "must be < 1, found 1.5")],
-        ),
-    ],
-)
-def test_what_the_config_refuses_is_a_problem_of_its_key(written, problems):
-    assert problems_of(written) == problems
-
-
-def test_a_key_of_some_optimizers_only_is_told_the_condition_it_lacks():
-    names = {"choice": ["sgd", "adam", "adamw"]}
-    assert problems_of(
-        {"optimizer.name": names, "optimizer.momentum": {"uniform": [0.8, 0.9]}}
-    ) == [
-        (
-            "optimizer.momentum",
-            "is not a key of optimizer adam; add when: {optimizer.name: sgd}",
-        ),
-        (
-            "optimizer.momentum",
-            "is not a key of optimizer adamw; add when: {optimizer.name: sgd}",
-        ),
-    ]
-    eps = {"loguniform": [1e-9, 1e-6], "when": {"optimizer.name": ["sgd", "adam"]}}
-    assert problems_of({"optimizer.eps": eps, "optimizer.name": names}) == [
-        (
-            "optimizer.eps",
-            "is not a key of optimizer sgd; add when: {optimizer.name: [adam, adamw]}",
-        )
-    ]
-
-
-def test_a_key_that_the_configs_own_optimizer_lacks_says_where_it_belongs():
-    assert problems_of({"optimizer.eps": {"loguniform": [1e-9, 1e-6]}}) == [
-        ("optimizer.eps", "not a key of optimizer sgd; it belongs to adam, adamw")
-    ]
-
-
-def test_a_name_that_needs_a_key_which_nobody_gives_is_a_problem_of_the_name():
-    written = {"scheduler.name": {"choice": ["cosine", "step"]}}
-    assert problems_of(written) == [
-        ("scheduler.name", 'with "step": scheduler.step_size: required key is missing')
-    ]
-    written["scheduler.step_size"] = {"randint": [1, 4], "when": {"scheduler.name": "step"}}
-    assert problems_of(written) == []
-
-
-def test_a_value_that_clashes_with_one_of_the_config_is_a_problem_of_its_key():
-    config = {**CONFIG, "scheduler": {"warmup_epochs": 3}}
-    assert problems_of({"training.epochs": {"choice": [5, 2]}}, config) == [
-        (
-            "training.epochs",
-            "with 2: scheduler.warmup_epochs: must be below training.epochs (2), found 3",
-        )
-    ]
-
-
-def test_values_that_clash_with_each_other_are_a_problem():
-    written = {
-        "training.epochs": {"choice": [2, 5]},
-        "scheduler.warmup_epochs": {"randint": [0, 5]},
-    }
-    assert problems_of(written) == [
-        ("scheduler.warmup_epochs", "must be below training.epochs (2), found 4")
-    ]
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "checkpoint.save_frequency",
-        "dataset.download",
-        "dataset.num_workers",
-        "dataset.root",
-        "progress.enabled",
-        "seed.enabled",
-        "tensorboard.enabled",
-    ],
-)
-def test_what_is_the_same_for_every_trial_must_not_be_swept(key):
-    value = {"save_frequency": 1, "num_workers": 1, "root": "a"}.get(key.split(".")[1], True)
-    assert problems_of({key: {"choice": [value]}}) == [
-        (key, "must not be swept, it is the same for every trial; set it in config")
-    ]
-
-
-def test_a_space_names_built_in_models_only():
-    assert problems_of({"model.name": {"choice": ["resnet20", "mine:build"]}}) == [
-        ("model.name", 'must be built-in models in a space, found "mine:build"')
-    ]
-
-
-def test_conditions_that_exclude_each_other_are_a_problem():
-    written = {
-        "optimizer.name": {"choice": ["sgd", "adamw"]},
-        "training.batch_size": {"choice": [32, 64], "when": {"optimizer.name": "adamw"}},
-        "optimizer.momentum": {
-            "uniform": [0, 0.9],
-            "when": {"optimizer.name": "sgd", "training.batch_size": 32},
-        },
-    }
-    assert problems_of(written) == [
-        ("optimizer.momentum.when", "never holds: no trial has these values together")
-    ]
-
-
-def test_a_configs_own_problems_are_not_repeated_for_the_space():
-    broken = {**CONFIG, "training": {"epochs": 0}, "optimizer": {"name": "sgd"}}
-    written = {
-        "optimizer.learning_rate": {"uniform": [0, 1]},
-        "training.batch_size": {"choice": [1, 2]},
-    }
-    assert problems_of(written, broken) == [("optimizer.learning_rate", "must be > 0, found 0.0")]
-
-
-def test_a_draw_whose_values_clash_is_found_although_each_can_be_drawn():
-    written = {
-        "training.accumulation_steps": {"choice": [1, 2, 4]},
-        "training.batch_size": {"choice": [4, 6]},
-    }
-    assert problems_of(written) == []
-    assert draw_problem(grid_points(space_of(written)), CONFIG) == (
-        "some draws break the training config, e.g. {training.accumulation_steps: 4, "
-        "training.batch_size: 6}: training.accumulation_steps: must divide training.batch_size "
-        "(6), found 4"
-    )
-    assert draw_problem([{"training.batch_size": 6}], CONFIG) is None

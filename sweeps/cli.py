@@ -22,7 +22,7 @@ from sweeps.layout import ENDED, SweepLayout
 from trainable.errors import TuneSweepsError
 
 if TYPE_CHECKING:
-    from sweeps.launch import Outcome
+    from sweeps.running import Outcome
 
 FINISHED, SOME_FAILED, BAD_INPUT = 0, 1, 2
 

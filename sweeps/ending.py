@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 
 from sweeps.console import say, show
-from sweeps.launch import Outcome
 from sweeps.layout import SweepLayout
 from sweeps.report import table
+from sweeps.running import Outcome
 
 
 def print_ending(outcome: Outcome) -> None:

@@ -11,7 +11,10 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 from sweeps.layout import Failure, TrialRecord, now
 from sweeps.spec import FailurePolicy
 
-Cause = Literal["oom", "nan", "lost_worker", "checkpoint", "data", "error"]
+Cause = Literal["oom", "nan", "lost_worker", "disk_full", "checkpoint", "data", "error"]
+
+NOT_COUNTED = {"oom", "lost_worker", "disk_full"}
+"""Causes that `max_retries` is not about."""
 
 LOST_WORKER_LIMIT = 3
 """Losses in a row without a completed epoch in between after which the trial is to blame."""
@@ -20,6 +23,8 @@ _OOM = re.compile(
     r"OutOfMemoryError|out of memory|MemoryError|can't allocate memory|Cannot allocate memory",
     re.IGNORECASE,
 )
+
+_DISK_FULL = re.compile(r"\bDiskFullError\b|No space left on device")
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ def cause_of(error: Exception) -> Cause:
     text = str(error)
     if isinstance(error, OutOfMemoryError) or _OOM.search(text):
         return "oom"
+    if _DISK_FULL.search(text):
+        return "disk_full"
     if isinstance(error, RayActorError):
         return "lost_worker"
     if isinstance(error, RayTaskError):
@@ -80,12 +87,14 @@ def judge(record: TrialRecord, policy: FailurePolicy) -> Verdict:
     same = [failure for failure in failures if failure.cause == cause]
     if cause == "nan":
         return Verdict(retry=False)
+    if cause == "disk_full":
+        return Verdict(retry=True)  # in a later run: the sweep is paused
     if cause == "oom" and policy.oom == "exclusive_then_halve_batch":
         return Verdict(retry=len(same) <= 2, alone=True, halve=len(same) == 2)
     if cause == "lost_worker":
         stuck = [failure for failure in same if failure.epoch == failures[-1].epoch]
         return Verdict(retry=len(stuck) <= LOST_WORKER_LIMIT)
-    counted = [f for f in failures if f.cause not in {"oom", "lost_worker"}]
+    counted = [f for f in failures if f.cause not in NOT_COUNTED]
     return Verdict(retry=cause != "oom" and len(counted) <= policy.max_retries)
 
 

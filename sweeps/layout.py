@@ -48,6 +48,14 @@ class SweepError(TuneSweepsError):
     """A sweep directory cannot be made, read or continued."""
 
 
+def value_at(config: dict[str, Any], key: str) -> Any:
+    """The value of a dotted key in a nested config."""
+    value: Any = config
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
 def now() -> str:
     """The present local time with its offset, to the second."""
     return datetime.now().astimezone().isoformat(timespec="seconds")
@@ -91,6 +99,11 @@ class TrialRecord:
     """Dotted config keys that the sweep has set since: more epochs, a batch in parts."""
     lineage: list[dict[str, Any]] = field(default_factory=list)
     """PBT: `epoch`, `donor`, and the `values` from then on."""
+
+    @property
+    def current(self) -> dict[str, Any]:
+        """The sampled keys with the values that hold now: PBT may have changed them."""
+        return {key: self.changes.get(key, value) for key, value in self.values.items()}
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class Recorder(Callback):
         total: Trials the sweep has in all.
         metric: What the line of an ended trial shows.
         expects_gpu: Whether trials were given a share of a card.
+        on_end: Called when a trial has ended and is recorded.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Recorder(Callback):
         total: int,
         metric: str,
         expects_gpu: bool,
+        on_end: Callable[[], None],
     ) -> None:
         self._layout = layout
         self._sweep = sweep
@@ -50,6 +53,7 @@ class Recorder(Callback):
         self._total = total
         self._metric = metric
         self._expects_gpu = expects_gpu
+        self._on_end = on_end
         self._before_s = sweep.elapsed_s
         self._started = time.monotonic()
 
@@ -121,6 +125,7 @@ class Recorder(Callback):
         elif last.get(self._metric) is not None:
             text += f"  {self._metric} {last[self._metric]:.4f}"
         say(text)
+        self._on_end()
 
     def _note_exploit(self, record: TrialRecord, trial: Trial) -> None:
         """Records a PBT exploit: the trial is about to load another one's checkpoint."""
@@ -131,7 +136,7 @@ class Recorder(Callback):
         if donor == record.directory:
             return
         known = {**record.values, **record.changes}
-        values = {key: _at(trial.config, key) for key in known}
+        values = {k: trial.config.get(k, v) for k, v in known.items()}
         record.changes.update({k: v for k, v in values.items() if v != known[k]})
         epoch = found.metrics.get("epoch", 0)
         record.lineage.append({"epoch": epoch, "donor": donor, "values": values})
@@ -146,14 +151,6 @@ class Recorder(Callback):
         self._sweep.trials = dict(sorted(counts.items()))
         self._sweep.elapsed_s = round(self._before_s + time.monotonic() - self._started, 1)
         self._layout.write_sweep(self._sweep)
-
-
-def _at(config: dict[str, Any], key: str) -> Any:
-    """The value of a dotted key in a nested config."""
-    value: Any = config
-    for part in key.split("."):
-        value = value[part]
-    return value
 
 
 def diverged(row: dict[str, Any]) -> bool:

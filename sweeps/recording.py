@@ -40,7 +40,7 @@ class RecordingScheduler(TrialScheduler):
         stopper: PauseStopper,
         metrics: Iterable[str],
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.inner = inner
         self._log = log
         self._switch = switch

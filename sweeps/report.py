@@ -36,7 +36,7 @@ def table(results: list[TrialResult], metric: str) -> Table:
             "-" if best is None else f"{best[metric]:.4f}",
             "-" if best is None else str(best["epoch"]),
             "-" if last is None else str(last["epoch"]),
-            *(_short(result.record.values.get(key)) for key in keys),
+            *(_short(result.record.current.get(key)) for key in keys),
         )
     if len(results) > ROWS_SHOWN:
         drawn.caption = f"{len(results) - ROWS_SHOWN} more in trials.csv"
@@ -63,7 +63,7 @@ def write_files(layout: SweepLayout, results: list[TrialResult], metric: str) ->
                 best.get("epoch"),
                 last.get(metric),
                 last.get("epoch", 0),
-                *(result.record.values.get(key) for key in keys),
+                *(result.record.current.get(key) for key in keys),
                 result.record.directory,
                 "" if checkpoint is None else checkpoint.relative_to(layout.directory),
             ]

@@ -14,11 +14,11 @@ from ray.tune.schedulers import TrialScheduler
 
 from sweeps.console import say
 from sweeps.events import Event, EventLog
-from sweeps.layout import ENDED, SweepLayout, TrialRecord, TrialState, now
+from sweeps.layout import ENDED, SweepLayout, TrialRecord, TrialState, now, value_at
 from sweeps.recording import RecordingScheduler
 from sweeps.results import METRICS_FILE
 from sweeps.sweep_trial import SweepTrial, continue_from, show_result
-from trainable.checkpoint import LATEST, checkpoint_epoch
+from trainable.checkpoint import CONFIG, LATEST, checkpoint_epoch, read_checkpoint
 from trainable.errors import CheckpointError
 from trainable.experiment import CHECKPOINTS
 from trainable.history import read_rows
@@ -96,10 +96,15 @@ class Restoration:
         if saved is None:
             return
         self._saved[record.id] = saved
+        if record.lineage:
+            # The kill may lie between an exploit and the first save under its values.
+            config = read_checkpoint(saved.checkpoint)[CONFIG]
+            record.changes = {key: value_at(config, key) for key in record.changes}
         stopped = any(
             event.trial == record.id
             and event.decision == TrialScheduler.STOP
             and event.epoch == saved.epoch
+            and "training.epochs" not in record.changes  # asked to go on
             for event in self._events
         )
         if saved.epoch >= epochs:

@@ -10,6 +10,7 @@ from ray.tune.experiment import Trial
 from sweeps.console import say
 from sweeps.failures import Verdict, cause_of, describe, halved, judge
 from sweeps.layout import SweepLayout, TrialRecord
+from sweeps.pause import PauseSwitch
 from sweeps.spec import FailurePolicy
 from sweeps.sweep_trial import SweepTrial
 from trainable.classifier import SETTINGS
@@ -23,6 +24,7 @@ class Retries:
         records: Trial id -> record, shared with the trial source.
         policy: The search file's `failure`.
         share: What one trial takes of the cluster.
+        switch: Asked for a pause when the disk is full.
     """
 
     def __init__(
@@ -31,11 +33,13 @@ class Retries:
         records: dict[str, TrialRecord],
         policy: FailurePolicy,
         share: dict[str, float],
+        switch: PauseSwitch,
     ) -> None:
         self._layout = layout
         self._records = records
         self._policy = policy
         self._share = share
+        self._switch = switch
 
     def __call__(self, trial: SweepTrial, error: Exception) -> Verdict:
         """Records the failure; changes the trial's config and resources for its retry."""
@@ -44,6 +48,8 @@ class Retries:
         failure = describe(error, cause_of(error), epoch, _checkpoint(trial))
         record.failures.append(failure)
         verdict = judge(record, self._policy)
+        if failure.cause == "disk_full":
+            self._switch.request("disk_full")
         if verdict.retry and verdict.halve:
             verdict = self._halve(trial, record)
         if verdict.retry and verdict.alone:

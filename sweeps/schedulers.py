@@ -2,34 +2,117 @@
 
 from __future__ import annotations
 
-from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from sweeps.sections import ASHA, FIFO
+import numpy as np
+from ray.tune.schedulers import (
+    ASHAScheduler,
+    FIFOScheduler,
+    HyperBandScheduler,
+    MedianStoppingRule,
+    PopulationBasedTraining,
+    TrialScheduler,
+    pb2,
+)
+
+from sweeps.distributions import Choice, Distribution, sample
+from sweeps.scheduler_sections import ASHA, FIFO, PB2, PBT, HyperBand, Median, mutated_keys
+from sweeps.space import Space
 
 TIME_ATTR = "epoch"
 """What schedulers count in. Tune's own `training_iteration` begins again with each process."""
 
 
 def build_scheduler(
-    scheduler: FIFO | ASHA, *, metric: str, mode: str, max_t: int
+    section: FIFO | ASHA | HyperBand | Median | PBT | PB2,
+    space: Space,
+    *,
+    metric: str,
+    mode: str,
+    max_t: int,
 ) -> TrialScheduler:
     """Builds a scheduler with every argument given: Tune's defaults may change.
 
     Args:
-        scheduler: The section.
+        section: What the search file says.
+        space: Whose distributions PBT and PB2 draw new values from.
         metric: The key of a result that trials are compared by.
         mode: `max` or `min`.
         max_t: Epochs that a trial has, where the section does not say.
     """
-    if isinstance(scheduler, FIFO):
+    common: dict[str, Any] = {"time_attr": TIME_ATTR, "metric": metric, "mode": mode}
+    if isinstance(section, FIFO):
         return FIFOScheduler()
-    return ASHAScheduler(
-        time_attr=TIME_ATTR,
-        metric=metric,
-        mode=mode,
-        max_t=scheduler.max_t or max_t,
-        grace_period=scheduler.grace_period,
-        reduction_factor=scheduler.reduction_factor,
-        brackets=scheduler.brackets,
-        stop_last_trials=True,
+    if isinstance(section, ASHA):
+        return ASHAScheduler(
+            **common,
+            max_t=section.max_t or max_t,
+            grace_period=section.grace_period,
+            reduction_factor=section.reduction_factor,
+            brackets=section.brackets,
+            stop_last_trials=True,
+        )
+    if isinstance(section, HyperBand):
+        return HyperBandScheduler(
+            **common,
+            max_t=section.max_t or max_t,
+            reduction_factor=section.reduction_factor,
+            stop_last_trials=True,
+        )
+    if isinstance(section, Median):
+        return MedianStoppingRule(
+            **common,
+            grace_period=section.grace_period,
+            min_samples_required=section.min_samples_required,
+            min_time_slice=0,
+            hard_stop=True,
+        )
+    return _population_scheduler(section, space, common)
+
+
+def _population_scheduler(
+    section: PBT | PB2, space: Space, common: Mapping[str, Any]
+) -> PopulationBasedTraining:
+    mutated = {key: space[key] for key in mutated_keys(section, tuple(space))}
+    shared: dict[str, Any] = {
+        **common,
+        "perturbation_interval": section.perturbation_interval,
+        "quantile_fraction": section.quantile_fraction,
+        "custom_explore_fn": _within(mutated),
+        "log_config": False,
+        "require_attrs": True,
+        "synch": False,
+    }
+    if isinstance(section, PB2):
+        bounds: dict[str, Any] = {key: list(found.corners) for key, found in mutated.items()}
+        return pb2.PB2(**shared, hyperparam_bounds=bounds)
+    up, down = section.perturbation_factors
+    return PopulationBasedTraining(
+        **shared,
+        burn_in_period=0,
+        hyperparam_mutations={key: _mutation(found) for key, found in mutated.items()},
+        resample_probability=section.resample_probability,
+        perturbation_factors=(up, down),
     )
+
+
+def _mutation(distribution: Distribution) -> list[Any] | Callable[[], Any]:
+    """What PBT takes a new value from: neighbours in a list, or a draw."""
+    if isinstance(distribution, Choice):
+        return list(distribution.values)
+    return lambda: sample(distribution, np.random.default_rng())
+
+
+def _within(mutated: Mapping[str, Distribution]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Keeps changed values inside their distribution, and of its type."""
+
+    def clip(config: dict[str, Any]) -> dict[str, Any]:
+        for key, distribution in mutated.items():
+            if not isinstance(distribution, Choice):
+                low, high = distribution.corners
+                value = min(max(config[key], low), high)
+                config[key] = round(value) if isinstance(low, int) else float(value)
+        return config
+
+    return clip

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
+from sweeps.scheduler_sections import FIFO, TrialScheduler
 from trainable.naming import check_name
 from trainable.schema import ByName, Section
 
@@ -46,29 +47,6 @@ class TPESearch(Section):
 SearchAlgorithm = Annotated[
     RandomSearch | GridSearch | TPESearch, ByName("search_alg", default="random")
 ]
-
-
-class FIFO(Section):
-    """Every trial runs all its epochs."""
-
-    name: Literal["fifo"] = "fifo"
-
-
-class ASHA(Section):
-    """Asynchronous successive halving (Li et al., MLSys 2020): stops the worse trials early."""
-
-    name: Literal["asha"]
-    grace_period: PositiveInt = 1
-    """Epochs that every trial gets."""
-    reduction_factor: float = Field(default=4, gt=1)
-    """One trial in this many goes on at each rung."""
-    brackets: PositiveInt = 1
-    """Ladders of rungs, each beginning `reduction_factor` times later than the one before."""
-    max_t: PositiveInt | None = None
-    """Epochs at which a trial ends; null means `training.epochs`."""
-
-
-TrialScheduler = Annotated[FIFO | ASHA, ByName("scheduler", default="fifo")]
 
 
 class Tune(Section):
@@ -154,7 +132,7 @@ class Keep(Section):
     """How many of a trial's `epoch_NNNN.pt` stay, the newest."""
     trials: Literal["all"] | PositiveInt = "all"
     """How many of the ended trials keep their weights, the best; also written `top 5`."""
-    min_free_gib: float = Field(default=1.0, ge=0)
+    min_free_gib: float = Field(default=0.5, ge=0)
     """Free space in GiB below which no trial saves and the sweep is paused."""
 
     @field_validator("trials", mode="before")

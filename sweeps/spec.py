@@ -22,7 +22,8 @@ from pydantic import (
 
 from sweeps.distributions import Choice, Distribution
 from sweeps.notation import parse_distribution
-from sweeps.sections import ASHA, METRICS, SEEDS, FailurePolicy, Keep, Resources, Tune
+from sweeps.scheduler_check import scheduler_problems
+from sweeps.sections import METRICS, SEEDS, FailurePolicy, Keep, Resources, Tune
 from sweeps.space import (
     MAX_POINTS,
     Values,
@@ -190,7 +191,7 @@ def _problems(spec: SearchSpec, *, is_config_good: bool) -> list[_Found]:
     found = [*_under_space(config_problems(spec.space, spec.config)), *_about_search(spec)]
     if found or not is_config_good:
         return found
-    found = list(_about_scheduler(spec))
+    found = list(scheduler_problems(spec))
     rule = draw_problem(islice(_draws(spec), CHECKED_DRAWS), spec.config)
     return [*found, (("space",), rule)] if rule else found
 
@@ -223,17 +224,3 @@ def _about_search(spec: SearchSpec) -> Iterator[_Found]:
     elif size is not None and name == "grid" and wanted > size:
         rule = f"must be at most the size of the grid ({size}), found {wanted}"
         yield ("tune", "num_samples"), rule
-
-
-def _about_scheduler(spec: SearchSpec) -> Iterator[_Found]:
-    scheduler, epochs = spec.tune.scheduler, spec.max_epochs
-    if not isinstance(scheduler, ASHA):
-        return
-    if scheduler.max_t is not None and scheduler.max_t > epochs:
-        rule = f"must be at most training.epochs ({epochs}), found {scheduler.max_t}"
-        yield ("tune", "scheduler", "max_t"), rule
-    end = min(epochs, scheduler.max_t or epochs)
-    if scheduler.grace_period > end:
-        what = "training.epochs" if end == epochs else "max_t"
-        rule = f"must be at most {what} ({end}), found {scheduler.grace_period}"
-        yield ("tune", "scheduler", "grace_period"), rule

@@ -55,7 +55,8 @@ class SweepTrial(Trial):
     def __getstate__(self) -> dict[str, Any]:
         """Leaves the policy out of Tune's own snapshots."""
         ours = {"on_failure", "_verdict"}
-        return {k: v for k, v in super().__getstate__().items() if k not in ours}
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        return {k: v for k, v in state.items() if k not in ours}
 
 
 def new_trial(

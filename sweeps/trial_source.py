@@ -16,7 +16,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
-from sweeps.layout import ENDED, SweepLayout, TrialRecord
+from sweeps.layout import ENDED, SweepLayout, TrialRecord, value_at
 from sweeps.pause import PauseSwitch
 from sweeps.search import Searcher
 from sweeps.spec import SearchSpec
@@ -41,6 +41,8 @@ class TrialSource(SearchAlgorithm):
             are added.
         switch: Nothing new starts in a pausing sweep.
         settings: What every trial gets under `classifier.SETTINGS`.
+        mutated: Keys that the scheduler changes in mid-training. A trial's config has them once
+            more at its top, dotted, where Tune's schedulers look for them.
         limit: Trials that may be live at once.
         kept: How many of Tune's own checkpoint directories a trial keeps.
         on_failure: Decides what follows a trial's failure.
@@ -57,6 +59,7 @@ class TrialSource(SearchAlgorithm):
         *,
         switch: PauseSwitch,
         settings: dict[str, Any],
+        mutated: tuple[str, ...],
         limit: int,
         kept: int,
         on_failure: OnFailure,
@@ -68,6 +71,7 @@ class TrialSource(SearchAlgorithm):
         self._searcher = searcher
         self._switch = switch
         self._settings = settings
+        self._mutated = mutated
         self.limit = limit
         self._kept = kept
         self._on_failure = on_failure
@@ -123,6 +127,7 @@ class TrialSource(SearchAlgorithm):
     def _trial(self, record: TrialRecord) -> SweepTrial:
         config = override(self._spec.trial_config(record.values, record.number), record.changes)
         settings = {**self._settings, "sampled": list(record.values)}
+        config.update({key: value_at(config, key) for key in self._mutated})
         config[SETTINGS] = settings
         return new_trial(
             self._experiment, record, config, on_failure=self._on_failure, kept=self._kept

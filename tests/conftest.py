@@ -1,8 +1,11 @@
-"""What several test files share: a tiny training config, trainings of it, and whole-state equality."""
+"""What several test files share: a tiny training config and what is made of it, and equality."""
 
+import copy
+import itertools
 import os
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 import torch
 
 from trainable.config import TrainConfig, parse_config
+from trainable.fit import Outcome, fit
 from trainable.trainer import Trainer
 
 TESTS = Path(__file__).parent
@@ -85,7 +89,78 @@ def without_times() -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 @pytest.fixture
 def project_environment() -> dict[str, str]:
-    """Environment of a subprocess: the packages, the short names and the tiny models importable."""
+    """Environment of a subprocess that can import the packages, short names and tiny models."""
     root = TESTS.parent
     paths = (root, root / "trainable" / "aliases", TESTS)
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def trial_config() -> Callable[..., dict[str, Any]]:
+    """A Tune trial's config on the CPU, sections merged; `_trial` adds to its settings."""
+
+    def make(_trial: Mapping[str, Any] | None = None, **sections: Any) -> dict[str, Any]:
+        settings = {"gpu": 0, "cpu": 1, "allow_custom_model": True, **(_trial or {})}
+        return {**copy.deepcopy(_tiny_data(**sections)), "_trial": settings}
+
+    return make
+
+
+@pytest.fixture
+def make_trial(
+    trial_config: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Any]]:
+    """Makes `ClassifierTrainable`s without a running Ray, and stops them at the end."""
+    import ray  # takes seconds
+
+    from trainable.classifier import ClassifierTrainable
+
+    monkeypatch.setenv("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    results = str(tmp_path / "ray_results")
+    monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", results)
+    was_running = ray.is_initialized()
+    made: list[ClassifierTrainable] = []
+
+    def make(storage: Any = None, **sections: Any) -> ClassifierTrainable:
+        made.append(ClassifierTrainable(config=trial_config(**sections), storage=storage))
+        return made[-1]
+
+    yield make
+    for trial in made:
+        trial.stop()
+    assert ray.is_initialized() == was_running
+
+
+@pytest.fixture
+def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, in which `./experiments` and `./data` would be."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run_fit(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+    """`fit` on the CPU, with the tiny models, that can be asked to stop after some epochs."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    def run(config: TrainConfig, *, stop_after: int = 0, **options: Any) -> Outcome:
+        epochs = itertools.count(1)
+        return fit(
+            config,
+            allow_custom_model=True,
+            should_stop=lambda: next(epochs) == stop_after,
+            **options,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def file_tree() -> Callable[[Path], set[str]]:
+    """The files below a directory, what is random in the names of event files left out."""
+
+    def tree(directory: Path) -> set[str]:
+        files = (path.relative_to(directory) for path in directory.rglob("*") if path.is_file())
+        return {re.sub(r"(tfevents)\..*", r"\1.*", path.as_posix()) for path in files}
+
+    return tree

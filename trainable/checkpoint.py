@@ -53,6 +53,7 @@ TYPES = {
     RESUME: dict,
 }
 
+EPOCH_FILES = "epoch_*.pt"
 LATEST = "latest.pt"
 BEST = "best.pt"
 

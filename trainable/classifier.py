@@ -16,7 +16,7 @@ from ray.air.constants import TRAINING_ITERATION
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from trainable.checkpoint import read_checkpoint, write_checkpoint
-from trainable.config import parse_config
+from trainable.config import override, parse_config
 from trainable.experiment import Experiment
 from trainable.trainer import Trainer
 from trainable.trial_storage import CHECKPOINT_FILE, next_checkpoint_directory, trial_directory
@@ -27,6 +27,7 @@ SETTINGS = "_trial"
 - `gpu`: the fraction of a card, or number of cards, that the trial may use;
 - `cpu`: its share of cores;
 - `sampled`: dotted keys of the config that the search space sets;
+- `keep_epochs`, `min_free_gib`: see `Experiment`;
 - `allow_custom_model`: whether `model.name` may import a callable.
 """
 
@@ -37,8 +38,10 @@ HYPERPARAMETERS = ("optimizer.learning_rate", "optimizer.weight_decay", "optimiz
 class ClassifierTrainable(tune.Trainable):
     """One trial: an image classifier trained an epoch a step.
 
-    The trial's config is a complete training config, nested, plus `SETTINGS`. The trial's
-    directory in Tune's storage is the experiment directory.
+    The trial's config is a complete training config, nested, plus `SETTINGS`. Dotted keys at its
+    top, such as `optimizer.learning_rate`, win over the nested ones: a scheduler that changes
+    values in mid-training changes those. The trial's directory in Tune's storage is the
+    experiment directory.
     """
 
     _trainer: Trainer | None = None
@@ -53,9 +56,9 @@ class ClassifierTrainable(tune.Trainable):
         for name in ("ray.train._internal.storage", "ray.tune.trainable.trainable"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self._settings = dict(config.get(SETTINGS, {}))
-        self._train_config = parse_config(
-            {k: v for k, v in config.items() if k != SETTINGS}, "trial"
-        )
+        dotted = {key: value for key, value in config.items() if "." in key}
+        sections = {k: v for k, v in config.items() if k not in dotted and k != SETTINGS}
+        self._train_config = parse_config(override(sections, dotted), "trial")
 
     def _training(self) -> Trainer:
         """The training, built at the first call; loads `checkpoint.resume` where there is one."""
@@ -74,7 +77,13 @@ class ClassifierTrainable(tune.Trainable):
         directory = trial_directory(self._storage)
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
-            self._experiment = Experiment(directory, trainer.config, keep_metrics=True)
+            self._experiment = Experiment(
+                directory,
+                trainer.config,
+                keep_metrics=True,
+                keep_epochs=settings.get("keep_epochs"),
+                min_free_gib=float(settings.get("min_free_gib", 0)),
+            )
         self._trainer = trainer
         return trainer
 

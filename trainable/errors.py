@@ -21,6 +21,10 @@ class CheckpointError(TuneSweepsError):
     """A checkpoint is missing, broken or does not fit the model it is loaded into."""
 
 
+class DiskFullError(TuneSweepsError):
+    """There is not enough free space to save; what was saved before is whole."""
+
+
 class ExperimentError(TuneSweepsError):
     """An experiment directory cannot be created or continued."""
 

@@ -9,14 +9,16 @@ resnet20_digits_20240115_143022/
 
 from __future__ import annotations
 
+import errno
 import itertools
+import shutil
 from datetime import datetime
 from pathlib import Path
 
 from trainable import checkpoint
 from trainable.config import CheckpointConfig, TrainConfig
 from trainable.curves import Curves
-from trainable.errors import ExperimentError
+from trainable.errors import DiskFullError, ExperimentError
 from trainable.files import add_name, remove_temporaries, write_text
 from trainable.history import History
 from trainable.trainer import Row, Trainer
@@ -86,15 +88,27 @@ class Experiment:
         directory: Exists; nobody else writes to it.
         config: Decides what is saved; written to `config.yaml`.
         keep_metrics: Whether to keep `metrics.jsonl`.
+        keep_epochs: How many `epoch_NNNN.pt` stay, the newest; None means all.
+        min_free_gib: Free space below which nothing is saved.
     """
 
-    def __init__(self, directory: Path, config: TrainConfig, *, keep_metrics: bool) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        config: TrainConfig,
+        *,
+        keep_metrics: bool,
+        keep_epochs: int | None = None,
+        min_free_gib: float = 0.0,
+    ) -> None:
         self.directory = directory
         self.checkpoints = directory / CHECKPOINTS
         self._config = config.checkpoint
         if self._config.enabled:
             self.checkpoints.mkdir(exist_ok=True)
             remove_temporaries(self.checkpoints)
+        self._keep_epochs = keep_epochs
+        self._min_free_gib = min_free_gib
         self._saved_epoch: int | None = None
         self._recorded_epoch: int | None = None
         self._history = History(directory / METRICS_FILE) if keep_metrics else None
@@ -182,5 +196,23 @@ class Experiment:
 
     def _save(self, trainer: Trainer, names: list[str]) -> None:
         paths = [self.checkpoints / name for name in (*names, checkpoint.LATEST)]
-        checkpoint.write_checkpoint(trainer.state_dict(), paths)
+        self._check_free_space()
+        try:
+            checkpoint.write_checkpoint(trainer.state_dict(), paths)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise DiskFullError(f"{self.checkpoints}: no space left on the disk") from error
+            raise
         self._saved_epoch = trainer.epoch
+        if self._keep_epochs is not None:
+            old = sorted(self.checkpoints.glob(checkpoint.EPOCH_FILES))
+            for path in old[: max(0, len(old) - self._keep_epochs)]:
+                path.unlink()
+
+    def _check_free_space(self) -> None:
+        free = shutil.disk_usage(self.checkpoints).free / 2**30
+        if free < self._min_free_gib:
+            raise DiskFullError(
+                f"{self.checkpoints}: {free:.2f} GiB are free on the disk, "
+                f"keep.min_free_gib asks for {self._min_free_gib:g}"
+            )

@@ -65,26 +65,10 @@ def fit(
     if config.checkpoint.resume:
         _resume(trainer, config.checkpoint.resume, own)
     for notice in trainer.notices:
-        console.print(f"[yellow]note:[/] {notice}")
-    started = datetime.now()
-    experiment, curves = _open(trainer, started)
-    rows: list[Row] = []
+        console.print(f"[yellow]note:[/] {notice}", soft_wrap=True)
+    experiment, curves = _open(trainer, datetime.now())
     try:
-        while not trainer.done:
-            row = _run_epoch(trainer, console)
-            rows.append(row)
-            if curves is not None:
-                curves.append(row)
-            if experiment is not None:
-                experiment.record(row)
-                experiment.save_due(trainer)
-            console.print(_line(row, config.training.epochs), highlight=False, soft_wrap=True)
-            if trainer.diverged:
-                console.print("[red]the loss is not finite: training ends here[/]")
-            if trainer.diverged or should_stop():
-                break
-        if experiment is not None and rows:
-            experiment.save_latest(trainer)
+        rows = _train(trainer, experiment, curves, console, should_stop)
     finally:
         for closing in (experiment, curves):
             if closing is not None:
@@ -97,6 +81,33 @@ def fit(
         finished=trainer.done and not trainer.diverged,
         diverged=trainer.diverged,
     )
+
+
+def _train(
+    trainer: Trainer,
+    experiment: Experiment | None,
+    curves: Curves | None,
+    console: Console,
+    should_stop: Callable[[], bool],
+) -> list[Row]:
+    """Runs the epochs that are left and keeps what each leaves."""
+    rows: list[Row] = []
+    while not trainer.done:
+        row = _run_epoch(trainer, console)
+        rows.append(row)
+        if curves is not None:
+            curves.append(row)
+        if experiment is not None:
+            experiment.record(row)
+            experiment.save_due(trainer)
+        console.print(_line(row, trainer.config.training.epochs), highlight=False, soft_wrap=True)
+        if trainer.diverged:
+            console.print("[red]the loss is not finite: training ends here[/]")
+        if trainer.diverged or should_stop():
+            break
+    if experiment is not None and rows:
+        experiment.save_latest(trainer)
+    return rows
 
 
 def _resume(trainer: Trainer, path: str, own: Collection[str]) -> None:
@@ -118,6 +129,16 @@ def _open(trainer: Trainer, now: datetime) -> tuple[Experiment | None, Curves | 
     if config.tensorboard.enabled:
         return None, Curves(Path(config.tensorboard.log_dir) / automatic_name(config, now))
     return None, None
+
+
+def _keep(
+    row: Row, trainer: Trainer, experiment: Experiment | None, curves: Curves | None
+) -> None:
+    if curves is not None:
+        curves.append(row)
+    if experiment is not None:
+        experiment.record(row)
+        experiment.save_due(trainer)
 
 
 def _run_epoch(trainer: Trainer, console: Console) -> Row:

@@ -1,69 +1,20 @@
-"""The Tune trial without a running Ray: its hooks, in process, on a real storage directory."""
+"""The Tune trial without a running Ray: steps, saves, restores, resets, exploits."""
 
-import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
-import torch
-from ray.train._internal.storage import StorageContext
 
-from trainable.checkpoint import checkpoint_epoch, read_checkpoint
-from trainable.classifier import SETTINGS, ClassifierTrainable
-from trainable.config import load_config
-from trainable.errors import CheckpointError, ConfigError
-from trainable.history import read_rows
+from trainable.checkpoint import read_checkpoint
+from trainable.classifier import ClassifierTrainable
+from trainable.errors import CheckpointError, ConfigError, TuneSweepsError
 
 Same = Callable[[Any, Any], None]
 MakeTrial = Callable[..., ClassifierTrainable]
 
 COSINE_OF_3 = [(1 + math.cos(math.pi * epoch / 3)) / 2 for epoch in range(4)]
-
-
-class LocalStorage(StorageContext):
-    """Tune's storage, but for the working directory, which it asks a running Ray for."""
-
-    @property
-    def trial_working_directory(self) -> str:
-        return Path(self.trial_fs_path, "working_directory").as_posix()
-
-
-def make_storage(directory: Path, trial: str = "trial") -> LocalStorage:
-    return LocalStorage(str(directory), experiment_dir_name="sweep", trial_dir_name=trial)
-
-
-@pytest.fixture
-def trial_config(tiny_data: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
-    """A trial's config on the CPU, sections merged; keywords in `_trial` are its settings."""
-
-    def make(_trial: dict[str, Any] | None = None, **sections: Any) -> dict[str, Any]:
-        settings = {"gpu": 0, "cpu": 1, "allow_custom_model": True, **(_trial or {})}
-        return {**copy.deepcopy(tiny_data(**sections)), SETTINGS: settings}
-
-    return make
-
-
-@pytest.fixture
-def make_trial(
-    trial_config: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[MakeTrial]:
-    """Makes trials and stops them at the end."""
-    monkeypatch.setenv("RAY_CHDIR_TO_TRIAL_DIR", "0")
-    results = str(tmp_path / "ray_results")
-    monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", results)
-    made: list[ClassifierTrainable] = []
-
-    def make(storage: StorageContext | None = None, **sections: Any) -> ClassifierTrainable:
-        made.append(ClassifierTrainable(config=trial_config(**sections), storage=storage))
-        return made[-1]
-
-    yield make
-    for trial in made:
-        trial.stop()
-    assert not ray.is_initialized()
 
 
 def saved(trial: ClassifierTrainable, directory: Path) -> dict[str, Any]:
@@ -74,8 +25,8 @@ def saved(trial: ClassifierTrainable, directory: Path) -> dict[str, Any]:
 
 def metrics(result: dict[str, Any]) -> dict[str, Any]:
     """What an epoch measured, without times and without what Tune adds."""
-    kept = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc", "test_acc", "best_acc", "lr")
-    return {key: result[key] for key in kept}
+    kept = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc", "test_acc", "best_acc")
+    return {key: result[key] for key in (*kept, "lr")}
 
 
 # ------------------------------------------------------------------------------ steps
@@ -95,8 +46,22 @@ def test_a_diverged_trial_is_done(make_trial: MakeTrial) -> None:
 
 
 def test_an_own_model_needs_leave(make_trial: MakeTrial) -> None:
-    with pytest.raises(Exception, match="runs only on request"):
-        make_trial(_trial={"allow_custom_model": False})
+    trial = make_trial(_trial={"allow_custom_model": False})
+    with pytest.raises(TuneSweepsError, match="runs only on request"):
+        trial.train()
+
+
+def test_what_fails_while_the_training_is_built_fails_a_step(
+    make_trial: MakeTrial, tmp_path: Path
+) -> None:
+    """Tune gives a trial up that cannot be set up, but retries one whose step fails."""
+    donor = make_trial()
+    donor.train()
+    trial = make_trial(checkpoint={"resume": str(tmp_path / "donor" / "checkpoint.pt")})
+    with pytest.raises(CheckpointError, match="there is no such file"):
+        trial.train()
+    donor.save(str(tmp_path / "donor"))
+    assert trial.train()["epoch"] == 2
 
 
 def test_a_wrong_config_is_refused(make_trial: MakeTrial) -> None:
@@ -253,130 +218,3 @@ def test_a_trial_resumes_the_configured_checkpoint_with_what_was_sampled(
     result = trial.train()
     assert result["epoch"] == 2
     assert result["lr"] == pytest.approx(base_lr * COSINE_OF_3[1])
-
-
-# ------------------------------------------------------------------- in Tune's storage
-
-
-def test_the_directory_of_a_trial_is_an_experiment_of_single_files(
-    make_trial: MakeTrial, tmp_path: Path
-) -> None:
-    trial = make_trial(
-        storage=make_storage(tmp_path),
-        checkpoint={"enabled": True, "save_frequency": 2},
-        tensorboard={"enabled": True},
-        training={"epochs": 2},
-    )
-    results = []
-    for _ in range(2):
-        results.append(trial.train())
-        if results[-1]["should_checkpoint"]:
-            trial.save()
-    directory = tmp_path / "sweep" / "trial"
-    checkpoints = directory / "checkpoints"
-    assert {path.name for path in checkpoints.iterdir()} == {
-        "epoch_0002.pt", "latest.pt", "best.pt"
-    }  # fmt: skip
-    assert load_config(directory / "config.yaml").training.epochs == 2
-    rows = read_rows(directory / "metrics.jsonl")
-    assert [row["val_acc"] for row in rows] == [result["val_acc"] for result in results]
-    assert len(list((directory / "tensorboard").iterdir())) == 1
-
-    # Tune's own checkpoint is one more name of the file.
-    tunes = sorted(directory.glob("checkpoint_*/checkpoint.pt"))
-    assert checkpoint_epoch(tunes[-1]) == 2
-    assert tunes[-1].samefile(checkpoints / "latest.pt")
-    assert tunes[-1].samefile(checkpoints / "epoch_0002.pt")
-
-
-def test_a_state_is_written_once_however_often_it_is_saved(
-    make_trial: MakeTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    writes = []
-    save = torch.save
-    monkeypatch.setattr(torch, "save", lambda *args: (writes.append(1), save(*args)))
-    trial = make_trial(
-        storage=make_storage(tmp_path), checkpoint={"enabled": True, "save_frequency": 1}
-    )
-    trial.train()
-    for _ in range(3):
-        trial.save()
-    assert len(writes) == 1
-    directory = tmp_path / "sweep" / "trial"
-    latest = directory / "checkpoints" / "latest.pt"
-    assert len(list(directory.glob("checkpoint_*/checkpoint.pt"))) == 3
-    assert all(path.samefile(latest) for path in directory.glob("checkpoint_*/checkpoint.pt"))
-
-
-def test_an_epoch_that_nothing_asks_for_is_not_announced(
-    make_trial: MakeTrial, tmp_path: Path
-) -> None:
-    checkpoint = {"enabled": True, "save_frequency": 2, "save_best": False}
-    trial = make_trial(storage=make_storage(tmp_path), checkpoint=checkpoint)
-    announced = [trial.train()["should_checkpoint"] for _ in range(3)]
-    assert announced == [False, True, True]  # every second, and the last
-
-
-def test_a_retry_from_an_earlier_checkpoint_has_every_epoch_once(
-    make_trial: MakeTrial, tmp_path: Path, assert_same: Same
-) -> None:
-    sections = {"checkpoint": {"enabled": True, "save_frequency": 1}}
-    first = make_trial(storage=make_storage(tmp_path), **sections)
-    results = [first.train()]
-    result = first.save()
-    results += [first.train(), first.train()]
-    second = make_trial(storage=make_storage(tmp_path), **sections)
-    second.restore(result)
-    results[1:] = [second.train(), second.train()]
-    directory = tmp_path / "sweep" / "trial"
-    rows = [metrics(row) for row in read_rows(directory / "metrics.jsonl")]
-    assert [row["epoch"] for row in rows] == [1, 2, 3]
-    assert_same(rows, [metrics(result) for result in results])
-    assert checkpoint_epoch(directory / "checkpoints" / "latest.pt") == 3
-
-
-def test_a_reset_trial_moves_to_its_own_directory(
-    make_trial: MakeTrial, trial_config: Callable[..., dict[str, Any]], tmp_path: Path
-) -> None:
-    sections = {"checkpoint": {"enabled": True, "save_frequency": 1}}
-    trial = make_trial(storage=make_storage(tmp_path, "first"), **sections)
-    trial.train()
-    first = tmp_path / "sweep" / "first"
-    before = {path: path.stat().st_mtime_ns for path in first.rglob("*")}
-    second = make_storage(tmp_path, "second")
-    assert trial.reset(trial_config(**sections, training={"epochs": 1}), storage=second)
-    trial.train()
-    assert {path: path.stat().st_mtime_ns for path in first.rglob("*")} == before
-    assert checkpoint_epoch(tmp_path / "sweep" / "second" / "checkpoints" / "latest.pt") == 1
-
-
-def test_a_taken_over_state_is_what_the_recipient_saves(
-    make_trial: MakeTrial, tmp_path: Path, assert_same: Same
-) -> None:
-    """Paused right after an exploit, at the very epoch that it had saved itself."""
-    sections = {"checkpoint": {"enabled": True, "save_frequency": 1}}
-    donor = make_trial(storage=make_storage(tmp_path, "donor"), **sections)
-    recipient = make_trial(
-        storage=make_storage(tmp_path, "recipient"), **sections, seed={"value": 5}
-    )
-    for trial in (donor, recipient):
-        trial.train()
-    recipient.restore(donor.save())
-    recipient.save()
-    (path,) = (tmp_path / "sweep" / "recipient").glob("checkpoint_*/checkpoint.pt")
-    given = read_checkpoint(tmp_path / "sweep" / "donor" / "checkpoints" / "latest.pt")
-    taken = read_checkpoint(path)
-    assert_same(taken["model_state_dict"], given["model_state_dict"])
-    assert taken["config"]["seed"]["value"] == 5
-
-
-def test_with_checkpoints_off_a_trial_still_serves_tune(
-    make_trial: MakeTrial, tmp_path: Path
-) -> None:
-    trial = make_trial(storage=make_storage(tmp_path))
-    assert not trial.train()["should_checkpoint"]
-    trial.save()
-    directory = tmp_path / "sweep" / "trial"
-    (path,) = directory.glob("checkpoint_*/checkpoint.pt")
-    assert checkpoint_epoch(path) == 1
-    assert not (directory / "checkpoints").exists()

@@ -1,28 +1,20 @@
-"""The experiment directory: its name, what is saved when, and what a kill leaves."""
+"""The experiment directory: what is saved when, and what a kill leaves."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from trainable.checkpoint import checkpoint_epoch, read_checkpoint, to_cpu
-from trainable.config import TrainConfig, load_config
+from trainable.config import load_config
 from trainable.epoch import Score
-from trainable.errors import ExperimentError
-from trainable.experiment import Experiment, automatic_name, create_directory
+from trainable.experiment import Experiment
 from trainable.history import read_rows
 from trainable.trainer import Trainer
 
-MakeConfig = Callable[..., TrainConfig]
 MakeTrainer = Callable[..., Trainer]
 
-NOW = datetime(2024, 1, 15, 14, 30, 22)
 ACCURACIES = [0.1, 0.3, 0.2, 0.3, 0.5, 0.4, 0.4]
 EPOCHS = len(ACCURACIES)
 
@@ -40,154 +32,6 @@ def follow_script(trainer: Trainer) -> Trainer:
 def saved_epochs(experiment: Experiment) -> dict[str, int | None]:
     """The epoch that every file of `checkpoints/` is of."""
     return {path.name: checkpoint_epoch(path) for path in experiment.checkpoints.iterdir()}
-
-
-# ------------------------------------------------------------------------------ names
-
-
-def test_an_automatic_name_is_model_dataset_timestamp(tiny_config: MakeConfig) -> None:
-    config = tiny_config(model={"name": "resnet20"}, dataset={"name": "cifar10"})
-    assert automatic_name(config, NOW) == "resnet20_cifar10_20240115_143022"
-
-
-def test_an_own_model_is_named_by_its_callable(tiny_config: MakeConfig) -> None:
-    assert automatic_name(tiny_config(), NOW) == "mlp_digits_20240115_143022"
-
-
-def test_the_directory_is_made_with_its_parents(tmp_path: Path, tiny_config: MakeConfig) -> None:
-    config = tiny_config(checkpoint={"enabled": True, "dir": str(tmp_path / "a" / "b")})
-    directory = create_directory(config, NOW)
-    assert directory == tmp_path / "a" / "b" / "mlp_digits_20240115_143022"
-    assert directory.is_dir()
-
-
-def test_a_relative_directory_is_of_the_working_directory(
-    tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    directory = create_directory(tiny_config(checkpoint={"enabled": True}), NOW)
-    assert directory == tmp_path / "experiments" / "mlp_digits_20240115_143022"
-
-
-def test_an_automatic_name_that_is_taken_gets_a_number(
-    tmp_path: Path, tiny_config: MakeConfig
-) -> None:
-    config = tiny_config(checkpoint={"enabled": True, "dir": str(tmp_path)})
-    names = [create_directory(config, NOW).name for _ in range(3)]
-    name = "mlp_digits_20240115_143022"
-    assert names == [name, f"{name}_2", f"{name}_3"]
-
-
-def test_threads_in_the_same_second_never_share_a_directory(
-    tmp_path: Path, tiny_config: MakeConfig
-) -> None:
-    config = tiny_config(checkpoint={"enabled": True, "dir": str(tmp_path)})
-    with ThreadPoolExecutor(32) as threads:
-        made = list(threads.map(lambda _: create_directory(config, NOW), range(200)))
-    assert len(set(made)) == 200
-    assert len(list(tmp_path.iterdir())) == 200
-
-
-PROCESSES = """
-import os, sys
-from datetime import datetime
-from trainable.config import load_config
-from trainable.experiment import create_directory
-config = load_config(sys.argv[1])
-for _ in range(4):
-    if os.fork() == 0:
-        made = [create_directory(config, datetime(2024, 1, 15)).name for _ in range(50)]
-        os.write(1, ("\\n".join(made) + "\\n").encode())
-        os._exit(0)
-for _ in range(4):
-    assert os.wait()[1] == 0
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_processes_in_the_same_second_never_share_a_directory(
-    tmp_path: Path, project_environment: dict[str, str]
-) -> None:
-    config = tmp_path / "config.yaml"
-    config.write_text(
-        "dataset: {name: digits}\nmodel: {name: resnet20}\ntraining: {epochs: 1}\n"
-        "optimizer: {name: sgd, learning_rate: 0.1}\n"
-        f"checkpoint: {{enabled: true, dir: '{tmp_path / 'experiments'}'}}\n"
-    )
-    command = [sys.executable, "-c", PROCESSES, str(config)]
-    done = subprocess.run(
-        command, env=project_environment, capture_output=True, text=True, check=True
-    )
-    made = done.stdout.split()
-    assert len(made) == len(set(made)) == 200
-
-
-def test_a_custom_name_is_used_as_it_is(tmp_path: Path, tiny_config: MakeConfig) -> None:
-    checkpoint = {"enabled": True, "dir": str(tmp_path), "experiment_name": "my_experiment_v1"}
-    directory = create_directory(tiny_config(checkpoint=checkpoint), NOW)
-    assert directory == tmp_path / "my_experiment_v1"
-
-
-def test_an_empty_directory_of_the_custom_name_is_taken_over(
-    tmp_path: Path, tiny_config: MakeConfig
-) -> None:
-    (tmp_path / "mine").mkdir()
-    checkpoint = {"enabled": True, "dir": str(tmp_path), "experiment_name": "mine"}
-    assert create_directory(tiny_config(checkpoint=checkpoint), NOW) == tmp_path / "mine"
-
-
-def test_a_custom_name_that_is_taken_is_refused_and_nothing_changed(
-    tmp_path: Path, tiny_config: MakeConfig
-) -> None:
-    taken = tmp_path / "mine"
-    taken.mkdir()
-    (taken / "config.yaml").write_text("theirs")
-    checkpoint = {"enabled": True, "dir": str(tmp_path), "experiment_name": "mine"}
-    latest = taken / "checkpoints" / "latest.pt"
-    elsewhere = tmp_path / "other" / "checkpoints" / "latest.pt"
-    for resume in ("", str(elsewhere)):
-        config = tiny_config(checkpoint={**checkpoint, "resume": resume})
-        with pytest.raises(ExperimentError) as caught:
-            create_directory(config, NOW)
-        assert str(caught.value) == (
-            f"{taken} already holds an experiment; set checkpoint.resume to {latest} to continue "
-            "it, or choose another checkpoint.experiment_name"
-        )
-    assert [path.name for path in taken.iterdir()] == ["config.yaml"]
-
-
-def test_a_custom_name_is_continued_where_resume_points_into_it(
-    tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "mine" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "mine" / "config.yaml").write_text("mine")
-    monkeypatch.chdir(tmp_path)
-    for resume in (str(tmp_path / "mine/checkpoints/latest.pt"), "mine/checkpoints/latest.pt"):
-        checkpoint = {"enabled": True, "dir": ".", "experiment_name": "mine", "resume": resume}
-        assert create_directory(tiny_config(checkpoint=checkpoint), NOW) == tmp_path / "mine"
-
-
-def test_of_many_callers_with_one_custom_name_one_gets_it(
-    tmp_path: Path, tiny_config: MakeConfig
-) -> None:
-    def try_to_create(number: int) -> bool:
-        checkpoint = {"enabled": True, "dir": str(tmp_path), "experiment_name": f"n{number % 20}"}
-        try:
-            create_directory(tiny_config(checkpoint=checkpoint), NOW)
-        except ExperimentError:
-            return False
-        return True
-
-    with ThreadPoolExecutor(16) as threads:
-        made = list(threads.map(try_to_create, range(160)))
-    assert sum(made) == 20
-
-
-def test_a_base_that_is_a_file_is_refused(tmp_path: Path, tiny_config: MakeConfig) -> None:
-    (tmp_path / "experiments").write_text("a file")
-    config = tiny_config(checkpoint={"enabled": True, "dir": str(tmp_path / "experiments")})
-    with pytest.raises(ExperimentError, match="cannot create an experiment in .*experiments"):
-        create_directory(config, NOW)
 
 
 # ------------------------------------------------------------------- what is saved when
@@ -385,9 +229,7 @@ def test_a_kill_between_the_names_loses_nothing(
         save_next(resumed, experiment)
     assert saved_epochs(experiment) == saved_epochs(undisturbed)
     for path in undisturbed.checkpoints.iterdir():
-        assert_same(
-            read_checkpoint(experiment.checkpoints / path.name), read_checkpoint(path)
-        )
+        assert_same(read_checkpoint(experiment.checkpoints / path.name), read_checkpoint(path))
 
 
 def test_a_restart_drops_what_was_recorded_of_later_epochs(
@@ -399,6 +241,22 @@ def test_a_restart_drops_what_was_recorded_of_later_epochs(
     for _ in range(3):
         experiment.record(trainer.run_epoch())
     again = Experiment(tmp_path, trainer.config, keep_metrics=True)
+    # Opening alone drops nothing: the state may be restored only afterwards.
+    assert [row["epoch"] for row in read_rows(tmp_path / "metrics.jsonl")] == [1, 2, 3]
     again.start(1)
     again.close()
     assert [row["epoch"] for row in read_rows(tmp_path / "metrics.jsonl")] == [1]
+
+
+def test_a_recorded_epoch_takes_the_place_of_what_was_there(
+    tmp_path: Path, tiny_trainer: MakeTrainer
+) -> None:
+    trainer = tiny_trainer()
+    rows = [trainer.run_epoch() for _ in range(3)]
+    first = Experiment(tmp_path, trainer.config, keep_metrics=True)
+    for row in rows:
+        first.record(row)
+    again = Experiment(tmp_path, trainer.config, keep_metrics=True)
+    again.record({**rows[1], "val_acc": 0.0})
+    found = read_rows(tmp_path / "metrics.jsonl")
+    assert found == [rows[0], {**rows[1], "val_acc": 0.0}]

@@ -133,9 +133,7 @@ def test_a_built_in_model_resumes_bit_equal(
     without_times: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> None:
     def make() -> Trainer:
-        return tiny_trainer(
-            model={"name": "resnet20"}, training={"epochs": 2, "batch_size": 512}
-        )
+        return tiny_trainer(model={"name": "resnet20"}, training={"epochs": 2, "batch_size": 512})
 
     trainer = make()
     trainer.run_epoch()
@@ -154,9 +152,7 @@ def test_a_chain_of_resumes_after_every_epoch_is_one_training(
     without_times: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> None:
     def make() -> Trainer:
-        return tiny_trainer(
-            model={"name": "tiny_models:dropout_cnn"}, training={"epochs": EPOCHS}
-        )
+        return tiny_trainer(model={"name": "tiny_models:dropout_cnn"}, training={"epochs": EPOCHS})
 
     whole = make()
     rows = [without_times(whole.run_epoch()) for _ in range(EPOCHS)]

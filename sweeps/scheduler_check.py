@@ -1,0 +1,100 @@
+"""What must agree between `tune.scheduler` and the rest of the search file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sweeps.distributions import Choice
+from sweeps.scheduler_sections import (
+    ASHA,
+    FIFO,
+    MUTABLE,
+    PB2,
+    PBT,
+    HyperBand,
+    Median,
+    mutated_keys,
+)
+from trainable.config import parse_config
+from trainable.naming import suggestion
+from trainable.yaml_reader import PathKey
+
+if TYPE_CHECKING:
+    from sweeps.spec import SearchSpec
+
+AT: PathKey = ("tune", "scheduler")
+
+Found = tuple[PathKey, str]
+"""Where in the search file, and the rule."""
+
+
+def scheduler_problems(spec: SearchSpec) -> Iterator[Found]:
+    """What is wrong between a good scheduler section and the other, good sections."""
+    yield from _about_epochs(spec)
+    scheduler = spec.tune.scheduler
+    if isinstance(scheduler, HyperBand | PBT | PB2):
+        yield from _about_pausing(spec)
+    if isinstance(scheduler, PBT | PB2):
+        yield from _about_population(spec)
+
+
+def _about_epochs(spec: SearchSpec) -> Iterator[Found]:
+    scheduler, epochs = spec.tune.scheduler, spec.max_epochs
+    if isinstance(scheduler, FIFO):
+        return
+    end = epochs
+    if isinstance(scheduler, ASHA | HyperBand) and scheduler.max_t is not None:
+        end = min(epochs, scheduler.max_t)
+        if scheduler.max_t > epochs:
+            rule = f"must be at most training.epochs ({epochs}), found {scheduler.max_t}"
+            yield (*AT, "max_t"), rule
+    what = "training.epochs" if end == epochs else "max_t"
+    if isinstance(scheduler, ASHA | Median) and scheduler.grace_period > end:
+        rule = f"must be at most {what} ({end}), found {scheduler.grace_period}"
+        yield (*AT, "grace_period"), rule
+    if isinstance(scheduler, PBT | PB2) and scheduler.perturbation_interval >= epochs:
+        rule = f"must be below training.epochs ({epochs}), found {scheduler.perturbation_interval}"
+        yield (*AT, "perturbation_interval"), rule
+
+
+def _about_pausing(spec: SearchSpec) -> Iterator[Found]:
+    """These schedulers pause trials, so that all of them are live while few are running."""
+    name, limit = spec.tune.scheduler.name, spec.tune.max_concurrent_trials
+    if not parse_config(spec.config).checkpoint.enabled:
+        yield AT, f"{name} pauses trials and needs checkpoint.enabled: true in the training config"
+    if limit != "auto" and limit < spec.tune.num_samples:
+        rule = (
+            f"must be auto, or at least num_samples ({spec.tune.num_samples}), under {name}, "
+            f"whose trials wait for one another; resources says how many run, found {limit}"
+        )
+        yield ("tune", "max_concurrent_trials"), rule
+
+
+def _about_population(spec: SearchSpec) -> Iterator[Found]:
+    scheduler, space = spec.tune.scheduler, spec.space
+    key_name = "hyperparam_mutations" if isinstance(scheduler, PBT) else "hyperparam_bounds"
+    if spec.tune.search_alg.name == "tpe":
+        yield (
+            ("tune", "search_alg"),
+            f"tpe learns from fixed values; {scheduler.name} changes them",
+        )
+    if spec.tune.num_samples < 2:
+        yield ("tune", "num_samples"), f"must be at least 2, a population, under {scheduler.name}"
+    keys = mutated_keys(scheduler, tuple(space))
+    if not keys:
+        rule = f"the space has no key that {scheduler.name} can change ({', '.join(MUTABLE)})"
+        yield AT, rule
+    for key in keys:
+        if key not in space:
+            yield (
+                (*AT, key_name),
+                f'must be keys of the space, found "{key}"{suggestion(key, space)}',
+            )
+        elif key not in MUTABLE:
+            rule = f"{key} cannot change in mid-training (what can: {', '.join(MUTABLE)})"
+            yield (*AT, key_name), rule
+        elif space[key].when:
+            yield (*AT, key_name), f"{key} has a when; what changes must always be there"
+        elif isinstance(scheduler, PB2) and isinstance(space[key], Choice):
+            yield (*AT, key_name), f"pb2 needs a range, found {space[key].kind} for {key}"

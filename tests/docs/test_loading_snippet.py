@@ -1,0 +1,72 @@
+"""The documented way to load a checkpoint by hand runs as it is written."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trainable.config import TrainConfig
+from trainable.fit import fit
+
+SNIPPET = """\
+import torch
+from models import get_model
+from utils import load_config
+
+# Load config and create model
+config = load_config("experiments/my_exp/config.yaml")
+model = get_model(config)
+
+# Load checkpoint
+checkpoint = torch.load("experiments/my_exp/checkpoints/best.pt")
+model.load_state_dict(checkpoint["model_state_dict"])
+
+# Use model for inference
+model.eval()
+"""
+
+SAME_MODULES = """
+import models, utils
+import trainable.config, trainable.models
+
+assert models.get_model is trainable.models.get_model
+assert models.list_models is trainable.models.list_models
+assert utils.load_config is trainable.config.load_config
+"""
+
+SAME_ACCURACY = """
+from trainable.data import load_data
+from trainable.epoch import evaluate
+from contextlib import nullcontext
+
+source = load_data(config.dataset, torch.device("cpu"))
+batches = source.eval_batches("val", 512)
+score = evaluate(model, batches, torch.nn.CrossEntropyLoss(), autocast=nullcontext)
+assert score.acc == checkpoint["best_acc"], (score, checkpoint["best_acc"])
+"""
+
+
+def test_the_loading_snippet_runs_verbatim_and_gives_the_model_that_was_saved(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_config: Callable[..., TrainConfig],
+    project_environment: dict[str, str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fit(
+        tiny_config(
+            model={"name": "resnet20"},
+            training={"epochs": 1, "batch_size": 512},
+            checkpoint={"enabled": True, "experiment_name": "my_exp"},
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", SNIPPET + SAME_MODULES + SAME_ACCURACY],
+        env=project_environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

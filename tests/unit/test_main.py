@@ -1,0 +1,120 @@
+"""The command line, in processes of its own: output, exit codes and signals."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trainable.checkpoint import checkpoint_epoch
+from trainable.config import load_config
+from trainable.fit import Outcome
+
+RunFit = Callable[..., Outcome]
+FileTree = Callable[[Path], set[str]]
+
+COMMAND = [sys.executable, "-m", "trainable"]
+
+CONFIG = """\
+dataset: {name: digits}
+model: {name: "tiny_models:mlp"}
+training: {epochs: EPOCHS}
+optimizer: {name: sgd, learning_rate: 0.1}
+progress: {enabled: false}
+checkpoint:
+  enabled: true
+"""
+
+
+def write_config(directory: Path, epochs: int, extra: str = "") -> Path:
+    path = directory / "my config.yaml"
+    path.write_text(CONFIG.replace("EPOCHS", str(epochs)) + extra)
+    return path
+
+
+def test_the_command_trains_and_says_where_the_experiment_is(
+    working_directory: Path,
+    project_environment: dict[str, str],
+    file_tree: FileTree,
+) -> None:
+    config = write_config(working_directory, epochs=2, extra="tensorboard: {enabled: true}\n")
+    done = subprocess.run(
+        [*COMMAND, config.name, "--allow-custom-model"],
+        env=project_environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (experiment,) = (working_directory / "experiments").iterdir()
+    last = done.stdout.splitlines()[-2:]
+    assert re.fullmatch(r"best: val_acc \d\.\d{4} at epoch [12]", last[0])
+    assert last[1] == f"experiment: {experiment}"
+    assert file_tree(experiment) == {
+        "config.yaml",
+        "checkpoints/latest.pt",
+        "checkpoints/best.pt",
+        "tensorboard/events.out.tfevents.*",
+    }
+
+
+def test_a_wrong_config_is_exit_code_2_without_a_traceback(
+    working_directory: Path, project_environment: dict[str, str]
+) -> None:
+    config = write_config(working_directory, epochs=2, extra="tensorbord: {enabled: true}\n")
+    done = subprocess.run(
+        [*COMMAND, str(config)],
+        env=project_environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"{config}: 1 problem\n")
+    assert 'did you mean "tensorboard"?' in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(working_directory.iterdir()) == [config]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_latest_and_says_how_to_continue(
+    working_directory: Path,
+    project_environment: dict[str, str],
+    number: signal.Signals,
+    run_fit: RunFit,
+) -> None:
+    config = write_config(working_directory, epochs=100_000)
+    process = subprocess.Popen(
+        [*COMMAND, config.name, "--allow-custom-model"],
+        env={**project_environment, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("epoch"):
+            break
+    process.send_signal(number)
+    rest, errors = process.communicate()
+    lines += rest.splitlines(keepends=True)
+    assert (process.returncode, errors) == (128 + number, "")
+    (experiment,) = (working_directory / "experiments").iterdir()
+    latest = experiment / "checkpoints" / "latest.pt"
+    trained = [line for line in lines if line.startswith("epoch")]
+    assert checkpoint_epoch(latest) == len(trained)
+    assert lines[-3].startswith("best so far: val_acc ")
+    assert lines[-2] == f"experiment: {experiment}\n"
+    assert lines[-1] == (
+        f"stopped early; to continue, set checkpoint.resume to {latest} in 'my config.yaml'\n"
+    )
+
+    more = f"  resume: {latest}\n"
+    config = write_config(working_directory, epochs=len(trained) + 1, extra=more)
+    resumed = run_fit(load_config(config))
+    assert [row["epoch"] for row in resumed.rows] == [len(trained) + 1]

@@ -118,10 +118,9 @@ def _resume(
     tune: dict[str, Any],
     resources: dict[str, Any],
 ) -> int:
-    from sweeps.reopening import changed, merged, open_sweep, sole_owner
+    from sweeps.reopening import changed, merged, opened
 
-    spec, records = open_sweep(directory)
-    with sole_owner(directory):
+    with opened(directory) as (spec, records):
         if search_file is not None:
             spec = merged(spec, search_file, directory)
         spec = changed(spec, tune, resources)
@@ -146,10 +145,9 @@ def continue_(directory: Path, top: int, epochs: int, allow_custom_model: bool) 
 
     Example: sweep continue experiments/digits_asha --top 3 --epochs 50
     """
-    from sweeps.reopening import open_sweep, reopen_best, sole_owner
+    from sweeps.reopening import opened, reopen_best
 
-    spec, records = open_sweep(directory)
-    with sole_owner(directory):
+    with opened(directory) as (spec, records):
         spec = reopen_best(spec, directory, records, top=top, epochs=epochs)
         from sweeps.launch import resume_sweep
 
@@ -167,10 +165,9 @@ def retry(directory: Path, cause: str | None, allow_custom_model: bool) -> int:
 
     Example: sweep retry experiments/digits_asha --cause oom
     """
-    from sweeps.reopening import open_sweep, reopen_failed, sole_owner
+    from sweeps.reopening import opened, reopen_failed
 
-    spec, records = open_sweep(directory)
-    with sole_owner(directory):
+    with opened(directory) as (spec, records):
         chosen = reopen_failed(directory, records, cause)
         if not chosen:
             say(f"no trial of {directory} has failed" + (f" of {cause}" if cause else ""))
@@ -189,7 +186,7 @@ def stop(directory: Path) -> int:
 
     Example: sweep stop experiments/digits_asha
     """
-    from sweeps.reopening import is_running
+    from sweeps.ownership import is_running
 
     record = SweepLayout(directory).read_sweep()
     if not is_running(directory):

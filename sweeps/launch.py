@@ -13,6 +13,7 @@ from pathlib import Path
 from sweeps.cluster import start_ray, trial_share
 from sweeps.console import say
 from sweeps.layout import SweepError, SweepLayout, SweepRecord, TrialRecord, now
+from sweeps.ownership import sole_owner
 from sweeps.running import Outcome, Run
 from sweeps.spec import SearchSpec
 from trainable.config import TrainConfig, parse_config
@@ -38,9 +39,8 @@ def start_sweep(spec: SearchSpec, *, allow_custom_model: bool = False) -> Outcom
     directory = Path(base.checkpoint.dir) / name
     refuse_taken(directory)
     share = _prepare(spec, base)
-    with _workplace(directory, keep_trials=base.checkpoint.enabled) as layout:
-        record = SweepRecord(name, "running", now(), versions=_versions())
-        write_text(layout.search_file, dump_yaml({**spec.to_dict(), "name": name}))
+    record = SweepRecord(name, "running", now(), versions=_versions())
+    with _workplace(directory, spec, record, keep_trials=base.checkpoint.enabled) as layout:
         run = Run(spec, layout, record, share, [], allow_custom_model=allow_custom_model)
         return run.until_done_or_paused()
 
@@ -111,19 +111,36 @@ def _notices(base: TrainConfig) -> Iterator[str]:
 
 
 @contextmanager
-def _workplace(directory: Path, *, keep_trials: bool) -> Iterator[SweepLayout]:
+def _workplace(
+    directory: Path, spec: SearchSpec, record: SweepRecord, *, keep_trials: bool
+) -> Iterator[SweepLayout]:
     """Where the sweep's files go: its directory, or a temporary one that leaves only tables."""
     if keep_trials:
-        directory.mkdir(parents=True, exist_ok=True)
-        yield SweepLayout(directory)
+        _create(directory, spec, record)
+        with sole_owner(directory):
+            yield SweepLayout(directory)
         return
     with tempfile.TemporaryDirectory() as temporary:
         work = SweepLayout(Path(temporary) / directory.name)
-        work.directory.mkdir()
+        _create(work.directory, spec, record)
         yield work
         directory.mkdir(parents=True, exist_ok=True)
         for path in work.summary_files():
             shutil.copyfile(path, directory / path.name)
+
+
+def _create(directory: Path, spec: SearchSpec, record: SweepRecord) -> None:
+    """Makes a sweep's directory with its first two files, all at once or not at all."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{record.name}.") as temporary:
+        first = SweepLayout(Path(temporary) / directory.name)
+        first.directory.mkdir()
+        write_text(first.search_file, dump_yaml({**spec.to_dict(), "name": record.name}))
+        first.write_sweep(record)
+        try:
+            first.directory.rename(directory)
+        except OSError as error:
+            raise SweepError(f"{directory}: cannot be made: {error.strerror}") from error
 
 
 def _versions() -> dict[str, str]:

@@ -47,7 +47,8 @@ class RecordingScheduler(TrialScheduler):
         self._stopper = stopper
         self._metrics = (*metrics, "time_total_s")
         self._told: dict[str, dict[int, str]] = {}
-        """Trial -> epoch -> decision, of an earlier process; such an epoch is not told twice."""
+        """Trial -> epoch -> decision. An epoch that comes again, because the trial went back to
+        its last checkpoint, is not told twice."""
         self._known: set[str] = set()
         self._deciding = False
         """Whether the real scheduler is inside `on_trial_result`; what it stops in there is
@@ -84,6 +85,7 @@ class RecordingScheduler(TrialScheduler):
                 self._deciding = False
             metrics = self._numbers(result)
             self._log.append(Event("result", trial.trial_id, epoch, metrics, decision))
+            self._remember(trial.trial_id, epoch, decision)
         if self._switch.reason is not None and decision == TrialScheduler.CONTINUE:
             return TrialScheduler.PAUSE
         return decision
@@ -102,7 +104,7 @@ class RecordingScheduler(TrialScheduler):
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         """A waiting trial was stopped: by decision, or because the sweep pauses."""
-        if self._switch.reason is not None:
+        if self._switch.reason is not None and not self._deciding:
             return
         self._known.discard(trial.trial_id)
         if not self._deciding:
@@ -153,7 +155,7 @@ class RecordingScheduler(TrialScheduler):
             if trial is None:
                 continue
             if event.kind == "result":
-                self._told.setdefault(event.trial, {})[event.epoch] = event.decision or ""
+                self._remember(event.trial, event.epoch, event.decision or "")
             if population:
                 self._replay_population(trial, event)
                 continue
@@ -162,8 +164,6 @@ class RecordingScheduler(TrialScheduler):
                 differences.append(
                     f"trial {event.trial} epoch {event.epoch}: {found} instead of {event.decision}"
                 )
-        if population:
-            self._told.clear()
         for trial in trials.values():
             if trial.trial_id in ended:
                 trial.set_status(Trial.TERMINATED)
@@ -235,6 +235,11 @@ class RecordingScheduler(TrialScheduler):
                 row = {TIME_ATTR: event.epoch, **(event.metrics or {})}
                 pbt._save_trial_state(state, event.epoch, row, trial)
                 state.last_perturbation_time = event.epoch
+
+    def _remember(self, trial_id: str, epoch: int, decision: str) -> None:
+        """Keeps a decision for an epoch that comes again; PBT sends trials back by itself."""
+        if not isinstance(self.inner, PopulationBasedTraining):
+            self._told.setdefault(trial_id, {})[epoch] = decision
 
     def _numbers(self, result: dict[str, Any]) -> dict[str, float]:
         return {

@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from sweeps.layout import ENDED, LOCK_FILE, SweepError, SweepLayout, TrialRecord
+from sweeps.layout import ENDED, SweepError, SweepLayout, TrialRecord
+from sweeps.ownership import sole_owner
 from sweeps.results import read_results
 from sweeps.spec import SearchSpec, load_search, parse_search
 from trainable.config import override
@@ -33,25 +32,16 @@ MAY_CHANGE = (
 
 
 @contextmanager
-def sole_owner(directory: Path) -> Iterator[None]:
-    """Holds a sweep's directory for this process; a killed process lets go of it.
+def opened(directory: Path) -> Iterator[tuple[SearchSpec, list[TrialRecord]]]:
+    """A sweep's search file and trials, the directory held until the caller has done with them.
 
     Raises:
-        SweepError: Another process is running the sweep.
+        SweepError: The directory holds no sweep, or another process is running it.
+        ConfigError: Its search file is broken.
     """
-    lock = FileLock(directory / LOCK_FILE)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        record = SweepLayout(directory).read_sweep()
-        raise SweepError(
-            f"{directory} is being run by process {record.pid} on {record.host}; "
-            f"to pause it: sweep stop {directory}"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+    SweepLayout(directory).read_sweep()  # where there is no sweep, not even a lock file is made
+    with sole_owner(directory):
+        yield open_sweep(directory)
 
 
 def open_sweep(directory: Path) -> tuple[SearchSpec, list[TrialRecord]]:
@@ -68,15 +58,6 @@ def open_sweep(directory: Path) -> tuple[SearchSpec, list[TrialRecord]]:
     config = override(document.data["config"], {"checkpoint.dir": str(directory.parent)})
     spec = parse_search({**document.data, "config": config}, str(layout.search_file))
     return spec, layout.read_trials()
-
-
-def is_running(directory: Path) -> bool:
-    """Whether some process is running the sweep."""
-    try:
-        with sole_owner(directory):
-            return False
-    except SweepError:
-        return True
 
 
 def reopen_best(

@@ -7,6 +7,7 @@ import io
 import shutil
 from typing import Any
 
+import rich.box
 from rich.table import Table
 
 from sweeps.layout import SweepLayout
@@ -19,14 +20,19 @@ ROWS_SHOWN = 20
 def table(results: list[TrialResult], metric: str) -> Table:
     """The best trials, ranked by their best epoch."""
     keys = _sampled_keys(results)
-    drawn = Table(title=f"trials by {metric} of their best epoch", title_justify="left")
-    drawn.add_column("#", justify="right")
+    drawn = Table(
+        title=f"trials by {metric} of their best epoch",
+        title_justify="left",
+        box=rich.box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    drawn.add_column("#", justify="right", no_wrap=True)
     drawn.add_column("trial", no_wrap=True)
-    drawn.add_column("state")
+    drawn.add_column("state", no_wrap=True)
     for name in (metric, "epoch", "of"):
         drawn.add_column(name, justify="right", no_wrap=True)
     for key in keys:
-        drawn.add_column(key.rpartition(".")[2], justify="right", overflow="fold")
+        drawn.add_column(key.rpartition(".")[2], justify="right", overflow="fold", min_width=8)
     for rank, result in enumerate(results[:ROWS_SHOWN], start=1):
         best, last = result.best, result.last
         drawn.add_row(
@@ -82,4 +88,4 @@ def _sampled_keys(results: list[TrialResult]) -> list[str]:
 def _short(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -16,6 +16,7 @@ from sweeps.layout import SweepError, SweepLayout, SweepRecord, TrialRecord, now
 from sweeps.ownership import sole_owner
 from sweeps.running import Outcome, Run
 from sweeps.spec import SearchSpec
+from sweeps.warm_start import record_points
 from trainable.config import TrainConfig, parse_config
 from trainable.experiment import automatic_name
 from trainable.files import write_text
@@ -38,9 +39,13 @@ def start_sweep(spec: SearchSpec, *, allow_custom_model: bool = False) -> Outcom
     name = spec.name or base.checkpoint.experiment_name or automatic_name(base, datetime.now())
     directory = Path(base.checkpoint.dir) / name
     refuse_taken(directory)
+    if spec.tune.warm_start is not None:
+        SweepLayout(Path(spec.tune.warm_start)).read_sweep()
     share = _prepare(spec, base)
     record = SweepRecord(name, "running", now(), versions=_versions())
     with _workplace(directory, spec, record, keep_trials=base.checkpoint.enabled) as layout:
+        if spec.tune.warm_start is not None:
+            say(f"warm start: {record_points(spec, layout)} trials of {spec.tune.warm_start}")
         run = Run(spec, layout, record, share, [], allow_custom_model=allow_custom_model)
         return run.until_done_or_paused()
 

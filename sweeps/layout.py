@@ -29,6 +29,7 @@ SWEEP_FILE = "sweep.json"
 TRIAL_FILE = "trial.json"
 EVENTS_FILE = "events.jsonl"
 STOP_FILE = "stop"
+WARM_START_FILE = "warm_start.json"
 LOCK_FILE = ".lock"
 TRIALS_CSV = "trials.csv"
 BEST_CONFIG = "best_config.yaml"
@@ -151,6 +152,11 @@ class SweepLayout:
     def best_config(self) -> Path:
         """The best trial's config."""
         return self.directory / BEST_CONFIG
+
+    @property
+    def warm_start_file(self) -> Path:
+        """What an earlier sweep had learnt, with `tune.warm_start`."""
+        return self.directory / WARM_START_FILE
 
     @property
     def stop_file(self) -> Path:

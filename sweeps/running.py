@@ -29,6 +29,7 @@ from sweeps.schedulers import build_scheduler
 from sweeps.search import Searcher
 from sweeps.spec import METRICS, SearchSpec
 from sweeps.trial_source import TrialSource, tell_recorded
+from sweeps.warm_start import tell_points
 from trainable.classifier import ClassifierTrainable
 from trainable.config import parse_config
 
@@ -137,6 +138,7 @@ class Run:
     def _trial_source(self, records: list[TrialRecord], allow_custom_model: bool) -> TrialSource:
         spec = self._spec
         searcher = Searcher(spec)
+        tell_points(searcher, self._layout)
         tell_recorded(searcher, records, self._score)
         epochs = {r.id: _epochs(spec, r) for r in records}
         restoration = Restoration(self._layout, records, epochs)

@@ -64,6 +64,8 @@ class Tune(Section):
     time_budget: float | None = Field(default=None, gt=0)
     """Seconds, or a text such as `90s`, `30m`, `4h`, `2d`, after which a run of the sweep is
     paused; null means none."""
+    warm_start: str | None = None
+    """Directory of an earlier sweep whose ended trials a learning search_alg begins from."""
     seed: int = Field(ge=0, lt=SEEDS)
     """What the draws depend on; drawn when null."""
 

@@ -218,6 +218,8 @@ def _about_search(spec: SearchSpec) -> Iterator[_Found]:
             yield at, f"grid takes choice and grid only, found {found.kind} for {key}"
         if name == "tpe" and found.kind == "grid":
             yield at, f"tpe takes no grid, found one for {key}; write choice"
+    if spec.tune.warm_start is not None and name != "tpe":
+        yield ("tune", "warm_start"), f"{name} learns from no earlier trials; use tpe"
     size = grid_size(spec.space if name == "grid" else grid_part(spec.space))
     if size is not None and size > MAX_POINTS:
         yield ("space",), f"must have at most {MAX_POINTS} points in its grid"

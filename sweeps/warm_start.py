@@ -1,0 +1,68 @@
+"""`tune.warm_start`: begins a sweep from what an earlier one has learnt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sweeps.distributions import Choice, Distribution, shown
+from sweeps.layout import ENDED, SweepLayout
+from sweeps.results import read_results
+from sweeps.search import Searcher
+from sweeps.space import Space
+from sweeps.spec import SearchSpec
+from trainable.files import write_text
+
+
+def record_points(spec: SearchSpec, layout: SweepLayout) -> int:
+    """Copies the earlier sweep's ended trials that fit the space; returns how many.
+
+    They are kept in the new sweep's own directory, so that it is resumed the same whatever becomes
+    of the earlier one.
+
+    Args:
+        spec: The new sweep's, with a `warm_start`.
+        layout: The new sweep's.
+
+    Raises:
+        SweepError: `warm_start` names no sweep's directory.
+    """
+    assert spec.tune.warm_start is not None
+    earlier = Path(spec.tune.warm_start)
+    SweepLayout(earlier).read_sweep()
+    metric = spec.tune.metric
+    points = [
+        {"values": result.record.current, "score": float(result.best[metric])}
+        for result in read_results(earlier, metric, spec.tune.mode)
+        if result.record.state in ENDED
+        and result.best is not None
+        and _fits(result.record.current, spec.space)
+    ]
+    write_text(layout.warm_start_file, json.dumps(points, indent=2) + "\n")
+    return len(points)
+
+
+def tell_points(searcher: Searcher, layout: SweepLayout) -> None:
+    """Tells a searcher the points that the sweep was started with."""
+    if layout.warm_start_file.exists():
+        points = json.loads(layout.warm_start_file.read_text(encoding="utf-8"))
+        for position, point in enumerate(points):
+            # Below 0, where no trial of this sweep has its number.
+            searcher.tell(-1 - position, point["values"], point["score"])
+
+
+def _fits(values: Mapping[str, Any], space: Space) -> bool:
+    """Whether values could have been drawn from a space."""
+    active = {key for key, found in space.items() if found.is_active(values)}
+    if active != values.keys():
+        return False
+    return all(_could_be_drawn(space[key], value) for key, value in values.items())
+
+
+def _could_be_drawn(found: Distribution, value: Any) -> bool:
+    if isinstance(found, Choice):
+        return shown(value) in map(shown, found.values)
+    low, high = found.corners
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high

@@ -205,7 +205,9 @@ class Experiment:
             raise
         self._saved_epoch = trainer.epoch
         if self._keep_epochs is not None:
-            old = sorted(self.checkpoints.glob(checkpoint.EPOCH_FILES))
+            # By age, not by name: after a step back, later epochs' files are the older ones.
+            files = self.checkpoints.glob(checkpoint.EPOCH_FILES)
+            old = sorted(files, key=lambda path: path.stat().st_mtime_ns)
             for path in old[: max(0, len(old) - self._keep_epochs)]:
                 path.unlink()
 

@@ -123,22 +123,10 @@ def _open(trainer: Trainer, now: datetime) -> tuple[Experiment | None, Curves | 
     """The experiment with checkpoints on; with them off at most curves in `log_dir`."""
     config = trainer.config
     if config.checkpoint.enabled:
-        experiment = Experiment(create_directory(config, now), config, keep_metrics=False)
-        experiment.start(trainer.epoch)
-        return experiment, None
+        return Experiment(create_directory(config, now), config, keep_metrics=False), None
     if config.tensorboard.enabled:
         return None, Curves(Path(config.tensorboard.log_dir) / automatic_name(config, now))
     return None, None
-
-
-def _keep(
-    row: Row, trainer: Trainer, experiment: Experiment | None, curves: Curves | None
-) -> None:
-    if curves is not None:
-        curves.append(row)
-    if experiment is not None:
-        experiment.record(row)
-        experiment.save_due(trainer)
 
 
 def _run_epoch(trainer: Trainer, console: Console) -> Row:

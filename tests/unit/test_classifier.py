@@ -69,6 +69,16 @@ def test_a_wrong_config_is_refused(make_trial: MakeTrial) -> None:
         make_trial(optimizer={"learning_rate": -1.0})
 
 
+def test_dotted_keys_win_over_nested_ones(
+    trial_config: Callable[..., dict[str, Any]], make_trial: MakeTrial
+) -> None:
+    """What a scheduler changes in mid-training; see also the copied weights below."""
+    trial = make_trial()
+    assert trial.train()["lr"] == 0.1
+    trial.reset({**trial_config(), "optimizer.learning_rate": 0.3})
+    assert trial.train()["lr"] == 0.3
+
+
 # ----------------------------------------------------------------------- save, restore
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -141,20 +142,30 @@ def test_a_custom_name_is_continued_where_resume_points_into_it(
         assert create_directory(tiny_config(checkpoint=checkpoint), NOW) == tmp_path / "mine"
 
 
-def test_of_many_callers_with_one_custom_name_one_gets_it(
-    tmp_path: Path, tiny_config: MakeConfig
+def test_of_two_callers_with_one_custom_name_one_gets_it(
+    tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def try_to_create(number: int) -> bool:
-        checkpoint = {"enabled": True, "dir": str(tmp_path), "experiment_name": f"n{number % 20}"}
+    checkpoint = {"enabled": True, "dir": str(tmp_path), "experiment_name": "mine"}
+    config = tiny_config(checkpoint=checkpoint)
+    both_have_looked = Barrier(2)
+    exists = Path.exists
+
+    def look_together(self: Path) -> bool:
+        found = exists(self)
+        if self.name == "mine":
+            both_have_looked.wait()
+        return found
+
+    def got_it(_: int) -> bool:
         try:
-            create_directory(tiny_config(checkpoint=checkpoint), NOW)
+            create_directory(config, NOW)
         except ExperimentError:
             return False
         return True
 
-    with ThreadPoolExecutor(16) as threads:
-        made = list(threads.map(try_to_create, range(160)))
-    assert sum(made) == 20
+    monkeypatch.setattr(Path, "exists", look_together)
+    with ThreadPoolExecutor(2) as threads:
+        assert sorted(threads.map(got_it, range(2))) == [False, True]
 
 
 def test_a_base_that_is_a_file_is_refused(tmp_path: Path, tiny_config: MakeConfig) -> None:

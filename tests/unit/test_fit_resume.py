@@ -75,6 +75,15 @@ def test_a_resumed_training_is_the_uninterrupted_one(
         assert_same(state, expected)
 
 
+def test_a_stop_saves_an_epoch_that_was_not_due(
+    tiny_config: MakeConfig, working_directory: Path, run_fit: RunFit
+) -> None:
+    checkpoint = {"enabled": True, "save_best": False, "experiment_name": "mine"}
+    run_fit(tiny_config(checkpoint=checkpoint), stop_after=2)
+    saved = {path.name: checkpoint_epoch(path) for path in working_directory.rglob("*.pt")}
+    assert saved == {"latest.pt": 2}
+
+
 def test_best_is_of_the_whole_training(tiny_config: MakeConfig, run_fit: RunFit) -> None:
     """What was reached before a resume counts, also where the rest stays below it."""
     checkpoint = {"enabled": True, "experiment_name": "mine"}

@@ -6,7 +6,7 @@ import pytest
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 from sweeps.schedulers import build_scheduler
-from sweeps.sections import ASHA, FIFO
+from sweeps.scheduler_sections import ASHA, FIFO
 
 
 def decide(scheduler, curves, metric="val_acc"):
@@ -24,11 +24,11 @@ def decide(scheduler, curves, metric="val_acc"):
 
 
 def asha(section, *, metric="val_acc", mode="max", max_t=8):
-    return build_scheduler(section, metric=metric, mode=mode, max_t=max_t)
+    return build_scheduler(section, {}, metric=metric, mode=mode, max_t=max_t)
 
 
 def test_fifo_lets_every_trial_run_all_its_epochs():
-    scheduler = build_scheduler(FIFO(), metric="val_acc", mode="max", max_t=4)
+    scheduler = build_scheduler(FIFO(), {}, metric="val_acc", mode="max", max_t=4)
     assert type(scheduler) is FIFOScheduler
     assert decide(scheduler, [[0.9] * 4, [0.1] * 4]) == [4, 4]
 

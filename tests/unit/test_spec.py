@@ -78,11 +78,12 @@ def test_the_smallest_search_file_gets_every_default_written_out(tmp_path):
             "scheduler": {"name": "fifo"},
             "max_concurrent_trials": "auto",
             "time_budget": None,
+                "warm_start": None,
             "seed": 1,
         },
         "resources": {"cpu": 1.0, "gpu": 0.0},
         "failure": {"max_retries": 2, "oom": "exclusive_then_halve_batch", "nan": "stop"},
-        "keep": {"epochs": "all", "trials": "all", "min_free_gib": 1.0},
+        "keep": {"epochs": "all", "trials": "all", "min_free_gib": 0.5},
     }
 
 

@@ -1,0 +1,155 @@
+"""Makes a process of a sweep kill itself in the middle of its work on files.
+
+Python imports this by itself at start-up when its folder is on PYTHONPATH, which only the crash
+harness arranges. `CRASH_PLANS` names a JSON file with a list of faults:
+
+    {"role": "worker", "operation": "replace", "count": 12, "moment": "before"}
+
+The process kills itself with SIGKILL at its twelfth `os.replace` below `CRASH_ROOT`. Each fault
+strikes once, in whichever process comes first; `PLANS.N.fired` then says where.
+"""
+
+import builtins
+import functools
+import io
+import json
+import os
+import signal
+import sys
+import threading
+
+NAMES = {"replace": "replace", "rename": "rename", "link": "link", "unlink": "unlink",
+         "mkdir": "mkdir", "rmdir": "rmdir", "truncate": "truncate"}
+"""Functions of `os` that take a path, and what a fault calls them."""
+
+
+def _role() -> str:
+    if os.getpid() == os.getsid(0):
+        return "driver"  # the harness starts it as the leader of a session
+    if any(arg.endswith("default_worker.py") for arg in sys.orig_argv):
+        return "worker"
+    return "other"
+
+
+class Injector:
+    """Counts this process's operations and strikes when a fault is due."""
+
+    def __init__(self, plans: str, root: str) -> None:
+        with open(plans, encoding="utf-8") as file:
+            faults = json.load(file)
+        role = _role()
+        self._faults = [(f"{plans}.{i}.fired", f) for i, f in enumerate(faults)]
+        self._faults = [(token, f) for token, f in self._faults if f["role"] == role]
+        self._root = root.rstrip("/") + "/"
+        self._counts: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def wanted(self) -> bool:
+        return bool(self._faults)
+
+    def inside(self, path: object) -> bool:
+        if isinstance(path, int):
+            path = os.readlink(f"/proc/self/fd/{path}")
+        text = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
+        return os.path.join(os.getcwd(), text).startswith(self._root)
+
+    def due(self, operation: str) -> tuple[str, dict] | None:
+        """Counts one operation; returns the fault that it brings on, if any."""
+        with self._lock:
+            for name in (operation, "any"):
+                self._counts[name] = self._counts.get(name, 0) + 1
+            for token, fault in self._faults:
+                name = fault["operation"]
+                if name in (operation, "any") and self._counts[name] == fault["count"]:
+                    return token, fault
+        return None
+
+    def strike(self, token: str, what: str) -> None:
+        """Ends this process at once, unless another one has taken this fault."""
+        try:
+            file = os.open(token, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        except FileExistsError:
+            return
+        os.write(file, what.encode())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class StrikingFile:
+    """A file opened for writing whose writes are counted; a write may be torn."""
+
+    def __init__(self, file, path: object, injector: Injector) -> None:
+        self._file, self._path, self._injector = file, path, injector
+
+    def write(self, data):
+        found = self._injector.due("write")
+        if found is None:
+            return self._file.write(data)
+        token, fault = found
+        what = f"write {self._path} {fault['moment']}"
+        if fault["moment"] == "before":
+            self._injector.strike(token, what)
+        if fault["moment"] == "torn":
+            done = self._file.write(data[: len(data) // 2])
+            self._file.flush()
+            self._injector.strike(token, what)
+            return done + self._file.write(data[len(data) // 2 :])
+        done = self._file.write(data)
+        self._injector.strike(token, what)  # what the buffer holds is lost
+        return done
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+    def __enter__(self):
+        self._file.__enter__()
+        return self
+
+    def __exit__(self, *details):
+        return self._file.__exit__(*details)
+
+    def __iter__(self):
+        return iter(self._file)
+
+
+def _striking(function, operation: str, injector: Injector):
+    @functools.wraps(function)
+    def call(path, *args, **kwargs):
+        directory = kwargs.get("dir_fd") or kwargs.get("src_dir_fd")
+        found = injector.due(operation) if injector.inside(directory or path) else None
+        if found is None:
+            return function(path, *args, **kwargs)
+        token, fault = found
+        what = f"{operation} {path} {' '.join(map(str, args))} {fault['moment']}"
+        if fault["moment"] == "before":
+            injector.strike(token, what)
+        result = function(path, *args, **kwargs)
+        injector.strike(token, what)
+        return result
+
+    return call
+
+
+def _opening(function, injector: Injector):
+    @functools.wraps(function)
+    def call(path, mode="r", *args, **kwargs):
+        file = function(path, mode, *args, **kwargs)
+        if set(mode) & set("wax+") and not isinstance(path, int) and injector.inside(path):
+            return StrikingFile(file, path, injector)
+        return file
+
+    return call
+
+
+def install(injector: Injector) -> None:
+    """Puts the injector between this process and the file system."""
+    for name, operation in NAMES.items():
+        setattr(os, name, _striking(getattr(os, name), operation, injector))
+    os.fsync = _striking(os.fsync, "fsync", injector)
+    io.open = builtins.open = _opening(builtins.open, injector)
+
+
+if "CRASH_PLANS" in os.environ:
+    found = Injector(os.environ["CRASH_PLANS"], os.environ["CRASH_ROOT"])
+    if found.wanted:
+        install(found)

@@ -1,0 +1,130 @@
+"""docs/search_file.md and docs/training_config.md list every key of the schema, and its default."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from sweeps.notation import ARGUMENTS
+from sweeps.spec import SearchSpec, parse_search
+from trainable.config import MODEL_NAMES, TrainConfig, load_config, parse_config
+from trainable.kinds import names_of, options
+from trainable.yaml_reader import parse_yaml
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    (ROOT / "docs" / "search_file.md", SearchSpec),
+    (ROOT / "docs" / "training_config.md", TrainConfig),
+]
+
+NO_DEFAULT = {"required", "by metric", "drawn"}
+"""What the pages write where the schema has no default of its own."""
+
+Rows = dict[str, tuple[str, str]]
+"""Key -> its type and default as a page writes them."""
+
+
+def tables(page: Path) -> dict[str, Rows]:
+    """Heading without its marks -> the rows of the key table below it; "" is the page's top."""
+    found: dict[str, Rows] = {"": {}}
+    heading, in_table = "", False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## ") or line.startswith("###"):
+            heading = line.lstrip("# ").replace("`", "")
+            found[heading] = {}
+        elif line.startswith("| key |"):
+            in_table = True
+        elif not line.startswith("|"):
+            in_table = False
+        elif in_table and not line.startswith("|---"):
+            key, kind, default, _ = (cell.strip() for cell in line.strip("|").split(" | ", 3))
+            found[heading][key.strip("`")] = (kind, default)
+    return found
+
+
+def sections(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """Every section below a model: its dotted key, and each kind that it can be of."""
+    for key, field in model.model_fields.items():
+        for kind in options(field.annotation):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield prefix + key, kind
+                yield from sections(kind, f"{prefix}{key}.")
+
+
+def documented(found: dict[str, Rows], section: str, name: str | None) -> Rows:
+    """The rows of one kind of a section: those that all kinds share, then its own."""
+    return {**found[section], **found.get(f"{section} with name: {name}", {})}
+
+
+def default_of(model: type[BaseModel], key: str) -> Any:
+    field = model.model_fields[key]
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, BaseModel):
+        return getattr(default, "name", {})
+    return list(default) if isinstance(default, tuple) else default
+
+
+def assert_rows_match(rows: Rows, model: type[BaseModel], where: str) -> None:
+    assert set(rows) == set(model.model_fields), where
+    for key, (kind, default) in rows.items():
+        if key == "name" and names_of(model):
+            continue
+        if model.model_fields[key].is_required():
+            assert default in NO_DEFAULT, f"{where}.{key}"
+            continue
+        assert default.startswith("`"), f"{where}.{key}"
+        written = parse_yaml(f"value: {default.strip('`')}", where).data["value"]
+        assert written == default_of(model, key), f"{where}.{key}"
+        assert kind, f"{where}.{key}"
+
+
+@pytest.mark.parametrize(("page", "model"), PAGES, ids=lambda value: getattr(value, "stem", ""))
+def test_every_key_is_documented_with_its_default(page: Path, model: type[BaseModel]) -> None:
+    found = tables(page)
+    if found[""]:
+        assert_rows_match(found[""], model, page.stem)
+    for section, kind in sections(model):
+        for name in names_of(kind) or (None,):
+            where = f"{page.name}: {section} {name or ''}"
+            assert_rows_match(documented(found, section, name), kind, where)
+
+
+@pytest.mark.parametrize(("page", "model"), PAGES, ids=lambda value: getattr(value, "stem", ""))
+def test_every_heading_with_a_table_is_a_section_of_the_schema(
+    page: Path, model: type[BaseModel]
+) -> None:
+    known = {""}
+    for section, kind in sections(model):
+        known |= {section, *(f"{section} with name: {name}" for name in names_of(kind))}
+    assert {heading for heading, rows in tables(page).items() if rows} <= known
+
+
+@pytest.mark.parametrize(("page", "model"), PAGES, ids=lambda value: getattr(value, "stem", ""))
+def test_every_name_that_a_section_can_have_is_written(page: Path, model: type[BaseModel]) -> None:
+    text = page.read_text(encoding="utf-8")
+    names = {name for _, kind in sections(model) for name in names_of(kind)}
+    names |= set(MODEL_NAMES) if model is TrainConfig else set()
+    assert names
+    assert not {name for name in names if f"`{name}`" not in text}
+
+
+def test_every_distribution_is_written_with_its_arguments() -> None:
+    text = (ROOT / "docs" / "search_file.md").read_text(encoding="utf-8")
+    missing = [f"{{{kind}: [{names}]}}" for kind, names in ARGUMENTS.items()]
+    assert not [row for row in missing if f"| `{row}` |" not in text]
+
+
+def test_the_examples_of_the_pages_are_accepted() -> None:
+    blocks = {
+        page.stem: re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+        for page, _ in PAGES
+    }
+    (space,) = blocks["search_file"]
+    (config,) = blocks["training_config"]
+    assert parse_config(parse_yaml(config, "training_config.md")).training.epochs == 12
+    digits = load_config(ROOT / "configs" / "resnet20_digits.yaml").to_dict()
+    search = {**parse_yaml(space, "search_file.md").data, "config": digits}
+    assert len(parse_search({**search, "tune": {"num_samples": 3}}).space) == 3

@@ -129,7 +129,8 @@ class ClassifierTrainable(tune.Trainable):
         trainer.load_state_dict(state, own=HYPERPARAMETERS)
         if self._experiment is None:
             return
-        if Path(checkpoint_dir).parent != self._experiment.directory:
+        is_own = Path(checkpoint_dir).parent == self._experiment.directory
+        if not is_own and self._train_config.checkpoint.save_best:
             trainer.best_acc, trainer.best_epoch = self._experiment.best()
         self._experiment.start(trainer.epoch)
 

@@ -123,7 +123,10 @@ def _open(trainer: Trainer, now: datetime) -> tuple[Experiment | None, Curves | 
     """The experiment with checkpoints on; with them off at most curves in `log_dir`."""
     config = trainer.config
     if config.checkpoint.enabled:
-        return Experiment(create_directory(config, now), config, keep_metrics=False), None
+        experiment = Experiment(create_directory(config, now), config, keep_metrics=False)
+        if config.checkpoint.resume:
+            experiment.adopt_best(Path(config.checkpoint.resume), trainer)
+        return experiment, None
     if config.tensorboard.enabled:
         return None, Curves(Path(config.tensorboard.log_dir) / automatic_name(config, now))
     return None, None

@@ -183,7 +183,8 @@ class Trainer:
 
         Args:
             state: As `checkpoint.read_checkpoint` returns it.
-            own: Dotted config keys whose values win over the checkpoint's. Loading an optimizer
+            own: Dotted config keys whose values win over the checkpoint's; any key of the
+                optimizer stands for all of them but the learning rate. Loading an optimizer
                 brings its old hyperparameters back, which would undo a PBT mutation or a sampled
                 value; the schedule keeps the checkpoint's position.
 

@@ -1,15 +1,20 @@
-"""TensorBoard event files: every metric a curve over the epoch, every epoch once."""
+"""TensorBoard event files: every metric a curve over the epoch, every epoch once.
+
+Written record by record with TensorBoard's own writer, not through a `SummaryWriter`: that begins
+a file at every start, and files begun in one second may be read in the wrong order.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import platform
+import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
-from torch.utils.tensorboard import SummaryWriter
 
 from trainable.files import remove_temporaries, write_once
 
@@ -29,45 +34,67 @@ TAGS = {
 """Metric to TensorBoard tag; the part before the slash groups the charts."""
 
 
+EVENT_FILES = "events.out.tfevents.*"
+FILE_VERSION = "brain.Event:2"
+RECORD_OVERHEAD = 16
+"""Bytes around a record's data: its length and two checksums."""
+
+
 class Curves:
-    """Writes one training's curves into a directory of event files.
+    """Writes one training's curves into one event file, which a resumed training goes on with.
 
     Nothing is created before the first row, so that a truncation comes first.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._writer: SummaryWriter | None = None
+        self._file: BinaryIO | None = None
 
     def append(self, row: dict[str, Any]) -> None:
         """Adds one epoch's point to every curve that has one, and puts it on disk."""
-        if self._writer is None:
-            self._writer = SummaryWriter(str(self._directory))
-        for metric, tag in TAGS.items():
-            if row.get(metric) is not None:
-                self._writer.add_scalar(tag, row[metric], row["epoch"])
-        self._writer.flush()
+        if self._file is None:
+            self._file = self._open()
+        values = [
+            Summary.Value(tag=tag, simple_value=row[metric])
+            for metric, tag in TAGS.items()
+            if row.get(metric) is not None
+        ]
+        event = Event(wall_time=time.time(), step=row["epoch"], summary=Summary(value=values))
+        RecordWriter(self._file).write(event.SerializeToString())
+        self._file.flush()
 
     def truncate(self, epoch: int) -> None:
-        """Takes the points of later epochs out of the event files."""
+        """Takes later epochs, and a record that a kill cut short, out of the event files."""
         self.close()
         # TensorBoard reads every file with "tfevents" in its name, half written ones too.
         remove_temporaries(self._directory)
-        for path in sorted(self._directory.glob("events.out.tfevents.*")):
-            records = list(_records(path))
-            kept = [r for r in records if Event.FromString(r).step <= epoch]
-            if len(kept) < len(records):
+        for path in sorted(self._directory.glob(EVENT_FILES)):
+            records = _records(path)
+            kept = [record for record in records if Event.FromString(record).step <= epoch]
+            if path.stat().st_size != sum(len(record) + RECORD_OVERHEAD for record in kept):
                 _rewrite(path, kept)
 
     def close(self) -> None:
-        """Flushes and closes the current event file."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        """Closes the event file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _open(self) -> BinaryIO:
+        """The newest event file to go on with, or a new one."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        found = sorted(self._directory.glob(EVENT_FILES))
+        if found:
+            return found[-1].open("ab")
+        name = EVENT_FILES.replace("*", f"{int(time.time()):010d}.{platform.node()}")
+        file = (self._directory / name).open("ab")
+        version = Event(wall_time=time.time(), file_version=FILE_VERSION)
+        RecordWriter(file).write(version.SerializeToString())
+        return file
 
 
-def _records(path: Path) -> Iterator[bytes]:
-    yield from RawEventFileLoader(str(path)).Load()
+def _records(path: Path) -> list[bytes]:
+    return list(RawEventFileLoader(str(path)).Load())
 
 
 def _rewrite(path: Path, records: list[bytes]) -> None:

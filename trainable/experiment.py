@@ -49,16 +49,20 @@ def create_directory(config: TrainConfig, now: datetime) -> Path:
         base.mkdir(parents=True, exist_ok=True)
         if custom:
             return _custom_directory(base / custom, config.checkpoint)
-        name = automatic_name(config, now)
-        for suffix in itertools.chain([""], (f"_{n}" for n in itertools.count(2))):
-            directory = base / f"{name}{suffix}"
-            try:
-                directory.mkdir()
-            except FileExistsError:
-                continue
-            return directory
+        return unique_directory(base, automatic_name(config, now))
     except OSError as error:
         raise ExperimentError(f"cannot create an experiment in {base}: {error}") from error
+
+
+def unique_directory(base: Path, name: str) -> Path:
+    """Makes a directory of this name, or with `_2`, `_3`... behind it if there is one already."""
+    for suffix in itertools.chain([""], (f"_{n}" for n in itertools.count(2))):
+        directory = base / f"{name}{suffix}"
+        try:
+            directory.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return directory
     raise AssertionError("itertools.count never ends")
 
 

@@ -15,7 +15,12 @@ from trainable.checkpoint import read_checkpoint
 from trainable.config import TrainConfig
 from trainable.curves import Curves
 from trainable.errors import ExperimentError
-from trainable.experiment import Experiment, automatic_name, create_directory
+from trainable.experiment import (
+    Experiment,
+    automatic_name,
+    create_directory,
+    unique_directory,
+)
 from trainable.trainer import Row, Trainer
 
 
@@ -128,7 +133,8 @@ def _open(trainer: Trainer, now: datetime) -> tuple[Experiment | None, Curves | 
             experiment.adopt_best(Path(config.checkpoint.resume), trainer)
         return experiment, None
     if config.tensorboard.enabled:
-        return None, Curves(Path(config.tensorboard.log_dir) / automatic_name(config, now))
+        logs = Path(config.tensorboard.log_dir)
+        return None, Curves(unique_directory(logs, automatic_name(config, now)))
     return None, None
 
 

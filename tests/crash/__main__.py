@@ -1,0 +1,42 @@
+"""`python -m tests.crash --kills 200 --seed 1`: crashes sweeps until so many kills were made.
+
+Exits with 0 if no crashed sweep differs from its uninterrupted twin in anything, else with 1.
+Linux only: it finds the processes of a sweep in /proc.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from tests.crash.campaign import VARIANTS, Campaign, table
+
+
+def main() -> int:
+    """Runs the campaign that the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--variant", action="append", choices=VARIANTS, help="default: all")
+    parser.add_argument("--place", type=Path, help="default: a temporary directory")
+    options = parser.parse_args()
+    place = options.place or Path(tempfile.mkdtemp(prefix="crash_"))
+    place.mkdir(parents=True, exist_ok=True)
+    print(f"log and summary: {place}/log.txt, {place}/summary.json", flush=True)
+    with (place / "log.txt").open("a", buffering=1) as file:
+
+        def log(text: str) -> None:
+            print(datetime.now().strftime("%H:%M:%S"), text, file=file)
+
+        tally = Campaign(place, options.seed, log).run(options.kills, options.variant or VARIANTS)
+        text = table(tally)
+        log(text)
+    print(text)
+    return 1 if tally.differences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

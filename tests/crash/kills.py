@@ -1,0 +1,193 @@
+"""The ways in which a sweep is interrupted, and the damage done to its files afterwards."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tests.crash.reading import ENDED, trial_directories
+from tests.crash.session import Session, kill_process
+
+Kind = Literal[
+    "driver", "worker", "all", "SIGINT", "SIGTERM", "SIGINT twice", "SIGTERM twice"
+]
+ENDINGS: tuple[Kind, ...] = ("driver", "all", "SIGINT", "SIGTERM", "SIGINT twice", "SIGTERM twice")
+"""Interruptions that end the driver."""
+WEIGHTS = (6, 5, 1, 1, 1, 1)
+
+EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143}
+
+OPERATIONS = {
+    "driver": {
+        "any": 90, "replace": 30, "rename": 1, "link": 4, "unlink": 30, "fsync": 30, "write": 60,
+        "mkdir": 4,
+    },
+    "worker": {
+        "any": 200, "replace": 30, "link": 25, "unlink": 30, "fsync": 40, "write": 300,
+    },
+}  # fmt: skip
+"""Whose fault -> operation -> how many of them a process may come through before it strikes."""
+
+Trigger = Literal["startup", "epochs", "ending"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """An interruption from outside, while a run of the sweep goes on."""
+
+    kind: Kind
+    trigger: Trigger
+    epochs: int
+    """With trigger `epochs`: rows of metrics that the sweep gains before it."""
+    delay_s: float
+    """Seconds after the trigger."""
+    second_s: float
+    """Seconds between two signals."""
+
+    @property
+    def signal(self) -> str | None:
+        """The name of the signal that asks for a pause, if this is one."""
+        name = self.kind.partition(" ")[0]
+        return name if name in EXIT_CODES else None
+
+    def __str__(self) -> str:
+        after = f"+{self.epochs} epochs" if self.trigger == "epochs" else self.trigger
+        return f"{self.kind} at {after} +{self.delay_s:.2f} s"
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What happens to one run of the command."""
+
+    faults: list[dict[str, Any]]
+    """Processes that kill themselves, as `faults/sitecustomize.py` reads them."""
+    steps: list[Step]
+    """Interruptions from outside, one after the other."""
+
+    def __str__(self) -> str:
+        faults = [" ".join(map(str, fault.values())) for fault in self.faults]
+        return "; ".join([*faults, *map(str, self.steps)]) or "no interruption"
+
+
+def draw_run(rng: random.Random, *, workers: int) -> RunPlan:
+    """Draws what happens to one run.
+
+    Args:
+        rng: The campaign's.
+        workers: The most trial workers that may be lost in it.
+    """
+    faults: list[dict[str, Any]] = []
+    steps: list[Step] = []
+    if rng.random() < 0.3:
+        faults.append(_fault(rng, "driver"))
+    for _ in range(rng.randint(0, workers)):
+        if rng.random() < 0.6:
+            faults.append(_fault(rng, "worker"))
+        else:
+            steps.append(_step(rng, "worker"))
+    steps.append(_step(rng, rng.choices(ENDINGS, WEIGHTS)[0]))
+    return RunPlan(faults, steps)
+
+
+def _step(rng: random.Random, kind: Kind) -> Step:
+    triggers: tuple[Trigger, ...] = ("startup", "epochs", "ending")
+    chances = (0, 1, 0) if kind == "worker" else (3, 14, 2)
+    trigger = rng.choices(triggers, chances)[0]
+    longest = {"startup": 9.0, "epochs": 0.4, "ending": 1.5}[trigger]
+    return Step(kind, trigger, rng.randint(0, 6), rng.uniform(0, longest), rng.uniform(0, 0.5))
+
+
+def _fault(rng: random.Random, role: str) -> dict[str, Any]:
+    operation = rng.choice(list(OPERATIONS[role]))
+    moments = ("before", "after", "torn") if operation == "write" else ("before", "after")
+    count = rng.randint(1, OPERATIONS[role][operation])
+    return {
+        "role": role, "operation": operation, "count": count, "moment": rng.choice(moments),
+    }  # fmt: skip
+
+
+def strike(step: Step, session: Session, rng: random.Random) -> bool:
+    """Does what a step says to a running sweep; returns whether there was something to hit."""
+    if session.exit_code is not None:
+        return False
+    if step.kind == "driver":
+        session.kill_driver()
+    elif step.kind == "all":
+        session.kill_all()
+    elif step.kind == "worker":
+        workers = session.workers()
+        return bool(workers) and kill_process(rng.choice(workers))
+    else:
+        number = signal.Signals[str(step.signal)]
+        session.signal(number)
+        if step.kind.endswith("twice"):
+            session.wait(lambda: False, step.second_s)
+            session.signal(number)
+    return True
+
+
+DAMAGES = (
+    "tuner.pkl deleted",
+    "tuner.pkl truncated",
+    "experiment states deleted",
+    "torn metrics.jsonl",
+    "torn events.jsonl",
+)
+
+
+def damage(directory: Path, rng: random.Random, *, torn: bool) -> list[str]:
+    """Takes away what is Ray's own, and tears last lines as a kill could; returns what it did.
+
+    Args:
+        directory: The sweep's.
+        rng: The campaign's.
+        torn: Whether lines may be torn: not while some process still writes.
+    """
+    found = []
+    for what in DAMAGES:
+        wanted = rng.random() < 0.3
+        if wanted and (torn or not what.startswith("torn")) and _damage(directory, what, rng):
+            found.append(what)
+    return found
+
+
+def _damage(directory: Path, what: str, rng: random.Random) -> bool:
+    pickle = directory / "tuner.pkl"
+    if what == "tuner.pkl deleted" and pickle.exists():
+        pickle.unlink()
+        return True
+    if what == "tuner.pkl truncated" and pickle.exists():
+        pickle.write_bytes(pickle.read_bytes()[: rng.randint(0, 200)])
+        return True
+    if what == "experiment states deleted":
+        states = list(directory.glob("experiment_state-*.json"))
+        for path in states:
+            path.unlink()
+        return bool(states)
+    if what == "torn metrics.jsonl":
+        return any([_tear(path / "metrics.jsonl", rng) for path in _unended(directory)])
+    if what == "torn events.jsonl":
+        return _tear(directory / "events.jsonl", rng)
+    return False
+
+
+def _tear(path: Path, rng: random.Random) -> bool:
+    """Adds the beginning of one more line: a write that a kill cut short."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    if not lines or not lines[-1].endswith(b"\n"):
+        return False
+    with path.open("ab") as file:
+        file.write(lines[-1][: rng.randint(1, len(lines[-1]) - 1)])
+    return True
+
+
+def _unended(directory: Path) -> list[Path]:
+    return [
+        path
+        for path in trial_directories(directory)
+        if json.loads((path / "trial.json").read_text())["state"] not in ENDED
+    ]

@@ -1,0 +1,152 @@
+"""README.md shows what there is: commands, files, names on disk, a search file, the snippet."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from sweeps import layout
+from sweeps.cli import main
+from sweeps.spec import parse_search
+from trainable.checkpoint import BEST, LATEST, epoch_file
+from trainable.config import load_config
+from trainable.experiment import CHECKPOINTS, CONFIG_FILE, METRICS_FILE, TENSORBOARD
+from trainable.yaml_reader import parse_yaml
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of a language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[list[str]]:
+    """Every command of the sh blocks, as words; comments and `&&` taken apart."""
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    parts = [part for line in lines for part in line.split("&&")]
+    return [words for part in parts if (words := shlex.split(part, comments=True))]
+
+
+def map_lines() -> list[str]:
+    (found,) = [block for block in blocks("text") if block.startswith("configs/")]
+    return found.splitlines()
+
+
+def test_it_is_short_enough_to_be_read() -> None:
+    assert len(README.splitlines()) < 200
+
+
+def test_set_up_is_two_commands() -> None:
+    first, second, *_ = blocks("sh")
+    assert first == 'pip install -e ".[dev]" && python sweeps/run.py configs/search.yaml\n'
+    assert second == "pytest\n"
+
+
+def test_every_verb_of_the_command_is_shown_and_exists() -> None:
+    shown = set(re.findall(r"^sweep (\w+)|`sweep (\w+)", README, re.MULTILINE))
+    assert {one or other for one, other in shown} == set(main.commands)
+
+
+@pytest.mark.parametrize(
+    "words", [words for words in commands() if words[0] == "sweep"], ids=" ".join
+)
+def test_a_shown_sweep_command_is_understood(words: list[str]) -> None:
+    """click takes the words apart: an unknown option or a missing argument would raise."""
+    verb = main.commands[words[1]]
+    context = click.Context(verb)
+    values, rest, _ = verb.make_parser(context).parse_args(words[2:])
+    assert rest == []
+    for parameter in verb.get_params(context):
+        parameter.handle_parse_result(context, values, [])
+
+
+def test_the_files_that_shown_commands_name_exist() -> None:
+    named = [word for words in commands() for word in words if word.endswith((".py", ".yaml"))]
+    assert len(named) >= 3
+    assert not [word for word in named if not (ROOT / word).exists()]
+
+
+def test_every_linked_file_exists() -> None:
+    links = re.findall(r"\]\(([^)#]+)", README)
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]
+
+
+def test_the_shown_search_file_is_good_and_short() -> None:
+    (shown,) = blocks("yaml")
+    assert len(shown.splitlines()) <= 25
+    spec = parse_search(parse_yaml(shown, "README.md"), directory=ROOT / "configs")
+    assert spec.tune.num_samples == 16
+    assert spec.space["optimizer.momentum"].when
+
+
+def test_the_shown_sweep_is_the_one_that_is_run() -> None:
+    search = parse_yaml((ROOT / "configs" / "search.yaml").read_text(encoding="utf-8"), "search")
+    config = load_config(ROOT / "configs" / "resnet20_digits.yaml")
+    trials, epochs = search.data["tune"]["num_samples"], config.training.epochs
+    assert f"sweep {search.data['name']}: {trials} trials" in README
+    assert f"Of {trials} trials" in README
+    assert f"instead of {trials * epochs}" in README
+    for epoch in range(config.checkpoint.save_frequency, epochs + 1, 4):
+        assert epoch_file(epoch) in README
+
+
+def test_the_loading_snippet_is_the_tested_one() -> None:
+    test = ROOT / "tests" / "docs" / "test_loading_snippet.py"
+    constants = {
+        node.targets[0].id: node.value
+        for node in ast.parse(test.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    assert blocks("python") == [ast.literal_eval(constants["SNIPPET"])]
+
+
+def test_the_tree_of_a_sweep_has_the_names_that_are_written() -> None:
+    (tree,) = [block for block in blocks("text") if block.startswith("experiments/")]
+    shown = re.findall(r"── ([\w./]+)", tree)
+    of_the_sweep = [layout.SEARCH_FILE, layout.SWEEP_FILE, layout.TRIALS_CSV]
+    of_the_sweep += [layout.BEST_CONFIG, layout.EVENTS_FILE]
+    of_a_trial = [CONFIG_FILE, layout.TRIAL_FILE, METRICS_FILE]
+    of_a_trial += [f"{CHECKPOINTS}/", f"{TENSORBOARD}/"]
+    assert [name for name in shown if not name.startswith("resnet20")] == of_the_sweep + of_a_trial
+    assert LATEST in tree
+    assert BEST in tree
+
+
+def test_the_map_names_what_exists() -> None:
+    folder = ROOT
+    for line in map_lines():
+        if not line.startswith(" "):
+            folder = ROOT / line.split()[0]
+            assert folder.is_dir(), line
+        for name in re.findall(r"\b\w+\.(?:py|yaml)\b", line):
+            assert (folder / name).exists(), line
+        for name in re.findall(r"(?<=\s)\w+/", line):
+            assert (folder / name).is_dir(), line
+
+
+def test_the_map_names_every_module_and_every_folder_of_modules() -> None:
+    text = "\n".join(map_lines())
+    folders = [f.parent.relative_to(ROOT).as_posix() for f in ROOT.glob("*/**/__init__.py")]
+    assert {"sweeps", "trainable", "trainable/data"} <= set(folders)
+    assert not [folder for folder in folders if f"\n{folder}/ " not in text]
+    for package in ("sweeps", "trainable"):
+        modules = {path.name for path in (ROOT / package).glob("*.py")} - {
+            "__init__.py",
+            "utils.py",
+        }
+        named = set(re.findall(r"\w+\.py", text.partition(f"\n{package}/ ")[2]))
+        assert modules - named == set()
+
+
+def test_the_reading_order_leads_through_files_that_exist() -> None:
+    order = re.search(r"Read the code in this order: (.*?)\n\n", README, re.DOTALL)
+    assert order is not None
+    files = re.findall(r"`([^`]+)`", order[1])
+    assert len(files) >= 5
+    assert not [name for name in files if not (ROOT / name).exists()]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sweeps.running import Outcome
 
 FINISHED, SOME_FAILED, BAD_INPUT = 0, 1, 2
+BY_SIGINT, BY_SIGTERM = 130, 143
 
 P = ParamSpec("P")
 
@@ -44,7 +45,11 @@ SET = click.option(
 
 
 def _exits(verb: Callable[P, int]) -> Callable[P, None]:
-    """Makes a verb's return value the exit code, and a user's error one message and code 2."""
+    """Makes a verb's return value the exit code, and a user's error one message and code 2.
+
+    A signal that comes before a sweep has begun, or when it is over, ends the process with the
+    signal's code; in between it asks for a pause.
+    """
 
     @functools.wraps(verb)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -53,6 +58,12 @@ def _exits(verb: Callable[P, int]) -> Callable[P, None]:
         except TuneSweepsError as error:
             complain(str(error))
             code = BAD_INPUT
+        except KeyboardInterrupt:
+            complain("interrupted by SIGINT; no trial was running")
+            code = BY_SIGINT
+        except SystemExit:  # what Ray makes of SIGTERM, with a code of its own
+            complain("interrupted by SIGTERM; no trial was running")
+            code = BY_SIGTERM
         sys.exit(code)
 
     return run

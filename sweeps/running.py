@@ -105,12 +105,12 @@ class Run:
             + (f", {known} of them known" if known else "")
             + f", {self._source.limit} at once, in {layout.directory}"
         )
-        with self._switch.on_signals():
+        with self._switch.on_signals():  # to the end: a late one must not leave half a state
             grid = self._tuner().fit()
-        self._settle()
-        prune_weights(layout.directory, spec)
-        results = read_results(layout.directory, spec.tune.metric, spec.tune.mode)
-        write_files(layout, results, spec.tune.metric)
+            self._settle()
+            prune_weights(layout.directory, spec)
+            results = read_results(layout.directory, spec.tune.metric, spec.tune.mode)
+            write_files(layout, results, spec.tune.metric)
         return Outcome(layout.directory, record, results, spec.tune.metric, grid)
 
     def _prune(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ from sweeps.space import Space
 from sweeps.spec import SearchSpec
 from trainable.files import write_text
 
+COMPLETE = ENDED - {"failed"}
+
 
 def record_points(spec: SearchSpec, layout: SweepLayout) -> int:
     """Copies the earlier sweep's ended trials that fit the space; returns how many.
 
+    Those that failed are no evidence, as in the sweep itself: they may have been good.
     They are kept in the new sweep's own directory, so that it is resumed the same whatever becomes
     of the earlier one.
 
@@ -36,7 +40,7 @@ def record_points(spec: SearchSpec, layout: SweepLayout) -> int:
     points = [
         {"values": result.record.current, "score": float(result.best[metric])}
         for result in read_results(earlier, metric, spec.tune.mode)
-        if result.record.state in ENDED
+        if result.record.state in COMPLETE
         and result.best is not None
         and _fits(result.record.current, spec.space)
     ]
@@ -64,5 +68,10 @@ def _fits(values: Mapping[str, Any], space: Space) -> bool:
 def _could_be_drawn(found: Distribution, value: Any) -> bool:
     if isinstance(found, Choice):
         return shown(value) in map(shown, found.values)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
     low, high = found.corners
-    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    if isinstance(low, int) and value != int(value):
+        return False
+    # The ends of a logarithmic range are off by a rounding error.
+    return low <= value <= high or math.isclose(value, low) or math.isclose(value, high)

@@ -6,7 +6,6 @@ import json
 import random
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 
 import yaml
@@ -112,7 +111,7 @@ def _one_at_a_time(variant: str) -> bool:
 
 def summary(tally: Tally, seed: int) -> dict[str, object]:
     """The figures of a campaign as plain values."""
-    data = asdict(tally)
+    data = dict(vars(tally))
     lost = data.pop("lost")
     data["lost_epochs"] = {
         "trials": len(lost),

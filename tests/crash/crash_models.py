@@ -5,7 +5,7 @@ from torch import nn
 
 def cnn(num_classes: int, in_channels: int) -> nn.Module:
     """Convolutions, batch norm buffers, and dropout from the global random stream."""
-    width = 32
+    width = 24
     return nn.Sequential(
         nn.Conv2d(in_channels, width, 3, padding=1, bias=False),
         nn.BatchNorm2d(width),

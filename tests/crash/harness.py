@@ -23,7 +23,7 @@ RUN_S = 300
 PAUSE_S = 90
 """From a signal to the end of the driver."""
 GONE_S = 60
-"""From the end of a driver to that of the last of Ray's processes."""
+"""From the end of a driver to that of its trials' workers."""
 SAVE_FREQUENCY = 3
 MOST_RUNS = 40
 """Runs of one sweep that are interrupted; the next one may go to its end."""
@@ -217,10 +217,10 @@ class CrashedSweep:
             if code not in expected or (code == 0) != (state == "finished"):
                 self._fail(f"exit code {code}, expected one of {expected}; sweep is {state}")
             if not session.gone(GONE_S):
-                self._fail(f"processes {session.processes()} outlive the driver by {GONE_S} s")
+                self._fail(f"workers {session.workers()} outlive the driver by {GONE_S} s")
             return code == 0
         if self._rng.random() < 0.3 and not session.gone(GONE_S):
-            self._fail(f"processes {session.processes()} outlive the driver by {GONE_S} s")
+            self._fail(f"workers {session.workers()} outlive the driver by {GONE_S} s")
         done = damage(self.directory, self._rng, torn=not session.workers())
         self._tally.damages.update(done)
         if done:

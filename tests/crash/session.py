@@ -35,7 +35,7 @@ class Session:
     """A started driver and whatever it starts.
 
     Args:
-        arguments: Of `python sweeps/run.py` or of the `sweep` command; see `command`.
+        command: As `run_command` and `resume_command` make it.
         log: Its output goes here.
         environment: On top of this process's own.
     """
@@ -95,10 +95,6 @@ class Session:
         """Processes that hold a trial."""
         return sorted(p.pid for p in self.processes() if WORKER_TITLE in p.title)
 
-    def raylets(self) -> list[int]:
-        """The processes that manage the session's workers."""
-        return [p.pid for p in self.processes() if b"raylet/raylet" in p.title]
-
     def processes(self) -> list[Process]:
         """Every live process of the session."""
         return [p for pid in os.listdir("/proc") if pid.isdigit() for p in self._member(int(pid))]
@@ -112,9 +108,9 @@ class Session:
         return []
 
     def gone(self, timeout_s: float) -> bool:
-        """Waits for every process of the session to end; returns whether they did."""
+        """Waits for every process that can write to the sweep; returns whether they ended."""
         deadline = time.monotonic() + timeout_s
-        while self.processes():
+        while self.exit_code is None or self.workers():
             if time.monotonic() > deadline:
                 return False
             time.sleep(POLL_S)

@@ -1,4 +1,4 @@
-"""docs/search_file.md and docs/training_config.md list every key of the schema, and its default."""
+"""The pages in docs/ list every key of the search file and the training config, with defaults."""
 
 import re
 from collections.abc import Iterator
@@ -71,7 +71,7 @@ def assert_rows_match(rows: Rows, model: type[BaseModel], where: str) -> None:
     assert set(rows) == set(model.model_fields), where
     for key, (kind, default) in rows.items():
         if key == "name" and names_of(model):
-            continue
+            continue  # shared by several kinds of the section, of which one may be the default
         if model.model_fields[key].is_required():
             assert default in NO_DEFAULT, f"{where}.{key}"
             continue
@@ -90,6 +90,20 @@ def test_every_key_is_documented_with_its_default(page: Path, model: type[BaseMo
         for name in names_of(kind) or (None,):
             where = f"{page.name}: {section} {name or ''}"
             assert_rows_match(documented(found, section, name), kind, where)
+
+
+@pytest.mark.parametrize(("page", "model"), PAGES, ids=lambda value: getattr(value, "stem", ""))
+def test_the_default_kind_of_a_section_is_documented(page: Path, model: type[BaseModel]) -> None:
+    found = tables(page)
+    by_section: dict[str, set[str]] = {}
+    for section, kind in sections(model):
+        if names_of(kind):
+            field = kind.model_fields["name"]
+            default = set() if field.is_required() else {f"`{field.default}`"}
+            by_section[section] = by_section.get(section, set()) | default
+    assert by_section
+    for section, default in by_section.items():
+        assert {found[section]["name"][1]} == (default or {"required"}), section
 
 
 @pytest.mark.parametrize(("page", "model"), PAGES, ids=lambda value: getattr(value, "stem", ""))

@@ -1,0 +1,152 @@
+"""`keep.trials`: the best keep their weights, all keep their metrics, the unended are left alone."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.disk import prune_weights
+from sweeps.layout import SweepLayout, TrialRecord, TrialState
+from sweeps.spec import SearchSpec, parse_search
+from trainable.errors import ConfigError
+from trainable.history import History
+
+WEIGHTS = (
+    "checkpoints/best.pt",
+    "checkpoints/epoch_0002.pt",
+    "checkpoints/latest.pt",
+    "checkpoint_000001/checkpoint.pt",
+)
+KEPT = ("config.yaml", "metrics.jsonl", "tensorboard/events.out.tfevents.1", "trial.json")
+
+
+def spec_keeping(trials: Any, tiny_data: Callable[..., Any], **tune: Any) -> SearchSpec:
+    return parse_search(
+        {
+            "name": "kept",
+            "config": tiny_data(checkpoint={"enabled": True}),
+            "space": {"optimizer.learning_rate": {"uniform": [0.1, 0.2]}},
+            "tune": {"num_samples": 5, **tune},
+            "keep": {"trials": trials},
+        }
+    )
+
+
+def make_trial(
+    directory: Path, number: int, state: TrialState, rows: list[Mapping[str, Any]]
+) -> Path:
+    """A trial with everything that one leaves, and metrics for its epochs."""
+    record = TrialRecord(str(number), number, f"trial_{number}", {}, state=state)
+    SweepLayout(directory).write_trial(record)
+    trial = directory / record.directory
+    for name in (*WEIGHTS, *KEPT[:1], KEPT[2]):
+        (trial / name).parent.mkdir(exist_ok=True)
+        (trial / name).write_bytes(b"content")
+    for epoch, row in enumerate(rows, 1):
+        History(trial / "metrics.jsonl").append({"epoch": epoch, **row})
+    return trial
+
+
+def files(trial: Path) -> set[str]:
+    return {path.relative_to(trial).as_posix() for path in trial.rglob("*") if path.is_file()}
+
+
+def scores(*values: float | None) -> list[Mapping[str, Any]]:
+    return [{"val_acc": value} for value in values]
+
+
+ALL = {*WEIGHTS, *KEPT}
+
+
+def test_the_best_keep_their_weights_and_all_keep_what_they_measured(
+    tmp_path: Path, tiny_data: Callable[..., Any]
+) -> None:
+    curves = [[0.2, 0.3], [0.9, 0.1], [0.5, 0.6], [0.1, 0.7]]
+    trials = [make_trial(tmp_path, n, "finished", scores(*c)) for n, c in enumerate(curves)]
+    before = {trial: {name: (trial / name).read_bytes() for name in KEPT} for trial in trials}
+    # Ranked by their best epochs: 0.9, 0.7, 0.6, 0.3.
+    assert prune_weights(tmp_path, spec_keeping(2, tiny_data)) == ["trial_2", "trial_0"]
+    assert [files(trial) for trial in trials] == [set(KEPT), ALL, set(KEPT), ALL]
+    for trial in trials:
+        assert {name: (trial / name).read_bytes() for name in KEPT} == before[trial]
+    assert not list(tmp_path.glob("trial_0/checkpoint_*"))
+
+
+def test_pruning_again_takes_nothing_more_and_names_nobody(
+    tmp_path: Path, tiny_data: Callable[..., Any]
+) -> None:
+    trials = [make_trial(tmp_path, n, "finished", scores(n / 10)) for n in range(3)]
+    spec = spec_keeping(1, tiny_data)
+    assert prune_weights(tmp_path, spec) == ["trial_1", "trial_0"]
+    assert prune_weights(tmp_path, spec) == []
+    assert files(trials[2]) == ALL
+
+
+@pytest.mark.parametrize("state", ["pending", "running", "paused"])
+def test_a_trial_that_has_not_ended_is_never_touched_however_bad(
+    tmp_path: Path, tiny_data: Callable[..., Any], state: TrialState
+) -> None:
+    worst = make_trial(tmp_path, 0, state, scores(0.0))
+    without = make_trial(tmp_path, 1, state, [])
+    ended = [make_trial(tmp_path, n, "stopped", scores(n / 10)) for n in (2, 3)]
+    assert prune_weights(tmp_path, spec_keeping(1, tiny_data)) == ["trial_2"]
+    assert files(worst) == ALL
+    assert files(without) == ALL - {"metrics.jsonl"}
+    assert files(ended[1]) == ALL
+
+
+def test_an_unended_trial_takes_none_of_the_places(
+    tmp_path: Path, tiny_data: Callable[..., Any]
+) -> None:
+    """It may still turn out worse than what it would have pushed out."""
+    make_trial(tmp_path, 0, "running", scores(0.9))
+    ended = make_trial(tmp_path, 1, "finished", scores(0.1))
+    assert prune_weights(tmp_path, spec_keeping(1, tiny_data)) == []
+    assert files(ended) == ALL
+
+
+def test_failed_trials_and_those_without_a_score_go_first(
+    tmp_path: Path, tiny_data: Callable[..., Any]
+) -> None:
+    make_trial(tmp_path, 0, "failed", [])
+    make_trial(tmp_path, 1, "failed", scores(float("nan")))
+    make_trial(tmp_path, 2, "stopped", scores(0.1))
+    assert prune_weights(tmp_path, spec_keeping(1, tiny_data)) == ["trial_0", "trial_1"]
+
+
+def test_the_best_of_a_loss_are_the_lowest(tmp_path: Path, tiny_data: Callable[..., Any]) -> None:
+    for number, loss in enumerate((0.3, 0.1, 0.2)):
+        make_trial(tmp_path, number, "finished", [{"val_loss": loss}])
+    spec = spec_keeping(1, tiny_data, metric="val_loss")
+    assert prune_weights(tmp_path, spec) == ["trial_2", "trial_0"]
+
+
+def test_of_equal_trials_the_earlier_keeps_its_weights(
+    tmp_path: Path, tiny_data: Callable[..., Any]
+) -> None:
+    for number in range(3):
+        make_trial(tmp_path, number, "finished", scores(0.5))
+    assert prune_weights(tmp_path, spec_keeping(1, tiny_data)) == ["trial_1", "trial_2"]
+
+
+def test_everything_stays_by_default(tmp_path: Path, tiny_data: Callable[..., Any]) -> None:
+    trial = make_trial(tmp_path, 0, "finished", scores(0.5))
+    assert prune_weights(tmp_path, spec_keeping("all", tiny_data)) == []
+    assert files(trial) == ALL
+
+
+@pytest.mark.parametrize("written", [5, "top 5", "top  5", " top 5 "])
+def test_the_top_few_can_be_written_as_such(
+    written: int | str, tiny_data: Callable[..., Any]
+) -> None:
+    spec = spec_keeping(written, tiny_data)
+    assert spec.keep.trials == 5
+    assert spec.to_dict()["keep"] == {"epochs": "all", "trials": 5, "min_free_gib": 0.5}
+
+
+@pytest.mark.parametrize("written", ["top", "top five", "5", "best 5", "top -1", "top 0", 0])
+def test_any_other_spelling_is_refused(written: int | str, tiny_data: Callable[..., Any]) -> None:
+    with pytest.raises(ConfigError, match=r"keep\.trials: must be") as caught:
+        spec_keeping(written, tiny_data)
+    assert "found" in str(caught.value)

@@ -32,6 +32,8 @@ def start_ray() -> None:
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    # It names the trials that did not end well, which the sweep has said already.
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
     if ray.is_initialized():
         return
     root = str(Path(__file__).resolve().parent.parent)

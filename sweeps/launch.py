@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -70,6 +71,7 @@ def resume_sweep(
         CheckpointError: An interrupted trial has checkpoints, and none of them is good.
     """
     layout = SweepLayout(directory)
+    layout.tidy()
     record = layout.read_sweep()
     share = _prepare(spec, parse_config(spec.config))
     record.state, record.reason, record.ended = "running", None, None
@@ -146,6 +148,10 @@ def _create(directory: Path, spec: SearchSpec, record: SweepRecord) -> None:
             first.directory.rename(directory)
         except OSError as error:
             raise SweepError(f"{directory}: cannot be made: {error.strerror}") from error
+    # What is left of such directories: of a killed start, or of one that has just come too late.
+    for path in directory.parent.iterdir():
+        if re.fullmatch(rf"\.{re.escape(record.name)}\.[a-z0-9_]{{8}}", path.name):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _versions() -> dict[str, str]:

@@ -16,13 +16,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from trainable.errors import TuneSweepsError
-from trainable.files import write_text
+from trainable.files import remove_temporaries, write_text
 
 SEARCH_FILE = "search.yaml"
 SWEEP_FILE = "sweep.json"
@@ -103,8 +104,9 @@ class TrialRecord:
 
     @property
     def current(self) -> dict[str, Any]:
-        """The sampled keys with the values that hold now: PBT may have changed them."""
-        return {key: self.changes.get(key, value) for key, value in self.values.items()}
+        """The keys of the space with the values that hold now: PBT may have changed them."""
+        values = self.lineage[-1]["values"] if self.lineage else self.values
+        return {key: self.changes.get(key, value) for key, value in values.items()}
 
 
 @dataclass
@@ -185,6 +187,14 @@ class SweepLayout:
         directory = self.directory / record.directory
         directory.mkdir(exist_ok=True)
         _write_json(directory / TRIAL_FILE, record)
+
+    def tidy(self) -> None:
+        """Takes away what killed processes left half written; nobody else may be writing."""
+        remove_temporaries(self.directory)
+        for directory in filter(Path.is_dir, self.directory.iterdir()):
+            remove_temporaries(directory)
+            with suppress(OSError):
+                directory.rmdir()  # an empty one: a trial that was not recorded any more
 
     def read_trials(self) -> list[TrialRecord]:
         """Every recorded trial in order of creation.

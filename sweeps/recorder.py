@@ -14,8 +14,17 @@ from ray.tune.experiment import Trial
 
 from sweeps.console import say
 from sweeps.failures import describe_nan
-from sweeps.layout import ENDED, SweepLayout, SweepRecord, TrialRecord, TrialState, now
+from sweeps.layout import (
+    ENDED,
+    SweepLayout,
+    SweepRecord,
+    TrialRecord,
+    TrialState,
+    now,
+    value_at,
+)
 from sweeps.pause import PauseSwitch
+from trainable.classifier import SETTINGS
 
 CPU_NOTICE = "note: no CUDA device in the workers: trials train on the CPU"
 
@@ -135,11 +144,11 @@ class Recorder(Callback):
         donor = Path(found.checkpoint.path).parent.name
         if donor == record.directory:
             return
-        known = {**record.values, **record.changes}
-        values = {k: trial.config.get(k, v) for k, v in known.items()}
-        record.changes.update({k: v for k, v in values.items() if v != known[k]})
-        epoch = found.metrics.get("epoch", 0)
-        record.lineage.append({"epoch": epoch, "donor": donor, "values": values})
+        # It has the donor's whole config, the mutated keys on top: other keys may be active.
+        values = {key: _value(trial.config, key) for key in trial.config[SETTINGS]["sampled"]}
+        taken = {"epoch": found.metrics.get("epoch", 0), "donor": donor, "values": values}
+        if record.lineage[-1:] != [taken]:  # a retry begins there once more
+            record.lineage.append(taken)
 
     def _write(self, record: TrialRecord) -> None:
         self._layout.write_trial(record)
@@ -151,6 +160,11 @@ class Recorder(Callback):
         self._sweep.trials = dict(sorted(counts.items()))
         self._sweep.elapsed_s = round(self._before_s + time.monotonic() - self._started, 1)
         self._layout.write_sweep(self._sweep)
+
+
+def _value(config: dict[str, Any], key: str) -> Any:
+    """A trial's value of a dotted key: at the top, where schedulers change it, or nested."""
+    return config[key] if key in config else value_at(config, key)
 
 
 def diverged(row: dict[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
 
 from sweeps.events import Event, EventLog
 from sweeps.pause import PauseStopper, PauseSwitch
+from sweeps.population import IN_CONFIG, go_back, remember
 
 TIME_ATTR = "epoch"
 
@@ -28,6 +29,7 @@ class RecordingScheduler(TrialScheduler):
         switch: Whether the sweep is to pause.
         stopper: Told how many trials are still running.
         metrics: Names of the numbers in a result that are logged.
+        mutated: Keys that the real scheduler changes; their values are logged with the numbers.
     """
 
     _supports_buffered_results = False
@@ -39,20 +41,18 @@ class RecordingScheduler(TrialScheduler):
         switch: PauseSwitch,
         stopper: PauseStopper,
         metrics: Iterable[str],
+        mutated: Iterable[str] = (),
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.inner = inner
         self._log = log
         self._switch = switch
         self._stopper = stopper
-        self._metrics = (*metrics, "time_total_s")
+        self._metrics = (*metrics, "time_total_s", *(f"{IN_CONFIG}{key}" for key in mutated))
         self._told: dict[str, dict[int, str]] = {}
         """Trial -> epoch -> decision. An epoch that comes again, because the trial went back to
         its last checkpoint, is not told twice."""
         self._known: set[str] = set()
-        self._deciding = False
-        """Whether the real scheduler is inside `on_trial_result`; what it stops in there is
-        stopped again by a replay of that result, and so not logged."""
 
     @property
     def metric(self) -> str | None:
@@ -66,8 +66,11 @@ class RecordingScheduler(TrialScheduler):
         return True
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """A new trial, one that is tried again, or one that a replay has added already."""
-        if trial.trial_id in self._known:
+        """A new trial, one that is tried again, or one that a replay has added already.
+
+        A resumed sweep hands Tune its ended trials too; those are over for the scheduler.
+        """
+        if trial.trial_id in self._known or trial.is_finished():
             return
         self._known.add(trial.trial_id)
         self._log.append(Event("add", trial.trial_id))
@@ -78,17 +81,24 @@ class RecordingScheduler(TrialScheduler):
         epoch = result[TIME_ATTR]
         decision = self._told.get(trial.trial_id, {}).get(epoch)
         if decision is None:
-            self._deciding = True
-            try:
-                decision = self.inner.on_trial_result(tune_controller, trial, result)
-            finally:
-                self._deciding = False
+            decision = self._decide(tune_controller, trial, result)
             metrics = self._numbers(result)
             self._log.append(Event("result", trial.trial_id, epoch, metrics, decision))
             self._remember(trial.trial_id, epoch, decision)
         if self._switch.reason is not None and decision == TrialScheduler.CONTINUE:
             return TrialScheduler.PAUSE
         return decision
+
+    def _decide(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Asks the real scheduler; in a pausing sweep no trial is given another one's state.
+
+        That would throw away an epoch which is to be saved.
+        """
+        if self._switch.reason is None or not isinstance(self.inner, PopulationBasedTraining):
+            return self.inner.on_trial_result(tune_controller, trial, result)
+        event = Event("result", trial.trial_id, result[TIME_ATTR], self._numbers(result))
+        self._replay_population(trial, event)
+        return TrialScheduler.CONTINUE
 
     def on_trial_complete(
         self, tune_controller: Any, trial: Trial, result: dict[str, Any]
@@ -104,11 +114,10 @@ class RecordingScheduler(TrialScheduler):
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         """A waiting trial was stopped: by decision, or because the sweep pauses."""
-        if self._switch.reason is not None and not self._deciding:
+        if self._switch.reason is not None and trial.status == Trial.PENDING:
             return
         self._known.discard(trial.trial_id)
-        if not self._deciding:
-            self._log.append(Event("remove", trial.trial_id))
+        self._log.append(Event("remove", trial.trial_id))
         self.inner.on_trial_remove(tune_controller, trial)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
@@ -141,7 +150,8 @@ class RecordingScheduler(TrialScheduler):
 
         Args:
             trials: Every recorded trial, rebuilt, by id; their statuses are set here.
-            ended: Ids of trials that stay ended.
+            ended: Ids of trials that stay ended. Others are TERMINATED in the end if the real
+                scheduler stopped them and an earlier process did not live to record it.
             events: Of the earlier processes, in order.
 
         Returns:
@@ -164,10 +174,12 @@ class RecordingScheduler(TrialScheduler):
                 differences.append(
                     f"trial {event.trial} epoch {event.epoch}: {found} instead of {event.decision}"
                 )
+        if isinstance(self.inner, PopulationBasedTraining):
+            go_back(self.inner)
         for trial in trials.values():
             if trial.trial_id in ended:
                 trial.set_status(Trial.TERMINATED)
-            elif trial.status != Trial.PAUSED:
+            elif trial.status not in {Trial.PAUSED, Trial.TERMINATED}:
                 trial.set_status(Trial.PENDING)
         return differences
 
@@ -229,12 +241,8 @@ class RecordingScheduler(TrialScheduler):
             controller: Any = _ReplayedController(pbt, {})
             pbt.on_trial_add(controller, trial)
         elif event.kind == "result":
-            state = pbt._trial_state[trial]
-            interval = pbt._perturbation_interval
-            if event.epoch - state.last_perturbation_time >= interval:
-                row = {TIME_ATTR: event.epoch, **(event.metrics or {})}
-                pbt._save_trial_state(state, event.epoch, row, trial)
-                state.last_perturbation_time = event.epoch
+            row = {TIME_ATTR: event.epoch, **(event.metrics or {})}
+            remember(pbt, trial, event.epoch, row)
 
     def _remember(self, trial_id: str, epoch: int, decision: str) -> None:
         """Keeps a decision for an epoch that comes again; PBT sends trials back by itself."""

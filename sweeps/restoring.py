@@ -62,6 +62,19 @@ def newest_checkpoint(directory: Path) -> SavedState | None:
     return None
 
 
+def _in_force(record: TrialRecord, config: dict[str, Any]) -> bool:
+    """Whether a checkpoint's config is that of the trial's last exploit."""
+    values = record.lineage[-1]["values"]
+    try:
+        return all(
+            value_at(config, key) == value
+            for key, value in values.items()
+            if key not in record.changes
+        )
+    except (KeyError, TypeError):  # another optimizer has other keys
+        return False
+
+
 class Restoration:
     """The interrupted trials of a sweep and the state each goes on from.
 
@@ -94,12 +107,14 @@ class Restoration:
         rows = self._rows[record.id]
         self._rows[record.id] = rows = [r for r in rows if saved and r["epoch"] <= saved.epoch]
         if saved is None:
+            record.lineage.clear()
             return
         self._saved[record.id] = saved
         if record.lineage:
-            # The kill may lie between an exploit and the first save under its values.
             config = read_checkpoint(saved.checkpoint)[CONFIG]
-            record.changes = {key: value_at(config, key) for key in record.changes}
+            # The sweep may have ended between an exploit and the first save under its values.
+            while record.lineage and not _in_force(record, config):
+                record.lineage.pop()
         stopped = any(
             event.trial == record.id
             and event.decision == TrialScheduler.STOP
@@ -142,6 +157,9 @@ class Restoration:
         for id_, trial in trials.items():
             if id_ not in ended:
                 self._catch_up(trial, scheduler)
+        for id_, trial in trials.items():
+            if id_ not in ended and trial.is_finished():
+                self._end(self._records[id_], "stopped")
 
     def _catch_up(self, trial: SweepTrial, scheduler: RecordingScheduler) -> None:
         """Tells the scheduler epochs that were saved but, at the kill, not yet told."""
@@ -153,7 +171,6 @@ class Restoration:
             if row["epoch"] <= max(told, default=0):
                 continue
             if scheduler.catch_up(trial, row) == TrialScheduler.STOP:
-                self._end(self._records[trial.trial_id], "stopped")
                 trial.set_status(trial.TERMINATED)
                 return
 

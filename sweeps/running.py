@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from sweeps.disk import prune_weights
 from sweeps.events import EventLog
 from sweeps.layout import ENDED, Reason, SweepLayout, SweepRecord, TrialRecord, now
 from sweeps.pause import PauseStopper, PauseSwitch
+from sweeps.population import DonorFiles
 from sweeps.recorder import Recorder
 from sweeps.recording import RecordingScheduler
 from sweeps.report import write_files
@@ -33,8 +35,8 @@ from sweeps.warm_start import tell_points
 from trainable.classifier import ClassifierTrainable
 from trainable.config import parse_config
 
-KEPT, KEPT_FOR_EXPLOITS = 1, 4
-"""Of Tune's own checkpoint directories of a trial; PBT may load one that is not the newest."""
+KEPT, KEPT_FOR_EXPLOITS = 1, sys.maxsize
+"""Of Tune's own checkpoint directories of a trial; PBT's are deleted by `DonorFiles`."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,10 @@ class Run:
             max_t=spec.max_epochs,
         )
         log = EventLog(layout.events_file)
-        self._scheduler = RecordingScheduler(scheduler, log, self._switch, self._stopper, METRICS)
+        mutated = mutated_keys(spec.tune.scheduler, tuple(spec.space))
+        self._scheduler = RecordingScheduler(
+            scheduler, log, self._switch, self._stopper, METRICS, mutated
+        )
         self._source = self._trial_source(records, allow_custom_model)
         self._recorder = Recorder(
             layout,
@@ -193,9 +198,15 @@ class Run:
                 storage_path=str(self._layout.directory.parent),
                 verbose=0,
                 stop=self._stopper,
-                callbacks=[self._recorder, JsonLoggerCallback()],
+                callbacks=self._callbacks(),
             ),
         )
+
+    def _callbacks(self) -> list[tune.Callback]:
+        found: list[tune.Callback] = [self._recorder, JsonLoggerCallback()]
+        if isinstance(self._scheduler.inner, PopulationBasedTraining):
+            found.append(DonorFiles(self._scheduler.inner))
+        return found
 
     def _score(self, trial: TrialRecord) -> float | None:
         metric = self._spec.tune.metric
@@ -204,7 +215,7 @@ class Run:
 
 
 def _epochs(spec: SearchSpec, record: TrialRecord) -> int:
-    config = spec.trial_config({**record.values, **record.changes}, record.number)
+    config = spec.trial_config({**record.current, **record.changes}, record.number)
     return int(config["training"]["epochs"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from ray.tune.schedulers import (
     pb2,
 )
 
-from sweeps.distributions import Choice, Distribution, sample
+from sweeps.distributions import Choice, Distribution, Normal, Range, sample
 from sweeps.scheduler_sections import ASHA, FIFO, PB2, PBT, HyperBand, Median, mutated_keys
 from sweeps.space import Space
 
@@ -61,11 +62,13 @@ def build_scheduler(
             stop_last_trials=True,
         )
     if isinstance(section, Median):
+        # A trial that is live has its place: one that yields to others would only lose time.
+        never: Any = math.inf
         return MedianStoppingRule(
             **common,
             grace_period=section.grace_period,
             min_samples_required=section.min_samples_required,
-            min_time_slice=0,
+            min_time_slice=never,
             hard_stop=True,
         )
     return _population_scheduler(section, space, common)
@@ -104,15 +107,23 @@ def _mutation(distribution: Distribution) -> list[Any] | Callable[[], Any]:
     return lambda: sample(distribution, np.random.default_rng())
 
 
+def _nearest(distribution: Distribution, value: float) -> float:
+    """The value that a range can draw which is nearest to a number."""
+    if isinstance(distribution, Range | Normal) and distribution.q is not None:
+        nearest: float = distribution.from_unit(distribution.to_unit(value))
+        return nearest
+    low, high = distribution.corners
+    inside = min(max(value, low), high)
+    return round(inside) if isinstance(low, int) else float(inside)
+
+
 def _within(mutated: Mapping[str, Distribution]) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Keeps changed values inside their distribution, and of its type."""
 
     def clip(config: dict[str, Any]) -> dict[str, Any]:
         for key, distribution in mutated.items():
             if not isinstance(distribution, Choice):
-                low, high = distribution.corners
-                value = min(max(config[key], low), high)
-                config[key] = round(value) if isinstance(low, int) else float(value)
+                config[key] = _nearest(distribution, config[key])
         return config
 
     return clip

@@ -22,7 +22,7 @@ from sweeps.search import Searcher
 from sweeps.spec import SearchSpec
 from sweeps.sweep_trial import OnFailure, SweepTrial, new_trial
 from trainable.classifier import SETTINGS
-from trainable.config import override, parse_config
+from trainable.config import parse_config
 from trainable.experiment import automatic_name
 
 ID_BYTES = 4
@@ -125,8 +125,9 @@ class TrialSource(SearchAlgorithm):
         return self._trial(record)
 
     def _trial(self, record: TrialRecord) -> SweepTrial:
-        config = override(self._spec.trial_config(record.values, record.number), record.changes)
-        settings = {**self._settings, "sampled": list(record.values)}
+        values = {**record.current, **record.changes}
+        config = self._spec.trial_config(values, record.number)
+        settings = {**self._settings, "sampled": list(record.current)}
         config.update({key: value_at(config, key) for key in self._mutated})
         config[SETTINGS] = settings
         return new_trial(

@@ -18,6 +18,7 @@ from ray.tune.result import DONE, SHOULD_CHECKPOINT
 from trainable.checkpoint import read_checkpoint, write_checkpoint
 from trainable.config import override, parse_config
 from trainable.experiment import Experiment
+from trainable.files import remove_temporaries
 from trainable.trainer import Trainer
 from trainable.trial_storage import CHECKPOINT_FILE, next_checkpoint_directory, trial_directory
 
@@ -112,6 +113,7 @@ class ClassifierTrainable(tune.Trainable):
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Names the present state in a directory; it is written only if it is nowhere yet."""
         trainer = self._training()
+        remove_temporaries(Path(checkpoint_dir))  # a worker may have been lost in a save there
         path = Path(checkpoint_dir) / CHECKPOINT_FILE
         if self._experiment is not None:
             self._experiment.save_into(trainer, path)

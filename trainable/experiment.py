@@ -111,6 +111,8 @@ class Experiment:
         if self._config.enabled:
             self.checkpoints.mkdir(exist_ok=True)
             remove_temporaries(self.checkpoints)
+        for name in (CONFIG_FILE, METRICS_FILE):  # a sweep writes others there
+            remove_temporaries(directory, name)
         self._keep_epochs = keep_epochs
         self._min_free_gib = min_free_gib
         self._saved_epoch: int | None = None

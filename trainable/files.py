@@ -88,7 +88,12 @@ def write_text(path: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def remove_temporaries(directory: Path) -> None:
-    """Deletes what a killed writer left behind in a directory that nobody else writes to."""
-    for path in directory.glob(f".*{TEMPORARY_SUFFIX}"):
+def remove_temporaries(directory: Path, name: str = "*") -> None:
+    """Deletes what a killed writer of these files left behind.
+
+    Args:
+        directory: Where they are.
+        name: A file, or a pattern, that nobody else writes at the moment.
+    """
+    for path in directory.glob(f".{name}.*{TEMPORARY_SUFFIX}"):
         path.unlink(missing_ok=True)

@@ -63,6 +63,7 @@ class Trainer:
         self.best_acc = 0.0
         self.best_epoch = 0
         self._diverged = False
+        self._improved = False
         self._seed = config.seed.value if config.seed.enabled else secrets.randbits(63)
         set_determinism(config.seed.deterministic)
         seed_everything(stream_seed(self._seed, 0))
@@ -91,8 +92,8 @@ class Trainer:
 
     @property
     def improved(self) -> bool:
-        """Whether the last epoch is the best so far."""
-        return self.epoch > 0 and self.best_epoch == self.epoch
+        """Whether the last epoch that was run is the best so far."""
+        return self._improved
 
     @property
     def diverged(self) -> bool:
@@ -203,7 +204,7 @@ class Trainer:
             self.schedule.set_base_lr(self.config.optimizer.learning_rate)
         if self.scaler.is_enabled() and checkpoint.SCALER in state:
             self.scaler.load_state_dict(state[checkpoint.SCALER])
-        self._diverged = False
+        self._diverged = self._improved = False
         self.epoch = int(state[checkpoint.EPOCH])
         self.best_acc = float(state[checkpoint.BEST_ACC])
         extra = state.get(checkpoint.RESUME, {})
@@ -229,7 +230,9 @@ class Trainer:
 
     def _complete(self, epoch: int, val: Score) -> None:
         self.epoch = epoch
-        if self.best_epoch == 0 or val.acc > self.best_acc:
+        # Not told from `best_epoch`: a trial that goes back in time comes past that epoch again.
+        self._improved = self.best_epoch == 0 or val.acc > self.best_acc
+        if self._improved:
             self.best_acc, self.best_epoch = val.acc, epoch
         self.schedule.step(val.acc, val.loss)
 

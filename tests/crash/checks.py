@@ -26,7 +26,7 @@ UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError)
 class Wreck:
     """What a kill left: the sweep's files as they lie there, before anything is resumed."""
 
-    lost: list[int] = field(default_factory=list)
+    lost: dict[str, int] = field(default_factory=dict)
     """For each trial that had not ended, its completed epochs that no checkpoint holds."""
     differences: list[str] = field(default_factory=list)
     saved: dict[str, int] = field(default_factory=dict)
@@ -61,7 +61,7 @@ def look_at_wreck(directory: Path, before: dict[str, int]) -> Wreck:
         rows = read_jsonl(path / "metrics.jsonl", torn=True)
         done = max((row["epoch"] for row in rows), default=0)
         if state not in ENDED:
-            wreck.lost.append(max(0, done - max(epochs.values(), default=0)))
+            wreck.lost[path.name] = max(0, done - max(epochs.values(), default=0))
         if done < (latest or 0):
             wreck.differences.append(f"{path.name}: saved epoch {latest}, metrics end at {done}")
     return wreck
@@ -101,9 +101,9 @@ def _differences(found: SweepFiles, twin: SweepFiles, *, same_order: bool) -> It
 
 def _in_trial(found: TrialFiles, twin: TrialFiles) -> Iterator[str]:
     for name in ("values", "state", "config"):
-        a, b = getattr(found, name), getattr(twin, name)
-        if a != b:
-            yield f"{name} {a}, expected {b}"
+        where = first_difference(getattr(found, name), getattr(twin, name), name)
+        if where:
+            yield where
     epochs = [row["epoch"] for row in found.rows]
     if epochs != [row["epoch"] for row in twin.rows]:
         yield f"metrics.jsonl has epochs {epochs}, expected {len(twin.rows)}"

@@ -101,6 +101,7 @@ class CrashedSweep:
         """Sockets lie below; their paths must be short."""
         self._sessions: list[Session] = []
         self._saved: dict[str, int] = {}
+        self._lost: dict[str, int] = {}
         self._failed = False
 
     def until_finished(self, draw: Draw) -> bool:
@@ -196,15 +197,29 @@ class CrashedSweep:
     def _killed(self, kind: str, session: Session) -> None:
         """Counts a kill and looks at what it left."""
         self._tally.kills[kind] += 1
+        lost = list(self._look(kind).values())
+        self._tally.lost += lost
+        alive = len(session.processes())
+        self._log(f"    killed: {kind}; lost epochs {lost}; {alive} processes left")
+        if max(lost, default=0) > SAVE_FREQUENCY:
+            self._fail(f"after {kind}: lost epochs {lost}")
+
+    def _paused(self, asked: Step | None) -> None:
+        """After a run that ended by itself: nothing is lost, unless asked to end at once."""
+        before = self._lost
+        lost = self._look("a pause" if asked else "the end")
+        more = {name: n for name, n in lost.items() if n > before.get(name, 0)}
+        if more and asked is not None and not asked.kind.endswith("twice"):
+            self._fail(f"{asked.kind} lost epochs {more}")
+
+    def _look(self, what: str) -> dict[str, int]:
+        """Looks at the sweep's files after an interruption; returns the epochs lost by trial."""
         wreck = look_at_wreck(self.directory, self._saved)
         self._saved |= wreck.saved
-        self._tally.lost += wreck.lost
-        alive = len(session.processes())
-        self._log(f"    killed: {kind}; lost epochs {wreck.lost}; {alive} processes left")
+        self._lost = wreck.lost
         for difference in wreck.differences:
-            self._fail(f"after {kind}: {difference}")
-        if max(wreck.lost, default=0) > SAVE_FREQUENCY:
-            self._fail(f"after {kind}: lost epochs {wreck.lost}")
+            self._fail(f"after {what}: {difference}")
+        return wreck.lost
 
     def _ended(self, session: Session, asked: Step | None, struck: bool) -> bool:
         """Judges the end of a run and prepares the next; returns whether the sweep is through."""
@@ -213,9 +228,10 @@ class CrashedSweep:
         state = self._state()
         self._log(f"    exit code {code}, sweep is {state}")
         if not killed:
-            expected = [0] if asked is None else [0, EXIT_CODES[str(asked.signal)]]
-            if code not in expected or (code == 0) != (state == "finished"):
+            expected = [0] if asked is None else [0, *EXIT_CODES[str(asked.signal)]]
+            if code not in expected or (code == 0 and state != "finished"):
                 self._fail(f"exit code {code}, expected one of {expected}; sweep is {state}")
+            self._paused(asked)
             if not session.gone(GONE_S):
                 self._fail(f"workers {session.workers()} outlive the driver by {GONE_S} s")
             return code == 0

@@ -12,14 +12,13 @@ from typing import Any, Literal
 from tests.crash.reading import ENDED, trial_directories
 from tests.crash.session import Session, kill_process
 
-Kind = Literal[
-    "driver", "worker", "all", "SIGINT", "SIGTERM", "SIGINT twice", "SIGTERM twice"
-]
+Kind = Literal["driver", "worker", "all", "SIGINT", "SIGTERM", "SIGINT twice", "SIGTERM twice"]
 ENDINGS: tuple[Kind, ...] = ("driver", "all", "SIGINT", "SIGTERM", "SIGINT twice", "SIGTERM twice")
 """Interruptions that end the driver."""
 WEIGHTS = (6, 5, 1, 1, 1, 1)
 
-EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143}
+EXIT_CODES = {"SIGINT": (130, -2), "SIGTERM": (143, -15)}
+"""A negative code, for a signal before the command handles it, is 128 more to a shell."""
 
 OPERATIONS = {
     "driver": {

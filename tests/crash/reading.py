@@ -22,7 +22,10 @@ from tensorboard.compat.proto.event_pb2 import Event
 
 TIMES = {"epoch_s", "images_per_s"}
 TIME_TAGS = {"time/epoch_s", "time/images_per_s"}
+PATHS = {("dataset", "root"), ("checkpoint", "dir"), ("tensorboard", "log_dir")}
 ENDED = {"finished", "stopped", "failed"}
+TUNES_OWN = {"error.txt", "error.pkl", "params.json", "params.pkl", "result.json"}
+"""Tune writes them elsewhere and copies them now and then: a kill takes them with it."""
 
 Row = dict[str, Any]
 
@@ -111,7 +114,7 @@ def _trial(path: Path, record: dict[str, Any]) -> TrialFiles:
         curves=curves,
         raw_points=raw,
         checkpoints={p.name: _checkpoint(p) for p in sorted((path / "checkpoints").glob("*.pt"))},
-        names={_name(p.relative_to(path)) for p in path.rglob("*") if p.is_file()},
+        names={_name(p.relative_to(path)) for p in path.rglob("*") if p.is_file()} - TUNES_OWN,
         config=_config(path / "config.yaml"),
     )
 
@@ -128,17 +131,20 @@ def _name(path: Path) -> str:
 
 def _checkpoint(path: Path) -> Any:
     state = load_checkpoint(path)
-    state["config"] = _without_directory(state["config"])
+    state["config"] = _without_paths(state["config"])
     return state
 
 
 def _config(path: Path) -> dict[str, Any]:
-    return _without_directory(yaml.safe_load(path.read_text()))
+    return _without_paths(yaml.safe_load(path.read_text()))
 
 
-def _without_directory(config: dict[str, Any]) -> dict[str, Any]:
-    section = {k: v for k, v in config["checkpoint"].items() if k not in {"dir", "resume"}}
-    return {**config, "checkpoint": section}
+def _without_paths(config: dict[str, Any]) -> dict[str, Any]:
+    """A training config without what differs by where the sweep lies."""
+    return {
+        name: {k: v for k, v in section.items() if (name, k) not in PATHS}
+        for name, section in config.items()
+    }
 
 
 def _curves(

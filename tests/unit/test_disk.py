@@ -1,4 +1,4 @@
-"""`keep.trials`: the best keep their weights, all keep their metrics, the unended are left alone."""
+"""`keep.trials`: the best keep their weights, all keep their metrics, unended ones everything."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -210,7 +210,8 @@ def test_pb2_needs_ranges_and_pbt_takes_lists(kind: str) -> None:
 def test_an_interval_as_long_as_a_trial_is_refused(name: str, interval: int) -> None:
     scheduler = {"name": name, "perturbation_interval": interval}
     assert problems(scheduler) == [
-        f"tune.scheduler.perturbation_interval: must be below training.epochs (9), found {interval}"
+        "tune.scheduler.perturbation_interval: must be below training.epochs (9), "
+        f"found {interval}"
     ]
     assert written({"name": name, "perturbation_interval": 8})["perturbation_interval"] == 8
 
@@ -251,14 +252,20 @@ def test_the_epochs_that_count_are_the_most_a_trial_can_get() -> None:
     [
         ({"name": "pbt", "quantile_fraction": 0.6}, "quantile_fraction: must be <= 0.5"),
         ({"name": "pb2", "quantile_fraction": 0.0}, "quantile_fraction: must be > 0"),
-        ({"name": "pbt", "perturbation_interval": 0}, "perturbation_interval: must be > 0, found 0"),
+        ({"name": "pbt", "perturbation_interval": 0}, "perturbation_interval: must be > 0"),
         ({"name": "pbt", "resample_probability": 1.5}, "resample_probability: must be <= 1"),
         ({"name": "pbt", "perturbation_factors": [1.2]}, "perturbation_factors: must have"),
         ({"name": "pbt", "perturbation_factors": [1.2, 0.0]}, "must be > 0"),
-        ({"name": "pb2", "resample_probability": 0.1}, "resample_probability: not a key of scheduler pb2; it belongs to pbt"),
-        ({"name": "median", "max_t": 3}, "max_t: not a key of scheduler median; it belongs to asha, hyperband"),
+        (
+            {"name": "pb2", "resample_probability": 0.1},
+            "resample_probability: not a key of scheduler pb2; it belongs to pbt",
+        ),
+        (
+            {"name": "median", "max_t": 3},
+            "max_t: not a key of scheduler median; it belongs to asha, hyperband",
+        ),
         ({"name": "hyperband", "reduction_factor": 1}, "reduction_factor: must be > 1"),
-        ({"name": "median", "min_samples_required": 0}, "min_samples_required: must be > 0, found 0"),
+        ({"name": "median", "min_samples_required": 0}, "min_samples_required: must be > 0"),
         ({"name": "medain"}, 'did you mean "median"?'),
     ],
 )

@@ -1,4 +1,4 @@
-"""`tune.warm_start`: which trials of an earlier sweep count, and what the new one makes of them."""
+"""`tune.warm_start`: which trials of an earlier sweep count, and what the new one makes of it."""
 
 import json
 import shutil

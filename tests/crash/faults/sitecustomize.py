@@ -18,8 +18,15 @@ import signal
 import sys
 import threading
 
-NAMES = {"replace": "replace", "rename": "rename", "link": "link", "unlink": "unlink",
-         "mkdir": "mkdir", "rmdir": "rmdir", "truncate": "truncate"}
+NAMES = {
+    "replace": "replace",
+    "rename": "rename",
+    "link": "link",
+    "unlink": "unlink",
+    "mkdir": "mkdir",
+    "rmdir": "rmdir",
+    "truncate": "truncate",
+}
 """Functions of `os` that take a path, and what a fault calls them."""
 
 

@@ -1,0 +1,40 @@
+"""One Ray for all tests here: two CPUs and one card that exists in name only."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A local Ray of two CPUs and one logical card; its workers can import the tests' models."""
+    import ray
+
+    from sweeps.cluster import ENVIRONMENT
+
+    paths = [str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    os.environ["FAILING_MODELS_MARKS"] = str(tmp_path_factory.mktemp("marks"))
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    ray.init(
+        address="local",
+        num_cpus=2,
+        num_gpus=1,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def _session_for_ray_tests(request: pytest.FixtureRequest) -> None:
+    """Whatever is marked `ray` gets the session without asking."""
+    if request.node.get_closest_marker("ray"):
+        request.getfixturevalue("ray_session")

@@ -1,0 +1,98 @@
+"""Real sweeps inside the test's process: started, paused after so many results, resumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.launch import resume_sweep, start_sweep
+from sweeps.layout import Reason, SweepLayout, TrialRecord
+from sweeps.recorder import Recorder
+from sweeps.reopening import opened
+from sweeps.running import Outcome
+from sweeps.spec import SearchSpec, parse_search
+from trainable.history import read_rows
+
+CONFIG: dict[str, dict[str, Any]] = {
+    "seed": {"enabled": True},
+    "dataset": {"name": "digits", "val_split": 0.2},
+    "model": {"name": "tiny_models:mlp"},
+    "training": {"epochs": 4, "batch_size": 256},
+    "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9},
+    "tensorboard": {"enabled": False},
+    "progress": {"enabled": False},
+}
+
+ONE_AT_A_TIME = {"cpu": 2}
+"""All of the session's CPUs: trials run one after the other, always in the same order."""
+
+
+def search(
+    directory: Path, *, space: Mapping[str, Any], tune: Mapping[str, Any], **more: Any
+) -> SearchSpec:
+    """A search file whose sweep lies in `directory / "sweep"`.
+
+    Args:
+        directory: Exists.
+        space: As in the file.
+        tune: As in the file; the seed is 1 unless it says otherwise.
+        more: `config`, merged with the tiny one by section; other sections as in the file.
+    """
+    changes = {"checkpoint": {}, **more.pop("config", {})}
+    config = {name: {**CONFIG.get(name, {}), **changes.get(name, {})} for name in CONFIG | changes}
+    config["checkpoint"] = {"enabled": True, "dir": str(directory), **config["checkpoint"]}
+    data = {"name": "sweep", "config": config, "space": space, "tune": {"seed": 1, **tune}}
+    return parse_search({**data, "keep": {"min_free_gib": 0}, **more})
+
+
+def start(spec: SearchSpec) -> Outcome:
+    return start_sweep(spec, allow_custom_model=True)
+
+
+def resume(directory: Path) -> Outcome:
+    with opened(directory) as (spec, records):
+        return resume_sweep(spec, directory, records, allow_custom_model=True)
+
+
+def pause_after(
+    monkeypatch: pytest.MonkeyPatch, results: int, reason: Reason = "SIGINT"
+) -> list[tuple[str, int]]:
+    """Asks the next sweep to pause when it has got so many results.
+
+    Returns:
+        Filled with the trial's id and the epoch of every result.
+    """
+    seen: list[tuple[str, int]] = []
+    original = Recorder.on_trial_result
+
+    def on_trial_result(self: Recorder, *args: Any, **info: Any) -> None:
+        original(self, *args, **info)
+        seen.append((info["trial"].trial_id, info["result"]["epoch"]))
+        if len(seen) == results:
+            self._switch.request(reason)
+
+    monkeypatch.setattr(Recorder, "on_trial_result", on_trial_result)
+    return seen
+
+
+def trials(directory: Path) -> list[TrialRecord]:
+    return SweepLayout(directory).read_trials()
+
+
+def events(directory: Path) -> list[dict[str, Any]]:
+    lines = (directory / "events.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def epochs(directory: Path) -> dict[int, list[int]]:
+    """Number of a trial -> the epochs in its `metrics.jsonl`, in file order."""
+    return {
+        trial.number: [
+            row["epoch"] for row in read_rows(directory / trial.directory / "metrics.jsonl")
+        ]
+        for trial in trials(directory)
+    }

@@ -1,0 +1,191 @@
+"""A sweep from its file to its directory: every file, name and key of the documented layout."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sweeps.layout import SweepError
+from tests.integration.sweeping import epochs, search, start, trials
+from trainable.config import CheckpointConfig, load_config
+from trainable.fit import fit
+
+pytestmark = pytest.mark.ray
+
+SPACE = {"optimizer.learning_rate": {"loguniform": [1e-2, 1.0]}}
+KEYS = {
+    "model_state_dict",
+    "optimizer_state_dict",
+    "scheduler_state_dict",
+    "epoch",
+    "best_acc",
+    "config",
+    "resume_state",
+}
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Any:
+    """A finished sweep of three trials, each of four epochs."""
+    directory = tmp_path_factory.mktemp("swept")
+    config = {
+        "model": {"name": "resnet20"},
+        "training": {"epochs": 4, "batch_size": 256},
+        "checkpoint": {"save_frequency": 2},
+        "tensorboard": {"enabled": True},
+    }
+    spec = search(directory, space=SPACE, tune={"num_samples": 3}, config=config)
+    return start(spec)
+
+
+def test_a_sweep_leaves_the_documented_layout(swept: Any) -> None:
+    names = {path.name for path in swept.directory.iterdir() if path.is_file()}
+    assert {"search.yaml", "sweep.json", "trials.csv", "best_config.yaml", "events.jsonl"} <= names
+    sweep = json.loads((swept.directory / "sweep.json").read_text())
+    assert sweep["state"] == "finished"
+    assert sweep["trials"] == {"finished": 3}
+    records = trials(swept.directory)
+    assert [record.number for record in records] == [0, 1, 2]
+    for record in records:
+        directory = swept.directory / record.directory
+        assert re.fullmatch(rf"resnet20_digits_\d{{8}}_\d{{6}}_{record.id}", directory.name)
+        checkpoints = {path.name for path in (directory / "checkpoints").iterdir()}
+        assert checkpoints == {"epoch_0002.pt", "epoch_0004.pt", "latest.pt", "best.pt"}
+        assert len(list((directory / "tensorboard").glob("events.out.tfevents.*"))) == 1
+        config = load_config(directory / "config.yaml")
+        assert config.optimizer.learning_rate == record.values["optimizer.learning_rate"]
+    assert epochs(swept.directory) == {number: [1, 2, 3, 4] for number in range(3)}
+
+
+def test_every_checkpoint_loads_by_default_and_has_the_documented_keys(swept: Any) -> None:
+    files = list(swept.directory.glob("*/checkpoints/*.pt"))
+    assert len(files) == 12
+    for path in files:
+        state = torch.load(path)
+        assert state.keys() == KEYS
+        assert path.name in {"latest.pt", "best.pt", f"epoch_{state['epoch']:04d}.pt"}
+
+
+def test_a_state_is_one_file_under_all_its_names(swept: Any) -> None:
+    for record in trials(swept.directory):
+        directory = swept.directory / record.directory
+        (of_tune,) = directory.glob("checkpoint_*/checkpoint.pt")
+        last = directory / "checkpoints" / "epoch_0004.pt"
+        assert last.samefile(directory / "checkpoints" / "latest.pt")
+        assert last.samefile(of_tune)
+
+
+def test_trials_are_ranked_by_their_best_epoch(swept: Any) -> None:
+    with (swept.directory / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    best = [float(row["val_acc"]) for row in rows]
+    assert best == sorted(best, reverse=True)
+    for row in rows:
+        metrics = (swept.directory / row["directory"] / "metrics.jsonl").read_text().splitlines()
+        accs = [json.loads(line)["val_acc"] for line in metrics]
+        assert float(row["val_acc"]) == max(accs)
+        assert int(row["best_epoch"]) == accs.index(max(accs)) + 1
+        assert float(row["last_val_acc"]) == accs[-1]
+        state = torch.load(swept.directory / row["checkpoint"])
+        assert state["best_acc"] == max(accs)
+        assert state["epoch"] == int(row["best_epoch"])
+
+
+def test_the_best_config_trains_alone_to_the_same_accuracies(swept: Any) -> None:
+    config = load_config(swept.directory / "best_config.yaml")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the trial had; sums differ in the last bit otherwise
+    try:
+        alone = fit(config.model_copy(update={"checkpoint": CheckpointConfig()}))
+    finally:
+        torch.set_num_threads(threads)
+    best = swept.results[0]
+    assert config.optimizer.learning_rate == best.record.values["optimizer.learning_rate"]
+    assert [row["val_loss"] for row in alone.rows] == [row["val_loss"] for row in best.rows]
+
+
+def test_tunes_own_result_grid_has_every_trial_and_its_checkpoint(swept: Any) -> None:
+    assert len(swept.grid) == 3
+    for result in swept.grid:
+        assert result.metrics["epoch"] == 4
+        with result.checkpoint.as_directory() as directory:
+            assert torch.load(Path(directory) / "checkpoint.pt")["epoch"] == 4
+
+
+def test_one_worker_trains_trial_after_trial_and_a_reset_one_equals_a_fresh_one(
+    tmp_path: Path,
+) -> None:
+    tune = {"num_samples": 3, "max_concurrent_trials": 1}
+    same = {"training.batch_size": {"choice": [256]}}
+    outcome = start(search(tmp_path, space=same, tune=tune))
+    assert len({result.metrics["pid"] for result in outcome.grid}) == 1
+    weights = [
+        torch.load(outcome.directory / record.directory / "checkpoints" / "latest.pt")
+        for record in trials(outcome.directory)
+    ]
+    for other in weights[1:]:
+        for name, tensor in weights[0]["model_state_dict"].items():
+            assert torch.equal(tensor, other["model_state_dict"][name])
+
+
+def test_a_quarter_of_a_card_runs_four_trials_at_once_on_the_cpu_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = search(
+        tmp_path,
+        space=SPACE,
+        tune={"num_samples": 4},
+        config={"training": {"epochs": 2}},
+        resources={"cpu": 0.25, "gpu": 0.25},
+    )
+    outcome = start(spec)
+    said = capsys.readouterr().out
+    assert "4 trials, 4 at once" in said
+    assert said.count("no CUDA device in the workers: trials train on the CPU") == 1
+    assert {result.last["device"] for result in outcome.results if result.last} == {"cpu"}
+
+
+def test_more_than_the_cluster_has_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    spec = search(tmp_path, space=SPACE, tune={"num_samples": 1}, resources={"cpu": 64})
+    with pytest.raises(SweepError, match=r"one trial asks for 64, the cluster has 2"):
+        start(spec)
+    assert not any(tmp_path.iterdir())
+
+
+def test_without_checkpoints_a_sweep_leaves_its_tables_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = {"checkpoint": {"enabled": False}, "training": {"epochs": 2}}
+    outcome = start(search(tmp_path, space=SPACE, tune={"num_samples": 2}, config=config))
+    assert capsys.readouterr().out.count("checkpoint.enabled is false") == 1
+    left = {path.name for path in (tmp_path / "sweep").iterdir()}
+    assert left == {"search.yaml", "sweep.json", "trials.csv", "best_config.yaml"}
+    assert len(outcome.results) == 2
+    with (tmp_path / "sweep" / "trials.csv").open() as file:
+        assert all(float(row["val_acc"]) > 0 for row in csv.DictReader(file))
+
+
+def test_a_directory_that_is_taken_is_refused_with_the_command_that_goes_on(
+    tmp_path: Path, swept: Any
+) -> None:
+    spec = search(swept.directory.parent, space=SPACE, tune={"num_samples": 1})
+    with pytest.raises(SweepError, match=rf"sweep resume {swept.directory}"):
+        start(spec)
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "notes.txt").touch()
+    with pytest.raises(SweepError, match="taken by something else"):
+        start(search(tmp_path, space=SPACE, tune={"num_samples": 1}))
+
+
+def test_a_sweep_that_decides_on_the_test_set_says_so_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = {"dataset": {"val_split": None}, "training": {"epochs": 1}}
+    start(search(tmp_path, space=SPACE, tune={"num_samples": 2}, config=config))
+    assert capsys.readouterr().out.count("no dataset.val_split") == 1

@@ -137,8 +137,9 @@ class CrashedSweep:
                 if step.signal is None:
                     self._killed(step.kind, session)
                 else:
-                    asked = step
+                    asked, asked_at = step, self._rows()
                     self._tally.pauses[step.kind] += 1
+                    self._log(f"    sent: {step.kind}")
                 began, rows = time.monotonic(), self._rows()
             time.sleep(POLL_S)
         struck = self._count_faults(session)
@@ -169,9 +170,8 @@ class CrashedSweep:
 
     def _is_due(self, step: Step, session: Session, began: float, rows: int) -> bool:
         """Whether a step's time has come; its delay is waited for here."""
-        now = time.monotonic()
         if step.trigger == "startup":
-            return now - session.started >= step.delay_s
+            return time.monotonic() - session.started >= step.delay_s
         if step.trigger == "epochs":
             # From the first worker on, so that a step of no epochs falls into its work.
             due = bool(session.workers()) and self._rows() >= rows + step.epochs

@@ -22,6 +22,7 @@ RAY_USERS = {
     "sweeps.cluster",
     "sweeps.failures",
     "sweeps.pause",
+    "sweeps.population",
     "sweeps.recorder",
     "sweeps.recording",
     "sweeps.restoring",

@@ -1,0 +1,125 @@
+"""Watches what Tune does in a population, and keeps copies of files that are replaced later."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import PopulationBasedTraining
+
+from sweeps.recorder import Recorder
+from sweeps.sweep_trial import SweepTrial
+from trainable.checkpoint import to_cpu
+from trainable.classifier import HYPERPARAMETERS
+from trainable.config import parse_config
+from trainable.trainer import Trainer
+
+
+@dataclass
+class Exploit:
+    """One exploit as the driver ordered it."""
+
+    recipient: str
+    donor: str
+    epoch: int
+    config: dict[str, Any]
+    """The recipient's from then on."""
+    given: Path
+    """A copy of the donor's checkpoint."""
+    started: bool = False
+    """Whether the recipient began to train with it."""
+    after: Path | None = None
+    """A copy of the recipient's first checkpoint afterwards."""
+
+
+@dataclass
+class Chronicle:
+    """What Tune did in one process's part of a sweep."""
+
+    directory: Path
+    exploits: list[Exploit] = field(default_factory=list)
+    first_saves: dict[str, Path] = field(default_factory=dict)
+    """Trial id -> a copy of its first checkpoint, if it came before any exploit of the trial."""
+
+    def on_exploit(self, scheduler: Any, recipient: Trial, donor: Trial) -> None:
+        """Right after an exploit."""
+        state = scheduler._trial_state[donor]
+        given = self._copy(Path(state.last_checkpoint.path))
+        config = dict(recipient.config)
+        epoch = state.last_result["epoch"]
+        exploit = Exploit(recipient.trial_id, donor.trial_id, epoch, config, given)
+        self.exploits.append(exploit)
+
+    def on_start(self, trial: Trial) -> None:
+        """A trial begins to train."""
+        exploit = self.last(trial.trial_id)
+        if exploit is not None:
+            exploit.started = True
+
+    def on_checkpoint(self, trial: Trial, result: Any) -> None:
+        """A trial has saved."""
+        exploit = self.last(trial.trial_id)
+        if exploit is None:
+            if trial.trial_id not in self.first_saves:
+                self.first_saves[trial.trial_id] = self._copy(Path(result.checkpoint.path))
+        elif exploit.after is None:
+            exploit.after = self._copy(Path(result.checkpoint.path))
+
+    def last(self, trial_id: str) -> Exploit | None:
+        """The last exploit of a recipient."""
+        found = [exploit for exploit in self.exploits if exploit.recipient == trial_id]
+        return found[-1] if found else None
+
+    def _copy(self, checkpoint: Path) -> Path:
+        copy = self.directory / f"{len(list(self.directory.iterdir()))}.pt"
+        shutil.copyfile(checkpoint / "checkpoint.pt", copy)
+        return copy
+
+
+@contextmanager
+def watched(directory: Path) -> Iterator[Chronicle]:
+    """Watches exploits, starts and saves in the driver; changes none of them."""
+    found = Chronicle(directory)
+    exploit, save = PopulationBasedTraining._exploit, SweepTrial.on_checkpoint
+    start_trial = Recorder.on_trial_start
+
+    def on_exploit(self: Any, controller: Any, recipient: Trial, donor: Trial) -> None:
+        exploit(self, controller, recipient, donor)
+        found.on_exploit(self, recipient, donor)
+
+    def on_checkpoint(self: SweepTrial, result: Any) -> None:
+        save(self, result)
+        found.on_checkpoint(self, result)
+
+    def on_trial_start(self: Recorder, *args: Any, **info: Any) -> None:
+        start_trial(self, *args, **info)
+        found.on_start(info["trial"])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PopulationBasedTraining, "_exploit", on_exploit)
+        patch.setattr(SweepTrial, "on_checkpoint", on_checkpoint)
+        patch.setattr(Recorder, "on_trial_start", on_trial_start)
+        yield found
+
+
+def one_epoch_after(state: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """The state that one epoch of training makes of another, with a config's hyperparameters."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as many as a worker has
+    try:
+        trainer = Trainer(
+            parse_config(config), device=torch.device("cpu"), allow_custom_model=True
+        )
+        trainer.load_state_dict(state, own=HYPERPARAMETERS)
+        trainer.run_epoch()
+    finally:
+        torch.set_num_threads(threads)
+    found: dict[str, Any] = to_cpu(trainer.state_dict())
+    return found

@@ -1,0 +1,243 @@
+"""Populations that wait, pause and go on: no state is lost, none gets values of another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.tune.schedulers import PopulationBasedTraining
+
+import sweeps.restoring
+from sweeps.layout import ENDED, TrialRecord, value_at
+from sweeps.recording import RecordingScheduler
+from sweeps.running import Outcome
+from sweeps.sweep_trial import SweepTrial
+from tests.integration.chronicle import Chronicle, one_epoch_after, watched
+from tests.integration.sweeping import (
+    ONE_AT_A_TIME,
+    epochs,
+    events,
+    pause_after,
+    resume,
+    search,
+    start,
+    trials,
+)
+from trainable.checkpoint import read_checkpoint
+from trainable.history import read_rows
+
+pytestmark = pytest.mark.ray
+
+LR, MOMENTUM = "optimizer.learning_rate", "optimizer.momentum"
+
+
+@dataclass
+class Paused:
+    """A population that was paused and resumed to its end."""
+
+    directory: Path
+    at_pause: dict[str, TrialRecord]
+    latest: dict[str, dict[str, Any]]
+    """Trial id -> its `latest.pt` at the pause, of those that had one."""
+    epochs: dict[int, list[int]]
+    """Number of a trial -> epochs in its metrics at the pause."""
+    before: Chronicle
+    after: Chronicle
+    continued: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Trial id -> the config with which it went on."""
+    memories: list[dict[str, Any]] = field(default_factory=list)
+    """Trial id -> score, as the scheduler knew it at the pause and after the resume."""
+    outcome: Outcome | None = None
+
+
+CUTS: dict[str, tuple[str, int, dict[str, int]]] = {
+    "pbt_two_at_a_time": ("pbt", 9, {}),
+    "pb2_one_at_a_time": ("pb2", 14, ONE_AT_A_TIME),
+    "pbt_with_a_finished_trial": ("pbt", 16, ONE_AT_A_TIME),
+}
+
+
+@pytest.fixture(scope="module", params=CUTS)
+def paused(
+    request: pytest.FixtureRequest,
+    ray_session: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Paused:
+    """Four trials of five epochs, the worse half replaced every other epoch."""
+    name, cut, resources = CUTS[request.param]
+    spec = search(
+        tmp_path_factory.mktemp(name),
+        space={LR: {"loguniform": [1e-4, 1.0]}, MOMENTUM: {"uniform": [0.5, 0.9]}},
+        tune={
+            "num_samples": 4,
+            "scheduler": {"name": name, "perturbation_interval": 2, "quantile_fraction": 0.5},
+        },
+        config={"checkpoint": {"save_frequency": 1}, "training": {"epochs": 5}},
+        resources=resources,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        memories = watch_memory(patch)
+        with watched(tmp_path_factory.mktemp("before")) as before:
+            pause_after(patch, cut)
+            directory = start(spec).directory
+        found = Paused(directory, {}, {}, epochs(directory), before, before)
+        for trial in trials(directory):
+            found.at_pause[trial.id] = trial
+            path = directory / trial.directory / "checkpoints" / "latest.pt"
+            if path.exists():
+                found.latest[trial.id] = read_checkpoint(path)
+        watch_continued(patch, found.continued)
+        with watched(tmp_path_factory.mktemp("after")) as found.after:
+            found.outcome = resume(directory)
+        found.memories = memories
+    return found
+
+
+def watch_memory(patch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Fills a list: scores at the end of the first process, and after the second's replay."""
+    memories: list[dict[str, Any]] = []
+    made: list[RecordingScheduler] = []
+    init, replay = RecordingScheduler.__init__, RecordingScheduler.replay
+
+    def on_init(self: RecordingScheduler, *args: Any, **kwargs: Any) -> None:
+        if made:
+            memories.append(scores(made[0]))
+        made.append(self)
+        init(self, *args, **kwargs)
+
+    def on_replay(self: RecordingScheduler, *args: Any, **kwargs: Any) -> list[str]:
+        differences = replay(self, *args, **kwargs)
+        if len(made) == 2:
+            memories.append(scores(self))
+        return differences
+
+    patch.setattr(RecordingScheduler, "__init__", on_init)
+    patch.setattr(RecordingScheduler, "replay", on_replay)
+    return memories
+
+
+def scores(scheduler: RecordingScheduler) -> dict[str, Any]:
+    pbt = scheduler.inner
+    assert isinstance(pbt, PopulationBasedTraining)
+    return {trial.trial_id: state.last_score for trial, state in pbt._trial_state.items()}
+
+
+def watch_continued(patch: pytest.MonkeyPatch, found: dict[str, dict[str, Any]]) -> None:
+    continue_from = sweeps.restoring.continue_from
+
+    def on_continue(trial: SweepTrial, *args: Any) -> None:
+        found[trial.trial_id] = dict(trial.config)
+        continue_from(trial, *args)
+
+    patch.setattr(sweeps.restoring, "continue_from", on_continue)
+
+
+def unended(paused: Paused) -> list[TrialRecord]:
+    found = [trial for trial in paused.at_pause.values() if trial.state not in ENDED]
+    assert found, "a sweep that is through shows nothing"
+    return found
+
+
+def waiting(paused: Paused, trial: TrialRecord) -> bool:
+    """Whether the trial was to go on from a donor's state and had not begun to."""
+    exploit = paused.before.last(trial.id)
+    return exploit is not None and not exploit.started
+
+
+def test_a_pause_saves_every_trial_but_those_about_to_be_replaced(paused: Paused) -> None:
+    for trial in unended(paused):
+        done = paused.epochs[trial.number]
+        if done and not waiting(paused, trial):
+            assert paused.latest[trial.id]["epoch"] == done[-1]
+
+
+def test_a_trial_goes_on_with_the_values_that_belong_to_its_weights(paused: Paused) -> None:
+    assert set(paused.continued) == {t.id for t in unended(paused) if t.id in paused.latest}
+    for id_, config in paused.continued.items():
+        for key in (LR, MOMENTUM):
+            expected = value_at(paused.latest[id_]["config"], key)
+            assert config[key] == value_at(config, key) == expected
+
+
+def test_the_first_epoch_after_a_pause_is_the_one_that_would_have_followed_it(
+    paused: Paused, assert_same: Callable[[Any, Any], None]
+) -> None:
+    compared = 0
+    for id_, path in paused.after.first_saves.items():
+        if id_ in paused.latest:
+            saved, held = read_checkpoint(path), paused.latest[id_]
+            if saved["epoch"] == held["epoch"]:
+                continue  # paused again at once, before an epoch
+            expected = one_epoch_after(held, held["config"])
+            assert_same(saved["model_state_dict"], expected["model_state_dict"])
+            assert_same(saved["optimizer_state_dict"], expected["optimizer_state_dict"])
+            compared += 1
+    assert compared
+
+
+def test_the_scheduler_knows_every_score_again(paused: Paused) -> None:
+    at_pause, after = paused.memories
+    assert any(score is not None for score in at_pause.values())
+    assert after == at_pause
+
+
+def test_a_resumed_population_ends_with_every_epoch_once(paused: Paused) -> None:
+    assert paused.outcome is not None
+    assert paused.outcome.paused is None
+    assert [r.record.state for r in paused.outcome.results] == ["finished"] * 4
+    for found in epochs(paused.directory).values():
+        assert found == sorted(set(found))
+        assert found[-1] == 5
+
+
+def test_a_finished_trial_is_not_touched_by_the_rest_of_its_population(paused: Paused) -> None:
+    for trial in paused.at_pause.values():
+        if trial.state in ENDED:
+            assert trial.id not in paused.continued
+            rows = read_rows(paused.directory / trial.directory / "metrics.jsonl")
+            assert [row["epoch"] for row in rows] == paused.epochs[trial.number]
+            now = {t.id: t for t in trials(paused.directory)}[trial.id]
+            assert now == trial
+
+
+def test_the_lineage_tells_only_what_happened(paused: Paused) -> None:
+    names = {trial.id: trial.directory for trial in paused.at_pause.values()}
+    for trial in trials(paused.directory):
+        latest = read_checkpoint(paused.directory / trial.directory / "checkpoints" / "latest.pt")
+        assert {k: value_at(latest["config"], k) for k in (LR, MOMENTUM)} == trial.current
+        happened = [
+            (exploit.epoch, names[exploit.donor])
+            for exploit in (*paused.before.exploits, *paused.after.exploits)
+            if exploit.recipient == trial.id and exploit.started
+        ]
+        assert [(taken["epoch"], taken["donor"]) for taken in trial.lineage] == happened
+
+
+def test_a_donors_checkpoint_stays_until_a_waiting_recipient_has_loaded_it(
+    ray_session: None, tmp_path: Path
+) -> None:
+    """One at a time: the donor has trained and saved on before its recipient gets its turn."""
+    spec = search(
+        tmp_path,
+        space={LR: {"grid": [0.5, 1e-4]}},
+        tune={
+            "num_samples": 2,
+            "search_alg": "grid",
+            "scheduler": {"name": "pbt", "perturbation_interval": 6, "quantile_fraction": 0.5},
+        },
+        config={"checkpoint": {"save_frequency": 1}, "training": {"epochs": 19}},
+        resources=ONE_AT_A_TIME,
+    )
+    outcome = start(spec)
+    donor, recipient = trials(outcome.directory)
+    assert [trial.state for trial in (donor, recipient)] == ["finished", "finished"]
+    assert recipient.failures == []
+    assert [taken["epoch"] for taken in recipient.lineage][:1] == [12]
+    told = [(e["trial"], e["epoch"]) for e in events(outcome.directory) if e["kind"] == "result"]
+    assert told.index((donor.id, 18)) < told.index((recipient.id, 13)), "it did not have to wait"
+    kept = list((outcome.directory / donor.directory).glob("checkpoint_*"))
+    assert len(kept) <= 3, "what nobody can load any more goes"

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
-from sweeps.schedulers import build_scheduler
 from sweeps.scheduler_sections import ASHA, FIFO
+from sweeps.schedulers import build_scheduler
 
 
 def decide(scheduler, curves, metric="val_acc"):

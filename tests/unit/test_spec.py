@@ -78,7 +78,7 @@ def test_the_smallest_search_file_gets_every_default_written_out(tmp_path):
             "scheduler": {"name": "fifo"},
             "max_concurrent_trials": "auto",
             "time_budget": None,
-                "warm_start": None,
+            "warm_start": None,
             "seed": 1,
         },
         "resources": {"cpu": 1.0, "gpu": 0.0},

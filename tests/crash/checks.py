@@ -112,12 +112,7 @@ def _in_trial(found: TrialFiles, twin: TrialFiles) -> Iterator[str]:
             if a != b:
                 yield f"metrics.jsonl: {a}, expected {b}"
                 break
-    repeated = {point: n for point, n in found.raw_points.items() if n > 1}
-    if repeated:
-        yield f"points repeated in the event files: {repeated}"
-    if found.curves != twin.curves:
-        tags = [t for t in found.curves | twin.curves if found.curves.get(t) != twin.curves.get(t)]
-        yield f"curves {tags}: {found.curves.get(tags[0])}, expected {twin.curves.get(tags[0])}"
+    yield from _in_curves(found, twin)
     if found.names != twin.names:
         yield (
             f"files: {sorted(found.names - twin.names)} more, "
@@ -127,6 +122,15 @@ def _in_trial(found: TrialFiles, twin: TrialFiles) -> Iterator[str]:
         where = first_difference(found.checkpoints[file], twin.checkpoints[file], file)
         if where:
             yield where
+
+
+def _in_curves(found: TrialFiles, twin: TrialFiles) -> Iterator[str]:
+    repeated = {point: n for point, n in found.raw_points.items() if n > 1}
+    if repeated:
+        yield f"points repeated in the event files: {repeated}"
+    if found.curves != twin.curves:
+        tags = [t for t in found.curves | twin.curves if found.curves.get(t) != twin.curves.get(t)]
+        yield f"curves {tags}: {found.curves.get(tags[0])}, expected {twin.curves.get(tags[0])}"
 
 
 def first_difference(left: Any, right: Any, where: str) -> str | None:

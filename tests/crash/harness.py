@@ -123,27 +123,27 @@ class CrashedSweep:
         session = self._start(plan)
         self._log(f"  run {len(self._sessions)}: {plan}")
         steps = list(plan.steps)
-        began, rows = time.monotonic(), self._rows()
+        rows, deadline = self._rows(), session.started + RUN_S
         asked: Step | None = None
         while session.exit_code is None:
             self._count_faults(session)
-            if time.monotonic() - session.started > RUN_S:
-                self._fail(f"no end within {RUN_S} s")
+            if time.monotonic() > deadline:
+                self._fail(f"no end within {PAUSE_S if asked else RUN_S} s")
                 return False
-            if steps and asked is None and self._is_due(steps[0], session, began, rows):
+            if steps and asked is None and self._is_due(steps[0], session, rows):
                 step = steps.pop(0)
                 if not strike(step, session, self._rng):
                     continue
                 if step.signal is None:
                     self._killed(step.kind, session)
                 else:
-                    asked, asked_at = step, self._rows()
+                    asked, deadline = step, time.monotonic() + PAUSE_S
                     self._tally.pauses[step.kind] += 1
                     self._log(f"    sent: {step.kind}")
-                began, rows = time.monotonic(), self._rows()
+                rows = self._rows()
             time.sleep(POLL_S)
-        struck = self._count_faults(session)
-        return self._ended(session, asked, struck)
+        self._count_faults(session)
+        return self._ended(session, asked)
 
     def _start(self, plan: RunPlan) -> Session:
         number = len(self._sessions) + 1
@@ -168,7 +168,7 @@ class CrashedSweep:
         self._sessions.append(session)
         return session
 
-    def _is_due(self, step: Step, session: Session, began: float, rows: int) -> bool:
+    def _is_due(self, step: Step, session: Session, rows: int) -> bool:
         """Whether a step's time has come; its delay is waited for here."""
         if step.trigger == "startup":
             return time.monotonic() - session.started >= step.delay_s
@@ -181,9 +181,8 @@ class CrashedSweep:
             session.wait(lambda: False, step.delay_s)
         return due
 
-    def _count_faults(self, session: Session) -> bool:
-        """Looks for processes that have killed themselves; returns whether the driver did."""
-        driver = False
+    def _count_faults(self, session: Session) -> None:
+        """Looks for processes that have killed themselves."""
         for token in sorted(set(self._place.glob(f"{self._plans.name}.*.fired")) - self._struck):
             self._struck.add(token)
             index = int(token.name.split(".")[-2])
@@ -191,8 +190,6 @@ class CrashedSweep:
             self._log(f"    {fault['role']} struck at {token.read_text()}")
             self._tally.faults[f"{fault['role']}: {fault['operation']}"] += 1
             self._killed(f"fault in {fault['role']}", session)
-            driver = driver or fault["role"] == "driver"
-        return driver
 
     def _killed(self, kind: str, session: Session) -> None:
         """Counts a kill and looks at what it left."""
@@ -221,7 +218,7 @@ class CrashedSweep:
             self._fail(f"after {what}: {difference}")
         return wreck.lost
 
-    def _ended(self, session: Session, asked: Step | None, struck: bool) -> bool:
+    def _ended(self, session: Session, asked: Step | None) -> bool:
         """Judges the end of a run and prepares the next; returns whether the sweep is through."""
         code = session.exit_code
         killed = code == -9

@@ -97,7 +97,8 @@ class Session:
 
     def processes(self) -> list[Process]:
         """Every live process of the session."""
-        return [p for pid in os.listdir("/proc") if pid.isdigit() for p in self._member(int(pid))]
+        pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+        return [process for pid in pids for process in self._member(pid)]
 
     def _member(self, pid: int) -> list[Process]:
         with suppress(FileNotFoundError, ProcessLookupError, PermissionError):

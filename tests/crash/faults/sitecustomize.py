@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
 NAMES = {
     "replace": "replace",
@@ -42,12 +43,11 @@ class Injector:
     """Counts this process's operations and strikes when a fault is due."""
 
     def __init__(self, plans: str, root: str) -> None:
-        with open(plans, encoding="utf-8") as file:
-            faults = json.load(file)
+        faults = json.loads(Path(plans).read_text(encoding="utf-8"))
         role = _role()
         self._faults = [(f"{plans}.{i}.fired", f) for i, f in enumerate(faults)]
         self._faults = [(token, f) for token, f in self._faults if f["role"] == role]
-        self._root = root.rstrip("/") + "/"
+        self._root = Path(root)
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -57,9 +57,10 @@ class Injector:
 
     def inside(self, path: object) -> bool:
         if isinstance(path, int):
-            path = os.readlink(f"/proc/self/fd/{path}")
-        text = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
-        return os.path.join(os.getcwd(), text).startswith(self._root)
+            path = Path(f"/proc/self/fd/{path}").readlink()
+        if not isinstance(path, str | bytes | os.PathLike):
+            return False
+        return Path.cwd().joinpath(os.fsdecode(path)).is_relative_to(self._root)
 
     def due(self, operation: str) -> tuple[str, dict] | None:
         """Counts one operation; returns the fault that it brings on, if any."""

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
-from sweeps.layout import Failure, TrialRecord, now
+from sweeps.layout import Cause, Failure, TrialRecord, now
 from sweeps.spec import FailurePolicy
 
-Cause = Literal["oom", "nan", "lost_worker", "disk_full", "checkpoint", "data", "error"]
-
-NOT_COUNTED = {"oom", "lost_worker", "disk_full"}
+NOT_COUNTED: set[Cause] = {"oom", "lost_worker", "disk_full"}
 """Causes that `max_retries` is not about."""
 
 LOST_WORKER_LIMIT = 3
 """Losses in a row without a completed epoch in between after which the trial is to blame."""
 
 _OOM = re.compile(
-    r"OutOfMemoryError|out of memory|MemoryError|can't allocate memory|Cannot allocate memory",
+    r"out of memory|OutOfMemoryError|MemoryError|can't allocate memory|Cannot allocate memory"
+    r"|not enough memory|std::bad_alloc|(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED",
     re.IGNORECASE,
 )
 
 _DISK_FULL = re.compile(r"\bDiskFullError\b|No space left on device")
+
+_NAMED: dict[str, Cause] = {"CheckpointError": "checkpoint", "DataError": "data"}
+"""Our own errors; a worker's exception comes as text, with its class's name in it."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,9 @@ def cause_of(error: Exception) -> Cause:
     if isinstance(error, RayActorError):
         return "lost_worker"
     if isinstance(error, RayTaskError):
-        for name, cause in (("CheckpointError", "checkpoint"), ("DataError", "data")):
+        for name, cause in _NAMED.items():
             if re.search(rf"\b{name}\b", text):
-                return cause  # type: ignore[return-value]
+                return cause
     return "error"
 
 

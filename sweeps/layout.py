@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from trainable.errors import TuneSweepsError
 from trainable.files import remove_temporaries, write_text
@@ -40,6 +41,8 @@ TrialState = Literal["pending", "running", "paused", "finished", "stopped", "fai
 Reason = Literal["SIGINT", "SIGTERM", "stop", "time_budget", "disk_full", "interrupted"]
 """What paused a sweep; `interrupted` is Tune's own doing."""
 SweepState = Literal["running", "paused", "finished", "failed"]
+Cause = Literal["oom", "nan", "lost_worker", "disk_full", "checkpoint", "data", "error"]
+"""Why a trial failed; `error` is anything else."""
 
 R = TypeVar("R")
 
@@ -63,12 +66,17 @@ def now() -> str:
     return datetime.now().astimezone().isoformat(timespec="seconds")
 
 
+STRICT = ConfigDict(extra="forbid", strict=True)
+"""A record that is read has the keys and types of this version and no others."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """One failure of a trial."""
 
-    cause: str
-    """`oom`, `nan`, `lost_worker`, `checkpoint`, `data` or `error`."""
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    cause: Cause
     message: str
     traceback: str
     epoch: int
@@ -81,6 +89,8 @@ class Failure:
 @dataclass
 class TrialRecord:
     """`trial.json`: what the sweep knows of one trial besides its metrics."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     id: str
     number: int
@@ -112,6 +122,8 @@ class TrialRecord:
 @dataclass
 class SweepRecord:
     """`sweep.json`: the state of the sweep as a whole."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
 
     name: str
     state: SweepState
@@ -180,7 +192,7 @@ class SweepLayout:
         Raises:
             SweepError: It is missing or no record of a sweep.
         """
-        return _record(SweepRecord, self.directory / SWEEP_FILE, {})
+        return _record(SweepRecord, self.directory / SWEEP_FILE)
 
     def write_trial(self, record: TrialRecord) -> None:
         """Replaces a trial's `trial.json`, making its directory if it is new."""
@@ -189,8 +201,12 @@ class SweepLayout:
         _write_json(directory / TRIAL_FILE, record)
 
     def tidy(self) -> None:
-        """Takes away what killed processes left half written; nobody else may be writing."""
+        """Takes away what killed processes left half written; nobody else may be writing.
+
+        A request to stop that the one it was made to has not lived to hear goes as well.
+        """
         remove_temporaries(self.directory)
+        self.stop_file.unlink(missing_ok=True)
         for directory in filter(Path.is_dir, self.directory.iterdir()):
             remove_temporaries(directory)
             with suppress(OSError):
@@ -207,30 +223,28 @@ class SweepLayout:
 
 
 def _trial(path: Path) -> TrialRecord:
-    return _record(TrialRecord, path, {"failures": lambda rows: [Failure(**row) for row in rows]})
+    record = _record(TrialRecord, path)
+    if record.directory != path.parent.name:
+        raise SweepError(
+            f"{path}: expected the record of a trial in {path.parent.name}, "
+            f"found one of {record.directory!r}"
+        )
+    return record
 
 
-def _record(kind: type[R], path: Path, parsers: dict[str, Callable[[Any], Any]]) -> R:
-    data = _read_json(path)
+def _record(kind: type[R], path: Path) -> R:
     try:
-        for name, parse in parsers.items():
-            data[name] = parse(data[name])
-        return kind(**data)
-    except (KeyError, TypeError) as error:
-        raise SweepError(f"{path}: not a record of this version: {error}") from error
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise SweepError(f"{path}: there is no such file; is this a sweep's directory?") from None
+    except OSError as error:
+        raise SweepError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        at = ".".join(map(str, first["loc"]))
+        fault = f"{at}: {first['msg']}" if at else first["msg"]
+        raise SweepError(f"{path}: not a record of this version: {fault}") from error
 
 
 def _write_json(path: Path, record: TrialRecord | SweepRecord) -> None:
     write_text(path, json.dumps(dataclasses.asdict(record), indent=2) + "\n")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SweepError(f"{path}: there is no such file; is this a sweep's directory?") from None
-    except (OSError, ValueError) as error:
-        raise SweepError(f"{path}: not readable as JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise SweepError(f"{path}: expected a mapping, found {type(data).__name__}")
-    return data

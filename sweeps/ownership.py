@@ -11,32 +11,48 @@ from filelock import FileLock, Timeout
 from sweeps.layout import LOCK_FILE, SweepError, SweepLayout
 
 
+class SweepRunningError(SweepError):
+    """Another process is running the sweep."""
+
+
 @contextmanager
 def sole_owner(directory: Path) -> Iterator[None]:
     """Holds a sweep's directory for this process; a killed process lets go of it.
 
     Raises:
-        SweepError: Another process is running the sweep.
+        SweepRunningError: Another process is running the sweep.
+        SweepError: Nothing can be written there.
     """
     lock = FileLock(directory / LOCK_FILE)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        record = SweepLayout(directory).read_sweep()
-        raise SweepError(
-            f"{directory} is being run by process {record.pid} on {record.host}; "
-            f"to pause it: sweep stop {directory}"
+        raise SweepRunningError(
+            f"{directory} is being run by {_owner(directory)}; to pause it: sweep stop {directory}"
         ) from None
+    except OSError as error:
+        raise SweepError(f"{directory}: cannot be written to: {error.strerror}") from error
     try:
         yield
     finally:
         lock.release()
 
 
+def _owner(directory: Path) -> str:
+    record = SweepLayout(directory).read_sweep()
+    if record.pid is None:  # it has only just begun
+        return "another process"
+    return f"process {record.pid} on {record.host}"
+
+
 def is_running(directory: Path) -> bool:
-    """Whether some process is running the sweep."""
+    """Whether some process is running the sweep.
+
+    Raises:
+        SweepError: Nothing can be written there.
+    """
     try:
         with sole_owner(directory):
             return False
-    except SweepError:
+    except SweepRunningError:
         return True

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from sweeps.layout import ENDED, SweepError, SweepLayout, TrialRecord
+from sweeps.layout import ENDED, Cause, SweepError, SweepLayout, TrialRecord, value_at
 from sweeps.ownership import sole_owner
-from sweeps.results import read_results
+from sweeps.results import TrialResult, read_results
 from sweeps.spec import SearchSpec, load_search, parse_search
-from trainable.config import override
+from trainable.config import override, parse_config
+from trainable.naming import check_name
 from trainable.yaml_reader import read_yaml
+
+IN_CONFIG = ("progress", "dataset.root", "dataset.download", "dataset.num_workers")
+"""Keys and sections of the training config that change nothing of what trials compute."""
 
 MAY_CHANGE = (
     "tune.num_samples",
@@ -22,11 +26,8 @@ MAY_CHANGE = (
     "failure.",
     "keep.",
     "name",
-    "config.progress.",
-    "config.dataset.root",
-    "config.dataset.download",
-    "config.dataset.num_workers",
     "config.checkpoint.dir",
+    *(f"config.{key}" for key in IN_CONFIG),
 )
 """Keys of a search file, or beginnings of keys, that change nothing of what trials compute."""
 
@@ -63,7 +64,7 @@ def open_sweep(directory: Path) -> tuple[SearchSpec, list[TrialRecord]]:
 def reopen_best(
     spec: SearchSpec, directory: Path, records: list[TrialRecord], *, top: int, epochs: int
 ) -> SearchSpec:
-    """Gives the best trials of a finished sweep more epochs.
+    """Gives the best trials of a finished sweep more epochs; failed ones are `retry`'s.
 
     Args:
         spec: The sweep's.
@@ -76,28 +77,49 @@ def reopen_best(
         The spec of this run: no new trials, and no scheduler that would end the chosen ones.
 
     Raises:
-        SweepError: The sweep has not finished, or a chosen trial has as many epochs already.
+        SweepError: The sweep has not finished, no trial is good, or a chosen one has as many
+            epochs already or no checkpoint any more.
+        ConfigError: A chosen trial cannot train that many epochs.
     """
-    if any(record.state not in ENDED for record in records):
+    layout = SweepLayout(directory)
+    all_made = len(records) >= spec.tune.num_samples or layout.read_sweep().state == "finished"
+    if not all_made or any(record.state not in ENDED for record in records):
         raise SweepError(
             f"{directory} has not finished; finish it first: sweep resume {directory}"
         )
     ranked = read_results(directory, spec.tune.metric, spec.tune.mode)
-    chosen = {result.record.id for result in ranked[:top] if result.best is not None}
-    for result in ranked:
-        if result.record.id in chosen and result.last and result.last["epoch"] >= epochs:
-            raise SweepError(
-                f"--epochs is the new total: trial {result.record.id} has already completed "
-                f"{result.last['epoch']}, found {epochs}"
-            )
+    good = [r for r in ranked if r.best is not None and r.record.state != "failed"]
+    if not good:
+        raise SweepError(f"{directory}: no trial has come to a result that it could go on from")
+    chosen = {result.record.id for result in good[:top]}
+    for result in good[:top]:
+        _check_can_go_on(spec, result, epochs)
     for record in records:
         if record.id in chosen:
             record.changes["training.epochs"] = epochs
             record.state, record.ended = "paused", None
-            SweepLayout(directory).write_trial(record)
+            layout.write_trial(record)
     data = spec.to_dict()
     data["tune"] = {**data["tune"], "num_samples": len(records), "scheduler": {"name": "fifo"}}
     return parse_search(data, str(directory))
+
+
+def _check_can_go_on(spec: SearchSpec, result: TrialResult, epochs: int) -> None:
+    record = result.record
+    done = result.rows[-1]["epoch"]
+    if done >= epochs:
+        raise SweepError(
+            f"--epochs is the new total: trial {record.id} has already completed {done}, "
+            f"found {epochs}"
+        )
+    if result.checkpoint is None:
+        raise SweepError(
+            f"trial {record.id} has no checkpoint any more (keep.trials: {spec.keep.trials}); "
+            "to train its config anew, run python -m trainable on "
+            f"{result.directory / 'config.yaml'}"
+        )
+    values = {**record.current, **record.changes, "training.epochs": epochs}
+    spec.trial_config(values, record.number)
 
 
 def reopen_failed(
@@ -109,7 +131,15 @@ def reopen_failed(
         directory: The sweep's.
         records: Its trials.
         cause: Only those whose last failure was of this; None means all.
+
+    Raises:
+        SweepError: There is no such cause.
     """
+    if cause is not None:
+        try:
+            check_name(cause, get_args(Cause))
+        except ValueError as error:
+            raise SweepError(f"--cause: {error}") from None
     chosen = [
         record
         for record in records
@@ -149,17 +179,11 @@ def merged(recorded: SearchSpec, search_file: Path, directory: Path) -> SearchSp
     """
     edited = load_search(search_file)
     raw = read_yaml(search_file).data
-    old, new = _flat(recorded.to_dict()), _flat(edited.to_dict())
+    old, new = _complete(recorded), _complete(edited)
     if (raw.get("tune") or {}).get("seed") is None:
-        new["tune.seed"] = old["tune.seed"]  # drawn anew by reading the file
-    differing = [
-        key
-        for key in dict.fromkeys([*old, *new])
-        if old.get(key, _ABSENT) != new.get(key, _ABSENT)
-    ]
-    refused = [key for key in differing if not key.startswith(MAY_CHANGE)]
-    if refused:
-        lines = [f"  {k}: {old.get(k, _ABSENT)} -> {new.get(k, _ABSENT)}" for k in refused]
+        new["tune"]["seed"] = old["tune"]["seed"]  # drawn anew by reading the file
+    lines = _refused(_flat(old), _flat(new))
+    if lines:
         raise SweepError(
             f"{search_file} changes what the trials of {directory} compute:\n"
             + "\n".join(lines)
@@ -167,15 +191,37 @@ def merged(recorded: SearchSpec, search_file: Path, directory: Path) -> SearchSp
             f"{directory} it begins from what this one has learnt"
         )
     kept = recorded.to_dict()
-    wanted = edited.to_dict()
     for section in ("resources", "failure", "keep"):
-        kept[section] = wanted[section]
+        kept[section] = new[section]
     for key in ("num_samples", "time_budget", "max_concurrent_trials"):
-        kept["tune"][key] = wanted["tune"][key]
+        kept["tune"][key] = new["tune"][key]
+    given = {key: _value(new["config"], key) for key in IN_CONFIG}
+    kept["config"] = override(kept["config"], {k: v for k, v in given.items() if v != _ABSENT})
     return parse_search(kept, str(search_file))
 
 
 _ABSENT = "(absent)"
+
+
+def _complete(spec: SearchSpec) -> dict[str, Any]:
+    """The search file, its training config with all defaults, so that these may be left out."""
+    return {**spec.to_dict(), "config": parse_config(spec.config).to_dict()}
+
+
+def _refused(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """A line for each key that differs and must not."""
+    return [
+        f"  {key}: {old.get(key, _ABSENT)} -> {new.get(key, _ABSENT)}"
+        for key in dict.fromkeys([*old, *new])
+        if old.get(key, _ABSENT) != new.get(key, _ABSENT) and not key.startswith(MAY_CHANGE)
+    ]
+
+
+def _value(config: dict[str, Any], key: str) -> Any:
+    try:
+        return value_at(config, key)
+    except KeyError:  # not every data set has it
+        return _ABSENT
 
 
 def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

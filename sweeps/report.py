@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
 from typing import Any
 
 import rich.box
@@ -77,7 +76,7 @@ def write_files(layout: SweepLayout, results: list[TrialResult], metric: str) ->
     write_text(layout.trials_csv, text.getvalue())
     config = results[0].directory / "config.yaml" if results and results[0].best else None
     if config is not None and config.exists():
-        shutil.copyfile(config, layout.best_config)
+        write_text(layout.best_config, config.read_text(encoding="utf-8"))
 
 
 def _sampled_keys(results: list[TrialResult]) -> list[str]:

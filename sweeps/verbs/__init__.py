@@ -1,0 +1,1 @@
+"""The verbs of the `sweep` command, by what they do."""

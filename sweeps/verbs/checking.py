@@ -1,0 +1,25 @@
+"""Verbs that read a search file and start nothing: validate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sweeps.console import say
+from sweeps.verbs.common import FINISHED, exits
+
+
+@click.command()
+@click.argument("search_file", type=click.Path(path_type=Path))
+@exits
+def validate(search_file: Path) -> int:
+    """Checks SEARCH_FILE and the training config it names; starts nothing.
+
+    Example: sweep validate configs/search.yaml
+    """
+    from sweeps.spec import load_search
+
+    spec = load_search(search_file)
+    say(f"{search_file}: good; {spec.tune.num_samples} trials over {len(spec.space)} keys")
+    return FINISHED

@@ -1,0 +1,58 @@
+"""What verbs share: exit codes, arguments and options, and how an error becomes a message."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec
+
+import click
+
+from sweeps.console import complain
+from trainable.errors import TuneSweepsError
+
+FINISHED, SOME_FAILED, BAD_INPUT = 0, 1, 2
+BY_SIGINT, BY_SIGTERM = 130, 143
+
+P = ParamSpec("P")
+
+DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
+ALLOW_CUSTOM_MODEL = click.option(
+    "--allow-custom-model",
+    is_flag=True,
+    help="Let model.name import a callable of yours (module:callable).",
+)
+SET = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the training config, e.g. optimizer.learning_rate=0.01.",
+)
+
+
+def exits(verb: Callable[P, int]) -> Callable[P, None]:
+    """Makes a verb's return value the exit code, and a user's error one message and code 2.
+
+    A signal that comes before a sweep has begun, or when it is over, ends the process with the
+    signal's code; in between it asks for a pause.
+    """
+
+    @functools.wraps(verb)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = verb(*args, **kwargs)
+        except TuneSweepsError as error:
+            complain(str(error))
+            code = BAD_INPUT
+        except KeyboardInterrupt:
+            complain("interrupted by SIGINT; no trial was running")
+            code = BY_SIGINT
+        except SystemExit:  # what Ray makes of SIGTERM, with a code of its own
+            complain("interrupted by SIGTERM; no trial was running")
+            code = BY_SIGTERM
+        sys.exit(code)
+
+    return run

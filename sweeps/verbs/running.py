@@ -1,0 +1,162 @@
+"""Verbs that run trials: run, resume, continue, retry; and stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sweeps.console import say
+from sweeps.layout import ENDED, SweepLayout
+from sweeps.verbs.common import ALLOW_CUSTOM_MODEL, DIRECTORY, FINISHED, SOME_FAILED, exits
+
+if TYPE_CHECKING:
+    from sweeps.running import Outcome
+
+
+@click.command()
+@click.argument("search_file", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--resume",
+    "directory",
+    type=click.Path(path_type=Path),
+    help="Go on with this sweep instead of starting one; SEARCH_FILE may then change its "
+    "totals, budget, resources and policies.",
+)
+@ALLOW_CUSTOM_MODEL
+@exits
+def run(search_file: Path | None, directory: Path | None, allow_custom_model: bool) -> int:
+    """Runs the sweep that SEARCH_FILE describes.
+
+    Example: sweep run configs/search.yaml
+    """
+    if directory is not None:
+        return _resume(directory, search_file, allow_custom_model, {}, {})
+    if search_file is None:
+        raise click.UsageError("give a search file, or --resume and a sweep's directory")
+    from sweeps.spec import load_search
+
+    spec = load_search(search_file)
+    from sweeps.launch import start_sweep
+
+    return _finish(start_sweep(spec, allow_custom_model=allow_custom_model))
+
+
+@click.command()
+@DIRECTORY
+@click.option("--num-samples", type=int, help="New total number of trials.")
+@click.option("--time-budget", help="New budget for this run, e.g. 90s, 30m, 4h, 2d.")
+@click.option("--max-concurrent-trials", type=int, help="New limit of trials at once.")
+@click.option("--cpu", type=float, help="New share of CPUs a trial.")
+@click.option("--gpu", type=float, help="New share of a card a trial.")
+@ALLOW_CUSTOM_MODEL
+@exits
+def resume(directory: Path, allow_custom_model: bool, **changes: Any) -> int:
+    """Goes on with the sweep in DIRECTORY: interrupted trials first, then those still to come.
+
+    A finished sweep goes on if its total is raised.
+
+    Example: sweep resume experiments/digits_asha --num-samples 40
+    """
+    resources = {key: changes.pop(key) for key in ("cpu", "gpu")}
+    return _resume(directory, None, allow_custom_model, changes, resources)
+
+
+def _resume(
+    directory: Path,
+    search_file: Path | None,
+    allow_custom_model: bool,
+    tune: dict[str, Any],
+    resources: dict[str, Any],
+) -> int:
+    from sweeps.reopening import changed, merged, opened
+
+    with opened(directory) as (spec, records):
+        if search_file is not None:
+            spec = merged(spec, search_file, directory)
+        spec = changed(spec, tune, resources)
+        made = len(records) >= spec.tune.num_samples
+        if made and all(record.state in ENDED for record in records):
+            say(f"all {len(records)} trials of {directory} have ended")
+            say(f"to add more: sweep resume {directory} --num-samples {len(records) * 2}")
+        from sweeps.launch import resume_sweep
+
+        outcome = resume_sweep(spec, directory, records, allow_custom_model=allow_custom_model)
+        return _finish(outcome)
+
+
+@click.command("continue")
+@DIRECTORY
+@click.option("--top", type=click.IntRange(min=1), required=True, help="How many of the best.")
+@click.option("--epochs", type=click.IntRange(min=1), required=True, help="New total epochs.")
+@ALLOW_CUSTOM_MODEL
+@exits
+def continue_(directory: Path, top: int, epochs: int, allow_custom_model: bool) -> int:
+    """Trains the best trials of a finished sweep for more epochs, from their latest.pt.
+
+    Example: sweep continue experiments/digits_asha --top 3 --epochs 50
+    """
+    from sweeps.reopening import opened, reopen_best
+
+    with opened(directory) as (spec, records):
+        spec = reopen_best(spec, directory, records, top=top, epochs=epochs)
+        from sweeps.launch import resume_sweep
+
+        outcome = resume_sweep(spec, directory, records, allow_custom_model=allow_custom_model)
+        return _finish(outcome)
+
+
+@click.command()
+@DIRECTORY
+@click.option("--cause", help="Only trials that failed of this: oom, nan, lost_worker, error...")
+@ALLOW_CUSTOM_MODEL
+@exits
+def retry(directory: Path, cause: str | None, allow_custom_model: bool) -> int:
+    """Tries failed trials of the sweep in DIRECTORY again, from their last checkpoint.
+
+    Example: sweep retry experiments/digits_asha --cause oom
+    """
+    from sweeps.reopening import opened, reopen_failed
+
+    with opened(directory) as (spec, records):
+        chosen = reopen_failed(directory, records, cause)
+        if not chosen:
+            say(f"no trial of {directory} has failed" + (f" of {cause}" if cause else ""))
+            return FINISHED
+        from sweeps.launch import resume_sweep
+
+        outcome = resume_sweep(spec, directory, records, allow_custom_model=allow_custom_model)
+        return _finish(outcome)
+
+
+@click.command()
+@DIRECTORY
+@exits
+def stop(directory: Path) -> int:
+    """Pauses the running sweep in DIRECTORY: its trials finish their epoch and save.
+
+    Example: sweep stop experiments/digits_asha
+    """
+    from sweeps.ownership import is_running
+
+    record = SweepLayout(directory).read_sweep()
+    if not is_running(directory):
+        say(f"{directory} is not running; it is {record.state}")
+        return FINISHED
+    SweepLayout(directory).stop_file.touch()
+    say(f"asked process {record.pid} on {record.host} to pause")
+    say(f"to go on afterwards: sweep resume {directory}")
+    return FINISHED
+
+
+def _finish(outcome: Outcome) -> int:
+    """Prints what the sweep came to; returns the exit code."""
+    from sweeps.ending import print_ending
+    from sweeps.pause import EXIT_CODES
+
+    print_ending(outcome)
+    if outcome.paused is not None:
+        return EXIT_CODES[outcome.paused]
+    failed = any(result.record.state == "failed" for result in outcome.results)
+    return SOME_FAILED if failed else FINISHED

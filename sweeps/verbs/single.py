@@ -1,0 +1,79 @@
+"""Verbs over one checkpoint, without its sweep: restore and eval."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from sweeps.console import console, say
+from sweeps.verbs.common import ALLOW_CUSTOM_MODEL, FINISHED, SET, SOME_FAILED, exits
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--epochs", type=click.IntRange(min=1), help="New total epochs.")
+@click.option(
+    "--dir",
+    "base",
+    type=click.Path(path_type=Path),
+    default=Path("experiments"),
+    show_default=True,
+    help="Where the new experiment directory goes.",
+)
+@SET
+@ALLOW_CUSTOM_MODEL
+@exits
+def restore(
+    checkpoint: Path,
+    epochs: int | None,
+    base: Path,
+    assignments: tuple[str, ...],
+    allow_custom_model: bool,
+) -> int:
+    """Trains on from CHECKPOINT alone, in a new experiment directory.
+
+    It needs the .pt file and the data, nothing else of its sweep.
+
+    Example: sweep restore experiments/digits_asha/TRIAL/checkpoints/best.pt --epochs 50
+    """
+    from sweeps.assignments import parse_assignments
+    from sweeps.single import restore as restore_checkpoint
+    from sweeps.single import restored_config
+
+    values = parse_assignments(assignments)
+    config = restored_config(checkpoint, base, epochs, values)
+    outcome = restore_checkpoint(config, values, console, allow_custom_model=allow_custom_model)
+    say(f"best: val_acc {outcome.best_acc:.4f} at epoch {outcome.best_epoch}")
+    say(f"experiment: {outcome.directory}, continued from {checkpoint}")
+    return FINISHED if outcome.finished else SOME_FAILED
+
+
+@click.command("eval")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@SET
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@ALLOW_CUSTOM_MODEL
+@exits
+def eval_(
+    checkpoint: Path, assignments: tuple[str, ...], as_json: bool, allow_custom_model: bool
+) -> int:
+    """Scores CHECKPOINT on its test set.
+
+    Example: sweep eval experiments/digits_asha/TRIAL/checkpoints/best.pt
+    """
+    from sweeps.assignments import parse_assignments
+    from sweeps.single import evaluate_checkpoint
+
+    found = evaluate_checkpoint(
+        checkpoint, parse_assignments(assignments), allow_custom_model=allow_custom_model
+    )
+    if as_json:
+        say(json.dumps(found))
+    else:
+        say(
+            f"test_acc {found['test_acc']:.4f}  test_loss {found['test_loss']:.4f}  "
+            f"on {found['images']} images, epoch {found['epoch']} of {checkpoint}"
+        )
+    return FINISHED

@@ -1,0 +1,53 @@
+"""A sweep that is killed at any moment and resumed is, in the end, one that never was.
+
+Every check that `tests/crash` makes counts: right after each kill no file is broken and no trial has
+lost more epochs than `save_frequency`; in the end trials, decisions, epochs, curves and weights are
+those of an uninterrupted sweep, bit by bit.
+"""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash.campaign import Campaign
+from tests.crash.kills import RunPlan, Step
+
+RUNS = [
+    RunPlan(
+        faults=[{"role": "worker", "operation": "replace", "count": 16, "moment": "before"}],
+        steps=[Step("driver", "epochs", epochs=8, delay_s=0.1, second_s=0)],
+    ),
+    RunPlan(
+        faults=[],
+        steps=[
+            Step("worker", "epochs", epochs=3, delay_s=0.1, second_s=0),
+            Step("all", "epochs", epochs=4, delay_s=0.1, second_s=0),
+        ],
+    ),
+]
+
+
+@pytest.mark.ray
+def test_killed_sweep_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path, 1, print)
+    runs: Iterator[RunPlan | None] = iter([*RUNS, None])
+
+    def draw(rng: random.Random, workers: int) -> RunPlan | None:
+        return next(runs)
+
+    campaign.crash("short", 0, draw)
+
+    assert campaign.tally.differences == []
+    assert campaign.tally.kills == {"fault in worker": 1, "driver": 1, "worker": 1, "all": 1}
+    assert campaign.tally.resumes == 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(4 * 3600)
+def test_200_random_kills_leave_no_trace(tmp_path: Path) -> None:
+    tally = Campaign(tmp_path, 1, print).run(200)
+
+    assert tally.differences == []
+    assert tally.killed >= 200

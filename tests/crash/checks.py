@@ -76,13 +76,14 @@ def compare(found: SweepFiles, twin: SweepFiles, order: Order) -> list[str]:
         twin: The other one.
         order: Which events must come in the same order.
     """
-    return list(_differences(found, twin, order))
+    texts = list(_differences(found, twin))
+    if order != "none":
+        texts += _in_events(found, twin, same_order=order == "all")
+    return texts
 
 
-def _differences(found: SweepFiles, twin: SweepFiles, order: Order) -> Iterator[str]:
-    if found.sweep["state"] != "finished":
-        yield f"sweep.json: state {found.sweep['state']}"
-    for key in ("trials", "reason", "pid"):
+def _differences(found: SweepFiles, twin: SweepFiles) -> Iterator[str]:
+    for key in ("state", "trials", "reason", "pid"):
         if found.sweep[key] != twin.sweep[key]:
             yield f"sweep.json: {key} {found.sweep[key]}, expected {twin.sweep[key]}"
     if list(found.trials) != list(twin.trials):
@@ -90,8 +91,6 @@ def _differences(found: SweepFiles, twin: SweepFiles, order: Order) -> Iterator[
     for number in sorted(found.trials.keys() & twin.trials.keys()):
         for text in _in_trial(found.trials[number], twin.trials[number]):
             yield f"trial {number}: {text}"
-    if order != "none":
-        yield from _in_events(found, twin, same_order=order == "all")
     if found.table != twin.table:
         rows = [f"{a} / {b}" for a, b in zip(found.table, twin.table, strict=False) if a != b]
         yield f"trials.csv: {len(found.table)} rows, first difference {rows[:1]}"

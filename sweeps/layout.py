@@ -18,6 +18,7 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -232,9 +233,15 @@ def _trial(path: Path) -> TrialRecord:
     return record
 
 
+@cache
+def _adapter(kind: type[R]) -> TypeAdapter[R]:
+    """Building one takes longer than reading a hundred records with it."""
+    return TypeAdapter(kind)
+
+
 def _record(kind: type[R], path: Path) -> R:
     try:
-        return TypeAdapter(kind).validate_json(path.read_bytes())
+        return _adapter(kind).validate_json(path.read_bytes())
     except FileNotFoundError:
         raise SweepError(f"{path}: there is no such file; is this a sweep's directory?") from None
     except OSError as error:

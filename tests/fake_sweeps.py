@@ -1,0 +1,159 @@
+"""Directories as sweeps leave them, written without Ray and without training anything."""
+
+import json
+import math
+import random
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sweeps.layout import Failure, SweepLayout, SweepRecord, SweepState, TrialRecord, TrialState
+from sweeps.spec import parse_search
+from trainable.yaml_reader import dump_yaml
+
+SPACE: dict[str, Any] = {
+    "optimizer.name": {"choice": ["sgd", "adamw"]},
+    "optimizer.learning_rate": {"loguniform": [1e-4, 1.0]},
+    "optimizer.momentum": {"uniform": [0.5, 0.99], "when": {"optimizer.name": "sgd"}},
+    "training.batch_size": {"choice": [32, 64, 128]},
+}
+ONE_KEY: dict[str, Any] = {"optimizer.learning_rate": SPACE["optimizer.learning_rate"]}
+ASHA = {"name": "asha", "grace_period": 1, "reduction_factor": 3}
+
+
+@dataclass
+class FakeSweep:
+    """What to write; the ids of trials are `0000aaaa`, `0001aaaa` and so on."""
+
+    directory: Path
+    trials: int = 12
+    epochs: int = 9
+    state: SweepState = "finished"
+    space: Mapping[str, Any] = field(default_factory=lambda: SPACE)
+    tune: Mapping[str, Any] = field(default_factory=lambda: {"scheduler": ASHA})
+    keep: Mapping[str, Any] = field(default_factory=dict)
+    states: Mapping[int, TrialState] = field(default_factory=dict)
+    """Number of a trial -> the state it is in, where it is not what ASHA made of it."""
+    weights: bool = True
+    """Whether trials have `.pt` files; they hold nothing."""
+
+    def write(self) -> Path:
+        """Writes the directory; returns its path."""
+        self.directory.mkdir(parents=True)
+        layout = SweepLayout(self.directory)
+        layout.search_file.write_text(dump_yaml(self._search()))
+        records = [self._trial(layout, number) for number in range(self.trials)]
+        counts = dict(sorted(Counter(record.state for record in records).items()))
+        layout.write_sweep(
+            SweepRecord(
+                self.directory.name,
+                self.state,
+                "2026-01-15T14:30:22+00:00",
+                ended=None if self.state == "running" else "2026-01-15T15:30:22+00:00",
+                reason="SIGINT" if self.state == "paused" else None,
+                elapsed_s=3600.0,
+                trials=counts,
+                versions={"tune-sweeps": "0.1.0", "ray": "2.60.0"},
+            )
+        )
+        return self.directory
+
+    def _config(self) -> dict[str, Any]:
+        return {
+            "dataset": {"name": "digits", "val_split": 0.2},
+            "model": {"name": "resnet20"},
+            "training": {"epochs": self.epochs, "batch_size": 64},
+            "optimizer": {"name": "sgd", "learning_rate": 0.1},
+            "checkpoint": {"enabled": True, "dir": str(self.directory.parent)},
+        }
+
+    def _search(self) -> dict[str, Any]:
+        data = {
+            "name": self.directory.name,
+            "config": self._config(),
+            "space": dict(self.space),
+            "tune": {"num_samples": self.trials, "seed": 1, **self.tune},
+            "keep": dict(self.keep),
+        }
+        return parse_search(data).to_dict()
+
+    def _trial(self, layout: SweepLayout, number: int) -> TrialRecord:
+        rng = random.Random(number)
+        values = {k: v for k, v in _values(rng).items() if k in self.space}
+        quality = _quality(values)
+        state = self.states.get(number) or ("stopped" if quality < 0.6 else "finished")
+        done = {"pending": 0, "stopped": 3, "failed": 2, "running": 5, "paused": 5}
+        epochs = min(done.get(state, self.epochs), self.epochs)
+        record = TrialRecord(
+            id=f"{number:04d}aaaa",
+            number=number,
+            directory=f"resnet20_digits_20260115_143022_{number:04d}aaaa",
+            values=values,
+            state=state,
+            created=_time(number, 0),
+            started=None if state == "pending" else _time(number, 1),
+            ended=_time(number, 2) if state in {"finished", "stopped", "failed"} else None,
+        )
+        if state == "failed":
+            failure = Failure("oom", "CUDA out of memory", "Traceback: ...", epochs, None, "now")
+            record.failures.append(failure)
+        directory = layout.directory / record.directory
+        directory.mkdir()
+        (directory / "trial.json").write_text(json.dumps(record.__dict__, default=vars))
+        (directory / "config.yaml").write_text(dump_yaml(_with(self._config(), values)))
+        rows = [_row(quality, epoch, rng) for epoch in range(1, epochs + 1)]
+        (directory / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+        if self.weights and rows:
+            (directory / "checkpoints").mkdir()
+            for name in ("best.pt", "latest.pt"):
+                (directory / "checkpoints" / name).write_bytes(b"weights")
+        return record
+
+
+def _with(config: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    for key, value in values.items():
+        section, name = key.split(".")
+        config[section][name] = value
+    return config
+
+
+def _values(rng: random.Random) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "optimizer.name": rng.choice(["sgd", "adamw"]),
+        "optimizer.learning_rate": 10 ** rng.uniform(-4, 0),
+    }
+    if values["optimizer.name"] == "sgd":
+        values["optimizer.momentum"] = rng.uniform(0.5, 0.99)
+    return {**values, "training.batch_size": rng.choice([32, 64, 128])}
+
+
+def _quality(values: Mapping[str, Any]) -> float:
+    """In (0, 1): best at a learning rate of 0.03, and hardly anything else matters."""
+    off = math.log10(values["optimizer.learning_rate"]) + 1.5
+    return math.exp(-(off**2) / 2) * (1 - 0.0005 * values.get("training.batch_size", 0))
+
+
+def _row(quality: float, epoch: int, rng: random.Random) -> dict[str, Any]:
+    acc = min(1.0, quality * (1 - math.exp(-epoch / 3)) + rng.uniform(0, 0.01))
+    return {
+        "epoch": epoch,
+        "train_loss": 2 * (1 - acc),
+        "train_acc": acc,
+        "val_loss": 2.1 * (1 - acc),
+        "val_acc": acc,
+        "test_loss": None,
+        "test_acc": None,
+        "best_acc": acc,
+        "lr": 0.1,
+        "epoch_s": 2.0,
+        "images_per_s": 5000.0,
+        "peak_memory_gib": None,
+        "device": "cpu",
+    }
+
+
+def _time(number: int, step: int) -> str:
+    minute = number + 10 * step
+    return f"2026-01-15T{14 + minute // 60 % 10}:{minute % 60:02d}:00+00:00"

@@ -7,6 +7,7 @@ Linux only: it finds the processes of a sweep in /proc.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from datetime import datetime
@@ -23,6 +24,8 @@ def main() -> int:
     parser.add_argument("--variant", action="append", choices=VARIANTS, help="default: all")
     parser.add_argument("--place", type=Path, help="default: a temporary directory")
     options = parser.parse_args()
+    # A shell lets its background jobs, and with them their children, ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     place = options.place or Path(tempfile.mkdtemp(prefix="crash_"))
     place.mkdir(parents=True, exist_ok=True)
     print(f"log and summary: {place}/log.txt, {place}/summary.json", flush=True)

@@ -47,6 +47,7 @@ class Session:
             **environment,
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "OMP_NUM_THREADS": "1",
+            "RAY_worker_niceness": "0",  # on a busy machine nice workers get nothing done
         }
         with log.open("ab") as output:
             self._driver = subprocess.Popen(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import click
 
-from sweeps.verbs import checking, running, single
+from sweeps.verbs import checking, one_trial, outputs, reading, running, single
 
 VERBS = (
     running.run,
@@ -21,6 +21,16 @@ VERBS = (
     single.restore,
     single.eval_,
     checking.validate,
+    reading.list_,
+    reading.status,
+    reading.best,
+    one_trial.show_,
+    one_trial.logs,
+    one_trial.compare,
+    outputs.plot,
+    outputs.report,
+    outputs.export,
+    outputs.gc,
 )
 
 

@@ -10,6 +10,27 @@ from sweeps.results import read_results
 from sweeps.spec import SearchSpec
 
 
+def surplus_weights(directory: Path, spec: SearchSpec) -> list[Path]:
+    """The checkpoints of ended trials below the best that are to keep theirs.
+
+    Args:
+        directory: The sweep's.
+        spec: Its search file.
+
+    Returns:
+        Files, and checkpoint directories of Tune's own.
+    """
+    if spec.keep.trials == "all":
+        return []
+    ranked = read_results(directory, spec.tune.metric, spec.tune.mode)
+    ended = [result.directory for result in ranked if result.record.state in ENDED]
+    return [
+        path
+        for trial in ended[spec.keep.trials :]
+        for path in (*trial.glob("checkpoints/*.pt"), *trial.glob("checkpoint_*"))
+    ]
+
+
 def prune_weights(directory: Path, spec: SearchSpec) -> list[str]:
     """Deletes the checkpoints of ended trials below the best that are to keep theirs.
 
@@ -22,19 +43,15 @@ def prune_weights(directory: Path, spec: SearchSpec) -> list[str]:
     Returns:
         Names of the trial directories that lost their weights.
     """
-    if spec.keep.trials == "all":
-        return []
-    pruned = []
-    ranked = read_results(directory, spec.tune.metric, spec.tune.mode)
-    ended = [result for result in ranked if result.record.state in ENDED]
-    for result in ended[spec.keep.trials :]:
-        checkpoints = result.directory / "checkpoints"
-        files = [*checkpoints.glob("*.pt"), *result.directory.glob("checkpoint_*")]
-        for path in files:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-        if files:
-            pruned.append(result.directory.name)
-    return pruned
+    paths = surplus_weights(directory, spec)
+    for path in paths:
+        delete(path)
+    return list(dict.fromkeys(path.relative_to(directory).parts[0] for path in paths))
+
+
+def delete(path: Path) -> None:
+    """Deletes a file, or a directory with all that is in it."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

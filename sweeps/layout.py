@@ -213,6 +213,14 @@ class SweepLayout:
             with suppress(OSError):
                 directory.rmdir()  # an empty one: a trial that was not recorded any more
 
+    def read_trial(self, directory: str) -> TrialRecord:
+        """The record of the trial in a directory of this name.
+
+        Raises:
+            SweepError: Its `trial.json` is missing or no record of a trial.
+        """
+        return _trial(self.directory / directory / TRIAL_FILE)
+
     def read_trials(self) -> list[TrialRecord]:
         """Every recorded trial in order of creation.
 

@@ -48,32 +48,49 @@ def table(results: list[TrialResult], metric: str) -> Table:
     return drawn
 
 
-def write_files(layout: SweepLayout, results: list[TrialResult], metric: str) -> None:
-    """Writes `trials.csv` and, if any trial has a best epoch, `best_config.yaml`."""
-    keys = _sampled_keys(results)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    head = ["rank", "trial", "number", "state", metric, "best_epoch", "last_" + metric, "epochs"]
-    writer.writerow([*head, *keys, "directory", "checkpoint"])
+def ranking(results: list[TrialResult], metric: str) -> list[dict[str, Any]]:
+    """A row a trial, in the order given, every row with all of `ranking_columns`."""
+    keys, columns = _sampled_keys(results), ranking_columns(results, metric)
+    rows = []
     for rank, result in enumerate(results, start=1):
         best, last = result.best or {}, result.last or {}
-        checkpoint = result.checkpoint
-        writer.writerow(
-            [
-                rank,
-                result.record.id,
-                result.record.number,
-                result.record.state,
-                best.get(metric),
-                best.get("epoch"),
-                last.get(metric),
-                last.get("epoch", 0),
-                *(result.record.current.get(key) for key in keys),
-                result.record.directory,
-                "" if checkpoint is None else checkpoint.relative_to(layout.directory),
-            ]
-        )
-    write_text(layout.trials_csv, text.getvalue())
+        found = result.checkpoint
+        values = [
+            rank,
+            result.record.id,
+            result.record.number,
+            result.record.state,
+            best.get(metric),
+            best.get("epoch"),
+            last.get(metric),
+            last.get("epoch", 0),
+            *(result.record.current.get(key) for key in keys),
+            result.record.directory,
+            None if found is None else str(found.relative_to(result.directory.parent)),
+        ]
+        rows.append(dict(zip(columns, values, strict=True)))
+    return rows
+
+
+def ranking_columns(results: list[TrialResult], metric: str) -> list[str]:
+    """The columns of `ranking`, every sampled key among them."""
+    head = ["rank", "trial", "number", "state", metric, "best_epoch", "last_" + metric, "epochs"]
+    return [*head, *_sampled_keys(results), "directory", "checkpoint"]
+
+
+def csv_text(rows: list[dict[str, Any]], columns: list[str]) -> str:
+    """Rows as CSV; what is absent is left empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def write_files(layout: SweepLayout, results: list[TrialResult], metric: str) -> None:
+    """Writes `trials.csv` and, if any trial has a best epoch, `best_config.yaml`."""
+    text = csv_text(ranking(results, metric), ranking_columns(results, metric))
+    write_text(layout.trials_csv, text)
     config = results[0].directory / "config.yaml" if results and results[0].best else None
     if config is not None and config.exists():
         write_text(layout.best_config, config.read_text(encoding="utf-8"))

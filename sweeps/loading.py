@@ -1,0 +1,192 @@
+"""Loads a sweep for those who only look at it: running, paused, finished or copied elsewhere.
+
+Its files are enough, and none of them is changed. Needs no Ray and no torch.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sweeps.layout import ENDED, LOCK_FILE, SweepError, SweepLayout, SweepRecord, TrialRecord
+from sweeps.ownership import is_running
+from sweeps.results import TrialResult, best_row, read_result, read_results
+from trainable.naming import suggestion
+from trainable.yaml_reader import read_yaml
+
+SHOWN_IDS = 8
+"""How many of the trials that a prefix fits are named."""
+
+
+@dataclass(frozen=True)
+class LoadedSweep:
+    """A sweep as its files tell it at one moment."""
+
+    directory: Path
+    record: SweepRecord
+    state: str
+    """That of the record; `interrupted` if its process has died since."""
+    search: dict[str, Any]
+    """The resolved search file's plain values."""
+    results: list[TrialResult]
+    """Best first."""
+
+    @property
+    def metric(self) -> str:
+        """What trials are ranked by."""
+        return str(self.search["tune"]["metric"])
+
+    @property
+    def mode(self) -> str:
+        """`max` or `min`."""
+        return str(self.search["tune"]["mode"])
+
+    @property
+    def total(self) -> int:
+        """Trials the sweep is to have."""
+        return max(int(self.search["tune"]["num_samples"]), len(self.results))
+
+    @property
+    def best(self) -> TrialResult | None:
+        """The best trial; None if none has completed an epoch."""
+        return self.results[0] if self.results and self.results[0].best is not None else None
+
+    @property
+    def best_is(self) -> str:
+        """What to call the best trial: only a finished sweep has more than a best so far."""
+        return "best" if self.state == "finished" else "best so far"
+
+    @property
+    def states(self) -> Counter[str]:
+        """State -> number of trials."""
+        return Counter(result.record.state for result in self.results)
+
+    @property
+    def ended(self) -> int:
+        """Trials that have come to their end."""
+        return sum(result.record.state in ENDED for result in self.results)
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """Every sampled key, in the order in which trials have them."""
+        records = sorted((result.record for result in self.results), key=lambda r: r.number)
+        return list(dict.fromkeys(key for record in records for key in record.values))
+
+    def epochs(self, record: TrialRecord) -> int:
+        """The epochs a trial trains in all, if nothing ends it early."""
+        values = {**record.current, **record.changes}
+        return int(values.get("training.epochs", self.search["config"]["training"]["epochs"]))
+
+    def saved_epochs(self) -> int:
+        """Epochs that the scheduler's stopping of trials has saved."""
+        return sum(
+            max(0, self.epochs(result.record) - _epoch(result.last))
+            for result in self.results
+            if result.record.state == "stopped"
+        )
+
+    def find(self, name: str) -> TrialResult:
+        """The trial that a name stands for; see `find_trial`."""
+        chosen = find_trial(self.directory, [result.record for result in self.results], name)
+        return next(result for result in self.results if result.record is chosen)
+
+
+def load(directory: Path) -> LoadedSweep:
+    """Reads a whole sweep.
+
+    Raises:
+        SweepError: The directory holds no sweep.
+        ConfigError: Its search file is broken.
+    """
+    record, search = _heading(directory)
+    tune = search["tune"]
+    return LoadedSweep(
+        directory.absolute(),
+        record,
+        true_state(directory, record),
+        search,
+        read_results(directory.absolute(), tune["metric"], tune["mode"]),
+    )
+
+
+def load_trials(directory: Path, names: Sequence[str]) -> tuple[LoadedSweep, list[TrialResult]]:
+    """Reads some trials of a sweep, and of the others no metrics.
+
+    Args:
+        directory: The sweep's.
+        names: Of trials; see `find_trial`.
+
+    Returns:
+        The sweep with these trials alone, and the trials in the order of their names.
+
+    Raises:
+        SweepError: The directory holds no sweep, or a name stands for no trial or for several.
+        ConfigError: The search file is broken.
+    """
+    record, search = _heading(directory)
+    records = SweepLayout(directory).read_trials()
+    chosen = [find_trial(directory, records, name) for name in names]
+    metric, mode = search["tune"]["metric"], search["tune"]["mode"]
+    results = [read_result(directory.absolute(), trial, metric, mode) for trial in chosen]
+    state = true_state(directory, record)
+    return LoadedSweep(directory.absolute(), record, state, search, results), results
+
+
+def _heading(directory: Path) -> tuple[SweepRecord, dict[str, Any]]:
+    layout = SweepLayout(directory)
+    record = layout.read_sweep()
+    return record, read_yaml(layout.search_file).data
+
+
+def true_state(directory: Path, record: SweepRecord) -> str:
+    """The state of a sweep; `interrupted` if it says it is running and nobody runs it."""
+    if record.state != "running":
+        return record.state
+    if not (directory / LOCK_FILE).exists():
+        return "interrupted"
+    try:
+        return "running" if is_running(directory) else "interrupted"
+    except SweepError:  # not even a lock can be tried there
+        return record.state
+
+
+def find_trial(directory: Path, records: Sequence[TrialRecord], name: str) -> TrialRecord:
+    """The trial of a sweep that a name stands for.
+
+    Args:
+        directory: The sweep's, for messages.
+        records: Its trials.
+        name: The beginning of its id, or its directory.
+
+    Raises:
+        SweepError: It stands for no trial, or for several.
+    """
+    base = Path(name).name
+    found = [r for r in records if base == r.directory or (name and r.id.startswith(name))]
+    exact = [record for record in found if name == record.id]
+    if len(found) == 1 or exact:
+        return (exact or found)[0]
+    if not found:
+        ids = [record.id for record in records]
+        near = suggestion(name, ids) if ids else "; it has none yet"
+        raise SweepError(f'{directory}: no trial has an id that begins with "{name}"{near}')
+    ids = sorted(record.id for record in found)
+    more = f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else ""
+    raise SweepError(
+        f'{directory}: "{name}" is the beginning of {len(ids)} ids, give more of the one you '
+        f"mean: {', '.join(ids[:SHOWN_IDS])}{more}"
+    )
+
+
+def saved_best(result: TrialResult) -> int | None:
+    """The epoch of a trial's `best.pt`, which is always that of the best val_acc."""
+    row = best_row(result.rows, "val_acc", "max")
+    return None if row is None else int(row["epoch"])
+
+
+def _epoch(row: dict[str, Any] | None) -> int:
+    return 0 if row is None else int(row["epoch"])

@@ -1,0 +1,285 @@
+"""Verbs that look at whole sweeps: list, status and best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import rich.box
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.console import console, say, show
+from sweeps.layout import SWEEP_FILE, SweepError
+from sweeps.loading import LoadedSweep, load, saved_best
+from sweeps.results import TrialResult
+from sweeps.verbs.common import DIRECTORY, FINISHED, exits
+from sweeps.verbs.wording import AS_JSON, duration, quoted, say_json, score, short
+from trainable.errors import TuneSweepsError
+from trainable.yaml_reader import read_yaml
+
+WATCH_S = 2.0
+"""Seconds between two looks of `--watch`."""
+LIVE_ROWS = 16
+"""Trials that a status shows one by one."""
+
+
+@click.command("list")
+@click.argument("directory", type=click.Path(path_type=Path), default=Path("experiments"))
+@AS_JSON
+@exits
+def list_(directory: Path, as_json: bool) -> int:
+    """Lists the sweeps in DIRECTORY, by default experiments/, the newest first.
+
+    Example: sweep list experiments
+    """
+    if not directory.is_dir():
+        raise SweepError(f"{directory}: there is no such directory")
+    found = [_listed(path.parent) for path in directory.glob(f"*/{SWEEP_FILE}")]
+    found.sort(key=lambda entry: str(entry["started"]), reverse=True)
+    if as_json:
+        say_json(found)
+        return FINISHED
+    if not found:
+        say(f"no sweeps in {directory}")
+        return FINISHED
+    table = _table("sweep", "state", "trials", "metric", "best", "trial", "started")
+    for entry in found:
+        done = "" if "error" in entry else f"{entry['ended']}/{entry['total']}"
+        best = entry.get("best") or {}
+        table.add_row(
+            str(entry["name"]),
+            str(entry["state"]),
+            done,
+            str(entry.get("metric", "")),
+            score(best, "value") if best else "-",
+            str(best.get("trial", "-")),
+            str(entry["started"] or "").replace("T", " ")[:16],
+        )
+    show(table)
+    for entry in found:
+        if "error" in entry:
+            say(f"{entry['name']}: {entry['error']}")
+    return FINISHED
+
+
+def _listed(directory: Path) -> dict[str, Any]:
+    """What a list has of one sweep; a broken one is listed with what is wrong."""
+    try:
+        sweep = load(directory)
+    except TuneSweepsError as error:
+        text = str(error)
+        return {"name": directory.name, "state": "broken", "started": None, "error": text}
+    return {
+        "name": sweep.record.name,
+        "directory": str(directory),
+        "state": sweep.state,
+        "started": sweep.record.started,
+        "trials": dict(sweep.states),
+        "ended": sweep.ended,
+        "total": sweep.total,
+        "metric": sweep.metric,
+        "best": _best_entry(sweep),
+    }
+
+
+def _best_entry(sweep: LoadedSweep) -> dict[str, Any] | None:
+    best = sweep.best
+    if best is None or best.best is None:
+        return None
+    value, epoch = best.best[sweep.metric], best.best["epoch"]
+    return {"trial": best.record.id, "metric": sweep.metric, "value": value, "epoch": epoch}
+
+
+@click.command()
+@DIRECTORY
+@click.option("--watch", is_flag=True, help="Look again every two seconds until it has ended.")
+@AS_JSON
+@exits
+def status(directory: Path, watch: bool, as_json: bool) -> int:
+    """Says how far the sweep in DIRECTORY is.
+
+    With --watch and --json it prints one object a line, whenever something has changed.
+
+    Example: sweep status experiments/digits_asha --watch
+    """
+    if not watch:
+        sweep = load(directory)
+        say_json(_status(sweep)) if as_json else show(_drawn_status(sweep))
+        return FINISHED
+    try:
+        if as_json or not console.is_terminal:
+            _print_changes(directory, as_json)
+            return FINISHED
+        with Live(console=console, refresh_per_second=2, screen=False) as live:
+            for sweep in _looks(directory):
+                live.update(_drawn_status(sweep))
+    except KeyboardInterrupt:
+        say("no longer watching; the sweep is not affected")
+    return FINISHED
+
+
+def _looks(directory: Path) -> Iterator[LoadedSweep]:
+    """The sweep again and again, for the last time when nobody runs it any more."""
+    while True:
+        sweep = load(directory)
+        yield sweep
+        if sweep.state != "running":
+            return
+        time.sleep(WATCH_S)
+
+
+def _print_changes(directory: Path, as_json: bool) -> None:
+    before = None
+    for sweep in _looks(directory):
+        now = _status(sweep)
+        compared = {key: value for key, value in now.items() if key != "elapsed_s"}
+        if compared != before:
+            say_json(now) if as_json else show(_drawn_status(sweep))
+        before = compared
+
+
+def _status(sweep: LoadedSweep) -> dict[str, Any]:
+    """The status as plain values."""
+    failed = [r.record for r in sweep.results if r.record.state == "failed"]
+    return {
+        "name": sweep.record.name,
+        "directory": str(sweep.directory),
+        "state": sweep.state,
+        "reason": sweep.record.reason,
+        "trials": dict(sweep.states),
+        "ended": sweep.ended,
+        "total": sweep.total,
+        "best": _best_entry(sweep),
+        "elapsed_s": _elapsed(sweep),
+        "epochs": sum(len(result.rows) for result in sweep.results),
+        "saved_epochs": sweep.saved_epochs(),
+        "failed": [
+            {"trial": record.id, "cause": record.failures[-1].cause if record.failures else None}
+            for record in failed
+        ],
+        "unended": [_live_entry(sweep, result) for result in _unended(sweep)],
+    }
+
+
+def _live_entry(sweep: LoadedSweep, result: TrialResult) -> dict[str, Any]:
+    last = result.last or {}
+    return {
+        "trial": result.record.id,
+        "state": result.record.state,
+        "epoch": last.get("epoch", 0),
+        "epochs": sweep.epochs(result.record),
+        "value": last.get(sweep.metric),
+        "best": None if result.best is None else result.best[sweep.metric],
+        "epoch_s": last.get("epoch_s"),
+        "images_per_s": last.get("images_per_s"),
+        "peak_memory_gib": last.get("peak_memory_gib"),
+    }
+
+
+def _unended(sweep: LoadedSweep) -> list[TrialResult]:
+    """Trials that have started and not ended, in order of creation."""
+    found = [r for r in sweep.results if r.record.state in {"running", "paused"}]
+    return sorted(found, key=lambda result: result.record.number)
+
+
+def _elapsed(sweep: LoadedSweep) -> float:
+    """Seconds it has run in all; the record of a running one is as old as its last event."""
+    elapsed = sweep.record.elapsed_s
+    if sweep.state == "running":
+        elapsed += max(0.0, time.time() - (sweep.directory / SWEEP_FILE).stat().st_mtime)
+    return round(elapsed, 1)
+
+
+def _drawn_status(sweep: LoadedSweep) -> RenderableType:
+    now = _status(sweep)
+    states = ", ".join(f"{count} {state}" for state, count in sorted(sweep.states.items()))
+    reason = f" ({now['reason']})" if now["reason"] else ""
+    lines = [
+        f"sweep {now['name']}: {now['state']}{reason}, {now['ended']} of {now['total']} trials "
+        f"ended" + (f": {states}" if states else "")
+    ]
+    lines.append(f"{sweep.best_is}: {best_line(sweep)}")
+    saved = f", {now['saved_epochs']} saved by stopping early" if now["saved_epochs"] else ""
+    lines.append(f"{duration(now['elapsed_s'])}; {now['epochs']} epochs trained{saved}")
+    causes = sorted({str(entry["cause"]) for entry in now["failed"]})
+    if causes:
+        lines.append(f"{len(now['failed'])} failed ({', '.join(causes)})")
+    if now["state"] in {"paused", "interrupted"}:
+        lines.append(f"to go on: sweep resume {quoted(sweep.directory)}")
+    if not now["unended"]:
+        return Text("\n".join(lines))
+    table = _table("trial", "state", "epoch", "of", sweep.metric, "best", "s/epoch", "images/s")
+    for entry in now["unended"][:LIVE_ROWS]:
+        names = ("trial", "state", "epoch", "epochs", "value", "best", "epoch_s", "images_per_s")
+        table.add_row(*(short(entry[name]) for name in names))
+    if len(now["unended"]) > LIVE_ROWS:
+        table.caption = f"{len(now['unended']) - LIVE_ROWS} more"
+    return Group(Text("\n".join(lines)), table)
+
+
+def best_line(sweep: LoadedSweep) -> str:
+    """The best trial, its metric and epoch in one line."""
+    best = _best_entry(sweep)
+    if best is None:
+        return "no trial has completed an epoch"
+    return f"trial {best['trial']}, {best['metric']} {best['value']:.4f} at epoch {best['epoch']}"
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in names:
+        text = name in {"trial", "state", "sweep", "metric", "started"}
+        table.add_column(name, justify="left" if text else "right", no_wrap=True)
+    return table
+
+
+@click.command()
+@DIRECTORY
+@AS_JSON
+@exits
+def best(directory: Path, as_json: bool) -> int:
+    """Shows the best trial of the sweep in DIRECTORY: its config, its metric, its best.pt.
+
+    Example: sweep best experiments/digits_asha --json
+    """
+    sweep = load(directory)
+    found = sweep.best
+    if found is None or found.best is None:
+        raise SweepError(f"{directory}: no trial has completed an epoch")
+    checkpoint, saved = found.checkpoint, saved_best(found)
+    config = found.directory / "config.yaml"
+    restore = None if checkpoint is None else f"sweep restore {quoted(checkpoint)} --epochs N"
+    if as_json:
+        entry = {
+            **(_best_entry(sweep) or {}),
+            "mode": sweep.mode,
+            "sweep_state": sweep.state,
+            "state": found.record.state,
+            "values": found.record.current,
+            "config": read_yaml(config).data if config.exists() else None,
+            "checkpoint": None if checkpoint is None else str(checkpoint),
+            "checkpoint_epoch": saved,
+            "restore": restore,
+        }
+        say_json(entry)
+        return FINISHED
+    say(f"{sweep.best_is}: {best_line(sweep)}")
+    for key, value in found.record.current.items():
+        say(f"  {key}: {short(value)}")
+    say(f"config:      {quoted(config)}")
+    if checkpoint is None:
+        say("checkpoint:  none, its weights were not kept")
+        return FINISHED
+    say(f"checkpoint:  {quoted(checkpoint)}")
+    if saved != found.best["epoch"] and checkpoint.name == "best.pt":
+        say(f"             of epoch {saved}, the best val_acc, not of the best {sweep.metric}")
+    say(f"score it:    sweep eval {quoted(checkpoint)}")
+    say(f"train it on: {restore}")
+    say(f"anew:        python -m trainable {quoted(config)}")
+    return FINISHED

@@ -1,0 +1,68 @@
+"""How the verbs that read sweeps write numbers, times and JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sweeps.console import say
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON, for a script.")
+
+
+def say_json(data: Any) -> None:
+    """Prints plain values as JSON on one line; numbers that are not finite become null."""
+    say(json.dumps(finite(data), default=str))
+
+
+def finite(data: Any) -> Any:
+    """Nested plain values with null for every number that JSON does not have."""
+    if isinstance(data, dict):
+        return {key: finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def short(value: Any) -> str:
+    """A value of a config, or a metric, in a table."""
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def score(row: dict[str, Any] | None, metric: str) -> str:
+    """A row's metric in a table."""
+    value = None if row is None else row.get(metric)
+    return "-" if value is None else f"{value:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 20 s`, `2 h 05 min` or `3 d 4 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def size(count: int) -> str:
+    """A number of bytes."""
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count} B"
+
+
+def quoted(path: Path) -> str:
+    """A path as a shell takes it, from the working directory where it lies below that."""
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))

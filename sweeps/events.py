@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sweeps.layout import SweepError
+
 EventKind = Literal["add", "result", "complete", "remove", "error"]
 
 
@@ -40,7 +42,11 @@ class EventLog:
             file.write(line + "\n")
 
     def read(self) -> list[Event]:
-        """Every event; a last line that a kill cut short is left out and taken away."""
+        """Every event; a last line that a kill cut short is left out and taken away.
+
+        Raises:
+            SweepError: Another line is no event.
+        """
         if not self._path.exists():
             return []
         data = self._path.read_bytes()
@@ -48,8 +54,12 @@ class EventLog:
         if len(whole) < len(data):
             with self._path.open("r+b") as file:
                 file.truncate(len(whole))
-        return [_event(json.loads(line)) for line in whole.decode().splitlines()]
+        lines = whole.split(b"\n")[:-1]
+        return [self._event(number, line) for number, line in enumerate(lines, 1)]
 
-
-def _event(data: dict[str, Any]) -> Event:
-    return Event(**data)
+    def _event(self, number: int, line: bytes) -> Event:
+        try:
+            data: dict[str, Any] = json.loads(line)
+            return Event(**data)
+        except (ValueError, TypeError) as error:
+            raise SweepError(f"{self._path}: line {number} is no event: {error}") from error

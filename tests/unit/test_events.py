@@ -1,0 +1,85 @@
+"""`events.jsonl`: appended to, read back, and what a kill or a stranger did to it."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from sweeps.events import Event, EventLog
+from sweeps.layout import SweepError
+
+EVENTS = [
+    Event("add", "a1"),
+    Event("result", "a1", 1, {"val_acc": 0.5}, "CONTINUE"),
+    Event("result", "a1", 2, {"val_acc": 0.25}, "STOP"),
+    Event("complete", "a1", 2, {"val_acc": 0.25}),
+    Event("remove", "b2"),
+    Event("error", "c3"),
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A log with the events above."""
+    log = EventLog(tmp_path / "events.jsonl")
+    for event in EVENTS:
+        log.append(event)
+    return tmp_path / "events.jsonl"
+
+
+def test_events_come_back_in_order_by_any_process(path: Path) -> None:
+    assert EventLog(path).read() == EVENTS
+    assert len(path.read_text().splitlines()) == len(EVENTS)
+
+
+def test_without_a_file_there_are_no_events(tmp_path: Path) -> None:
+    assert EventLog(tmp_path / "events.jsonl").read() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_said_is_not_written(path: Path) -> None:
+    assert path.read_text().splitlines()[0] == '{"kind": "add", "trial": "a1", "epoch": 0}'
+
+
+def test_a_last_line_cut_short_anywhere_is_taken_away(path: Path) -> None:
+    whole = path.read_bytes()
+    start = whole.rfind(b"\n", 0, -1) + 1
+    for length in range(start, len(whole)):
+        path.write_bytes(whole[:length])
+        log = EventLog(path)
+        assert log.read() == EVENTS[:-1], length
+        log.append(EVENTS[-1])
+        assert log.read() == EVENTS, length
+
+
+def test_a_file_that_is_nothing_but_a_torn_line_is_emptied(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b'{"kind": "ad')
+    assert EventLog(path).read() == []
+    assert path.read_bytes() == b""
+
+
+def test_a_metric_that_is_not_a_number_survives(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    log.append(Event("result", "a1", 1, {"val_loss": math.nan, "train_loss": math.inf}, "STOP"))
+    (found,) = log.read()
+    assert found.metrics is not None
+    assert math.isnan(found.metrics["val_loss"])
+    assert found.metrics["train_loss"] == math.inf
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "nonsense", '{"kind": "add", "trial": "x", "colour": 1}', '{"kind": "add"}', "[1]"],
+    ids=["empty", "text", "unknown key", "missing key", "list"],
+)
+def test_a_broken_line_among_whole_ones_is_named(line: str, path: Path) -> None:
+    """A log with a hole would bring the scheduler to another state than it had."""
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:2], line, *lines[2:], ""]))
+    before = path.read_bytes()
+    with pytest.raises(SweepError) as caught:
+        EventLog(path).read()
+    assert str(caught.value).startswith(f"{path}: line 3 is no event: ")
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == before

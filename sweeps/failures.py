@@ -25,6 +25,9 @@ _OOM = re.compile(
 
 _DISK_FULL = re.compile(r"\bDiskFullError\b|No space left on device")
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""Ray's, in the first line of a traceback."""
+
 _NAMED: dict[str, Cause] = {"CheckpointError": "checkpoint", "DataError": "data"}
 """Our own errors; a worker's exception comes as text, with its class's name in it."""
 
@@ -58,7 +61,7 @@ def cause_of(error: Exception) -> Cause:
 
 def describe(error: Exception, cause: Cause, epoch: int, checkpoint: str | None) -> Failure:
     """The failure as `trial.json` records it."""
-    text = str(error).strip()
+    text = _COLOUR.sub("", str(error)).strip()
     lines = [line for line in text.splitlines() if line.strip()]
     return Failure(
         cause=cause,

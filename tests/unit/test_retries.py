@@ -1,0 +1,155 @@
+"""What a failure leaves on record and what the retry runs with, on fakes of Tune's trial."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
+from ray.exceptions import RayTaskError
+
+from sweeps.failures import Verdict
+from sweeps.layout import SweepLayout, TrialRecord
+from sweeps.pause import PauseSwitch
+from sweeps.retries import Retries
+from sweeps.sections import FailurePolicy
+
+ON_CPU, ON_GPU = {"cpu": 1.0, "gpu": 0.0}, {"cpu": 1.0, "gpu": 0.25}
+
+
+class FakeTrial:
+    """As much of a `SweepTrial` as a retry changes."""
+
+    trial_id = "a1"
+
+    def __init__(self, epoch: int, checkpoint: Path | None) -> None:
+        self.last_result = {"epoch": epoch} if epoch else {}
+        self.checkpoint = checkpoint and SimpleNamespace(path=str(checkpoint))
+        self.config: dict[str, Any] = {"training": {"batch_size": 6}, "_trial": dict(ON_GPU)}
+        self.taken: dict[str, float] | None = None
+
+    def take(self, share: dict[str, float]) -> None:
+        self.taken = share
+
+
+class Failing:
+    """One trial of a sweep in a directory, and its failures one after the other."""
+
+    def __init__(self, directory: Path, share: dict[str, float], **policy: Any) -> None:
+        self.layout = SweepLayout(directory)
+        self.record = TrialRecord("a1", 0, "trial", {}, state="running")
+        self.layout.write_trial(self.record)
+        self.switch = PauseSwitch(self.layout.stop_file, None)
+        records, settings = {"a1": self.record}, FailurePolicy(**policy)
+        self.retries = Retries(self.layout, records, settings, share, self.switch)
+        self.trial = FakeTrial(3, directory / "trial" / "checkpoint_000002")
+
+    def fail(self, text: str) -> Verdict:
+        error = RayTaskError("train", f"Traceback\n{text}", RuntimeError(text))
+        verdict = self.retries(self.trial, error)  # type: ignore[arg-type]
+        (on_disk,) = self.layout.read_trials()
+        assert on_disk == self.record
+        return verdict
+
+
+OOM = "torch.OutOfMemoryError: CUDA out of memory"
+
+
+@pytest.fixture(autouse=True)
+def _two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 1.0}},
+        {"Alive": True, "Resources": {"CPU": 4.0}},
+        {"Alive": False, "Resources": {"CPU": 64.0}},
+    ]
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+
+
+def test_a_failure_is_on_disk_before_the_retry(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing = Failing(tmp_path, ON_CPU)
+    assert failing.fail("RuntimeError: a bad day") == Verdict(retry=True)
+    (failure,) = json.loads((tmp_path / "trial" / "trial.json").read_text())["failures"]
+    assert failure["cause"] == "error"
+    assert failure["message"] == "RuntimeError: a bad day"
+    assert failure["epoch"] == 3
+    assert failure["checkpoint"] == "trial/checkpoint_000002"
+    assert "Traceback" in failure["traceback"]
+    assert capsys.readouterr().out == "trial a1 error: RuntimeError: a bad day; tried again\n"
+    assert failing.trial.taken is None
+
+
+def test_a_failure_before_the_first_epoch_has_neither_epoch_nor_checkpoint(tmp_path: Path) -> None:
+    failing = Failing(tmp_path, ON_CPU)
+    failing.trial = FakeTrial(0, None)
+    failing.fail("RuntimeError: a bad day")
+    (failure,) = failing.record.failures
+    assert (failure.epoch, failure.checkpoint) == (0, None)
+
+
+def test_what_is_given_up_is_not_announced_as_a_retry(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing = Failing(tmp_path, ON_CPU, max_retries=0)
+    assert failing.fail("RuntimeError: a bad day") == Verdict(retry=False)
+    assert len(failing.record.failures) == 1
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("share", "alone"),
+    [
+        (ON_GPU, {"cpu": 1.0, "gpu": 1.0}),
+        ({"cpu": 2.0, "gpu": 2.0}, {"cpu": 2.0, "gpu": 2.0}),
+        (ON_CPU, {"cpu": 8.0, "gpu": 0.0}),
+    ],
+    ids=["a share of a card", "whole cards", "no card"],
+)
+def test_out_of_memory_gets_a_whole_card_or_else_a_whole_machine(
+    share: dict[str, float], alone: dict[str, float], tmp_path: Path
+) -> None:
+    failing = Failing(tmp_path, share)
+    assert failing.fail(OOM) == Verdict(retry=True, alone=True)
+    assert failing.trial.taken == alone
+    assert failing.record.changes == {}
+
+
+def test_out_of_memory_once_more_runs_the_batch_in_parts_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing = Failing(tmp_path, ON_GPU)
+    failing.fail(OOM)
+    assert failing.fail(OOM) == Verdict(retry=True, alone=True, halve=True)
+    assert failing.trial.config["training"] == {"batch_size": 6, "accumulation_steps": 2}
+    assert failing.trial.config["_trial"] == ON_GPU
+    assert failing.record.changes == {"training.accumulation_steps": 2}
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].endswith("tried again alone")
+    assert said[1].endswith("tried again alone with its batch in halves")
+    assert not failing.fail(OOM).retry
+    assert failing.record.changes == {"training.accumulation_steps": 2}
+
+
+def test_a_batch_that_cannot_be_halved_ends_the_trial(tmp_path: Path) -> None:
+    failing = Failing(tmp_path, ON_GPU)
+    failing.trial.config["training"]["batch_size"] = 7
+    failing.fail(OOM)
+    failing.trial.taken = None
+    assert not failing.fail(OOM).retry
+    assert (failing.record.changes, failing.trial.taken) == ({}, None)
+    assert failing.trial.config["training"] == {"batch_size": 7}
+
+
+def test_a_full_disk_pauses_the_sweep(tmp_path: Path) -> None:
+    failing = Failing(tmp_path, ON_CPU)
+    assert failing.fail("OSError: [Errno 28] No space left on device").retry
+    assert failing.switch.reason == "disk_full"
+
+
+def test_other_failures_pause_nothing(tmp_path: Path) -> None:
+    failing = Failing(tmp_path, ON_CPU)
+    failing.fail("RuntimeError: a bad day")
+    failing.fail(OOM)
+    assert failing.switch.reason is None

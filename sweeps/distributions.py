@@ -7,33 +7,24 @@ so a search algorithm that proposes numbers in [0, 1] can drive all of them.
 
 from __future__ import annotations
 
-import json
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from abc import abstractmethod
+from dataclasses import dataclass
 from fractions import Fraction
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
+from sweeps.entries import Entry, shown
+
 _CUT = NormalDist().cdf(-4)
 """Share of a normal distribution below minus four standard deviations."""
 
 
-def shown(value: Any) -> str:
-    """A plain value as messages show it; values of different types never look the same."""
-    return json.dumps(value, ensure_ascii=False)
-
-
 @dataclass(frozen=True)
-class Distribution(ABC):
+class Distribution(Entry):
     """What one hyperparameter is drawn from."""
-
-    kind: str
-    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, kw_only=True)
-    """Other key of the space -> the values with which this hyperparameter exists."""
 
     @property
     @abstractmethod
@@ -57,17 +48,15 @@ class Distribution(ABC):
     def to_unit(self, value: Any) -> float:
         """A number in [0, 1] from which `from_unit` makes `value`, up to rounding."""
 
-    def is_active(self, values: Mapping[str, Any]) -> bool:
-        """Whether `when` holds under the values of the hyperparameters drawn before."""
-        return all(
-            key in values and shown(values[key]) in map(shown, allowed)
-            for key, allowed in self.when.items()
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The distribution as a search file writes it."""
-        when = {key: list(allowed) for key, allowed in self.when.items()}
-        return {self.kind: self.arguments} | ({"when": when} if when else {})
+    def can_draw(self, value: Any) -> bool:
+        """Whether a value may have come from here."""
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        low, high = self.corners
+        if isinstance(low, int) and value != int(value):
+            return False
+        # The ends of a logarithmic range are off by a rounding error.
+        return low <= value <= high or math.isclose(value, low) or math.isclose(value, high)
 
 
 @dataclass(frozen=True)
@@ -176,6 +165,10 @@ class Choice(Distribution):
     def corners(self) -> tuple[Any, ...]:
         """Every value."""
         return self.values
+
+    def can_draw(self, value: Any) -> bool:
+        """See `Distribution.can_draw`."""
+        return shown(value) in map(shown, self.values)
 
     def index(self, value: Any) -> int:
         """The position of a value; `1`, `1.0` and `true` are three different ones.

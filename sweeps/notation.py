@@ -1,4 +1,4 @@
-"""How a search file writes a distribution: one kind and its arguments, perhaps a condition.
+"""How a search file writes an entry of its space: one kind, its arguments, perhaps a condition.
 
     optimizer.learning_rate: {loguniform: [1e-3, 1.0]}
     optimizer.momentum: {uniform: [0.8, 0.99], when: {optimizer.name: sgd}}
@@ -11,6 +11,9 @@
   so that all that can be drawn is checked before a sweep starts. The mean and the standard
   deviation of `lognormal` are those of the natural logarithm.
 - `choice` `[a, b, ...]`: one of these values. `grid` `[a, b, ...]`: each of them in turn.
+- `expr` `text`: what an expression over other keys comes to (`sweeps.expressions`).
+- `zip` `{key: [a, b, ...]}`: one of these values, at the position of the other key's, which must
+  be a `choice` or `grid` of the same space.
 - `when: {key: value or [values]}`: the hyperparameter exists only while each key, which must be
   a `choice` or `grid` of the same space, has one of these values.
 
@@ -25,7 +28,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from sweeps.distributions import Choice, Distribution, Normal, Range, shown
+from sweeps.distributions import Choice, Normal, Range
+from sweeps.entries import Computed, Entry, Linked, shown
+from sweeps.expressions import Expression, ExpressionError, parse_expression
 from trainable.naming import suggestion
 
 ARGUMENTS = {
@@ -42,17 +47,19 @@ ARGUMENTS = {
     "lognormal": "mean, sd",
     "choice": "a, b, ...",
     "grid": "a, b, ...",
+    "expr": "text",
+    "zip": "key: [a, b, ...]",
 }
 """Every kind and what it takes."""
 
 
-def parse_distribution(raw: Any) -> Distribution:
-    """Reads one distribution.
+def parse_entry(raw: Any) -> Entry:
+    """Reads one entry.
 
     Raises:
         ValueError: With the rule that it breaks; begins with the key that breaks it.
     """
-    if isinstance(raw, Distribution):
+    if isinstance(raw, Entry):
         return raw
     if isinstance(raw, list):
         raise ValueError(_two_readings(raw))
@@ -64,6 +71,11 @@ def parse_distribution(raw: Any) -> Distribution:
     body = {key: value for key, value in raw.items() if key != "when"}
     kind, arguments = _kind_and_arguments(body)
     when = _parse_when(raw.get("when", {}))
+    if kind == "expr":
+        return Computed(kind, _parse_expression(arguments), when=when)
+    if kind == "zip":
+        leader, values = _parse_zip(arguments)
+        return Linked(kind, leader, (), values, when=when)
     if kind in ("choice", "grid"):
         return Choice(kind, _parse_values(next(iter(body)), arguments), when=when)
     numbers = _parse_numbers(kind, arguments)
@@ -178,9 +190,27 @@ def _check_normal(found: Normal) -> None:
         )
 
 
+def _parse_expression(text: Any) -> Expression:
+    try:
+        return parse_expression(text)
+    except ExpressionError as error:
+        raise ValueError(f"expr {error}") from None
+
+
+def _parse_zip(arguments: Any) -> tuple[str, tuple[Any, ...]]:
+    if not isinstance(arguments, Mapping) or len(arguments) != 1:
+        raise ValueError(f"zip must be {{key: [a, b, ...]}}, found {shown(arguments)}")
+    ((leader, values),) = arguments.items()
+    if not isinstance(values, list) or not values or not all(map(_is_plain, values)):
+        raise ValueError(f"zip.{leader} must be a list of values, found {shown(values)}")
+    return leader, tuple(values)
+
+
 def _is_plain(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_is_plain, value))
+    if isinstance(value, Mapping):
+        return all(isinstance(k, str) and _is_plain(each) for k, each in value.items())
     return value is None or isinstance(value, str | bool) or _is_number(value)
 
 
@@ -190,8 +220,8 @@ def _parse_values(written: str, arguments: Any) -> tuple[Any, ...]:
     wrong = [value for value in arguments if not _is_plain(value)]
     if wrong:
         raise ValueError(
-            f"{written} must be plain values (text, numbers, true, false, null or lists of them), "
-            f"found {shown(wrong[0])}"
+            f"{written} must be plain values (text, numbers, true, false, null, or lists and "
+            f"mappings of them), found {shown(wrong[0])}"
         )
     texts = [shown(value) for value in arguments]
     twice = [text for index, text in enumerate(texts) if text in texts[:index]]

@@ -11,8 +11,9 @@ from sweeps.layout import ENDED, Cause, SweepError, SweepLayout, TrialRecord, va
 from sweeps.ownership import sole_owner
 from sweeps.results import TrialResult, read_results
 from sweeps.spec import SearchSpec, load_search, parse_search
-from trainable.config import override, parse_config
+from trainable.config import parse_config
 from trainable.naming import check_name
+from trainable.override import override
 from trainable.yaml_reader import read_yaml
 
 IN_CONFIG = ("progress", "dataset.root", "dataset.download", "dataset.num_workers")

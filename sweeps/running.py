@@ -208,10 +208,10 @@ class Run:
             found.append(DonorFiles(self._scheduler.inner))
         return found
 
-    def _score(self, trial: TrialRecord) -> float | None:
-        metric = self._spec.tune.metric
-        best = read_result(self._layout.directory, trial, metric, self._spec.tune.mode).best
-        return None if best is None else float(best[metric])
+    def _score(self, trial: TrialRecord) -> list[float] | None:
+        tune = self._spec.tune
+        best = read_result(self._layout.directory, trial, tune.metric, tune.mode).best
+        return None if best is None else [float(best[metric]) for metric in tune.metrics]
 
 
 def _epochs(spec: SearchSpec, record: TrialRecord) -> int:

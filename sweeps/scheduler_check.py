@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sweeps.distributions import Choice
+from sweeps.distributions import Choice, Distribution
 from sweeps.scheduler_sections import (
     ASHA,
     FIFO,
@@ -16,6 +16,7 @@ from sweeps.scheduler_sections import (
     Median,
     mutated_keys,
 )
+from sweeps.search_sections import LEARNING
 from trainable.config import parse_config
 from trainable.naming import suggestion
 from trainable.yaml_reader import PathKey
@@ -74,11 +75,10 @@ def _about_pausing(spec: SearchSpec) -> Iterator[Found]:
 def _about_population(spec: SearchSpec) -> Iterator[Found]:
     scheduler, space = spec.tune.scheduler, spec.space
     key_name = "hyperparam_mutations" if isinstance(scheduler, PBT) else "hyperparam_bounds"
-    if spec.tune.search_alg.name == "tpe":
-        yield (
-            ("tune", "search_alg"),
-            f"tpe learns from fixed values; {scheduler.name} changes them",
-        )
+    algorithm = spec.tune.search_alg.name
+    if algorithm in LEARNING:
+        rule = f"{algorithm} learns from fixed values; {scheduler.name} changes them"
+        yield ("tune", "search_alg"), rule
     if spec.tune.num_samples < 2:
         yield ("tune", "num_samples"), f"must be at least 2, a population, under {scheduler.name}"
     keys = mutated_keys(scheduler, tuple(space))
@@ -96,5 +96,21 @@ def _about_population(spec: SearchSpec) -> Iterator[Found]:
             yield (*AT, key_name), rule
         elif space[key].when:
             yield (*AT, key_name), f"{key} has a when; what changes must always be there"
+        elif not isinstance(space[key], Distribution):
+            yield (*AT, key_name), f"{key} follows from other keys ({space[key].kind})"
         elif isinstance(scheduler, PB2) and isinstance(space[key], Choice):
             yield (*AT, key_name), f"pb2 needs a range, found {space[key].kind} for {key}"
+        else:
+            yield from _about_followers(spec, key)
+
+
+def _about_followers(spec: SearchSpec, key: str) -> Iterator[Found]:
+    """What would not hold any more when a key changes in mid-training."""
+    name = spec.tune.scheduler.name
+    for other, entry in spec.space.items():
+        if key in entry.parents:
+            yield ("space", other), f"{name} changes {key} in mid-training, which this depends on"
+    for number, constraint in enumerate(spec.constraints):
+        if key in constraint.names:
+            rule = f"{name} changes {key} in mid-training and keeps no constraints"
+            yield ("constraints", number), rule

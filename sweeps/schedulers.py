@@ -77,7 +77,8 @@ def build_scheduler(
 def _population_scheduler(
     section: PBT | PB2, space: Space, common: Mapping[str, Any]
 ) -> PopulationBasedTraining:
-    mutated = {key: space[key] for key in mutated_keys(section, tuple(space))}
+    entries = {key: space[key] for key in mutated_keys(section, tuple(space))}
+    mutated = {key: each for key, each in entries.items() if isinstance(each, Distribution)}
     shared: dict[str, Any] = {
         **common,
         "perturbation_interval": section.perturbation_interval,

@@ -8,31 +8,36 @@ goes on as if it had never stopped.
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.exceptions import ExperimentalWarning
-from optuna.trial import FrozenTrial, TrialState
+from scipy.stats import qmc
 
-from sweeps.distributions import Choice, Distribution
-from sweeps.sections import GridSearch, TPESearch
-from sweeps.space import Space, Values, draw, grid_part, grid_points, random_draw
+from sweeps.expressions import ExpressionError
+from sweeps.samplers import Told, propose
+from sweeps.search_sections import BOHBSearch, GridSearch, QMCSearch, RandomSearch
+from sweeps.space import Values, draw, grid_part, grid_points, holds, random_draw
 from sweeps.spec import SearchSpec
 
+ATTEMPTS = 20
+"""Proposals that break a constraint, one after the other, before one is drawn at random."""
 
-@dataclass(frozen=True)
+Scores = Sequence[float]
+"""The values of `metric` and of the keys of `pareto`, in that order."""
+
+
+@dataclass
 class _Trial:
     """What the searcher knows of one trial."""
 
     values: Mapping[str, Any]
-    state: TrialState
-    score: float | None = None
+    state: Told = "running"
+    scores: Scores = ()
+    curve: dict[int, float] = field(default_factory=dict)
+    """Epoch -> value of the metric."""
 
 
 class Searcher:
@@ -47,90 +52,113 @@ class Searcher:
         self._trials: dict[int, _Trial] = {}
         is_grid = isinstance(spec.tune.search_alg, GridSearch)
         space = spec.space if is_grid else grid_part(spec.space)
-        self._points = list(islice(grid_points(space), spec.tune.num_samples if is_grid else None))
-        # Optuna tells every finished trial otherwise, in the middle of a sweep's own display.
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        points = grid_points(space, spec.constraints)
+        self._points = list(islice(points, spec.tune.num_samples if is_grid else None))
+        self._given = spec.tune.points_to_evaluate
 
     def suggest(self, number: int) -> Values | None:
-        """The values of a new trial, or None when the grid has no more points.
+        """The values of a new trial, or None when there are no more.
 
         Args:
-            number: 0-based number of the trial, in order of creation.
+            number: 0-based number of the configuration, in order of creation.
         """
-        tune = self._spec.tune
-        match tune.search_alg:
-            case GridSearch():
-                values = self._points[number] if number < len(self._points) else None
-            case TPESearch():
-                values = self._tpe(tune.search_alg, number)
-            case _:
-                values = random_draw(self._spec.space, self._points, tune.seed, number)
+        values = self._suggest(number)
         if values is not None:
             self.restore(number, values)
         return values
 
     def restore(self, number: int, values: Mapping[str, Any]) -> None:
         """Learns of a trial that was suggested earlier and has not ended."""
-        self._trials[number] = _Trial(values, TrialState.RUNNING)
+        self._trials[number] = _Trial(values)
 
-    def tell(self, number: int, values: Mapping[str, Any], score: float | None) -> None:
+    def report(self, number: int, epoch: int, value: float) -> None:
+        """Learns the metric of one epoch of a trial that it knows."""
+        if math.isfinite(value):
+            self._trials[number].curve[epoch] = value
+
+    def tell(self, number: int, values: Mapping[str, Any], scores: Scores | None) -> None:
         """Learns how a trial ended.
 
         Args:
             number: The trial's number.
             values: What it tried.
-            score: Its value of the metric; None or NaN when it failed.
+            scores: Its metrics; None or NaN when it failed.
         """
-        if score is None or math.isnan(score):
-            self._trials[number] = _Trial(values, TrialState.FAIL)
+        known = self._trials.get(number, _Trial(values))
+        if scores is None or any(map(math.isnan, scores)):
+            self._trials[number] = _Trial(values, "failed", curve=known.curve)
         else:
-            self._trials[number] = _Trial(values, TrialState.COMPLETE, score)
+            self._trials[number] = _Trial(values, "complete", scores, known.curve)
 
-    def _tpe(self, settings: TPESearch, number: int) -> Values:
-        """A new study and sampler for each proposal, so that none has a past of its own."""
-        tune = self._spec.tune
-        with warnings.catch_warnings():
-            # Both options have been there for years and the version of Optuna is on record.
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            sampler = optuna.samplers.TPESampler(
-                seed=int(np.random.SeedSequence([tune.seed, number]).generate_state(1)[0]),
-                n_startup_trials=settings.n_startup_trials,
-                multivariate=settings.multivariate,
-                # Trials run side by side: keeps them from trying what another one is trying.
-                constant_liar=True,
-            )
-        study = optuna.create_study(
-            direction="maximize" if tune.mode == "max" else "minimize", sampler=sampler
+    def _suggest(self, number: int) -> Values | None:
+        settings = self._spec.tune.search_alg
+        if number < len(self._given):
+            return self._at_random(number, self._given[number])
+        match settings:
+            case GridSearch():
+                return self._points[number] if number < len(self._points) else None
+            case RandomSearch():
+                return self._at_random(number)
+            case QMCSearch():
+                return self._sobol(number)
+        for attempt in range(ATTEMPTS):
+            values = self._learned(number, attempt)
+            if values is not None and holds(self._spec.constraints, values):
+                return values
+        return self._at_random(number)
+
+    def _at_random(self, number: int, fixed: Mapping[str, Any] | None = None) -> Values | None:
+        spec = self._spec
+        return random_draw(
+            spec.space, spec.constraints, self._points, spec.tune.seed, number, fixed
         )
-        space = self._spec.space
-        told = sorted(self._trials.items())
-        study.add_trials([_frozen(space, trial) for before, trial in told if before != number])
-        asked = study.ask()
-        return draw(space, lambda key, found: _pick(asked, key, found))
 
+    def _sobol(self, number: int) -> Values | None:
+        """Point `number` of a scrambled Sobol sequence, a dimension for each key."""
+        spec = self._spec
+        place = {key: index for index, key in enumerate(spec.space)}
+        sequence = qmc.Sobol(max(1, len(place)), rng=np.random.default_rng(spec.tune.seed))
+        if number:
+            sequence.fast_forward(number)
+        (units,) = sequence.random(1)
+        try:
+            values = draw(spec.space, lambda key, found: found.from_unit(float(units[place[key]])))
+        except ExpressionError:
+            return self._at_random(number)
+        return values if holds(spec.constraints, values) else self._at_random(number)
 
-def _optuna_distribution(found: Distribution) -> BaseDistribution:
-    """Optuna sees the index of a choice and, of any range, the share below the value."""
-    if isinstance(found, Choice):
-        return CategoricalDistribution(range(len(found.values)))
-    return FloatDistribution(0.0, 1.0)
+    def _learned(self, number: int, attempt: int) -> Values | None:
+        """What the sampler makes of the trials told; None where it leaves it to chance."""
+        tune = self._spec.tune
+        told = [
+            (trial.values, trial.state, trial.scores)
+            for before, trial in sorted(self._trials.items())
+            if before != number
+        ]
+        seed = int(np.random.SeedSequence([tune.seed, number, attempt]).generate_state(1)[0])
+        if isinstance(tune.search_alg, BOHBSearch):
+            budget = self._budget(tune.search_alg)
+            if budget is None or np.random.default_rng(seed).random() < (
+                tune.search_alg.random_fraction
+            ):
+                return None
+            told = self._up_to(budget, number)
+        try:
+            return propose(self._spec, told, seed, again=attempt > 0)
+        except ExpressionError:
+            return None
 
+    def _budget(self, settings: BOHBSearch) -> int | None:
+        """The latest epoch that enough trials have come to."""
+        wanted = settings.min_points_in_model or len(self._spec.space) + 1
+        lasts = sorted((max(t.curve, default=0) for t in self._trials.values()), reverse=True)
+        return lasts[wanted - 1] or None if len(lasts) >= wanted else None
 
-def _pick(trial: optuna.Trial, key: str, found: Distribution) -> Any:
-    if isinstance(found, Choice):
-        return found.values[trial.suggest_categorical(key, range(len(found.values)))]
-    return found.from_unit(trial.suggest_float(key, 0.0, 1.0))
-
-
-def _frozen(space: Space, trial: _Trial) -> FrozenTrial:
-    params = {
-        key: found.index(value) if isinstance(found, Choice) else found.to_unit(value)
-        for key, value in trial.values.items()
-        for found in [space[key]]
-    }
-    return optuna.trial.create_trial(
-        state=trial.state,
-        value=trial.score,
-        params=params,
-        distributions={key: _optuna_distribution(space[key]) for key in params},
-    )
+    def _up_to(self, budget: int, number: int) -> list[tuple[Mapping[str, Any], Told, Scores]]:
+        """The trials that came to an epoch, each with its best metric until then."""
+        best = max if self._spec.tune.mode == "max" else min
+        return [
+            (trial.values, "complete", [best(v for e, v in trial.curve.items() if e <= budget)])
+            for before, trial in sorted(self._trials.items())
+            if before != number and max(trial.curve, default=0) >= budget
+        ]

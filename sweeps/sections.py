@@ -1,4 +1,4 @@
-"""The sections of the search file: every key of `tune` and `resources`, and their defaults."""
+"""The sections of the search file but for its space and algorithms: every key and default."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from sweeps.scheduler_sections import FIFO, TrialScheduler
+from sweeps.search_sections import RandomSearch, SearchAlgorithm
 from trainable.naming import check_name
-from trainable.schema import ByName, Section
+from trainable.schema import Items, Section
 
 METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "best_acc")
 """What a trial reports at every epoch and a sweep can be ranked by."""
+
+OBJECTIVES = (*METRICS, "epoch_s", "images_per_s", "peak_memory_gib")
+"""What `pareto` may name."""
+
+Mode = Literal["max", "min"]
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -22,41 +28,34 @@ SEEDS = 2**63
 """Seeds lie below."""
 
 
-class RandomSearch(Section):
-    """Independent draws; trial n's depends on the seed and n alone."""
+class Final(Section):
+    """`tune.final`: what follows when every trial has ended."""
 
-    name: Literal["random"] = "random"
-
-
-class GridSearch(Section):
-    """Every point of a space of `grid` and `choice`, the last key varying fastest."""
-
-    name: Literal["grid"]
-
-
-class TPESearch(Section):
-    """Tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), by Optuna."""
-
-    name: Literal["tpe"]
-    n_startup_trials: PositiveInt = 10
-    """Trials that must have a score before it stops drawing at random."""
-    multivariate: bool = False
-    """Models keys together rather than one by one."""
-
-
-SearchAlgorithm = Annotated[
-    RandomSearch | GridSearch | TPESearch, ByName("search_alg", default="random")
-]
+    top: PositiveInt
+    """How many of the best configurations."""
+    repeats: PositiveInt
+    """Trials of each, under seeds that it has not been trained with; they run all their epochs."""
 
 
 class Tune(Section):
     """`tune`: what to optimise, how many trials, which algorithms."""
 
     metric: str = "val_acc"
-    mode: Literal["max", "min"]
+    mode: Mode
     """`min` by default for a loss, `max` otherwise."""
+    pareto: dict[str, Mode] = {}
+    """More metrics, by name, each with its mode: the sweep looks for trials that no other one
+    beats in all of them."""
+    target: float | None = None
+    """The sweep ends when a trial's metric has come so far; null means never."""
     num_samples: PositiveInt
-    """Trials in all; the size of the grid by default where search_alg is grid."""
+    """Configurations in all; the size of the grid by default where search_alg is grid."""
+    repeats: PositiveInt = 1
+    """Trials of each configuration, under different seeds; it is ranked by their mean."""
+    final: Final | None = None
+    """The best configurations are trained again at the end; null means they are not."""
+    points_to_evaluate: Items[dict[str, Any]] = ()
+    """Values that the first trials begin with; keys that are left out are drawn."""
     search_alg: SearchAlgorithm = RandomSearch()
     scheduler: TrialScheduler = FIFO()
     max_concurrent_trials: Literal["auto"] | PositiveInt = "auto"
@@ -65,7 +64,7 @@ class Tune(Section):
     """Seconds, or a text such as `90s`, `30m`, `4h`, `2d`, after which a run of the sweep is
     paused; null means none."""
     warm_start: str | None = None
-    """Directory of an earlier sweep whose ended trials a learning search_alg begins from."""
+    """Directory of an earlier sweep whose ended trials a search_alg that learns begins from."""
     seed: int = Field(ge=0, lt=SEEDS)
     """What the draws depend on; drawn when null."""
 
@@ -99,6 +98,18 @@ class Tune(Section):
     @classmethod
     def _reported(cls, metric: str) -> str:
         return check_name(metric, METRICS)
+
+    @field_validator("pareto")
+    @classmethod
+    def _reported_too(cls, pareto: dict[str, Mode]) -> dict[str, Mode]:
+        for metric in pareto:
+            check_name(metric, OBJECTIVES)
+        return pareto
+
+    @property
+    def metrics(self) -> dict[str, Mode]:
+        """`metric` and those of `pareto`, each with its mode."""
+        return {self.metric: self.mode, **self.pareto}
 
 
 class Resources(Section):

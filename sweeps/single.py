@@ -9,8 +9,9 @@ from typing import Any
 from rich.console import Console
 
 from trainable.checkpoint import BEST_ACC, CONFIG, EPOCH, read_checkpoint
-from trainable.config import TrainConfig, override, parse_config
+from trainable.config import TrainConfig, parse_config
 from trainable.fit import Outcome, fit
+from trainable.override import override
 from trainable.trainer import Trainer
 
 

@@ -1,38 +1,75 @@
-"""The search space: dotted key of the training config -> distribution; what is drawn from it.
+"""The search space: dotted key of the training config -> entry; what is drawn from it.
 
-A hyperparameter with a `when` that does not hold is absent from a draw.
+A hyperparameter with a `when` that does not hold is absent from a draw, and so is what derives
+from it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from sweeps.distributions import Choice, Distribution, sample, shown
-from trainable.naming import suggestion
-from trainable.yaml_reader import PathKey
+from sweeps.distributions import Choice, Distribution, sample
+from sweeps.entries import Computed, Entry, Linked, flat
+from sweeps.expressions import Expression, ExpressionError
 
-Space = Mapping[str, Distribution]
+Space = Mapping[str, Entry]
+Constraints = Sequence[Expression]
 Values = dict[str, Any]
 """Dotted key -> value, one draw from a space."""
 
 MAX_POINTS = 100_000
 """A grid with more points is a mistake."""
 
+MAX_DRAWS = 1000
+"""Draws that break a constraint, one after the other, before it is taken for impossible."""
+
+
+def resolved(space: Space, constants: Mapping[str, Any]) -> dict[str, Entry]:
+    """The space with what its entries need of one another.
+
+    Args:
+        space: As written.
+        constants: Dotted key of the training config -> value, for expressions.
+    """
+    return {key: _resolved(entry, space, constants) for key, entry in space.items()}
+
+
+def _resolved(entry: Entry, space: Space, constants: Mapping[str, Any]) -> Entry:
+    if isinstance(entry, Computed):
+        return replace(entry, expression=bound(entry.expression, space, constants))
+    if isinstance(entry, Linked):
+        leader = space.get(entry.leader)
+        return replace(entry, leading=leader.values if isinstance(leader, Choice) else ())
+    return entry
+
+
+def bound(expression: Expression, space: Space, constants: Mapping[str, Any]) -> Expression:
+    """An expression with the values of those of its keys that are no keys of the space."""
+    swept = [name for name in expression.names if is_swept(name, space)]
+    return expression.bound(
+        {k: constants[k] for k in expression.names if k in constants and k not in swept}
+    )
+
+
+def is_swept(name: str, space: Space) -> bool:
+    """Whether a dotted key is one of the space, or lies in one whose values are mappings."""
+    return any(name == key or name.startswith(f"{key}.") for key in space)
+
 
 def draw_order(space: Space) -> list[str]:
-    """The keys so that every `when` names earlier ones, otherwise in the file's order.
+    """The keys so that every entry comes after those it depends on, else in the file's order.
 
-    Keys whose conditions go round in a circle are left out; `condition_problems` names them.
+    Keys that depend on one another in a circle are left out; `entry_problems` names them.
     """
     order: dict[str, None] = {}
     left = list(space)
     while left:
-        ready = next((k for k in left if not space[k].when.keys() & space.keys() - order), None)
+        ready = next((k for k in left if not needed(space, k) - order.keys()), None)
         if ready is None:
             break
         left.remove(ready)
@@ -40,22 +77,57 @@ def draw_order(space: Space) -> list[str]:
     return list(order)
 
 
+def needed(space: Space, key: str) -> set[str]:
+    """The keys of the space that an entry depends on."""
+    parents = space[key].parents
+    return {k for k in space if k in parents or any(p.startswith(f"{k}.") for p in parents)}
+
+
 def draw(space: Space, pick: Callable[[str, Distribution], Any]) -> Values:
     """Draws once: asks `pick` for the value of every hyperparameter whose `when` holds.
 
     Args:
-        space: The space; its conditions do not go round in a circle.
+        space: The space; nothing in it goes round in a circle.
         pick: Called with a key and its distribution, parents before children.
+
+    Raises:
+        ExpressionError: A derived value cannot be computed from the others.
     """
     values: Values = {}
     for key in draw_order(space):
-        if space[key].is_active(values):
-            values[key] = pick(key, space[key])
+        entry = space[key]
+        if not entry.is_active(values):
+            continue
+        if isinstance(entry, Distribution):
+            values[key] = pick(key, entry)
+        elif isinstance(entry, Computed | Linked):
+            values[key] = entry.value(values)
     return values
 
 
-def grid_points(space: Space) -> Iterator[Values]:
-    """Every point of a space of `choice` and `grid` alone, once; the last key varies fastest."""
+def holds(constraints: Iterable[Expression], values: Values) -> bool:
+    """Whether a draw keeps every constraint; one on a key that the draw lacks does not apply.
+
+    A constraint that cannot be computed is not kept.
+    """
+    known = flat(values)
+    for constraint in constraints:
+        if not {*known, *constraint.constants}.issuperset(constraint.names):
+            continue
+        try:
+            if not constraint.value(known):
+                return False
+        except ExpressionError:
+            return False
+    return True
+
+
+def grid_points(space: Space, constraints: Constraints = ()) -> Iterator[Values]:
+    """Every point of a space of finite entries, once; the last key varies fastest.
+
+    Raises:
+        ExpressionError: A derived value cannot be computed.
+    """
     order = draw_order(space)
 
     def expand(index: int, values: Values) -> Iterator[Values]:
@@ -63,28 +135,36 @@ def grid_points(space: Space) -> Iterator[Values]:
             yield values
             return
         key = order[index]
-        distribution = space[key]
-        if not distribution.is_active(values):
-            yield from expand(index + 1, values)
-            return
-        assert isinstance(distribution, Choice), f"{key} has no finite number of values"
-        for value in distribution.values:
-            yield from expand(index + 1, {**values, key: value})
+        entry = space[key]
+        if not entry.is_active(values):
+            options: Iterable[Values] = [{}]
+        elif isinstance(entry, Computed | Linked):
+            options = [{key: entry.value(values)}]
+        else:
+            assert isinstance(entry, Choice), f"{key} has no finite number of values"
+            options = ({key: value} for value in entry.values)
+        for option in options:
+            yield from expand(index + 1, {**values, **option})
 
-    return expand(0, {})
+    return (point for point in expand(0, {}) if holds(constraints, point))
 
 
-def grid_size(space: Space) -> int | None:
+def is_finite(space: Space) -> bool:
+    """Whether a space has only so many points."""
+    return all(isinstance(entry, Choice | Computed | Linked) for entry in space.values())
+
+
+def grid_size(space: Space, constraints: Constraints = ()) -> int | None:
     """The number of `grid_points`, None when there is no end of them.
 
     Counts no further than one above `MAX_POINTS`.
     """
-    if not all(isinstance(found, Choice) for found in space.values()):
+    if not is_finite(space):
         return None
-    return sum(1 for _ in islice(grid_points(space), MAX_POINTS + 1))
+    return sum(1 for _ in islice(grid_points(space, constraints), MAX_POINTS + 1))
 
 
-def grid_part(space: Space) -> dict[str, Distribution]:
+def grid_part(space: Space) -> dict[str, Entry]:
     """The `grid` keys of a space, under those conditions that are on `grid` keys themselves."""
     grid = {key: found for key, found in space.items() if found.kind == "grid"}
     return {
@@ -93,57 +173,36 @@ def grid_part(space: Space) -> dict[str, Distribution]:
     }
 
 
-def random_draw(space: Space, cycle: list[Values], seed: int, number: int) -> Values:
+def random_draw(
+    space: Space,
+    constraints: Constraints,
+    cycle: list[Values],
+    seed: int,
+    number: int,
+    fixed: Mapping[str, Any] | None = None,
+) -> Values | None:
     """Trial `number`'s draw, which depends on the seed and that number alone.
 
     Args:
         space: The space.
+        constraints: What a draw must keep; others are thrown away.
         cycle: The points of its `grid_part`, which trials take in turn.
         seed: The sweep's seed.
         number: 0-based number of the trial.
+        fixed: Values that are given.
+
+    Returns:
+        The first draw of `MAX_DRAWS` that keeps the constraints; None if none does.
     """
     rng = np.random.default_rng([seed, number])
-    point = cycle[number % len(cycle)]
-    return draw(
-        space, lambda key, found: point[key] if found.kind == "grid" else sample(found, rng)
-    )
-
-
-def condition_problems(space: Space) -> list[tuple[PathKey, str]]:
-    """What is wrong with the conditions themselves: where below the space, and the rule."""
-    problems: list[tuple[PathKey, str]] = [
-        ((key, "when", parent), rule)
-        for key, found in space.items()
-        for parent, allowed in found.when.items()
-        for rule in _about_parent(space, parent, allowed)
-    ]
-    circle = _circle(space)
-    if circle:
-        rule = f"must not go round in a circle, found {' -> '.join([*circle, circle[0]])}"
-        problems.append(((circle[0], "when"), rule))
-    return problems
-
-
-def _about_parent(space: Space, parent: str, allowed: tuple[Any, ...]) -> Iterator[str]:
-    found = space.get(parent)
-    if found is None:
-        yield f"must be a key of the space{suggestion(parent, space)}"
-    elif not isinstance(found, Choice):
-        yield f"must be a choice or a grid of the space, found {found.kind}"
-    else:
-        known = [shown(value) for value in found.values]
-        for text in map(shown, allowed):
-            if text not in known:
-                yield f"must be what {parent} can be ({', '.join(known)}), found {text}"
-
-
-def _circle(space: Space) -> list[str]:
-    """Keys of which each waits for the next and the last for the first; empty if none do."""
-    order = draw_order(space)
-    waiting = [key for key in space if key not in order]
-    if not waiting:
-        return []
-    path = [waiting[0]]
-    while path[-1] not in path[:-1]:
-        path.append(next(parent for parent in space[path[-1]].when if parent in waiting))
-    return path[path.index(path[-1]) : -1]
+    given = {**(cycle[number % len(cycle)] if cycle else {}), **(fixed or {})}
+    for _ in range(MAX_DRAWS):
+        try:
+            values = draw(
+                space, lambda key, found: given[key] if key in given else sample(found, rng)
+            )
+        except ExpressionError:
+            continue
+        if holds(constraints, values):
+            return values
+    return None

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from sweeps.distributions import Choice, shown
-from sweeps.space import Space, Values, draw, grid_points
-from trainable.config import TrainConfig, override, parse_config
+from sweeps.distributions import Choice, Distribution
+from sweeps.entries import Entry, Linked, flat, shown
+from sweeps.space import Constraints, Space, Values, draw, grid_points, holds
+from trainable.config import TrainConfig, parse_config
 from trainable.errors import ConfigError, Problem
 from trainable.kinds import fields_of, names_of, options
+from trainable.override import override
 from trainable.yaml_reader import PathKey
 
 MAX_CONTEXTS = 512
@@ -31,21 +33,27 @@ Found = tuple[PathKey, str]
 """Where below the space, and the rule."""
 
 
-def config_problems(space: Space, config: Mapping[str, Any]) -> list[Found]:
+def config_problems(
+    space: Space, constraints: Constraints, config: Mapping[str, Any]
+) -> list[Found]:
     """What can be drawn from a space and is no valid training config.
 
     Every end of a range and every value of a choice is tried, under every combination of the
     values on which conditions and the sections' keys depend.
 
     Args:
-        space: The space, without problems in its conditions.
+        space: The space, without problems between its entries.
+        constraints: Of the search file; what breaks them is not tried.
         config: The training config's plain values; its own problems are not repeated.
     """
     problems: dict[tuple[PathKey, str], str] = {}
     own = set(_problems_with(config, {}))
-    contexts = _contexts(space)
+    contexts = [each for each in _contexts(space) if holds(constraints, each)]
     active: set[str] = set()
-    for path, rule in [*_not_swept(space), *_tried(space, config, contexts, own, active)]:
+    for path, rule in [
+        *_not_swept(space),
+        *_tried(space, constraints, config, contexts, own, active),
+    ]:
         # Both ends of a range often break the same rule, and a key is unknown in every context.
         problems.setdefault((path, re.split(", found |; did you", rule)[0]), rule)
     if len(contexts) < MAX_CONTEXTS:
@@ -69,20 +77,25 @@ def _not_swept(space: Space) -> Iterator[Found]:
     for key, found in space.items():
         if {key, key.partition(".")[0]} & _OF_THE_SWEEP:
             yield (key,), "must not be swept, it is the same for every trial; set it in config"
-        if key == "model.name" and isinstance(found, Choice):
-            for value in found.values:
-                if isinstance(value, str) and ":" in value:
-                    yield (key,), f"must be built-in models in a space, found {shown(value)}"
+        values = found.values if isinstance(found, Choice | Linked) else ()
+        for value in values:
+            inner = flat({key: value})
+            for name in inner.keys() & _OF_THE_SWEEP - {key}:
+                yield (key,), f"must not sweep {name}, it is the same for every trial"
+            model = inner.get("model.name")
+            if isinstance(model, str) and ":" in model:
+                yield (key,), f"must be built-in models in a space, found {shown(model)}"
 
 
 def _contexts(space: Space) -> list[Values]:
     """The combinations of what conditions name and what decides on a section's keys."""
     parents = {parent for found in space.values() for parent in found.when}
-    names = {f"{section}.name" for section in TrainConfig.model_fields if _members(section)}
+    sections = [section for section in TrainConfig.model_fields if _members(section)]
+    names = {*sections, *(f"{section}.name" for section in sections)}
     deciding = {
         key: found
         for key, found in space.items()
-        if key in parents or (key in names and isinstance(found, Choice))
+        if isinstance(found, Choice) and (key in parents or key in names)
     }
     return list(islice(grid_points(deciding), MAX_CONTEXTS))
 
@@ -95,6 +108,7 @@ def _members(section: str) -> list[Any]:
 
 def _tried(
     space: Space,
+    constraints: Constraints,
     config: Mapping[str, Any],
     contexts: list[Values],
     own: set[Problem],
@@ -105,16 +119,24 @@ def _tried(
         first = _first(space, context)
         active.update(first)
         known = set(own)
-        others = [key for key in first if key not in context]
         variants = [
-            ({**first, key: corner}, key) for key in others for corner in space[key].corners
+            (_first(space, {**context, key: corner}), key)
+            for key in first
+            if key not in context
+            for corner in _corners(space[key])
         ]
         for values, varied in [(first, None), *variants]:
+            if not holds(constraints, values):
+                continue
             for problem in _problems_with(config, values):
                 # What a broken config does to the rest of it is not the space's fault.
                 if problem not in known and (not own or problem.key in values):
                     yield _blame(space, values, varied, problem)
                     known |= {problem} if varied is None else set()
+
+
+def _corners(entry: Entry) -> tuple[Any, ...]:
+    return entry.corners if isinstance(entry, Distribution) else ()
 
 
 def _first(space: Space, context: Values) -> Values:
@@ -134,8 +156,10 @@ def _blame(space: Space, values: Values, varied: str | None, problem: Problem) -
     """The key of the space that a problem of the training config comes from."""
     section, _, field = problem.key.partition(".")
     for key in values:
-        if problem.key == key or problem.key.startswith((f"{key}.", f"{key}[")):
+        if problem.key == key or problem.key.startswith(f"{key}["):
             return (key,), _lacking_condition(space, values, section, field) or problem.rule
+        if problem.key.startswith(f"{key}."):
+            return (key,), _text(problem)
         if problem.key and key.startswith(f"{problem.key}.") and varied in (None, key):
             return (key,), _text(problem)
     deciding = f"{section}.name"
@@ -153,9 +177,12 @@ def _lacking_condition(space: Space, values: Values, section: str, field: str) -
     kinds = [kind for kind in _members(section) if field in fields_of(kind)]
     owners = [name for kind in kinds for name in names_of(kind)]
     chosen = values.get(deciding)
+    decider = space.get(deciding)
+    if not isinstance(decider, Choice):
+        return None
     if chosen is None or chosen in owners or field == "name":
         return None
-    fitting = [name for name in space[deciding].arguments if name in owners]
+    fitting = [name for name in decider.values if name in owners]
     if not fitting:
         return None
     wanted = fitting[0] if len(fitting) == 1 else f"[{', '.join(fitting)}]"

@@ -7,8 +7,7 @@ is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,26 +19,20 @@ from pydantic import (
     model_validator,
 )
 
-from sweeps.distributions import Choice, Distribution
-from sweeps.notation import parse_distribution
-from sweeps.scheduler_check import scheduler_problems
+from sweeps.distributions import Distribution
+from sweeps.entries import Entry, Linked, flat
+from sweeps.expressions import Expression, ExpressionError, parse_expression
+from sweeps.notation import parse_entry
+from sweeps.search_check import search_problems
 from sweeps.sections import METRICS, SEEDS, FailurePolicy, Keep, Resources, Tune
-from sweeps.space import (
-    MAX_POINTS,
-    Values,
-    condition_problems,
-    grid_part,
-    grid_points,
-    grid_size,
-    random_draw,
-)
-from sweeps.space_check import config_problems, draw_problem
+from sweeps.space import bound, grid_size, resolved
 from sweeps.training_file import line_of, read_training_config
-from trainable.config import override, parse_config
+from trainable.config import parse_config
 from trainable.errors import ConfigError, Problem
 from trainable.naming import check_directory_name
-from trainable.schema import Section, validate
-from trainable.yaml_reader import Document, PathKey, dotted, read_yaml
+from trainable.override import override
+from trainable.schema import Items, Section, validate
+from trainable.yaml_reader import Document, dotted, read_yaml
 
 __all__ = [
     "METRICS",
@@ -54,14 +47,12 @@ __all__ = [
 
 SECTIONS = ("space", "tune", "resources", "failure", "keep")
 
-CHECKED_DRAWS = 256
-"""First draws of a sweep that are made into configs before it starts."""
-
 SpaceEntry = Annotated[
-    Distribution,
-    PlainValidator(parse_distribution),
+    Entry,
+    PlainValidator(parse_entry),
     PlainSerializer(lambda found: found.to_dict()),
 ]
+Constraint = Annotated[Expression, PlainValidator(parse_expression), PlainSerializer(str)]
 
 
 class SearchSpec(Section):
@@ -76,6 +67,8 @@ class SearchSpec(Section):
     """The training config's plain values as given, with absolute paths. Defaults stay unwritten:
     some depend on the names that a trial is given."""
     space: dict[str, SpaceEntry]
+    constraints: Items[Constraint] = ()
+    """What every draw keeps; one on a key that a draw lacks does not apply to it."""
     tune: Tune
     resources: Resources = Resources()
     failure: FailurePolicy = FailurePolicy()
@@ -92,8 +85,23 @@ class SearchSpec(Section):
         """Sections that are absent or have nothing below them are empty ones."""
         if not isinstance(data, Mapping):
             return data
-        empty = [key for key in SECTIONS if data.get(key) is None]
-        return {**data, **{key: {} for key in empty}}
+        empty: dict[str, Any] = {key: {} for key in SECTIONS if data.get(key) is None}
+        if data.get("constraints") is None:
+            empty["constraints"] = []
+        return {**data, **empty}
+
+    @field_validator("space")
+    @classmethod
+    def _resolved(cls, space: dict[str, Entry], info: ValidationInfo) -> dict[str, Entry]:
+        return resolved(space, _constants(info.data.get("config", {})))
+
+    @field_validator("constraints")
+    @classmethod
+    def _bound(
+        cls, constraints: tuple[Expression, ...], info: ValidationInfo
+    ) -> tuple[Expression, ...]:
+        space, constants = info.data.get("space", {}), _constants(info.data.get("config", {}))
+        return tuple(bound(each, space, constants) for each in constraints)
 
     @field_validator("tune", mode="before")
     @classmethod
@@ -104,14 +112,21 @@ class SearchSpec(Section):
         if "grid" not in (algorithm, isinstance(algorithm, Mapping) and algorithm.get("name")):
             return {key: value for key, value in tune.items() if key != "num_samples"}
         # A space that is no grid has problems of its own, which are the ones to tell.
-        return {**tune, "num_samples": grid_size(info.data.get("space", {})) or 1}
+        space, constraints = info.data.get("space", {}), info.data.get("constraints", ())
+        try:
+            size = grid_size(space, constraints)
+        except ExpressionError:
+            size = None
+        return {**tune, "num_samples": size or 1}
 
     @property
     def max_epochs(self) -> int:
         """The most epochs that a trial trains."""
         epochs: int = parse_config(self.config).training.epochs
         swept = self.space.get("training.epochs")
-        if swept is None:
+        if isinstance(swept, Linked):
+            return max(epochs if swept.when else 0, *map(int, swept.values))
+        if not isinstance(swept, Distribution):
             return epochs
         return max(epochs if swept.when else 0, *map(int, swept.corners))
 
@@ -170,59 +185,16 @@ def parse_search(data: Any, source: str = "search", directory: str | Path = ".")
     except ConfigError as error:
         problems += error.problems
     else:
-        found = _problems(spec, is_config_good=not problems)
+        found = search_problems(spec, is_config_good=not problems)
         problems += [Problem(dotted(path), rule, line_of(document, path)) for path, rule in found]
         if not problems:
             return spec
     raise ConfigError(document.source, sorted(problems, key=lambda found: found.line or 0))
 
 
-# ---------------------------------------------------------------------------- what must agree
-
-_Found = tuple[PathKey, str]
-"""Where in the search file, and the rule."""
-
-
-def _problems(spec: SearchSpec, *, is_config_good: bool) -> list[_Found]:
-    """What is wrong between the keys of a search file each of which is good by itself."""
-    found = _under_space(condition_problems(spec.space))
-    if found:
-        return found
-    found = [*_under_space(config_problems(spec.space, spec.config)), *_about_search(spec)]
-    if found or not is_config_good:
-        return found
-    found = list(scheduler_problems(spec))
-    rule = draw_problem(islice(_draws(spec), CHECKED_DRAWS), spec.config)
-    return [*found, (("space",), rule)] if rule else found
-
-
-def _under_space(found: Iterable[_Found]) -> list[_Found]:
-    return [(("space", *path), rule) for path, rule in found]
-
-
-def _draws(spec: SearchSpec) -> Iterator[Values]:
-    """The sweep's draws as far as they are known before it runs; for tpe, others like them."""
-    if spec.tune.search_alg.name == "grid":
-        yield from islice(grid_points(spec.space), spec.tune.num_samples)
-        return
-    cycle = list(grid_points(grid_part(spec.space)))
-    for number in range(spec.tune.num_samples):
-        yield random_draw(spec.space, cycle, spec.tune.seed, number)
-
-
-def _about_search(spec: SearchSpec) -> Iterator[_Found]:
-    name, wanted = spec.tune.search_alg.name, spec.tune.num_samples
-    at = ("tune", "search_alg")
-    for key, found in spec.space.items():
-        if name == "grid" and not isinstance(found, Choice):
-            yield at, f"grid takes choice and grid only, found {found.kind} for {key}"
-        if name == "tpe" and found.kind == "grid":
-            yield at, f"tpe takes no grid, found one for {key}; write choice"
-    if spec.tune.warm_start is not None and name != "tpe":
-        yield ("tune", "warm_start"), f"{name} learns from no earlier trials; use tpe"
-    size = grid_size(spec.space if name == "grid" else grid_part(spec.space))
-    if size is not None and size > MAX_POINTS:
-        yield ("space",), f"must have at most {MAX_POINTS} points in its grid"
-    elif size is not None and name == "grid" and wanted > size:
-        rule = f"must be at most the size of the grid ({size}), found {wanted}"
-        yield ("tune", "num_samples"), rule
+def _constants(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Every value of a training config by its dotted key; none of a broken one."""
+    try:
+        return flat(parse_config(config).to_dict())
+    except ConfigError:
+        return {}

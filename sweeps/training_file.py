@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sweeps.distributions import shown
+from sweeps.entries import shown
 from trainable.config import (
     BuiltinDataset,
     CheckpointConfig,

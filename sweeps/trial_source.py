@@ -46,7 +46,7 @@ class TrialSource(SearchAlgorithm):
         limit: Trials that may be live at once.
         kept: How many of Tune's own checkpoint directories a trial keeps.
         on_failure: Decides what follows a trial's failure.
-        score: Reads a trial's score from its files when it has ended; None if it has none.
+        score: Reads a trial's metrics from its files when it has ended; None if it has none.
         rebuild: Given the recorded trials, made anew, before Tune's first step.
     """
 
@@ -63,7 +63,7 @@ class TrialSource(SearchAlgorithm):
         limit: int,
         kept: int,
         on_failure: OnFailure,
-        score: Callable[[TrialRecord], float | None],
+        score: Callable[[TrialRecord], list[float] | None],
         rebuild: Rebuild,
     ) -> None:
         self._spec = spec
@@ -160,7 +160,7 @@ class TrialSource(SearchAlgorithm):
 def tell_recorded(
     searcher: Searcher,
     records: list[TrialRecord],
-    score: Callable[[TrialRecord], float | None],
+    score: Callable[[TrialRecord], list[float] | None],
 ) -> None:
     """Tells a new searcher what earlier processes learnt, in order of creation."""
     for record in records:

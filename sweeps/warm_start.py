@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sweeps.distributions import Choice, Distribution, shown
+from sweeps.distributions import Distribution
+from sweeps.entries import Computed, Entry, Linked, shown
 from sweeps.layout import ENDED, SweepLayout
 from sweeps.results import read_results
 from sweeps.search import Searcher
-from sweeps.space import Space
+from sweeps.space import holds
 from sweeps.spec import SearchSpec
 from trainable.files import write_text
 
@@ -38,11 +38,14 @@ def record_points(spec: SearchSpec, layout: SweepLayout) -> int:
     SweepLayout(earlier).read_sweep()
     metric = spec.tune.metric
     points = [
-        {"values": result.record.current, "score": float(result.best[metric])}
+        {
+            "values": result.record.current,
+            "scores": [float(result.best[name]) for name in spec.tune.metrics],
+        }
         for result in read_results(earlier, metric, spec.tune.mode)
         if result.record.state in COMPLETE
         and result.best is not None
-        and _fits(result.record.current, spec.space)
+        and _fits(result.record.current, spec)
     ]
     write_text(layout.warm_start_file, json.dumps(points, indent=2) + "\n")
     return len(points)
@@ -54,24 +57,22 @@ def tell_points(searcher: Searcher, layout: SweepLayout) -> None:
         points = json.loads(layout.warm_start_file.read_text(encoding="utf-8"))
         for position, point in enumerate(points):
             # Below 0, where no trial of this sweep has its number.
-            searcher.tell(-1 - position, point["values"], point["score"])
+            searcher.tell(-1 - position, point["values"], point["scores"])
 
 
-def _fits(values: Mapping[str, Any], space: Space) -> bool:
+def _fits(values: Mapping[str, Any], spec: SearchSpec) -> bool:
     """Whether values could have been drawn from a space."""
-    active = {key for key, found in space.items() if found.is_active(values)}
-    if active != values.keys():
+    active = {key for key, found in spec.space.items() if found.is_active(values)}
+    if active != values.keys() or not holds(spec.constraints, dict(values)):
         return False
-    return all(_could_be_drawn(space[key], value) for key, value in values.items())
+    return all(_could_be_had(spec.space[key], values, key) for key in values)
 
 
-def _could_be_drawn(found: Distribution, value: Any) -> bool:
-    if isinstance(found, Choice):
-        return shown(value) in map(shown, found.values)
-    if not isinstance(value, int | float) or isinstance(value, bool):
+def _could_be_had(found: Entry, values: Mapping[str, Any], key: str) -> bool:
+    if isinstance(found, Distribution):
+        return found.can_draw(values[key])
+    assert isinstance(found, Computed | Linked)
+    try:
+        return shown(found.value(values)) == shown(values[key])
+    except ValueError:  # no expression of these values, or no value of the leader's
         return False
-    low, high = found.corners
-    if isinstance(low, int) and value != int(value):
-        return False
-    # The ends of a logarithmic range are off by a rounding error.
-    return low <= value <= high or math.isclose(value, low) or math.isclose(value, high)

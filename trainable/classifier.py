@@ -16,9 +16,10 @@ from ray.air.constants import TRAINING_ITERATION
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from trainable.checkpoint import read_checkpoint, write_checkpoint
-from trainable.config import override, parse_config
+from trainable.config import parse_config
 from trainable.experiment import Experiment
 from trainable.files import remove_temporaries
+from trainable.override import override
 from trainable.trainer import Trainer
 from trainable.trial_storage import CHECKPOINT_FILE, next_checkpoint_directory, trial_directory
 

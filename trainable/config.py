@@ -6,16 +6,12 @@ This module imports neither torch nor Ray, so a file is checked in well under a 
 
 from __future__ import annotations
 
-import copy
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from trainable.errors import ConfigError, Problem
-from trainable.kinds import names_of, options
 from trainable.naming import check_directory_name, check_name
 from trainable.schema import Section, validate
 from trainable.sections import (
@@ -77,7 +73,6 @@ __all__ = [
     "TrainConfig",
     "TrainingConfig",
     "load_config",
-    "override",
     "parse_config",
 ]
 
@@ -241,49 +236,3 @@ def load_config(path: str | Path) -> TrainConfig:
         ConfigError: With every problem of the file at once, each with its line.
     """
     return validate(TrainConfig, read_yaml(path))
-
-
-def override(data: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Sets dotted keys in a config's plain values, as a sweep does for each trial.
-
-    When the `name` of a section changes (dataset, loss, optimizer, scheduler), the keys that the
-    newly named one does not have are dropped, but for those set in the same call: a wrong one
-    among these is left for `parse_config` to report.
-
-    Args:
-        data: The nested values; they stay as they are.
-        values: Dotted key, e.g. `optimizer.learning_rate`, to its value.
-
-    Returns:
-        A deep copy with the keys set.
-
-    Raises:
-        ConfigError: When a key lies in what is no mapping.
-    """
-    result = copy.deepcopy(dict(data))
-    for key, value in values.items():
-        if key.endswith(".name"):
-            _rename(result, key.removesuffix(".name"), value)
-    for key, value in values.items():
-        *sections, last = key.split(".")
-        target: Any = result
-        for section in sections:
-            target = target.setdefault(section, {})
-            if not isinstance(target, dict):
-                rule = f'"{section}" must be a mapping, found {target!r}'
-                raise ConfigError("overrides", [Problem(key, rule)])
-        target[last] = copy.deepcopy(value)
-    return result
-
-
-def _rename(data: dict[str, Any], section: str, name: Any) -> None:
-    """Drops from a section the keys that `name` does not have, if that is a new name."""
-    field = TrainConfig.model_fields.get(section)
-    values = data.get(section)
-    if field is None or not isinstance(values, dict):
-        return
-    default = getattr(field.get_default(), "name", None)
-    members = {each: kind for kind in options(field.annotation) for each in names_of(kind)}
-    if isinstance(name, str) and name in members and values.get("name", default) != name:
-        fields = members[name].model_fields
-        data[section] = {key: value for key, value in values.items() if key in fields}

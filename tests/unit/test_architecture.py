@@ -33,18 +33,23 @@ RAY_USERS = {
     "sweeps.trial_source",
     "trainable.classifier",
 }
-OPTUNA_USERS = {"sweeps.search"}
+OPTUNA_USERS = {"sweeps.optuna_space", "sweeps.samplers", "sweeps.study"}
 
 PURE = [
     "sweeps.assignments",
     "sweeps.cli",
     "sweeps.distributions",
+    "sweeps.entries",
+    "sweeps.entry_check",
+    "sweeps.expressions",
     "sweeps.layout",
     "sweeps.notation",
     "sweeps.report",
     "sweeps.results",
     "sweeps.scheduler_check",
     "sweeps.scheduler_sections",
+    "sweeps.search_check",
+    "sweeps.search_sections",
     "sweeps.sections",
     "sweeps.space",
     "sweeps.space_check",
@@ -60,6 +65,7 @@ PURE = [
     "trainable.history",
     "trainable.kinds",
     "trainable.naming",
+    "trainable.override",
     "trainable.problems",
     "trainable.schema",
     "trainable.sections",

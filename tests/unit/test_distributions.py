@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray import tune
 
-from sweeps.distributions import Choice, Range, sample, shown
-from sweeps.notation import ARGUMENTS, parse_distribution
+from sweeps.distributions import Choice, Range, sample
+from sweeps.entries import shown
+from sweeps.notation import ARGUMENTS, parse_entry
 
 # ---------------------------------------------------------------------------- any distribution
 
@@ -52,7 +53,7 @@ choices = st.tuples(
     st.lists(plain | st.lists(finite(0, 1), max_size=2), min_size=1, max_size=6, unique_by=repr),
 ).map(lambda pair: {pair[0]: pair[1]})
 
-any_distribution = (ranges() | whole_ranges() | normals() | choices).map(parse_distribution)
+any_distribution = (ranges() | whole_ranges() | normals() | choices).map(parse_entry)
 seeds = st.integers(0, 2**32)
 
 
@@ -110,15 +111,15 @@ def test_a_value_turned_into_a_share_and_back_is_the_same_value(distribution, un
 @given(any_distribution)
 def test_a_distribution_written_down_is_read_back_as_it_was(distribution):
     written = json.loads(json.dumps(distribution.to_dict()))
-    assert parse_distribution(written) == distribution
-    assert shown(parse_distribution(written).to_dict()) == shown(distribution.to_dict())
+    assert parse_entry(written) == distribution
+    assert shown(parse_entry(written).to_dict()) == shown(distribution.to_dict())
 
 
 # ---------------------------------------------------------------------------- what is drawn
 
 
 def draws(raw: dict, count: int = 4000) -> np.ndarray:
-    distribution = parse_distribution(raw)
+    distribution = parse_entry(raw)
     rng = np.random.default_rng(0)
     return np.array([sample(distribution, rng) for _ in range(count)])
 
@@ -182,11 +183,11 @@ def test_normal_kinds_have_their_mean_and_standard_deviation():
 
 
 def test_normal_kinds_end_at_four_standard_deviations():
-    assert parse_distribution({"normal": [10, 2]}).corners == pytest.approx((2, 18))
+    assert parse_entry({"normal": [10, 2]}).corners == pytest.approx((2, 18))
 
 
 def test_a_choice_of_values_of_different_types_returns_each_as_it_is():
-    found = parse_distribution({"choice": [1, 1.0, True, "1", None, [1]]})
+    found = parse_entry({"choice": [1, 1.0, True, "1", None, [1]]})
     assert [found.index(value) for value in found.values] == [0, 1, 2, 3, 4, 5]
     assert {shown(found.from_unit(unit)) for unit in np.linspace(0, 1, 50)} == {
         "1", "1.0", "true", '"1"', "null", "[1]",

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from sweeps.distributions import Normal, Range, shown
-from sweeps.notation import parse_distribution
+from sweeps.distributions import Normal, Range
+from sweeps.entries import shown
+from sweeps.notation import parse_entry
 
 
 @pytest.mark.parametrize(
@@ -26,19 +27,19 @@ from sweeps.notation import parse_distribution
     ],
 )
 def test_other_ways_to_write_a_distribution(written, meant):
-    assert parse_distribution(written).to_dict() == meant
+    assert parse_entry(written).to_dict() == meant
 
 
 def test_numbers_of_a_float_kind_become_floats_and_those_of_a_whole_kind_stay():
-    assert parse_distribution({"uniform": [0, 1]}) == Range("uniform", 0.0, 1.0)
-    assert shown(parse_distribution({"uniform": [0, 1]}).to_dict()) == '{"uniform": [0.0, 1.0]}'
-    assert shown(parse_distribution({"randint": [0, 2]}).to_dict()) == '{"randint": [0, 2]}'
-    assert parse_distribution({"qnormal": [0, 1, 2]}) == Normal("qnormal", 0.0, 1.0, 2.0)
+    assert parse_entry({"uniform": [0, 1]}) == Range("uniform", 0.0, 1.0)
+    assert shown(parse_entry({"uniform": [0, 1]}).to_dict()) == '{"uniform": [0.0, 1.0]}'
+    assert shown(parse_entry({"randint": [0, 2]}).to_dict()) == '{"randint": [0, 2]}'
+    assert parse_entry({"qnormal": [0, 1, 2]}) == Normal("qnormal", 0.0, 1.0, 2.0)
 
 
 KINDS = (
-    "choice, grid, lognormal, lograndint, loguniform, normal, qlograndint, qloguniform, "
-    "qnormal, qrandint, quniform, randint, uniform"
+    "choice, expr, grid, lognormal, lograndint, loguniform, normal, qlograndint, qloguniform, "
+    "qnormal, qrandint, quniform, randint, uniform, zip"
 )
 TWO_READINGS = "a bare list can be read in two ways: write {choice: %s} to try these values, or "
 NOT_A_DISTRIBUTION = (
@@ -116,9 +117,9 @@ NOT_A_DISTRIBUTION = (
         ({"choice": []}, "choice must be a list of values, found []"),
         ({"values": "ab"}, 'values must be a list of values, found "ab"'),
         (
-            {"choice": [{"a": 1}]},
-            "choice must be plain values (text, numbers, true, false, null or lists of them), "
-            'found {"a": 1}',
+            {"choice": [{"a": [float("nan")]}]},
+            "choice must be plain values (text, numbers, true, false, null, or lists and mappings "
+            'of them), found {"a": [NaN]}',
         ),
         ({"grid": [1, 2, 1]}, "grid must have each value once, found 1 twice"),
         ({"min": 1}, "must have min and max, and at most log beside them, found min"),
@@ -142,12 +143,12 @@ NOT_A_DISTRIBUTION = (
 )
 def test_what_is_refused_says_the_rule_and_what_was_found(written, rule):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
-        parse_distribution(written)
+        parse_entry(written)
     assert str(caught.value) == rule
 
 
 def test_a_condition_holds_for_the_listed_values_of_every_key_and_no_others():
-    found = parse_distribution({"uniform": [0, 1], "when": {"a.b": [1, 2], "c.d": "x"}})
+    found = parse_entry({"uniform": [0, 1], "when": {"a.b": [1, 2], "c.d": "x"}})
     assert found.is_active({"a.b": 2, "c.d": "x"})
     assert not found.is_active({"a.b": 3, "c.d": "x"})
     assert not found.is_active({"a.b": True, "c.d": "x"})

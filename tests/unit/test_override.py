@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from trainable.config import override, parse_config
+from trainable.config import parse_config
 from trainable.errors import ConfigError
+from trainable.override import override
 
 
 def base() -> dict[str, Any]:

@@ -65,6 +65,11 @@ def score(number, values):
     )
 
 
+def scores(number, values):
+    found = score(number, values)
+    return None if found is None else [found]
+
+
 def run(searcher, start, stop, delay=0, waiting=None):
     """Suggests trials `start` to `stop`; each ends when `delay` later ones have been suggested."""
     found, waiting = [], list(waiting or [])
@@ -75,7 +80,7 @@ def run(searcher, start, stop, delay=0, waiting=None):
             waiting.append((number, values))
         while len(waiting) > delay:
             ended, tried = waiting.pop(0)
-            searcher.tell(ended, tried, score(ended, tried))
+            searcher.tell(ended, tried, scores(ended, tried))
     return found, waiting
 
 
@@ -115,7 +120,7 @@ def test_a_rebuilt_searcher_goes_on_as_if_uninterrupted_at_every_cut(algorithm, 
             if number in numbers:
                 rebuilt.restore(number, values)
             elif values is not None:
-                rebuilt.tell(number, values, score(number, values))
+                rebuilt.tell(number, values, scores(number, values))
         after, _ = run(rebuilt, cut, 14, delay, unfinished)
         assert after == whole[cut:]
 
@@ -130,8 +135,8 @@ def test_tpe_depends_on_what_it_is_told():
     told, untold = Searcher(spec_of("tpe")), Searcher(spec_of("tpe"))
     for number in range(8):
         values = told.suggest(number)
-        told.tell(number, values, score(number, values))
-        untold.tell(number, values, -(score(number, values) or 0))
+        told.tell(number, values, scores(number, values))
+        untold.tell(number, values, [-(score(number, values) or 0)])
     assert told.suggest(8) != untold.suggest(8)
 
 
@@ -141,7 +146,7 @@ def test_tpe_keeps_away_from_what_an_unfinished_trial_is_trying():
     for number in range(8):
         values = source.suggest(number)
         for searcher in (first, second):
-            searcher.tell(number, values, score(1, values))
+            searcher.tell(number, values, [score(1, values)])
     first.restore(8, source.suggest(8))
     second.restore(8, source.suggest(9))
     assert first.suggest(10) != second.suggest(10)
@@ -153,7 +158,7 @@ def distance(trials, **tune):
     values = []
     for number in range(trials):
         values.append(searcher.suggest(number))
-        searcher.tell(number, values[-1], sign * (score(1, values[-1])))
+        searcher.tell(number, values[-1], [sign * score(1, values[-1])])
     return [-score(1, tried) for tried in values[-10:]]
 
 
@@ -172,9 +177,9 @@ def test_failed_trials_are_no_evidence():
     for number in range(6):
         values = source.suggest(number)
         for searcher in (first, second):
-            searcher.tell(number, values, score(1, values))
+            searcher.tell(number, values, [score(1, values)])
     first.tell(6, source.suggest(6), None)
-    second.tell(6, source.suggest(7), math.nan)
+    second.tell(6, source.suggest(7), [math.nan])
     assert first.suggest(8) == second.suggest(8)
 
 

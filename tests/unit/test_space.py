@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.distributions import sample
-from sweeps.notation import parse_distribution
+from sweeps.notation import parse_entry
+from sweeps.entry_check import entry_problems
 from sweeps.space import (
     MAX_POINTS,
-    condition_problems,
     draw,
     draw_order,
     grid_part,
@@ -22,12 +22,12 @@ from sweeps.space import (
 
 
 def space_of(written):
-    return {key: parse_distribution(value) for key, value in written.items()}
+    return {key: parse_entry(value) for key, value in written.items()}
 
 
 def first_draws(space, count, seed=0):
     cycle = list(grid_points(grid_part(space)))
-    return [random_draw(space, cycle, seed, number) for number in range(count)]
+    return [random_draw(space, (), cycle, seed, number) for number in range(count)]
 
 
 CONDITIONAL = space_of(
@@ -66,9 +66,9 @@ def test_pick_is_asked_for_active_keys_only():
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**63 - 1), st.integers(0, 10_000))
 def test_a_random_draw_depends_on_the_seed_and_its_number_alone(seed, number):
-    once = random_draw(CONDITIONAL, [{}], seed, number)
-    random_draw(CONDITIONAL, [{}], seed, number + 1)
-    assert random_draw(CONDITIONAL, [{}], seed, number) == once
+    once = random_draw(CONDITIONAL, (), [{}], seed, number)
+    random_draw(CONDITIONAL, (), [{}], seed, number + 1)
+    assert random_draw(CONDITIONAL, (), [{}], seed, number) == once
     assert ("b" in once) == (once["a"] != "z")
     assert ("c" in once) == (once.get("b") == 2)
 
@@ -83,11 +83,11 @@ def test_a_random_draw_is_that_of_numpys_generator_seeded_with_both_numbers():
     rng = np.random.default_rng([7, 3])
     space = space_of({"a": {"uniform": [0, 1]}, "b": {"choice": [1, 2, 3]}})
     expected = {key: sample(found, rng) for key, found in space.items()}
-    assert random_draw(space, [{}], 7, 3) == expected
+    assert random_draw(space, (), [{}], 7, 3) == expected
 
 
 def test_an_empty_space_draws_nothing():
-    assert random_draw({}, [{}], 0, 0) == {}
+    assert random_draw({}, (), [{}], 0, 0) == {}
     assert list(grid_points({})) == [{}]
 
 
@@ -211,8 +211,8 @@ def test_a_grid_key_under_a_drawn_condition_takes_its_turn_when_it_is_active():
     ],
 )
 def test_conditions_that_cannot_be_evaluated_are_problems(written, problems):
-    assert condition_problems(space_of(written)) == problems
+    assert entry_problems(space_of(written)) == problems
 
 
 def test_conditions_that_can_be_evaluated_are_none():
-    assert condition_problems(CONDITIONAL) == []
+    assert entry_problems(CONDITIONAL) == []

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from sweeps.notation import parse_distribution
+from sweeps.notation import parse_entry
 from sweeps.space import grid_points
 from sweeps.space_check import config_problems, draw_problem
 
@@ -17,12 +17,12 @@ CONFIG = {
 
 
 def space_of(written):
-    return {key: parse_distribution(value) for key, value in written.items()}
+    return {key: parse_entry(value) for key, value in written.items()}
 
 
 def problems_of(written, config=CONFIG):
     before = copy.deepcopy(config)
-    found = config_problems(space_of(written), config)
+    found = config_problems(space_of(written), (), config)
     assert config == before
     return [(".".join(map(str, path)), rule) for path, rule in found]
 

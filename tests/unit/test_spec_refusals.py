@@ -76,8 +76,8 @@ resources: {cpu: 0, gpu: 1.25}
 spce:
 """
     kinds = (
-        "choice, grid, lognormal, lograndint, loguniform, normal, qlograndint, qloguniform, "
-        "qnormal, qrandint, quniform, randint, uniform"
+        "choice, expr, grid, lognormal, lograndint, loguniform, normal, qlograndint, qloguniform, "
+        "qnormal, qrandint, quniform, randint, uniform, zip"
     )
     assert refused(text) == [
         "line 1: name: must be one directory's name without a path in it, found 'a/b'",
@@ -134,7 +134,7 @@ spce:
         (
             "config: base.yaml\ntune: {num_samples: 1, search_alg: {n_startup_trials: 3}}\n",
             "line 2: tune.search_alg.n_startup_trials: "
-            "not a key of search_alg random; it belongs to tpe",
+            "not a key of search_alg random; it belongs to cmaes, gp, tpe",
         ),
         ("tune: {num_samples: 1}\n", "config: required key is missing"),
         (

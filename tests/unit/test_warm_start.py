@@ -96,8 +96,8 @@ def test_ended_trials_are_taken_with_their_best_score(
     earlier(sgd(0.2, 0.8), 0.9, state="stopped")
     assert record_points(make_spec(), new) == 2
     assert recorded(new) == [
-        {"values": sgd(0.2, 0.8), "score": 0.9},
-        {"values": adam(0.1), "score": 0.7},
+        {"values": sgd(0.2, 0.8), "scores": [0.9]},
+        {"values": adam(0.1), "scores": [0.7]},
     ]
 
 
@@ -106,7 +106,7 @@ def test_the_score_is_that_of_the_new_sweeps_metric(
 ) -> None:
     earlier(adam(0.1), 0.25, 0.75, 0.5)
     record_points(make_spec(metric="val_loss"), new)
-    assert [point["score"] for point in recorded(new)] == [0.25]
+    assert [point["scores"] for point in recorded(new)] == [[0.25]]
 
 
 @pytest.mark.parametrize("state", ["pending", "running", "paused", "failed"])
@@ -169,7 +169,7 @@ def test_a_value_between_two_whole_numbers_fits_no_whole_number(
     earlier({BATCH: 32.5}, 0.9)
     earlier({BATCH: 33}, 0.8)
     record_points(make_spec({BATCH: {"randint": [16, 64]}}), new)
-    assert recorded(new) == [{"values": {BATCH: 33}, "score": 0.8}]
+    assert recorded(new) == [{"values": {BATCH: 33}, "scores": [0.8]}]
 
 
 def test_a_directory_without_a_sweep_is_refused(

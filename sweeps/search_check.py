@@ -1,0 +1,181 @@
+"""What must agree between the keys of a search file each of which is good by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from sweeps.distributions import Choice, Distribution
+from sweeps.entries import Computed, shown
+from sweeps.entry_check import entry_problems, expression_problems
+from sweeps.expressions import ExpressionError
+from sweeps.scheduler_check import scheduler_problems
+from sweeps.scheduler_sections import FIFO, PB2, PBT, HyperBand
+from sweeps.search_sections import LEARNING, NEEDS
+from sweeps.space import (
+    MAX_DRAWS,
+    MAX_POINTS,
+    Values,
+    grid_part,
+    grid_points,
+    grid_size,
+    is_finite,
+    random_draw,
+)
+from sweeps.space_check import config_problems, draw_problem
+from trainable.naming import suggestion
+from trainable.yaml_reader import PathKey
+
+if TYPE_CHECKING:
+    from sweeps.spec import SearchSpec
+
+CHECKED_DRAWS = 256
+"""First draws of a sweep that are made into configs before it starts."""
+
+Found = tuple[PathKey, str]
+"""Where in the search file, and the rule."""
+
+
+def search_problems(spec: SearchSpec, *, is_config_good: bool) -> list[Found]:
+    """What is wrong between the keys of a search file each of which is good by itself."""
+    found = _under_space(entry_problems(spec.space))
+    if found:
+        return found
+    if is_config_good:  # else expressions know none of its values
+        found = list(expression_problems(spec.space, spec.constraints))
+        if found:
+            return found
+    try:
+        found = [*_of_space(spec), *_about_search(spec)]
+    except ExpressionError as error:
+        return [(("space",), f"some draws have no value: {error}")]
+    if found or not is_config_good:
+        return found
+    return [*scheduler_problems(spec), *_about_draws(spec)]
+
+
+def _of_space(spec: SearchSpec) -> Iterator[Found]:
+    yield from _under_space(config_problems(spec.space, spec.constraints, spec.config))
+    if isinstance(spec.space.get("training.epochs"), Computed):
+        yield (
+            ("space", "training.epochs"),
+            "must not be an expr: its largest value is needed",
+        )
+
+
+def _under_space(found: Iterable[Found]) -> list[Found]:
+    return [(("space", *path), rule) for path, rule in found]
+
+
+def _about_draws(spec: SearchSpec) -> Iterator[Found]:
+    """Makes the first draws into configs, and those that constraints leave impossible."""
+    good: list[Values] = []
+    for values in islice(_draws(spec), CHECKED_DRAWS):
+        if values is None:
+            rule = f"leave nothing to draw: none of {MAX_DRAWS} draws keeps them"
+            yield ("constraints",), rule
+            return
+        good.append(values)
+    broken = draw_problem(good, spec.config)
+    if broken:
+        yield ("space",), broken
+
+
+def _draws(spec: SearchSpec) -> Iterator[Values | None]:
+    """The sweep's draws as far as they are known before it runs; else others like them."""
+    if spec.tune.search_alg.name == "grid":
+        yield from islice(grid_points(spec.space, spec.constraints), spec.tune.num_samples)
+        return
+    cycle = list(grid_points(grid_part(spec.space), spec.constraints))
+    given = spec.tune.points_to_evaluate
+    for number in range(spec.tune.num_samples):
+        fixed = given[number] if number < len(given) else None
+        yield random_draw(spec.space, spec.constraints, cycle, spec.tune.seed, number, fixed)
+
+
+def _about_search(spec: SearchSpec) -> Iterator[Found]:
+    name, scheduler = spec.tune.search_alg.name, spec.tune.scheduler.name
+    at = ("tune", "search_alg")
+    for key, found in spec.space.items():
+        if name == "grid" and isinstance(found, Distribution) and not isinstance(found, Choice):
+            yield at, f"grid takes choice and grid only, found {found.kind} for {key}"
+        if name not in ("grid", "random") and found.kind == "grid":
+            yield at, f"{name} takes no grid, found one for {key}; write choice"
+    if name in NEEDS and find_spec(NEEDS[name]) is None:
+        yield at, f"{name} needs the package {NEEDS[name]}: pip install {NEEDS[name]}"
+    if spec.tune.warm_start is not None and name not in LEARNING[:-1]:
+        yield ("tune", "warm_start"), f"{name} learns from no earlier trials; use tpe"
+    if name == "bohb" and scheduler not in ("asha", "hyperband"):
+        yield at, f"bohb needs a scheduler of rungs, hyperband or asha, found {scheduler}"
+    yield from _about_grid(spec)
+    yield from _about_points(spec)
+    yield from _about_more_metrics(spec)
+    yield from _about_copies(spec)
+
+
+def _about_grid(spec: SearchSpec) -> Iterator[Found]:
+    name, wanted = spec.tune.search_alg.name, spec.tune.num_samples
+    space = spec.space if name == "grid" else grid_part(spec.space)
+    if not is_finite(space):
+        return
+    size = grid_size(space, spec.constraints)
+    if size is not None and size > MAX_POINTS:
+        yield ("space",), f"must have at most {MAX_POINTS} points in its grid"
+    elif size == 0:
+        yield ("constraints",), "leave no point of the grid"
+    elif size is not None and name == "grid" and wanted > size:
+        rule = f"must be at most the size of the grid ({size}), found {wanted}"
+        yield ("tune", "num_samples"), rule
+
+
+def _about_points(spec: SearchSpec) -> Iterator[Found]:
+    points = spec.tune.points_to_evaluate
+    if not points:
+        return
+    at: PathKey = ("tune", "points_to_evaluate")
+    if spec.tune.search_alg.name == "grid":
+        yield at, "grid tries every point by itself"
+    if len(points) > spec.tune.num_samples:
+        yield at, f"must be at most num_samples ({spec.tune.num_samples}), found {len(points)}"
+    for number, point in enumerate(points):
+        for key, value in point.items():
+            yield from _about_point(spec, (*at, number, key), key, value)
+
+
+def _about_point(spec: SearchSpec, at: PathKey, key: str, value: Any) -> Iterator[Found]:
+    found = spec.space.get(key)
+    if found is None:
+        yield at, f"must be a key of the space{suggestion(key, spec.space)}"
+    elif not isinstance(found, Distribution):
+        yield at, f"follows from other keys ({found.kind}); leave it out"
+    elif not found.can_draw(value):
+        yield at, f"must be one that {shown(found.to_dict())} can draw, found {shown(value)}"
+
+
+def _about_more_metrics(spec: SearchSpec) -> Iterator[Found]:
+    tune = spec.tune
+    if not tune.pareto:
+        return
+    at: PathKey = ("tune", "pareto")
+    if tune.metric in tune.pareto:
+        yield (*at, tune.metric), "is the metric already"
+    if tune.search_alg.name in ("cmaes", "bohb"):
+        yield at, f"{tune.search_alg.name} works with one metric; use tpe, gp, qmc, random or grid"
+    if not isinstance(tune.scheduler, FIFO):
+        yield at, f"{tune.scheduler.name} judges trials by one metric; use fifo"
+    if tune.target is not None:
+        yield at, "target ends a sweep by one metric; leave one of them out"
+
+
+def _about_copies(spec: SearchSpec) -> Iterator[Found]:
+    scheduler = spec.tune.scheduler
+    if spec.tune.repeats > 1 and not isinstance(scheduler, FIFO):
+        rule = (
+            f"{scheduler.name} would end copies of one configuration at different epochs; "
+            "use fifo, or final to repeat the winners"
+        )
+        yield ("tune", "repeats"), rule
+    if spec.tune.final is not None and isinstance(scheduler, HyperBand | PBT | PB2):
+        yield ("tune", "final"), f"{scheduler.name} takes no trials that it does not judge"

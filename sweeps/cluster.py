@@ -57,27 +57,40 @@ def trial_share(resources: Resources) -> tuple[dict[str, float], str | None]:
     Raises:
         SweepError: The cluster can never hold one trial.
     """
-    total = ray.cluster_resources()
+    machines = _machines()
     share = {"cpu": float(resources.cpu), "gpu": float(resources.gpu)}
     notice = None
-    if share["gpu"] and not total.get("GPU"):
+    if share["gpu"] and not any(machine.get("GPU") for machine in machines):
         notice = f"no GPU in this cluster: resources.gpu {share['gpu']:g} is taken as 0"
         share["gpu"] = 0.0
     for name, key in (("CPU", "cpu"), ("GPU", "gpu")):
-        if share[key] > total.get(name, 0):
+        largest = max((machine.get(name, 0.0) for machine in machines), default=0.0)
+        if share[key] > largest:
             raise SweepError(
                 f"resources.{key}: one trial asks for {share[key]:g}, "
-                f"the cluster has {total.get(name, 0):g}"
+                f"the cluster has {largest:g} on one machine"
             )
+    if not any(_places(share, machine) for machine in machines):
+        raise SweepError(
+            f"resources: one trial asks for {share['cpu']:g} CPUs and {share['gpu']:g} GPUs, "
+            "no machine of the cluster has both"
+        )
     return share, notice
 
 
 def slots(share: dict[str, float]) -> int:
-    """How many trials the cluster holds at once, counting fractions per card."""
-    total = ray.cluster_resources()
-    found = int(total["CPU"] / share["cpu"] + 1e-9)
-    gpu = share["gpu"]
+    """How many trials the cluster holds at once; one is never spread over machines or cards."""
+    return max(1, sum(_places(share, machine) for machine in _machines()))
+
+
+def _machines() -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _places(share: dict[str, float], machine: dict[str, float]) -> int:
+    """How many trials one machine holds."""
+    found = int(machine.get("CPU", 0.0) / share["cpu"] + 1e-9)
+    gpu, cards = share["gpu"], machine.get("GPU", 0.0)
     if gpu:
-        cards = total["GPU"]
         found = min(found, int(1 / gpu + 1e-9) * int(cards) if gpu < 1 else int(cards / gpu))
-    return max(1, found)
+    return found

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.distributions import sample
-from sweeps.notation import parse_entry
 from sweeps.entry_check import entry_problems
+from sweeps.notation import parse_entry
 from sweeps.space import (
     MAX_POINTS,
     draw,

@@ -93,7 +93,7 @@ spce:
         "(known: best_acc, train_acc, train_loss, val_acc, val_loss)",
         'line 10: tune.mode: must be "max" or "min", found "maximum"',
         'line 11: tune.search_alg.name: unknown name, found "tpee"; did you mean "tpe"? '
-        "(known: grid, random, tpe)",
+        "(known: bohb, cmaes, gp, grid, qmc, random, tpe)",
         'line 12: tune.max_concurrent_trials: must be "auto" or > 0, found 0',
         "line 13: tune.scheduler.reduction_factor: must be > 1, found 1",
         'line 13: tune.scheduler.grace_perod: unknown key; did you mean "grace_period"? '

@@ -14,7 +14,7 @@ from sweeps.spec import SearchSpec, load_search, parse_search
 from trainable.config import parse_config
 from trainable.naming import check_name
 from trainable.override import override
-from trainable.yaml_reader import read_yaml
+from trainable.yaml_reader import Document, read_yaml
 
 IN_CONFIG = ("progress", "dataset.root", "dataset.download", "dataset.num_workers")
 """Keys and sections of the training config that change nothing of what trials compute."""
@@ -57,8 +57,10 @@ def open_sweep(directory: Path) -> tuple[SearchSpec, list[TrialRecord]]:
     layout = SweepLayout(directory)
     layout.read_sweep()
     document = read_yaml(layout.search_file)
-    config = override(document.data["config"], {"checkpoint.dir": str(directory.parent)})
-    spec = parse_search({**document.data, "config": config}, str(layout.search_file))
+    data = dict(document.data)
+    if isinstance(data.get("config"), Mapping):
+        data["config"] = override(data["config"], {"checkpoint.dir": str(directory.parent)})
+    spec = parse_search(Document(data, document.lines, document.source), directory=directory)
     return spec, layout.read_trials()
 
 
@@ -196,8 +198,9 @@ def merged(recorded: SearchSpec, search_file: Path, directory: Path) -> SearchSp
         kept[section] = new[section]
     for key in ("num_samples", "time_budget", "max_concurrent_trials"):
         kept["tune"][key] = new["tune"][key]
-    given = {key: _value(new["config"], key) for key in IN_CONFIG}
-    kept["config"] = override(kept["config"], {k: v for k, v in given.items() if v != _ABSENT})
+    pairs = {key: (_value(old["config"], key), _value(new["config"], key)) for key in IN_CONFIG}
+    changes = {key: after for key, (before, after) in pairs.items() if before != after}
+    kept["config"] = override(kept["config"], changes)
     return parse_search(kept, str(search_file))
 
 

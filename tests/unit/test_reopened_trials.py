@@ -1,0 +1,165 @@
+"""Trials of a sweep that are opened again: the best for more epochs, failed ones once more."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.layout import Failure, SweepError, SweepLayout, TrialRecord
+from sweeps.reopening import open_sweep, reopen_best, reopen_failed
+from sweeps.results import read_results
+from tests.fake_sweeps import ONE_KEY, FakeSweep
+from trainable.errors import ConfigError
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a sweep of four trials of nine epochs under random search, finished."""
+
+    def write(**changes: Any) -> Path:
+        settings = {"trials": 4, "space": ONE_KEY, "tune": {}, **changes}
+        return FakeSweep(tmp_path / "sweep", **settings).write()
+
+    return write
+
+
+def best_first(directory: Path) -> list[TrialRecord]:
+    return [result.record for result in read_results(directory, "val_acc", "max")]
+
+
+def snapshot(directory: Path) -> dict[Path, bytes]:
+    return {p: p.read_bytes() for p in directory.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
+def test_the_best_trials_go_on_and_the_others_are_not_touched(make: Callable[..., Path]) -> None:
+    directory = make(tune={"scheduler": {"name": "asha", "grace_period": 1}})
+    first, second, *others = best_first(directory)
+    untouched = {path: c for path, c in snapshot(directory).items() if "search" not in path.name}
+    spec, records = open_sweep(directory)
+    run = reopen_best(spec, directory, records, top=2, epochs=20)
+    assert (run.tune.num_samples, run.tune.scheduler.name) == (4, "fifo")
+    for record in (first, second):
+        untouched.pop(directory / record.directory / "trial.json")
+    assert {path: path.read_bytes() for path in untouched} == untouched
+    for record in SweepLayout(directory).read_trials():
+        if record.id in {first.id, second.id}:
+            assert (record.state, record.ended) == ("paused", None)
+            assert record.changes == {"training.epochs": 20}
+        else:
+            assert record in others
+
+
+def test_a_failed_trial_is_not_among_the_best_to_go_on(make: Callable[..., Path]) -> None:
+    directory = make()
+    best = best_first(directory)[0]
+    failure = Failure("nan", "the loss is not finite", "", 9, None, "now")
+    SweepLayout(directory).write_trial(
+        dataclasses.replace(best, state="failed", failures=[failure])
+    )
+    spec, records = open_sweep(directory)
+    reopen_best(spec, directory, records, top=1, epochs=20)
+    states = {record.id: record.state for record in records}
+    assert states[best.id] == "failed"
+    assert list(states.values()).count("paused") == 1
+
+
+def test_more_than_there_are_are_all_of_them(make: Callable[..., Path]) -> None:
+    directory = make()
+    spec, records = open_sweep(directory)
+    reopen_best(spec, directory, records, top=99, epochs=20)
+    assert {record.state for record in records} == {"paused"}
+
+
+def refused_best(directory: Path, *, top: int = 1, epochs: int = 20) -> str:
+    """The text with which the best of a sweep are not given more epochs; nothing has changed."""
+    before = snapshot(directory)
+    spec, records = open_sweep(directory)
+    with pytest.raises((SweepError, ConfigError)) as caught:
+        reopen_best(spec, directory, records, top=top, epochs=epochs)
+    assert snapshot(directory) == before
+    return str(caught.value)
+
+
+def test_a_sweep_that_has_not_finished_is_finished_first(make: Callable[..., Path]) -> None:
+    directory = make(state="paused", states={2: "paused"})
+    assert refused_best(directory) == (
+        f"{directory} has not finished; finish it first: sweep resume {directory}"
+    )
+
+
+def test_so_is_one_whose_trials_have_not_all_been_made(make: Callable[..., Path]) -> None:
+    directory = make(state="paused", tune={"num_samples": 6})
+    assert "has not finished" in refused_best(directory)
+
+
+def test_epochs_are_a_total_that_must_be_more_than_there_are(make: Callable[..., Path]) -> None:
+    directory = make(states=dict.fromkeys(range(4), "finished"))
+    text = refused_best(directory, top=2, epochs=9)
+    assert text.startswith("--epochs is the new total: trial ")
+    assert text.endswith("has already completed 9, found 9")
+
+
+def test_a_trial_without_weights_does_not_begin_anew_in_silence(make: Callable[..., Path]) -> None:
+    directory = make(weights=False, keep={"trials": 1})
+    text = refused_best(directory)
+    assert "has no checkpoint any more (keep.trials: 1)" in text
+    assert text.endswith("config.yaml")
+
+
+def test_a_sweep_without_a_good_trial_has_no_best(make: Callable[..., Path]) -> None:
+    directory = make(states=dict.fromkeys(range(4), "failed"))
+    assert "no trial has come to a result" in refused_best(directory)
+
+
+def test_epochs_that_the_config_does_not_allow_are_refused_before_anything_is_marked(
+    make: Callable[..., Path],
+) -> None:
+    directory = make(states=dict.fromkeys(range(4), "stopped"))  # after three epochs
+    path = directory / "search.yaml"
+    path.write_text(
+        path.read_text().replace(
+            "  optimizer:", "  scheduler: {warmup_epochs: 6}\n  optimizer:", 1
+        )
+    )
+    assert "scheduler.warmup_epochs: must be below training.epochs (5)" in refused_best(
+        directory, epochs=5
+    )
+
+
+@pytest.fixture
+def failing(make: Callable[..., Path]) -> Path:
+    """A sweep of four trials: two out of memory, one diverged, one finished."""
+    directory = make(states={0: "failed", 1: "failed", 2: "failed", 3: "finished"})
+    layout = SweepLayout(directory)
+    diverged = layout.read_trials()[2]
+    diverged.failures.append(Failure("nan", "the loss is not finite", "", 2, None, "now"))
+    layout.write_trial(diverged)
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("cause", "numbers"), [(None, [0, 1, 2]), ("oom", [0, 1]), ("nan", [2]), ("data", [])]
+)
+def test_failed_trials_are_opened_again_by_their_last_cause(
+    cause: str | None, numbers: list[int], failing: Path
+) -> None:
+    _, records = open_sweep(failing)
+    chosen = reopen_failed(failing, records, cause)
+    assert [record.number for record in chosen] == numbers
+    for record in SweepLayout(failing).read_trials():
+        if record.number in numbers:
+            assert (record.state, record.ended) == ("paused", None)
+            assert record.forgiven == len(record.failures) > 0
+        else:
+            assert (record.state, record.forgiven) == (records[record.number].state, 0)
+
+
+def test_a_cause_that_does_not_exist_is_refused_with_the_nearest(failing: Path) -> None:
+    before = snapshot(failing)
+    _, records = open_sweep(failing)
+    with pytest.raises(SweepError) as caught:
+        reopen_failed(failing, records, "oomm")
+    assert str(caught.value).startswith('--cause: unknown name, found "oomm"; did you mean "oom"?')
+    assert snapshot(failing) == before

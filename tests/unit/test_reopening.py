@@ -1,0 +1,244 @@
+"""Going on with a sweep: opening its directory, and what may have changed since."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.layout import SweepError
+from sweeps.ownership import sole_owner
+from sweeps.reopening import changed, merged, open_sweep, opened
+from sweeps.spec import SearchSpec
+from tests.fake_sweeps import ONE_KEY, FakeSweep
+from trainable.errors import ConfigError
+from trainable.yaml_reader import dump_yaml
+
+LR = "optimizer.learning_rate"
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a sweep of four trials of nine epochs under random search, finished."""
+
+    def write(**changes: Any) -> Path:
+        settings = {"trials": 4, "space": ONE_KEY, "tune": {}, **changes}
+        return FakeSweep(tmp_path / "sweep", **settings).write()
+
+    return write
+
+
+# ---------------------------------------------------------------------------- opening
+
+
+def test_a_sweep_is_opened_wherever_it_lies(make: Callable[..., Path], tmp_path: Path) -> None:
+    directory = make()
+    spec, records = open_sweep(directory)
+    assert spec.config["checkpoint"]["dir"] == str(tmp_path)
+    assert [record.number for record in records] == [0, 1, 2, 3]
+    moved = tmp_path / "far" / "away"
+    shutil.copytree(directory, moved)
+    shutil.rmtree(directory)
+    spec, again = open_sweep(moved)
+    assert spec.config["checkpoint"]["dir"] == str(tmp_path / "far")
+    assert again == records
+
+
+def test_an_opened_sweep_is_held(make: Callable[..., Path]) -> None:
+    directory = make()
+    with opened(directory), pytest.raises(SweepError, match="is being run by"), opened(directory):
+        pass
+    with opened(directory), pytest.raises(SweepError), sole_owner(directory):
+        pass
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_where_there_is_no_sweep_nothing_is_made(exists: bool, tmp_path: Path) -> None:
+    directory = tmp_path / "nothing"
+    if exists:
+        directory.mkdir()
+    with pytest.raises(SweepError, match=r"is this a sweep's directory\?"), opened(directory):
+        pass
+    assert list(tmp_path.rglob("*")) == [directory] * exists
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rule"),
+    [
+        ("  num_samples: ", "  num_simples: ", r"line \d+: tune.num_simples: unknown key"),
+        ("config:", "konfig:", r"line \d+: konfig: unknown key"),
+        ("name: resnet20", "name: resnet21", r"line \d+: config.model.name: .*resnet20"),
+    ],
+)
+def test_a_recorded_search_file_that_is_broken_is_refused_by_line(
+    old: str, new: str, rule: str, make: Callable[..., Path]
+) -> None:
+    path = make() / "search.yaml"
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(ConfigError) as caught:
+        open_sweep(path.parent)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert re.search(rule, str(caught.value))
+
+
+def test_a_search_file_that_is_gone_is_named(make: Callable[..., Path]) -> None:
+    path = make() / "search.yaml"
+    path.unlink()
+    with pytest.raises(ConfigError, match=r"search\.yaml: 1 problem\n  no such file"):
+        open_sweep(path.parent)
+
+
+# ---------------------------------------------------------------------------- the command line
+
+
+def test_the_command_line_changes_what_it_gives_and_nothing_else(
+    make: Callable[..., Path],
+) -> None:
+    spec, _ = open_sweep(make(tune={"max_concurrent_trials": 3}))
+    given = {"num_samples": 40, "time_budget": "4h", "max_concurrent_trials": None}
+    found = changed(spec, given, {"cpu": 2.0, "gpu": None})
+    assert (found.tune.num_samples, found.tune.time_budget) == (40, 4 * 3600)
+    assert (found.tune.max_concurrent_trials, found.resources.cpu) == (3, 2.0)
+    assert changed(found, {"num_samples": 4}, {}).tune.seed == spec.tune.seed
+    assert changed(spec, {}, {}) == spec
+
+
+@pytest.mark.parametrize(
+    ("tune", "resources", "message"),
+    [
+        ({"num_samples": 0}, {}, "tune.num_samples: "),
+        ({"time_budget": "soon"}, {}, "tune.time_budget: must be seconds or a text such as"),
+        ({"max_concurrent_trials": -1}, {}, "tune.max_concurrent_trials: "),
+        ({}, {"cpu": 0.0}, "resources.cpu: "),
+        ({}, {"gpu": 1.5}, "resources.gpu: must be whole above 1"),
+    ],
+)
+def test_a_change_that_breaks_its_rule_is_refused(
+    tune: dict[str, Any], resources: dict[str, Any], message: str, make: Callable[..., Path]
+) -> None:
+    spec, _ = open_sweep(make())
+    with pytest.raises(ConfigError) as caught:
+        changed(spec, tune, resources)
+    assert str(caught.value).startswith("the command line: 1 problem\n")
+    assert message in str(caught.value)
+
+
+# ---------------------------------------------------------------------------- an edited file
+
+
+@pytest.fixture
+def edited(make: Callable[..., Path], tmp_path: Path) -> Callable[..., tuple[SearchSpec, Any]]:
+    """The recorded spec, and what becomes of it with its own file, edited: dotted key -> value."""
+
+    def edit(**sections: dict[str, Any]) -> tuple[SearchSpec, SearchSpec]:
+        directory = tmp_path / "sweep" if (tmp_path / "sweep").exists() else make()
+        spec, _ = open_sweep(directory)
+        data = spec.to_dict()
+        for path, values in sections.items():
+            target = data
+            for name in path.split("__"):
+                target = target.setdefault(name, {})
+            target.update(values)
+        file = tmp_path / "edited.yaml"
+        file.write_text(dump_yaml(data))
+        return spec, merged(spec, file, directory)
+
+    return edit
+
+
+def test_totals_budget_resources_and_policies_may_change(
+    edited: Callable[..., tuple[SearchSpec, SearchSpec]],
+) -> None:
+    recorded, found = edited(
+        tune={"num_samples": 9, "time_budget": "30m", "max_concurrent_trials": 2},
+        resources={"cpu": 2, "gpu": 0.5},
+        failure={"max_retries": 7},
+        keep={"trials": 3},
+    )
+    assert (found.tune.num_samples, found.tune.time_budget) == (9, 1800)
+    assert (found.tune.max_concurrent_trials, found.resources.gpu) == (2, 0.5)
+    assert (found.failure.max_retries, found.keep.trials) == (7, 3)
+    assert (found.space, found.config) == (recorded.space, recorded.config)
+
+
+def test_where_the_data_lies_and_the_progress_bar_may_change_and_do(
+    edited: Callable[..., tuple[SearchSpec, SearchSpec]], make: Callable[..., Path]
+) -> None:
+    make()
+    _, found = edited(
+        config__dataset={"root": "/elsewhere", "num_workers": 3},
+        config__progress={"enabled": False},
+    )
+    assert found.config["dataset"]["root"] == "/elsewhere"
+    assert found.config["dataset"]["num_workers"] == 3
+    assert found.config["progress"]["enabled"] is False
+
+
+def test_a_sweep_stays_where_it_is_under_the_name_it_has(
+    edited: Callable[..., tuple[SearchSpec, SearchSpec]], tmp_path: Path
+) -> None:
+    recorded, found = edited(config__checkpoint={"dir": "/elsewhere"})
+    assert found.config["checkpoint"]["dir"] == str(tmp_path)
+    assert found.name == recorded.name
+
+
+def test_writing_out_a_default_changes_nothing(
+    edited: Callable[..., tuple[SearchSpec, SearchSpec]],
+) -> None:
+    recorded, found = edited(
+        config__amp={"enabled": False}, config__training={"test_frequency": 10}
+    )
+    assert found.trial_config({LR: 0.1}, 0) == recorded.trial_config({LR: 0.1}, 0)
+
+
+def test_a_seed_that_the_file_leaves_to_chance_stays_as_drawn(
+    edited: Callable[..., tuple[SearchSpec, SearchSpec]],
+) -> None:
+    recorded, found = edited(tune={"seed": None})
+    assert found.tune.seed == recorded.tune.seed
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "line"),
+    [
+        ("config__training", {"epochs": 10}, "config.training.epochs: 9 -> 10"),
+        ("config__model", {"name": "cnv"}, "config.model.name: resnet20 -> cnv"),
+        ("config__dataset", {"val_split": 0.3}, "config.dataset.val_split: 0.2 -> 0.3"),
+        ("config__amp", {"enabled": True}, "config.amp.enabled: False -> True"),
+        ("tune", {"metric": "val_loss", "mode": "min"}, "tune.metric: val_acc -> val_loss"),
+        ("tune", {"seed": 99}, "tune.seed: 1 -> 99"),
+        ("tune", {"scheduler": {"name": "median"}}, "tune.scheduler.name: fifo -> median"),
+        (
+            "space",
+            {"training.batch_size": {"choice": [32]}},
+            "space.training.batch_size: (absent)",
+        ),
+        ("space", {LR: {"uniform": [0.1, 1.0]}}, f"space.{LR}: {{'loguniform'"),
+    ],
+)
+def test_what_trials_compute_may_not_change(
+    section: str,
+    values: dict[str, Any],
+    line: str,
+    edited: Callable[..., tuple[SearchSpec, SearchSpec]],
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(SweepError) as caught:
+        edited(**{section: values, "resources": {"cpu": 2}})
+    text = str(caught.value)
+    first, *differences, hint = text.splitlines()
+    assert first == (
+        f"{tmp_path / 'edited.yaml'} changes what the trials of {tmp_path / 'sweep'} compute:"
+    )
+    assert any(difference.startswith(f"  {line}") for difference in differences)
+    assert "resources" not in text
+    assert f"tune.warm_start: {tmp_path / 'sweep'}" in hint
+
+
+def test_a_broken_edited_file_is_refused_as_any_other(
+    edited: Callable[..., tuple[SearchSpec, SearchSpec]],
+) -> None:
+    with pytest.raises(ConfigError, match=r"edited\.yaml: 1 problem"):
+        edited(tune={"num_samples": -1})

@@ -18,7 +18,6 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -39,8 +38,8 @@ BEST_CONFIG = "best_config.yaml"
 
 TrialState = Literal["pending", "running", "paused", "finished", "stopped", "failed"]
 """`finished` ran every epoch, `stopped` was ended early by the scheduler."""
-Reason = Literal["SIGINT", "SIGTERM", "stop", "time_budget", "disk_full", "interrupted"]
-"""What paused a sweep; `interrupted` is Tune's own doing."""
+Reason = Literal["SIGINT", "SIGTERM", "stop", "time_budget", "disk_full", "interrupted", "target"]
+"""What paused a sweep; `interrupted` is Tune's own doing, `target` ended it."""
 SweepState = Literal["running", "paused", "finished", "failed"]
 Cause = Literal["oom", "nan", "lost_worker", "disk_full", "checkpoint", "data", "error"]
 """Why a trial failed; `error` is anything else."""
@@ -100,6 +99,12 @@ class TrialRecord:
     """Name of its directory, beside `sweep.json`."""
     values: dict[str, Any]
     """Dotted key -> sampled value."""
+    configuration: int | None = None
+    """0-based number of its values, where several trials have the same; else None."""
+    repeat: int = 0
+    """0-based number among the trials of its values; added to the seed."""
+    final: bool = False
+    """Whether it repeats a winner, with no scheduler to end it."""
     state: TrialState = "pending"
     created: str = field(default_factory=now)
     started: str | None = None
@@ -112,6 +117,11 @@ class TrialRecord:
     """Dotted config keys that the sweep has set since: more epochs, a batch in parts."""
     lineage: list[dict[str, Any]] = field(default_factory=list)
     """PBT: `epoch`, `donor`, and the `values` from then on."""
+
+    @property
+    def group(self) -> int:
+        """Number of its configuration."""
+        return self.number if self.configuration is None else self.configuration
 
     @property
     def current(self) -> dict[str, Any]:
@@ -140,6 +150,8 @@ class SweepRecord:
     trials: dict[str, int] = field(default_factory=dict)
     """State -> number of trials."""
     versions: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    """What it ran on last: machine, cards, git state."""
 
 
 class SweepLayout:
@@ -231,6 +243,12 @@ class SweepLayout:
         return sorted(found, key=lambda record: record.number)
 
 
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {
+    kind: TypeAdapter(kind) for kind in (SweepRecord, TrialRecord)
+}
+"""Made once: making one takes longer than reading a hundred records with it."""
+
+
 def _trial(path: Path) -> TrialRecord:
     record = _record(TrialRecord, path)
     if record.directory != path.parent.name:
@@ -241,15 +259,9 @@ def _trial(path: Path) -> TrialRecord:
     return record
 
 
-@cache
-def _adapter(kind: type[R]) -> TypeAdapter[R]:
-    """Building one takes longer than reading a hundred records with it."""
-    return TypeAdapter(kind)
-
-
 def _record(kind: type[R], path: Path) -> R:
     try:
-        return _adapter(kind).validate_json(path.read_bytes())
+        record: R = _ADAPTERS[kind].validate_json(path.read_bytes())
     except FileNotFoundError:
         raise SweepError(f"{path}: there is no such file; is this a sweep's directory?") from None
     except OSError as error:
@@ -259,6 +271,7 @@ def _record(kind: type[R], path: Path) -> R:
         at = ".".join(map(str, first["loc"]))
         fault = f"{at}: {first['msg']}" if at else first["msg"]
         raise SweepError(f"{path}: not a record of this version: {fault}") from error
+    return record
 
 
 def _write_json(path: Path, record: TrialRecord | SweepRecord) -> None:

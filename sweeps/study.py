@@ -7,6 +7,7 @@ PRUNED, failed FAIL; its metric is that of its best epoch, its intermediate valu
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -25,7 +26,7 @@ from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.distributions import Choice, Distribution, shown
+from sweeps.distributions import Choice, Distribution
 from sweeps.layout import SweepError
 from sweeps.loading import LoadedSweep, load
 from sweeps.reopening import open_sweep
@@ -68,7 +69,6 @@ def build_study(
     )
     study.set_user_attr("sweep", str(sweep.directory))
     study.set_user_attr("state", sweep.state)
-    study.set_metric_names([sweep.metric])
     ordered = sorted(sweep.results, key=lambda result: result.record.number)
     distributions = _distributions(space, ordered)
     study.add_trials(
@@ -207,9 +207,13 @@ def _native(distribution: Distribution, values: list[Any]) -> BaseDistribution:
 
 def plain(value: Any) -> Any:
     """A value as a category or number of Optuna's; a list or a mapping is its text."""
-    return value if isinstance(value, bool | int | float | str | None) else shown(value)
+    return value if isinstance(value, bool | int | float | str | None) else _text(value)
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _unique(values: list[Any]) -> list[Any]:
     """Values that differ as they are written; 1, 1.0 and true are three."""
-    return list({shown(value): value for value in values}.values())
+    return list({_text(value): value for value in values}.values())

@@ -106,7 +106,7 @@ def _history(sweep: LoadedSweep) -> list[Series]:
         if result.best is not None
     )
     better = max if sweep.mode == "max" else min
-    best_so_far = []
+    best_so_far: list[tuple[float, float]] = []
     for number, value, _ in scored:
         best = better(best_so_far[-1][1], value) if best_so_far else value
         best_so_far.append((number, best))

@@ -1,0 +1,165 @@
+"""Sweeps from Python: `from sweeps import run_sweep, load_sweep`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweeps.layout import SweepError
+from sweeps.loading import LoadedSweep, load
+from sweeps.results import TrialResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Sweep:
+    """A sweep as its files tell it when it is loaded; nothing of Ray's is needed.
+
+    Args:
+        files: As loaded.
+        grid: Tune's `ResultGrid`, if the sweep was run by this process.
+    """
+
+    def __init__(self, files: LoadedSweep, grid: Any = None) -> None:
+        self.files = files
+        self.grid = grid
+
+    @property
+    def directory(self) -> Path:
+        """Where it lies."""
+        return self.files.directory
+
+    @property
+    def state(self) -> str:
+        """`running`, `paused`, `finished`, `failed`, or `interrupted` by a kill."""
+        return self.files.state
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """A row a trial, best first: its sampled values, its metric, where it lies."""
+        from sweeps.export import frame, trial_rows
+
+        return frame(trial_rows(self.files))
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """A row a trial and epoch with everything that was measured."""
+        from sweeps.export import epoch_rows, frame
+
+        return frame(epoch_rows(self.files))
+
+    def best(self) -> TrialResult:
+        """The trial with the best epoch: `.record`, `.best` (its row), `.directory`.
+
+        Raises:
+            SweepError: No trial has completed an epoch.
+        """
+        if self.files.best is None:
+            raise SweepError(f"{self.directory}: no trial has completed an epoch")
+        return self.files.best
+
+    def trial(self, name: str) -> TrialResult:
+        """A trial by the beginning of its id.
+
+        Raises:
+            SweepError: There is no such trial, or several are meant.
+        """
+        return self.files.find(name)
+
+    def checkpoint(self, trial: str | TrialResult | None = None) -> Path:
+        """The `best.pt` of a trial, else its `latest.pt`.
+
+        Args:
+            trial: The beginning of its id, or the trial; None means the best one.
+
+        Raises:
+            SweepError: There is no such trial, or its weights were not kept.
+        """
+        chosen = self._chosen(trial)
+        if chosen.checkpoint is None:
+            raise SweepError(
+                f"trial {chosen.record.id} ({chosen.record.state}) has no checkpoint in "
+                f"{chosen.directory / 'checkpoints'}"
+            )
+        return chosen.checkpoint
+
+    def model(
+        self,
+        trial: str | TrialResult | None = None,
+        *,
+        device: str = "cpu",
+        allow_custom_model: bool = False,
+    ) -> Any:
+        """The model of a trial with the weights of `checkpoint`, in eval mode.
+
+        Args:
+            trial: The beginning of its id, or the trial; None means the best one.
+            device: Where it goes, e.g. `cuda`.
+            allow_custom_model: Whether `model.name` may import a callable of the user's.
+
+        Returns:
+            A `torch.nn.Module` from images `[B, C, H, W]`, normalised as in training, to logits
+            `[B, num_classes]`.
+
+        Raises:
+            TuneSweepsError: There is no such trial or checkpoint, or its model cannot be built.
+        """
+        from trainable.checkpoint import CONFIG, MODEL, read_checkpoint
+        from trainable.config import parse_config
+        from trainable.models import get_model
+
+        path = self.checkpoint(trial)
+        state = read_checkpoint(path)
+        config = parse_config(state[CONFIG], str(path))
+        model = get_model(config, allow_custom=allow_custom_model)
+        model.load_state_dict(state[MODEL])
+        return model.to(device).eval()
+
+    def report(self) -> Path:
+        """Writes `report.html`; returns its path."""
+        from sweeps.html_report import write_report
+
+        return write_report(self.directory)
+
+    def _chosen(self, trial: str | TrialResult | None) -> TrialResult:
+        if trial is None:
+            return self.best()
+        return self.trial(trial) if isinstance(trial, str) else trial
+
+
+def load_sweep(directory: str | Path) -> Sweep:
+    """Loads a sweep from its directory: running, paused, finished or copied from elsewhere.
+
+    Raises:
+        SweepError: The directory holds no sweep.
+        ConfigError: Its search file is broken.
+    """
+    return Sweep(load(Path(directory)))
+
+
+def run_sweep(
+    search: str | Path | Mapping[str, Any], *, allow_custom_model: bool = False
+) -> Sweep:
+    """Runs a new sweep until it has finished or is paused, as `sweep run` does.
+
+    Args:
+        search: A search file, or its plain values; a path below `config` in those is relative to
+            the working directory.
+        allow_custom_model: Whether `model.name` may import a callable of the user's.
+
+    Returns:
+        The sweep, with Tune's own `ResultGrid` as `grid`.
+
+    Raises:
+        TuneSweepsError: The search is not good, or the sweep's directory is taken.
+    """
+    from sweeps.spec import load_search, parse_search
+
+    spec = parse_search(search) if isinstance(search, Mapping) else load_search(search)
+    from sweeps.launch import start_sweep
+
+    outcome = start_sweep(spec, allow_custom_model=allow_custom_model)
+    return Sweep(load(outcome.directory), outcome.grid)

@@ -1,0 +1,282 @@
+"""`report.html`: a sweep in one file that opens anywhere, with no network.
+
+Its charts are `sweeps.charts`; here are the page around them and its tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import plotly.io
+from plotly.offline import get_plotlyjs
+
+from sweeps.charts import Chart, Subject, all_charts
+from sweeps.layout import now
+from sweeps.loading import LoadedSweep, load, saved_best
+from sweeps.results import TrialResult
+from sweeps.study import build_study, read_space
+from trainable.files import write_text
+
+REPORT = "report.html"
+ROWS, OPEN_ROWS = 100, 12
+"""Rows of a table at most, and how many are shown without a click."""
+
+# Nothing may be fetched. plotly.js compiles its WebGL commands at run time.
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; font-src data:"
+)
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1c2430; background: #f4f6f8; margin: 0; }
+main { max-width: 1120px; margin: 0 auto; padding: 24px; }
+section { background: #fff; border: 1px solid #dde3ea; border-radius: 8px; padding: 16px 20px;
+  margin: 16px 0; overflow-x: auto; }
+h1 { font-size: 26px; margin: 8px 0; } h2 { font-size: 18px; margin: 0 0 6px; }
+p { margin: 4px 0 10px; color: #55606e; } .missing { color: #8a4b00; }
+nav { font-size: 14px; display: flex; flex-wrap: wrap; gap: 2px 14px; }
+a { color: #1f5fa8; text-decoration: none; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: 3px 18px 3px 0; vertical-align: top; }
+th { color: #55606e; font-weight: 600; } tr + tr { border-top: 1px solid #eef1f4; }
+code, pre { font: 13px/1.45 ui-monospace, monospace; }
+pre { background: #f4f6f8; padding: 10px; border-radius: 6px; overflow-x: auto; }
+.tiles { display: flex; flex-wrap: wrap; gap: 10px 36px; margin: 8px 0 14px; }
+.tile b { display: block; font-size: 22px; } .tile span { color: #55606e; font-size: 13px; }
+summary { cursor: pointer; color: #1f5fa8; }
+"""
+
+
+def write_report(directory: Path) -> Path:
+    """Writes `report.html` of a sweep in whatever state it is.
+
+    Args:
+        directory: The sweep's.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        SweepError: The directory holds no sweep.
+        ConfigError: Its search file is broken.
+    """
+    sweep = load(directory)
+    path = sweep.directory / REPORT
+    write_text(path, page(sweep))
+    return path
+
+
+def page(sweep: LoadedSweep) -> str:
+    """The whole report as HTML."""
+    space = read_space(sweep.directory)
+    told, scored = (build_study(sweep, space, stopped_count=count) for count in (False, True))
+    charts = all_charts(Subject(sweep, told, scored))
+    sections = [
+        ("Summary", _summary(sweep)),
+        ("Best config", _best_config(sweep)),
+        *((chart.title, _drawn(chart)) for chart in charts),
+        ("Stopped trials", _stopped(sweep)),
+        ("Failures", _failures(sweep)),
+        ("Environment", _environment(sweep)),
+    ]
+    anchors = {title: title.lower().replace(" ", "-") for title, _ in sections}
+    links = "".join(f'<a href="#{anchors[t]}">{escape(t)}</a>' for t, _ in sections)
+    body = "".join(
+        f'<section id="{anchors[title]}"><h2>{escape(title)}</h2>{content}</section>\n'
+        for title, content in sections
+    )
+    name = escape(sweep.record.name)
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{name}</title>\n<style>{STYLE}</style>\n"
+        f"<script>{get_plotlyjs()}</script></head>\n"
+        f"<body><main><h1>{name}</h1><p>Sweep report of {escape(now())}</p><nav>{links}</nav>\n"
+        f"{body}</main></body></html>\n"
+    )
+
+
+def _drawn(chart: Chart) -> str:
+    note = f"<p>{escape(chart.note)}</p>" if chart.note else ""
+    if chart.figure is None:
+        return f'{note}<p class="missing">{escape(chart.missing)}</p>'
+    figure = chart.figure.update_layout(
+        template="plotly_white", width=None, margin={"l": 70, "r": 30, "t": 30, "b": 60}
+    )
+    drawn: str = plotly.io.to_html(
+        figure,
+        include_plotlyjs=False,
+        full_html=False,
+        config={"responsive": True, "displaylogo": False},
+    )
+    return note + drawn
+
+
+# ------------------------------------------------------------------------------ tables
+
+
+def _summary(sweep: LoadedSweep) -> str:
+    record, tune = sweep.record, sweep.search["tune"]
+    best = sweep.best
+    value = "none yet" if best is None or best.best is None else f"{best.best[sweep.metric]:.4f}"
+    epochs = sum(len(result.rows) for result in sweep.results)
+    tiles = {
+        f"{sweep.best_is} {sweep.metric}": value,
+        "trials ended": f"{sweep.ended} of {sweep.total}",
+        "epochs trained": epochs,
+        "epochs saved by stopping early": sweep.saved_epochs(),
+        "hours run": f"{record.elapsed_s / 3600:.2f}",
+    }
+    drawn = "".join(
+        f'<div class="tile"><b>{escape(str(figure))}</b><span>{escape(name)}</span></div>'
+        for name, figure in tiles.items()
+    )
+    state = sweep.state + (f" ({record.reason})" if record.reason else "")
+    rows = {
+        "state": state,
+        "trials": ", ".join(f"{n} {state}" for state, n in sorted(sweep.states.items())),
+        "objective": f"{sweep.mode} {sweep.metric}",
+        "search": _section(tune["search_alg"]),
+        "scheduler": _section(tune["scheduler"]),
+        "started": record.started,
+        "ended": record.ended or "-",
+        "directory": str(sweep.directory),
+    }
+    return f'<div class="tiles">{drawn}</div>' + _pairs(rows)
+
+
+def _section(section: Mapping[str, Any]) -> str:
+    rest = [f"{k} {v}" for k, v in section.items() if k != "name" and v is not None]
+    return ", ".join([str(section["name"]), *rest])
+
+
+def _best_config(sweep: LoadedSweep) -> str:
+    best = sweep.best
+    if best is None or best.best is None:
+        return '<p class="missing">No trial has completed an epoch.</p>'
+    rows: dict[str, Any] = {
+        "trial": f"{best.record.id} ({best.record.state})",
+        sweep.metric: f"{best.best[sweep.metric]:.4f} at epoch {best.best['epoch']}",
+        **best.record.current,
+    }
+    parts = [_pairs(rows)]
+    if best.checkpoint is not None:
+        path, epoch = best.checkpoint, saved_best(best)
+        of = f", of epoch {epoch}" if path.name == "best.pt" else ""
+        parts.append(f"<p>Weights{of}, scored on the test set and trained further:</p>")
+        commands = f"sweep eval {path}\nsweep restore {path} --epochs N"
+        parts.append(f"<pre>{escape(commands)}</pre>")
+    config = best.directory / "config.yaml"
+    if config.exists():
+        text = escape(config.read_text(encoding="utf-8"))
+        parts.append(f"<details><summary>the whole config</summary><pre>{text}</pre></details>")
+    return "".join(parts)
+
+
+def _stopped(sweep: LoadedSweep) -> str:
+    stopped = [result for result in sweep.results if result.record.state == "stopped"]
+    if not stopped:
+        return '<p class="missing">The scheduler has stopped no trial.</p>' + _exploits(sweep)
+    stopped.sort(key=lambda result: result.record.ended or "")
+    rows = [
+        [
+            result.record.id,
+            len(result.rows),
+            _number(None if result.best is None else result.best[sweep.metric]),
+            result.record.ended,
+        ]
+        for result in stopped
+    ]
+    head = ["trial", "after epoch", f"best {sweep.metric}", "ended"]
+    return _limited(head, rows) + _exploits(sweep)
+
+
+def _exploits(sweep: LoadedSweep) -> str:
+    """Of a population: which trial took over which other one's state, and when."""
+    rows = [
+        [result.record.id, step["epoch"], step["donor"]]
+        for result in sweep.results
+        for step in result.record.lineage
+    ]
+    if not rows:
+        return ""
+    return "<p>Trials that took over a better one:</p>" + _limited(
+        ["trial", "after epoch", "took over"], rows
+    )
+
+
+def _failures(sweep: LoadedSweep) -> str:
+    failed = [result for result in sweep.results if result.record.failures]
+    if not failed:
+        return "<p>None.</p>"
+    rows = [
+        [
+            result.record.id,
+            result.record.state,
+            failure.cause,
+            failure.epoch,
+            failure.time,
+            failure.message,
+        ]
+        for result in failed
+        for failure in result.record.failures
+    ]
+    return "<p>Every failure, also of trials that went on after it.</p>" + _limited(
+        ["trial", "it is now", "cause", "after epoch", "time", "message"], rows
+    )
+
+
+def _environment(sweep: LoadedSweep) -> str:
+    rows: dict[str, Any] = dict(sweep.record.environment)
+    rows |= {f"{name} version": version for name, version in sweep.record.versions.items()}
+    rows |= _measured(sweep.results)
+    missing = "" if sweep.record.environment else "<p>Hardware and git state: not recorded.</p>"
+    return missing + _pairs(rows)
+
+
+def _measured(results: Iterable[TrialResult]) -> dict[str, str]:
+    """What the epochs themselves tell of the hardware."""
+    rows = [row for result in results for row in result.rows]
+    found = {}
+    devices = sorted({str(row["device"]) for row in rows if row.get("device")})
+    if devices:
+        found["trained on"] = ", ".join(devices)
+    for key, name, choose in (
+        ("peak_memory_gib", "most memory of a trial, GiB", max),
+        ("images_per_s", "median images per second of a trial", median),
+        ("epoch_s", "median seconds of an epoch", median),
+    ):
+        values = [row[key] for row in rows if row.get(key) is not None]
+        if values:
+            found[name] = f"{choose(values):.4g}"
+    return found
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)
+
+
+def _pairs(rows: Mapping[str, Any]) -> str:
+    lines = [
+        f"<tr><th>{escape(name)}</th><td>{escape(_number(v))}</td></tr>"
+        for name, v in rows.items()
+    ]
+    return f"<table>{''.join(lines)}</table>"
+
+
+def _limited(head: list[str], rows: list[list[Any]]) -> str:
+    """A table of the first rows; a long one is folded."""
+    top = "".join(f"<th>{escape(name)}</th>" for name in head)
+    lines = [
+        "<tr>" + "".join(f"<td>{escape(_number(value))}</td>" for value in row) + "</tr>"
+        for row in rows[:ROWS]
+    ]
+    more = f"<p>{len(rows) - ROWS} more.</p>" if len(rows) > ROWS else ""
+    drawn = f"<table><tr>{top}</tr>{''.join(lines)}</table>{more}"
+    if len(rows) <= OPEN_ROWS:
+        return drawn
+    return f"<details><summary>{len(rows)} rows</summary>{drawn}</details>"

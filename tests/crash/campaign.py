@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import yaml
@@ -34,11 +34,14 @@ class Campaign:
         place: A directory for everything that is written.
         seed: Of what is drawn; the moments of kills depend on the machine besides.
         log: Told what happens.
+        twins: Variant -> its uninterrupted sweep, where there is one already.
     """
 
-    def __init__(self, place: Path, seed: int, log: Log) -> None:
+    def __init__(
+        self, place: Path, seed: int, log: Log, twins: Mapping[str, SweepFiles] | None = None
+    ) -> None:
         self._place, self._seed, self._log = place, seed, log
-        self._twins: dict[str, SweepFiles] = {}
+        self._twins = dict(twins or {})
         self.tally = Tally()
 
     def run(self, kills: int, variants: Iterable[str] = VARIANTS) -> Tally:

@@ -65,6 +65,16 @@ def search_file(variant: str) -> Path:
     return HERE / "sweeps" / f"{variant}.yaml"
 
 
+def write_search_file(variant: str, place: Path) -> Path:
+    """Writes the search file of a variant whose sweep lies in `place / "experiments"`."""
+    data = yaml.safe_load(search_file(variant).read_text())
+    base = yaml.safe_load((HERE / "sweeps" / data["config"]).read_text())
+    base["checkpoint"]["dir"] = str(place / "experiments")
+    path = place / f"{variant}.yaml"
+    path.write_text(yaml.safe_dump({**data, "name": variant, "config": base}))
+    return path
+
+
 def never_interrupted(rng: random.Random, workers: int) -> RunPlan | None:
     """For an uninterrupted sweep."""
     del rng, workers
@@ -92,11 +102,7 @@ class CrashedSweep:
         self._rng, self._tally, self._log = rng, tally, log
         self._place = place
         self.directory = place / "experiments" / variant
-        self._search_file = place / f"{variant}.yaml"
-        data = yaml.safe_load(search_file(variant).read_text())
-        base = yaml.safe_load((HERE / "sweeps" / data["config"]).read_text())
-        base["checkpoint"]["dir"] = str(self.directory.parent)
-        self._search_file.write_text(yaml.safe_dump({**data, "name": variant, "config": base}))
+        self._search_file = write_search_file(variant, place)
         self._ray = Path("/tmp", f"crash{random.getrandbits(32):08x}")
         """Sockets lie below; their paths must be short."""
         self._sessions: list[Session] = []

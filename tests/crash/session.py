@@ -41,7 +41,7 @@ class Session:
     """
 
     def __init__(self, command: list[str], log: Path, environment: Mapping[str, str]) -> None:
-        paths = [environment.get("PYTHONPATH", ""), str(ROOT), str(HERE)]
+        paths = [environment.get("PYTHONPATH", ""), str(ROOT)]
         variables = {
             **os.environ,
             **environment,

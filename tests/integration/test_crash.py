@@ -11,27 +11,42 @@ from pathlib import Path
 
 import pytest
 
+from sweeps.launch import start_sweep
+from sweeps.spec import load_search
 from tests.crash.campaign import Campaign
+from tests.crash.harness import write_search_file
 from tests.crash.kills import RunPlan, Step
+from tests.crash.reading import SweepFiles, read_sweep
 
 RUNS = [
     RunPlan(
-        faults=[{"role": "worker", "operation": "replace", "count": 16, "moment": "before"}],
-        steps=[Step("driver", "epochs", epochs=8, delay_s=0.1, second_s=0)],
+        faults=[{"role": "worker", "operation": "replace", "count": 6, "moment": "before"}],
+        steps=[Step("driver", "epochs", epochs=12, delay_s=0.1, second_s=0)],
     ),
     RunPlan(
         faults=[],
         steps=[
             Step("worker", "epochs", epochs=3, delay_s=0.1, second_s=0),
-            Step("all", "epochs", epochs=4, delay_s=0.1, second_s=0),
+            Step("all", "epochs", epochs=0, delay_s=0.3, second_s=0),
         ],
     ),
 ]
 
 
+@pytest.fixture
+def uninterrupted(ray_session: None, tmp_path: Path) -> SweepFiles:
+    place = tmp_path / "uninterrupted"
+    place.mkdir()
+    spec = load_search(write_search_file("short", place))
+    return read_sweep(start_sweep(spec, allow_custom_model=True).directory)
+
+
 @pytest.mark.ray
-def test_killed_sweep_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
-    campaign = Campaign(tmp_path, 1, print)
+@pytest.mark.timeout(900)
+def test_killed_sweep_ends_like_an_uninterrupted_one(
+    tmp_path: Path, uninterrupted: SweepFiles
+) -> None:
+    campaign = Campaign(tmp_path, 1, print, {"short": uninterrupted})
     runs: Iterator[RunPlan | None] = iter([*RUNS, None])
 
     def draw(rng: random.Random, workers: int) -> RunPlan | None:

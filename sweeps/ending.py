@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import shlex
 
+from sweeps.configurations import (
+    configurations,
+    configurations_table,
+    pareto_front,
+    pareto_table,
+)
 from sweeps.console import say, show
 from sweeps.layout import SweepLayout
 from sweeps.report import table
@@ -14,6 +20,12 @@ def print_ending(outcome: Outcome) -> None:
     """The ranked trials, where the best model lies, how to use it, and how to go on."""
     metric = outcome.metric
     show(table(outcome.results, metric))
+    grouped = configurations(outcome.results, metric)
+    if len(grouped) < len(outcome.results) and any(len(each.results) > 1 for each in grouped):
+        show(configurations_table(grouped, metric))
+    if len(outcome.metrics) > 1:
+        front = pareto_front(outcome.results, outcome.metrics)
+        show(pareto_table(front, outcome.metrics))
     failed = [result.record for result in outcome.results if result.record.state == "failed"]
     if failed:
         causes = sorted({record.failures[-1].cause for record in failed})

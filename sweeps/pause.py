@@ -24,6 +24,7 @@ EXIT_CODES: dict[Reason, int] = {
     "time_budget": 3,
     "disk_full": 3,
     "interrupted": 3,
+    "target": 0,
 }
 
 

@@ -39,6 +39,7 @@ class Recorder(Callback):
         switch: Polled at every step.
         total: Trials the sweep has in all.
         metric: What the line of an ended trial shows.
+        target: Whether a value of the metric ends the sweep.
         expects_gpu: Whether trials were given a share of a card.
         on_end: Called when a trial has ended and is recorded.
     """
@@ -52,6 +53,7 @@ class Recorder(Callback):
         switch: PauseSwitch,
         total: int,
         metric: str,
+        target: Callable[[float], bool],
         expects_gpu: bool,
         on_end: Callable[[], None],
     ) -> None:
@@ -61,6 +63,7 @@ class Recorder(Callback):
         self._switch = switch
         self._total = total
         self._metric = metric
+        self._target = target
         self._expects_gpu = expects_gpu
         self._on_end = on_end
         self._before_s = sweep.elapsed_s
@@ -94,7 +97,11 @@ class Recorder(Callback):
         **info: Any,
     ) -> None:
         """A trial completed an epoch."""
-        del iteration, trials, trial, info
+        del iteration, trials, info
+        value = result.get(self._metric)
+        if value is not None and self._target(value) and self._switch.reason is None:
+            say(f"target reached: trial {trial.trial_id}, {self._metric} {value:.4f}")
+            self._switch.request("target")
         if self._expects_gpu and result.get("device") == "cpu":
             say(CPU_NOTICE)
             self._expects_gpu = False

@@ -22,6 +22,7 @@ IN_CONFIG = ("progress", "dataset.root", "dataset.download", "dataset.num_worker
 MAY_CHANGE = (
     "tune.num_samples",
     "tune.time_budget",
+    "tune.target",
     "tune.max_concurrent_trials",
     "resources.",
     "failure.",
@@ -168,22 +169,28 @@ def changed(spec: SearchSpec, tune: Mapping[str, Any], resources: Mapping[str, A
     return parse_search(data, "the command line")
 
 
-def merged(recorded: SearchSpec, search_file: Path, directory: Path) -> SearchSpec:
+def merged(
+    recorded: SearchSpec,
+    search_file: Path,
+    directory: Path,
+    assignments: Mapping[str, Any] | None = None,
+) -> SearchSpec:
     """The recorded search file with what an edited one may change.
 
     Args:
         recorded: Of the sweep that goes on.
         search_file: The edited file.
         directory: The sweep's, for the message.
+        assignments: What the command line sets in the edited file.
 
     Raises:
         ConfigError: The edited file is broken.
         SweepError: It changes what trials compute; shows each difference.
     """
-    edited = load_search(search_file)
+    edited = load_search(search_file, assignments)
     raw = read_yaml(search_file).data
     old, new = _complete(recorded), _complete(edited)
-    if (raw.get("tune") or {}).get("seed") is None:
+    if (raw.get("tune") or {}).get("seed") is None and "tune.seed" not in (assignments or {}):
         new["tune"]["seed"] = old["tune"]["seed"]  # drawn anew by reading the file
     lines = _refused(_flat(old), _flat(new))
     if lines:
@@ -196,7 +203,7 @@ def merged(recorded: SearchSpec, search_file: Path, directory: Path) -> SearchSp
     kept = recorded.to_dict()
     for section in ("resources", "failure", "keep"):
         kept[section] = new[section]
-    for key in ("num_samples", "time_budget", "max_concurrent_trials"):
+    for key in ("num_samples", "time_budget", "target", "max_concurrent_trials"):
         kept["tune"][key] = new["tune"][key]
     pairs = {key: (_value(old["config"], key), _value(new["config"], key)) for key in IN_CONFIG}
     changes = {key: after for key, (before, after) in pairs.items() if before != after}

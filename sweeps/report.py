@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import rich.box
 from rich.table import Table
 
+from sweeps.configurations import pareto_front
 from sweeps.layout import SweepLayout
 from sweeps.results import TrialResult
 from trainable.files import write_text
@@ -64,6 +66,7 @@ def ranking(results: list[TrialResult], metric: str) -> list[dict[str, Any]]:
             best.get("epoch"),
             last.get(metric),
             last.get("epoch", 0),
+            *(_copy(result) if _has_copies(results) else []),
             *(result.record.current.get(key) for key in keys),
             result.record.directory,
             None if found is None else str(found.relative_to(result.directory.parent)),
@@ -75,7 +78,8 @@ def ranking(results: list[TrialResult], metric: str) -> list[dict[str, Any]]:
 def ranking_columns(results: list[TrialResult], metric: str) -> list[str]:
     """The columns of `ranking`, every sampled key among them."""
     head = ["rank", "trial", "number", "state", metric, "best_epoch", "last_" + metric, "epochs"]
-    return [*head, *_sampled_keys(results), "directory", "checkpoint"]
+    copies = ["configuration", "repeat", "final"] if _has_copies(results) else []
+    return [*head, *copies, *_sampled_keys(results), "directory", "checkpoint"]
 
 
 def csv_text(rows: list[dict[str, Any]], columns: list[str]) -> str:
@@ -87,13 +91,38 @@ def csv_text(rows: list[dict[str, Any]], columns: list[str]) -> str:
     return text.getvalue()
 
 
-def write_files(layout: SweepLayout, results: list[TrialResult], metric: str) -> None:
-    """Writes `trials.csv` and, if any trial has a best epoch, `best_config.yaml`."""
-    text = csv_text(ranking(results, metric), ranking_columns(results, metric))
-    write_text(layout.trials_csv, text)
+def write_files(
+    layout: SweepLayout, results: list[TrialResult], metrics: Mapping[str, str]
+) -> None:
+    """Writes `trials.csv` and, if any trial has a best epoch, `best_config.yaml`.
+
+    Args:
+        layout: The sweep's directory.
+        results: Best first.
+        metrics: Name -> `max` or `min`; the first one ranks. With several of them, `pareto` says
+            which trials no other one beats.
+    """
+    metric, *more = metrics
+    rows, columns = ranking(results, metric), ranking_columns(results, metric)
+    if more:
+        front = {result.record.id for result in pareto_front(results, metrics)}
+        columns += [*more, "pareto"]
+        for row, result in zip(rows, results, strict=True):
+            row |= {name: (result.best or {}).get(name) for name in more}
+            row["pareto"] = str(result.record.id in front).lower()
+    write_text(layout.trials_csv, csv_text(rows, columns))
     config = results[0].directory / "config.yaml" if results and results[0].best else None
     if config is not None and config.exists():
         write_text(layout.best_config, config.read_text(encoding="utf-8"))
+
+
+def _has_copies(results: list[TrialResult]) -> bool:
+    return any(result.record.repeat for result in results)
+
+
+def _copy(result: TrialResult) -> list[Any]:
+    record = result.record
+    return [record.group, record.repeat, str(record.final).lower()]
 
 
 def _sampled_keys(results: list[TrialResult]) -> list[str]:

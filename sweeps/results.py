@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from sweeps.layout import SweepLayout, TrialRecord
@@ -57,6 +58,9 @@ def read_result(directory: Path, record: TrialRecord, metric: str, mode: str) ->
 def read_results(directory: Path, metric: str, mode: str) -> list[TrialResult]:
     """Every trial of a sweep, best first by its best epoch; those without one come last.
 
+    Trials of the same values stand together, by their mean: that of the final ones where there
+    are any, which come before all others.
+
     Args:
         directory: The sweep's.
         metric: A metric that trials report.
@@ -68,9 +72,18 @@ def read_results(directory: Path, metric: str, mode: str) -> list[TrialResult]:
     records = SweepLayout(directory).read_trials()
     results = [read_result(directory, record, metric, mode) for record in records]
     sign = 1 if mode == "max" else -1
+    scores: dict[tuple[int, bool], list[float]] = {}
+    for result in results:
+        if result.best is not None:
+            at = result.record.group, result.record.final
+            scores.setdefault(at, []).append(-sign * float(result.best[metric]))
 
-    def order(result: TrialResult) -> tuple[bool, float, int]:
-        score = 0.0 if result.best is None else -sign * float(result.best[metric])
-        return result.best is None, score, result.record.number
+    def order(result: TrialResult) -> tuple[Any, ...]:
+        group = result.record.group
+        finals = scores.get((group, True))
+        standing = finals or scores.get((group, False)) or [0.0]
+        own = 0.0 if result.best is None else -sign * float(result.best[metric])
+        number = result.record.number
+        return result.best is None, not finals, fmean(standing), group, own, number
 
     return sorted(results, key=order)

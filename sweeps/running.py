@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +30,9 @@ from sweeps.retries import Retries
 from sweeps.scheduler_sections import mutated_keys
 from sweeps.schedulers import build_scheduler
 from sweeps.search import Searcher
+from sweeps.sections import Mode
 from sweeps.spec import METRICS, SearchSpec
-from sweeps.trial_source import TrialSource, tell_recorded
+from sweeps.trial_source import TrialSource
 from sweeps.warm_start import tell_points
 from trainable.classifier import ClassifierTrainable
 from trainable.config import parse_config
@@ -47,8 +49,14 @@ class Outcome:
     record: SweepRecord
     results: list[TrialResult]
     """Best first."""
-    metric: str
+    metrics: dict[str, Mode]
+    """What the sweep looked at, each with its mode; the first one ranks."""
     grid: tune.ResultGrid
+
+    @property
+    def metric(self) -> str:
+        """What trials are ranked by."""
+        return next(iter(self.metrics))
 
     @property
     def paused(self) -> Reason | None:
@@ -94,8 +102,9 @@ class Run:
             record,
             self._source.records,
             switch=self._switch,
-            total=spec.tune.num_samples,
+            total=spec.trials,
             metric=spec.tune.metric,
+            target=_target(spec),
             expects_gpu=share["gpu"] > 0,
             on_end=self._prune,
         )
@@ -106,7 +115,7 @@ class Run:
         self._recorder.write_sweep()
         known = len(self._source.records)
         say(
-            f"sweep {record.name}: {spec.tune.num_samples} trials"
+            f"sweep {record.name}: {spec.trials} trials"
             + (f", {known} of them known" if known else "")
             + f", {self._source.limit} at once, in {layout.directory}"
         )
@@ -115,8 +124,8 @@ class Run:
             self._settle()
             prune_weights(layout.directory, spec)
             results = read_results(layout.directory, spec.tune.metric, spec.tune.mode)
-            write_files(layout, results, spec.tune.metric)
-        return Outcome(layout.directory, record, results, spec.tune.metric, grid)
+            write_files(layout, results, spec.tune.metrics)
+        return Outcome(layout.directory, record, results, spec.tune.metrics, grid)
 
     def _prune(self) -> None:
         """Takes the weights of the ended trials that `keep.trials` does not keep.
@@ -128,14 +137,15 @@ class Run:
 
     def _settle(self) -> None:
         """Marks what has not ended as paused, and the sweep by what its trials are."""
+        reached = self._switch.reason == "target"
         unended = [r for r in self._source.records.values() if r.state not in ENDED]
         for trial in unended:
-            trial.state = "paused"
+            trial.state = "stopped" if reached else "paused"
             self._layout.write_trial(trial)
-        all_made = self._source.complete
         record = self._record
-        record.state = "finished" if all_made and not unended else "paused"
-        if record.state == "paused":
+        through = reached or (self._source.complete and not unended)
+        record.state = "finished" if through else "paused"
+        if not through or reached:
             record.reason = self._switch.reason or "interrupted"
         record.ended, record.pid, record.host = now(), None, None
         self._recorder.write_sweep()
@@ -144,7 +154,6 @@ class Run:
         spec = self._spec
         searcher = Searcher(spec)
         tell_points(searcher, self._layout)
-        tell_recorded(searcher, records, self._score)
         epochs = {r.id: _epochs(spec, r) for r in records}
         restoration = Restoration(self._layout, records, epochs)
         by_id = {record.id: record for record in records}
@@ -169,10 +178,15 @@ class Run:
         )
 
     def _limit(self) -> int:
-        """How many trials may be live; all of them where the scheduler lets trials wait."""
+        """How many trials may be live, paused ones not counted.
+
+        All of them where they wait for one another from the beginning; BOHB's HyperBand waits
+        only for those that it has been given.
+        """
         limit = self._spec.tune.max_concurrent_trials
-        if isinstance(self._scheduler.inner, HyperBandScheduler | PopulationBasedTraining):
-            return self._spec.tune.num_samples
+        inner = self._scheduler.inner
+        if isinstance(inner, PopulationBasedTraining) or type(inner) is HyperBandScheduler:
+            return self._spec.trials
         return slots(self._share) if limit == "auto" else limit
 
     def _checkpoints_kept(self) -> int:
@@ -215,7 +229,8 @@ class Run:
 
 
 def _epochs(spec: SearchSpec, record: TrialRecord) -> int:
-    config = spec.trial_config({**record.current, **record.changes}, record.number)
+    values = {**record.current, **record.changes}
+    config = spec.trial_config(values, record.number, record.repeat)
     return int(config["training"]["epochs"])
 
 
@@ -223,3 +238,15 @@ def _deadline(spec: SearchSpec) -> float | None:
     """The monotonic time at which this run's budget is spent."""
     budget = spec.tune.time_budget
     return None if budget is None else time.monotonic() + budget
+
+
+def _target(spec: SearchSpec) -> Callable[[float], bool]:
+    """Whether a value of the metric is what the sweep was looking for."""
+
+    def reached(value: float) -> bool:
+        target = spec.tune.target
+        if target is None:
+            return False
+        return value >= target if spec.tune.mode == "max" else value <= target
+
+    return reached

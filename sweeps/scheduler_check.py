@@ -12,6 +12,7 @@ from sweeps.scheduler_sections import (
     MUTABLE,
     PB2,
     PBT,
+    BOHBHyperBand,
     HyperBand,
     Median,
     mutated_keys,
@@ -34,7 +35,7 @@ def scheduler_problems(spec: SearchSpec) -> Iterator[Found]:
     """What is wrong between a good scheduler section and the other, good sections."""
     yield from _about_epochs(spec)
     scheduler = spec.tune.scheduler
-    if isinstance(scheduler, HyperBand | PBT | PB2):
+    if isinstance(scheduler, HyperBand | BOHBHyperBand | PBT | PB2):
         yield from _about_pausing(spec)
     if isinstance(scheduler, PBT | PB2):
         yield from _about_population(spec)
@@ -45,7 +46,7 @@ def _about_epochs(spec: SearchSpec) -> Iterator[Found]:
     if isinstance(scheduler, FIFO):
         return
     end = epochs
-    if isinstance(scheduler, ASHA | HyperBand) and scheduler.max_t is not None:
+    if isinstance(scheduler, ASHA | HyperBand | BOHBHyperBand) and scheduler.max_t is not None:
         end = min(epochs, scheduler.max_t)
         if scheduler.max_t > epochs:
             rule = f"must be at most training.epochs ({epochs}), found {scheduler.max_t}"

@@ -41,6 +41,19 @@ class HyperBand(Section):
     """Epochs at which a trial ends; null means `training.epochs`."""
 
 
+class BOHBHyperBand(Section):
+    """BOHB's HyperBand (Falkner et al., ICML 2018): large brackets first, filled as slots free.
+
+    Trials are made one after the other, so that a search_alg learns from those before.
+    """
+
+    name: Literal["bohb"]
+    reduction_factor: float = Field(default=3, gt=1)
+    """One trial in this many goes on at each halving."""
+    max_t: PositiveInt | None = None
+    """Epochs at which a trial ends; null means `training.epochs`."""
+
+
 class Median(Section):
     """Median stopping (Golovin et al., KDD 2017): stops trials below the others' average."""
 
@@ -79,7 +92,8 @@ class PB2(_Population):
 
 
 TrialScheduler = Annotated[
-    FIFO | ASHA | HyperBand | Median | PBT | PB2, ByName("scheduler", default="fifo")
+    FIFO | ASHA | HyperBand | BOHBHyperBand | Median | PBT | PB2,
+    ByName("scheduler", default="fifo"),
 ]
 
 MUTABLE = (

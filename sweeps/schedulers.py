@@ -10,6 +10,7 @@ import numpy as np
 from ray.tune.schedulers import (
     ASHAScheduler,
     FIFOScheduler,
+    HyperBandForBOHB,
     HyperBandScheduler,
     MedianStoppingRule,
     PopulationBasedTraining,
@@ -18,7 +19,16 @@ from ray.tune.schedulers import (
 )
 
 from sweeps.distributions import Choice, Distribution, Normal, Range, sample
-from sweeps.scheduler_sections import ASHA, FIFO, PB2, PBT, HyperBand, Median, mutated_keys
+from sweeps.scheduler_sections import (
+    ASHA,
+    FIFO,
+    PB2,
+    PBT,
+    BOHBHyperBand,
+    HyperBand,
+    Median,
+    mutated_keys,
+)
 from sweeps.space import Space
 
 TIME_ATTR = "epoch"
@@ -26,7 +36,7 @@ TIME_ATTR = "epoch"
 
 
 def build_scheduler(
-    section: FIFO | ASHA | HyperBand | Median | PBT | PB2,
+    section: FIFO | ASHA | HyperBand | BOHBHyperBand | Median | PBT | PB2,
     space: Space,
     *,
     metric: str,
@@ -54,8 +64,9 @@ def build_scheduler(
             brackets=section.brackets,
             stop_last_trials=True,
         )
-    if isinstance(section, HyperBand):
-        return HyperBandScheduler(
+    if isinstance(section, HyperBand | BOHBHyperBand):
+        kind = HyperBandScheduler if isinstance(section, HyperBand) else HyperBandForBOHB
+        return kind(
             **common,
             max_t=section.max_t or max_t,
             reduction_factor=section.reduction_factor,

@@ -12,7 +12,7 @@ from sweeps.entries import Computed, shown
 from sweeps.entry_check import entry_problems, expression_problems
 from sweeps.expressions import ExpressionError
 from sweeps.scheduler_check import scheduler_problems
-from sweeps.scheduler_sections import FIFO, PB2, PBT, HyperBand
+from sweeps.scheduler_sections import FIFO, PB2, PBT, BOHBHyperBand, HyperBand
 from sweeps.search_sections import LEARNING, NEEDS
 from sweeps.space import (
     MAX_DRAWS,
@@ -107,8 +107,8 @@ def _about_search(spec: SearchSpec) -> Iterator[Found]:
         yield at, f"{name} needs the package {NEEDS[name]}: pip install {NEEDS[name]}"
     if spec.tune.warm_start is not None and name not in LEARNING[:-1]:
         yield ("tune", "warm_start"), f"{name} learns from no earlier trials; use tpe"
-    if name == "bohb" and scheduler not in ("asha", "hyperband"):
-        yield at, f"bohb needs a scheduler of rungs, hyperband or asha, found {scheduler}"
+    if name == "bohb" and scheduler not in ("asha", "bohb"):
+        yield at, f"bohb learns between the rungs of a scheduler, bohb or asha, found {scheduler}"
     yield from _about_grid(spec)
     yield from _about_points(spec)
     yield from _about_more_metrics(spec)
@@ -177,5 +177,7 @@ def _about_copies(spec: SearchSpec) -> Iterator[Found]:
             "use fifo, or final to repeat the winners"
         )
         yield ("tune", "repeats"), rule
-    if spec.tune.final is not None and isinstance(scheduler, HyperBand | PBT | PB2):
+    if spec.tune.final is not None and isinstance(
+        scheduler, HyperBand | BOHBHyperBand | PBT | PB2
+    ):
         yield ("tune", "final"), f"{scheduler.name} takes no trials that it does not judge"

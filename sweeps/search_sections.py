@@ -57,8 +57,7 @@ class CMAESSearch(_Startup):
 class BOHBSearch(Section):
     """BOHB (Falkner et al., ICML 2018): a Parzen model of the longest trials there are enough of.
 
-    Beside a scheduler that ends trials early: `hyperband` is the paper's, `asha` its asynchronous
-    kin.
+    Beside a scheduler that ends trials early: `bohb` is the paper's, `asha` waits for nobody.
     """
 
     name: Literal["bohb"]

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from sweeps.assignments import named, of_config, with_causes, with_search_keys
 from sweeps.distributions import Distribution
 from sweeps.entries import Entry, Linked, flat
 from sweeps.expressions import Expression, ExpressionError, parse_expression
@@ -130,23 +131,34 @@ class SearchSpec(Section):
             return epochs
         return max(epochs if swept.when else 0, *map(int, swept.corners))
 
-    def trial_config(self, values: Mapping[str, Any], number: int) -> dict[str, Any]:
+    @property
+    def trials(self) -> int:
+        """Trials in all, those of `final` too."""
+        tune = self.tune
+        finals = min(tune.final.top, tune.num_samples) * tune.final.repeats if tune.final else 0
+        return tune.num_samples * tune.repeats + finals
+
+    def trial_config(
+        self, values: Mapping[str, Any], number: int, repeat: int = 0
+    ) -> dict[str, Any]:
         """The complete training config of one trial.
 
         Trials share the config's `seed.value`, so that they differ by their hyperparameters
-        alone; where there are none, the seed is what differs.
+        alone; where these are the same, the seed is what differs.
 
         Args:
             values: Dotted key -> value, a draw from the space.
             number: 0-based number of the trial.
+            repeat: 0-based number among the trials of the same values.
 
         Raises:
             ConfigError: The values make no config.
         """
         config = override(self.config, values)
-        if not self.space:
-            seed = parse_config(self.config).seed.value
-            config = override(config, {"seed.value": (seed + number) % SEEDS})
+        offset = repeat if self.space else number
+        if offset:
+            seed = parse_config(config).seed.value
+            config = override(config, {"seed.value": (seed + offset) % SEEDS})
         return parse_config(config, f"trial {number}").to_dict()
 
     def to_dict(self) -> dict[str, Any]:
@@ -154,32 +166,58 @@ class SearchSpec(Section):
         return self.model_dump(mode="json")
 
 
-def load_search(path: str | Path) -> SearchSpec:
+def load_search(path: str | Path, assignments: Mapping[str, Any] | None = None) -> SearchSpec:
     """Reads a search file and the training config that it names.
 
+    Args:
+        path: The search file.
+        assignments: Dotted key -> value that is set instead of what the files say.
+
     Raises:
-        ConfigError: With every problem of both files at once.
+        ConfigError: With every problem of both files at once; what the assignments cause says
+            `--set`.
     """
-    return parse_search(read_yaml(path), directory=Path(path).parent)
+    document, directory = read_yaml(path), Path(path).parent
+    if not assignments:
+        return parse_search(document, directory=directory)
+    try:
+        return parse_search(document, directory=directory, assignments=assignments)
+    except ConfigError as error:
+        without = {
+            key: _problems(
+                document, directory, {k: assignments[k] for k in assignments if k != key}
+            )
+            for key in assignments
+        }
+        raise ConfigError(error.source, with_causes(error.problems, without)) from None
 
 
-def parse_search(data: Any, source: str = "search", directory: str | Path = ".") -> SearchSpec:
+def parse_search(
+    data: Any,
+    source: str = "search",
+    directory: str | Path = ".",
+    assignments: Mapping[str, Any] | None = None,
+) -> SearchSpec:
     """Checks a search file's plain values.
 
     Args:
         data: The nested mapping, or a `Document` that knows its lines.
         source: What error messages call it.
         directory: What a path under `config` is relative to.
+        assignments: See `load_search`.
 
     Raises:
         ConfigError: With every problem at once; those of the training config say so.
     """
     document = data if isinstance(data, Document) else Document(data, {}, source)
+    document, unset = with_search_keys(document, assignments or {})
     values = document.data
     problems: list[Problem] = []
     if isinstance(values, Mapping) and values.get("config") is not None:
-        config, problems = read_training_config(document, Path(directory))
+        changes = of_config(assignments or {})
+        config, problems = read_training_config(document, Path(directory), changes)
         values = {**values, "config": config}
+    problems += unset
     try:
         spec = validate(SearchSpec, Document(values, document.lines, document.source))
     except ConfigError as error:
@@ -189,7 +227,18 @@ def parse_search(data: Any, source: str = "search", directory: str | Path = ".")
         problems += [Problem(dotted(path), rule, line_of(document, path)) for path, rule in found]
         if not problems:
             return spec
-    raise ConfigError(document.source, sorted(problems, key=lambda found: found.line or 0))
+    ordered = sorted(problems, key=lambda found: found.line or 0)
+    raise ConfigError(document.source, [named(problem) for problem in ordered])
+
+
+def _problems(
+    document: Document, directory: Path, assignments: Mapping[str, Any]
+) -> tuple[Problem, ...]:
+    try:
+        parse_search(document, directory=directory, assignments=assignments)
+    except ConfigError as error:
+        return error.problems
+    return ()
 
 
 def _constants(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,14 +16,18 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
-from sweeps.layout import ENDED, SweepLayout, TrialRecord, value_at
+from sweeps.copies import Copies, Planned
+from sweeps.layout import SweepLayout, TrialRecord, value_at
 from sweeps.pause import PauseSwitch
+from sweeps.recorder import diverged
+from sweeps.results import METRICS_FILE
 from sweeps.search import Searcher
 from sweeps.spec import SearchSpec
 from sweeps.sweep_trial import OnFailure, SweepTrial, new_trial
 from trainable.classifier import SETTINGS
 from trainable.config import parse_config
 from trainable.experiment import automatic_name
+from trainable.history import read_rows
 
 ID_BYTES = 4
 
@@ -36,7 +40,7 @@ class TrialSource(SearchAlgorithm):
     Args:
         spec: The resolved search file.
         layout: Where trials are recorded.
-        searcher: Proposes values; has been told every recorded trial.
+        searcher: Proposes values; knows of no trial of this sweep yet.
         records: Id -> record of the trials that exist already, in order of creation; new ones
             are added.
         switch: Nothing new starts in a pausing sweep.
@@ -68,31 +72,31 @@ class TrialSource(SearchAlgorithm):
     ) -> None:
         self._spec = spec
         self._layout = layout
-        self._searcher = searcher
         self._switch = switch
         self._settings = settings
         self._mutated = mutated
         self.limit = limit
         self._kept = kept
         self._on_failure = on_failure
-        self._score = score
         self._rebuild = rebuild
         self._experiment: Any = None
         self._waiting: deque[SweepTrial] = deque()
-        self._live: set[str] = set()
-        self._exhausted = False
+        self._live: dict[str, SweepTrial] = {}
+        self.searcher = _NotAsked()
+        self._copies = Copies(spec, searcher, score)
         self.records = records
 
     @property
     def total_samples(self) -> int:
         """Trials the sweep has in all."""
-        return self._spec.tune.num_samples
+        return self._spec.trials
 
     def add_configurations(self, experiments: Any) -> None:
         """Learns the experiment that its trials belong to; Tune calls it once, before all else."""
         (self._experiment,) = experiments if isinstance(experiments, list) else [experiments]
         trials = {record.id: self._trial(record) for record in self.records.values()}
         self._rebuild(trials)
+        self._copies.tell_recorded(self.records.values(), self._rows)
         self._waiting.extend(trials.values())
 
     def next_trial(self) -> Trial | None:
@@ -100,33 +104,47 @@ class TrialSource(SearchAlgorithm):
         if self._waiting:
             if self._waiting[0].is_finished():
                 return self._waiting.popleft()
-            if len(self._live) < self.limit:
-                trial = self._waiting.popleft()
-                self._live.add(trial.trial_id)
-                return trial
+            if self._taken < self.limit:
+                return self._taking(self._waiting.popleft())
             return None
-        if self._finished or self._switch.reason or len(self._live) >= self.limit:
+        if self._finished or self._switch.reason or self._taken >= self.limit:
             return None
-        return self._new()
+        found = self._copies.following(self.records.values())
+        return None if found is None else self._taking(self._new(found))
 
-    def _new(self) -> SweepTrial | None:
+    def _rows(self, record: TrialRecord) -> list[dict[str, Any]]:
+        return read_rows(self._layout.directory / record.directory / METRICS_FILE)
+
+    @property
+    def _taken(self) -> int:
+        """Trials that hold a slot or wait for one; those that their scheduler paused do not."""
+        return sum(trial.status != Trial.PAUSED for trial in self._live.values())
+
+    def _taking(self, trial: SweepTrial) -> SweepTrial:
+        self._live[trial.trial_id] = trial
+        return trial
+
+    def _new(self, planned: Planned) -> SweepTrial:
         number = len(self.records)
-        values = self._searcher.suggest(number) if number < self.total_samples else None
-        if values is None:
-            self._exhausted = True
-            return None
-        config = parse_config(self._spec.trial_config(values, number))
+        config = self._spec.trial_config(planned.values, number, planned.repeat)
         trial_id = secrets.token_hex(ID_BYTES)
-        directory = f"{automatic_name(config, datetime.now())}_{trial_id}"
-        record = TrialRecord(id=trial_id, number=number, directory=directory, values=values)
+        name = automatic_name(parse_config(config), datetime.now())
+        record = TrialRecord(
+            id=trial_id,
+            number=number,
+            directory=f"{name}_{trial_id}",
+            values=dict(planned.values),
+            configuration=planned.configuration,
+            repeat=planned.repeat,
+            final=planned.final,
+        )
         self._layout.write_trial(record)
         self.records[trial_id] = record
-        self._live.add(trial_id)
         return self._trial(record)
 
     def _trial(self, record: TrialRecord) -> SweepTrial:
         values = {**record.current, **record.changes}
-        config = self._spec.trial_config(values, record.number)
+        config = self._spec.trial_config(values, record.number, record.repeat)
         settings = {**self._settings, "sampled": list(record.current)}
         config.update({key: value_at(config, key) for key in self._mutated})
         config[SETTINGS] = settings
@@ -140,10 +158,13 @@ class TrialSource(SearchAlgorithm):
         """Frees the trial's slot and tells the searcher its score."""
         if self._switch.reason and result is None and not error:
             return  # a pausing sweep lets go of a waiting trial; it will come back
-        self._live.discard(trial_id)
-        record = self.records[trial_id]
-        score = None if error else self._score(record)
-        self._searcher.tell(record.number, record.values, score)
+        self._live.pop(trial_id, None)
+        failed = error or diverged(result or {})
+        self._copies.ended(self.records[trial_id], self.records.values(), failed=failed)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Tells the searcher an epoch's metric."""
+        self._copies.reported(self.records[trial_id], result)
 
     def is_finished(self) -> bool:
         """Whether no trial will come any more."""
@@ -154,18 +175,14 @@ class TrialSource(SearchAlgorithm):
     @property
     def complete(self) -> bool:
         """Whether every trial that the sweep is to have has been made."""
-        return self._exhausted or len(self.records) >= self.total_samples
+        return self._copies.complete(self.records.values())
 
 
-def tell_recorded(
-    searcher: Searcher,
-    records: list[TrialRecord],
-    score: Callable[[TrialRecord], list[float] | None],
-) -> None:
-    """Tells a new searcher what earlier processes learnt, in order of creation."""
-    for record in records:
-        if record.state in ENDED:
-            failed = record.state == "failed"
-            searcher.tell(record.number, record.values, None if failed else score(record))
-        else:
-            searcher.restore(record.number, record.values)
+class _NotAsked:
+    """What BOHB's HyperBand tells of its pauses; `_taken` sees them by itself."""
+
+    def on_pause(self, trial_id: str) -> None:
+        """A trial was paused."""
+
+    def on_unpause(self, trial_id: str) -> None:
+        """A trial goes on."""

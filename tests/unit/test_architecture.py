@@ -25,6 +25,7 @@ RAY_USERS = {
     "sweeps.population",
     "sweeps.recorder",
     "sweeps.recording",
+    "sweeps.replayed",
     "sweeps.restoring",
     "sweeps.retries",
     "sweeps.running",

@@ -53,7 +53,7 @@ def trial(layout: SweepLayout, tiny_config: Callable[..., TrainConfig]) -> Calla
 
 def written(layout: SweepLayout) -> list[list[str]]:
     """The lines of `trials.csv` as it is written for the layout."""
-    write_files(layout, results(layout), "val_acc")
+    write_files(layout, results(layout), {"val_acc": "max"})
     with layout.trials_csv.open(newline="") as file:
         return list(csv.reader(file))
 
@@ -136,7 +136,7 @@ def test_a_failed_write_leaves_the_last_files_whole(
 
     monkeypatch.setattr("os.fsync", no_space)
     with pytest.raises(OSError, match="No space left"):
-        write_files(layout, results(layout), "val_acc")
+        write_files(layout, results(layout), {"val_acc": "max"})
     assert {path: path.read_bytes() for path in before} == before
 
 

@@ -1,0 +1,121 @@
+"""Trials of the same values as one: their mean and its spread; and trials that no other beats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+import rich.box
+from rich.table import Table
+
+from sweeps.results import TrialResult
+
+ROWS_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The trials of the same values."""
+
+    number: int
+    results: list[TrialResult]
+    """Best first."""
+    scores: list[float]
+    """The metric of their best epochs; of the final ones alone where there are any."""
+    final: bool
+    """Whether the scores are of final trials."""
+
+    @property
+    def mean(self) -> float:
+        """Of the scores."""
+        return fmean(self.scores)
+
+    @property
+    def sd(self) -> float | None:
+        """Their sample standard deviation; None of a single one."""
+        return stdev(self.scores) if len(self.scores) > 1 else None
+
+
+def configurations(results: Iterable[TrialResult], metric: str) -> list[Configuration]:
+    """The configurations of ranked trials in their order, without those that have no score."""
+    groups: dict[int, list[TrialResult]] = {}
+    for result in results:
+        groups.setdefault(result.record.group, []).append(result)
+    found = []
+    for number, members in groups.items():
+        final = any(member.record.final for member in members)
+        scores = [
+            float(member.best[metric])
+            for member in members
+            if member.best is not None and member.record.final == final
+        ]
+        if scores:
+            found.append(Configuration(number, members, scores, final))
+    return found
+
+
+def pareto_front(results: Iterable[TrialResult], metrics: Mapping[str, str]) -> list[TrialResult]:
+    """The trials that no other one is as good as in every metric and better than in one.
+
+    Args:
+        results: Trials; those without a best epoch, or without one of the metrics, are left out.
+        metrics: Name -> `max` or `min`; all are read at the trial's best epoch.
+    """
+    points = []
+    for result in results:
+        row = result.best or {}
+        if all(row.get(name) is not None for name in metrics):
+            signs = {"max": -1.0, "min": 1.0}
+            points.append((result, [signs[mode] * row[name] for name, mode in metrics.items()]))
+    return [
+        result for result, point in points if not any(_beats(other, point) for _, other in points)
+    ]
+
+
+def _beats(other: list[float], point: list[float]) -> bool:
+    return other != point and all(a <= b for a, b in zip(other, point, strict=True))
+
+
+def configurations_table(found: list[Configuration], metric: str) -> Table:
+    """The best configurations, by their mean."""
+    title = f"configurations by their mean {metric}"
+    drawn = Table(
+        title=title, title_justify="left", box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    for name in ("#", "configuration", "mean", "sd", "trials"):
+        drawn.add_column(name, justify="right", no_wrap=True)
+    drawn.add_column("best trial", no_wrap=True)
+    for rank, each in enumerate(found[:ROWS_SHOWN], start=1):
+        drawn.add_row(
+            str(rank),
+            str(each.number),
+            f"{each.mean:.4f}",
+            "-" if each.sd is None else f"{each.sd:.4f}",
+            f"{len(each.scores)}{' final' if each.final else ''}",
+            each.results[0].record.id,
+        )
+    if len(found) > ROWS_SHOWN:
+        drawn.caption = f"{len(found) - ROWS_SHOWN} more in trials.csv"
+    return drawn
+
+
+def pareto_table(front: list[TrialResult], metrics: Iterable[str]) -> Table:
+    """The trials of the Pareto front."""
+    title = "Pareto front: no other trial beats these in every metric"
+    drawn = Table(
+        title=title, title_justify="left", box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    drawn.add_column("trial", no_wrap=True)
+    names = list(metrics)
+    for name in names:
+        drawn.add_column(name, justify="right", no_wrap=True)
+    for result in front:
+        row = result.best or {}
+        drawn.add_row(result.record.id, *(f"{row[name]:.4g}" for name in names))
+    return drawn
+
+
+def _table(title: str) -> Table:
+    box = rich.box.SIMPLE_HEAD
+    return Table(title=title, title_justify="left", box=box, padding=(0, 1, 0, 0))

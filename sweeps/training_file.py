@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sweeps.assignments import SET, with_config_keys
 from sweeps.entries import shown
 from trainable.config import (
     BuiltinDataset,
@@ -34,13 +35,14 @@ def line_of(document: Document, path: PathKey) -> int | None:
 
 
 def read_training_config(
-    document: Document, directory: Path
+    document: Document, directory: Path, changes: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Reads what a search file has under `config`.
 
     Args:
         document: The search file; it has that key.
         directory: What a path there is relative to.
+        changes: Dotted key of the training config -> value that is set instead of its own.
 
     Returns:
         The plain values with absolute paths, and the problems of these.
@@ -58,6 +60,10 @@ def read_training_config(
     else:
         rule = f"must be the path of a training config or the config itself, found {shown(given)}"
         return {}, [Problem("config", rule, line)]
+    try:
+        inner = with_config_keys(inner, changes)
+    except ConfigError as error:
+        return {}, [Problem(f"config.{each.key}", each.rule, SET) for each in error.problems]
     config = _absolute(inner.data)
     try:
         parse_config(Document(config, inner.lines, inner.source))
@@ -83,6 +89,8 @@ def _of_section(problem: Problem, line: int | None) -> Problem:
 
 def _of_file(source: str, problem: Problem, line: int | None) -> Problem:
     """A problem of the training config's file as one of the search file that names it."""
+    if problem.line == SET:
+        return replace(problem, key=f"config.{problem.key}")
     at = "" if problem.line is None else f"line {problem.line}: "
     key = f"{problem.key}: " if problem.key else ""
     return Problem("config", f"{source}: {at}{key}{problem.rule}", line)

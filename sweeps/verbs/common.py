@@ -31,6 +31,14 @@ SET = click.option(
     metavar="KEY=VALUE",
     help="Change a key of the training config, e.g. optimizer.learning_rate=0.01.",
 )
+SET_IN_SEARCH = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the search file, e.g. tune.num_samples=4, or with config. before it one "
+    "of the training config: config.training.epochs=2.",
+)
 
 
 def exits(verb: Callable[P, int]) -> Callable[P, None]:

@@ -9,7 +9,14 @@ import click
 
 from sweeps.console import say
 from sweeps.layout import ENDED, SweepLayout
-from sweeps.verbs.common import ALLOW_CUSTOM_MODEL, DIRECTORY, FINISHED, SOME_FAILED, exits
+from sweeps.verbs.common import (
+    ALLOW_CUSTOM_MODEL,
+    DIRECTORY,
+    FINISHED,
+    SET_IN_SEARCH,
+    SOME_FAILED,
+    exits,
+)
 
 if TYPE_CHECKING:
     from sweeps.running import Outcome
@@ -24,20 +31,30 @@ if TYPE_CHECKING:
     help="Go on with this sweep instead of starting one; SEARCH_FILE may then change its "
     "totals, budget, resources and policies.",
 )
+@SET_IN_SEARCH
 @ALLOW_CUSTOM_MODEL
 @exits
-def run(search_file: Path | None, directory: Path | None, allow_custom_model: bool) -> int:
+def run(
+    search_file: Path | None,
+    directory: Path | None,
+    assignments: tuple[str, ...],
+    allow_custom_model: bool,
+) -> int:
     """Runs the sweep that SEARCH_FILE describes.
 
-    Example: sweep run configs/search.yaml
+    Example: sweep run configs/search.yaml --set tune.num_samples=4
     """
-    if directory is not None:
-        return _resume(directory, search_file, allow_custom_model, {}, {})
-    if search_file is None:
+    if search_file is None and (directory is None or assignments):
         raise click.UsageError("give a search file, or --resume and a sweep's directory")
+    from sweeps.assignments import parse_assignments
+
+    values = parse_assignments(assignments)
+    if directory is not None:
+        return _resume(directory, search_file, allow_custom_model, {}, {}, values)
     from sweeps.spec import load_search
 
-    spec = load_search(search_file)
+    assert search_file is not None
+    spec = load_search(search_file, values)
     from sweeps.launch import start_sweep
 
     return _finish(start_sweep(spec, allow_custom_model=allow_custom_model))
@@ -69,12 +86,13 @@ def _resume(
     allow_custom_model: bool,
     tune: dict[str, Any],
     resources: dict[str, Any],
+    assignments: dict[str, Any] | None = None,
 ) -> int:
     from sweeps.reopening import changed, merged, opened
 
     with opened(directory) as (spec, records):
         if search_file is not None:
-            spec = merged(spec, search_file, directory)
+            spec = merged(spec, search_file, directory, assignments)
         spec = changed(spec, tune, resources)
         made = len(records) >= spec.tune.num_samples
         if made and all(record.state in ENDED for record in records):

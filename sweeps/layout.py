@@ -99,12 +99,6 @@ class TrialRecord:
     """Name of its directory, beside `sweep.json`."""
     values: dict[str, Any]
     """Dotted key -> sampled value."""
-    configuration: int | None = None
-    """0-based number of its values, where several trials have the same; else None."""
-    repeat: int = 0
-    """0-based number among the trials of its values; added to the seed."""
-    final: bool = False
-    """Whether it repeats a winner, with no scheduler to end it."""
     state: TrialState = "pending"
     created: str = field(default_factory=now)
     started: str | None = None
@@ -117,6 +111,12 @@ class TrialRecord:
     """Dotted config keys that the sweep has set since: more epochs, a batch in parts."""
     lineage: list[dict[str, Any]] = field(default_factory=list)
     """PBT: `epoch`, `donor`, and the `values` from then on."""
+    configuration: int | None = None
+    """0-based number of its values, where several trials have the same; else None."""
+    repeat: int = 0
+    """0-based number among the trials of its values; added to the seed."""
+    final: bool = False
+    """Whether it repeats a winner, with no scheduler to end it."""
 
     @property
     def group(self) -> int:

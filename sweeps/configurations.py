@@ -79,10 +79,7 @@ def _beats(other: list[float], point: list[float]) -> bool:
 
 def configurations_table(found: list[Configuration], metric: str) -> Table:
     """The best configurations, by their mean."""
-    title = f"configurations by their mean {metric}"
-    drawn = Table(
-        title=title, title_justify="left", box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
+    drawn = _table(f"configurations by their mean {metric}")
     for name in ("#", "configuration", "mean", "sd", "trials"):
         drawn.add_column(name, justify="right", no_wrap=True)
     drawn.add_column("best trial", no_wrap=True)
@@ -102,10 +99,7 @@ def configurations_table(found: list[Configuration], metric: str) -> Table:
 
 def pareto_table(front: list[TrialResult], metrics: Iterable[str]) -> Table:
     """The trials of the Pareto front."""
-    title = "Pareto front: no other trial beats these in every metric"
-    drawn = Table(
-        title=title, title_justify="left", box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
+    drawn = _table("Pareto front: no other trial beats these in every metric")
     drawn.add_column("trial", no_wrap=True)
     names = list(metrics)
     for name in names:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import click
 
-from sweeps.verbs import checking, one_trial, outputs, reading, running, single
+from sweeps.verbs import checking, listing, one_trial, outputs, reading, running, single
 
 VERBS = (
     running.run,
@@ -21,7 +21,8 @@ VERBS = (
     single.restore,
     single.eval_,
     checking.validate,
-    reading.list_,
+    checking.schema,
+    listing.list_,
     reading.status,
     reading.best,
     one_trial.show_,

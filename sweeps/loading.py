@@ -55,6 +55,14 @@ class LoadedSweep:
         """The best trial; None if none has completed an epoch."""
         return self.results[0] if self.results and self.results[0].best is not None else None
 
+    def best_entry(self) -> dict[str, Any] | None:
+        """The best trial's id, metric and epoch as plain values."""
+        best = self.best
+        if best is None or best.best is None:
+            return None
+        value, epoch = best.best[self.metric], best.best["epoch"]
+        return {"trial": best.record.id, "metric": self.metric, "value": value, "epoch": epoch}
+
     @property
     def best_is(self) -> str:
         """What to call the best trial: only a finished sweep has more than a best so far."""
@@ -152,6 +160,17 @@ def true_state(directory: Path, record: SweepRecord) -> str:
         return "running" if is_running(directory) else "interrupted"
     except SweepError:  # not even a lock can be tried there
         return record.state
+
+
+def find_record(directory: Path, name: str) -> TrialRecord:
+    """The record of the trial of a sweep that a name stands for, nothing else read.
+
+    Raises:
+        SweepError: The directory holds no sweep, or the name stands for no trial or for several.
+    """
+    layout = SweepLayout(directory)
+    layout.read_sweep()
+    return find_trial(directory, layout.read_trials(), name)
 
 
 def find_trial(directory: Path, records: Sequence[TrialRecord], name: str) -> TrialRecord:

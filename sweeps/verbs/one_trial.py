@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-import rich.box
 from rich.table import Table
 
 from sweeps.console import console, say, show
 from sweeps.layout import ENDED, SweepError, SweepLayout, TrialRecord
-from sweeps.loading import LoadedSweep, find_trial, load_trials, saved_best, true_state
+from sweeps.loading import LoadedSweep, find_record, load_trials, saved_best, true_state
 from sweeps.results import TrialResult
 from sweeps.text_charts import Series, chart
 from sweeps.verbs.common import DIRECTORY, FINISHED, exits
-from sweeps.verbs.wording import AS_JSON, quoted, say_json, score, short, size
+from sweeps.verbs.wording import AS_JSON, quoted, say_json, score, short, size, table
 from trainable.yaml_reader import read_yaml
 
 TRIAL = click.argument("trial")
@@ -92,14 +91,12 @@ def _checkpoints(directory: Path) -> list[Path]:
 
 
 def _rows_table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in SHOWN_METRICS:
-        table.add_column(name, justify="right", no_wrap=True)
+    drawn = table(*SHOWN_METRICS)
     for row in _some(rows):
-        table.add_row(*(short(row.get(name)) for name in SHOWN_METRICS))
+        drawn.add_row(*(short(row.get(name)) for name in SHOWN_METRICS))
     if len(rows) > ROWS:
-        table.caption = f"{ROWS} of {len(rows)} epochs; all of them: --json"
-    return table
+        drawn.caption = f"{ROWS} of {len(rows)} epochs; all of them: --json"
+    return drawn
 
 
 def _some(rows: list[Any]) -> list[Any]:
@@ -119,7 +116,7 @@ def logs(directory: Path, trial: str, follow: bool) -> int:
 
     Example: sweep logs experiments/digits_asha 01bc -f
     """
-    record = find_trial(directory, SweepLayout(directory).read_trials(), trial)
+    record = find_record(directory, trial)
     path = directory / record.directory / LOG_FILE
     if not follow and not path.exists() and not record.failures:
         raise SweepError(f"{path}: trial {record.id} ({record.state}) has written no log")
@@ -182,24 +179,20 @@ def compare(directory: Path, first: str, second: str, as_json: bool) -> int:
         data = {"trials": ids, "config": differing, "metric": sweep.metric, "curves": curves}
         say_json(data)
         return FINISHED
-    table = _pair_table("", left, right)
+    drawn = _pair_table("", left, right)
     for key, values in differing.items():
-        table.add_row(key, *map(short, values))
+        drawn.add_row(key, *map(short, values))
     for name, row in (("best", "best"), ("last", "last")):
         pair = [getattr(result, row) for result in (left, right)]
-        table.add_row(f"{name} {sweep.metric}", *(score(found, sweep.metric) for found in pair))
-    table.add_row("state", left.record.state, right.record.state)
-    show(table)
+        drawn.add_row(f"{name} {sweep.metric}", *(score(found, sweep.metric) for found in pair))
+    drawn.add_row("state", left.record.state, right.record.state)
+    show(drawn)
     _show_curves(sweep, left, right, curves)
     return FINISHED
 
 
 def _pair_table(head: str, left: TrialResult, right: TrialResult) -> Table:
-    table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column(head)
-    for result in (left, right):
-        table.add_column(result.record.id, justify="right")
-    return table
+    return table(head, left.record.id, right.record.id)
 
 
 def _differences(left: TrialResult, right: TrialResult) -> dict[str, list[Any]]:
@@ -230,10 +223,10 @@ def _side_by_side(left: TrialResult, right: TrialResult, metric: str) -> list[li
 def _show_curves(
     sweep: LoadedSweep, left: TrialResult, right: TrialResult, curves: list[list[Any]]
 ) -> None:
-    table = _pair_table(f"{sweep.metric} at epoch", left, right)
+    rows = _pair_table(f"{sweep.metric} at epoch", left, right)
     for epoch, first, second in _some(curves):
-        table.add_row(str(epoch), short(first), short(second))
-    show(table)
+        rows.add_row(str(epoch), short(first), short(second))
+    show(rows)
     points = [[(row[0], row[side]) for row in curves if row[side] is not None] for side in (1, 2)]
     drawn = chart(
         [Series("1", points[0]), Series("2", points[1])],

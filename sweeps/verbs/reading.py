@@ -1,4 +1,4 @@
-"""Verbs that look at whole sweeps: list, status and best."""
+"""Verbs that say how a sweep stands: status and best."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-import rich.box
-from rich.console import Group, RenderableType
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -19,81 +18,13 @@ from sweeps.layout import SWEEP_FILE, SweepError
 from sweeps.loading import LoadedSweep, load, saved_best
 from sweeps.results import TrialResult
 from sweeps.verbs.common import DIRECTORY, FINISHED, exits
-from sweeps.verbs.wording import AS_JSON, duration, quoted, say_json, score, short
-from trainable.errors import TuneSweepsError
+from sweeps.verbs.wording import AS_JSON, duration, quoted, say_json, short, table
 from trainable.yaml_reader import read_yaml
 
 WATCH_S = 2.0
 """Seconds between two looks of `--watch`."""
 LIVE_ROWS = 16
 """Trials that a status shows one by one."""
-
-
-@click.command("list")
-@click.argument("directory", type=click.Path(path_type=Path), default=Path("experiments"))
-@AS_JSON
-@exits
-def list_(directory: Path, as_json: bool) -> int:
-    """Lists the sweeps in DIRECTORY, by default experiments/, the newest first.
-
-    Example: sweep list experiments
-    """
-    if not directory.is_dir():
-        raise SweepError(f"{directory}: there is no such directory")
-    found = [_listed(path.parent) for path in directory.glob(f"*/{SWEEP_FILE}")]
-    found.sort(key=lambda entry: str(entry["started"]), reverse=True)
-    if as_json:
-        say_json(found)
-        return FINISHED
-    if not found:
-        say(f"no sweeps in {directory}")
-        return FINISHED
-    table = _table("sweep", "state", "trials", "metric", "best", "trial", "started")
-    for entry in found:
-        done = "" if "error" in entry else f"{entry['ended']}/{entry['total']}"
-        best = entry.get("best") or {}
-        table.add_row(
-            str(entry["name"]),
-            str(entry["state"]),
-            done,
-            str(entry.get("metric", "")),
-            score(best, "value") if best else "-",
-            str(best.get("trial", "-")),
-            str(entry["started"] or "").replace("T", " ")[:16],
-        )
-    show(table)
-    for entry in found:
-        if "error" in entry:
-            say(f"{entry['name']}: {entry['error']}")
-    return FINISHED
-
-
-def _listed(directory: Path) -> dict[str, Any]:
-    """What a list has of one sweep; a broken one is listed with what is wrong."""
-    try:
-        sweep = load(directory)
-    except TuneSweepsError as error:
-        text = str(error)
-        return {"name": directory.name, "state": "broken", "started": None, "error": text}
-    return {
-        "name": sweep.record.name,
-        "directory": str(directory),
-        "state": sweep.state,
-        "started": sweep.record.started,
-        "trials": dict(sweep.states),
-        "ended": sweep.ended,
-        "total": sweep.total,
-        "metric": sweep.metric,
-        "best": _best_entry(sweep),
-    }
-
-
-def _best_entry(sweep: LoadedSweep) -> dict[str, Any] | None:
-    best = sweep.best
-    if best is None or best.best is None:
-        return None
-    value, epoch = best.best[sweep.metric], best.best["epoch"]
-    return {"trial": best.record.id, "metric": sweep.metric, "value": value, "epoch": epoch}
 
 
 @click.command()
@@ -109,8 +40,7 @@ def status(directory: Path, watch: bool, as_json: bool) -> int:
     Example: sweep status experiments/digits_asha --watch
     """
     if not watch:
-        sweep = load(directory)
-        say_json(_status(sweep)) if as_json else show(_drawn_status(sweep))
+        _print_status(_status(load(directory)), as_json)
         return FINISHED
     try:
         if as_json or not console.is_terminal:
@@ -118,7 +48,9 @@ def status(directory: Path, watch: bool, as_json: bool) -> int:
             return FINISHED
         with Live(console=console, refresh_per_second=2, screen=False) as live:
             for sweep in _looks(directory):
-                live.update(_drawn_status(sweep))
+                now = _status(sweep)
+                text = Text("\n".join(_status_lines(now)))
+                live.update(Group(text, _live_table(now)))
     except KeyboardInterrupt:
         say("no longer watching; the sweep is not affected")
     return FINISHED
@@ -140,7 +72,7 @@ def _print_changes(directory: Path, as_json: bool) -> None:
         now = _status(sweep)
         compared = {key: value for key, value in now.items() if key != "elapsed_s"}
         if compared != before:
-            say_json(now) if as_json else show(_drawn_status(sweep))
+            _print_status(now, as_json)
         before = compared
 
 
@@ -155,7 +87,8 @@ def _status(sweep: LoadedSweep) -> dict[str, Any]:
         "trials": dict(sweep.states),
         "ended": sweep.ended,
         "total": sweep.total,
-        "best": _best_entry(sweep),
+        "metric": sweep.metric,
+        "best": sweep.best_entry(),
         "elapsed_s": _elapsed(sweep),
         "epochs": sum(len(result.rows) for result in sweep.results),
         "saved_epochs": sweep.saved_epochs(),
@@ -196,47 +129,55 @@ def _elapsed(sweep: LoadedSweep) -> float:
     return round(elapsed, 1)
 
 
-def _drawn_status(sweep: LoadedSweep) -> RenderableType:
-    now = _status(sweep)
-    states = ", ".join(f"{count} {state}" for state, count in sorted(sweep.states.items()))
+def _print_status(now: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        say_json(now)
+        return
+    for line in _status_lines(now):
+        say(line)
+    if now["unended"]:
+        show(_live_table(now))
+
+
+def _status_lines(now: dict[str, Any]) -> list[str]:
     reason = f" ({now['reason']})" if now["reason"] else ""
-    lines = [
-        f"sweep {now['name']}: {now['state']}{reason}, {now['ended']} of {now['total']} trials "
-        f"ended" + (f": {states}" if states else "")
-    ]
-    lines.append(f"{sweep.best_is}: {best_line(sweep)}")
+    states = ", ".join(f"{count} {state}" for state, count in sorted(now["trials"].items()))
     saved = f", {now['saved_epochs']} saved by stopping early" if now["saved_epochs"] else ""
-    lines.append(f"{duration(now['elapsed_s'])}; {now['epochs']} epochs trained{saved}")
+    best = _best_text(now["best"])
+    lines = [
+        f"sweep {now['name']}: {now['state']}{reason}",
+        f"{now['ended']} of {now['total']} trials ended" + (f": {states}" if states else ""),
+        f"{'best' if now['state'] == 'finished' else 'best so far'}: {best}",
+        f"{duration(now['elapsed_s'])}; {now['epochs']} epochs trained{saved}",
+    ]
     causes = sorted({str(entry["cause"]) for entry in now["failed"]})
     if causes:
         lines.append(f"{len(now['failed'])} failed ({', '.join(causes)})")
     if now["state"] in {"paused", "interrupted"}:
-        lines.append(f"to go on: sweep resume {quoted(sweep.directory)}")
-    if not now["unended"]:
-        return Text("\n".join(lines))
-    table = _table("trial", "state", "epoch", "of", sweep.metric, "best", "s/epoch", "images/s")
+        lines.append(f"to go on: sweep resume {quoted(Path(now['directory']))}")
+    return lines
+
+
+def _live_table(now: dict[str, Any]) -> Table:
+    """The trials that have started and not ended."""
+    drawn = table("trial", "state", "epoch", "of", now["metric"], "best", "s/epoch", "images/s")
+    names = ("trial", "state", "epoch", "epochs", "value", "best", "epoch_s", "images_per_s")
     for entry in now["unended"][:LIVE_ROWS]:
-        names = ("trial", "state", "epoch", "epochs", "value", "best", "epoch_s", "images_per_s")
-        table.add_row(*(short(entry[name]) for name in names))
+        drawn.add_row(*(short(entry[name]) for name in names))
     if len(now["unended"]) > LIVE_ROWS:
-        table.caption = f"{len(now['unended']) - LIVE_ROWS} more"
-    return Group(Text("\n".join(lines)), table)
+        drawn.caption = f"{len(now['unended']) - LIVE_ROWS} more"
+    return drawn
 
 
 def best_line(sweep: LoadedSweep) -> str:
     """The best trial, its metric and epoch in one line."""
-    best = _best_entry(sweep)
+    return _best_text(sweep.best_entry())
+
+
+def _best_text(best: dict[str, Any] | None) -> str:
     if best is None:
         return "no trial has completed an epoch"
     return f"trial {best['trial']}, {best['metric']} {best['value']:.4f} at epoch {best['epoch']}"
-
-
-def _table(*names: str) -> Table:
-    table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in names:
-        text = name in {"trial", "state", "sweep", "metric", "started"}
-        table.add_column(name, justify="left" if text else "right", no_wrap=True)
-    return table
 
 
 @click.command()
@@ -257,7 +198,7 @@ def best(directory: Path, as_json: bool) -> int:
     restore = None if checkpoint is None else f"sweep restore {quoted(checkpoint)} --epochs N"
     if as_json:
         entry = {
-            **(_best_entry(sweep) or {}),
+            **(sweep.best_entry() or {}),
             "mode": sweep.mode,
             "sweep_state": sweep.state,
             "state": found.record.state,

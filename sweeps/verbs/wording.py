@@ -9,10 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import click
+import rich.box
+from rich.table import Table
 
 from sweeps.console import say
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON, for a script.")
+
+
+TEXTS = {"", "trial", "state", "sweep", "metric", "started"}
+"""Columns that are not numbers."""
+
+
+def table(*names: str) -> Table:
+    """An empty table with these columns."""
+    drawn = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in names:
+        drawn.add_column(name, justify="left" if name in TEXTS else "right", no_wrap=True)
+    return drawn
 
 
 def say_json(data: Any) -> None:

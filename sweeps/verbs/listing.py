@@ -1,0 +1,74 @@
+"""The verb that looks for sweeps: list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sweeps.console import say, show
+from sweeps.layout import SWEEP_FILE, SweepError
+from sweeps.loading import load
+from sweeps.verbs.common import FINISHED, exits
+from sweeps.verbs.wording import AS_JSON, say_json, score, table
+from trainable.errors import TuneSweepsError
+
+
+@click.command("list")
+@click.argument("directory", type=click.Path(path_type=Path), default=Path("experiments"))
+@AS_JSON
+@exits
+def list_(directory: Path, as_json: bool) -> int:
+    """Lists the sweeps in DIRECTORY, by default experiments/, the newest first.
+
+    Example: sweep list experiments
+    """
+    if not directory.is_dir():
+        raise SweepError(f"{directory}: there is no such directory")
+    found = [_listed(path.parent) for path in directory.glob(f"*/{SWEEP_FILE}")]
+    found.sort(key=lambda entry: str(entry["started"]), reverse=True)
+    if as_json:
+        say_json(found)
+        return FINISHED
+    if not found:
+        say(f"no sweeps in {directory}")
+        return FINISHED
+    drawn = table("sweep", "state", "trials", "metric", "best", "trial", "started")
+    for entry in found:
+        done = "" if "error" in entry else f"{entry['ended']}/{entry['total']}"
+        best = entry.get("best") or {}
+        drawn.add_row(
+            str(entry["name"]),
+            str(entry["state"]),
+            done,
+            str(entry.get("metric", "")),
+            score(best, "value") if best else "-",
+            str(best.get("trial", "-")),
+            str(entry["started"] or "").replace("T", " ")[:16],
+        )
+    show(drawn)
+    for entry in found:
+        if "error" in entry:
+            say(f"{entry['name']}: {entry['error']}")
+    return FINISHED
+
+
+def _listed(directory: Path) -> dict[str, Any]:
+    """What a list has of one sweep; a broken one is listed with what is wrong."""
+    try:
+        sweep = load(directory)
+    except TuneSweepsError as error:
+        text = str(error)
+        return {"name": directory.name, "state": "broken", "started": None, "error": text}
+    return {
+        "name": sweep.record.name,
+        "directory": str(directory),
+        "state": sweep.state,
+        "started": sweep.record.started,
+        "trials": dict(sweep.states),
+        "ended": sweep.ended,
+        "total": sweep.total,
+        "metric": sweep.metric,
+        "best": sweep.best_entry(),
+    }

@@ -1,0 +1,332 @@
+"""The verbs that read a sweep's files, as a user types them; no Ray, nothing trained."""
+
+import csv
+import io
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+from fake_sweeps import FakeSweep
+
+from sweeps import cli
+from sweeps.cli import main
+from sweeps.ownership import sole_owner
+
+READING = ["list", "status", "best", "show", "logs", "compare", "plot", "report", "export", "gc"]
+
+
+def sweep(*words: str | Path, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code == code, result.output + repr(result.exception)
+    return result
+
+
+def as_json(*words: str | Path) -> Any:
+    return json.loads(sweep(*words, "--json").stdout)
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Path]:
+    return lambda name="digits", **options: FakeSweep(
+        tmp_path / "experiments" / name, **options
+    ).write()
+
+
+@pytest.fixture
+def finished(make: Callable[..., Path]) -> Path:
+    return make()
+
+
+def trial(directory: Path, number: int) -> Path:
+    (found,) = directory.glob(f"*_{number:04d}aaaa")
+    return found
+
+
+# ------------------------------------------------------------------------ list, status, best
+
+
+def test_list_has_every_sweep_with_its_state_and_best(make: Callable[..., Path]) -> None:
+    first = make("first")
+    make("second", state="paused", states={11: "paused"})
+    found = {entry["name"]: entry for entry in as_json("list", first.parent)}
+    assert found["first"]["state"] == "finished"
+    assert (found["first"]["ended"], found["first"]["total"]) == (12, 12)
+    assert (found["second"]["state"], found["second"]["ended"]) == ("paused", 11)
+    assert found["first"]["best"] == as_json("status", first)["best"]
+    assert {"first", "second"} <= set(sweep("list", first.parent).stdout.split())
+
+
+def test_list_shows_a_broken_sweep_beside_the_good_ones(make: Callable[..., Path]) -> None:
+    good, bad = make("good"), make("bad")
+    (bad / "sweep.json").write_text("{}")
+    found = {entry["name"]: entry for entry in as_json("list", good.parent)}
+    assert found["good"]["state"] == "finished"
+    assert found["bad"]["state"] == "broken"
+    assert "not a record of this version" in found["bad"]["error"]
+    assert "bad: " in sweep("list", good.parent).stdout
+
+
+def test_list_of_a_place_without_sweeps_says_so(tmp_path: Path) -> None:
+    assert f"no sweeps in {tmp_path}" in sweep("list", tmp_path).stdout
+    assert "there is no such directory" in sweep("list", tmp_path / "none", code=2).stderr
+
+
+def test_status_counts_trials_and_epochs(make: Callable[..., Path]) -> None:
+    directory = make(states={3: "failed", 4: "running", 5: "pending"}, state="running")
+    with sole_owner(directory):
+        found = as_json("status", directory)
+        text = sweep("status", directory).stdout
+    assert found["state"] == "running"
+    assert found["trials"]["failed"] == 1
+    assert found["failed"] == [{"trial": "0003aaaa", "cause": "oom"}]
+    (live,) = found["unended"]
+    assert (live["trial"], live["epoch"], live["epochs"]) == ("0004aaaa", 5, 9)
+    stopped = found["trials"]["stopped"]
+    assert found["saved_epochs"] == stopped * (9 - 3) > 0
+    assert "1 failed (oom)" in text
+    assert "best so far: trial" in text
+    assert "0004aaaa" in text
+
+
+def test_a_sweep_whose_process_has_died_is_interrupted(make: Callable[..., Path]) -> None:
+    directory = make(state="running", states={0: "running"})
+    assert as_json("status", directory)["state"] == "interrupted"
+    (directory / ".lock").touch()
+    assert as_json("status", directory)["state"] == "interrupted"
+    assert f"to go on: sweep resume {directory}" in sweep("status", directory).stdout
+
+
+def test_status_watch_ends_with_the_sweep(finished: Path) -> None:
+    lines = sweep("status", finished, "--watch", "--json").stdout.splitlines()
+    assert [json.loads(line)["state"] for line in lines] == ["finished"]
+    assert "12 of 12 trials ended" in sweep("status", finished, "--watch").stdout
+
+
+def test_best_is_the_trial_with_the_best_epoch(finished: Path) -> None:
+    found = as_json("best", finished)
+    scores = {
+        path.parent.name[-8:]: max(
+            json.loads(line)["val_acc"] for line in path.read_text().splitlines()
+        )
+        for path in finished.glob("*/metrics.jsonl")
+    }
+    best = max(scores, key=lambda name: scores[name])
+    assert (found["trial"], found["value"]) == (best, scores[best])
+    assert found["checkpoint"] == str(next(finished.glob(f"*{best}/checkpoints/best.pt")))
+    assert found["config"]["model"]["name"] == "resnet20"
+    assert found["values"]["optimizer.learning_rate"] > 0
+    text = sweep("best", finished).stdout
+    assert f"best: trial {best}, val_acc {scores[best]:.4f}" in text
+    assert f"sweep restore {found['checkpoint']} --epochs N" in text
+
+
+def test_an_unfinished_sweep_has_only_a_best_so_far(make: Callable[..., Path]) -> None:
+    directory = make(state="paused", states={0: "paused"})
+    assert sweep("best", directory).stdout.startswith("best so far: ")
+
+
+def test_best_says_when_best_pt_is_of_another_epoch(make: Callable[..., Path]) -> None:
+    directory = make(tune={"metric": "train_loss"})
+    found = as_json("best", directory)
+    path = trial(directory, int(found["trial"][:4])) / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[1]["val_acc"] = 1.5
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert as_json("best", directory)["checkpoint_epoch"] == 2
+    assert "of epoch 2, the best val_acc, not of the best train_loss" in (
+        sweep("best", directory).stdout
+    )
+
+
+def test_without_an_epoch_there_is_no_best(make: Callable[..., Path]) -> None:
+    directory = make(trials=2, states={0: "pending", 1: "pending"}, state="paused")
+    assert "no trial has completed an epoch" in sweep("best", directory, code=2).stderr
+    assert "no trial has completed an epoch" in sweep("plot", directory, code=2).stderr
+    assert as_json("status", directory)["best"] is None
+
+
+# ------------------------------------------------------------------------ one trial
+
+
+def test_a_trial_is_named_by_a_unique_beginning_of_its_id(finished: Path) -> None:
+    assert as_json("show", finished, "0007")["id"] == "0007aaaa"
+    assert as_json("show", finished, trial(finished, 7).name)["id"] == "0007aaaa"
+    assert as_json("show", finished, str(trial(finished, 7)) + "/")["id"] == "0007aaaa"
+
+
+@pytest.mark.parametrize("verb", ["show", "logs"])
+def test_an_ambiguous_beginning_is_one_error_with_the_trials_it_fits(
+    finished: Path, verb: str
+) -> None:
+    error = sweep(verb, finished, "000", code=2).stderr
+    assert '"000" is the beginning of 10 ids' in error
+    assert "0000aaaa, 0001aaaa" in error
+    assert "and 2 more" in error
+
+
+def test_an_unknown_trial_is_one_error_with_the_nearest(finished: Path) -> None:
+    error = sweep("show", finished, "0003aaab", code=2).stderr
+    assert 'no trial has an id that begins with "0003aaab"' in error
+    assert 'did you mean "0003aaaa"?' in error
+    assert "begins with" in sweep("show", finished, "", code=2).stderr
+
+
+def test_show_tells_why_a_trial_failed(make: Callable[..., Path]) -> None:
+    directory = make(states={3: "failed"})
+    text = sweep("show", directory, "0003").stdout
+    assert "failed after epoch 2: oom: CUDA out of memory" in text
+    assert as_json("show", directory, "0003")["failures"][0]["cause"] == "oom"
+
+
+def test_show_has_values_rows_and_files(finished: Path) -> None:
+    found = as_json("show", finished, "0001")
+    assert [row["epoch"] for row in found["rows"]] == list(range(1, 10))
+    assert len(found["checkpoints"]) == 2
+    text = sweep("show", finished, "0001").stdout
+    assert "optimizer.learning_rate: " in text
+    assert "best.pt" in text
+
+
+def test_logs_prints_what_the_worker_wrote(finished: Path) -> None:
+    (trial(finished, 1) / "trial.log").write_bytes("one\n[bold]zwölf[/bold]\n".encode())
+    assert sweep("logs", finished, "0001").stdout == "one\n[bold]zwölf[/bold]\n"
+    assert sweep("logs", finished, "0001", "-f").stdout == "one\n[bold]zwölf[/bold]\n"
+
+
+def test_logs_follows_until_the_trial_has_ended(
+    make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = make(states={1: "running"}, state="running")
+    log = trial(directory, 1) / "trial.log"
+    log.write_text("epoch 1\n")
+
+    def the_trial_goes_on(seconds: float) -> None:
+        with log.open("a") as file:
+            file.write("epoch 2\n")
+        record = trial(directory, 1) / "trial.json"
+        record.write_text(record.read_text().replace('"running"', '"finished"'))
+
+    monkeypatch.setattr("sweeps.verbs.one_trial.time.sleep", the_trial_goes_on)
+    with sole_owner(directory):
+        assert sweep("logs", directory, "0001", "-f").stdout == "epoch 1\nepoch 2\n"
+
+
+def test_logs_of_a_failed_trial_ends_with_its_traceback(make: Callable[..., Path]) -> None:
+    directory = make(states={3: "failed"})
+    assert sweep("logs", directory, "0003").stdout.endswith("Traceback: ...\n")
+
+
+def test_logs_says_when_there_is_none(finished: Path) -> None:
+    assert "has written no log" in sweep("logs", finished, "0001", code=2).stderr
+
+
+def test_compare_shows_what_differs(finished: Path) -> None:
+    found = as_json("compare", finished, "0001", "0002")
+    left, right = (as_json("show", finished, name) for name in ("0001", "0002"))
+    assert set(found["config"]) <= {*left["values"], *right["values"]}
+    assert found["config"]["optimizer.learning_rate"] == [
+        left["values"]["optimizer.learning_rate"],
+        right["values"]["optimizer.learning_rate"],
+    ]
+    assert [row[0] for row in found["curves"]] == list(range(1, 10))
+    assert [row[1] for row in found["curves"]] == [row["val_acc"] for row in left["rows"]]
+    assert found["curves"][-1][2] is None  # the second was stopped
+    text = sweep("compare", finished, "0001", "0002").stdout
+    assert "optimizer.learning_rate" in text
+    assert "1: 0001aaaa, 2: 0002aaaa, val_acc" in text
+
+
+# ------------------------------------------------------------------------ whole sweeps
+
+
+def test_plot_draws_the_trials_and_the_best_curves(finished: Path) -> None:
+    text = sweep("plot", finished).stdout
+    assert len(re.findall(r"^ +[\d.]* \|", text, re.MULTILINE)) == 28
+    best = as_json("best", finished)
+    assert f"best: trial {best['trial']}" in text
+    assert f"1: {best['trial']}" in text
+
+
+def test_export_writes_the_same_trials_in_every_format(finished: Path, tmp_path: Path) -> None:
+    table = list(csv.DictReader(io.StringIO(sweep("export", finished).stdout)))
+    data = json.loads(sweep("export", finished, "--format", "json").stdout)
+    path = tmp_path / "trials.parquet"
+    sweep("export", finished, "--format", "parquet", "--output", path)
+    frame = pd.read_parquet(path)
+    ids = [row["trial"] for row in data]
+    assert len(ids) == 12
+    assert ids == [row["trial"] for row in table] == list(frame["trial"])
+    scores = [row["val_acc"] for row in data]
+    assert scores == sorted(scores, reverse=True) == list(frame["val_acc"])
+    assert [float(row["optimizer.learning_rate"]) for row in table] == list(
+        frame["optimizer.learning_rate"]
+    )
+
+
+def test_export_of_epochs_has_a_row_each(finished: Path, tmp_path: Path) -> None:
+    path = tmp_path / "epochs.csv"
+    sweep("export", finished, "--epochs", "--output", path)
+    frame = pd.read_csv(path)
+    assert len(frame) == as_json("status", finished)["epochs"]
+    assert list(frame[frame.trial == "0001aaaa"].epoch) == list(range(1, 10))
+
+
+def test_parquet_takes_choices_of_several_types(make: Callable[..., Path], tmp_path: Path) -> None:
+    directory = make(trials=2)
+    for number, value in ((0, [1, 2]), (1, "none")):
+        path = trial(directory, number) / "trial.json"
+        record = json.loads(path.read_text())
+        record["values"]["scheduler.milestones"] = value
+        path.write_text(json.dumps(record))
+    path = tmp_path / "trials.parquet"
+    sweep("export", directory, "--format", "parquet", "--output", path)
+    assert set(pd.read_parquet(path)["scheduler.milestones"]) == {"[1, 2]", '"none"'}
+
+
+def test_an_export_to_a_file_needs_its_name(finished: Path) -> None:
+    assert "add --output FILE" in sweep("export", finished, "--format", "parquet", code=2).stderr
+
+
+def test_json_has_null_for_what_is_no_number(finished: Path) -> None:
+    path = trial(finished, 1) / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[-1]["val_acc"] = rows[-1]["val_loss"] = float("nan")
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = sweep("show", finished, "0001", "--json").stdout
+    assert "NaN" not in text
+    assert json.loads(text)["rows"][-1]["val_loss"] is None
+
+
+def test_a_copied_sweep_reads_the_same(finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "elsewhere" / "copy"
+    shutil.copytree(finished, copy)
+    shutil.rmtree(finished)
+    assert as_json("best", copy)["checkpoint"].startswith(str(copy))
+    assert as_json("status", copy)["trials"] == {"finished": 8, "stopped": 4}
+
+
+def test_looking_changes_nothing(finished: Path) -> None:
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    for words in (["status"], ["best"], ["show", "0001"], ["plot"], ["export"]):
+        sweep(words[0], finished, *words[1:])
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("verb", [verb for verb in READING if verb != "list"])
+def test_what_is_no_sweep_is_one_error(tmp_path: Path, verb: str) -> None:
+    rest = {"show": ["a"], "logs": ["a"], "compare": ["a", "b"]}.get(verb, [])
+    error = sweep(verb, tmp_path, *rest, code=2).stderr
+    assert "is this a sweep's directory?" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", READING)
+def test_the_help_of_a_verb_has_an_example(verb: str) -> None:
+    assert f"Example: sweep {verb} " in " ".join(sweep(verb, "--help").stdout.split())
+    assert verb in cli.main.commands

@@ -23,7 +23,7 @@ from trainable.yaml_reader import PathKey
 MAX_CONTEXTS = 512
 """Combinations of the values that conditions depend on; more than a space has in practice."""
 
-_OF_THE_SWEEP = {
+OF_THE_SWEEP = {
     "checkpoint", "progress", "tensorboard",
     "dataset.download", "dataset.num_workers", "dataset.root", "seed.enabled",
 }  # fmt: skip
@@ -75,12 +75,12 @@ def draw_problem(draws: Iterable[Values], config: Mapping[str, Any]) -> str | No
 
 def _not_swept(space: Space) -> Iterator[Found]:
     for key, found in space.items():
-        if {key, key.partition(".")[0]} & _OF_THE_SWEEP:
+        if {key, key.partition(".")[0]} & OF_THE_SWEEP:
             yield (key,), "must not be swept, it is the same for every trial; set it in config"
         values = found.values if isinstance(found, Choice | Linked) else ()
         for value in values:
             inner = flat({key: value})
-            for name in inner.keys() & _OF_THE_SWEEP - {key}:
+            for name in inner.keys() & OF_THE_SWEEP - {key}:
                 yield (key,), f"must not sweep {name}, it is the same for every trial"
             model = inner.get("model.name")
             if isinstance(model, str) and ":" in model:

@@ -1,4 +1,4 @@
-"""Verbs that read a search file and start nothing: validate."""
+"""Verbs that start nothing: validate and schema."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sweeps.console import say
+from sweeps.console import console, say
 from sweeps.verbs.common import FINISHED, SET_IN_SEARCH, exits
 
 
@@ -24,4 +24,18 @@ def validate(search_file: Path, assignments: tuple[str, ...]) -> int:
 
     spec = load_search(search_file, parse_assignments(assignments))
     say(f"{search_file}: good; {spec.trials} trials over {len(spec.space)} keys")
+    return FINISHED
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["search", "training"]), default="search")
+@exits
+def schema(kind: str) -> int:
+    """Prints the JSON schema of the search file or of the training config, for editors.
+
+    Example: sweep schema training
+    """
+    from sweeps.json_schema import schema_text
+
+    console.out(schema_text(kind), end="", highlight=False)
     return FINISHED

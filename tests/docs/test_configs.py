@@ -1,11 +1,12 @@
 """The config files that come with the project are good, and say how they are run."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from sweeps.spec import load_search
-from trainable.config import load_config
+from trainable.config import load_config, parse_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
@@ -18,8 +19,16 @@ def name(path: Path) -> str:
 
 
 def test_no_config_is_left_out_here() -> None:
-    assert (len(TRAININGS), len(SEARCHES)) == (3, 5)
-    assert len(FILES) == len([path for path in CONFIGS.rglob("*") if path.is_file()])
+    assert (len(TRAININGS), len(SEARCHES)) == (4, 8)
+    others = {path.name for path in CONFIGS.rglob("*") if path.is_file()} - {p.name for p in FILES}
+    assert others == {"search.schema.json", "training.schema.json"}
+
+
+def test_the_searches_are_those_that_are_promised() -> None:
+    assert {path.stem for path in SEARCHES} == {
+        "search", "digits_pbt", "digits_tpe", "digits_grid", "cifar10_asha", "cifar10_pbt",
+        "cifar100_bohb", "mnist_random",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("path", TRAININGS, ids=name)
@@ -44,6 +53,28 @@ def test_a_config_begins_with_the_command_that_runs_it(path: Path) -> None:
     command = "python sweeps/run.py" if path in SEARCHES else "python -m trainable"
     first = path.read_text(encoding="utf-8").splitlines()[0]
     assert first == f"# {command} {name(path)}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_a_config_names_its_schema_to_editors(path: Path) -> None:
+    (line,) = [
+        line
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.startswith("# yaml-language-server: $schema=")
+    ]
+    schema = (path.parent / line.partition("=")[2]).resolve()
+    kind = "search" if path in SEARCHES else "training"
+    assert schema == CONFIGS / f"{kind}.schema.json"
+
+
+@pytest.mark.parametrize("path", SEARCHES, ids=name)
+def test_a_search_says_how_long_it_takes_and_what_comes_out(path: Path) -> None:
+    head = re.match(r"(#.*\n)+", path.read_text(encoding="utf-8"))
+    assert head is not None
+    if "not measured" not in head[0]:
+        measured = r"[Aa]bout .*minute.* on 2 CPU cores; best val_acc 0\.\d+"
+        assert re.search(measured, head[0])
+        assert parse_config(load_search(path).config).dataset.name == "digits"
 
 
 def test_no_two_sweeps_share_a_directory() -> None:

@@ -1,0 +1,220 @@
+"""The JSON schemas of the search file and the training config, for editors.
+
+They are pydantic's, mended where a validator takes more or less than the type beside it says.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import sys
+from itertools import pairwise
+from typing import Any
+
+from pydantic import BaseModel
+
+from sweeps.notation import ARGUMENTS
+from sweeps.sections import METRICS, OBJECTIVES
+from sweeps.space_check import OF_THE_SWEEP
+from sweeps.spec import SearchSpec
+from trainable.config import MODEL_NAMES, TrainConfig
+from trainable.kinds import fields_of, options
+
+Schema = dict[str, Any]
+
+DRAFT = "http://json-schema.org/draft-07/schema#"
+"""The newest that editors support throughout."""
+
+DIRECTORY_NAME = r'^$|^(?![.\-\s])[^/\\:*?"<>|]*$'
+NULL: Schema = {"type": "null"}
+NUMBER: Schema = {"type": "number"}
+INTEGER: Schema = {"type": "integer"}
+TEXT: Schema = {"type": "string"}
+
+
+def schema_text(kind: str) -> str:
+    """The JSON text of a schema, `search` or `training`."""
+    schema = search_schema() if kind == "search" else training_schema()
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def training_schema() -> Schema:
+    """Of a training config."""
+    return _finished(_of_training(), "tune-sweeps: a training config")
+
+
+def search_schema() -> Schema:
+    """Of a search file, with that of the training config inside."""
+    schema = _described(SearchSpec)
+    training = _of_training()
+    definitions = {**schema["$defs"], **training.pop("$defs")}
+    definitions["TrainConfig"] = training
+    definitions["SpaceEntry"] = _entry()
+    _mend_sections(definitions)
+    _mend_tune(definitions["Tune"], definitions)
+    top = schema["properties"]
+    _replace(top["name"], {**TEXT, "pattern": DIRECTORY_NAME})
+    _replace(top["config"], {"anyOf": [TEXT, {"$ref": "#/$defs/TrainConfig"}]})
+    top["config"]["description"] = "The training config: a path relative to this file, or itself."
+    schema["description"] = "What to try in a training config, how, and how often."
+    _replace(top["space"], _space())
+    _replace(top["constraints"], {"anyOf": [{"type": "array", "items": TEXT}, NULL]})
+    for key in ("resources", "failure", "keep"):
+        _replace(top[key], {"anyOf": [{"$ref": top[key].pop("$ref")}, NULL]})
+    schema["required"] = ["config", "tune"]
+    return _finished({**schema, "$defs": definitions}, "tune-sweeps: a search file")
+
+
+def _of_training() -> Schema:
+    schema = _described(TrainConfig)
+    model = schema["$defs"]["ModelConfig"]["properties"]["name"]
+    own = {**TEXT, "pattern": r"^\w+(\.\w+)*:\w+(\.\w+)*$", "description": "module:callable"}
+    _replace(model, {"anyOf": [{"enum": list(MODEL_NAMES)}, own]})
+    name = schema["$defs"]["CheckpointConfig"]["properties"]["experiment_name"]
+    _replace(name, {"anyOf": [{**TEXT, "pattern": DIRECTORY_NAME}, NULL]})
+    return schema
+
+
+def _mend_sections(definitions: Schema) -> None:
+    gpu = definitions["Resources"]["properties"]["gpu"]
+    gpu["anyOf"] = [{"maximum": 1}, INTEGER]
+    trials = definitions["Keep"]["properties"]["trials"]
+    trials["anyOf"].append({**TEXT, "pattern": r"^\s*top\s+\d+\s*$"})
+
+
+def _mend_tune(tune: Schema, definitions: Schema) -> None:
+    keys = tune["properties"]
+    _replace(keys["metric"], {"enum": list(METRICS)})
+    keys["pareto"]["propertyNames"] = {"enum": list(OBJECTIVES)}
+    keys["time_budget"]["anyOf"].append({**TEXT, "pattern": r"^\s*\d+(\.\d+)?\s*[smhd]\s*$"})
+    for key in ("mode", "num_samples", "seed"):
+        known = {k: v for k, v in keys[key].items() if k != "description"}
+        _replace(keys[key], {"anyOf": [known, NULL]})
+    for key in ("search_alg", "scheduler"):
+        members = keys[key].pop("oneOf")
+        kinds = [definitions[member["$ref"].rpartition("/")[2]] for member in members]
+        names = [name for kind in kinds for name in _names(kind)]
+        _replace(keys[key], {"anyOf": [{"enum": names}, *members]})
+    named = {"type": "object", "required": ["name"], "properties": {"name": {"const": "grid"}}}
+    is_grid = {"search_alg": {"anyOf": [{"const": "grid"}, named]}}
+    tune["if"] = {"properties": is_grid, "required": ["search_alg"]}
+    tune["else"] = {"required": ["num_samples"], "properties": {"num_samples": INTEGER}}
+    tune.pop("required")
+
+
+def _names(section: Schema) -> list[str]:
+    """The values of `name` in a section that is chosen by it."""
+    name = section["properties"]["name"]
+    return list(name.get("enum", [name.get("const")]))
+
+
+def _space() -> Schema:
+    """Every key of the training config that can be swept."""
+    entry = {"$ref": "#/$defs/SpaceEntry"}
+    keys: dict[str, Schema] = {}
+    for section, field in TrainConfig.model_fields.items():
+        names = [name for kind in options(field.annotation) for name in fields_of(kind)]
+        keys |= {key: entry for key in (section, *(f"{section}.{name}" for name in names))}
+    swept = {k: v for k, v in keys.items() if not {k, k.partition(".")[0]} & OF_THE_SWEEP}
+    known = {"type": "object", "properties": swept, "additionalProperties": False}
+    return {"anyOf": [known, NULL]}
+
+
+def _entry() -> Schema:
+    """One entry of a space: exactly one kind, and perhaps a condition."""
+    values = {"type": "array", "minItems": 1}
+    kinds: dict[str, Schema] = {
+        "choice": {**values, "description": "One of these values."},
+        "grid": {**values, "description": "Each of these values in turn."},
+        "expr": {**TEXT, "description": "An expression over other keys."},
+        "zip": {
+            "type": "object", "minProperties": 1, "maxProperties": 1,
+            "additionalProperties": values,
+            "description": "Key of a choice or grid -> a value for each of its values.",
+        },
+    }  # fmt: skip
+    for kind, arguments in ARGUMENTS.items():
+        if kind not in kinds:
+            count = arguments.count(",") + 1
+            item = INTEGER if "randint" in kind else NUMBER
+            numbers = {"type": "array", "items": item, "minItems": count, "maxItems": count}
+            kinds[kind] = {**numbers, "description": f"[{arguments}]"}
+    kinds = {kind: kinds[kind] for kind in ARGUMENTS}
+    others = {"min": NUMBER, "max": NUMBER, "log": {"type": "boolean"}, "values": values}
+    condition = "Keys of the space -> the value or values with which this one exists."
+    return {
+        "type": "object",
+        "properties": {**kinds, **others, "when": {"type": "object", "description": condition}},
+        "additionalProperties": False,
+        "oneOf": [{"required": [kind]} for kind in (*ARGUMENTS, "values", "min")],
+        "dependencies": {"min": ["max"], "max": ["min"], "log": ["min"]},
+        "description": "What a key is drawn from, or what its value follows from.",
+    }
+
+
+def _described(model: type[BaseModel]) -> Schema:
+    """The schema by pydantic with what the sources say of every key, and without its titles."""
+    schema = model.model_json_schema()
+    _untitle(schema)
+    for kind in _sections(model):
+        own = schema if kind is model else schema["$defs"][kind.__name__]
+        for key, text in _docstrings(kind).items():
+            if key in own["properties"]:
+                own["properties"][key]["description"] = text
+    return schema
+
+
+def _sections(model: type[BaseModel]) -> list[type[BaseModel]]:
+    """A model and all that is below it."""
+    found = [model]
+    for kind in found:  # grows on the way
+        for field in kind.model_fields.values():
+            below = [option for option in options(field.annotation) if inspect.isclass(option)]
+            found += [b for b in below if issubclass(b, BaseModel) and b not in found]
+    return found
+
+
+def _docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """Key -> the text that stands below it in the source of the class or of one above it."""
+    found: dict[str, str] = {}
+    for kind in reversed(model.__mro__):
+        if not issubclass(kind, BaseModel) or kind.__module__.startswith("pydantic"):
+            continue
+        source = ast.parse(inspect.getsource(sys.modules[kind.__module__]))
+        body = next(
+            node.body
+            for node in source.body
+            if isinstance(node, ast.ClassDef) and node.name == kind.__name__
+        )
+        for field, below in pairwise(body):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                text = getattr(getattr(below, "value", None), "value", None)
+                if isinstance(below, ast.Expr) and isinstance(text, str):
+                    found[field.target.id] = inspect.cleandoc(text).replace("\n", " ")
+    return found
+
+
+def _untitle(schema: Any) -> None:
+    """Removes pydantic's titles, which only repeat the names."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("title"), str):
+            del schema["title"]
+        for value in schema.values():
+            _untitle(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            _untitle(value)
+
+
+def _replace(place: Schema, by: Schema) -> None:
+    """Puts another rule in place of one, whose description and default stay."""
+    kept = {key: place[key] for key in ("description", "default") if key in place}
+    place.clear()
+    place.update({**by, **kept})
+
+
+def _finished(schema: Schema, title: str) -> Schema:
+    finished: Schema = {"$schema": DRAFT, "title": title, **schema}
+    finished["$defs"] = dict(sorted(schema["$defs"].items()))
+    return finished

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,21 @@ def restored_config(
 
 
 def restore(
-    config: TrainConfig, values: Mapping[str, Any], console: Console, *, allow_custom_model: bool
+    config: TrainConfig,
+    values: Mapping[str, Any],
+    console: Console,
+    *,
+    allow_custom_model: bool,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Trains on from `checkpoint.resume`; the values given win over the checkpoint's."""
-    return fit(config, console=console, own=list(values), allow_custom_model=allow_custom_model)
+    return fit(
+        config,
+        console=console,
+        own=list(values),
+        allow_custom_model=allow_custom_model,
+        should_stop=should_stop,
+    )
 
 
 def evaluate_checkpoint(

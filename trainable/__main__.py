@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 
 import click
 from rich.console import Console
@@ -14,24 +12,7 @@ from rich.console import Console
 from trainable.config import load_config
 from trainable.errors import TuneSweepsError
 from trainable.fit import Outcome, fit
-
-
-class _StopRequest:
-    """Remembers the first SIGINT or SIGTERM; a second one takes its usual course."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._received)
-
-    def _received(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        self.signal = number
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    def __call__(self) -> bool:
-        return self.signal is not None
+from trainable.stop_request import StopRequest
 
 
 @click.command(
@@ -49,14 +30,14 @@ def main(config: Path, allow_custom_model: bool) -> None:
     Ctrl-C saves latest.pt after the running epoch and prints how to continue.
     """
     console = Console()
-    stop = _StopRequest()
     try:
-        outcome = fit(
-            load_config(config),
-            console=console,
-            allow_custom_model=allow_custom_model,
-            should_stop=stop,
-        )
+        with StopRequest() as stop:
+            outcome = fit(
+                load_config(config),
+                console=console,
+                allow_custom_model=allow_custom_model,
+                should_stop=stop,
+            )
     except TuneSweepsError as error:
         Console(stderr=True).print(
             str(error), style="red", highlight=False, markup=False, soft_wrap=True

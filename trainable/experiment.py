@@ -159,24 +159,28 @@ class Experiment:
         return float(state[checkpoint.BEST_ACC]), int(state[checkpoint.EPOCH])
 
     def adopt_best(self, resumed: Path, trainer: Trainer) -> None:
-        """Takes over the `best.pt` of the experiment that a training is resumed from.
+        """Takes over the best state of the experiment that a training is resumed from.
 
-        The best accuracy goes on counting, so the file that has it belongs here too. Nothing is
-        taken where the resumed training's best is not the state in that file.
+        The best accuracy goes on counting, so the file that has it belongs here too: the resumed
+        one itself or the `best.pt` beside it. Where neither has it, nothing is taken.
 
         Args:
             resumed: The checkpoint that was resumed.
             trainer: Has loaded it.
         """
-        found, own = resumed.parent / checkpoint.BEST, self.checkpoints / checkpoint.BEST
-        if not self._config.save_best or own.exists() or not checkpoint.is_complete(found):
+        own = self.checkpoints / checkpoint.BEST
+        if not self._config.save_best or own.exists():
             return
-        state = checkpoint.read_checkpoint(found)
-        if (state[checkpoint.BEST_ACC], state[checkpoint.EPOCH]) == (
-            trainer.best_acc,
-            trainer.best_epoch,
-        ):
-            add_name(found, own)
+        for found in (resumed, resumed.parent / checkpoint.BEST):
+            if not checkpoint.is_complete(found):
+                continue
+            state = checkpoint.read_checkpoint(found)
+            if (state[checkpoint.BEST_ACC], state[checkpoint.EPOCH]) == (
+                trainer.best_acc,
+                trainer.best_epoch,
+            ):
+                add_name(found, own)
+                return
 
     def save_due(self, trainer: Trainer) -> bool:
         """Saves after an epoch if the config asks for it; returns whether it did.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import click
@@ -41,13 +42,24 @@ def restore(
     from sweeps.assignments import parse_assignments
     from sweeps.single import restore as restore_checkpoint
     from sweeps.single import restored_config
+    from trainable.stop_request import StopRequest
 
     values = parse_assignments(assignments)
     config = restored_config(checkpoint, base, epochs, values)
-    outcome = restore_checkpoint(config, values, console, allow_custom_model=allow_custom_model)
-    say(f"best: val_acc {outcome.best_acc:.4f} at epoch {outcome.best_epoch}")
+    with StopRequest() as stop:
+        outcome = restore_checkpoint(
+            config, values, console, allow_custom_model=allow_custom_model, should_stop=stop
+        )
+    name = "best" if outcome.finished else "best so far"
+    say(f"{name}: val_acc {outcome.best_acc:.4f} at epoch {outcome.best_epoch}")
     say(f"experiment: {outcome.directory}, continued from {checkpoint}")
-    return FINISHED if outcome.finished else SOME_FAILED
+    if outcome.finished or outcome.diverged or stop.signal is None:
+        return FINISHED if outcome.finished else SOME_FAILED
+    assert outcome.directory is not None
+    latest = outcome.directory / "checkpoints" / "latest.pt"
+    say("stopped early; to go on:")
+    say(f"sweep restore {shlex.quote(str(latest))} --dir {shlex.quote(str(base))}")
+    return 128 + stop.signal
 
 
 @click.command("eval")

@@ -1,0 +1,23 @@
+"""The `sweep` command inside the test's process: as quick as torch and Ray are already loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from sweeps.cli import main
+
+
+def invoke(*args: object) -> Result:
+    return CliRunner().invoke(main, [*map(str, args)])
+
+
+def refusal(*args: object) -> str:
+    """What a command says that is bad input and leaves nothing behind."""
+    before = set(Path.cwd().rglob("*"))
+    result = invoke(*args)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert isinstance(result.exception, SystemExit)
+    assert set(Path.cwd().rglob("*")) == before
+    return result.stderr

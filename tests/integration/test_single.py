@@ -1,0 +1,236 @@
+"""One checkpoint on its own: `sweep restore`, `sweep eval` and `python sweeps/restore.py`.
+
+The `.pt` file lies alone in a directory, as one that was copied from another machine does.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.integration.commands import invoke, refusal
+from trainable.config import TrainConfig, load_config
+from trainable.fit import fit
+
+ROOT = Path(__file__).parents[2]
+SWEEP = [sys.executable, "-c", "import sys; from sweeps.cli import main; main(prog_name='sweep')"]
+SCRIPT = [sys.executable, str(ROOT / "sweeps" / "restore.py")]
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, tiny_config: Callable[..., TrainConfig]
+) -> Path:
+    """A checkpoint of epoch 2 of 4, alone in its directory; its experiment is gone."""
+    directory = tmp_path_factory.mktemp("trained")
+    config = tiny_config(
+        training={"epochs": 4},
+        checkpoint={"enabled": True, "dir": str(directory / "first")},
+        optimizer={"momentum": 0.9},
+    )
+    epochs = itertools.count(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        outcome = fit(config, allow_custom_model=True, should_stop=lambda: next(epochs) == 2)
+    assert outcome.directory is not None
+    alone = directory / "alone"
+    alone.mkdir()
+    shutil.copyfile(outcome.directory / "checkpoints" / "latest.pt", alone / "copied.pt")
+    shutil.rmtree(outcome.directory)
+    return alone / "copied.pt"
+
+
+@pytest.fixture(autouse=True)
+def _on_the_cpu(working_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+def run(
+    command: list[str], *args: object, environment: dict[str, str], cwd: Path
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*command, *map(str, args), "--allow-custom-model"],
+        env={**environment, "CUDA_VISIBLE_DEVICES": ""},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def only_experiment(base: Path) -> Path:
+    (directory,) = base.iterdir()
+    return directory
+
+
+# ---------------------------------------------------------------------------- restore
+
+
+def test_a_lone_checkpoint_trains_on_in_an_experiment_of_its_own(
+    trained: Path, project_environment: dict[str, str], working_directory: Path
+) -> None:
+    before = trained.read_bytes()
+    done = run(
+        SWEEP, "restore", trained, "--epochs", 3, "--set", "optimizer.learning_rate=0.01",
+        environment=project_environment, cwd=working_directory,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    experiment = only_experiment(working_directory / "experiments")
+    assert re.fullmatch(r"mlp_digits_\d{8}_\d{6}", experiment.name)
+    trained_epochs = re.findall(r"^epoch (\d)/(\d)", done.stdout, re.MULTILINE)
+    assert trained_epochs == [("3", "3")]
+    *_, best, last = done.stdout.splitlines()
+    assert re.fullmatch(r"best: val_acc 0\.\d{4} at epoch [123]", best)
+    assert last == f"experiment: {experiment}, continued from {trained}"
+
+    config = load_config(experiment / "config.yaml")
+    assert config.checkpoint.resume == str(trained)
+    assert (config.training.epochs, config.optimizer.learning_rate) == (3, 0.01)
+    state = torch.load(experiment / "checkpoints" / "latest.pt")
+    assert state["epoch"] == 3
+    assert state["config"]["checkpoint"]["resume"] == str(trained)
+    assert state["scheduler_state_dict"]["base_lr"] == 0.01
+    assert trained.read_bytes() == before
+    assert list(trained.parent.iterdir()) == [trained]
+
+
+def test_the_script_is_the_same_verb_from_any_directory(
+    trained: Path, project_environment: dict[str, str], working_directory: Path
+) -> None:
+    relative = os.path.relpath(trained, working_directory)
+    done = run(
+        SCRIPT, relative, "--dir", "mine", environment=project_environment, cwd=working_directory
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    experiment = only_experiment(working_directory / "mine")
+    state = torch.load(experiment / "checkpoints" / "latest.pt")
+    assert state["epoch"] == 4
+    assert Path(state["config"]["checkpoint"]["resume"]).samefile(trained)
+    assert (experiment / "checkpoints" / "best.pt").exists()
+
+
+def test_restored_alone_it_comes_to_the_weights_of_a_training_never_interrupted(
+    trained: Path,
+    tiny_config: Callable[..., TrainConfig],
+    assert_same: Callable[[Any, Any], None],
+    working_directory: Path,
+) -> None:
+    whole = fit(
+        tiny_config(
+            training={"epochs": 4},
+            checkpoint={"enabled": True, "dir": str(working_directory / "whole")},
+            optimizer={"momentum": 0.9},
+        ),
+        allow_custom_model=True,
+    )
+    assert whole.directory is not None
+    assert invoke("restore", trained, "--dir", "again", "--allow-custom-model").exit_code == 0
+    again = only_experiment(working_directory / "again")
+    left = torch.load(whole.directory / "checkpoints" / "latest.pt")
+    right = torch.load(again / "checkpoints" / "latest.pt")
+    for state in (left, right):
+        state["config"].pop("checkpoint")
+    assert_same(left, right)
+
+
+def test_a_best_state_that_is_never_beaten_stays_the_best(trained: Path) -> None:
+    assert torch.load(trained)["resume_state"]["best_epoch"] == 2
+    slow = ["--set", "optimizer.learning_rate=1e-12", "--allow-custom-model"]
+    assert invoke("restore", trained, *slow).exit_code == 0
+    best = only_experiment(Path("experiments")) / "checkpoints" / "best.pt"
+    assert best.read_bytes() == trained.read_bytes()
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(
+    trained: Path, project_environment: dict[str, str], working_directory: Path
+) -> None:
+    process = subprocess.Popen(
+        [*SWEEP, "restore", str(trained), "--epochs", "100000", "--allow-custom-model"],
+        env={**project_environment, "CUDA_VISIBLE_DEVICES": "", "PYTHONUNBUFFERED": "1"},
+        cwd=working_directory,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("epoch"):
+            break
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate()
+    lines += rest.splitlines(keepends=True)
+    assert process.returncode == 130
+    latest = only_experiment(working_directory / "experiments") / "checkpoints" / "latest.pt"
+    reached = torch.load(latest)["epoch"]
+    assert reached == 2 + sum(line.startswith("epoch") for line in lines)
+    assert lines[-4].startswith("best so far: val_acc ")
+    assert lines[-1] == f"sweep restore {latest} --dir experiments\n"
+
+    again = ["restore", latest, "--dir", "more", "--epochs", reached + 1, "--allow-custom-model"]
+    assert invoke(*again).exit_code == 0
+    further = only_experiment(working_directory / "more")
+    assert torch.load(further / "checkpoints" / "latest.pt")["epoch"] == reached + 1
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--set", "optimizer.lerning_rate=0.1"], 'did you mean "learning_rate"?'),
+        (["--set", "training.epochs=many"], 'training.epochs: must be an integer, found "many"'),
+        (["--set", "optimizer.learning_rate=-1"], "optimizer.learning_rate: must be > 0"),
+        (["--set", "training.epochs"], "--set takes KEY=VALUE, found 'training.epochs'"),
+        (["--set", "optimizer.name=adamw"], "must be of optimizer.name: adamw, found sgd"),
+        (["--set", "scheduler.name=none"], "must be of scheduler.name: none, found cosine"),
+        (["--set", "checkpoint.experiment_name=../x"], "must be one directory's name"),
+        (["--epochs", "2"], "has completed epoch 2 of 2: nothing is left to train"),
+        (["--epochs", "0"], "0 is not in the range"),
+    ],
+)
+def test_what_does_not_make_a_training_is_refused_as_in_a_file(
+    args: list[str], message: str, trained: Path
+) -> None:
+    assert message in refusal("restore", trained, *args, "--allow-custom-model")
+
+
+@pytest.mark.parametrize("verb", ["restore", "eval"])
+def test_a_callable_is_imported_only_with_permission(verb: str, trained: Path) -> None:
+    assert "--allow-custom-model" in refusal(verb, trained)
+
+
+# ---------------------------------------------------------------------------- eval
+
+
+def test_a_lone_checkpoint_is_scored_on_its_test_set(
+    trained: Path, project_environment: dict[str, str], working_directory: Path
+) -> None:
+    done = run(
+        SWEEP, "eval", trained, "--json", environment=project_environment, cwd=working_directory
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert found["checkpoint"] == str(trained)
+    assert found["epoch"] == 2
+    assert 0.2 < found["test_acc"] <= 1
+    assert found["test_loss"] > 0
+    assert found["images"] == 359
+    assert list(working_directory.iterdir()) == []
+
+    plain = invoke("eval", trained, "--allow-custom-model")
+    assert plain.stdout.splitlines()[-1] == (
+        f"test_acc {found['test_acc']:.4f}  test_loss {found['test_loss']:.4f}  "
+        f"on 359 images, epoch 2 of {trained}"
+    )

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
+from ray.tune.schedulers import FIFOScheduler, PopulationBasedTraining, TrialScheduler
 
 from sweeps.events import Event, EventLog
 from sweeps.pause import PauseStopper, PauseSwitch
 from sweeps.population import IN_CONFIG, go_back, remember
+from sweeps.replayed import ReplayedController, draw_again, drawn, halve_if_it_was
+from sweeps.sweep_trial import is_final
 
 TIME_ATTR = "epoch"
 
@@ -53,6 +55,9 @@ class RecordingScheduler(TrialScheduler):
         """Trial -> epoch -> decision. An epoch that comes again, because the trial went back to
         its last checkpoint, is not told twice."""
         self._known: set[str] = set()
+        self._interrupted: set[str] = set()
+        """Trials in the middle of which an earlier process ended; they go first. Some had been
+        stopped and not yet saved: HyperBand has dropped them and would never run them."""
 
     @property
     def metric(self) -> str | None:
@@ -70,16 +75,18 @@ class RecordingScheduler(TrialScheduler):
 
         A resumed sweep hands Tune its ended trials too; those are over for the scheduler.
         """
-        if trial.trial_id in self._known or trial.is_finished():
+        if trial.trial_id in self._known or trial.is_finished() or is_final(trial):
             return
         self._known.add(trial.trial_id)
-        self._log.append(Event("add", trial.trial_id))
         self.inner.on_trial_add(tune_controller, trial)
+        self._log.append(Event("add", trial.trial_id, metrics=drawn(self.inner, trial)))
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """An epoch's result; what the real scheduler decides, or a pause if one is asked for."""
         epoch = result[TIME_ATTR]
         decision = self._told.get(trial.trial_id, {}).get(epoch)
+        if is_final(trial):
+            decision = TrialScheduler.CONTINUE
         if decision is None:
             decision = self._decide(tune_controller, trial, result)
             metrics = self._numbers(result)
@@ -104,6 +111,8 @@ class RecordingScheduler(TrialScheduler):
         self, tune_controller: Any, trial: Trial, result: dict[str, Any]
     ) -> None:
         """A trial ended by itself or by decision."""
+        if is_final(trial):
+            return
         epoch, metrics = result.get(TIME_ATTR, 0), self._numbers(result)
         self._known.discard(trial.trial_id)
         self._log.append(Event("complete", trial.trial_id, epoch, metrics))
@@ -114,7 +123,7 @@ class RecordingScheduler(TrialScheduler):
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         """A waiting trial was stopped: by decision, or because the sweep pauses."""
-        if self._switch.reason is not None and trial.status == Trial.PENDING:
+        if is_final(trial) or (self._switch.reason and trial.status == Trial.PENDING):
             return
         self._known.discard(trial.trial_id)
         self._log.append(Event("remove", trial.trial_id))
@@ -122,7 +131,7 @@ class RecordingScheduler(TrialScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """A trial failed. One that will be tried again keeps its place with the scheduler."""
-        if trial.should_recover():
+        if trial.should_recover() or is_final(trial):
             return
         self._known.discard(trial.trial_id)
         self._log.append(Event("error", trial.trial_id))
@@ -132,11 +141,12 @@ class RecordingScheduler(TrialScheduler):
         """The real scheduler's choice; nothing starts any more in a pausing sweep."""
         trials = list(tune_controller.get_trials())
         self._stopper.running = sum(t.status == Trial.RUNNING or t.is_saving for t in trials)
+        pending = [trial for trial in trials if trial.status == Trial.PENDING]
         if self._switch.reason is None:
-            return self.inner.choose_trial_to_run(tune_controller)
-        for trial in trials:
-            if trial.status == Trial.PENDING:
-                tune_controller.stop_trial(trial)
+            first = (trial for trial in pending if trial.trial_id in self._interrupted)
+            return next(first, None) or self.inner.choose_trial_to_run(tune_controller)
+        for trial in pending:
+            tune_controller.stop_trial(trial)
         return None
 
     def debug_string(self) -> str:
@@ -147,6 +157,9 @@ class RecordingScheduler(TrialScheduler):
         self, trials: Mapping[str, Trial], ended: set[str], events: list[Event]
     ) -> list[str]:
         """Brings the real scheduler to where an earlier process left it.
+
+        FIFO decides nothing; in place of the scheduler that the events are of, it lets the trials
+        of an ended sweep go on.
 
         Args:
             trials: Every recorded trial, rebuilt, by id; their statuses are set here.
@@ -159,29 +172,36 @@ class RecordingScheduler(TrialScheduler):
         """
         differences: list[str] = []
         population = isinstance(self.inner, PopulationBasedTraining)
-        controller: Any = _ReplayedController(self.inner, trials)
+        fifo = type(self.inner) is FIFOScheduler
+        controller: Any = ReplayedController(self.inner, trials)
         for event in events:
             trial = trials.get(event.trial)
             if trial is None:
                 continue
             if event.kind == "result":
-                self._remember(event.trial, event.epoch, event.decision or "")
+                decision = TrialScheduler.CONTINUE if fifo else event.decision or ""
+                self._remember(event.trial, event.epoch, decision)
             if population:
                 self._replay_population(trial, event)
                 continue
             found = self._replay_event(controller, trial, event, stays=event.trial in ended)
-            if found is not None and found != event.decision:
+            if not fifo and found is not None and found != event.decision:
                 differences.append(
                     f"trial {event.trial} epoch {event.epoch}: {found} instead of {event.decision}"
                 )
         if isinstance(self.inner, PopulationBasedTraining):
             go_back(self.inner)
-        for trial in trials.values():
-            if trial.trial_id in ended:
-                trial.set_status(Trial.TERMINATED)
-            elif trial.status not in {Trial.PAUSED, Trial.TERMINATED}:
-                trial.set_status(Trial.PENDING)
+        self._settle(trials, ended)
         return differences
+
+    def _settle(self, trials: Mapping[str, Trial], ended: set[str]) -> None:
+        """Gives replayed trials the statuses with which Tune gets them."""
+        for id_, trial in trials.items():
+            if id_ in ended:
+                trial.set_status(Trial.TERMINATED)
+            elif trial.status == Trial.RUNNING:
+                trial.set_status(Trial.PENDING)
+                self._interrupted.add(id_)
 
     def catch_up(self, trial: Trial, row: dict[str, Any]) -> str:
         """Tells the real scheduler an epoch whose result an earlier process did not live to tell.
@@ -196,12 +216,16 @@ class RecordingScheduler(TrialScheduler):
         if isinstance(self.inner, PopulationBasedTraining):
             self._replay_population(trial, Event("result", trial.trial_id, row[TIME_ATTR], row))
             return TrialScheduler.CONTINUE
-        controller: Any = _ReplayedController(self.inner, {trial.trial_id: trial})
+        controller: Any = ReplayedController(self.inner, {trial.trial_id: trial})
         trial.set_status(Trial.RUNNING)
         decision = self.on_trial_result(
             controller, trial, {**row, "training_iteration": row[TIME_ATTR]}
         )
-        trial.set_status(Trial.PAUSED if decision == TrialScheduler.PAUSE else Trial.PENDING)
+        if decision == TrialScheduler.PAUSE:
+            trial.set_status(Trial.PAUSED)
+        else:
+            trial.set_status(Trial.PENDING)
+            self._interrupted.add(trial.trial_id)
         return decision
 
     def _replay_event(
@@ -213,7 +237,9 @@ class RecordingScheduler(TrialScheduler):
             if trial.trial_id not in self._known:
                 self._known.add(trial.trial_id)
                 self.inner.on_trial_add(controller, trial)
+                draw_again(self.inner, trial, event)
         elif event.kind == "result" and trial.trial_id in self._known:
+            halve_if_it_was(self.inner, controller, trial)
             trial.set_status(Trial.RUNNING)
             decision = self.inner.on_trial_result(controller, trial, row)
             trial.set_status(Trial.PAUSED if decision == TrialScheduler.PAUSE else Trial.RUNNING)
@@ -238,7 +264,7 @@ class RecordingScheduler(TrialScheduler):
         assert isinstance(pbt, PopulationBasedTraining)
         if event.kind == "add" and trial.trial_id not in self._known:
             self._known.add(trial.trial_id)
-            controller: Any = _ReplayedController(pbt, {})
+            controller: Any = ReplayedController(pbt, {})
             pbt.on_trial_add(controller, trial)
         elif event.kind == "result":
             row = {TIME_ATTR: event.epoch, **(event.metrics or {})}
@@ -255,28 +281,6 @@ class RecordingScheduler(TrialScheduler):
             for name in self._metrics
             if isinstance(result.get(name), int | float)
         }
-
-
-class _ReplayedController:
-    """As much of Tune's controller as schedulers ask while they are replayed."""
-
-    search_alg = None
-
-    def __init__(self, scheduler: TrialScheduler, trials: Mapping[str, Trial]) -> None:
-        self._scheduler = scheduler
-        self._trials = trials
-
-    def get_trials(self) -> list[Trial]:
-        return list(self._trials.values())
-
-    def get_live_trials(self) -> set[Trial]:
-        return {t for t in self._trials.values() if not t.is_finished()}
-
-    def stop_trial(self, trial: Trial) -> None:
-        if trial.status in {Trial.PENDING, Trial.PAUSED}:
-            controller: Any = self
-            self._scheduler.on_trial_remove(controller, trial)
-        trial.set_status(Trial.TERMINATED)
 
 
 def _finite(value: Any) -> bool:

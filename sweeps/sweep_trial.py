@@ -33,6 +33,8 @@ class SweepTrial(Trial):
     """
 
     on_failure: OnFailure | None = None
+    final = False
+    """Whether no scheduler judges it."""
     _verdict: Verdict | None = None
 
     def handle_error(self, exc: Any = None) -> None:
@@ -90,10 +92,16 @@ def new_trial(
         trial_name_creator=_trial_id,
     )
     trial.on_failure = on_failure
+    trial.final = record.final
     untyped: Any = trial
     untyped.relative_logdir = record.directory
     untyped.storage.trial_dir_name = record.directory
     return trial
+
+
+def is_final(trial: Trial) -> bool:
+    """Whether a trial repeats a winner and runs all its epochs, whatever the scheduler thinks."""
+    return isinstance(trial, SweepTrial) and trial.final
 
 
 def continue_from(trial: SweepTrial, checkpoint: Path, row: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from sweeps.copies import Copies, Planned
 from sweeps.layout import SweepLayout, TrialRecord, value_at
 from sweeps.pause import PauseSwitch
 from sweeps.recorder import diverged
+from sweeps.replayed import Unasked
 from sweeps.results import METRICS_FILE
 from sweeps.search import Searcher
 from sweeps.spec import SearchSpec
@@ -82,7 +83,7 @@ class TrialSource(SearchAlgorithm):
         self._experiment: Any = None
         self._waiting: deque[SweepTrial] = deque()
         self._live: dict[str, SweepTrial] = {}
-        self.searcher = _NotAsked()
+        self.searcher = Unasked()
         self._copies = Copies(spec, searcher, score)
         self.records = records
 

@@ -177,13 +177,3 @@ class TrialSource(SearchAlgorithm):
     def complete(self) -> bool:
         """Whether every trial that the sweep is to have has been made."""
         return self._copies.complete(self.records.values())
-
-
-class _NotAsked:
-    """What BOHB's HyperBand tells of its pauses; `_taken` sees them by itself."""
-
-    def on_pause(self, trial_id: str) -> None:
-        """A trial was paused."""
-
-    def on_unpause(self, trial_id: str) -> None:
-        """A trial goes on."""

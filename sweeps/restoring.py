@@ -17,11 +17,12 @@ from sweeps.events import Event, EventLog
 from sweeps.layout import ENDED, SweepLayout, TrialRecord, TrialState, now, value_at
 from sweeps.recording import RecordingScheduler
 from sweeps.results import METRICS_FILE
+from sweeps.sections import METRICS
 from sweeps.sweep_trial import SweepTrial, continue_from, show_result
 from trainable.checkpoint import CONFIG, LATEST, checkpoint_epoch, read_checkpoint
 from trainable.errors import CheckpointError
 from trainable.experiment import CHECKPOINTS
-from trainable.history import read_rows
+from trainable.history import History, read_rows
 
 Row = dict[str, Any]
 
@@ -128,15 +129,18 @@ class Restoration:
             self._end(record, "stopped")
 
     def _end(self, record: TrialRecord, state: TrialState) -> None:
-        record.state, record.ended = state, record.ended or now()
-        self._layout.write_trial(record)
         metrics = self._rows[record.id][-1] if self._rows[record.id] else {}
+        if metrics:
+            file = self._layout.directory / record.directory / METRICS_FILE
+            History(file).truncate(metrics["epoch"])
         known = any(e.trial == record.id and e.kind == "complete" for e in self._events)
         if not known:
-            numbers = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
+            numbers = {name: metrics[name] for name in METRICS if metrics.get(name) is not None}
             event = Event("complete", record.id, metrics.get("epoch", 0), numbers)
             self._log.append(event)
             self._events.append(event)
+        record.state, record.ended = state, record.ended or now()
+        self._layout.write_trial(record)  # last: of an ended trial nothing is looked up again
 
     def rebuild(self, trials: dict[str, SweepTrial], scheduler: RecordingScheduler) -> None:
         """Gives Tune's new trials their past and the scheduler its memory.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.crash.checks import Order, compare
+from tests.crash.checks import UNREADABLE, Order, compare
 from tests.crash.harness import (
     CrashedSweep,
     Draw,
@@ -67,7 +67,7 @@ class Campaign:
         sweep = self._sweep(variant, place, rng)
         good = sweep.until_finished(draw)
         if good:
-            differences = compare(read_sweep(sweep.directory), twin, _order(variant))
+            differences = _against(twin, sweep.directory, _order(variant))
             for text in differences:
                 self._log(f"DIFFERENCE {sweep.directory}: {text}")
             self.tally.differences += [f"{sweep.directory}: {text}" for text in differences]
@@ -102,6 +102,14 @@ class Campaign:
     def _write_summary(self) -> None:
         text = json.dumps(summary(self.tally, self._seed), indent=2)
         (self._place / "summary.json").write_text(text + "\n")
+
+
+def _against(twin: SweepFiles, directory: Path, order: Order) -> list[str]:
+    try:
+        found = read_sweep(directory)
+    except UNREADABLE as error:
+        return [f"cannot be read: {error}"]
+    return compare(found, twin, order)
 
 
 def _order(variant: str) -> Order:

@@ -1,0 +1,254 @@
+"""Tune's loop without Ray: real schedulers, trials and files; a training is a curve of numbers.
+
+It calls the scheduler in the order in which Tune's controller does, and can be killed before or
+after any line of `events.jsonl`.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from ray.train._internal.storage import StorageContext
+from ray.tune import Trainable
+from ray.tune.experiment import Trial
+from ray.tune.registry import register_trainable
+from ray.tune.schedulers import TrialScheduler
+
+from sweeps.events import Event, EventLog
+from sweeps.failures import Verdict
+from sweeps.layout import ENDED, SweepLayout, TrialRecord
+from sweeps.pause import PauseStopper, PauseSwitch
+from sweeps.recording import RecordingScheduler
+from sweeps.restoring import Restoration
+from sweeps.sweep_trial import SweepTrial, new_trial
+from trainable.history import History, read_rows
+
+MakeScheduler = Callable[[], TrialScheduler]
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class FragileLog(EventLog):
+    """Kills the process at its n-th event: before or after it is written."""
+
+    def __init__(self, path: Path, kill_at: int | None, *, written: bool) -> None:
+        super().__init__(path)
+        self._left = kill_at
+        self._written = written
+
+    def append(self, event: Event) -> None:
+        if self._left is not None:
+            self._left -= 1
+            if self._left <= 0:
+                if self._written:
+                    super().append(event)
+                raise Killed
+        super().append(event)
+
+
+@dataclass
+class Sweep:
+    """What a sweep consists of, the same for each of its processes."""
+
+    directory: Path
+    make: MakeScheduler
+    trials: int
+    epochs: int
+    slots: int = 1
+    limit: int = 1
+    """Trials that are live at once; all of them with a scheduler that lets trials wait."""
+    save_frequency: int = 1
+    seed: int = 24
+
+    @property
+    def layout(self) -> SweepLayout:
+        return SweepLayout(self.directory)
+
+    def score(self, number: int, epoch: int) -> float:
+        """The metric of a trial's epoch: its quality, a rise, and noise that reorders trials."""
+        quality = random.Random(f"{self.seed} {number}").random()
+        noise = random.Random(f"{self.seed} {number} {epoch}").random()
+        return round(quality * (1 - 0.5**epoch) + 0.3 * noise, 6)
+
+
+class Process:
+    """One process's part of a sweep; the controller that schedulers get to see.
+
+    Args:
+        sweep: New, or with what earlier processes left in its directory.
+        kill_at: The process dies at its so-manieth event; None lets it live.
+        written: Whether that event is still written.
+    """
+
+    search_alg = None
+
+    def __init__(self, sweep: Sweep, *, kill_at: int | None = None, written: bool = False) -> None:
+        self.sweep = sweep
+        self.records = {record.id: record for record in sweep.layout.read_trials()}
+        sweep.directory.mkdir(exist_ok=True)
+        switch = PauseSwitch(sweep.layout.stop_file, None)
+        log = FragileLog(sweep.layout.events_file, kill_at, written=written)
+        self.scheduler = RecordingScheduler(
+            sweep.make(), log, switch, PauseStopper(switch), ["val_acc"]
+        )
+        register_trainable("fake", Trainable)
+        storage = StorageContext(str(sweep.directory.parent), sweep.directory.name)
+        self._experiment = SimpleNamespace(spec={"run": "fake", "storage": storage})
+        self._trials: list[SweepTrial] = []
+        self._epochs: dict[str, int] = {}
+        self._truncated: set[str] = set()
+
+    def run(self) -> None:
+        """Until every trial has ended, or the process is killed."""
+        epochs = dict.fromkeys(self.records, self.sweep.epochs)
+        restoration = Restoration(self.sweep.layout, list(self.records.values()), epochs)
+        waiting = {record.id: self._trial(record) for record in self.records.values()}
+        restoration.rebuild(waiting, self.scheduler)
+        for trial in waiting.values():
+            self._add(trial)
+        while True:
+            self._make_trials()
+            self._fill_slots()
+            running = [t for t in self._trials if t.status == Trial.RUNNING]
+            if not running:
+                break
+            self._train(min(running, key=lambda t: (self._epochs[t.trial_id], self._number(t))))
+        left = [self._number(t) for t in self._trials if not t.is_finished()]
+        assert not left, f"no scheduler would run trials {left} any more"
+
+    # What schedulers ask.
+
+    def get_trials(self) -> list[SweepTrial]:
+        return self._trials
+
+    def get_live_trials(self) -> set[SweepTrial]:
+        return {trial for trial in self._trials if not trial.is_finished()}
+
+    def stop_trial(self, trial: SweepTrial) -> None:
+        """Scheduler, record, save, in this order."""
+        if trial.is_finished():
+            return
+        was_running = trial.status == Trial.RUNNING
+        controller: Any = self
+        if was_running:
+            self.scheduler.on_trial_complete(controller, trial, dict(trial.last_result))
+        else:
+            self.scheduler.on_trial_remove(controller, trial)
+        record = self.records[trial.trial_id]
+        done = trial.last_result.get("epoch", 0) >= self.sweep.epochs
+        record.state = "finished" if done else "stopped"
+        self.sweep.layout.write_trial(record)
+        if was_running:
+            self._save(trial)
+        trial.set_status(Trial.TERMINATED)
+
+    # The loop.
+
+    def _make_trials(self) -> None:
+        while len(self.records) < self.sweep.trials and len(self.get_live_trials()) < (
+            self.sweep.limit
+        ):
+            number = len(self.records)
+            record = TrialRecord(f"id{number}", number, f"trial_{number}", {})
+            self.sweep.layout.write_trial(record)
+            self.records[record.id] = record
+            self._add(self._trial(record))
+
+    def _fill_slots(self) -> None:
+        controller: Any = self
+        while sum(t.status == Trial.RUNNING for t in self._trials) < self.sweep.slots:
+            trial = self.scheduler.choose_trial_to_run(controller)
+            if trial is None:
+                return
+            assert trial.status in {Trial.PENDING, Trial.PAUSED}
+            found = trial.latest_checkpoint_result
+            epoch = found.metrics["epoch"] if found is not None else 0
+            self._epochs.setdefault(trial.trial_id, epoch)
+            trial.set_status(Trial.RUNNING)
+
+    def _train(self, trial: Any) -> None:
+        """One epoch, and what the scheduler makes of it."""
+        epoch = self._epochs[trial.trial_id] = self._epochs[trial.trial_id] + 1
+        row = {"epoch": epoch, "val_acc": self.sweep.score(self._number(trial), epoch)}
+        history = History(self._directory(trial) / "metrics.jsonl")
+        if trial.trial_id not in self._truncated:
+            self._truncated.add(trial.trial_id)
+            history.truncate(epoch - 1)
+        history.append(row)
+        done = epoch >= self.sweep.epochs
+        if done or epoch % self.sweep.save_frequency == 0:
+            self._save(trial)
+        result = {**row, "training_iteration": epoch, "trial_id": trial.trial_id}
+        controller: Any = self
+        decision = TrialScheduler.STOP
+        if not done:
+            decision = self.scheduler.on_trial_result(controller, trial, dict(result))
+        trial.run_metadata.last_result = result
+        if decision == TrialScheduler.STOP:
+            self.stop_trial(trial)
+        elif decision == TrialScheduler.PAUSE:
+            self._save(trial)
+            trial.set_status(Trial.PAUSED)
+
+    def _save(self, trial: SweepTrial) -> None:
+        path = self._directory(trial) / "checkpoints" / "latest.pt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(_checkpoint(self._epochs[trial.trial_id]))
+
+    def _add(self, trial: SweepTrial) -> None:
+        controller: Any = self
+        self._trials.append(trial)
+        self.scheduler.on_trial_add(controller, trial)
+
+    def _trial(self, record: TrialRecord) -> SweepTrial:
+        return new_trial(
+            self._experiment,
+            record,
+            {"training": {"epochs": self.sweep.epochs}, "_trial": {}},
+            on_failure=lambda trial, error: Verdict(retry=False),
+            kept=1,
+        )
+
+    def _number(self, trial: Trial) -> int:
+        return self.records[trial.trial_id].number
+
+    def _directory(self, trial: Trial) -> Path:
+        return self.sweep.directory / self.records[trial.trial_id].directory
+
+
+@cache
+def _checkpoint(epoch: int) -> bytes:
+    """A checkpoint file of a training without weights."""
+    empty: dict[str, Any] = {
+        f"{name}_state_dict": {} for name in ("model", "optimizer", "scheduler")
+    }
+    file = io.BytesIO()
+    torch.save({**empty, "epoch": epoch, "best_acc": 0.0, "config": {}}, file)
+    return file.getvalue()
+
+
+def decisions(sweep: Sweep) -> list[tuple[str, int, str | None]]:
+    """What the scheduler has decided in all, in order: trial, epoch, decision."""
+    events = EventLog(sweep.layout.events_file).read()
+    return [(e.trial, e.epoch, e.decision) for e in events if e.kind == "result"]
+
+
+def ends(sweep: Sweep) -> dict[int, tuple[str, int]]:
+    """Number of a trial -> its state and the last epoch that it trained."""
+    found = {}
+    for record in sweep.layout.read_trials():
+        assert record.state in ENDED
+        rows = read_rows(sweep.directory / record.directory / "metrics.jsonl")
+        assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+        found[record.number] = (record.state, len(rows))
+    return found

@@ -1,0 +1,176 @@
+"""A scheduler that is replayed decides as one that was never interrupted, at every cut."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.events import EventLog
+from sweeps.scheduler_sections import ASHA, FIFO, HyperBand, Median
+from sweeps.schedulers import build_scheduler
+from tests.fake_tune import Killed, Process, Sweep, decisions, ends
+
+EPOCHS = 4
+
+SECTIONS: dict[str, Any] = {
+    "asha": ASHA(name="asha", grace_period=1, reduction_factor=2),
+    "asha_brackets": ASHA(name="asha", grace_period=1, reduction_factor=2, brackets=2),
+    "fifo": FIFO(),
+    "median": Median(name="median", grace_period=2, min_samples_required=2),
+    "hyperband": HyperBand(name="hyperband", reduction_factor=2),
+    "hyperband_short": HyperBand(name="hyperband", reduction_factor=2, max_t=2),
+}
+TRIALS = {
+    "asha": 7,
+    "asha_brackets": 12,
+    "fifo": 7,
+    "median": 7,
+    "hyperband": 10,
+    "hyperband_short": 5,
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody pulls the plug here, and there are thousands of files."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+def new_sweep(directory: Path, name: str, **more: Any) -> Sweep:
+    def make() -> Any:
+        return build_scheduler(SECTIONS[name], {}, metric="val_acc", mode="max", max_t=EPOCHS)
+
+    slots = more.get("slots", 1)
+    limit = TRIALS[name] if name.startswith("hyperband") else slots
+    return Sweep(directory, make, trials=TRIALS[name], epochs=EPOCHS, limit=limit, **more)
+
+
+def interrupted(sweep: Sweep, *kills: int, written: bool = True) -> bool:
+    """Runs a sweep whose processes are killed at their n-th event; False if one was not."""
+    for kill_at in kills:
+        process = Process(sweep, kill_at=kill_at, written=written)
+        try:
+            process.run()
+        except Killed:
+            continue
+        return False
+    Process(sweep).run()
+    return True
+
+
+def in_order(name: str, sweep: Sweep) -> list[tuple[str, int, str | None]]:
+    """The decisions in the order in which they were taken, as far as that order has a meaning.
+
+    HyperBand's brackets know nothing of each other; which of them goes first is open.
+    """
+    found = decisions(sweep)
+    return sorted(found, key=str) if name.startswith("hyperband") else found
+
+
+@pytest.mark.parametrize(
+    ("name", "slots", "save_frequency", "written"),
+    [
+        ("asha", 1, 1, True),
+        ("asha", 2, 3, False),
+        ("median", 2, 1, True),
+        ("hyperband", 1, 1, True),
+        ("hyperband", 2, 3, False),
+        ("hyperband", 1, 3, True),
+        ("hyperband_short", 1, 3, True),
+        ("hyperband_short", 2, 1, False),
+    ],
+)
+def test_a_kill_at_any_event_changes_no_decision(
+    name: str,
+    slots: int,
+    save_frequency: int,
+    written: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With checkpoints rarer than epochs, trials come to epochs again that have been told."""
+    more = {"slots": slots, "save_frequency": save_frequency}
+    whole = new_sweep(tmp_path / "whole", name, **more)
+    Process(whole).run()
+    expected = in_order(name, whole)
+    assert {"CONTINUE", "STOP"} <= {decision for *_, decision in expected}
+    for kill_at in itertools.count(1):
+        sweep = new_sweep(tmp_path / str(kill_at), name, **more)
+        if not interrupted(sweep, kill_at, written=written):
+            break
+        assert in_order(name, sweep) == expected, f"killed at event {kill_at}"
+        assert ends(sweep) == ends(whole), f"killed at event {kill_at}"
+    assert kill_at > len(expected)
+    assert "decides otherwise" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["asha", "median", "hyperband"])
+def test_a_sweep_killed_again_and_again_decides_the_same(name: str, tmp_path: Path) -> None:
+    whole = new_sweep(tmp_path / "whole", name, save_frequency=2)
+    Process(whole).run()
+    cut = new_sweep(tmp_path / "cut", name, save_frequency=2)
+    assert interrupted(cut, *[6] * 3)
+    assert in_order(name, cut) == in_order(name, whole)
+    assert ends(cut) == ends(whole)
+
+
+def test_hyperband_ends_waiting_trials_before_the_result_that_decides_it_is_logged(
+    tmp_path: Path,
+) -> None:
+    """Such places are among those at which the test above kills."""
+    sweep = new_sweep(tmp_path / "sweep", "hyperband")
+    Process(sweep).run()
+    kinds = " ".join(event.kind for event in EventLog(sweep.layout.events_file).read())
+    assert "remove remove result" in kinds
+
+
+def test_a_trial_stays_in_the_bracket_that_asha_drew_for_it(tmp_path: Path) -> None:
+    sweep = new_sweep(tmp_path / "sweep", "asha_brackets")
+    sweep.limit = sweep.trials
+    first = Process(sweep, kill_at=sweep.trials + 2)
+    with pytest.raises(Killed):
+        first.run()
+    drawn = brackets(first)
+    assert len(set(drawn.values())) > 1
+    for _ in range(3):
+        again = Process(sweep, kill_at=1)
+        with pytest.raises(Killed):
+            again.run()
+        assert brackets(again) == drawn
+
+
+def brackets(process: Process) -> dict[str, int]:
+    asha: Any = process.scheduler.inner
+    return {id_: asha._brackets.index(bracket) for id_, bracket in asha._trial_info.items()}
+
+
+def test_a_scheduler_that_decides_otherwise_than_recorded_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = new_sweep(tmp_path / "sweep", "asha")
+    Process(sweep).run()
+    sweep.make = new_sweep(tmp_path / "sweep", "median").make
+    Process(sweep).run()
+    (line, *_) = capsys.readouterr().out.splitlines()
+    assert line.startswith("note: the scheduler decides otherwise than before: trial id")
+    assert line.endswith("CONTINUE instead of STOP")
+
+
+def test_fifo_after_another_scheduler_lets_a_stopped_trial_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `sweep continue` does, also if the trial has to repeat the epoch at which it stopped."""
+    sweep = new_sweep(tmp_path / "sweep", "asha")
+    Process(sweep).run()
+    stopped = next(record for record in sweep.layout.read_trials() if record.state == "stopped")
+    stopped.state, stopped.changes = "paused", {"training.epochs": EPOCHS}
+    sweep.layout.write_trial(stopped)
+    (sweep.directory / stopped.directory / "checkpoints" / "latest.pt").unlink()
+    sweep.make = new_sweep(tmp_path / "sweep", "fifo").make
+    Process(sweep).run()
+    assert ends(sweep)[stopped.number] == ("finished", EPOCHS)
+    assert capsys.readouterr().out == ""

@@ -1,6 +1,6 @@
 """`report.html`: a sweep in one file that opens anywhere, with no network.
 
-Its charts are `sweeps.charts`; here are the page around them and its tables.
+Its charts are those of `charts` and `curve_charts`; here are the page around them and its tables.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 import plotly.io
 from plotly.offline import get_plotlyjs
 
-from sweeps.charts import Chart, Subject, all_charts
+from sweeps.charts import Subject, all_charts
+from sweeps.curve_charts import Chart
 from sweeps.layout import now
 from sweeps.loading import LoadedSweep, load, saved_best
 from sweeps.results import TrialResult

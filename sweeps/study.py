@@ -26,7 +26,7 @@ from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.distributions import Choice, Distribution
+from sweeps.distributions import Choice, Distribution, Range
 from sweeps.layout import SweepError
 from sweeps.loading import LoadedSweep, load
 from sweeps.reopening import open_sweep
@@ -198,6 +198,8 @@ def _native(distribution: Distribution, values: list[Any]) -> BaseDistribution:
         known = [plain(value) for value in (*distribution.values, *values)]
         return CategoricalDistribution(_unique(known))
     low, high = distribution.corners
+    if isinstance(distribution, Range) and isinstance(low, float) and distribution.q is None:
+        low, high = distribution.low, distribution.high  # a corner may be off by a rounding error
     ends = min([low, *values]), max([high, *values])
     log = "log" in distribution.kind and ends[0] > 0
     if all(isinstance(value, int) for value in (low, *values)):

@@ -131,7 +131,7 @@ def _values(rng: random.Random) -> dict[str, Any]:
 
 def _quality(values: Mapping[str, Any]) -> float:
     """In (0, 1): best at a learning rate of 0.03, and hardly anything else matters."""
-    off = math.log10(values["optimizer.learning_rate"]) + 1.5
+    off = math.log10(values.get("optimizer.learning_rate", 0.03)) + 1.5
     return math.exp(-(off**2) / 2) * (1 - 0.0005 * values.get("training.batch_size", 0))
 
 

@@ -138,12 +138,15 @@ class RecordingScheduler(TrialScheduler):
         self.inner.on_trial_error(tune_controller, trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """The real scheduler's choice; nothing starts any more in a pausing sweep."""
+        """The real scheduler's choice; nothing starts any more in a pausing sweep.
+
+        Final trials, of which the real scheduler has never heard, are not its to choose.
+        """
         trials = list(tune_controller.get_trials())
         self._stopper.running = sum(t.status == Trial.RUNNING or t.is_saving for t in trials)
         pending = [trial for trial in trials if trial.status == Trial.PENDING]
         if self._switch.reason is None:
-            first = (trial for trial in pending if trial.trial_id in self._interrupted)
+            first = (t for t in pending if t.trial_id in self._interrupted or is_final(t))
             return next(first, None) or self.inner.choose_trial_to_run(tune_controller)
         for trial in pending:
             tune_controller.stop_trial(trial)

@@ -88,11 +88,19 @@ class Process:
         sweep: New, or with what earlier processes left in its directory.
         kill_at: The process dies at its so-manieth event; None lets it live.
         written: Whether that event is still written.
+        killed_after_epochs: The process dies after so many epochs of its trials.
     """
 
     search_alg = None
 
-    def __init__(self, sweep: Sweep, *, kill_at: int | None = None, written: bool = False) -> None:
+    def __init__(
+        self,
+        sweep: Sweep,
+        *,
+        kill_at: int | None = None,
+        written: bool = False,
+        killed_after_epochs: int | None = None,
+    ) -> None:
         self.sweep = sweep
         self.records = {record.id: record for record in sweep.layout.read_trials()}
         sweep.directory.mkdir(exist_ok=True)
@@ -107,6 +115,7 @@ class Process:
         self._trials: list[SweepTrial] = []
         self._epochs: dict[str, int] = {}
         self._truncated: set[str] = set()
+        self._epochs_left = killed_after_epochs
 
     def run(self) -> None:
         """Until every trial has ended, or the process is killed."""
@@ -178,6 +187,10 @@ class Process:
 
     def _train(self, trial: Any) -> None:
         """One epoch, and what the scheduler makes of it."""
+        if self._epochs_left is not None:
+            self._epochs_left -= 1
+            if self._epochs_left < 0:
+                raise Killed
         epoch = self._epochs[trial.trial_id] = self._epochs[trial.trial_id] + 1
         row = {"epoch": epoch, "val_acc": self.sweep.score(self._number(trial), epoch)}
         history = History(self._directory(trial) / "metrics.jsonl")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sweeps.events import EventLog
+from sweeps.layout import TrialRecord
 from sweeps.scheduler_sections import ASHA, FIFO, HyperBand, Median
 from sweeps.schedulers import build_scheduler
 from tests.fake_tune import Killed, Process, Sweep, decisions, ends
@@ -174,3 +175,17 @@ def test_fifo_after_another_scheduler_lets_a_stopped_trial_go_on(
     Process(sweep).run()
     assert ends(sweep)[stopped.number] == ("finished", EPOCHS)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", ["asha", "median", "hyperband"])
+def test_a_final_trial_runs_all_its_epochs_under_any_scheduler(name: str, tmp_path: Path) -> None:
+    sweep = new_sweep(tmp_path / "sweep", name)
+    Process(sweep).run()
+    before = decisions(sweep)
+    final = TrialRecord("final", sweep.trials, f"trial_{sweep.trials}", {}, final=True)
+    sweep.layout.write_trial(final)
+    with pytest.raises(Killed):
+        Process(sweep, killed_after_epochs=2).run()
+    Process(sweep).run()
+    assert ends(sweep)[final.number] == ("finished", EPOCHS)
+    assert decisions(sweep) == before

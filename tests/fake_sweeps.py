@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner, Result
+
+from sweeps.cli import main
 from sweeps.layout import Failure, SweepLayout, SweepRecord, SweepState, TrialRecord, TrialState
 from sweeps.spec import parse_search
 from trainable.yaml_reader import dump_yaml
@@ -157,3 +160,20 @@ def _row(quality: float, epoch: int, rng: random.Random) -> dict[str, Any]:
 def _time(number: int, step: int) -> str:
     minute = number + 10 * step
     return f"2026-01-15T{14 + minute // 60 % 10}:{minute % 60:02d}:00+00:00"
+
+
+def trial(directory: Path, number: int) -> Path:
+    """The directory of a trial by its number."""
+    (found,) = directory.glob(f"*_{number:04d}aaaa")
+    return found
+
+
+def sweep(*words: str | Path, code: int = 0) -> Result:
+    """Types a `sweep` command; it has to end with this exit code."""
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code == code, result.output + repr(result.exception)
+    return result
+
+
+def as_json(*words: str | Path) -> Any:
+    return json.loads(sweep(*words, "--json").stdout)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import click
 
-from sweeps.verbs import checking, listing, one_trial, outputs, reading, running, single
+from sweeps.verbs import checking, listing, one_trial, outputs, planning, reading, running, single
 
 VERBS = (
     running.run,
@@ -22,6 +22,7 @@ VERBS = (
     single.eval_,
     checking.validate,
     checking.schema,
+    planning.plan,
     listing.list_,
     reading.status,
     reading.best,

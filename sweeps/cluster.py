@@ -9,6 +9,7 @@ from pathlib import Path
 import ray
 
 from sweeps.layout import SweepError
+from sweeps.placement import places
 from sweeps.spec import Resources
 
 ENVIRONMENT = {
@@ -70,7 +71,7 @@ def trial_share(resources: Resources) -> tuple[dict[str, float], str | None]:
                 f"resources.{key}: one trial asks for {share[key]:g}, "
                 f"the cluster has {largest:g} on one machine"
             )
-    if not any(_places(share, machine) for machine in machines):
+    if not any(places(share, machine) for machine in machines):
         raise SweepError(
             f"resources: one trial asks for {share['cpu']:g} CPUs and {share['gpu']:g} GPUs, "
             "no machine of the cluster has both"
@@ -80,17 +81,8 @@ def trial_share(resources: Resources) -> tuple[dict[str, float], str | None]:
 
 def slots(share: dict[str, float]) -> int:
     """How many trials the cluster holds at once; one is never spread over machines or cards."""
-    return max(1, sum(_places(share, machine) for machine in _machines()))
+    return max(1, sum(places(share, machine) for machine in _machines()))
 
 
 def _machines() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
-def _places(share: dict[str, float], machine: dict[str, float]) -> int:
-    """How many trials one machine holds."""
-    found = int(machine.get("CPU", 0.0) / share["cpu"] + 1e-9)
-    gpu, cards = share["gpu"], machine.get("GPU", 0.0)
-    if gpu:
-        found = min(found, int(1 / gpu + 1e-9) * int(cards) if gpu < 1 else int(cards / gpu))
-    return found

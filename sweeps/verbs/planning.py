@@ -1,0 +1,213 @@
+"""The verb that says what a sweep will do before it starts: plan."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import rich.box
+from rich.table import Table
+
+from sweeps.console import say, show
+from sweeps.verbs.common import ALLOW_CUSTOM_MODEL, FINISHED, SET_IN_SEARCH, exits
+from sweeps.verbs.wording import AS_JSON, duration, quoted, say_json, short, size
+
+if TYPE_CHECKING:
+    from sweeps.plan import Plan
+    from sweeps.probe import Forecast, Probed
+
+SHOWN = 5
+"""Draws that are shown."""
+
+
+@click.command()
+@click.argument("search_file", type=click.Path(path_type=Path))
+@SET_IN_SEARCH
+@click.option(
+    "--probe",
+    "probes",
+    is_flag=True,
+    help="Train a few batches of the first draws here: adds time, memory and disk.",
+)
+@click.option(
+    "--write",
+    "target",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write the training config of every draw that is known, for python -m trainable.",
+)
+@AS_JSON
+@ALLOW_CUSTOM_MODEL
+@exits
+def plan(
+    search_file: Path,
+    assignments: tuple[str, ...],
+    probes: bool,
+    target: Path | None,
+    as_json: bool,
+    allow_custom_model: bool,
+) -> int:
+    """Says what the sweep of SEARCH_FILE will do: trials, draws, rungs, where they run.
+
+    Example: sweep plan configs/search.yaml --probe
+    """
+    from sweeps.assignments import parse_assignments
+    from sweeps.spec import load_search
+
+    spec = load_search(search_file, parse_assignments(assignments))
+    from sweeps.placement import this_machine
+    from sweeps.plan import make_plan, write_configs
+
+    machine, probed, cost = this_machine(), None, None
+    if probes:
+        from trainable.measure import cards
+
+        machine["GPU"] = float(cards())
+    found = make_plan(spec, machine)
+    if probes:
+        from sweeps.probe import forecast, probe
+
+        probed = probe(found, allow_custom_model=allow_custom_model)
+        cost = forecast(found, probed)
+    written = None if target is None else write_configs(found, target)
+    if as_json:
+        say_json(_as_data(found, probed, cost, written))
+        return FINISHED
+    _say_plan(found)
+    _say_cost(probed, cost)
+    if target is not None:
+        say(f"wrote {written} training configs: python -m trainable {quoted(target)}/...")
+    return FINISHED
+
+
+def _say_plan(found: Plan) -> None:
+    spec, tune = found.spec, found.spec.tune
+    copies = f" x {tune.repeats} repeats" if tune.repeats > 1 else ""
+    finals = f" + {found.finals} of final" if found.finals else ""
+    what = f"{_count(tune.num_samples, 'configuration')}{copies}{finals}"
+    say(f"{what}: {_count(spec.trials, 'trial')} in all")
+    say(_about_draws(found))
+    for number, values in enumerate(found.draws[:SHOWN]):
+        text = ", ".join(f"{key}: {short(value)}" for key, value in values.items())
+        say(f"  {number}  {text or 'nothing but another seed'}")
+    if tune.num_samples > SHOWN:
+        say("  ...")
+    say(f"scheduler {tune.scheduler.name}: {_about_rungs(found)}")
+    say(f"epochs: {_about_epochs(found)}")
+    say(f"at once: {_about_places(found)}")
+
+
+def _about_draws(found: Plan) -> str:
+    tune = found.spec.tune
+    name, known, wanted = tune.search_alg.name, found.known, tune.num_samples
+    if known == wanted:
+        return f"draws, by {name}; none depends on how trials end"
+    if tune.warm_start is not None:
+        return f"draws, by {name}, as they would be without warm_start"
+    return f"draws, by {name}; those after the first {known} depend on how trials end"
+
+
+def _about_rungs(found: Plan) -> str:
+    rungs, last = found.expectation.rungs, found.spec.max_epochs
+    if not rungs:
+        return f"no trial ends before its {last} epochs"
+    if found.expectation.low < found.expectation.high:
+        return f"a trial may end from epoch {rungs[0].epoch} on"
+    steps = [f"{rung.trials:.1f} come to epoch {rung.epoch}" for rung in rungs]
+    return f"expected: {', '.join(steps)}, {found.expectation.finished:.1f} to the end"
+
+
+def _about_epochs(found: Plan) -> str:
+    low, high = found.expected_epochs
+    everything = found.all_epochs
+    if low == high == everything:
+        text = f"{everything:.0f}"
+    elif low == high:
+        text = (
+            f"{low:.0f} of {everything:.0f} ({low / everything:.0%}) are expected to run; more "
+            "where trials overtake one another"
+        )
+    else:
+        text = f"{low:.0f} to {high:.0f}, which depends on the curves"
+    tune = found.spec.tune
+    if tune.target is not None:
+        text += f"; fewer if {tune.metric} comes to {tune.target:g}"
+    return text
+
+
+def _about_places(found: Plan) -> str:
+    place, resources = found.placement, found.spec.resources
+    cards = _count(place.cards, "GPU") if place.cards else "no GPU"
+    machine = f"this machine ({_count(place.cpus, 'CPU')}, {cards})"
+    if os.environ.get("RAY_ADDRESS"):
+        machine += "; the cluster that RAY_ADDRESS names has not been asked"
+    each = _count(place.share["cpu"], "CPU")
+    if place.share["gpu"]:
+        each += f" and {_count(place.share['gpu'], 'GPU')}"
+    elif resources.gpu:
+        each += f" (resources.gpu {resources.gpu:g} is taken as 0)"
+    if not place.at_once:
+        return f"not one trial has its {each} on {machine}"
+    on_card = f", {place.per_card} to a card" if (place.per_card or 1) > 1 else ""
+    return f"{_count(place.at_once, 'trial')}{on_card}, each with {each}, on {machine}"
+
+
+def _count(number: float, what: str) -> str:
+    return f"{number:g} {what}{'' if number == 1 else 's'}"
+
+
+def _say_cost(probed: list[Probed] | None, cost: Forecast | None) -> None:
+    if probed is None or cost is None:
+        say("time and disk: not known without a look at the model; add --probe")
+        return
+    table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("draw", "model", "batch", "parameters", "s an epoch", "GiB", "checkpoint"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in probed:
+        measured, config = each.measured, each.config
+        table.add_row(
+            str(each.number),
+            config.model.name,
+            str(config.training.batch_size),
+            f"{measured.parameters:,}",
+            f"{measured.epoch_s:.3g}",
+            f"{measured.peak_memory_gib:.2f}",
+            size(measured.checkpoint_bytes),
+        )
+    device = probed[0].measured.device
+    table.caption = f"on {device}, one trial alone"
+    if device == "cpu":
+        table.caption += "; GiB: of this process"
+    show(table)
+    say(f"time: {duration(cost.seconds[0])} to {duration(cost.seconds[1])}")
+    say(f"disk: {size(cost.disk_bytes[0])} to {size(cost.disk_bytes[1])} of checkpoints")
+
+
+def _as_data(
+    found: Plan, probed: list[Probed] | None, cost: Forecast | None, written: int | None
+) -> dict[str, Any]:
+    spec, place = found.spec, found.placement
+    return {
+        "name": spec.name,
+        "configurations": spec.tune.num_samples,
+        "repeats": spec.tune.repeats,
+        "finals": found.finals,
+        "trials": spec.trials,
+        "known_draws": found.known,
+        "draws": found.draws,
+        "rungs": [vars(rung) for rung in found.expectation.rungs],
+        "epochs_a_trial": found.epochs,
+        "all_epochs": found.all_epochs,
+        "expected_epochs": found.expected_epochs,
+        "machine": {"cpus": place.cpus, "cards": place.cards},
+        "share": place.share,
+        "at_once": place.at_once,
+        "per_card": place.per_card,
+        "probe": probed
+        and [{"draw": p.number, "values": p.values, **vars(p.measured)} for p in probed],
+        "seconds": cost and cost.seconds,
+        "disk_bytes": cost and cost.disk_bytes,
+        "written": written,
+    }

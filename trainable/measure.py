@@ -1,0 +1,152 @@
+"""What a training costs, measured on a few of its batches."""
+
+from __future__ import annotations
+
+import io
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+
+from trainable.checkpoint import to_cpu
+from trainable.config import TrainConfig
+from trainable.data.source import Batch, Split, batch_slices, train_slices
+from trainable.epoch import evaluate, train_epoch
+from trainable.errors import ExperimentError
+from trainable.trainer import GIB, Trainer
+
+WARM_UP = 2
+"""Batches before the clock starts."""
+TIMED = 8
+"""Batches that are timed."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The cost of one training."""
+
+    device: str
+    """`cpu`, or the name of the card."""
+    parameters: int
+    checkpoint_bytes: int
+    setup_s: float
+    """Reading the data and building the model."""
+    epoch_s: float
+    """Training and evaluation of one epoch, from the timed batches."""
+    peak_memory_gib: float
+    """Of the card, as torch allocates it; without one, of this process."""
+
+
+def measure(
+    config: TrainConfig, *, gpu: float, threads: int, allow_custom_model: bool = False
+) -> Measured:
+    """Trains a few batches and tells what an epoch would cost; nothing is written.
+
+    Args:
+        config: Complete settings.
+        gpu: The share of a card, or the cards, that the training is to have.
+        threads: The same of the CPU.
+        allow_custom_model: Whether `model.name` may import a callable of the user's.
+
+    Raises:
+        TuneSweepsError: Data, config or model do not serve, or memory does not suffice.
+    """
+    device = _device(gpu)
+    torch.set_num_threads(max(1, threads))
+    started = time.perf_counter()
+    trainer = Trainer(
+        config,
+        device=device,
+        num_workers=min(config.dataset.num_workers, threads),
+        allow_custom_model=allow_custom_model,
+    )
+    setup_s = time.perf_counter() - started
+    try:
+        epoch_s = _epoch_s(trainer)
+    except torch.cuda.OutOfMemoryError as error:
+        part = f"{gpu:g} of a card" if gpu < 1 else "a card"
+        raise ExperimentError(
+            f"{config.model.name} with batches of {config.training.batch_size} does not fit into "
+            f"the memory of {part}"
+        ) from error
+    file = io.BytesIO()
+    torch.save(to_cpu(trainer.state_dict()), file)
+    return Measured(
+        torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        sum(parameter.numel() for parameter in trainer.model.parameters()),
+        file.tell(),
+        setup_s,
+        epoch_s,
+        _peak_memory_gib(device),
+    )
+
+
+def cards() -> int:
+    """How many cards torch finds."""
+    return torch.cuda.device_count()
+
+
+def _device(gpu: float) -> torch.device:
+    if gpu == 0 or not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda")
+    torch.cuda.reset_peak_memory_stats(device)
+    torch.cuda.set_per_process_memory_fraction(min(gpu, 1.0), device)
+    return device
+
+
+def _epoch_s(trainer: Trainer) -> float:
+    training, source = trainer.config.training, trainer.source
+    batches = len(train_slices(source.size("train"), training.batch_size))
+    pass_s = batches * _batch_s(trainer, batches)
+    looks: dict[Split, float] = {"test": 1.0}
+    if source.has_val:
+        looks = {"val": 1.0, "test": 1 / training.test_frequency}
+    size = training.batch_size // training.accumulation_steps
+    for split, often in looks.items():
+        parts = len(batch_slices(source.size(split), size))
+        few = islice(source.eval_batches(split, size), TIMED)
+        started = time.perf_counter()
+        evaluate(trainer.model, few, trainer.loss_fn, autocast=trainer._autocast)
+        pass_s += often * parts * (time.perf_counter() - started) / min(parts, TIMED)
+    return pass_s
+
+
+def _batch_s(trainer: Trainer, batches: int) -> float:
+    """Seconds a training batch; what is left of a short pass is begun anew."""
+    stream = _endless(trainer)
+    _train(trainer, islice(stream, WARM_UP))
+    count = max(1, min(TIMED, batches))
+    started = time.perf_counter()
+    _train(trainer, islice(stream, count))
+    return (time.perf_counter() - started) / count
+
+
+def _endless(trainer: Trainer) -> Iterator[Batch]:
+    seed = 0
+    while True:
+        yield from trainer.source.train_batches(trainer.config.training.batch_size, seed=seed)
+        seed += 1
+
+
+def _train(trainer: Trainer, batches: Iterator[Batch]) -> None:
+    """Trains on some batches; reading the sums at its end waits for the device."""
+    train_epoch(
+        trainer.model,
+        batches,
+        trainer.loss_fn,
+        trainer.optimizer,
+        scaler=trainer.scaler,
+        autocast=trainer._autocast,
+        accumulation_steps=trainer.config.training.accumulation_steps,
+    )
+
+
+def _peak_memory_gib(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / GIB
+    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kib * 1024 / GIB

@@ -1,0 +1,246 @@
+"""Broken, foreign and malicious files: refused by what was expected and found, nothing lost.
+
+A sweep whose checkpoints are broken goes on from an older good one, or not at all: never in
+silence from epoch 0.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.integration.commands import invoke, refusal
+from tests.integration.sweeping import (
+    ONE_AT_A_TIME,
+    epochs,
+    pause_after,
+    search,
+    start,
+    trials,
+)
+from trainable.config import TrainConfig
+from trainable.fit import fit
+from trainable.yaml_reader import dump_yaml
+
+SCRIPT = Path(__file__).parents[2] / "sweeps" / "restore.py"
+SPACE = {"optimizer.learning_rate": {"loguniform": [1e-2, 1.0]}}
+FOUR = {"training": {"epochs": 4}, "checkpoint": {"save_frequency": 1}}
+
+
+class Bomb:
+    """What runs a command when it is unpickled without care."""
+
+    def __init__(self, trace: Path) -> None:
+        self._trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self._trace}",)
+
+
+def truncate(path: Path) -> None:
+    """Cuts a file in half, as a new file: its other names keep the whole one."""
+    whole = path.read_bytes()
+    path.unlink()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+# ---------------------------------------------------------------------------- one checkpoint
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, tiny_config: Callable[..., TrainConfig]
+) -> Path:
+    """A good checkpoint."""
+    base = str(tmp_path_factory.mktemp("trained"))
+    checkpoint = {"enabled": True, "dir": base}
+    config = tiny_config(training={"epochs": 1}, checkpoint=checkpoint)
+    outcome = fit(config, allow_custom_model=True)
+    assert outcome.directory is not None
+    return outcome.directory / "checkpoints" / "latest.pt"
+
+
+@pytest.mark.parametrize("verb", ["restore", "eval"])
+def test_a_truncated_file_is_refused_and_the_good_one_beside_it_named(
+    verb: str, trained: Path, working_directory: Path
+) -> None:
+    shutil.copyfile(trained, "epoch_0001.pt")
+    shutil.copyfile(trained, "latest.pt")
+    truncate(Path("latest.pt"))
+    text = refusal(verb, "latest.pt", "--allow-custom-model")
+    assert text.startswith("latest.pt: expected a whole checkpoint, found a truncated or foreign")
+    assert text.endswith("good checkpoints beside it: epoch_0001.pt\n")
+    assert text.count("\n") == 1
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("verb", ["restore", "eval"])
+def test_a_foreign_file_or_a_bomb_is_refused_and_never_run(
+    verb: str, trained: Path, working_directory: Path
+) -> None:
+    state = torch.load(trained)
+    torch.save({**state, "config": Bomb(working_directory / "ran")}, "bomb.pt")
+    assert "found code (posix.system)" in refusal(verb, "bomb.pt")
+    Path("text.pt").write_text("epoch: 3\n")
+    assert "foreign file" in refusal(verb, "text.pt")
+    torch.save({"weights": torch.zeros(3)}, "other.pt")
+    assert "expected the keys model_state_dict, " in refusal(verb, "other.pt")
+    torch.save({**state, "config": {"model": "resnet20", "lr": 0.1}}, "config.pt")
+    assert "lr: unknown key" in refusal(verb, "config.pt")
+    state["model_state_dict"]["3.bias"] = torch.zeros(7)
+    torch.save(state, "shape.pt")
+    assert "does not fit" in refusal(verb, "shape.pt", "--allow-custom-model")
+    assert "there is no such file" in refusal(verb, "nowhere.pt")
+    assert "expected a .pt file, found a directory" in refusal(verb, working_directory)
+
+
+def test_a_bad_file_is_exit_code_2_of_the_process_without_a_traceback(
+    project_environment: dict[str, str], working_directory: Path
+) -> None:
+    path = working_directory / "best.pt"
+    path.write_bytes(pickle.dumps(Bomb(working_directory / "ran")))
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(path)],
+        env=project_environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+    expected = f"{path}: expected tensors and plain values only, found a foreign file"
+    assert done.stderr.splitlines()[-1].startswith(expected)
+    assert list(working_directory.iterdir()) == [path]
+
+
+# ---------------------------------------------------------------------------- a sweep's resume
+
+
+@pytest.fixture(scope="module")
+def paused(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Path:
+    """A sweep of two trials: one has finished, the other is paused after three epochs of four."""
+    base = tmp_path_factory.mktemp("paused")
+    tune, share = {"num_samples": 2}, {"resources": ONE_AT_A_TIME}
+    with pytest.MonkeyPatch.context() as patch:
+        pause_after(patch, 6)  # heard with the result after that
+        outcome = start(search(base, space=SPACE, tune=tune, config=FOUR, **share))
+    assert epochs(outcome.directory) == {0: [1, 2, 3, 4], 1: [1, 2, 3]}
+    return outcome.directory
+
+
+@pytest.fixture
+def sweep(paused: Path, working_directory: Path) -> Path:
+    """A copy of it."""
+    shutil.copytree(paused, working_directory / "sweep")
+    return working_directory / "sweep"
+
+
+def interrupted(sweep: Path) -> Path:
+    """The checkpoints of its paused trial."""
+    return sweep / trials(sweep)[1].directory / "checkpoints"
+
+
+def rest(sweep: Path) -> str:
+    """Resumes a sweep to its end; returns what was said."""
+    result = invoke("resume", sweep, "--allow-custom-model")
+    assert result.exit_code == 0, result.output
+    assert epochs(sweep) == {0: [1, 2, 3, 4], 1: [1, 2, 3, 4]}
+    for path in sweep.glob("*/checkpoints/latest.pt"):
+        assert torch.load(path)["epoch"] == 4
+    return result.stdout
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("kind", ["truncated", "bomb", "missing"])
+def test_a_sweep_goes_on_from_the_newest_good_checkpoint_and_says_so(
+    kind: str, sweep: Path, working_directory: Path
+) -> None:
+    checkpoints = interrupted(sweep)
+    for name in ("latest.pt", "epoch_0003.pt", "best.pt"):
+        truncate(checkpoints / name)
+    if kind == "bomb":
+        torch.save(Bomb(working_directory / "ran"), checkpoints / "latest.pt")
+    elif kind == "missing":
+        (checkpoints / "latest.pt").unlink()
+    said = rest(sweep)
+    older = "going on from epoch_0002.pt of epoch 2"
+    assert f"{checkpoints / 'latest.pt'} is missing or broken; {older}" in said
+    assert not (working_directory / "ran").exists()
+
+
+@pytest.mark.ray
+def test_a_trial_without_any_good_checkpoint_is_not_begun_anew_in_silence(sweep: Path) -> None:
+    checkpoints = interrupted(sweep)
+    for path in checkpoints.iterdir():
+        truncate(path)
+    files = [path for path in sweep.glob("*/**/*") if path.is_file()]
+    before = {path: path.read_bytes() for path in [*files, sweep / "sweep.json"]}
+    result = invoke("resume", sweep, "--allow-custom-model")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"{checkpoints}: expected a good checkpoint, found none among")
+    assert "delete them to train this trial from the start" in result.stderr
+    assert "latest.pt" in result.stderr
+    assert {path: path.read_bytes() for path in before} == before
+
+    shutil.rmtree(checkpoints)  # what it was told to do
+    rest(sweep)
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("verb", ["resume", "retry", "stop"])
+def test_records_that_are_none_are_refused_and_nothing_is_changed(verb: str, sweep: Path) -> None:
+    path = sweep / "sweep.json" if verb == "stop" else next(sweep.glob("*/trial.json"))
+    data = json.loads(path.read_text())
+    for content in ("{", "[]", json.dumps({**data, "state": "lost"})):
+        path.write_text(content)
+        assert refusal(verb, sweep).startswith(f"{path}: not a record of this version: ")
+    if verb != "stop":
+        path.write_text(json.dumps({**data, "directory": "../../elsewhere"}))
+        assert "found one of '../../elsewhere'" in refusal(verb, sweep)
+
+
+# ---------------------------------------------------------------------------- names
+
+
+@pytest.mark.parametrize("key", ["name", "experiment_name"])
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("..", "must be one directory's name without a path in it, found '..'"),
+        ("../above", "must be one directory's name without a path in it"),
+        ("a/b", "must be one directory's name without a path in it"),
+        ("/etc/passwd", "must be one directory's name without a path in it"),
+        ("a\\b", "must be one directory's name without a path in it"),
+        ("a\x07b", "must have no control characters or outer blanks, found 'a\\x07b'"),
+        ("a\nb", "must have no control characters or outer blanks, found 'a\\nb'"),
+        ("a\u202eb", "must have no control characters or outer blanks"),
+        ("n" * 300, "must be at most 200 bytes long, found 300"),
+        ("ü" * 101, "must be at most 200 bytes long, found 202"),
+        (".hidden", "must not be empty or start with a dot or a dash"),
+        ("--resume", "must not be empty or start with a dot or a dash"),
+    ],
+)
+def test_a_name_that_is_no_directorys_is_refused(
+    name: str, rule: str, key: str, working_directory: Path
+) -> None:
+    spec = search(working_directory, space=SPACE, tune={"num_samples": 1}).to_dict()
+    if key == "name":
+        spec["name"] = name
+    else:
+        spec["config"]["checkpoint"]["experiment_name"] = name
+    Path("search.yaml").write_text(dump_yaml(spec))
+    for verb in ("run", "validate"):
+        text = refusal(verb, "search.yaml")
+        assert text.startswith("search.yaml: 1 problem\n")
+        assert rule in text
+        assert all(character.isprintable() or character == "\n" for character in text)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, TPESampler
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -57,7 +57,7 @@ def propose(spec: SearchSpec, told: Sequence[Known], seed: int, *, again: bool =
         if isinstance(spec.tune.search_alg, CMAESSearch):
             _relive(study, spec.space, told)
             if again:
-                study.sampler = _cmaes(spec.tune.search_alg, seed)
+                study.sampler = _cmaes(spec.tune.search_alg, seed, seed)
         elif isinstance(spec.tune.search_alg, GPSearch):
             study.add_trials(_frozen(spec.space, _with_lies(told)))
         else:
@@ -84,7 +84,7 @@ def _study(spec: SearchSpec, seed: int) -> optuna.Study:
             )
         case CMAESSearch():
             # One seed for all proposals: every generation is lived through again, see `_relive`.
-            sampler = _cmaes(tune.search_alg, tune.seed % 2**32)
+            sampler = _cmaes(tune.search_alg, tune.seed % 2**32, seed)
         case other:
             raise TypeError(f"{other.name} does not learn")
     return optuna.create_study(directions=directions, sampler=sampler)
@@ -101,9 +101,11 @@ def _tpe(seed: int, startup: int, *, multivariate: bool) -> TPESampler:
     )
 
 
-def _cmaes(settings: CMAESSearch, seed: int) -> CmaEsSampler:
+def _cmaes(settings: CMAESSearch, seed: int, seed_of_chance: int) -> CmaEsSampler:
     return CmaEsSampler(
         seed=seed,
+        # Draws what is left to chance: the first trials, and choices.
+        independent_sampler=RandomSampler(seed=seed_of_chance),
         sigma0=settings.sigma0,
         n_startup_trials=settings.n_startup_trials,
         warn_independent_sampling=False,

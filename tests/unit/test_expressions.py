@@ -1,0 +1,120 @@
+"""Expressions: what they come to, and that nothing else can be written in them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweeps.expressions import MAX_DEPTH, ExpressionError, parse_expression
+
+VALUES = {"a.b": 2, "a.c": 0.5, "name": "sgd", "on": True, "sizes": [32, 64]}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a.b * 2 < 64", True),
+        ("1 < a.b <= 2 < 3", True),
+        ("1 < a.b < 2", False),
+        ("a.b + a.c - 1", 1.5),
+        ("7 // a.b", 3),
+        ("7 % a.b", 1),
+        ("2 ** a.b", 4),
+        ("-a.b", -2),
+        ("name == 'sgd' and not on", False),
+        ('name != "sgd" or on == true', True),
+        ("name in ['sgd', 'adamw']", True),
+        ("a.b not in (1, 2)", False),
+        ("name == null", False),
+        ("64 in sizes", True),
+        ("  a.b   >\n 1 ", True),
+    ],
+)
+def test_an_expression_comes_to_its_value(text, value):
+    found = parse_expression(text).value(VALUES)
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_whole_numbers_stay_whole_and_division_does_not():
+    assert parse_expression("4096 // a.b").value({"a.b": 64}) == 64
+    assert isinstance(parse_expression("2 ** a.b").value({"a.b": 5}), int)
+    assert isinstance(parse_expression("a.b / 2").value({"a.b": 64}), float)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "f(a)",
+        "a[0]",
+        "(lambda: a)()",
+        "a if a else 1",
+        "[x for x in a]",
+        "{1: a}",
+        "a := 1",
+        "f'{a}'",
+        "a is 1",
+        "a @ a",
+        "~a",
+        "a << 2",
+        "(1).real + a",
+        "*a",
+        "b'x' == a",
+        "1j * a",
+        "... == a",
+    ],
+)
+def test_what_is_no_arithmetic_comparison_or_logic_is_refused(text):
+    with pytest.raises(ExpressionError):
+        parse_expression(text)
+
+
+@pytest.mark.parametrize("text", ["", "1 <", "a b", "import os", "a;b", "1 < 2", 3, None, ["a"]])
+def test_what_is_no_expression_of_keys_is_refused(text):
+    with pytest.raises(ExpressionError):
+        parse_expression(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("a.b / 0 > 1", "zero"),
+        ("name * 2 > 1", "numbers"),
+        ("on + 1 > 1", "numbers"),
+        ("name < 1", "not supported"),
+        ("9 ** 9 ** 9 ** a.b > 1", "too large|out of range"),
+        ("a.b * 1e200 * 1e200 > 1", "too large"),
+        ("a.missing > 1", "a.missing has no value"),
+        ("name in a.b", "int"),
+    ],
+)
+def test_what_cannot_be_computed_is_an_error_that_names_the_expression(text, what):
+    with pytest.raises(ExpressionError, match=what) as error:
+        parse_expression(text).value(VALUES)
+    assert str(error.value).startswith(text)
+
+
+def test_the_keys_of_an_expression_are_found_in_order_and_once():
+    expression = parse_expression("a.b * c < 2 and a.b > true")
+    assert expression.names == ("a.b", "c")
+
+
+def test_values_win_over_constants():
+    expression = parse_expression("a.b + c").bound({"a.b": 10, "c": 1})
+    assert expression.value({"a.b": 2}) == 3
+
+
+def test_deep_and_long_texts_are_refused_and_do_not_crash():
+    with pytest.raises(ExpressionError):
+        parse_expression("(" * 5000 + "a" + ")" * 5000)
+    with pytest.raises(ExpressionError):
+        parse_expression("-" * (MAX_DEPTH + 2) + "a")
+    with pytest.raises(ExpressionError):
+        parse_expression(" + ".join(["a"] * 2000))
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_an_expression_or_an_expression_error(text):
+    try:
+        expression = parse_expression(text)
+        expression.value(dict.fromkeys(expression.names, 1.5))
+    except ExpressionError:
+        pass

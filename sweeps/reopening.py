@@ -86,7 +86,7 @@ def reopen_best(
         ConfigError: A chosen trial cannot train that many epochs.
     """
     layout = SweepLayout(directory)
-    all_made = len(records) >= spec.tune.num_samples or layout.read_sweep().state == "finished"
+    all_made = len(records) >= spec.trials or layout.read_sweep().state == "finished"
     if not all_made or any(record.state not in ENDED for record in records):
         raise SweepError(
             f"{directory} has not finished; finish it first: sweep resume {directory}"
@@ -98,14 +98,28 @@ def reopen_best(
     chosen = {result.record.id for result in good[:top]}
     for result in good[:top]:
         _check_can_go_on(spec, result, epochs)
+    run = _without_new_trials(spec, records)
     for record in records:
         if record.id in chosen:
             record.changes["training.epochs"] = epochs
             record.state, record.ended = "paused", None
             layout.write_trial(record)
-    data = spec.to_dict()
-    data["tune"] = {**data["tune"], "num_samples": len(records), "scheduler": {"name": "fifo"}}
-    return parse_search(data, str(directory))
+    return run
+
+
+def _without_new_trials(spec: SearchSpec, records: list[TrialRecord]) -> SearchSpec:
+    """The search file of the trials that there are, whatever was to decide on more of them."""
+    data, tune = spec.to_dict(), spec.tune
+    searched = sum(not record.final for record in records)
+    data["tune"] |= {
+        "num_samples": max(1, searched // tune.repeats),
+        "scheduler": {"name": "fifo"},
+        "final": None,
+        "target": None,
+    }
+    if tune.search_alg.name == "bohb":  # it works with its own scheduler only
+        data["tune"]["search_alg"] = {"name": "tpe"}
+    return parse_search(data, "the sweep's search file, for trials that go on")
 
 
 def _check_can_go_on(spec: SearchSpec, result: TrialResult, epochs: int) -> None:
@@ -123,7 +137,7 @@ def _check_can_go_on(spec: SearchSpec, result: TrialResult, epochs: int) -> None
             f"{result.directory / 'config.yaml'}"
         )
     values = {**record.current, **record.changes, "training.epochs": epochs}
-    spec.trial_config(values, record.number)
+    spec.trial_config(values, record.number, record.repeat)
 
 
 def reopen_failed(

@@ -65,6 +65,24 @@ def test_a_failed_trial_is_not_among_the_best_to_go_on(make: Callable[..., Path]
     assert list(states.values()).count("paused") == 1
 
 
+def test_no_new_trial_is_made_whatever_made_the_old_ones(make: Callable[..., Path]) -> None:
+    """Nor are the winners repeated once more, nor does BOHB ask for its scheduler."""
+    tune = {
+        "search_alg": {"name": "bohb"},
+        "scheduler": {"name": "asha"},
+        "num_samples": 3,
+        "final": {"top": 1, "repeats": 1},
+        "target": 0.1,
+    }
+    directory = make(tune=tune)
+    last = SweepLayout(directory).read_trials()[3]
+    SweepLayout(directory).write_trial(dataclasses.replace(last, final=True, repeat=1))
+    spec, records = open_sweep(directory)
+    run = reopen_best(spec, directory, records, top=1, epochs=20)
+    assert (run.tune.num_samples, run.trials) == (3, 3)
+    assert (run.tune.scheduler.name, run.tune.target) == ("fifo", None)
+
+
 def test_more_than_there_are_are_all_of_them(make: Callable[..., Path]) -> None:
     directory = make()
     spec, records = open_sweep(directory)

@@ -110,7 +110,7 @@ class Copies:
             if isinstance(self._spec.tune.search_alg, BOHBSearch):
                 for row in rows(record):
                     self.reported(record, row)
-            if record.state in ENDED:
+            if record.state in ENDED and record.repeat == self._spec.tune.repeats - 1:
                 self.ended(record, records, failed=record.state == "failed")
 
     def _all_searched(self, records: Iterable[TrialRecord]) -> bool:

@@ -1,0 +1,202 @@
+"""Which trial comes next, and what the searcher learns of copies."""
+
+import math
+
+import pytest
+
+from sweeps.configurations import configurations, pareto_front
+from sweeps.copies import Copies
+from sweeps.layout import TrialRecord
+from sweeps.results import TrialResult
+from sweeps.spec import parse_search
+
+LR = "optimizer.learning_rate"
+
+
+def spec_of(**tune):
+    config = {
+        "dataset": {"name": "digits"},
+        "model": {"name": "resnet20"},
+        "training": {"epochs": 9},
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    }
+    tune = {"num_samples": 3, "seed": 1, **tune}
+    return parse_search({"config": config, "space": {LR: {"uniform": [0.001, 1]}}, "tune": tune})
+
+
+class Asked:
+    """A searcher that says what it was told."""
+
+    def __init__(self, ends_at=math.inf):
+        self.told, self.reports, self.ends_at = [], [], ends_at
+
+    def suggest(self, number):
+        return {LR: number / 10} if number < self.ends_at else None
+
+    def restore(self, number, values):
+        self.told.append((number, "running"))
+
+    def report(self, number, epoch, value):
+        self.reports.append((number, epoch, value))
+
+    def tell(self, number, values, scores):
+        self.told.append((number, scores))
+
+
+class Plan:
+    """A sweep's trials as `Copies` plans them, their scores given by number."""
+
+    def __init__(self, scores, searcher=None, **tune):
+        self.scores, self.records = scores, []
+        self.searcher = searcher or Asked()
+        self.copies = Copies(spec_of(**tune), self.searcher, lambda r: self.scores[r.number])
+
+    def next(self):
+        planned = self.copies.following(self.records)
+        if planned is None:
+            return None
+        number = len(self.records)
+        record = TrialRecord(f"t{number}", number, f"t{number}", dict(planned.values))
+        record.configuration, record.repeat = planned.configuration, planned.repeat
+        record.final = planned.final
+        self.records.append(record)
+        return record
+
+    def end(self, record, state="finished"):
+        self.copies.ended(record, self.records, failed=state == "failed")
+        record.state = state
+
+
+def test_without_copies_a_trial_is_its_own_configuration():
+    plan = Plan([[0.1], [0.2], [0.3]])
+    made = [plan.next() for _ in range(3)]
+    assert [(r.group, r.repeat, r.configuration) for r in made] == [
+        (0, 0, None),
+        (1, 0, None),
+        (2, 0, None),
+    ]
+    assert plan.next() is None
+    assert plan.copies.complete(plan.records)
+    for record in made:
+        plan.end(record)
+    assert plan.searcher.told == [(0, [0.1]), (1, [0.2]), (2, [0.3])]
+
+
+def test_copies_come_together_and_are_told_as_their_mean_when_the_last_has_ended():
+    plan = Plan([[0.1], [0.4], None, [0.9], [0.2], [0.6]], repeats=2)
+    made = [plan.next() for _ in range(6)]
+    assert [(r.group, r.repeat) for r in made] == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
+    assert made[0].values == made[1].values != made[2].values
+    plan.end(made[1])
+    assert plan.searcher.told == []
+    plan.end(made[0])
+    plan.end(made[2], "failed")
+    plan.end(made[3])
+    assert plan.searcher.told == [(0, [0.25]), (1, [0.9])]
+
+
+def test_a_configuration_all_of_whose_trials_failed_is_told_as_failed():
+    plan = Plan([None, None], repeats=2, num_samples=1)
+    for record in [plan.next(), plan.next()]:
+        plan.end(record, "failed")
+    assert plan.searcher.told == [(0, None)]
+
+
+def test_finals_begin_when_all_have_ended_and_take_the_best_under_new_seeds():
+    plan = Plan([[0.1], [0.9], [0.5], *[[0.7]] * 4], final={"top": 2, "repeats": 2})
+    made = [plan.next() for _ in range(3)]
+    plan.end(made[0])
+    assert plan.next() is None
+    assert not plan.copies.complete(plan.records)
+    for record in made[1:]:
+        plan.end(record)
+    finals = [plan.next() for _ in range(4)]
+    assert [(r.group, r.repeat, r.final) for r in finals] == [
+        (1, 1, True),
+        (1, 2, True),
+        (2, 1, True),
+        (2, 2, True),
+    ]
+    assert finals[0].values == made[1].values
+    told = list(plan.searcher.told)
+    for record in finals:
+        plan.end(record)
+    assert plan.next() is None
+    assert plan.copies.complete(plan.records)
+    assert plan.searcher.told == told, "the search is over"
+
+
+def test_winners_stay_when_finals_have_begun():
+    plan = Plan([[0.1], [0.9], [0.5], [0.7]], final={"top": 1, "repeats": 2})
+    for record in [plan.next(), plan.next(), plan.next()]:
+        plan.end(record)
+    assert plan.next().group == 1
+    plan.scores[1] = [0.0]
+    assert plan.next().group == 1
+    assert plan.next() is None
+
+
+def test_a_grid_that_ends_early_is_complete_and_followed_by_its_finals():
+    plan = Plan([[0.1], [0.9], [0.5]], Asked(ends_at=2), final={"top": 1, "repeats": 1})
+    for record in [plan.next(), plan.next()]:
+        assert not record.final
+        plan.end(record)
+    last = plan.next()
+    assert (last.group, last.final) == (1, True)
+    assert plan.next() is None
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_the_best_are_the_best_of_the_mode(mode):
+    plan = Plan(
+        [[0.1], [0.9], [0.5], [0.0]], metric="val_loss", mode=mode, final={"top": 1, "repeats": 1}
+    )
+    for record in [plan.next(), plan.next(), plan.next()]:
+        plan.end(record)
+    assert plan.next().group == (1 if mode == "max" else 0)
+
+
+def test_a_resumed_sweep_tells_the_same_as_the_interrupted_one():
+    plan = Plan([[0.1], [0.4], [0.2], [0.9], [0.3]], repeats=2)
+    made = [plan.next() for _ in range(5)]
+    for record in made[:3]:
+        plan.end(record)
+    again = Asked()
+    copies = Copies(spec_of(repeats=2), again, lambda r: plan.scores[r.number])
+    copies.tell_recorded(plan.records, lambda record: [])
+    assert [each for each in again.told if each[1] != "running"] == plan.searcher.told
+    assert {each[0] for each in again.told} == {0, 1, 2}
+
+
+def result(number, group=None, *, final=False, **row):
+    record = TrialRecord(f"t{number}", number, f"t{number}", {LR: 0.1}, state="finished")
+    record.configuration, record.final = group, final
+    return TrialResult(record, None, [row], {"epoch": 1, **row} if row else None)
+
+
+def test_a_configuration_is_judged_by_its_final_trials_where_there_are_any():
+    results = [
+        result(3, 0, final=True, val_acc=0.8),
+        result(4, 0, final=True, val_acc=0.6),
+        result(0, 0, val_acc=0.99),
+        result(1, 1, val_acc=0.5),
+        result(2, 2),
+    ]
+    first, second = configurations(results, "val_acc")
+    assert (first.number, first.mean, first.final) == (0, pytest.approx(0.7), True)
+    assert first.sd == pytest.approx(0.1414, abs=1e-4)
+    assert (second.number, second.mean, second.sd, second.final) == (1, 0.5, None, False)
+
+
+def test_the_front_has_what_no_other_trial_beats_in_everything():
+    results = [
+        result(0, val_acc=0.9, epoch_s=9.0),
+        result(1, val_acc=0.8, epoch_s=2.0),
+        result(2, val_acc=0.8, epoch_s=3.0),
+        result(3, val_acc=0.95, epoch_s=9.5),
+        result(4, val_acc=0.7, epoch_s=1.0),
+        result(5),
+        result(6, val_acc=0.99),
+    ]
+    front = pareto_front(results, {"val_acc": "max", "epoch_s": "min"})
+    assert [found.record.number for found in front] == [0, 1, 3, 4]

@@ -23,8 +23,10 @@ PAGES = [
 NO_DEFAULT = {"required", "by metric", "drawn"}
 """What the pages write where the schema has no default of its own."""
 
-Rows = dict[str, tuple[str, str]]
-"""Key -> its type and default as a page writes them."""
+COLUMNS = ["key", "type", "default", "example", "meaning"]
+
+Rows = dict[str, dict[str, str]]
+"""Key -> the cells of its row as a page writes them, by column."""
 
 
 def tables(page: Path) -> dict[str, Rows]:
@@ -36,12 +38,14 @@ def tables(page: Path) -> dict[str, Rows]:
             heading = line.lstrip("# ").replace("`", "")
             found[heading] = {}
         elif line.startswith("| key |"):
+            assert line.strip("| ").split(" | ") == COLUMNS, f"{page.name}: {heading}"
             in_table = True
         elif not line.startswith("|"):
             in_table = False
         elif in_table and not line.startswith("|---"):
-            key, kind, default, _ = (cell.strip() for cell in line.strip("|").split(" | ", 3))
-            found[heading][key.strip("`")] = (kind, default)
+            cells = [cell.strip() for cell in line.strip("|").split(" | ", len(COLUMNS) - 1)]
+            row = dict(zip(COLUMNS, cells, strict=True))
+            found[heading][row["key"].strip("`")] = row
     return found
 
 
@@ -67,18 +71,23 @@ def default_of(model: type[BaseModel], key: str) -> Any:
     return list(default) if isinstance(default, tuple) else default
 
 
+def value_of(cell: str) -> Any:
+    """The YAML value in a cell."""
+    return parse_yaml(f"value: {cell.strip('`')}", cell).data["value"]
+
+
 def assert_rows_match(rows: Rows, model: type[BaseModel], where: str) -> None:
     assert set(rows) == set(model.model_fields), where
-    for key, (kind, default) in rows.items():
+    for key, row in rows.items():
+        default = row["default"]
+        assert all(row.values()), f"{where}.{key}"
         if key == "name" and names_of(model):
             continue  # shared by several kinds of the section, of which one may be the default
         if model.model_fields[key].is_required():
             assert default in NO_DEFAULT, f"{where}.{key}"
             continue
         assert default.startswith("`"), f"{where}.{key}"
-        written = parse_yaml(f"value: {default.strip('`')}", where).data["value"]
-        assert written == default_of(model, key), f"{where}.{key}"
-        assert kind, f"{where}.{key}"
+        assert value_of(default) == default_of(model, key), f"{where}.{key}"
 
 
 @pytest.mark.parametrize(("page", "model"), PAGES, ids=lambda value: getattr(value, "stem", ""))
@@ -103,7 +112,7 @@ def test_the_default_kind_of_a_section_is_documented(page: Path, model: type[Bas
             by_section[section] = by_section.get(section, set()) | default
     assert by_section
     for section, default in by_section.items():
-        assert {found[section]["name"][1]} == (default or {"required"}), section
+        assert {found[section]["name"]["default"]} == (default or {"required"}), section
 
 
 @pytest.mark.parametrize(("page", "model"), PAGES, ids=lambda value: getattr(value, "stem", ""))
@@ -127,8 +136,57 @@ def test_every_name_that_a_section_can_have_is_written(page: Path, model: type[B
 
 def test_every_distribution_is_written_with_its_arguments() -> None:
     text = (ROOT / "docs" / "search_file.md").read_text(encoding="utf-8")
-    missing = [f"{{{kind}: [{names}]}}" for kind, names in ARGUMENTS.items()]
-    assert not [row for row in missing if f"| `{row}` |" not in text]
+    written = {kind: f"[{names}]" for kind, names in ARGUMENTS.items()}
+    written |= {"expr": "text", "zip": "{key: [a, b, ...]}"}
+    assert not [row for row in written.items() if f"| `{{{row[0]}: {row[1]}}}` |" not in text]
+
+
+def examples(page: Path, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel], Rows]]:
+    """Every kind of section of a page with the rows that it has."""
+    found = tables(page)
+    if found[""]:
+        yield "", model, found[""]
+    for section, kind in sections(model):
+        for name in names_of(kind) or (None,):
+            yield f"{section} {name or ''}", kind, documented(found, section, name)
+
+
+@pytest.mark.parametrize(("page", "model"), PAGES, ids=lambda value: getattr(value, "stem", ""))
+def test_every_example_is_good(page: Path, model: type[BaseModel]) -> None:
+    """Each is set in a section that has what it needs besides; the section's rules then hold."""
+    for where, kind, rows in examples(page, model):
+        if kind is SearchSpec:
+            continue
+        needed = {
+            key: value_of(rows[key]["example"])
+            for key, field in kind.model_fields.items()
+            if field.is_required()
+        }
+        if names_of(kind):
+            needed["name"] = names_of(kind)[0]
+        for key, row in rows.items():
+            if key == "name" and names_of(kind):
+                continue
+            value = value_of(row["example"])
+            assert kind.model_validate({**needed, key: value}), f"{where}.{key}"
+
+
+def test_every_example_of_the_search_files_top_is_good() -> None:
+    rows = tables(ROOT / "docs" / "search_file.md")[""]
+    needed = {key: value_of(rows[key]["example"]) for key in ("config", "space", "tune")}
+    for key, row in rows.items():
+        search = {**needed, key: value_of(row["example"])}
+        assert parse_search(search, directory=ROOT / "configs").tune.num_samples == 16
+
+
+@pytest.mark.parametrize(("page", "model"), PAGES, ids=lambda value: getattr(value, "stem", ""))
+def test_an_example_shows_something_else_than_the_default(
+    page: Path, model: type[BaseModel]
+) -> None:
+    for where, _, rows in examples(page, model):
+        for key, row in rows.items():
+            alone = row["type"] == row["default"]  # there is no other value
+            assert alone or row["example"] != row["default"], f"{where}.{key}"
 
 
 def test_the_examples_of_the_pages_are_accepted() -> None:
@@ -141,4 +199,5 @@ def test_the_examples_of_the_pages_are_accepted() -> None:
     assert parse_config(parse_yaml(config, "training_config.md")).training.epochs == 12
     digits = load_config(ROOT / "configs" / "resnet20_digits.yaml").to_dict()
     search = {**parse_yaml(space, "search_file.md").data, "config": digits}
-    assert len(parse_search({**search, "tune": {"num_samples": 3}}).space) == 3
+    spec = parse_search({**search, "tune": {"num_samples": 3}})
+    assert (len(spec.space), len(spec.constraints)) == (5, 1)

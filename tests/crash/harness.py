@@ -18,7 +18,7 @@ from tests.crash.kills import EXIT_CODES, RunPlan, Step, damage, draw_run, strik
 from tests.crash.reading import ENDED, read_jsonl, trial_directories
 from tests.crash.session import HERE, POLL_S, Session, resume_command, run_command
 
-RUN_S = 300
+RUN_S = 600
 """A run of the command that takes longer than this hangs."""
 PAUSE_S = 90
 """From a signal to the end of the driver."""
@@ -27,9 +27,8 @@ GONE_S = 60
 SAVE_FREQUENCY = 3
 MOST_RUNS = 40
 """Runs of one sweep that are interrupted; the next one may go to its end."""
-WORKERS_A_RUN, LOSSES_AT_ONE_EPOCH = 2, 1
-"""The fourth worker lost at one epoch of a trial is held against the trial: with so many kills a
-run, and none where a trial has lost more than so many already, it never comes to that."""
+LOSSES_AT_ONE_EPOCH = 3
+"""One more is held against the trial; it never comes to that."""
 
 Log = Callable[[str], None]
 Draw = Callable[[random.Random, int], RunPlan | None]
@@ -138,6 +137,8 @@ class CrashedSweep:
                 return False
             if steps and asked is None and self._is_due(steps[0], session, rows):
                 step = steps.pop(0)
+                if step.kind == "worker" and not self._workers_to_lose(plan):
+                    continue
                 if not strike(step, session, self._rng):
                     continue
                 if step.signal is None:
@@ -270,10 +271,20 @@ class CrashedSweep:
         path = self.directory / "sweep.json"
         return str(json.loads(path.read_text())["state"]) if path.exists() else "absent"
 
-    def _workers_to_lose(self) -> int:
+    def _workers_to_lose(self, plan: RunPlan | None = None) -> int:
+        """How many more workers any trial can lose, besides those that the plan's faults take."""
         losses: Counter[tuple[str, int]] = Counter()
         for record in self._records():
             if record["state"] not in ENDED:
                 lost = [f for f in record["failures"] if f["cause"] == "lost_worker"]
                 losses.update((record["id"], failure["epoch"]) for failure in lost)
-        return WORKERS_A_RUN if max(losses.values(), default=0) <= LOSSES_AT_ONE_EPOCH else 0
+        to_come = [
+            index
+            for index, fault in enumerate(plan.faults if plan else [])
+            if fault["role"] == "worker" and not self._token(index).exists()
+        ]
+        return max(0, LOSSES_AT_ONE_EPOCH - max(losses.values(), default=0) - len(to_come))
+
+    def _token(self, index: int) -> Path:
+        """Exists if the fault of this number in the present plan has struck."""
+        return self._plans.with_name(f"{self._plans.name}.{index}.fired")

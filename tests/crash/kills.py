@@ -15,7 +15,10 @@ from tests.crash.session import Session, kill_process
 Kind = Literal["driver", "worker", "all", "SIGINT", "SIGTERM", "SIGINT twice", "SIGTERM twice"]
 ENDINGS: tuple[Kind, ...] = ("driver", "all", "SIGINT", "SIGTERM", "SIGINT twice", "SIGTERM twice")
 """Interruptions that end the driver."""
-WEIGHTS = (6, 5, 1, 1, 1, 1)
+WEIGHTS = (10, 9, 1, 1, 1, 1)
+
+FAULTS_A_RUN = 2
+"""Of workers."""
 
 EXIT_CODES = {"SIGINT": (130, -2), "SIGTERM": (143, -15)}
 """A negative code, for a signal before the command handles it, is 128 more to a shell."""
@@ -77,17 +80,14 @@ def draw_run(rng: random.Random, *, workers: int) -> RunPlan:
 
     Args:
         rng: The campaign's.
-        workers: The most trial workers that may be lost in it.
+        workers: The most trial workers to be killed from outside.
     """
     faults: list[dict[str, Any]] = []
     steps: list[Step] = []
     if rng.random() < 0.3:
         faults.append(_fault(rng, "driver"))
-    for _ in range(rng.randint(0, workers)):
-        if rng.random() < 0.6:
-            faults.append(_fault(rng, "worker"))
-        else:
-            steps.append(_step(rng, "worker"))
+    faults += [_fault(rng, "worker") for _ in range(rng.randint(0, min(workers, FAULTS_A_RUN)))]
+    steps += [_step(rng, "worker") for _ in range(rng.randint(0, workers))]
     steps.append(_step(rng, rng.choices(ENDINGS, WEIGHTS)[0]))
     return RunPlan(faults, steps)
 

@@ -1,0 +1,299 @@
+"""The command line: help, exit codes, and that bad input leaves nothing behind. Starts no Ray."""
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from sweeps.cli import main
+from sweeps.layout import SweepLayout
+from sweeps.ownership import sole_owner
+from tests.fake_sweeps import ONE_KEY, FakeSweep
+from trainable.yaml_reader import dump_yaml
+
+ROOT = Path(__file__).parents[2]
+VERBS = sorted(main.commands)
+GOOD: dict[str, dict[str, Any]] = {
+    "config": {
+        "dataset": {"name": "digits", "val_split": 0.2},
+        "model": {"name": "resnet20"},
+        "training": {"epochs": 2},
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+        "checkpoint": {"enabled": True},
+    },
+    "space": {"optimizer.learning_rate": {"loguniform": [1e-3, 1.0]}},
+    "tune": {"num_samples": 3},
+}
+
+
+def invoke(*args: object) -> Result:
+    return CliRunner().invoke(main, [*map(str, args)], prog_name="sweep")
+
+
+def refused(*args: object) -> str:
+    """What is said of bad input: on standard error, with exit code 2, and nothing is made."""
+    before = set(Path.cwd().rglob("*"))
+    result = invoke(*args)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert set(Path.cwd().rglob("*")) == before
+    return result.stderr
+
+
+def write_search(name: str = "", **sections: Mapping[str, Any]) -> Path:
+    data = {key: {**GOOD.get(key, {}), **sections.get(key, {})} for key in GOOD | sections}
+    Path("search.yaml").write_text(dump_yaml({"name": name, **data}))
+    return Path("search.yaml")
+
+
+@pytest.fixture
+def finished(working_directory: Path) -> Path:
+    """A sweep of four trials that has finished, in `experiments/digits`."""
+    return FakeSweep(Path("experiments", "digits"), trials=4, space=ONE_KEY, tune={}).write()
+
+
+# ---------------------------------------------------------------------------- help
+
+
+def test_help_names_every_verb_and_what_it_does() -> None:
+    result = invoke("--help")
+    assert result.exit_code == 0
+    for verb in VERBS:
+        assert re.search(rf"^  {verb} +[A-Z]\w+", result.stdout, re.MULTILINE), verb
+    assert invoke("-h").stdout == result.stdout
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example_of_its_own(verb: str) -> None:
+    result = invoke(verb, "--help")
+    assert result.exit_code == 0
+    text = " ".join(result.stdout.split())
+    found = re.search(rf"Example: (sweep {verb} [^\n]*?)(?= Options:| Argument| Positional)", text)
+    assert found, text
+    command = main.commands[verb]
+    context = click.Context(command, info_name=verb)
+    command.parse_args(context, shlex.split(found[1])[2:])  # its options exist
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{verb} {parameter.name}"
+
+
+def test_help_loads_neither_torch_nor_ray(project_environment: dict[str, str]) -> None:
+    script = (
+        "import sys\n"
+        "from sweeps.cli import main\n"
+        "for verb in [None, *main.commands]:\n"
+        "    main([*filter(None, [verb]), '--help'], standalone_mode=False)\n"
+        "assert not {'torch', 'ray', 'optuna'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=project_environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_unknown_verb_is_refused_with_the_nearest() -> None:
+    result = invoke("resum")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "No such command 'resum'" in result.stderr
+    assert "resume" in result.stderr
+
+
+def test_the_documented_exit_codes_are_those_of_the_module() -> None:
+    from sweeps.pause import EXIT_CODES
+
+    text = ast.get_docstring(ast.parse((ROOT / "sweeps" / "cli.py").read_text())) or ""
+    documented = {int(code) for code in re.findall(r"\b\d+\b", text)}
+    assert documented == {0, 1, 2, *EXIT_CODES.values()}
+
+
+# ---------------------------------------------------------------------------- search files
+
+
+def test_a_good_search_file_validates_and_leaves_nothing(working_directory: Path) -> None:
+    path = write_search()
+    result = invoke("validate", path)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[0] == "search.yaml: good; 3 trials over 1 keys"
+    assert list(working_directory.iterdir()) == [working_directory / "search.yaml"]
+
+
+@pytest.mark.parametrize("verb", ["run", "validate"])
+def test_all_that_is_wrong_is_told_in_one_list(verb: str, working_directory: Path) -> None:
+    bad_space = {"optimizer.lerning_rate": {"loguniform": [0, 1.0]}}
+    path = write_search(
+        tune={"num_samples": 0, "metrik": "val_acc"}, space=bad_space, resources={"gpu": -1}
+    )
+    text = refused(verb, path)
+    head, *lines = text.splitlines()
+    assert re.fullmatch(r"search\.yaml: \d problems", head)
+    assert len(lines) == int(head.split()[1])
+    for key in ("tune.num_samples", "tune.metrik", "space.optimizer", "resources.gpu"):
+        assert any(re.match(rf"  line \d+: {key}", line) for line in lines), key
+    assert 'did you mean "metric"?' in text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "search.yaml: 1 problem\n  no such file"),
+        (b"", "must be a mapping of keys, found nothing"),
+        (b"tune: [", "is not YAML"),
+        (b"\x80\x02}q\x00.", "must be UTF-8 text"),
+    ],
+    ids=["missing", "empty", "syntax", "binary"],
+)
+@pytest.mark.parametrize("verb", ["run", "validate"])
+def test_what_is_no_search_file_is_refused(
+    verb: str, content: bytes | None, message: str, working_directory: Path
+) -> None:
+    if content is not None:
+        Path("search.yaml").write_bytes(content)
+    assert message in refused(verb, "search.yaml")
+
+
+@pytest.mark.parametrize("state", ["running", "paused", "finished"])
+def test_the_same_file_again_is_refused_with_what_to_type(
+    state: Any, working_directory: Path
+) -> None:
+    directory = FakeSweep(working_directory / "experiments" / "digits", state=state).write()
+    text = refused("run", write_search(name="digits"))
+    assert text.startswith(f"{directory} holds a sweep that is {state}\n")
+    assert f"sweep resume {directory}" in text
+    assert "give it another name in the search file" in text
+
+
+def test_a_directory_of_something_else_is_left_alone(working_directory: Path) -> None:
+    Path("experiments", "digits").mkdir(parents=True)
+    Path("experiments", "digits", "thesis.tex").write_text("years of work")
+    text = refused("run", write_search(name="digits"))
+    assert "is taken by something else than a sweep; choose another name" in text
+
+
+# ---------------------------------------------------------------------------- directories
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["stop"],
+        ["resume"],
+        ["retry"],
+        ["continue", "--top", "1", "--epochs", "9"],
+        ["run", "--resume"],
+    ],
+    ids=lambda args: " ".join(args),
+)
+@pytest.mark.parametrize("exists", [True, False], ids=["empty", "missing"])
+def test_a_directory_that_is_no_sweep_is_refused(
+    exists: bool, args: list[str], working_directory: Path
+) -> None:
+    if exists:
+        Path("there").mkdir()
+    text = refused(*args, "there")
+    where = working_directory / "there" / "sweep.json"
+    assert text == f"{where}: there is no such file; is this a sweep's directory?\n"
+
+
+@pytest.mark.parametrize("verb", ["restore", "eval"])
+def test_a_checkpoint_that_is_not_there_is_refused(verb: str, working_directory: Path) -> None:
+    expected = "best.pt: there is no such file; good checkpoints beside it: none\n"
+    assert refused(verb, "best.pt") == expected
+
+
+@pytest.mark.parametrize("args", [["run"], ["run", "--resume"], ["resume"], ["restore"]])
+def test_a_verb_without_its_argument_is_refused(args: list[str], working_directory: Path) -> None:
+    assert re.search("--resume|Missing argument", refused(*args))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--num-samples", "0"], "tune.num_samples"),
+        (["--time-budget", "soon"], "tune.time_budget: must be seconds or a text such as"),
+        (["--cpu", "-1"], "resources.cpu"),
+    ],
+)
+def test_a_bad_change_on_resume_is_refused(
+    options: list[str], message: str, finished: Path
+) -> None:
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    result = invoke("resume", finished, *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("the command line: 1 problem\n")
+    assert message in result.stderr
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_an_edited_file_that_changes_the_trials_is_refused_with_a_diff(finished: Path) -> None:
+    text = (finished / "search.yaml").read_text()
+    Path("edited.yaml").write_text(text.replace("epochs: 9", "epochs: 8"))
+    result = invoke("run", "--resume", finished, "edited.yaml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "  config.training.epochs: 9 -> 8\n" in result.stderr
+    assert "tune.warm_start" in result.stderr
+
+
+def test_nothing_that_has_failed_is_nothing_to_retry(finished: Path) -> None:
+    result = invoke("retry", finished)
+    assert (result.exit_code, result.stdout) == (0, f"no trial of {finished} has failed\n")
+    result = invoke("retry", finished, "--cause", "ooom")
+    assert result.exit_code == 2
+    assert 'did you mean "oom"?' in result.stderr
+
+
+# ---------------------------------------------------------------------------- stop
+
+
+def test_stopping_what_does_not_run_says_so_and_asks_for_nothing(finished: Path) -> None:
+    result = invoke("stop", finished)
+    assert result.stdout == f"{finished} is not running; it is finished\n"
+    assert result.exit_code == 0
+    assert not SweepLayout(finished).stop_file.exists()
+
+
+def test_stopping_what_runs_leaves_the_request_and_says_how_to_go_on(finished: Path) -> None:
+    with sole_owner(finished):
+        result = invoke("stop", finished)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == f"to go on afterwards: sweep resume {finished}"
+    assert SweepLayout(finished).stop_file.exists()
+
+
+@pytest.mark.parametrize("verb", ["resume", "retry"])
+def test_a_sweep_that_runs_is_not_run_twice(verb: str, finished: Path) -> None:
+    with sole_owner(finished):
+        result = invoke(verb, finished)
+    assert result.exit_code == 2
+    assert "is being run by " in result.stderr
+    assert f"to pause it: sweep stop {finished}" in result.stderr
+
+
+# ---------------------------------------------------------------------------- as a process
+
+
+@pytest.mark.parametrize("script", ["run.py", "restore.py"])
+def test_the_scripts_run_from_any_directory_and_end_with_the_verbs_code(
+    script: str, working_directory: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "sweeps" / script), "nothing"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no such file" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(working_directory.iterdir()) == []

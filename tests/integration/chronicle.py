@@ -111,15 +111,8 @@ def watched(directory: Path) -> Iterator[Chronicle]:
 
 def one_epoch_after(state: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     """The state that one epoch of training makes of another, with a config's hyperparameters."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as many as a worker has
-    try:
-        trainer = Trainer(
-            parse_config(config), device=torch.device("cpu"), allow_custom_model=True
-        )
-        trainer.load_state_dict(state, own=HYPERPARAMETERS)
-        trainer.run_epoch()
-    finally:
-        torch.set_num_threads(threads)
+    trainer = Trainer(parse_config(config), device=torch.device("cpu"), allow_custom_model=True)
+    trainer.load_state_dict(state, own=HYPERPARAMETERS)
+    trainer.run_epoch()
     found: dict[str, Any] = to_cpu(trainer.state_dict())
     return found

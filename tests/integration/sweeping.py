@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 
 from sweeps.launch import resume_sweep, start_sweep
 from sweeps.layout import Reason, SweepLayout, TrialRecord
+from sweeps.pause import PauseSwitch
 from sweeps.recorder import Recorder
 from sweeps.reopening import opened
 from sweeps.running import Outcome
@@ -59,9 +63,16 @@ def resume(directory: Path) -> Outcome:
 
 
 def pause_after(
-    monkeypatch: pytest.MonkeyPatch, results: int, reason: Reason = "SIGINT"
+    monkeypatch: pytest.MonkeyPatch, results: int, *reasons: Reason
 ) -> list[tuple[str, int]]:
-    """Asks the next sweep to pause when it has got so many results.
+    """Makes the next sweep pause when it has got so many results, for a reason that is real.
+
+    The trial is in its next epoch by then, and finishes it.
+
+    Args:
+        monkeypatch: Of the test.
+        results: After how many.
+        reasons: In this order; SIGINT unless given.
 
     Returns:
         Filled with the trial's id and the epoch of every result.
@@ -73,10 +84,25 @@ def pause_after(
         original(self, *args, **info)
         seen.append((info["trial"].trial_id, info["result"]["epoch"]))
         if len(seen) == results:
-            self._switch.request(reason)
+            for reason in reasons or ("SIGINT",):
+                _ask_for_pause(self._switch, reason)
 
     monkeypatch.setattr(Recorder, "on_trial_result", on_trial_result)
     return seen
+
+
+def watch(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Like `pause_after`, without a pause."""
+    return pause_after(monkeypatch, -1)
+
+
+def _ask_for_pause(switch: PauseSwitch, reason: str) -> None:
+    if reason == "stop":
+        switch._stop_file.touch()
+    elif reason == "time_budget":
+        switch._deadline = time.monotonic()
+    else:
+        os.kill(os.getpid(), signal.Signals[reason])
 
 
 def trials(directory: Path) -> list[TrialRecord]:

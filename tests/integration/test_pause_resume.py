@@ -9,190 +9,253 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from click.testing import CliRunner
 
-from sweeps import cli
-from sweeps.launch import resume_sweep
 from sweeps.layout import Reason, SweepError
-from sweeps.reopening import merged, open_sweep, opened, reopen_best
-from tests.integration.sweeping import epochs, pause_after, resume, search, start, trials
+from sweeps.reopening import merged, open_sweep, opened
+from sweeps.spec import SearchSpec
+from tests.integration.commands import invoke
+from tests.integration.sweeping import epochs, pause_after, resume, search, start, trials, watch
 from trainable.yaml_reader import dump_yaml
 
 pytestmark = pytest.mark.ray
 
-SPACE = {"optimizer.learning_rate": {"loguniform": [1e-2, 1.0]}}
-FOUR = {"training": {"epochs": 4}, "checkpoint": {"save_frequency": 4}}
+EPOCHS, TRIALS = 4, 4
+PAUSES: list[tuple[Reason, int, int]] = [
+    ("SIGINT", 130, 2),
+    ("SIGTERM", 143, 2),
+    ("stop", 3, 3),
+    ("time_budget", 3, 3),
+]
+"""One pause after the other: reason, exit code, and the results before it, so that each comes in
+the middle of a trial."""
 
 
-def command(*args: object) -> list[str]:
-    code = "import sys; from sweeps.cli import main; sys.argv[0] = 'sweep'; main()"
-    return [sys.executable, "-c", code, *map(str, args)]
+def one_by_one(directory: Path, **checkpoint: Any) -> SearchSpec:
+    return search(
+        directory,
+        space={"optimizer.learning_rate": {"loguniform": [1e-2, 1.0]}},
+        tune={"num_samples": TRIALS, "max_concurrent_trials": 1},
+        config={
+            "training": {"epochs": EPOCHS},
+            "checkpoint": {"save_frequency": EPOCHS, **checkpoint},
+        },
+    )
 
 
 def latest(directory: Path) -> dict[int, dict[str, Any]]:
-    """Number of a trial -> its `latest.pt`."""
-    return {
-        record.number: torch.load(
-            directory / record.directory / "checkpoints" / "latest.pt", weights_only=True
-        )
-        for record in trials(directory)
+    """Number of a trial -> its `latest.pt`, where there is one."""
+    paths = {
+        r.number: directory / r.directory / "checkpoints/latest.pt" for r in trials(directory)
     }
+    return {n: torch.load(p, weights_only=True) for n, p in paths.items() if p.exists()}
 
 
-@pytest.mark.parametrize(
-    ("reason", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("stop", 3), ("time_budget", 3)]
-)
-def test_a_paused_sweep_saves_says_so_and_goes_on_to_the_same_end(
-    reason: Reason,
-    code: int,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def files_of_ended(directory: Path) -> dict[Path, int]:
+    """Every file of trials that have finished, with its time."""
+    found = [directory / r.directory for r in trials(directory) if r.state == "finished"]
+    return {p: p.stat().st_mtime_ns for d in found for p in (d, *d.rglob("*"))}
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one process left of a sweep."""
+
+    code: int
+    said: str
+    state: dict[str, Any]
+    epochs: dict[int, list[int]]
+    latest: dict[int, dict[str, Any]]
+    ended: dict[Path, int]
+    seen: list[tuple[str, int]]
+    """Trial id and epoch of every result of this process."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A sweep in five parts."""
+
+    directory: Path
+    first: Path
+    """A copy of what the first part left."""
+    all: list[Part]
+
+
+@pytest.fixture(scope="module")
+def whole(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of the same sweep, never interrupted."""
+    return start(one_by_one(tmp_path_factory.mktemp("whole"))).directory
+
+
+@pytest.fixture(scope="module")
+def parts(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    """Paused four times by the command, for every reason, before it may finish."""
+    place = tmp_path_factory.mktemp("parts")
+    directory, first = place / "sweep", place / "first"
+    (place / "search.yaml").write_text(dump_yaml(one_by_one(place).to_dict()))
+    found: list[Part] = []
+    for reason, results in [*((reason, n) for reason, _, n in PAUSES), (None, 0)]:
+        with pytest.MonkeyPatch.context() as patch:
+            seen = pause_after(patch, results, reason) if reason else watch(patch)
+            arguments = ["resume", directory] if found else ["run", place / "search.yaml"]
+            result = invoke(*arguments, "--allow-custom-model")
+        found.append(
+            Part(
+                code=result.exit_code,
+                said=result.stdout,
+                state=json.loads((directory / "sweep.json").read_text()),
+                epochs=epochs(directory),
+                latest=latest(directory),
+                ended=files_of_ended(directory),
+                seen=seen,
+            )
+        )
+        if not first.exists():
+            shutil.copytree(directory, first)
+    return Parts(directory, first, found)
+
+
+@pytest.mark.parametrize("number", range(len(PAUSES)), ids=[reason for reason, *_ in PAUSES])
+def test_a_pause_saves_and_says_how_to_go_on(parts: Parts, number: int) -> None:
+    part, (reason, code, _) = parts.all[number], PAUSES[number]
+    assert part.code == code
+    assert part.said.splitlines()[-1] == f"sweep resume {parts.directory}"
+    assert "best so far" in part.said
+    assert "best:" not in part.said
+    assert (part.state["state"], part.state["reason"]) == ("paused", reason)
+    reached = {number: found[-1] for number, found in part.epochs.items() if found}
+    assert 0 < sum(reached.values()) < TRIALS * EPOCHS
+    assert {number: state["epoch"] for number, state in part.latest.items()} == reached
+
+
+def test_the_parts_come_to_the_same_end(
+    parts: Parts, whole: Path, assert_same: Callable[[Any, Any], None]
 ) -> None:
-    spec = search(tmp_path, space=SPACE, tune={"num_samples": 3}, config=FOUR)
-    with monkeypatch.context() as patch:
-        pause_after(patch, 3, reason)
-        outcome = start(spec)
-    assert cli._finish(outcome) == code
-    said = capsys.readouterr().out
-    assert said.splitlines()[-1] == f"sweep resume {outcome.directory}"
-    assert "best so far" in said
-    assert "best:" not in said
-    sweep = json.loads((outcome.directory / "sweep.json").read_text())
-    assert (sweep["state"], sweep["reason"]) == ("paused", reason)
-    reached = {number: found[-1] for number, found in epochs(outcome.directory).items() if found}
-    assert {n: state["epoch"] for n, state in latest(outcome.directory).items()} == reached
-
-    ended = {r.directory for r in trials(outcome.directory) if r.state == "finished"}
-    before = {name: (outcome.directory / name).stat().st_mtime_ns for name in ended}
-    again = resume(outcome.directory)
-    assert cli._finish(again) == 0
-    assert epochs(again.directory) == {number: [1, 2, 3, 4] for number in range(3)}
-    assert {name: (outcome.directory / name).stat().st_mtime_ns for name in ended} == before
-    assert "max" not in {result.record.state for result in again.results}
+    last = parts.all[-1]
+    assert last.code == 0
+    assert (last.state["state"], last.state["reason"]) == ("finished", None)
+    assert last.epochs == {number: [1, 2, 3, 4] for number in range(TRIALS)}
+    uninterrupted = latest(whole)
+    assert last.latest.keys() == uninterrupted.keys()
+    for number, state in last.latest.items():
+        for key in ("model_state_dict", "optimizer_state_dict", "best_acc", "epoch"):
+            assert_same(state[key], uninterrupted[number][key])
 
 
-def test_a_sweep_paused_and_resumed_ends_with_the_same_weights(
+def test_the_limit_holds_after_a_resume_and_interrupted_trials_go_first(parts: Parts) -> None:
+    number = {record.id: record.number for record in trials(parts.directory)}
+    for before, part in zip(parts.all, parts.all[1:], strict=False):
+        reached = {n: found[-1] if found else 0 for n, found in before.epochs.items()}
+        assert any(0 < epoch < EPOCHS for epoch in reached.values())
+        missing = [(n, e) for n in range(TRIALS) for e in range(reached.get(n, 0) + 1, EPOCHS + 1)]
+        seen = [(number[trial], epoch) for trial, epoch in part.seen]
+        assert seen == missing[: len(seen)]
+
+
+def test_finished_trials_are_not_touched_again(parts: Parts) -> None:
+    now = files_of_ended(parts.directory)
+    assert parts.all[-2].ended
+    for part in parts.all:
+        assert part.ended.items() <= now.items()
+
+
+def test_a_second_signal_does_not_wait_for_the_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "cut").mkdir()
-    tune = {"num_samples": 3}
-    whole = start(search(tmp_path / "whole", space=SPACE, tune=tune, config=FOUR))
+    spec = one_by_one(tmp_path, save_frequency=1000, save_best=False)
     with monkeypatch.context() as patch:
-        pause_after(patch, 4)
-        cut = start(search(tmp_path / "cut", space=SPACE, tune=tune, config=FOUR))
-    resume(cut.directory)
-    for number, state in latest(whole.directory).items():
-        other = latest(cut.directory)[number]
-        assert state["best_acc"] == other["best_acc"]
-        for name, tensor in state["model_state_dict"].items():
-            assert torch.equal(tensor, other["model_state_dict"][name])
-
-
-def test_the_limit_holds_after_a_resume_and_interrupted_trials_go_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tune = {"num_samples": 4, "max_concurrent_trials": 1}
-    spec = search(tmp_path, space=SPACE, tune=tune, config=FOUR)
-    with monkeypatch.context() as patch:
-        pause_after(patch, 6)
+        seen = pause_after(patch, 2, "SIGTERM", "SIGINT")
         outcome = start(spec)
-    with monkeypatch.context() as patch:
-        seen = pause_after(patch, 10**9)
-        resume(outcome.directory)
-    order = [record.id for record in trials(outcome.directory)]
-    assert [order.index(trial) for trial, _ in seen] == [1, 1, 2, 2, 2, 2, 3, 3, 3, 3]
-    assert epochs(outcome.directory) == {number: [1, 2, 3, 4] for number in range(4)}
+    assert outcome.paused == "SIGTERM"
+    assert [epoch for _, epoch in seen] == [1, 2], "otherwise a third one follows"
+    assert latest(outcome.directory) == {}
+    resume(outcome.directory)
+    assert epochs(outcome.directory) == {number: [1, 2, 3, 4] for number in range(TRIALS)}
 
 
 def test_a_sweep_goes_on_without_rays_files_and_in_another_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    parts: Parts, tmp_path: Path
 ) -> None:
-    spec = search(tmp_path, space=SPACE, tune={"num_samples": 3}, config=FOUR)
-    with monkeypatch.context() as patch:
-        pause_after(patch, 3)
-        outcome = start(spec)
     moved = tmp_path / "elsewhere" / "renamed"
-    moved.parent.mkdir()
-    shutil.move(outcome.directory, moved)
+    shutil.copytree(parts.first, moved)
     (moved / "tuner.pkl").write_bytes(b"")
     for path in moved.glob("experiment_state-*.json"):
         path.unlink()
+    before = files_of_ended(parts.directory), sorted(parts.directory.rglob("*"))
     again = resume(moved)
     assert again.paused is None
     assert again.directory == moved
-    assert epochs(moved) == {number: [1, 2, 3, 4] for number in range(3)}
-    assert not outcome.directory.exists()
+    assert epochs(moved) == {number: [1, 2, 3, 4] for number in range(TRIALS)}
+    assert before == (files_of_ended(parts.directory), sorted(parts.directory.rglob("*")))
 
 
-def test_a_finished_sweep_is_extended_and_its_best_trained_longer(tmp_path: Path) -> None:
-    spec = search(tmp_path, space=SPACE, tune={"num_samples": 2}, config=FOUR)
-    first = start(spec)
-    values = [record.values for record in trials(first.directory)]
-    with opened(first.directory) as (recorded, records):
-        more = recorded.model_copy(
-            update={"tune": recorded.tune.model_copy(update={"num_samples": 3})}
-        )
-        extended = resume_sweep(more, first.directory, records, allow_custom_model=True)
-    assert len(extended.results) == 3
-    assert [record.values for record in trials(first.directory)][:2] == values
+def test_a_finished_sweep_is_extended_and_its_best_trained_longer(
+    whole: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "sweep"
+    shutil.copytree(whole, directory)
+    values = [record.values for record in trials(directory)]
+    more = str(TRIALS + 1)
+    assert (
+        invoke("resume", directory, "--num-samples", more, "--allow-custom-model").exit_code == 0
+    )
+    assert [record.values for record in trials(directory)][:TRIALS] == values
+    assert len(trials(directory)) == TRIALS + 1
 
-    best = extended.results[0].record
-    with opened(first.directory) as (recorded, records):
-        run = reopen_best(recorded, first.directory, records, top=1, epochs=6)
-        resume_sweep(run, first.directory, records, allow_custom_model=True)
-    found = epochs(first.directory)
-    assert found.pop(best.number) == [1, 2, 3, 4, 5, 6]
-    assert set(map(tuple, found.values())) == {(1, 2, 3, 4)}
-    with (
-        opened(first.directory) as (recorded, records),
-        pytest.raises(SweepError, match="has already completed 6, found 6"),
-    ):
-        reopen_best(recorded, first.directory, records, top=1, epochs=6)
+    arguments = ("continue", directory, "--top", "1", "--epochs", "6", "--allow-custom-model")
+    assert invoke(*arguments).exit_code == 0
+    found = sorted(epochs(directory).values())
+    assert found == [[1, 2, 3, 4]] * TRIALS + [[1, 2, 3, 4, 5, 6]]
+    refused = invoke(*arguments)
+    assert refused.exit_code == 2
+    assert "has already completed 6, found 6" in refused.stderr
 
 
-def test_an_edited_search_file_may_change_totals_and_not_the_space(tmp_path: Path) -> None:
-    spec = search(tmp_path, space=SPACE, tune={"num_samples": 1}, config=FOUR)
-    outcome = start(spec)
-    recorded, _ = open_sweep(outcome.directory)
+def test_an_edited_search_file_may_change_totals_and_not_the_space(
+    whole: Path, tmp_path: Path
+) -> None:
+    recorded, _ = open_sweep(whole)
     data = recorded.to_dict()
     data["tune"]["num_samples"] = 5
     data["resources"]["cpu"] = 2.0
     edited = tmp_path / "edited.yaml"
     edited.write_text(dump_yaml(data))
-    accepted = merged(recorded, edited, outcome.directory)
+    accepted = merged(recorded, edited, whole)
     assert (accepted.tune.num_samples, accepted.resources.cpu) == (5, 2.0)
 
     data["space"] = {"optimizer.learning_rate": {"loguniform": [1e-3, 1.0]}}
     data["config"]["training"]["epochs"] = 9
     edited.write_text(dump_yaml(data))
     with pytest.raises(SweepError) as refused:
-        merged(recorded, edited, outcome.directory)
+        merged(recorded, edited, whole)
     assert "config.training.epochs: 4 -> 9" in str(refused.value)
     assert "space.optimizer.learning_rate: " in str(refused.value)
     assert "tune.warm_start" in str(refused.value)
     assert "num_samples" not in str(refused.value)
 
 
-def test_one_process_at_a_time_runs_a_sweep(tmp_path: Path) -> None:
-    spec = search(tmp_path, space=SPACE, tune={"num_samples": 1}, config=FOUR)
-    outcome = start(spec)
-    with opened(outcome.directory):
-        result = CliRunner().invoke(cli.main, ["resume", str(outcome.directory)])
-        assert result.exit_code == 2
-        stop = CliRunner().invoke(cli.main, ["stop", str(outcome.directory)])
-        assert stop.exit_code == 0
-        assert (outcome.directory / "stop").exists()
+def test_one_process_at_a_time_runs_a_sweep(whole: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "sweep"
+    shutil.copytree(whole, directory)
+    with opened(directory):
+        assert invoke("resume", directory).exit_code == 2
+        assert invoke("stop", directory).exit_code == 0
+        assert (directory / "stop").exists()
 
 
 @pytest.mark.parametrize(
-    ("signals", "code"), [([signal.SIGINT], 130), ([signal.SIGTERM] * 2, 143)]
+    ("signals", "code"),
+    [
+        ([signal.SIGINT], 130),
+        # The second signal is tested above, in this process.
+        pytest.param([signal.SIGTERM] * 2, 143, marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_pauses_the_command(
     signals: list[signal.Signals],
@@ -200,30 +263,31 @@ def test_a_signal_pauses_the_command(
     tmp_path: Path,
     project_environment: dict[str, str],
 ) -> None:
-    config = {"training": {"epochs": 400}, "checkpoint": {"save_frequency": 1000}}
-    spec = search(tmp_path, space=SPACE, tune={"num_samples": 2}, config=config)
-    (tmp_path / "search.yaml").write_text(dump_yaml(spec.to_dict()))
+    spec = one_by_one(tmp_path, save_frequency=1000).to_dict()
+    spec["config"]["training"]["epochs"] = 400
+    (tmp_path / "search.yaml").write_text(dump_yaml(spec))
+    program = "import sys; from sweeps.cli import main; main(prog_name='sweep')"
     process = subprocess.Popen(
-        command("run", "search.yaml", "--allow-custom-model"),
+        [sys.executable, "-c", program, "run", "search.yaml", "--allow-custom-model"],
         cwd=tmp_path,
         env=project_environment,
         stdout=subprocess.PIPE,
         text=True,
     )
-    metrics = tmp_path / "sweep"
+    directory = tmp_path / "sweep"
     try:
-        deadline = time.monotonic() + 120
-        while not any(epochs(metrics).values() if metrics.exists() else []):
+        deadline = time.monotonic() + 240
+        while not any(epochs(directory).values() if directory.exists() else []):
             assert time.monotonic() < deadline
             time.sleep(0.2)
         for number in signals:
             os.kill(process.pid, number)
             time.sleep(0.1)
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=240)
     finally:
         process.kill()
     assert process.returncode == code
-    assert said.splitlines()[-1] == f"sweep resume {metrics}"
-    for path in metrics.glob("*/checkpoints/*.pt"):
+    assert said.splitlines()[-1] == f"sweep resume {directory}"
+    for path in directory.glob("*/checkpoints/*.pt"):
         torch.load(path, weights_only=True)
-    assert {record.state for record in trials(metrics)} == {"paused"}
+    assert {record.state for record in trials(directory)} == {"paused"}

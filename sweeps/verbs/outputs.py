@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -47,10 +48,12 @@ def export(directory: Path, kind: str, output: Path | None, epochs: bool) -> int
     if output is None and kind in {"parquet", "optuna"}:
         raise SweepError(f"--format {kind} makes a file: add --output FILE")
     if kind == "optuna" and output is not None:
-        from sweeps.study import export_study
+        from sweeps.study import SQLITE, export_study
 
         export_study(directory, output)
-        say(f"{output}: to look at it, install optuna-dashboard and run optuna-dashboard {output}")
+        address = f"sqlite:///{output}" if output.suffix in SQLITE else str(output)
+        say(f"{output}: to look at it, pip install optuna-dashboard")
+        say(f"optuna-dashboard {shlex.quote(address)}")
         return FINISHED
     sweep = load(directory)
     rows = epoch_rows(sweep) if epochs else trial_rows(sweep)

@@ -111,7 +111,10 @@ def test_the_exported_study_is_opened_by_optuna(
 ) -> None:
     path = tmp_path / name
     words = ["export", str(directory), "--format", "optuna", "--output", str(path)]
-    assert CliRunner().invoke(main, words).exit_code == 0
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0
+    address = f"sqlite:///{path}" if path.suffix == ".db" else path
+    assert f"\noptuna-dashboard {address}\n" in result.stdout
     storage = (
         f"sqlite:///{path}"
         if path.suffix == ".db"

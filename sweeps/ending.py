@@ -27,14 +27,21 @@ def print_ending(outcome: Outcome) -> None:
         front = pareto_front(outcome.results, outcome.metrics)
         show(pareto_table(front, outcome.metrics))
     failed = [result.record for result in outcome.results if result.record.state == "failed"]
+    # With checkpoint.enabled: false the trials' directories are gone.
+    kept = all(result.directory.exists() for result in outcome.results)
     if failed:
         causes = sorted({record.failures[-1].cause for record in failed})
-        say(f"{len(failed)} failed ({', '.join(causes)}); why: trial.json of each trial")
-        say(f"to try them again: sweep retry {shlex.quote(str(outcome.directory))}")
+        where = "trial.json of each trial" if kept else "above"
+        say(f"{len(failed)} failed ({', '.join(causes)}); why: {where}")
+        if kept:
+            say(f"to try them again: sweep retry {shlex.quote(str(outcome.directory))}")
     _print_best(outcome)
-    if outcome.paused is not None:
+    if outcome.paused is not None and kept:
         say(f"paused ({outcome.paused}), not finished; to go on:")
         say(f"sweep resume {shlex.quote(str(outcome.directory))}")
+    elif outcome.paused is not None:
+        say(f"ended early ({outcome.paused}), not finished")
+        say("checkpoint.enabled is false: there is nothing to go on from")
 
 
 def _print_best(outcome: Outcome) -> None:

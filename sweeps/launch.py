@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -48,7 +49,8 @@ def start_sweep(spec: SearchSpec, *, allow_custom_model: bool = False) -> Outcom
         if spec.tune.warm_start is not None:
             say(f"warm start: {record_points(spec, layout)} trials of {spec.tune.warm_start}")
         run = Run(spec, layout, record, share, [], allow_custom_model=allow_custom_model)
-        return run.until_done_or_paused()
+        outcome = run.until_done_or_paused()
+    return replace(outcome, directory=directory)  # its files are there by now
 
 
 def resume_sweep(

@@ -39,12 +39,19 @@ def opened(directory: Path) -> Iterator[tuple[SearchSpec, list[TrialRecord]]]:
     """A sweep's search file and trials, the directory held until the caller has done with them.
 
     Raises:
-        SweepError: The directory holds no sweep, or another process is running it.
+        SweepError: The directory holds no sweep or one that kept no checkpoints, or another
+            process is running it.
         ConfigError: Its search file is broken.
     """
     SweepLayout(directory).read_sweep()  # where there is no sweep, not even a lock file is made
     with sole_owner(directory):
-        yield open_sweep(directory)
+        spec, records = open_sweep(directory)
+        if not parse_config(spec.config).checkpoint.enabled:
+            raise SweepError(
+                f"{directory} ran with checkpoint.enabled: false: it keeps its tables only, "
+                "there is nothing to go on from"
+            )
+        yield spec, records
 
 
 def open_sweep(directory: Path) -> tuple[SearchSpec, list[TrialRecord]]:

@@ -37,7 +37,7 @@ def _git() -> dict[str, str]:
     return {
         "git commit": commit,
         "git branch": _answer("git", "rev-parse", "--abbrev-ref", "HEAD"),
-        "git state": f"{len(changed)} files differ from the commit" if changed else "clean",
+        "git state": f"files changed since: {len(changed)}" if changed else "clean",
     }
 
 

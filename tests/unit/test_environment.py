@@ -1,0 +1,40 @@
+"""What a sweep runs on."""
+
+import platform
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sweeps.environment import describe_environment
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("one")
+    settings = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    for command in (["init", "-q"], ["add", "file"], [*settings, "commit", "-q", "-m", "one"]):
+        subprocess.run(["git", *command], check=True)
+    return tmp_path
+
+
+def test_the_git_state_of_the_working_directory_is_told(repository: Path) -> None:
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    clean = describe_environment()
+    assert (clean["git commit"], clean["git state"]) == (commit, "clean")
+    (repository / "file").write_text("two")
+    assert describe_environment()["git state"] == "files changed since: 1"
+
+
+def test_without_a_repository_and_tools_there_is_still_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = describe_environment()
+    assert found["python"] == platform.python_version()
+    assert not {"git commit", "git state", "gpus"} & set(found)
+    assert all(isinstance(text, str) and text for text in found.values())

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from rich.console import Console, RenderableType
 
-console = Console()
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Whoever read the output has had enough, as `| head` has: from now on it goes nowhere.
+
+        Rich would end the process, in the middle of a sweep too; afterwards `quiet` is true.
+        """
+        with suppress(SystemExit):
+            super().on_broken_pipe()
+
+
+console = _Console()
+_ray_is_shown = False
 errors = Console(stderr=True)
 
 
@@ -21,3 +35,14 @@ def show(drawing: RenderableType) -> None:
 def complain(text: str) -> None:
     """An error, in full, on standard error."""
     errors.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
+
+
+def show_ray(shown: bool) -> None:
+    """Says whether Ray's own messages are to be shown."""
+    global _ray_is_shown
+    _ray_is_shown = shown
+
+
+def ray_is_shown() -> bool:
+    """Whether Ray's own messages are shown."""
+    return _ray_is_shown

@@ -145,7 +145,7 @@ def _written(directory: Path, record: TrialRecord, path: Path, *, follow: bool) 
                 data = file.read()
             position += len(data)
             yield decoder.decode(data)
-        if over:
+        if over or console.quiet:
             return
         time.sleep(FOLLOW_S)
 

@@ -61,7 +61,7 @@ def _looks(directory: Path) -> Iterator[LoadedSweep]:
     while True:
         sweep = load(directory)
         yield sweep
-        if sweep.state != "running":
+        if sweep.state != "running" or console.quiet:
             return
         time.sleep(WATCH_S)
 

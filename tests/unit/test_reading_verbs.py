@@ -5,6 +5,8 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from fake_sweeps import FakeSweep, as_json, sweep, trial
 from sweeps import cli
 from sweeps.ownership import sole_owner
 
+ROOT = Path(__file__).parents[2]
 READING = ["list", "status", "best", "show", "logs", "compare", "plot", "report", "export", "gc"]
 
 
@@ -221,3 +224,16 @@ def test_what_is_no_sweep_is_one_error(tmp_path: Path, verb: str) -> None:
 def test_the_help_of_a_verb_has_an_example(verb: str) -> None:
     assert f"Example: sweep {verb} " in " ".join(sweep(verb, "--help").stdout.split())
     assert verb in cli.main.commands
+
+
+def test_a_reader_that_has_had_enough_is_no_error(finished: Path) -> None:
+    script = "from sweeps.cli import main; main()"
+    words = [sys.executable, "-c", script, "show", str(finished), "0001"]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import ray
 
+from sweeps.console import ray_is_shown
 from sweeps.layout import SweepError
 from sweeps.placement import places
 from sweeps.spec import Resources
@@ -45,8 +46,8 @@ def start_ray() -> None:
     ray.init(
         address=os.environ.get("RAY_ADDRESS", "local"),
         include_dashboard=False,
-        logging_level=logging.ERROR,
-        log_to_driver=False,
+        logging_level=logging.INFO if ray_is_shown() else logging.ERROR,
+        log_to_driver=ray_is_shown(),
     )
 
 

@@ -23,7 +23,9 @@ from sweeps.layout import (
     now,
     value_at,
 )
+from sweeps.live import LiveView
 from sweeps.pause import PauseSwitch
+from sweeps.progress import Running
 from trainable.classifier import SETTINGS
 
 CPU_NOTICE = "note: no CUDA device in the workers: trials train on the CPU"
@@ -41,6 +43,8 @@ class Recorder(Callback):
         metric: What the line of an ended trial shows.
         target: Whether a value of the metric ends the sweep.
         expects_gpu: Whether trials were given a share of a card.
+        view: Shows how far the sweep is.
+        running: Trial id -> how far a trial is, of those that there are.
         on_end: Called when a trial has ended and is recorded.
     """
 
@@ -55,6 +59,8 @@ class Recorder(Callback):
         metric: str,
         target: Callable[[float], bool],
         expects_gpu: bool,
+        view: LiveView,
+        running: dict[str, Running],
         on_end: Callable[[], None],
     ) -> None:
         self._layout = layout
@@ -65,6 +71,8 @@ class Recorder(Callback):
         self._metric = metric
         self._target = target
         self._expects_gpu = expects_gpu
+        self._view = view
+        self._running = running
         self._on_end = on_end
         self._before_s = sweep.elapsed_s
         self._started = time.monotonic()
@@ -76,6 +84,7 @@ class Recorder(Callback):
         self._switch.poll()
         if self._switch.reason and not asked:
             say(f"pausing ({self._switch.reason}): running trials finish their epoch and save")
+        self._view.tick(self._running.values())
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -86,6 +95,8 @@ class Recorder(Callback):
         self._note_exploit(record, trial)
         record.state = "running"
         record.started = record.started or now()
+        epochs = trial.config["training"]["epochs"]
+        self._running.setdefault(record.id, Running(record, epochs)).epochs = epochs
         self._write(record)
 
     def on_trial_result(
@@ -98,6 +109,7 @@ class Recorder(Callback):
     ) -> None:
         """A trial completed an epoch."""
         del iteration, trials, info
+        self._running[trial.trial_id].note(result, self._metric, self._view.mode)
         value = result.get(self._metric)
         if value is not None and self._target(value) and self._switch.reason is None:
             say(f"target reached: trial {trial.trial_id}, {self._metric} {value:.4f}")

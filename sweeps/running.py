@@ -15,17 +15,19 @@ from ray.tune.logger import JsonLoggerCallback
 from ray.tune.schedulers import HyperBandScheduler, PopulationBasedTraining
 
 from sweeps.cluster import slots
-from sweeps.console import say
+from sweeps.console import console, say
 from sweeps.disk import prune_weights
 from sweeps.events import EventLog
 from sweeps.layout import ENDED, Reason, SweepLayout, SweepRecord, TrialRecord, now
+from sweeps.live import LiveView
 from sweeps.pause import PauseStopper, PauseSwitch
 from sweeps.population import DonorFiles
+from sweeps.progress import Running
 from sweeps.recorder import Recorder
 from sweeps.recording import RecordingScheduler
 from sweeps.report import write_files
 from sweeps.restoring import Restoration
-from sweeps.results import TrialResult, read_result, read_results
+from sweeps.results import METRICS_FILE, TrialResult, read_result, read_results
 from sweeps.retries import Retries
 from sweeps.scheduler_sections import mutated_keys
 from sweeps.schedulers import build_scheduler
@@ -36,6 +38,7 @@ from sweeps.trial_source import TrialSource
 from sweeps.warm_start import tell_points
 from trainable.classifier import ClassifierTrainable
 from trainable.config import parse_config
+from trainable.history import read_rows
 
 KEPT, KEPT_FOR_EXPLOITS = 1, sys.maxsize
 """Of Tune's own checkpoint directories of a trial; PBT's are deleted by `DonorFiles`."""
@@ -97,6 +100,14 @@ class Run:
             scheduler, log, self._switch, self._stopper, METRICS, mutated
         )
         self._source = self._trial_source(records, allow_custom_model)
+        self._view = LiveView(
+            console,
+            total=spec.trials,
+            epochs=spec.max_epochs,
+            slots=self._source.limit,
+            metric=spec.tune.metric,
+            mode=spec.tune.mode,
+        )
         self._recorder = Recorder(
             layout,
             record,
@@ -106,6 +117,8 @@ class Run:
             metric=spec.tune.metric,
             target=_target(spec),
             expects_gpu=share["gpu"] > 0,
+            view=self._view,
+            running=self._known_trials(records),
             on_end=self._prune,
         )
 
@@ -120,12 +133,22 @@ class Run:
             + f", {self._source.limit} at once, in {layout.directory}"
         )
         with self._switch.on_signals():  # to the end: a late one must not leave half a state
-            grid = self._tuner().fit()
+            with self._view:
+                grid = self._tuner().fit()
             self._settle()
             prune_weights(layout.directory, spec)
             results = read_results(layout.directory, spec.tune.metric, spec.tune.mode)
             write_files(layout, results, spec.tune.metrics)
         return Outcome(layout.directory, record, results, spec.tune.metrics, grid)
+
+    def _known_trials(self, records: list[TrialRecord]) -> dict[str, Running]:
+        tune = self._spec.tune
+        found = {}
+        for record in records:
+            found[record.id] = trial = Running(record, _epochs(self._spec, record))
+            for row in read_rows(self._layout.directory / record.directory / METRICS_FILE):
+                trial.note(row, tune.metric, tune.mode)
+        return found
 
     def _prune(self) -> None:
         """Takes the weights of the ended trials that `keep.trials` does not keep.

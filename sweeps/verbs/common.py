@@ -10,6 +10,7 @@ from typing import ParamSpec
 
 import click
 
+from sweeps import console as terminal
 from sweeps.console import complain
 from trainable.errors import TuneSweepsError
 
@@ -23,6 +24,14 @@ ALLOW_CUSTOM_MODEL = click.option(
     "--allow-custom-model",
     is_flag=True,
     help="Let model.name import a callable of yours (module:callable).",
+)
+VERBOSE = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda *given: terminal.show_ray(given[-1]),
+    help="Show Ray's own messages, too.",
 )
 SET = click.option(
     "--set",

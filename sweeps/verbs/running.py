@@ -15,6 +15,7 @@ from sweeps.verbs.common import (
     FINISHED,
     SET_IN_SEARCH,
     SOME_FAILED,
+    VERBOSE,
     exits,
 )
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 )
 @SET_IN_SEARCH
 @ALLOW_CUSTOM_MODEL
+@VERBOSE
 @exits
 def run(
     search_file: Path | None,
@@ -68,6 +70,7 @@ def run(
 @click.option("--cpu", type=float, help="New share of CPUs a trial.")
 @click.option("--gpu", type=float, help="New share of a card a trial.")
 @ALLOW_CUSTOM_MODEL
+@VERBOSE
 @exits
 def resume(directory: Path, allow_custom_model: bool, **changes: Any) -> int:
     """Goes on with the sweep in DIRECTORY: interrupted trials first, then those still to come.
@@ -109,6 +112,7 @@ def _resume(
 @click.option("--top", type=click.IntRange(min=1), required=True, help="How many of the best.")
 @click.option("--epochs", type=click.IntRange(min=1), required=True, help="New total epochs.")
 @ALLOW_CUSTOM_MODEL
+@VERBOSE
 @exits
 def continue_(directory: Path, top: int, epochs: int, allow_custom_model: bool) -> int:
     """Trains the best trials of a finished sweep for more epochs, from their latest.pt.
@@ -129,6 +133,7 @@ def continue_(directory: Path, top: int, epochs: int, allow_custom_model: bool) 
 @DIRECTORY
 @click.option("--cause", help="Only trials that failed of this: oom, nan, lost_worker, error...")
 @ALLOW_CUSTOM_MODEL
+@VERBOSE
 @exits
 def retry(directory: Path, cause: str | None, allow_custom_model: bool) -> int:
     """Tries failed trials of the sweep in DIRECTORY again, from their last checkpoint.

@@ -16,10 +16,10 @@ from pydantic import BaseModel
 
 from sweeps.notation import ARGUMENTS
 from sweeps.sections import METRICS, OBJECTIVES
-from sweeps.space_check import OF_THE_SWEEP
+from sweeps.space_check import OF_THE_SWEEP, config_keys
 from sweeps.spec import SearchSpec
 from trainable.config import MODEL_NAMES, TrainConfig
-from trainable.kinds import fields_of, options
+from trainable.kinds import options
 
 Schema = dict[str, Any]
 
@@ -112,11 +112,8 @@ def _names(section: Schema) -> list[str]:
 def _space() -> Schema:
     """Every key of the training config that can be swept."""
     entry = {"$ref": "#/$defs/SpaceEntry"}
-    keys: dict[str, Schema] = {}
-    for section, field in TrainConfig.model_fields.items():
-        names = [name for kind in options(field.annotation) for name in fields_of(kind)]
-        keys |= {key: entry for key in (section, *(f"{section}.{name}" for name in names))}
-    swept = {k: v for k, v in keys.items() if not {k, k.partition(".")[0]} & OF_THE_SWEEP}
+    keys = [key for key in config_keys() if not {key, key.partition(".")[0]} & OF_THE_SWEEP]
+    swept = dict.fromkeys(keys, entry)
     known = {"type": "object", "properties": swept, "additionalProperties": False}
     return {"anyOf": [known, NULL]}
 
@@ -157,7 +154,7 @@ def _described(model: type[BaseModel]) -> Schema:
     """The schema by pydantic with what the sources say of every key, and without its titles."""
     schema = model.model_json_schema()
     _untitle(schema)
-    for kind in _sections(model):
+    for kind in sections_of(model):
         own = schema if kind is model else schema["$defs"][kind.__name__]
         for key, text in _docstrings(kind).items():
             if key in own["properties"]:
@@ -165,7 +162,7 @@ def _described(model: type[BaseModel]) -> Schema:
     return schema
 
 
-def _sections(model: type[BaseModel]) -> list[type[BaseModel]]:
+def sections_of(model: type[BaseModel]) -> list[type[BaseModel]]:
     """A model and all that is below it."""
     found = [model]
     for kind in found:  # grows on the way
@@ -209,9 +206,10 @@ def _untitle(schema: Any) -> None:
 
 def _replace(place: Schema, by: Schema) -> None:
     """Puts another rule in place of one, whose description and default stay."""
-    kept = {key: place[key] for key in ("description", "default") if key in place}
+    kept: Schema = {k: v for k, v in place.items() if k in ("description", "default")}
     place.clear()
-    place.update({**by, **kept})
+    place.update(by)
+    place.update(kept)
 
 
 def _finished(schema: Schema, title: str) -> Schema:

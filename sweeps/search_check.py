@@ -17,6 +17,7 @@ from sweeps.search_sections import LEARNING, NEEDS
 from sweeps.space import (
     MAX_DRAWS,
     MAX_POINTS,
+    Space,
     Values,
     grid_part,
     grid_points,
@@ -24,7 +25,7 @@ from sweeps.space import (
     is_finite,
     random_draw,
 )
-from sweeps.space_check import config_problems, draw_problem
+from sweeps.space_check import config_problems, draw_problem, unknown_keys, without
 from trainable.naming import suggestion
 from trainable.yaml_reader import PathKey
 
@@ -40,24 +41,26 @@ Found = tuple[PathKey, str]
 
 def search_problems(spec: SearchSpec, *, is_config_good: bool) -> list[Found]:
     """What is wrong between the keys of a search file each of which is good by itself."""
+    unknown = _under_space(unknown_keys(spec.space))
     found = _under_space(entry_problems(spec.space))
     if found:
-        return found
+        return [*unknown, *found]
     if is_config_good:  # else expressions know none of its values
         found = list(expression_problems(spec.space, spec.constraints))
         if found:
-            return found
+            return [*unknown, *found]
+    known = without(spec.space, {str(path[-1]) for path, _ in unknown})
     try:
-        found = [*_of_space(spec), *_about_search(spec)]
+        found = [*unknown, *_of_space(spec, known), *_about_search(spec)]
     except ExpressionError as error:
-        return [(("space",), f"some draws have no value: {error}")]
+        return [*unknown, (("space",), f"some draws have no value: {error}")]
     if found or not is_config_good:
         return found
     return [*scheduler_problems(spec), *_about_draws(spec)]
 
 
-def _of_space(spec: SearchSpec) -> Iterator[Found]:
-    yield from _under_space(config_problems(spec.space, spec.constraints, spec.config))
+def _of_space(spec: SearchSpec, known: Space) -> Iterator[Found]:
+    yield from _under_space(config_problems(known, spec.constraints, spec.config))
     if isinstance(spec.space.get("training.epochs"), Computed):
         yield (
             ("space", "training.epochs"),

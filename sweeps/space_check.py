@@ -7,16 +7,17 @@ then read as a trial would read it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 from sweeps.distributions import Choice, Distribution
 from sweeps.entries import Entry, Linked, flat, shown
-from sweeps.space import Constraints, Space, Values, draw, grid_points, holds
+from sweeps.space import Constraints, Space, Values, draw, grid_points, holds, needed
 from trainable.config import TrainConfig, parse_config
 from trainable.errors import ConfigError, Problem
 from trainable.kinds import fields_of, names_of, options
+from trainable.naming import suggestion
 from trainable.override import override
 from trainable.yaml_reader import PathKey
 
@@ -31,6 +32,40 @@ OF_THE_SWEEP = {
 
 Found = tuple[PathKey, str]
 """Where below the space, and the rule."""
+
+
+def config_keys() -> list[str]:
+    """Every section and dotted key that some training config has."""
+    keys: dict[str, None] = {}
+    for section, field in TrainConfig.model_fields.items():
+        names = (name for kind in options(field.annotation) for name in fields_of(kind))
+        keys |= dict.fromkeys([section, *(f"{section}.{name}" for name in names)])
+    return list(keys)
+
+
+def unknown_keys(space: Space) -> list[Found]:
+    """The keys of a space that no training config has: where below the space, and the rule."""
+    known = config_keys()
+    return [((key,), _nearest(key, known)) for key in space if key not in known]
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    section, _, name = key.partition(".")
+    if section in known:
+        names = [each.partition(".")[2] for each in known if each.startswith(f"{section}.")]
+        return f"unknown key{suggestion(name, names)}"
+    near = suggestion(key, known)
+    return f"unknown key{near}" if near else f"unknown key: {section} is no section of a config"
+
+
+def without(space: Space, keys: Collection[str]) -> dict[str, Entry]:
+    """A space without some keys and what depends on them."""
+    left = {key: entry for key, entry in space.items() if key not in keys}
+    while True:
+        depending = {key for key in left if needed(space, key) - left.keys()}
+        if not depending:
+            return left
+        left = {key: entry for key, entry in left.items() if key not in depending}
 
 
 def config_problems(

@@ -6,7 +6,7 @@ import pytest
 
 from sweeps.notation import parse_entry
 from sweeps.space import grid_points
-from sweeps.space_check import config_problems, draw_problem
+from sweeps.space_check import config_problems, draw_problem, unknown_keys, without
 
 CONFIG = {
     "dataset": {"name": "digits"},
@@ -241,3 +241,30 @@ def test_a_draw_whose_values_clash_is_found_although_each_can_be_drawn():
         "(6), found 4"
     )
     assert draw_problem([{"training.batch_size": 6}], CONFIG) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "rule"),
+    [
+        ("optimizer.nme", 'unknown key; did you mean "name"? (known: betas, eps, learning_rate, '),
+        ("optimzer.name", 'unknown key; did you mean "optimizer.name"?'),
+        ("training.batch.size", 'unknown key; did you mean "batch_size"?'),
+        ("xyz.q", "unknown key: xyz is no section of a config"),
+    ],
+)
+def test_a_key_that_no_config_has_is_named_with_the_nearest(key: str, rule: str) -> None:
+    ((path, found),) = unknown_keys({key: parse_entry({"choice": [1, 2]})})
+    assert path == (key,)
+    assert found.startswith(rule)
+
+
+def test_what_depends_on_a_dropped_key_is_dropped_too() -> None:
+    written = {
+        "a": {"choice": [1, 2]},
+        "b": {"choice": [1, 2], "when": {"a": 1}},
+        "c": {"expr": "b + 1"},
+        "d": {"choice": [1, 2]},
+    }
+    space = {key: parse_entry(entry) for key, entry in written.items()}
+    assert list(without(space, {"a"})) == ["d"]
+    assert list(without(space, {"b"})) == ["a", "d"]

@@ -155,7 +155,7 @@ spce:
             "config: base.yaml\nspace: {optimizer.lr: {uniform: [0.1, 1]}}\n"
             "tune: {num_samples: 1}\n",
             "line 2: space.optimizer.lr: unknown key "
-            "(known: learning_rate, momentum, name, nesterov, weight_decay)",
+            "(known: betas, eps, learning_rate, momentum, name, nesterov, weight_decay)",
         ),
         (
             "config: base.yaml\nspace:\n"

@@ -1,0 +1,116 @@
+"""A slip of the finger in a key of a shipped file is told with its line and the right key.
+
+Slips that give another key which is allowed there say something else, and are left out.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from sweeps.json_schema import sections_of
+from sweeps.notation import ARGUMENTS
+from sweeps.space_check import config_keys
+from sweeps.spec import SearchSpec, parse_search
+from trainable.config import TrainConfig, parse_config
+from trainable.errors import ConfigError, Problem
+from trainable.naming import _likeness
+from trainable.yaml_reader import parse_yaml
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+FILES = sorted(CONFIGS.rglob("*.yaml"))
+LETTERS = "abcdefghijklmnopqrstuvwxyz_.0123456789ABCXYZ"
+
+
+class Key(NamedTuple):
+    """One key of a file and where it stands in its text."""
+
+    path: Path
+    text: str
+    start: int
+    line: int
+
+    def edited(self, new: str) -> str:
+        whole = self.path.read_text(encoding="utf-8")
+        return whole[: self.start] + new + whole[self.start + len(self.text) :]
+
+
+def keys(path: Path) -> Iterator[Key]:
+    waiting = [yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                yield Key(path, key.value, key.start_mark.index, key.start_mark.line + 1)
+                waiting.append(value)
+        elif isinstance(node, yaml.SequenceNode):
+            waiting.extend(node.value)
+
+
+ALLOWED = {"when", "min", "max", "log", "values", *ARGUMENTS, *config_keys()} | {
+    name
+    for model in (SearchSpec, TrainConfig)
+    for section in sections_of(model)
+    for name in section.model_fields
+}
+"""Keys that are allowed somewhere."""
+
+KEYS = [key for path in FILES for key in keys(path)]
+
+
+@st.composite
+def slips(draw: st.DrawFn) -> tuple[Key, str]:
+    """A key, and what it becomes by one character more, less, or another one."""
+    key = draw(st.sampled_from(KEYS))
+    at = draw(st.integers(0, len(key.text)))
+    letter = draw(st.sampled_from(LETTERS))
+    kind = draw(st.sampled_from(["insert", "delete", "replace"]))
+    if kind == "insert":
+        return key, key.text[:at] + letter + key.text[at:]
+    return key, key.text[:at] + (letter if kind == "replace" else "") + key.text[at + 1 :]
+
+
+def problems(path: Path, text: str) -> tuple[Problem, ...]:
+    try:
+        document = parse_yaml(text, path.name)
+        if path.name == "search.yaml" or path.parent.name == "searches":
+            parse_search(document, directory=path.parent)
+        else:
+            parse_config(document)
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+def tells(problem: Problem, key: Key, new: str) -> bool:
+    """Whether a problem is of the edited key, and names the right one or one that is nearer."""
+    said = f"{problem.key} {problem.rule}"
+    if problem.line != key.line or new not in said:
+        return False
+    named: list[Any] = re.findall(r'did you mean "([^"]+)"', problem.rule)
+    named += re.findall(r'"([^"]+)"\?', problem.rule)
+    right = {key.text, key.text.rpartition(".")[2], key.text.partition(".")[0]}
+    return bool(right & set(named)) or any(
+        _likeness(new, near) >= _likeness(new, key.text) for near in named
+    )
+
+
+def test_there_are_keys_to_slip_in() -> None:
+    assert len(FILES) == 12
+    assert len(KEYS) > 250
+    assert all(key.edited(key.text) == key.path.read_text(encoding="utf-8") for key in KEYS)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(slips())
+def test_a_slip_in_a_key_is_reported_with_its_line_and_the_right_name(
+    slip: tuple[Key, str],
+) -> None:
+    key, new = slip
+    assume(new not in {"", key.text, *ALLOWED})
+    found = problems(key.path, key.edited(new))
+    assert any(tells(problem, key, new) for problem in found), [key, new, *found]

@@ -11,7 +11,7 @@ from sweeps.configurations import (
     pareto_table,
 )
 from sweeps.console import say, show
-from sweeps.layout import SweepLayout
+from sweeps.layout import REPORT, SweepLayout
 from sweeps.report import table
 from sweeps.running import Outcome
 
@@ -44,6 +44,23 @@ def print_ending(outcome: Outcome) -> None:
         say("checkpoint.enabled is false: there is nothing to go on from")
 
 
+def write_last_report(outcome: Outcome) -> None:
+    """Writes `report.html` of a finished sweep that has kept its trials.
+
+    It is the last of all files, and nothing depends on it: whatever goes wrong in drawing charts
+    is said, and the sweep has finished all the same.
+    """
+    kept = all(result.directory.exists() for result in outcome.results)
+    if outcome.paused is not None or not kept:
+        return
+    from sweeps.html_report import write_report
+
+    try:
+        write_report(outcome.directory)
+    except Exception as error:  # noqa: BLE001 - see above
+        say(f"note: no {REPORT}: {type(error).__name__}: {error}")
+
+
 def _print_best(outcome: Outcome) -> None:
     metric = outcome.metric
     name = "best" if outcome.paused is None else "best so far"
@@ -57,6 +74,8 @@ def _print_best(outcome: Outcome) -> None:
         path = shlex.quote(str(best.checkpoint))
         say(f"  score it on the test set:  sweep eval {path}")
         say(f"  train it further, alone:   sweep restore {path} --epochs N")
-    config = SweepLayout(outcome.directory).best_config
+    config, report = SweepLayout(outcome.directory).best_config, outcome.directory / REPORT
+    if outcome.paused is None and report.exists():
+        say(f"  see all of it, in a browser: {shlex.quote(str(report))}")
     if config.exists():
         say(f"  train its config anew:     python -m trainable {shlex.quote(str(config))}")

@@ -16,13 +16,12 @@ from plotly.offline import get_plotlyjs
 
 from sweeps.charts import Subject, all_charts
 from sweeps.curve_charts import Chart
-from sweeps.layout import now
+from sweeps.layout import REPORT, now
 from sweeps.loading import LoadedSweep, load, saved_best
 from sweeps.results import TrialResult
 from sweeps.study import build_study, read_space
 from trainable.files import write_text
 
-REPORT = "report.html"
 ROWS, OPEN_ROWS = 100, 12
 """Rows of a table at most, and how many are shown without a click."""
 

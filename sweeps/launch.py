@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sweeps.cluster import start_ray, trial_share
 from sweeps.console import say
+from sweeps.environment import describe_environment
 from sweeps.layout import SweepError, SweepLayout, SweepRecord, TrialRecord, now
 from sweeps.ownership import sole_owner
 from sweeps.running import Outcome, Run
@@ -44,7 +45,8 @@ def start_sweep(spec: SearchSpec, *, allow_custom_model: bool = False) -> Outcom
     if spec.tune.warm_start is not None:
         SweepLayout(Path(spec.tune.warm_start)).read_sweep()
     share = _prepare(spec, base)
-    record = SweepRecord(name, "running", now(), versions=_versions())
+    record = SweepRecord(name, "running", now())
+    record.versions, record.environment = _versions(), describe_environment()
     with _workplace(directory, spec, record, keep_trials=base.checkpoint.enabled) as layout:
         if spec.tune.warm_start is not None:
             say(f"warm start: {record_points(spec, layout)} trials of {spec.tune.warm_start}")
@@ -77,7 +79,7 @@ def resume_sweep(
     record = layout.read_sweep()
     share = _prepare(spec, parse_config(spec.config))
     record.state, record.reason, record.ended = "running", None, None
-    record.versions = _versions()
+    record.versions, record.environment = _versions(), describe_environment()
     write_text(layout.search_file, dump_yaml({**spec.to_dict(), "name": record.name}))
     run = Run(spec, layout, record, share, records, allow_custom_model=allow_custom_model)
     return run.until_done_or_paused()

@@ -175,9 +175,10 @@ def stop(directory: Path) -> int:
 
 def _finish(outcome: Outcome) -> int:
     """Prints what the sweep came to; returns the exit code."""
-    from sweeps.ending import print_ending
+    from sweeps.ending import print_ending, write_last_report
     from sweeps.pause import EXIT_CODES
 
+    write_last_report(outcome)
     print_ending(outcome)
     if outcome.paused is not None:
         return EXIT_CODES[outcome.paused]

@@ -1,5 +1,6 @@
 """Models that fail in one way each; named `failing_models:out_of_memory` and so on."""
 
+import errno
 import os
 import signal
 from pathlib import Path
@@ -78,3 +79,35 @@ def dies_once(num_classes: int, in_channels: int) -> nn.Module:
 
 def always_raises(num_classes: int, in_channels: int) -> nn.Module:
     raise RuntimeError("no such luck")
+
+
+class FillsTheDisk(nn.Module):
+    """In its third epoch the disk has no room any more, until the marking file is gone."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.net = mlp(num_classes, in_channels)
+        self.register_buffer("evaluations", torch.zeros((), dtype=torch.int64))
+
+    def train(self, mode: bool = True) -> nn.Module:
+        if not mode:
+            self.evaluations += 1
+        return super().train(mode)
+
+    def forward(self, images: Tensor) -> Tensor:
+        full = Path(os.environ[MARKS]) / "disk_is_full"
+        if self.training and self.evaluations >= 2 and full.exists():
+            fsync = os.fsync
+
+            def no_room(descriptor: int) -> None:
+                if full.exists():
+                    os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                fsync(descriptor)
+
+            os.fsync = no_room
+        return self.net(images)
+
+
+def fills_the_disk(num_classes: int, in_channels: int) -> nn.Module:
+    return FillsTheDisk(num_classes, in_channels)

@@ -7,67 +7,64 @@ from typing import Any
 
 import pytest
 
-from sweeps import cli
 from sweeps.layout import TrialRecord
-from sweeps.reopening import opened, reopen_failed
-from sweeps.running import Outcome
-from tests.integration.sweeping import epochs, resume, search, start, trials
+from tests.integration.commands import invoke
+from tests.integration.sweeping import epochs, search, trials
 from trainable.config import load_config
+from trainable.yaml_reader import dump_yaml
 
 pytestmark = pytest.mark.ray
 
 SPACE = {"training.batch_size": {"choice": [128]}}
 
 
-def run(directory: Path, model: str, *, samples: int = 1, **more: Any) -> Outcome:
+def run(directory: Path, model: str, *, samples: int = 1, **more: Any) -> int:
+    """Runs a sweep by the command; returns its exit code."""
     config = {
         "model": {"name": f"failing_models:{model}"},
         "training": {"epochs": 4, "test_frequency": 100},
         "checkpoint": {"save_frequency": 1},
     }
-    return start(
-        search(directory, space=SPACE, tune={"num_samples": samples}, config=config, **more)
-    )
+    spec = search(directory, space=SPACE, tune={"num_samples": samples}, config=config, **more)
+    (directory / "search.yaml").write_text(dump_yaml(spec.to_dict()))
+    return invoke("run", directory / "search.yaml", "--allow-custom-model").exit_code
 
 
-def only(outcome: Outcome) -> TrialRecord:
-    (record,) = trials(outcome.directory)
+def only(directory: Path) -> TrialRecord:
+    (record,) = trials(directory / "sweep")
     return record
 
 
 def test_out_of_memory_runs_alone_then_with_half_batches(tmp_path: Path) -> None:
-    outcome = run(tmp_path, "out_of_memory")
-    record = only(outcome)
+    assert run(tmp_path, "out_of_memory") == 0
+    record = only(tmp_path)
     assert record.state == "finished"
     assert [failure.cause for failure in record.failures] == ["oom", "oom"]
     assert "CUDA out of memory" in record.failures[0].message
     assert "forward" in record.failures[0].traceback
     assert record.changes == {"training.accumulation_steps": 2}
-    config = load_config(outcome.directory / record.directory / "config.yaml")
+    config = load_config(tmp_path / "sweep" / record.directory / "config.yaml")
     assert (config.training.batch_size, config.training.accumulation_steps) == (128, 2)
-    assert cli._finish(outcome) == 0
 
 
 def test_out_of_memory_can_be_given_up_at_once_and_tried_again_by_hand(tmp_path: Path) -> None:
-    outcome = run(tmp_path, "out_of_memory", failure={"oom": "give_up"})
-    assert only(outcome).state == "failed"
-    assert cli._finish(outcome) == 1
-    with opened(outcome.directory) as (_, records):
-        assert reopen_failed(outcome.directory, records, "nan") == []
-        assert len(reopen_failed(outcome.directory, records, "oom")) == 1
-    again = resume(outcome.directory)
-    assert [failure.cause for failure in only(again).failures] == ["oom", "oom"]
+    assert run(tmp_path, "out_of_memory", failure={"oom": "give_up"}) == 1
+    assert only(tmp_path).state == "failed"
+    retry = ("retry", tmp_path / "sweep", "--allow-custom-model", "--cause")
+    assert invoke(*retry, "nan").exit_code == 0
+    assert len(only(tmp_path).failures) == 1
+    assert invoke(*retry, "oom").exit_code == 1
+    assert [failure.cause for failure in only(tmp_path).failures] == ["oom", "oom"]
 
 
 def test_a_loss_that_is_no_number_ends_the_trial_and_nothing_else(tmp_path: Path) -> None:
-    outcome = run(tmp_path, "not_a_number", samples=2)
-    for record in trials(outcome.directory):
+    assert run(tmp_path, "not_a_number", samples=2) == 1
+    for record in trials(tmp_path / "sweep"):
         assert record.state == "failed"
         (failure,) = record.failures
         assert failure.cause == "nan"
         assert "not finite" in failure.message
         assert failure.epoch == 1
-    assert cli._finish(outcome) == 1
 
 
 @pytest.mark.parametrize(
@@ -76,18 +73,18 @@ def test_a_loss_that_is_no_number_ends_the_trial_and_nothing_else(tmp_path: Path
 def test_a_failed_trial_goes_on_from_its_last_checkpoint(
     model: str, cause: str, tmp_path: Path
 ) -> None:
-    outcome = run(tmp_path, model)
-    record = only(outcome)
+    assert run(tmp_path, model) == 0
+    record = only(tmp_path)
     assert record.state == "finished"
     (failure,) = record.failures
     assert (failure.cause, failure.epoch) == (cause, 2)
     assert failure.checkpoint is not None
-    assert epochs(outcome.directory) == {0: [1, 2, 3, 4]}
+    assert epochs(tmp_path / "sweep") == {0: [1, 2, 3, 4]}
 
 
 def test_what_fails_again_and_again_is_given_up_after_max_retries(tmp_path: Path) -> None:
-    outcome = run(tmp_path, "always_raises", failure={"max_retries": 1})
-    record = only(outcome)
+    assert run(tmp_path, "always_raises", failure={"max_retries": 1}) == 1
+    record = only(tmp_path)
     assert record.state == "failed"
     assert [failure.cause for failure in record.failures] == ["error", "error"]
     assert record.failures[-1].message.endswith("no such luck")

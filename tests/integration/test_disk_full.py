@@ -1,0 +1,130 @@
+"""A disk that fills up pauses the sweep, harms nothing, and what is kept is bounded meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sweeps.recorder import Recorder
+from sweeps.spec import SearchSpec
+from tests.failing_models import MARKS
+from tests.integration.commands import invoke
+from tests.integration.sweeping import ONE_AT_A_TIME, epochs, search, start, trials
+from trainable.checkpoint import read_checkpoint
+from trainable.yaml_reader import dump_yaml
+
+pytestmark = pytest.mark.ray
+
+TRIALS = 3
+
+
+def one_by_one(directory: Path, keep: dict[str, Any], **config: Any) -> SearchSpec:
+    return search(
+        directory,
+        space={"optimizer.learning_rate": {"grid": [0.3, 1.0, 0.001]}},
+        tune={"num_samples": TRIALS, "search_alg": "grid"},
+        config={"checkpoint": {"save_frequency": 1}, **config},
+        resources=ONE_AT_A_TIME,
+        keep=keep,
+    )
+
+
+def run(spec: SearchSpec, directory: Path) -> Any:
+    (directory / "search.yaml").write_text(dump_yaml(spec.to_dict()))
+    return invoke("run", directory / "search.yaml", "--allow-custom-model")
+
+
+def assert_paused_and_whole(result: Any, sweep: Path, epoch: int) -> None:
+    """Paused for want of space by the only trial, which holds what it had saved before."""
+    assert result.exit_code == 3
+    assert result.stdout.splitlines()[-2:] == [
+        "paused (disk_full), not finished; to go on:",
+        f"sweep resume {sweep}",
+    ]
+    state = json.loads((sweep / "sweep.json").read_text())
+    assert (state["state"], state["reason"]) == ("paused", "disk_full")
+    (record,) = trials(sweep)
+    assert record.state == "paused"
+    assert {failure.cause for failure in record.failures} == {"disk_full"}
+    files = list((sweep / record.directory / "checkpoints").iterdir())
+    assert {read_checkpoint(path)["epoch"] for path in files} <= set(range(1, epoch + 1))
+    assert ("latest.pt" in {path.name for path in files}) == (epoch > 0)
+    assert list(sweep.rglob(".*.tmp")) == []
+
+
+def assert_goes_on_to_the_end(result: Any, sweep: Path) -> None:
+    assert result.exit_code == 0
+    assert {record.state for record in trials(sweep)} == {"finished"}
+    assert epochs(sweep) == {number: [1, 2, 3, 4] for number in range(TRIALS)}
+    for path in sweep.glob("*/checkpoints/latest.pt"):
+        assert read_checkpoint(path)["epoch"] == 4
+
+
+def test_below_the_floor_nothing_is_saved_and_no_trial_starts(tmp_path: Path) -> None:
+    spec = one_by_one(tmp_path, {"min_free_gib": 1e9})
+    sweep = tmp_path / "sweep"
+    result = run(spec, tmp_path)
+    assert_paused_and_whole(result, sweep, epoch=0)
+    assert "keep.min_free_gib asks for 1e+09" in result.stdout
+    # With room again; here the floor is lowered instead.
+    edited = spec.to_dict()
+    edited["keep"]["min_free_gib"] = 0
+    (tmp_path / "search.yaml").write_text(dump_yaml(edited))
+    again = invoke("run", tmp_path / "search.yaml", "--resume", sweep, "--allow-custom-model")
+    assert_goes_on_to_the_end(again, sweep)
+
+
+def test_no_space_left_in_the_middle_of_a_save_harms_no_file(tmp_path: Path) -> None:
+    full = Path(os.environ[MARKS]) / "disk_is_full"
+    full.touch()
+    try:
+        model = {"name": "failing_models:fills_the_disk"}
+        # The model counts evaluations to know its epoch: the test set would count too.
+        training = {"test_frequency": 100}
+        spec = one_by_one(tmp_path, {"min_free_gib": 0}, model=model, training=training)
+        result = run(spec, tmp_path)
+    finally:
+        full.unlink()
+    sweep = tmp_path / "sweep"
+    assert_paused_and_whole(result, sweep, epoch=2)
+    assert "no space left on the disk" in result.stdout
+    assert_goes_on_to_the_end(invoke("resume", sweep, "--allow-custom-model"), sweep)
+
+
+def test_while_a_sweep_runs_only_its_best_ended_trials_keep_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[int]] = []
+    original = Recorder.on_trial_result
+
+    def on_trial_result(self: Recorder, *args: Any, **info: Any) -> None:
+        original(self, *args, **info)
+        ended = [r for r in self._records.values() if r.state == "finished"]
+        held = {r.number for r in ended if weights(tmp_path / "sweep" / r.directory)}
+        if len(ended) == len(seen):
+            seen.append(held)
+
+    monkeypatch.setattr(Recorder, "on_trial_result", on_trial_result)
+    outcome = start(one_by_one(tmp_path, {"trials": "top 1", "min_free_gib": 0}))
+    best = outcome.results[0].record.number
+    scores = {r.record.number: r.best["val_acc"] for r in outcome.results if r.best}
+    assert scores[2] < scores[0] != scores[1], "the last trial is the worst"
+    assert seen == [set(), {0}, {max((0, 1), key=scores.__getitem__)}]
+    for record in trials(outcome.directory):
+        directory = outcome.directory / record.directory
+        assert bool(weights(directory)) == (record.number == best)
+        assert (directory / "config.yaml").exists()
+        assert len((directory / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+def weights(directory: Path) -> list[Path]:
+    """A trial's `.pt` files, Tune's own included; each of them loads."""
+    found = list(directory.rglob("*.pt"))
+    for path in found:
+        torch.load(path, weights_only=True)
+    return found

@@ -1,0 +1,77 @@
+"""HyperBand lets trials wait for one another; paused and resumed it comes to the same end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.spec import SearchSpec
+from tests.integration.sweeping import (
+    ONE_AT_A_TIME,
+    epochs,
+    events,
+    pause_after,
+    resume,
+    search,
+    start,
+    trials,
+)
+from trainable.checkpoint import read_checkpoint
+
+pytestmark = pytest.mark.ray
+
+
+def halving(directory: Path) -> SearchSpec:
+    """Two trials of four epochs, and four of one epoch of which the best one gets three more."""
+    directory.mkdir()
+    return search(
+        directory,
+        space={"optimizer.learning_rate": {"loguniform": [1e-3, 1.0]}},
+        tune={"num_samples": 6, "scheduler": {"name": "hyperband", "reduction_factor": 4}},
+        config={"checkpoint": {"save_frequency": 4, "save_best": False}},
+        resources=ONE_AT_A_TIME,
+    )
+
+
+def decisions(directory: Path) -> list[tuple[int, int, str]]:
+    numbers = {record.id: record.number for record in trials(directory)}
+    found = [e for e in events(directory) if e["kind"] == "result"]
+    return sorted((numbers[e["trial"]], e["epoch"], e["decision"]) for e in found)
+
+
+@pytest.fixture(scope="module")
+def whole(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return start(halving(tmp_path_factory.mktemp("hyperband") / "whole")).directory
+
+
+def test_hyperband_paused_and_resumed_ends_as_if_it_had_not_been(
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    assert_same: Callable[[Any, Any], None],
+) -> None:
+    with monkeypatch.context() as patch:
+        pause_after(patch, 7)
+        cut = start(halving(tmp_path / "cut")).directory
+    before = decisions(cut)
+    assert "PAUSE" in {decision for *_, decision in before}, "nobody waits"
+    assert [] in epochs(cut).values(), "everybody has begun"
+    again = resume(cut)
+    assert again.paused is None
+    assert "decides otherwise" not in capsys.readouterr().out
+
+    assert decisions(cut) == decisions(whole)
+    assert epochs(cut) == epochs(whole)
+    assert sorted(map(len, epochs(cut).values())) == [1, 1, 1, 4, 4, 4]
+    assert [r.state for r in trials(cut)] == [r.state for r in trials(whole)]
+    for ours, other in zip(trials(cut), trials(whole), strict=True):
+        states = [
+            read_checkpoint(directory / record.directory / "checkpoints" / "latest.pt")
+            for directory, record in ((cut, ours), (whole, other))
+        ]
+        for key in ("epoch", "best_acc", "model_state_dict", "optimizer_state_dict"):
+            assert_same(states[0][key], states[1][key])

@@ -1,0 +1,293 @@
+"""What the sweep takes for granted of Tune's private side, one assumption a test.
+
+A new minor release of Ray is taken when this file passes with it. What Tune promises in public
+is not tested here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.train._internal.session import _FutureTrainingResult
+from ray.train._internal.storage import StorageContext
+from ray.tune import CheckpointConfig
+from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
+from ray.tune.experiment import Trial
+from ray.tune.registry import register_trainable
+from ray.tune.schedulers import (
+    ASHAScheduler,
+    FIFOScheduler,
+    HyperBandForBOHB,
+    HyperBandScheduler,
+    PopulationBasedTraining,
+    pb2,
+)
+
+from sweeps.sweep_trial import SweepTrial
+from tests.integration.journal import Journal, checkpoint, make, noted_run
+from tests.toy_trainable import Toy
+
+pytestmark = pytest.mark.ray
+
+METRIC: dict[str, Any] = {"metric": "epoch", "mode": "max"}
+
+
+# ------------------------------------------------------------------ trials, without running one
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Any:
+    register_trainable("toy", Toy)
+    storage = StorageContext(str(tmp_path), "sweep")
+    return SimpleNamespace(spec={"run": "toy", "storage": storage})
+
+
+def test_a_trial_has_a_storage_of_its_own_that_follows_its_directorys_name(
+    experiment: Any, tmp_path: Path
+) -> None:
+    first, second = make(experiment, "a"), make(experiment, "b")
+    assert [Path(t.storage.trial_fs_path) for t in (first, second)] == [
+        tmp_path / "sweep" / "directory_a",
+        tmp_path / "sweep" / "directory_b",
+    ]
+    assert first.path == str(tmp_path / "sweep" / "directory_a")
+
+
+def test_a_trial_keeps_the_id_and_the_settings_that_it_is_given(experiment: Any) -> None:
+    trial = make(experiment, "given")
+    assert (trial.trial_id, str(trial), trial.status) == ("given", "given", Trial.PENDING)
+    checkpoints: Any = trial.run_metadata.checkpoint_manager
+    assert checkpoints.checkpoint_config == CheckpointConfig(num_to_keep=1, checkpoint_at_end=True)
+
+
+def test_checkpoints_are_numbered_directories(experiment: Any) -> None:
+    storage: Any = make(experiment).storage
+    assert storage._make_checkpoint_dir_name(12) == "checkpoint_000012"
+    storage.current_checkpoint_index = 12
+    assert Path(storage.checkpoint_fs_path) == Path(storage.trial_fs_path, "checkpoint_000012")
+
+
+def test_a_registered_checkpoint_is_the_trials_newest(experiment: Any) -> None:
+    trial = make(experiment)
+    found = checkpoint(trial, 0, epoch=2)
+    trial.run_metadata.checkpoint_manager.register_checkpoint(found)
+    assert trial.checkpoint is not None
+    assert trial.checkpoint.path == found.checkpoint.path
+    assert trial.latest_checkpoint_result is not None
+    assert trial.latest_checkpoint_result.metrics["epoch"] == 2
+
+
+def test_only_as_many_checkpoints_stay_as_are_kept(experiment: Any) -> None:
+    trial = make(experiment)
+    for index in range(3):
+        found = checkpoint(trial, index, epoch=index)
+        trial.run_metadata.checkpoint_manager.register_checkpoint(found)
+    left = [path.name for path in Path(trial.storage.trial_fs_path).iterdir()]
+    assert left == ["checkpoint_000002"]
+
+
+def test_a_last_result_can_be_given(experiment: Any) -> None:
+    trial = make(experiment)
+    trial.run_metadata.last_result = {"epoch": 3, "training_iteration": 3}
+    assert trial.last_result["epoch"] == 3
+
+
+def test_resources_can_be_changed_between_two_starts(experiment: Any) -> None:
+    trial = make(experiment)
+    trial.take({"cpu": 2.0, "gpu": 0.0})
+    assert trial.placement_group_factory == resource_dict_to_pg_factory({"cpu": 2.0, "gpu": 0.0})
+    assert trial.placement_group_factory.required_resources == {"CPU": 2.0}
+    trial.update_resources({"cpu": 1.0})
+    assert trial._default_placement_group_factory.required_resources == {"CPU": 2.0}
+
+
+def test_a_trials_state_for_snapshots_is_made_of_its_attributes(experiment: Any) -> None:
+    trial = make(experiment)
+    assert "on_failure" in trial.__dict__
+    state = trial.__getstate__()
+    assert {"on_failure", "_verdict"} & state.keys() == set()
+    assert state["trial_id"] == "a"
+
+
+def test_a_waiting_trial_is_not_saving(experiment: Any) -> None:
+    trial = make(experiment)
+    assert trial.is_saving is False
+    assert trial.is_finished() is False
+    trial.set_status(Trial.TERMINATED)
+    assert trial.is_finished() is True
+
+
+# ------------------------------------------------------------- schedulers, which are plain objects
+
+
+def test_schedulers_derive_from_what_they_are_told_apart_by() -> None:
+    assert type(FIFOScheduler()) is FIFOScheduler
+    assert issubclass(pb2.PB2, PopulationBasedTraining)
+    assert issubclass(HyperBandForBOHB, HyperBandScheduler)
+    assert not issubclass(PopulationBasedTraining, HyperBandScheduler)
+
+
+def test_asha_keeps_the_bracket_of_a_trial_by_its_id(experiment: Any) -> None:
+    asha = ASHAScheduler(**METRIC, time_attr="epoch", max_t=9, brackets=3)
+    trial = make(experiment)
+    asha.on_trial_add(SimpleNamespace(), trial)
+    assert len(asha._brackets) == 3
+    assert asha._trial_info[trial.trial_id] in asha._brackets
+
+
+def test_hyperband_for_bohb_keeps_who_may_go_on_in_the_bracket_of_a_trial(experiment: Any) -> None:
+    hyperband = HyperBandForBOHB(**METRIC, time_attr="epoch", max_t=4, reduction_factor=2)
+    trial = make(experiment)
+    hyperband.on_trial_add(SimpleNamespace(), trial)
+    bracket, _ = hyperband._trial_info[trial]
+    assert trial not in bracket.trials_to_unpause
+    assert list(inspect.signature(hyperband._process_bracket).parameters)[1] == "bracket"
+
+
+@pytest.fixture
+def population(experiment: Any) -> tuple[PopulationBasedTraining, SweepTrial]:
+    pbt = PopulationBasedTraining(
+        **METRIC,
+        time_attr="epoch",
+        perturbation_interval=2,
+        hyperparam_mutations={"lr": [0.1, 0.2]},
+    )
+    trial = make(experiment, lr=0.1)
+    pbt.on_trial_add(SimpleNamespace(search_alg=None), trial)
+    return pbt, trial
+
+
+def test_pbt_takes_a_score_without_looking_for_an_exploit(
+    population: tuple[PopulationBasedTraining, SweepTrial],
+) -> None:
+    pbt, trial = population
+    assert pbt._perturbation_interval == 2
+    state = pbt._trial_state[trial]
+    assert (state.last_score, state.last_checkpoint) == (None, None)
+    assert (state.last_perturbation_time, state.last_train_time) == (0, 0)
+    pbt._save_trial_state(state, 5, {"epoch": 5}, trial)
+    assert (state.last_score, state.last_train_time) == (5, 5)
+    assert state.last_perturbation_time == 0
+
+
+def test_pb2_models_the_values_of_the_trial_itself(experiment: Any) -> None:
+    scheduler = pb2.PB2(
+        **METRIC,
+        time_attr="epoch",
+        perturbation_interval=2,
+        hyperparam_bounds={"lr": [0.1, 1.0]},
+    )
+    trial = make(experiment, lr=0.5)
+    scheduler.on_trial_add(SimpleNamespace(search_alg=None), trial)
+    scheduler._save_trial_state(scheduler._trial_state[trial], 2, {"epoch": 2}, trial)
+    assert scheduler.data["lr"].tolist() == [0.5]
+
+
+def test_a_save_that_may_not_have_been_heard_of_can_be_asked_without_waiting() -> None:
+    assert "block" in inspect.signature(_FutureTrainingResult.resolve).parameters
+
+
+# ---------------------------------------------------------------------------- a run, by its order
+
+
+@pytest.fixture(scope="module")
+def journal(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Journal:
+    return noted_run(tmp_path_factory.mktemp("noted"))
+
+
+def test_the_source_learns_of_the_experiment_first_and_once(journal: Journal) -> None:
+    kinds = [kind for kind, *_ in journal.lines]
+    assert kinds[0] == "add_configurations"
+    assert kinds.count("add_configurations") == 1
+
+
+def test_as_many_trials_are_taken_at_once_as_the_environment_says(journal: Journal) -> None:
+    kinds = [kind for kind, *_ in journal.lines]
+    assert kinds[: kinds.index("start")].count("add") == 4
+
+
+def test_an_ended_trial_is_accepted_told_to_the_scheduler_and_not_run(journal: Journal) -> None:
+    assert journal.of("ended") == ["add TERMINATED"]
+    metrics = {result.metrics["trial_id"]: result.metrics for result in journal.grid}
+    assert metrics["ended"]["epoch"] == 3
+
+
+def test_the_grid_has_every_trial(journal: Journal) -> None:
+    assert len(journal.grid) == 4
+    assert journal.grid.errors == []
+
+
+def test_a_paused_trial_is_accepted_and_goes_on_from_its_registered_checkpoint(
+    journal: Journal,
+) -> None:
+    assert journal.of("paused")[0] == "add PAUSED"
+    assert journal.of("paused", "callback_result") == [
+        "callback_result 2 checkpoint_000000",
+        "callback_result 3 checkpoint_000000",
+    ]
+
+
+def test_the_numbers_of_checkpoints_go_on_after_the_registered_one(journal: Journal) -> None:
+    names = {
+        r.metrics["trial_id"]: Path(r.checkpoint.path).name for r in journal.grid if r.checkpoint
+    }
+    assert names["paused"] == "checkpoint_000001"
+
+
+def test_the_scheduler_decides_before_callbacks_hear_of_a_result(journal: Journal) -> None:
+    kinds = ("scheduler_result", "callback_result", "scheduler_complete")
+    found = [line.split()[:2] for line in journal.of("paused", *kinds)]
+    assert found == [
+        ["scheduler_result", "2"],
+        ["callback_result", "2"],
+        # The last one says `done`, of which the scheduler is told when the trial has ended.
+        ["callback_result", "3"],
+        ["scheduler_complete", "3"],
+    ]
+
+
+def test_an_end_is_told_to_the_scheduler_then_the_source_then_callbacks(journal: Journal) -> None:
+    kinds = ("scheduler_complete", "source_complete", "callback_complete")
+    assert journal.of("paused", *kinds) == [
+        "scheduler_complete 3 3",
+        "source_complete result",
+        "callback_complete RUNNING",
+    ]
+
+
+def test_a_waiting_trial_that_is_let_go_is_removed_and_ends_without_a_result(
+    journal: Journal,
+) -> None:
+    assert journal.of("let_go") == [
+        "add PENDING",
+        "scheduler_remove",
+        "source_complete no result",
+        "callback_complete PENDING",
+    ]
+
+
+def test_a_failure_is_judged_before_anyone_asks_whether_the_trial_recovers(
+    journal: Journal,
+) -> None:
+    found = journal.of("fails")
+    assert found[:4] == [
+        "add PENDING",
+        "start",
+        "scheduler_result 1",
+        "callback_result 1 None",
+    ]
+    assert found[4] == "failed"
+    assert "scheduler_error recovers True" in found[5:]
+
+
+def test_a_trial_that_recovers_is_added_and_started_again(journal: Journal) -> None:
+    found = journal.of("fails")
+    after = found[found.index("failed") + 1 :]
+    assert "add PENDING" in after
+    assert after.index("add PENDING") < after.index("start")
+    assert after[-1] == "callback_complete RUNNING"
+    assert not any(line.startswith("source_complete error") for line in found)

@@ -15,7 +15,7 @@ import yaml
 
 from tests.crash.checks import look_at_wreck
 from tests.crash.kills import EXIT_CODES, RunPlan, Step, damage, draw_run, strike
-from tests.crash.reading import ENDED, read_jsonl, trial_directories
+from tests.crash.reading import ENDED, trial_directories
 from tests.crash.session import HERE, POLL_S, Session, resume_command, run_command
 
 RUN_S = 600
@@ -256,7 +256,7 @@ class CrashedSweep:
     def _rows(self) -> int:
         """Epochs recorded so far."""
         files = [path / "metrics.jsonl" for path in trial_directories(self.directory)]
-        return sum(len(read_jsonl(path, torn=True)) for path in files)
+        return sum(path.read_bytes().count(b"\n") for path in files if path.exists())
 
     def _records(self) -> list[dict]:
         paths = trial_directories(self.directory)

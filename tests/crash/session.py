@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 
-POLL_S = 0.02
+POLL_S = 0.05
 WORKER_TITLE = b"Trainable.train"
 
 

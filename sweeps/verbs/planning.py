@@ -97,6 +97,8 @@ def _say_plan(found: Plan) -> None:
     say(f"scheduler {tune.scheduler.name}: {_about_rungs(found)}")
     say(f"epochs: {_about_epochs(found)}")
     say(f"at once: {_about_places(found)}")
+    if tune.time_budget is not None:
+        say(f"budget: a run is paused after {duration(tune.time_budget)}")
 
 
 def _about_draws(found: Plan) -> str:

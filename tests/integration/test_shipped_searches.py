@@ -1,0 +1,69 @@
+"""The searches over digits that come with the project run: in small here, in full when slow."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from sweeps.cli import main
+from sweeps.layout import SweepLayout
+from sweeps.spec import load_search
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+DIGITS = [CONFIGS / "search.yaml", *sorted((CONFIGS / "searches").glob("digits_*.yaml"))]
+
+SMALL = ["config.model.name=tiny_models:mlp", "config.tensorboard.enabled=false"]
+"""Instead of a ResNet, whose epochs take a second each."""
+
+OF_EACH = {
+    "search": ["tune.num_samples=2", "config.training.epochs=3"],
+    "digits_pbt": ["tune.num_samples=2", "config.training.epochs=4"],
+    "digits_tpe": [
+        "tune.num_samples=2", "config.training.epochs=3", "tune.search_alg.n_startup_trials=1",
+    ],
+    "digits_grid": [
+        "space.optimizer.learning_rate.grid=[0.1]", "space.training.batch_size.grid=[128]",
+        "config.training.epochs=2",
+    ],
+}  # fmt: skip
+
+
+def trials_of(directory: Path) -> list[dict[str, str]]:
+    with (directory / "trials.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_search_over_digits_is_run_here() -> None:
+    assert {path.stem for path in DIGITS} == set(OF_EACH)
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("path", DIGITS, ids=lambda path: path.stem)
+def test_a_search_over_digits_runs_in_small(path: Path, working_directory: Path) -> None:
+    options = [word for text in [*SMALL, *OF_EACH[path.stem]] for word in ("--set", text)]
+    done = CliRunner().invoke(main, ["run", str(path), *options, "--allow-custom-model"])
+    assert done.exit_code == 0, done.output
+    directory = working_directory / "experiments" / load_search(path).name
+    assert SweepLayout(directory).read_sweep().state == "finished"
+    assert len(trials_of(directory)) == 2
+    assert load_search(directory / "search.yaml").config["model"]["name"] == "tiny_models:mlp"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("path", DIGITS, ids=lambda path: path.stem)
+def test_a_search_over_digits_comes_to_what_its_file_says(
+    path: Path, working_directory: Path, project_environment: dict[str, str]
+) -> None:
+    command = [sys.executable, str(CONFIGS.parent / "sweeps" / "run.py"), str(path)]
+    done = subprocess.run(
+        command, env=project_environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    spec = load_search(path)
+    found = trials_of(working_directory / "experiments" / spec.name)
+    assert len(found) == spec.trials
+    assert max(float(row["val_acc"]) for row in found) > 0.97

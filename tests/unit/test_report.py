@@ -94,6 +94,7 @@ def test_the_values_are_those_that_hold_now(
     trial(0, {LR: 0.5}, [0.5], lineage=lineage)
     head, line = written(layout)
     assert line[head.index(LR)] == "0.25"
+    assert "1 id0 finished 0.5000 1 1 0.25" in drawn(layout)
 
 
 def test_the_best_config_is_the_best_trials_and_trains_again(

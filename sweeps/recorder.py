@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from sweeps.live import LiveView
 from sweeps.pause import PauseSwitch
 from sweeps.progress import Running
 from trainable.classifier import SETTINGS
+from trainable.curves import end_session
+from trainable.experiment import TENSORBOARD
 
 CPU_NOTICE = "note: no CUDA device in the workers: trials train on the CPU"
 
@@ -145,6 +148,7 @@ class Recorder(Callback):
         record = self._records[trial.trial_id]
         record.state, record.ended = state, now()
         self._write(record)
+        end_curves(self._layout, record)
         done = sum(other.state in ENDED for other in self._records.values())
         last = trial.last_result or {}
         text = f"{done}/{self._total}  trial {record.id} {state} at epoch {last.get('epoch', 0)}"
@@ -179,6 +183,13 @@ class Recorder(Callback):
         self._sweep.trials = dict(sorted(counts.items()))
         self._sweep.elapsed_s = round(self._before_s + time.monotonic() - self._started, 1)
         self._layout.write_sweep(self._sweep)
+
+
+def end_curves(layout: SweepLayout, record: TrialRecord) -> None:
+    """Says on TensorBoard's HParams page that a trial has ended, where its worker did not."""
+    directory = layout.directory / record.directory / TENSORBOARD
+    with suppress(OSError):  # of a full disk; the page shows the trial as running then
+        end_session(directory, failed=record.state == "failed")
 
 
 def _value(config: dict[str, Any], key: str) -> Any:

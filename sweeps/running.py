@@ -23,7 +23,7 @@ from sweeps.live import LiveView
 from sweeps.pause import PauseStopper, PauseSwitch
 from sweeps.population import DonorFiles
 from sweeps.progress import Running
-from sweeps.recorder import Recorder
+from sweeps.recorder import Recorder, end_curves
 from sweeps.recording import RecordingScheduler
 from sweeps.report import write_files
 from sweeps.restoring import Restoration
@@ -165,6 +165,8 @@ class Run:
         for trial in unended:
             trial.state = "stopped" if reached else "paused"
             self._layout.write_trial(trial)
+            if reached:
+                end_curves(self._layout, trial)
         record = self._record
         through = reached or (self._source.complete and not unended)
         record.state = "finished" if through else "paused"

@@ -147,6 +147,7 @@ class TrialSource(SearchAlgorithm):
         values = {**record.current, **record.changes}
         config = self._spec.trial_config(values, record.number, record.repeat)
         settings = {**self._settings, "sampled": list(record.current)}
+        settings["mutated"] = list(self._mutated)
         config.update({key: value_at(config, key) for key in self._mutated})
         config[SETTINGS] = settings
         return new_trial(

@@ -21,6 +21,7 @@ from trainable.curves import Curves
 from trainable.errors import DiskFullError, ExperimentError
 from trainable.files import add_name, remove_temporaries, write_text
 from trainable.history import History
+from trainable.hparams import Session
 from trainable.trainer import Row, Trainer
 from trainable.yaml_reader import dump_yaml
 
@@ -94,6 +95,7 @@ class Experiment:
         keep_metrics: Whether to keep `metrics.jsonl`.
         keep_epochs: How many `epoch_NNNN.pt` stay, the newest; None means all.
         min_free_gib: Free space below which nothing is saved.
+        session: What TensorBoard's HParams page shows of the training; None for nothing.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Experiment:
         keep_metrics: bool,
         keep_epochs: int | None = None,
         min_free_gib: float = 0.0,
+        session: Session | None = None,
     ) -> None:
         self.directory = directory
         self.checkpoints = directory / CHECKPOINTS
@@ -119,7 +122,7 @@ class Experiment:
         self._recorded_epoch: int | None = None
         self._history = History(directory / METRICS_FILE) if keep_metrics else None
         logs = config.tensorboard.enabled
-        self._curves = Curves(directory / TENSORBOARD) if logs else None
+        self._curves = Curves(directory / TENSORBOARD, session) if logs else None
         write_text(directory / CONFIG_FILE, dump_yaml(config.to_dict()))
 
     @property
@@ -218,6 +221,11 @@ class Experiment:
             add_name(self.save_latest(trainer), path)
         else:
             checkpoint.write_checkpoint(trainer.state_dict(), [path])
+
+    def end(self, *, failed: bool) -> None:
+        """Says in the event file that the training has come to its end, good or bad."""
+        if self._curves is not None:
+            self._curves.end(failed=failed)
 
     def close(self) -> None:
         """Flushes and closes the event files."""

@@ -22,6 +22,7 @@ from trainable.experiment import (
     unique_directory,
 )
 from trainable.trainer import Row, Trainer
+from trainable.trial_log import epoch_line
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,9 @@ def _train(
         if experiment is not None:
             experiment.record(row)
             experiment.save_due(trainer)
-        console.print(_line(row, trainer.config.training.epochs), highlight=False, soft_wrap=True)
+        console.print(
+            epoch_line(row, trainer.config.training.epochs), highlight=False, soft_wrap=True
+        )
         if trainer.diverged:
             console.print("[red]the loss is not finite: training ends here[/]")
         if trainer.diverged or should_stop():
@@ -145,13 +148,3 @@ def _run_epoch(trainer: Trainer, console: Console) -> Row:
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         task = progress.add_task(f"epoch {trainer.epoch + 1}", total=trainer.source.size("train"))
         return trainer.run_epoch(on_batch=lambda images: progress.advance(task, images))
-
-
-def _line(row: Row, epochs: int) -> str:
-    test = "" if row["test_acc"] is None else f"  test_acc {row['test_acc']:.4f}"
-    return (
-        f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"
-        f"  train_loss {row['train_loss']:.4f}  train_acc {row['train_acc']:.4f}"
-        f"  val_loss {row['val_loss']:.4f}  val_acc {row['val_acc']:.4f}{test}"
-        f"  lr {row['lr']:.3g}  {row['images_per_s']:.0f} images/s"
-    )

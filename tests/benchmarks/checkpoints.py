@@ -1,0 +1,106 @@
+"""C1 to C3: what a save costs in bytes and in time."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from tests.benchmarks.sides import Figure, compare
+from trainable.config import parse_config
+from trainable.experiment import Experiment
+from trainable.trainer import Trainer
+
+SAVES = 3
+
+
+def trainer_of(model: str, directory: Path, **checkpoint: object) -> Trainer:
+    """A training on little synthetic data, so that a save is not small beside its epoch."""
+    config = {
+        "seed": {"enabled": True},
+        "dataset": {"name": "synthetic", "num_train": 512, "num_test": 64},
+        "model": {"name": model},
+        "training": {"epochs": 1000, "batch_size": 64},
+        "optimizer": {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9},
+        "checkpoint": {"enabled": True, "dir": str(directory), "save_frequency": 1, **checkpoint},
+        "tensorboard": {"enabled": False},
+        "progress": {"enabled": False},
+    }
+    return Trainer(parse_config(config), device=torch.device("cpu"))
+
+
+def written() -> int:
+    """Bytes that this process has asked the system to write."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("wchar")).split()[1])
+
+
+def c1() -> Figure:
+    """Bytes written for epoch_N, latest and best together, by the bytes of one checkpoint."""
+    with tempfile.TemporaryDirectory() as temporary:
+        trainer = trainer_of("resnet18", Path(temporary))
+        trainer.run_epoch()
+        experiment = Experiment(Path(temporary), trainer.config, keep_metrics=True)
+
+        def one() -> float:
+            return float(experiment.latest.stat().st_size) if experiment.latest.exists() else 1.0
+
+        def ours() -> float:
+            before = written()
+            trainer._improved = True
+            assert experiment.save_due(trainer)
+            return float(written() - before)
+
+        ours()
+        what = "bytes of a save under three names / bytes of one checkpoint, resnet18"
+        return compare("C1", what, one, ours, goal="<= 1.02", unit="B", ours_over_other=True)
+
+
+def c2() -> Figure:
+    """The time that training stands still for a save, by that of a plain torch.save."""
+    with tempfile.TemporaryDirectory() as temporary:
+        trainer = trainer_of("resnet18", Path(temporary))
+        trainer.run_epoch()
+        experiment = Experiment(Path(temporary), trainer.config, keep_metrics=True)
+        plain = Path(temporary) / "plain.pt"
+
+        def other() -> float:
+            started = time.perf_counter()
+            torch.save(trainer.state_dict(), plain)
+            return time.perf_counter() - started
+
+        def ours() -> float:
+            started = time.perf_counter()
+            experiment.save_due(trainer)
+            return time.perf_counter() - started
+
+        what = "training stalled a save / plain torch.save without fsync, resnet18"
+        return compare("C2", what, other, ours, goal="<= 0.1", ours_over_other=True)
+
+
+def c3() -> Figure:
+    """Epochs with a save after each, by epochs without."""
+    with tempfile.TemporaryDirectory() as temporary:
+        trainer = trainer_of("resnet18", Path(temporary))
+        experiment = Experiment(Path(temporary), trainer.config, keep_metrics=True)
+
+        def epochs(*, save: bool) -> float:
+            started = time.perf_counter()
+            for _ in range(SAVES):
+                row = trainer.run_epoch()
+                experiment.record(row)
+                if save:
+                    experiment.save_due(trainer)
+            return (time.perf_counter() - started) / SAVES
+
+        return compare(
+            "C3",
+            "an epoch with a save / without, resnet18 on 512 images",
+            lambda: epochs(save=False),
+            lambda: epochs(save=True),
+            goal="<= 1.02",
+            ours_over_other=True,
+            rounds=3,
+        )

@@ -105,9 +105,11 @@ class Restoration:
     def _find_state(self, record: TrialRecord, epochs: int) -> None:
         """Looks up the trial's checkpoint, and whether it had in fact come to its end."""
         saved = newest_checkpoint(self._layout.directory / record.directory)
-        rows = self._rows[record.id]
-        self._rows[record.id] = rows = [r for r in rows if saved and r["epoch"] <= saved.epoch]
+        recorded = self._rows[record.id]
+        self._rows[record.id] = [r for r in recorded if saved and r["epoch"] <= saved.epoch]
         if saved is None:
+            if recorded:
+                say(f"note: trial {record.id} has no checkpoint and begins anew")
             record.lineage.clear()
             return
         self._saved[record.id] = saved

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,9 @@ def _fault(path: Path) -> dict[str, Any] | str:
     if not path.is_file():
         return "expected a .pt file, found a directory"
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of a foreign pickle, said below
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # Not torch's own text: it advises to load without the check, which runs what it finds.
         code = re.search(r"GLOBAL (\S+)", str(error))

@@ -8,16 +8,33 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from trainable.errors import ExperimentError
 from trainable.files import write_text
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows in file order; a last line that a kill cut short is left out."""
+    """The rows in file order; a last line that a kill cut short is left out.
+
+    Raises:
+        ExperimentError: A line is no row; names the first.
+    """
     if not path.exists():
         return []
     whole = path.read_bytes().split(b"\n")[:-1]
-    rows: list[dict[str, Any]] = from_json(b"[" + b",".join(whole) + b"]")
+    try:
+        rows: list[dict[str, Any]] = from_json(b"[" + b",".join(whole) + b"]")
+    except ValueError:
+        raise ExperimentError(f"{path}: {_first_broken(whole)}") from None
     return rows
+
+
+def _first_broken(lines: list[bytes]) -> str:
+    for number, line in enumerate(lines, start=1):
+        try:
+            from_json(line)
+        except ValueError as error:
+            return f"line {number} is not an epoch's metrics: {error}"
+    return "the lines are no epochs' metrics"
 
 
 class History:

@@ -60,7 +60,7 @@ def search_schema() -> Schema:
     schema["description"] = "What to try in a training config, how, and how often."
     _replace(top["space"], _space())
     _replace(top["constraints"], {"anyOf": [{"type": "array", "items": TEXT}, NULL]})
-    for key in ("resources", "failure", "keep"):
+    for key in ("resources", "failure", "keep", "hooks"):
         _replace(top[key], {"anyOf": [{"$ref": top[key].pop("$ref")}, NULL]})
     schema["required"] = ["config", "tune"]
     return _finished({**schema, "$defs": definitions}, "tune-sweeps: a search file")

@@ -15,6 +15,7 @@ from ray.tune.experiment import Trial
 
 from sweeps.console import say
 from sweeps.failures import describe_nan
+from sweeps.hooks import HookRunner
 from sweeps.layout import (
     ENDED,
     SweepLayout,
@@ -49,6 +50,7 @@ class Recorder(Callback):
         view: Shows how far the sweep is.
         running: Trial id -> how far a trial is, of those that there are.
         on_end: Called when a trial has ended and is recorded.
+        hooks: Told every value of the metric.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Recorder(Callback):
         view: LiveView,
         running: dict[str, Running],
         on_end: Callable[[], None],
+        hooks: HookRunner,
     ) -> None:
         self._layout = layout
         self._sweep = sweep
@@ -77,6 +80,7 @@ class Recorder(Callback):
         self._view = view
         self._running = running
         self._on_end = on_end
+        self._hooks = hooks
         self._before_s = sweep.elapsed_s
         self._started = time.monotonic()
 
@@ -114,6 +118,7 @@ class Recorder(Callback):
         del iteration, trials, info
         self._running[trial.trial_id].note(result, self._metric, self._view.mode)
         value = result.get(self._metric)
+        self._hooks.note(trial.trial_id, value, result.get("epoch", 0))
         if value is not None and self._target(value) and self._switch.reason is None:
             say(f"target reached: trial {trial.trial_id}, {self._metric} {value:.4f}")
             self._switch.request("target")

@@ -27,6 +27,7 @@ MAY_CHANGE = (
     "resources.",
     "failure.",
     "keep.",
+    "hooks.",
     "name",
     "config.checkpoint.dir",
     *(f"config.{key}" for key in IN_CONFIG),
@@ -222,7 +223,7 @@ def merged(
             f"{directory} it begins from what this one has learnt"
         )
     kept = recorded.to_dict()
-    for section in ("resources", "failure", "keep"):
+    for section in ("resources", "failure", "keep", "hooks"):
         kept[section] = new[section]
     for key in ("num_samples", "time_budget", "target", "max_concurrent_trials"):
         kept["tune"][key] = new["tune"][key]

@@ -18,6 +18,7 @@ from sweeps.cluster import slots
 from sweeps.console import console, say
 from sweeps.disk import prune_weights
 from sweeps.events import EventLog
+from sweeps.hooks import HookRunner
 from sweeps.layout import ENDED, Reason, SweepLayout, SweepRecord, TrialRecord, now
 from sweeps.live import LiveView
 from sweeps.pause import PauseStopper, PauseSwitch
@@ -108,6 +109,15 @@ class Run:
             metric=spec.tune.metric,
             mode=spec.tune.mode,
         )
+        known = self._known_trials(records)
+        self._hooks = HookRunner(
+            spec.hooks,
+            # With checkpoints off, the layout is in a temporary place until the end.
+            Path(parse_config(spec.config).checkpoint.dir) / layout.directory.name,
+            metric=spec.tune.metric,
+            mode=spec.tune.mode,
+            before=[trial.best for trial in known.values()],
+        )
         self._recorder = Recorder(
             layout,
             record,
@@ -118,8 +128,9 @@ class Run:
             target=_target(spec),
             expects_gpu=share["gpu"] > 0,
             view=self._view,
-            running=self._known_trials(records),
+            running=known,
             on_end=self._prune,
+            hooks=self._hooks,
         )
 
     def until_done_or_paused(self) -> Outcome:
@@ -139,6 +150,7 @@ class Run:
             prune_weights(layout.directory, spec)
             results = read_results(layout.directory, spec.tune.metric, spec.tune.mode)
             write_files(layout, results, spec.tune.metrics)
+            self._hooks.finish(record, results)
         return Outcome(layout.directory, record, results, spec.tune.metrics, grid)
 
     def _known_trials(self, records: list[TrialRecord]) -> dict[str, Running]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
+import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
@@ -153,3 +155,37 @@ class Keep(Section):
     def _top(cls, trials: Any) -> Any:
         found = re.fullmatch(r"top\s+(\d+)", trials.strip()) if isinstance(trials, str) else None
         return trials if found is None else int(found[1])
+
+
+class Hooks(Section):
+    """`hooks`: a command or a URL that is told what happens; nothing by default.
+
+    A command gets the event as JSON on its standard input, an http or https URL by POST. It never
+    touches the sweep.
+    """
+
+    on_best: str | None = None
+    """When the best trial of the sweep is better than any before; once a second at most."""
+    on_finish: str | None = None
+    """When the sweep has finished or is paused."""
+    timeout: float = Field(default=30, gt=0)
+    """Seconds after which a command is ended and an answer no longer waited for."""
+
+    @field_validator("on_best", "on_finish")
+    @classmethod
+    def _can_be_told(cls, target: str | None) -> str | None:
+        if target is None:
+            return None
+        # What was found is not shown: it may hold a secret.
+        try:
+            good = bool(urlsplit(target).hostname if is_url(target) else shlex.split(target))
+        except ValueError:
+            good = False
+        if not good:
+            raise ValueError("must be a command, its quotes closed, or an http(s) URL with a host")
+        return target
+
+
+def is_url(target: str) -> bool:
+    """Whether a hook is an address and not a command."""
+    return target.lower().startswith(("http://", "https://"))

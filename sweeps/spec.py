@@ -25,7 +25,7 @@ from sweeps.entries import Entry, Linked, flat
 from sweeps.expressions import Expression, ExpressionError, parse_expression
 from sweeps.notation import parse_entry
 from sweeps.search_check import search_problems
-from sweeps.sections import METRICS, SEEDS, FailurePolicy, Keep, Resources, Tune
+from sweeps.sections import METRICS, SEEDS, FailurePolicy, Hooks, Keep, Resources, Tune
 from sweeps.space import bound, grid_size, resolved
 from sweeps.training_file import line_of, read_training_config
 from trainable.config import parse_config
@@ -38,6 +38,7 @@ from trainable.yaml_reader import Document, dotted, read_yaml
 __all__ = [
     "METRICS",
     "FailurePolicy",
+    "Hooks",
     "Keep",
     "Resources",
     "SearchSpec",
@@ -46,7 +47,7 @@ __all__ = [
     "parse_search",
 ]
 
-SECTIONS = ("space", "tune", "resources", "failure", "keep")
+SECTIONS = ("space", "tune", "resources", "failure", "keep", "hooks")
 
 SpaceEntry = Annotated[
     Entry,
@@ -74,6 +75,7 @@ class SearchSpec(Section):
     resources: Resources = Resources()
     failure: FailurePolicy = FailurePolicy()
     keep: Keep = Keep()
+    hooks: Hooks = Hooks()
 
     @field_validator("name")
     @classmethod
@@ -119,6 +121,13 @@ class SearchSpec(Section):
         except ExpressionError:
             size = None
         return {**tune, "num_samples": size or 1}
+
+    @property
+    def directory(self) -> Path | None:
+        """Where the sweep lies; None without a name, where every start has a directory anew."""
+        checkpoint = parse_config(self.config).checkpoint
+        name = self.name or checkpoint.experiment_name
+        return Path(checkpoint.dir) / name if name else None
 
     @property
     def max_epochs(self) -> int:

@@ -18,11 +18,10 @@ from sweeps.results import TrialResult
 from sweeps.text_charts import Series, chart
 from sweeps.verbs.common import DIRECTORY, FINISHED, exits
 from sweeps.verbs.wording import AS_JSON, quoted, say_json, score, short, size, table
+from trainable.trial_log import LOG_FILE
 from trainable.yaml_reader import read_yaml
 
 TRIAL = click.argument("trial")
-LOG_FILE = "trial.log"
-"""What the worker of a trial wrote to its standard output and error."""
 ROWS = 12
 """Epochs that a table shows at most."""
 FOLLOW_S = 0.5
@@ -112,7 +111,7 @@ def _some(rows: list[Any]) -> list[Any]:
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written, until it ends.")
 @exits
 def logs(directory: Path, trial: str, follow: bool) -> int:
-    """Prints what the worker of TRIAL wrote, and why the trial failed.
+    """Prints the log of TRIAL: its epochs, what its model printed, and why it failed.
 
     Example: sweep logs experiments/digits_asha 01bc -f
     """
@@ -121,13 +120,16 @@ def logs(directory: Path, trial: str, follow: bool) -> int:
     if not follow and not path.exists() and not record.failures:
         raise SweepError(f"{path}: trial {record.id} ({record.state}) has written no log")
     try:
+        told = ""
         for text in _written(directory, record, path, follow=follow):
             console.out(text, end="", highlight=False)
+            told += text
     except KeyboardInterrupt:
         return FINISHED
     for failure in SweepLayout(directory).read_trial(record.directory).failures:
         say(f"--- failed after epoch {failure.epoch}, {failure.time}: {failure.cause}")
-        say(failure.traceback.rstrip() or failure.message)
+        in_log = bool(failure.message) and failure.message in told
+        say(failure.message if in_log else failure.traceback.rstrip() or failure.message)
     return FINISHED
 
 

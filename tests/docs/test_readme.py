@@ -14,6 +14,7 @@ from sweeps.spec import parse_search
 from trainable.checkpoint import BEST, LATEST, epoch_file
 from trainable.config import load_config
 from trainable.experiment import CHECKPOINTS, CONFIG_FILE, METRICS_FILE, TENSORBOARD
+from trainable.trial_log import LOG_FILE
 from trainable.yaml_reader import parse_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -113,7 +114,7 @@ def test_the_tree_of_a_sweep_has_the_names_that_are_written() -> None:
     shown = re.findall(r"── ([\w./]+)", tree)
     of_the_sweep = [layout.SEARCH_FILE, layout.SWEEP_FILE, layout.TRIALS_CSV]
     of_the_sweep += [layout.BEST_CONFIG, layout.EVENTS_FILE]
-    of_a_trial = [CONFIG_FILE, layout.TRIAL_FILE, METRICS_FILE]
+    of_a_trial = [CONFIG_FILE, layout.TRIAL_FILE, METRICS_FILE, LOG_FILE]
     of_a_trial += [f"{CHECKPOINTS}/", f"{TENSORBOARD}/"]
     assert [name for name in shown if not name.startswith("resnet20")] == of_the_sweep + of_a_trial
     assert LATEST in tree

@@ -141,7 +141,10 @@ def load_sweep(directory: str | Path) -> Sweep:
 
 
 def run_sweep(
-    search: str | Path | Mapping[str, Any], *, allow_custom_model: bool = False
+    search: str | Path | Mapping[str, Any],
+    *,
+    allow_custom_model: bool = False,
+    address: str | None = None,
 ) -> Sweep:
     """Runs a new sweep until it has finished or is paused, as `sweep run` does.
 
@@ -149,6 +152,8 @@ def run_sweep(
         search: A search file, or its plain values; a path below `config` in those is relative to
             the working directory.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
+        address: Of the Ray cluster to join, or `auto`; None means `RAY_ADDRESS`, else this
+            machine.
 
     Returns:
         The sweep, with Tune's own `ResultGrid` as `grid`.
@@ -161,5 +166,5 @@ def run_sweep(
     spec = parse_search(search) if isinstance(search, Mapping) else load_search(search)
     from sweeps.launch import start_sweep
 
-    outcome = start_sweep(spec, allow_custom_model=allow_custom_model)
+    outcome = start_sweep(spec, allow_custom_model=allow_custom_model, address=address)
     return Sweep(load(outcome.directory), outcome.grid)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ray
+from ray._private import ray_constants
+from ray.exceptions import RayError
 
-from sweeps.console import ray_is_shown
+from sweeps.console import ray_is_shown, say
 from sweeps.layout import SweepError
+from sweeps.parcel import JOINED_LIMIT, mebibytes, own_code, with_directory
 from sweeps.placement import places
 from sweeps.spec import Resources
 
@@ -26,11 +35,31 @@ ENVIRONMENT = {
 """Keeps Tune quiet, and its snapshots rare: they are only a cache here. What the user has set
 stays."""
 
+WORKER_ENVIRONMENT = {name: ENVIRONMENT[name] for name in ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",)}
+"""What a cluster's workers need of it; those of a Ray of our own inherit all."""
 
-def start_ray() -> None:
-    """Starts Ray on this machine, or joins the cluster that `RAY_ADDRESS` names.
+LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class Joining:
+    """Which Ray a sweep runs on, and what a cluster is sent for it."""
+
+    address: str | None = None
+    """`auto` or HOST:PORT; None means `RAY_ADDRESS`, or a Ray of this machine's own."""
+    user_code: Path | None = None
+    """A directory whose code the trials import."""
+    leave_out: tuple[Path, ...] = ()
+    """Directories below it that are no code."""
+
+
+def start_ray(joining: Joining = Joining()) -> None:
+    """Starts Ray on this machine, or joins a cluster.
 
     A session that is already there is used as it is.
+
+    Raises:
+        SweepError: The cluster cannot be joined, or the code for it is too large.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -38,17 +67,74 @@ def start_ray() -> None:
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
     if ray.is_initialized():
         return
+    shown: dict[str, Any] = {
+        "logging_level": logging.INFO if ray_is_shown() else logging.ERROR,
+        "log_to_driver": ray_is_shown(),
+    }
+    address = joining.address or os.environ.get("RAY_ADDRESS") or LOCAL
+    if address != LOCAL:
+        _join(address, joining, shown)
+        return
     root = str(Path(__file__).resolve().parent.parent)
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if root not in paths:
         # Without an installation the workers would find `trainable` only from this directory.
         os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, paths)])
-    ray.init(
-        address=os.environ.get("RAY_ADDRESS", "local"),
-        include_dashboard=False,
-        logging_level=logging.INFO if ray_is_shown() else logging.ERROR,
-        log_to_driver=ray_is_shown(),
-    )
+    with _loopback_only():
+        ray.init(address=LOCAL, include_dashboard=False, **shown)
+
+
+def _join(address: str, joining: Joining, shown: dict[str, Any]) -> None:
+    if "://" in address:
+        raise SweepError(
+            f"--address {address}: give auto or the head's HOST:PORT; "
+            f"to send the sweep there as a job: sweep submit FILE --address http://HOST:8265"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        environment: dict[str, Any] = {"env_vars": WORKER_ENVIRONMENT}
+        if not _is_code_there():
+            parcel = own_code()
+            if joining.user_code is not None:
+                parcel = with_directory(parcel, joining.user_code, joining.leave_out)
+            parcel.check(JOINED_LIMIT)
+            archive = Path(folder) / "code.zip"
+            parcel.write(archive)
+            environment["working_dir"] = str(archive)
+            say(f"sending {mebibytes(parcel.size)} of code to the cluster")
+        try:
+            ray.init(address=address, runtime_env=environment, **shown)
+        except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+            reason = " ".join(str(error).split())
+            raise SweepError(
+                f"--address {address}: cannot be joined: {reason} (a cluster that wants a token "
+                "is joined with RAY_AUTH_MODE=token)"
+            ) from error
+
+
+def _is_code_there() -> bool:
+    """Whether this process is the entry point of a Ray job that came with its code."""
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+    return bool((job.get("runtime_env") or {}).get("working_dir"))
+
+
+@contextmanager
+def _loopback_only() -> Iterator[None]:
+    """Makes a Ray of this machine's own listen on 127.0.0.1 alone, as it does on macOS.
+
+    Elsewhere it would listen on every interface. The variable is for the processes it starts.
+    """
+    before, name = ray_constants.ENABLE_RAY_CLUSTER, ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    variable = os.environ.get(name)
+    os.environ[name] = "0"
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+        if variable is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = variable
 
 
 def trial_share(resources: Resources) -> tuple[dict[str, float], str | None]:
@@ -83,6 +169,11 @@ def trial_share(resources: Resources) -> tuple[dict[str, float], str | None]:
 def slots(share: dict[str, float]) -> int:
     """How many trials the cluster holds at once; one is never spread over machines or cards."""
     return max(1, sum(places(share, machine) for machine in _machines()))
+
+
+def several_nodes() -> bool:
+    """Whether the cluster is more than one machine."""
+    return len(_machines()) > 1
 
 
 def _machines() -> list[dict[str, float]]:

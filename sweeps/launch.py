@@ -12,12 +12,13 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from sweeps.cluster import start_ray, trial_share
+from sweeps.cluster import Joining, several_nodes, start_ray, trial_share
 from sweeps.console import say
 from sweeps.environment import describe_environment
 from sweeps.layout import SweepError, SweepLayout, SweepRecord, TrialRecord, now
 from sweeps.ownership import sole_owner
 from sweeps.running import Outcome, Run
+from sweeps.shared_storage import check_shared
 from sweeps.spec import SearchSpec
 from sweeps.warm_start import record_points
 from trainable.config import TrainConfig, parse_config
@@ -28,24 +29,28 @@ from trainable.yaml_reader import dump_yaml
 PACKAGES = ("tune-sweeps", "ray", "torch", "torchvision", "numpy", "optuna")
 
 
-def start_sweep(spec: SearchSpec, *, allow_custom_model: bool = False) -> Outcome:
+def start_sweep(
+    spec: SearchSpec, *, allow_custom_model: bool = False, address: str | None = None
+) -> Outcome:
     """Runs a new sweep until it has finished or is paused.
 
     Args:
         spec: A checked search file.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
+        address: Of the cluster to join, or `auto`; None means `RAY_ADDRESS`, else this machine.
 
     Raises:
-        SweepError: The sweep's directory is taken, or the cluster cannot hold one trial.
+        SweepError: The sweep's directory is taken or not shared by the cluster's nodes, or the
+            cluster cannot be joined or cannot hold one trial.
     """
     base = parse_config(spec.config)
-    name = spec.name or base.checkpoint.experiment_name or automatic_name(base, datetime.now())
-    directory = Path(base.checkpoint.dir) / name
+    unnamed = Path(base.checkpoint.dir) / automatic_name(base, datetime.now())
+    directory = spec.directory or unnamed
     refuse_taken(directory)
     if spec.tune.warm_start is not None:
         SweepLayout(Path(spec.tune.warm_start)).read_sweep()
-    share = _prepare(spec, base)
-    record = SweepRecord(name, "running", now())
+    share = _prepare(spec, directory, allow_custom_model, address)
+    record = SweepRecord(directory.name, "running", now())
     record.versions, record.environment = _versions(), describe_environment()
     with _workplace(directory, spec, record, keep_trials=base.checkpoint.enabled) as layout:
         if spec.tune.warm_start is not None:
@@ -60,7 +65,9 @@ def resume_sweep(
     directory: Path,
     records: list[TrialRecord],
     *,
+    recorded: SearchSpec | None = None,
     allow_custom_model: bool = False,
+    address: str | None = None,
 ) -> Outcome:
     """Takes a sweep up again from its directory until it has finished or is paused once more.
 
@@ -68,19 +75,24 @@ def resume_sweep(
         spec: Its search file, with what the user has changed.
         directory: The sweep's.
         records: Its trials; those in an ended state are left alone.
+        recorded: What its `search.yaml` is to say; None means the same as `spec`.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
+        address: As for `start_sweep`.
 
     Raises:
-        SweepError: The cluster cannot hold one trial.
+        SweepError: The directory is not shared by the cluster's nodes, or the cluster cannot be
+            joined or cannot hold one trial.
         CheckpointError: An interrupted trial has checkpoints, and none of them is good.
     """
     layout = SweepLayout(directory)
     layout.tidy()
     record = layout.read_sweep()
-    share = _prepare(spec, parse_config(spec.config))
+    share = _prepare(spec, layout.directory, allow_custom_model, address)
     record.state, record.reason, record.ended = "running", None, None
     record.versions, record.environment = _versions(), describe_environment()
-    write_text(layout.search_file, dump_yaml({**spec.to_dict(), "name": record.name}))
+    write_text(
+        layout.search_file, dump_yaml({**(recorded or spec).to_dict(), "name": record.name})
+    )
     run = Run(spec, layout, record, share, records, allow_custom_model=allow_custom_model)
     return run.until_done_or_paused()
 
@@ -102,10 +114,15 @@ def refuse_taken(directory: Path) -> None:
     )
 
 
-def _prepare(spec: SearchSpec, base: TrainConfig) -> dict[str, float]:
+def _prepare(
+    spec: SearchSpec, directory: Path, allow_custom_model: bool, address: str | None
+) -> dict[str, float]:
     """Starts Ray and says what concerns the sweep as a whole; returns what one trial takes."""
-    start_ray()
+    base = parse_config(spec.config)
+    user_code = Path.cwd() if allow_custom_model else None
+    start_ray(Joining(address, user_code, (directory.parent, Path(base.dataset.root))))
     share, notice = trial_share(spec.resources)
+    check_shared(directory)
     for text in [*filter(None, [notice]), *_notices(base)]:
         say(f"note: {text}")
     return share
@@ -131,7 +148,11 @@ def _workplace(
         with sole_owner(directory):
             yield SweepLayout(directory)
         return
-    with tempfile.TemporaryDirectory() as temporary:
+    # The trials of other nodes write there, too.
+    place = directory.parent if several_nodes() else None
+    if place is not None:
+        place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place, prefix=f".{record.name}.") as temporary:
         work = SweepLayout(Path(temporary) / directory.name)
         _create(work.directory, spec, record)
         yield work

@@ -25,6 +25,11 @@ ALLOW_CUSTOM_MODEL = click.option(
     is_flag=True,
     help="Let model.name import a callable of yours (module:callable).",
 )
+ADDRESS = click.option(
+    "--address",
+    metavar="auto|HOST:PORT",
+    help="Run the trials on this Ray cluster; RAY_ADDRESS is the default, else this machine.",
+)
 VERBOSE = click.option(
     "-v",
     "--verbose",

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sweeps.console import say
-from sweeps.layout import ENDED, SweepLayout
+from sweeps.layout import ENDED, SWEEP_FILE, SweepLayout
 from sweeps.verbs.common import (
+    ADDRESS,
     ALLOW_CUSTOM_MODEL,
     DIRECTORY,
     FINISHED,
@@ -32,15 +33,23 @@ if TYPE_CHECKING:
     help="Go on with this sweep instead of starting one; SEARCH_FILE may then change its "
     "totals, budget, resources and policies.",
 )
+@click.option(
+    "--or-resume",
+    is_flag=True,
+    help="Go on with the sweep of this name where there is one, so that the same command can be "
+    "given again.",
+)
 @SET_IN_SEARCH
 @ALLOW_CUSTOM_MODEL
+@ADDRESS
 @VERBOSE
 @exits
 def run(
     search_file: Path | None,
     directory: Path | None,
+    or_resume: bool,
     assignments: tuple[str, ...],
-    allow_custom_model: bool,
+    **how: Any,
 ) -> int:
     """Runs the sweep that SEARCH_FILE describes.
 
@@ -51,15 +60,19 @@ def run(
     from sweeps.assignments import parse_assignments
 
     values = parse_assignments(assignments)
-    if directory is not None:
-        return _resume(directory, search_file, allow_custom_model, {}, {}, values)
     from sweeps.spec import load_search
 
-    assert search_file is not None
-    spec = load_search(search_file, values)
-    from sweeps.launch import start_sweep
+    if directory is None:
+        assert search_file is not None
+        spec = load_search(search_file, values)
+        if or_resume and spec.directory is None:
+            raise click.UsageError("--or-resume needs the sweep's name in the search file")
+        directory = spec.directory
+        if not or_resume or directory is None or not (directory / SWEEP_FILE).exists():
+            from sweeps.launch import start_sweep
 
-    return _finish(start_sweep(spec, allow_custom_model=allow_custom_model))
+            return _finish(start_sweep(spec, **how))
+    return _resume(directory, how, search_file=search_file, assignments=values)
 
 
 @click.command()
@@ -70,9 +83,10 @@ def run(
 @click.option("--cpu", type=float, help="New share of CPUs a trial.")
 @click.option("--gpu", type=float, help="New share of a card a trial.")
 @ALLOW_CUSTOM_MODEL
+@ADDRESS
 @VERBOSE
 @exits
-def resume(directory: Path, allow_custom_model: bool, **changes: Any) -> int:
+def resume(directory: Path, allow_custom_model: bool, address: str | None, **changes: Any) -> int:
     """Goes on with the sweep in DIRECTORY: interrupted trials first, then those still to come.
 
     A finished sweep goes on if its total is raised.
@@ -80,31 +94,32 @@ def resume(directory: Path, allow_custom_model: bool, **changes: Any) -> int:
     Example: sweep resume experiments/digits_asha --num-samples 40
     """
     resources = {key: changes.pop(key) for key in ("cpu", "gpu")}
-    return _resume(directory, None, allow_custom_model, changes, resources)
+    how = {"allow_custom_model": allow_custom_model, "address": address}
+    return _resume(directory, how, tune=changes, resources=resources)
 
 
 def _resume(
     directory: Path,
-    search_file: Path | None,
-    allow_custom_model: bool,
-    tune: dict[str, Any],
-    resources: dict[str, Any],
+    how: dict[str, Any],
+    *,
+    search_file: Path | None = None,
     assignments: dict[str, Any] | None = None,
+    tune: dict[str, Any] | None = None,
+    resources: dict[str, Any] | None = None,
 ) -> int:
     from sweeps.reopening import changed, merged, opened
 
     with opened(directory) as (spec, records):
         if search_file is not None:
             spec = merged(spec, search_file, directory, assignments)
-        spec = changed(spec, tune, resources)
-        made = len(records) >= spec.tune.num_samples
+        spec = changed(spec, tune or {}, resources or {})
+        made = len(records) >= spec.trials
         if made and all(record.state in ENDED for record in records):
             say(f"all {len(records)} trials of {directory} have ended")
             say(f"to add more: sweep resume {directory} --num-samples {len(records) * 2}")
         from sweeps.launch import resume_sweep
 
-        outcome = resume_sweep(spec, directory, records, allow_custom_model=allow_custom_model)
-        return _finish(outcome)
+        return _finish(resume_sweep(spec, directory, records, **how))
 
 
 @click.command("continue")
@@ -112,9 +127,10 @@ def _resume(
 @click.option("--top", type=click.IntRange(min=1), required=True, help="How many of the best.")
 @click.option("--epochs", type=click.IntRange(min=1), required=True, help="New total epochs.")
 @ALLOW_CUSTOM_MODEL
+@ADDRESS
 @VERBOSE
 @exits
-def continue_(directory: Path, top: int, epochs: int, allow_custom_model: bool) -> int:
+def continue_(directory: Path, top: int, epochs: int, **how: Any) -> int:
     """Trains the best trials of a finished sweep for more epochs, from their latest.pt.
 
     Example: sweep continue experiments/digits_asha --top 3 --epochs 50
@@ -122,20 +138,20 @@ def continue_(directory: Path, top: int, epochs: int, allow_custom_model: bool) 
     from sweeps.reopening import opened, reopen_best
 
     with opened(directory) as (spec, records):
-        spec = reopen_best(spec, directory, records, top=top, epochs=epochs)
+        longer = reopen_best(spec, directory, records, top=top, epochs=epochs)
         from sweeps.launch import resume_sweep
 
-        outcome = resume_sweep(spec, directory, records, allow_custom_model=allow_custom_model)
-        return _finish(outcome)
+        return _finish(resume_sweep(longer, directory, records, recorded=spec, **how))
 
 
 @click.command()
 @DIRECTORY
 @click.option("--cause", help="Only trials that failed of this: oom, nan, lost_worker, error...")
 @ALLOW_CUSTOM_MODEL
+@ADDRESS
 @VERBOSE
 @exits
-def retry(directory: Path, cause: str | None, allow_custom_model: bool) -> int:
+def retry(directory: Path, cause: str | None, **how: Any) -> int:
     """Tries failed trials of the sweep in DIRECTORY again, from their last checkpoint.
 
     Example: sweep retry experiments/digits_asha --cause oom
@@ -149,8 +165,7 @@ def retry(directory: Path, cause: str | None, allow_custom_model: bool) -> int:
             return FINISHED
         from sweeps.launch import resume_sweep
 
-        outcome = resume_sweep(spec, directory, records, allow_custom_model=allow_custom_model)
-        return _finish(outcome)
+        return _finish(resume_sweep(spec, directory, records, **how))
 
 
 @click.command()

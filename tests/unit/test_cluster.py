@@ -2,6 +2,7 @@
 
 import logging
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import pytest
 import ray
 
-from sweeps.cluster import ENVIRONMENT, slots, start_ray, trial_share
+from sweeps.cluster import ENVIRONMENT, Joining, slots, start_ray, trial_share
 from sweeps.layout import SweepError
 from sweeps.sections import Resources
 
+JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 ROOT = str(Path(__file__).parents[2])
 
 
@@ -97,7 +99,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda **options: calls.append(options))
-    for name in (*ENVIRONMENT, "RAY_ADDRESS", "PYTHONPATH"):
+    for name in (*ENVIRONMENT, "RAY_ADDRESS", "PYTHONPATH", JOB):
         monkeypatch.setenv(name, "to be put back")
         monkeypatch.delenv(name)
     monkeypatch.setattr(logging.getLogger("ray.tune.tune"), "level", logging.WARNING)
@@ -120,6 +122,73 @@ def test_a_cluster_that_is_named_is_joined_and_what_the_user_set_stays(
     start_ray()
     assert started[0]["address"] == "head:6379"
     assert os.environ["TUNE_GLOBAL_CHECKPOINT_S"] == "5"
+
+
+def test_the_address_that_is_given_comes_before_the_environments(
+    started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    start_ray(Joining("auto"))
+    assert started[0]["address"] == "auto"
+
+
+def test_a_cluster_is_sent_our_code_and_the_users(
+    started: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seen: list[set[str]] = []
+
+    def init(**options: Any) -> None:
+        with zipfile.ZipFile(options["runtime_env"]["working_dir"]) as archive:
+            seen.append(set(archive.namelist()))
+
+    monkeypatch.setattr(ray, "init", init)
+    (tmp_path / "mine.py").touch()
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "old.py").touch()
+    start_ray(Joining("auto"))
+    start_ray(Joining("auto", tmp_path, (tmp_path / "results",)))
+    without, with_user = seen
+    assert {"sweeps/run.py", "trainable/classifier.py"} < without
+    assert with_user - without == {"mine.py"}
+    assert "of code to the cluster" in capsys.readouterr().out
+
+
+def test_a_job_that_came_with_its_code_sends_none(
+    started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(JOB, '{"runtime_env": {"working_dir": "gcs://code.zip"}}')
+    start_ray(Joining("head:6379"))
+    assert "working_dir" not in started[0]["runtime_env"]
+
+
+@pytest.mark.parametrize(
+    ("address", "raised", "message"),
+    [
+        ("http://head:8265", None, "to send the sweep there as a job: sweep submit FILE"),
+        ("ray://head:10001", None, "give auto or the head's HOST:PORT"),
+        ("head:1", ConnectionError("no\n answer"), "head:1: cannot be joined: no answer"),
+        ("auto", RuntimeError("versions differ"), "auto: cannot be joined: versions differ"),
+    ],
+)
+def test_an_address_that_cannot_be_joined_is_one_sentence(
+    address: str,
+    raised: Exception | None,
+    message: str,
+    started: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def init(**options: Any) -> None:
+        assert raised is not None, "Ray is not asked at all"
+        raise raised
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(SweepError) as caught:
+        start_ray(Joining(address))
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,71 @@
+"""A Ray that a sweep starts for itself is reached from this machine alone."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's /proc"),
+]
+
+ROOT = Path(__file__).parents[2]
+
+SCRIPT = """
+import json, os, pathlib
+import ray
+from sweeps.cluster import start_ray
+
+start_ray()
+ray.get(ray.remote(lambda: None).remote())  # a worker listens, too
+parents = {}
+for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+    try:
+        parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    except OSError:  # it has just ended
+        pass
+ours = {os.getpid()}
+while found := {pid for pid, parent in parents.items() if parent in ours} - ours:
+    ours |= found
+sockets = set()
+for pid in ours:
+    for entry in pathlib.Path(f"/proc/{pid}/fd").glob("*"):
+        try:
+            sockets.add(os.readlink(entry))
+        except OSError:
+            pass
+hosts = []
+for table in ("tcp", "tcp6"):
+    for line in pathlib.Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+        words = line.split()
+        if words[3] == "0A" and f"socket:[{words[9]}]" in sockets:
+            hosts.append(words[1].partition(":")[0])
+print(json.dumps({"hosts": hosts, "auth": os.environ.get("RAY_AUTH_MODE")}))
+"""
+
+LOOPBACK = {
+    "0100007F",  # 127.0.0.1
+    "0000000000000000FFFF00000100007F",  # ::ffff:127.0.0.1
+    "00000000000000000000000001000000",  # ::1
+}
+
+
+def test_it_listens_on_loopback_only_and_keeps_its_token() -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found["hosts"]) >= 4  # the control service, the raylet, the driver, a worker
+    assert set(found["hosts"]) <= LOOPBACK
+    assert found["auth"] == "token"  # as Ray does it by itself

@@ -15,13 +15,19 @@ import plotly.graph_objects as go
 from optuna import Study, create_study
 from optuna.exceptions import ExperimentalWarning
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.trial import TrialState
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from sweeps.configurations import has_all
 from sweeps.curve_charts import MANY, Chart, learning_curves, stops
 from sweeps.loading import LoadedSweep
+from sweeps.results import TrialResult
 
 SLICES, CONTOURS, COORDINATES = 6, 3, 8
 """Parameters in these charts, the most important ones."""
+AXES = (2, 3)
+"""Numbers of metrics that a Pareto front is drawn of."""
+DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 
 
 @dataclass(frozen=True)
@@ -186,3 +192,37 @@ def _timeline(subject: Subject) -> Chart:
     with _quiet():
         figure = draw.plot_timeline(subject.told)
     return Chart(title, note, figure.update_layout(title=None))
+
+
+def pareto_chart(sweep: LoadedSweep) -> Chart:
+    """Every trial by its metrics, with the front marked.
+
+    Args:
+        sweep: Has more than one metric.
+    """
+    title = "Pareto front"
+    names = list(sweep.metrics)
+    note = (
+        f"No other trial beats one of the front in all of {', '.join(names)}, each read at the "
+        f"epoch of the trial's best {sweep.metric}."
+    )
+    if len(names) not in AXES:
+        return Chart(title, note, missing=f"{len(names)} metrics cannot be drawn, only listed.")
+    trials = [_frozen(each, names) for each in sweep.results if has_all(each.best or {}, names)]
+    if not trials:
+        return Chart(title, note, missing="No trial has all of these metrics.")
+    study = create_study(directions=[DIRECTIONS[mode] for mode in sweep.metrics.values()])
+    study.add_trials(trials)
+    with _quiet():
+        figure = draw.plot_pareto_front(study, target_names=names)
+    return Chart(title, note, figure.update_layout(title=None))
+
+
+def _frozen(result: TrialResult, names: list[str]) -> FrozenTrial:
+    """A trial as the chart shows it; what is stopped or runs has its best epoch so far."""
+    best = result.best or {}
+    return create_trial(
+        state=TrialState.COMPLETE,
+        values=[float(best[name]) for name in names],
+        user_attrs={"trial": result.record.id, "state": result.record.state},
+    )

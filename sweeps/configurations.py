@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Any
 
 import rich.box
 from rich.table import Table
@@ -36,6 +38,17 @@ class Configuration:
         """Their sample standard deviation; None of a single one."""
         return stdev(self.scores) if len(self.scores) > 1 else None
 
+    @property
+    def entry(self) -> dict[str, Any]:
+        """What there is to say of it as plain values."""
+        return {
+            "configuration": self.number,
+            "mean": self.mean,
+            "sd": self.sd,
+            "trials": len(self.scores),
+            "final": self.final,
+        }
+
 
 def configurations(results: Iterable[TrialResult], metric: str) -> list[Configuration]:
     """The configurations of ranked trials in their order, without those that have no score."""
@@ -44,7 +57,7 @@ def configurations(results: Iterable[TrialResult], metric: str) -> list[Configur
         groups.setdefault(result.record.group, []).append(result)
     found = []
     for number, members in groups.items():
-        final = any(member.record.final for member in members)
+        final = any(member.record.final and member.best is not None for member in members)
         scores = [
             float(member.best[metric])
             for member in members
@@ -53,6 +66,18 @@ def configurations(results: Iterable[TrialResult], metric: str) -> list[Configur
         if scores:
             found.append(Configuration(number, members, scores, final))
     return found
+
+
+def copied_configurations(results: list[TrialResult], metric: str) -> list[Configuration]:
+    """The configurations, best first, of a sweep that has several trials of one; else none.
+
+    Args:
+        results: Best first.
+        metric: What they are ranked by.
+    """
+    if not any(result.record.repeat for result in results):
+        return []
+    return configurations(results, metric)
 
 
 def pareto_front(results: Iterable[TrialResult], metrics: Mapping[str, str]) -> list[TrialResult]:
@@ -65,12 +90,17 @@ def pareto_front(results: Iterable[TrialResult], metrics: Mapping[str, str]) -> 
     points = []
     for result in results:
         row = result.best or {}
-        if all(row.get(name) is not None for name in metrics):
+        if has_all(row, metrics):
             signs = {"max": -1.0, "min": 1.0}
             points.append((result, [signs[mode] * row[name] for name, mode in metrics.items()]))
     return [
         result for result, point in points if not any(_beats(other, point) for _, other in points)
     ]
+
+
+def has_all(row: Mapping[str, Any], metrics: Iterable[str]) -> bool:
+    """Whether trials can be compared by all these metrics of an epoch."""
+    return all(row.get(name) is not None and math.isfinite(row[name]) for name in metrics)
 
 
 def _beats(other: list[float], point: list[float]) -> bool:

@@ -14,16 +14,14 @@ from typing import Any
 import plotly.io
 from plotly.offline import get_plotlyjs
 
-from sweeps.charts import Subject, all_charts
+from sweeps.charts import Subject, all_charts, pareto_chart
 from sweeps.curve_charts import Chart
+from sweeps.html_tables import limited, number, of_configurations, of_front, pairs
 from sweeps.layout import REPORT, now
 from sweeps.loading import LoadedSweep, load, saved_best
 from sweeps.results import TrialResult
 from sweeps.study import build_study, read_space
 from trainable.files import write_text
-
-ROWS, OPEN_ROWS = 100, 12
-"""Rows of a table at most, and how many are shown without a click."""
 
 # Nothing may be fetched. plotly.js compiles its WebGL commands at run time.
 POLICY = (
@@ -77,6 +75,8 @@ def page(sweep: LoadedSweep) -> str:
     sections = [
         ("Summary", _summary(sweep)),
         ("Best config", _best_config(sweep)),
+        *_copies(sweep),
+        *_front(sweep),
         *((chart.title, _drawn(chart)) for chart in charts),
         ("Stopped trials", _stopped(sweep)),
         ("Failures", _failures(sweep)),
@@ -146,7 +146,7 @@ def _summary(sweep: LoadedSweep) -> str:
         "ended": record.ended or "-",
         "directory": str(sweep.directory),
     }
-    return f'<div class="tiles">{drawn}</div>' + _pairs(rows)
+    return f'<div class="tiles">{drawn}</div>' + pairs(rows)
 
 
 def _section(section: Mapping[str, Any]) -> str:
@@ -161,9 +161,10 @@ def _best_config(sweep: LoadedSweep) -> str:
     rows: dict[str, Any] = {
         "trial": f"{best.record.id} ({best.record.state})",
         sweep.metric: f"{best.best[sweep.metric]:.4f} at epoch {best.best['epoch']}",
+        **_spread(sweep),
         **best.record.current,
     }
-    parts = [_pairs(rows)]
+    parts = [pairs(rows)]
     if best.checkpoint is not None:
         path, epoch = best.checkpoint, saved_best(best)
         of = f", of epoch {epoch}" if path.name == "best.pt" else ""
@@ -177,6 +178,35 @@ def _best_config(sweep: LoadedSweep) -> str:
     return "".join(parts)
 
 
+def _spread(sweep: LoadedSweep) -> dict[str, Any]:
+    """Of the best configuration's trials, where it has several."""
+    if not sweep.copies:
+        return {}
+    best = sweep.copies[0]
+    sd = "" if best.sd is None else f", sd {best.sd:.4f}"
+    trials = f"{len(best.scores)} {'final ' if best.final else ''}trials"
+    return {f"mean {sweep.metric} of its configuration": f"{best.mean:.4f}{sd}, {trials}"}
+
+
+def _copies(sweep: LoadedSweep) -> list[tuple[str, str]]:
+    """The section on configurations, where there are several trials of one."""
+    if not sweep.copies:
+        return []
+    note = (
+        "<p>Configurations are ranked by the mean of their trials, which differ by their seed, "
+        "or of their final trials where there are any.</p>"
+    )
+    return [("Configurations", note + of_configurations(sweep.copies, sweep.metric))]
+
+
+def _front(sweep: LoadedSweep) -> list[tuple[str, str]]:
+    """The section on the Pareto front, where there is more than one metric."""
+    if len(sweep.metrics) < 2:
+        return []
+    chart = pareto_chart(sweep)
+    return [(chart.title, _drawn(chart) + of_front(sweep.front, sweep.metrics))]
+
+
 def _stopped(sweep: LoadedSweep) -> str:
     stopped = [result for result in sweep.results if result.record.state == "stopped"]
     if not stopped:
@@ -186,13 +216,13 @@ def _stopped(sweep: LoadedSweep) -> str:
         [
             result.record.id,
             len(result.rows),
-            _number(None if result.best is None else result.best[sweep.metric]),
+            number(None if result.best is None else result.best[sweep.metric]),
             result.record.ended,
         ]
         for result in stopped
     ]
     head = ["trial", "after epoch", f"best {sweep.metric}", "ended"]
-    return _limited(head, rows) + _exploits(sweep)
+    return limited(head, rows) + _exploits(sweep)
 
 
 def _exploits(sweep: LoadedSweep) -> str:
@@ -204,7 +234,7 @@ def _exploits(sweep: LoadedSweep) -> str:
     ]
     if not rows:
         return ""
-    return "<p>Trials that took over a better one:</p>" + _limited(
+    return "<p>Trials that took over a better one:</p>" + limited(
         ["trial", "after epoch", "took over"], rows
     )
 
@@ -225,7 +255,7 @@ def _failures(sweep: LoadedSweep) -> str:
         for result in failed
         for failure in result.record.failures
     ]
-    return "<p>Every failure, also of trials that went on after it.</p>" + _limited(
+    return "<p>Every failure, also of trials that went on after it.</p>" + limited(
         ["trial", "it is now", "cause", "after epoch", "time", "message"], rows
     )
 
@@ -235,7 +265,7 @@ def _environment(sweep: LoadedSweep) -> str:
     rows |= {f"{name} version": version for name, version in sweep.record.versions.items()}
     rows |= _measured(sweep.results)
     missing = "" if sweep.record.environment else "<p>Hardware and git state: not recorded.</p>"
-    return missing + _pairs(rows)
+    return missing + pairs(rows)
 
 
 def _measured(results: Iterable[TrialResult]) -> dict[str, str]:
@@ -254,29 +284,3 @@ def _measured(results: Iterable[TrialResult]) -> dict[str, str]:
         if values:
             found[name] = f"{choose(values):.4g}"
     return found
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)
-
-
-def _pairs(rows: Mapping[str, Any]) -> str:
-    lines = [
-        f"<tr><th>{escape(name)}</th><td>{escape(_number(v))}</td></tr>"
-        for name, v in rows.items()
-    ]
-    return f"<table>{''.join(lines)}</table>"
-
-
-def _limited(head: list[str], rows: list[list[Any]]) -> str:
-    """A table of the first rows; a long one is folded."""
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
-    lines = [
-        "<tr>" + "".join(f"<td>{escape(_number(value))}</td>" for value in row) + "</tr>"
-        for row in rows[:ROWS]
-    ]
-    more = f"<p>{len(rows) - ROWS} more.</p>" if len(rows) > ROWS else ""
-    drawn = f"<table><tr>{top}</tr>{''.join(lines)}</table>{more}"
-    if len(rows) <= OPEN_ROWS:
-        return drawn
-    return f"<details><summary>{len(rows)} rows</summary>{drawn}</details>"

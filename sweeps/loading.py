@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sweeps.configurations import Configuration, copied_configurations, pareto_front
 from sweeps.layout import ENDED, LOCK_FILE, SweepError, SweepLayout, SweepRecord, TrialRecord
 from sweeps.ownership import is_running
 from sweeps.results import TrialResult, best_row, read_result, read_results
@@ -46,9 +47,17 @@ class LoadedSweep:
         return str(self.search["tune"]["mode"])
 
     @property
+    def metrics(self) -> dict[str, str]:
+        """All that trials are compared by, each with its mode; the first one ranks."""
+        return {self.metric: self.mode, **(self.search["tune"].get("pareto") or {})}
+
+    @property
     def total(self) -> int:
-        """Trials the sweep is to have."""
-        return max(int(self.search["tune"]["num_samples"]), len(self.results))
+        """Trials the sweep is to have, repeats and finals too."""
+        tune = self.search["tune"]
+        configurations, final = int(tune["num_samples"]), tune.get("final")
+        finals = min(final["top"], configurations) * final["repeats"] if final else 0
+        return max(configurations * int(tune.get("repeats", 1)) + finals, len(self.results))
 
     @property
     def best(self) -> TrialResult | None:
@@ -61,7 +70,18 @@ class LoadedSweep:
         if best is None or best.best is None:
             return None
         value, epoch = best.best[self.metric], best.best["epoch"]
-        return {"trial": best.record.id, "metric": self.metric, "value": value, "epoch": epoch}
+        entry = {"trial": best.record.id, "metric": self.metric, "value": value, "epoch": epoch}
+        return {**entry, "copies": self.copies[0].entry} if self.copies else entry
+
+    @cached_property
+    def copies(self) -> list[Configuration]:
+        """The configurations, best first, where there are several trials of one; else none."""
+        return copied_configurations(self.results, self.metric)
+
+    @cached_property
+    def front(self) -> list[TrialResult]:
+        """The Pareto front of a sweep with `tune.pareto`; of another one nothing."""
+        return pareto_front(self.results, self.metrics) if len(self.metrics) > 1 else []
 
     @property
     def best_is(self) -> str:

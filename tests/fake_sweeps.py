@@ -39,6 +39,10 @@ class FakeSweep:
     keep: Mapping[str, Any] = field(default_factory=dict)
     states: Mapping[int, TrialState] = field(default_factory=dict)
     """Number of a trial -> the state it is in, where it is not what ASHA made of it."""
+    finals: Mapping[int, int] = field(default_factory=dict)
+    """Number of a trial -> the configuration of which it is a final one."""
+    epoch_s: Mapping[int, float] = field(default_factory=dict)
+    """Number of a trial -> the seconds of each of its epochs, where they are not 2."""
     weights: bool = True
     """Whether trials have `.pt` files; they hold nothing."""
 
@@ -83,8 +87,11 @@ class FakeSweep:
         return parse_search(data).to_dict()
 
     def _trial(self, layout: SweepLayout, number: int) -> TrialRecord:
-        rng = random.Random(number)
+        repeats = self.tune.get("repeats", 1)
+        group = self.finals.get(number, number // repeats)
+        rng = random.Random(group)
         values = {k: v for k, v in _values(rng).items() if k in self.space}
+        rng.seed(number)
         quality = _quality(values)
         state = self.states.get(number) or ("stopped" if quality < 0.6 else "finished")
         done = {"pending": 0, "stopped": 3, "failed": 2, "running": 5, "paused": 5}
@@ -98,6 +105,9 @@ class FakeSweep:
             created=_time(number, 0),
             started=None if state == "pending" else _time(number, 1),
             ended=_time(number, 2) if state in {"finished", "stopped", "failed"} else None,
+            configuration=group if repeats > 1 or self.finals else None,
+            repeat=repeats if number in self.finals else number % repeats,
+            final=number in self.finals,
         )
         if state == "failed":
             failure = Failure("oom", "CUDA out of memory", "Traceback: ...", epochs, None, "now")
@@ -106,7 +116,8 @@ class FakeSweep:
         directory.mkdir()
         (directory / "trial.json").write_text(json.dumps(record.__dict__, default=vars))
         (directory / "config.yaml").write_text(dump_yaml(_with(self._config(), values)))
-        rows = [_row(quality, epoch, rng) for epoch in range(1, epochs + 1)]
+        seconds = self.epoch_s.get(number, 2.0)
+        rows = [_row(quality, epoch, seconds, rng) for epoch in range(1, epochs + 1)]
         (directory / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
         if self.weights and rows:
             (directory / "checkpoints").mkdir()
@@ -138,7 +149,7 @@ def _quality(values: Mapping[str, Any]) -> float:
     return math.exp(-(off**2) / 2) * (1 - 0.0005 * values.get("training.batch_size", 0))
 
 
-def _row(quality: float, epoch: int, rng: random.Random) -> dict[str, Any]:
+def _row(quality: float, epoch: int, seconds: float, rng: random.Random) -> dict[str, Any]:
     acc = min(1.0, quality * (1 - math.exp(-epoch / 3)) + rng.uniform(0, 0.01))
     return {
         "epoch": epoch,
@@ -150,7 +161,7 @@ def _row(quality: float, epoch: int, rng: random.Random) -> dict[str, Any]:
         "test_acc": None,
         "best_acc": acc,
         "lr": 0.1,
-        "epoch_s": 2.0,
+        "epoch_s": seconds,
         "images_per_s": 5000.0,
         "peak_memory_gib": None,
         "device": "cpu",

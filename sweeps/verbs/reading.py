@@ -13,10 +13,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from sweeps.configurations import pareto_table
 from sweeps.console import console, say, show
-from sweeps.layout import SWEEP_FILE, SweepError
+from sweeps.layout import SweepError
 from sweeps.loading import LoadedSweep, load, saved_best
 from sweeps.results import TrialResult
+from sweeps.status import front_values, status_values
 from sweeps.verbs.common import DIRECTORY, FINISHED, exits
 from sweeps.verbs.wording import AS_JSON, duration, quoted, say_json, short, table
 from trainable.yaml_reader import read_yaml
@@ -40,7 +42,8 @@ def status(directory: Path, watch: bool, as_json: bool) -> int:
     Example: sweep status experiments/digits_asha --watch
     """
     if not watch:
-        _print_status(_status(load(directory)), as_json)
+        sweep = load(directory)
+        _print_status(sweep, status_values(sweep), as_json)
         return FINISHED
     try:
         if as_json or not console.is_terminal:
@@ -48,9 +51,9 @@ def status(directory: Path, watch: bool, as_json: bool) -> int:
             return FINISHED
         with Live(console=console, refresh_per_second=2, screen=False) as live:
             for sweep in _looks(directory):
-                now = _status(sweep)
+                now = status_values(sweep)
                 text = Text("\n".join(_status_lines(now)))
-                live.update(Group(text, _live_table(now)))
+                live.update(Group(text, *_tables(sweep, now)))
     except KeyboardInterrupt:
         say("no longer watching; the sweep is not affected")
     return FINISHED
@@ -69,74 +72,27 @@ def _looks(directory: Path) -> Iterator[LoadedSweep]:
 def _print_changes(directory: Path, as_json: bool) -> None:
     before = None
     for sweep in _looks(directory):
-        now = _status(sweep)
-        compared = {key: value for key, value in now.items() if key != "elapsed_s"}
+        now = status_values(sweep)
+        compared = {key: value for key, value in now.items() if key not in {"elapsed_s", "left_s"}}
         if compared != before:
-            _print_status(now, as_json)
+            _print_status(sweep, now, as_json)
         before = compared
 
 
-def _status(sweep: LoadedSweep) -> dict[str, Any]:
-    """The status as plain values."""
-    failed = [r.record for r in sweep.results if r.record.state == "failed"]
-    return {
-        "name": sweep.record.name,
-        "directory": str(sweep.directory),
-        "state": sweep.state,
-        "reason": sweep.record.reason,
-        "trials": dict(sweep.states),
-        "ended": sweep.ended,
-        "total": sweep.total,
-        "metric": sweep.metric,
-        "best": sweep.best_entry(),
-        "elapsed_s": _elapsed(sweep),
-        "epochs": sum(len(result.rows) for result in sweep.results),
-        "saved_epochs": sweep.saved_epochs(),
-        "failed": [
-            {"trial": record.id, "cause": record.failures[-1].cause if record.failures else None}
-            for record in failed
-        ],
-        "unended": [_live_entry(sweep, result) for result in _unended(sweep)],
-    }
-
-
-def _live_entry(sweep: LoadedSweep, result: TrialResult) -> dict[str, Any]:
-    last = result.last or {}
-    return {
-        "trial": result.record.id,
-        "state": result.record.state,
-        "epoch": last.get("epoch", 0),
-        "epochs": sweep.epochs(result.record),
-        "value": last.get(sweep.metric),
-        "best": None if result.best is None else result.best[sweep.metric],
-        "epoch_s": last.get("epoch_s"),
-        "images_per_s": last.get("images_per_s"),
-        "peak_memory_gib": last.get("peak_memory_gib"),
-    }
-
-
-def _unended(sweep: LoadedSweep) -> list[TrialResult]:
-    """Trials that have started and not ended, in order of creation."""
-    found = [r for r in sweep.results if r.record.state in {"running", "paused"}]
-    return sorted(found, key=lambda result: result.record.number)
-
-
-def _elapsed(sweep: LoadedSweep) -> float:
-    """Seconds it has run in all; the record of a running one is as old as its last event."""
-    elapsed = sweep.record.elapsed_s
-    if sweep.state == "running":
-        elapsed += max(0.0, time.time() - (sweep.directory / SWEEP_FILE).stat().st_mtime)
-    return round(elapsed, 1)
-
-
-def _print_status(now: dict[str, Any], as_json: bool) -> None:
+def _print_status(sweep: LoadedSweep, now: dict[str, Any], as_json: bool) -> None:
     if as_json:
         say_json(now)
         return
     for line in _status_lines(now):
         say(line)
-    if now["unended"]:
-        show(_live_table(now))
+    for drawn in _tables(sweep, now):
+        show(drawn)
+
+
+def _tables(sweep: LoadedSweep, now: dict[str, Any]) -> list[Table]:
+    """The Pareto front and the trials that have not ended, if there are any."""
+    front = [pareto_table(sweep.front, sweep.metrics)] if sweep.front else []
+    return [*front, *([_live_table(now)] if now["unended"] else [])]
 
 
 def _status_lines(now: dict[str, Any]) -> list[str]:
@@ -148,8 +104,11 @@ def _status_lines(now: dict[str, Any]) -> list[str]:
         f"sweep {now['name']}: {now['state']}{reason}",
         f"{now['ended']} of {now['total']} trials ended" + (f": {states}" if states else ""),
         f"{'best' if now['state'] == 'finished' else 'best so far'}: {best}",
-        f"{duration(now['elapsed_s'])}; {now['epochs']} epochs trained{saved}",
+        f"{duration(now['elapsed_s'])}{_left_text(now['left_s'])}; "
+        f"{now['epochs']} epochs trained{saved}",
     ]
+    if best_copies := _copies_text(now["best"]):
+        lines.insert(3, best_copies)
     causes = sorted({str(entry["cause"]) for entry in now["failed"]})
     if causes:
         lines.append(f"{len(now['failed'])} failed ({', '.join(causes)})")
@@ -180,6 +139,26 @@ def _best_text(best: dict[str, Any] | None) -> str:
     return f"trial {best['trial']}, {best['metric']} {best['value']:.4f} at epoch {best['epoch']}"
 
 
+def _copies_text(best: dict[str, Any] | None) -> str:
+    """The trials of the best configuration in one line; nothing where it has only one."""
+    copies = None if best is None else best.get("copies")
+    if best is None or copies is None:
+        return ""
+    spread = "" if copies["sd"] is None else f", sd {copies['sd']:.4f}"
+    count = f"{copies['trials']}{' final' if copies['final'] else ''} trial"
+    return (
+        f"its configuration {copies['configuration']}: mean {best['metric']} "
+        f"{copies['mean']:.4f}{spread} of {count}{'s' if copies['trials'] > 1 else ''}"
+    )
+
+
+def _left_text(left: tuple[float, float] | None) -> str:
+    if left is None:
+        return ""
+    least, most = map(duration, left)
+    return f", {least} left" if least == most else f", {least} to {most} left"
+
+
 @click.command()
 @DIRECTORY
 @AS_JSON
@@ -207,20 +186,32 @@ def best(directory: Path, as_json: bool) -> int:
             "checkpoint": None if checkpoint is None else str(checkpoint),
             "checkpoint_epoch": saved,
             "restore": restore,
+            "pareto": front_values(sweep),
         }
         say_json(entry)
         return FINISHED
+    _print_best(sweep, found, saved, restore)
+    return FINISHED
+
+
+def _print_best(
+    sweep: LoadedSweep, found: TrialResult, saved: int | None, restore: str | None
+) -> None:
+    checkpoint, config = found.checkpoint, found.directory / "config.yaml"
     say(f"{sweep.best_is}: {best_line(sweep)}")
+    if best_copies := _copies_text(sweep.best_entry()):
+        say(best_copies)
     for key, value in found.record.current.items():
         say(f"  {key}: {short(value)}")
+    if sweep.front:
+        show(pareto_table(sweep.front, sweep.metrics))
     say(f"config:      {quoted(config)}")
     if checkpoint is None:
         say("checkpoint:  none, its weights were not kept")
-        return FINISHED
+        return
     say(f"checkpoint:  {quoted(checkpoint)}")
-    if saved != found.best["epoch"] and checkpoint.name == "best.pt":
+    if saved != (found.best or {})["epoch"] and checkpoint.name == "best.pt":
         say(f"             of epoch {saved}, the best val_acc, not of the best {sweep.metric}")
     say(f"score it:    sweep eval {quoted(checkpoint)}")
     say(f"train it on: {restore}")
     say(f"anew:        python -m trainable {quoted(config)}")
-    return FINISHED

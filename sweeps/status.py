@@ -1,0 +1,94 @@
+"""How a sweep stands, as plain values from its files. Needs neither Ray nor a terminal."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sweeps.layout import SWEEP_FILE
+from sweeps.loading import LoadedSweep
+from sweeps.progress import Running, progress
+from sweeps.results import TrialResult
+
+
+def status_values(sweep: LoadedSweep) -> dict[str, Any]:
+    """How a sweep stands, as plain values."""
+    failed = [r.record for r in sweep.results if r.record.state == "failed"]
+    return {
+        "name": sweep.record.name,
+        "directory": str(sweep.directory),
+        "state": sweep.state,
+        "reason": sweep.record.reason,
+        "trials": dict(sweep.states),
+        "ended": sweep.ended,
+        "total": sweep.total,
+        "metric": sweep.metric,
+        "best": sweep.best_entry(),
+        "pareto": front_values(sweep),
+        "elapsed_s": _elapsed(sweep),
+        "left_s": _left(sweep),
+        "epochs": sum(len(result.rows) for result in sweep.results),
+        "saved_epochs": sweep.saved_epochs(),
+        "failed": [
+            {"trial": record.id, "cause": record.failures[-1].cause if record.failures else None}
+            for record in failed
+        ],
+        "unended": [_live_entry(sweep, result) for result in _unended(sweep)],
+    }
+
+
+def _live_entry(sweep: LoadedSweep, result: TrialResult) -> dict[str, Any]:
+    last = result.last or {}
+    return {
+        "trial": result.record.id,
+        "state": result.record.state,
+        "epoch": last.get("epoch", 0),
+        "epochs": sweep.epochs(result.record),
+        "value": last.get(sweep.metric),
+        "best": None if result.best is None else result.best[sweep.metric],
+        "epoch_s": last.get("epoch_s"),
+        "images_per_s": last.get("images_per_s"),
+        "peak_memory_gib": last.get("peak_memory_gib"),
+    }
+
+
+def _unended(sweep: LoadedSweep) -> list[TrialResult]:
+    """Trials that have started and not ended, in order of creation."""
+    found = [r for r in sweep.results if r.record.state in {"running", "paused"}]
+    return sorted(found, key=lambda result: result.record.number)
+
+
+def _elapsed(sweep: LoadedSweep) -> float:
+    """Seconds it has run in all; the record of a running one is as old as its last event."""
+    elapsed = sweep.record.elapsed_s
+    if sweep.state == "running":
+        elapsed += max(0.0, time.time() - (sweep.directory / SWEEP_FILE).stat().st_mtime)
+    return round(elapsed, 1)
+
+
+def _left(sweep: LoadedSweep) -> tuple[float, float] | None:
+    """Seconds that a running sweep has left, at least and at most, once an epoch is measured."""
+    if sweep.state != "running":
+        return None
+    tune = sweep.search["tune"]
+    known = []
+    for result in sweep.results:
+        known.append(trial := Running(result.record, sweep.epochs(result.record)))
+        for row in result.rows:
+            trial.note(row, sweep.metric, sweep.mode)
+    at_once = tune.get("max_concurrent_trials", "auto")
+    return progress(
+        known,
+        total=sweep.total,
+        epochs=int(sweep.search["config"]["training"]["epochs"]),
+        slots=sweep.states["running"] if at_once == "auto" else at_once,
+        mode=sweep.mode,
+    ).left_s
+
+
+def front_values(sweep: LoadedSweep) -> list[dict[str, Any]]:
+    """The trials of the Pareto front with what they are compared by."""
+    return [
+        {"trial": result.record.id, **{name: (result.best or {})[name] for name in sweep.metrics}}
+        for result in sweep.front
+    ]

@@ -193,7 +193,7 @@ class Recorder(Callback):
 def end_curves(layout: SweepLayout, record: TrialRecord) -> None:
     """Says on TensorBoard's HParams page that a trial has ended, where its worker did not."""
     directory = layout.directory / record.directory / TENSORBOARD
-    with suppress(OSError):  # of a full disk; the page shows the trial as running then
+    with suppress(OSError):  # of a full disk; the page does not know then how the trial has ended
         end_session(directory, failed=record.state == "failed")
 
 

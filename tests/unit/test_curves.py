@@ -127,3 +127,45 @@ def test_what_a_killed_cut_left_is_removed_because_tensorboard_would_read_it(
     resumed.append(row(2))
     resumed.close()
     assert read(tmp_path) == [(1, 0.9), (2, 0.2)]
+
+
+def test_a_cut_file_has_a_new_name_because_a_running_tensorboard_holds_the_old_one(
+    tmp_path: Path,
+) -> None:
+    curves = Curves(tmp_path)
+    names = []
+    for cut in (0, 0, 0):
+        curves.truncate(cut)
+        curves.append(row(1))
+        names.append([path.name for path in tmp_path.iterdir()])
+    curves.close()
+    assert all(len(found) == 1 for found in names)
+    assert names[0] < names[1] < names[2]
+
+
+def test_a_file_that_loses_nothing_stays_as_it_is(tmp_path: Path) -> None:
+    curves = Curves(tmp_path)
+    curves.append(row(1))
+    (file,) = tmp_path.iterdir()
+    before = file.stat().st_ino, file.read_bytes()
+    with file.open("ab") as half:
+        half.write(b"half a record")
+    curves.truncate(1)
+    assert (file.stat().st_ino, file.read_bytes()) == before
+
+
+def test_a_kill_between_a_new_file_and_the_end_of_the_old_one_repeats_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curves = Curves(tmp_path)
+    for epoch in (1, 2, 3):
+        curves.append(row(epoch))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda path, **_: None)
+        curves.truncate(2)
+    assert len(list(tmp_path.glob("events.*"))) == 2
+    resumed = Curves(tmp_path)
+    resumed.truncate(2)
+    resumed.append(row(3, val_acc=0.9))
+    resumed.close()
+    assert read(tmp_path) == [(1, 0.1), (2, 0.2), (3, 0.9)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +46,7 @@ def look_at_wreck(directory: Path, before: dict[str, int]) -> Wreck:
     for path in trial_directories(directory):
         state = json.loads((path / "trial.json").read_text())["state"]
         epochs = {}
-        for file in path.rglob("*.pt"):
+        for file in _checkpoints(path):
             try:
                 epochs[file.relative_to(path).as_posix()] = load_checkpoint(file)["epoch"]
             except FileNotFoundError:
@@ -66,6 +67,16 @@ def look_at_wreck(directory: Path, before: dict[str, int]) -> Wreck:
         if done < (latest or 0):
             wreck.differences.append(f"{path.name}: saved epoch {latest}, metrics end at {done}")
     return wreck
+
+
+def _checkpoints(directory: Path) -> list[Path]:
+    """The `.pt` files below a directory, where a worker may still be taking some away."""
+    return [
+        Path(place, name)
+        for place, _, names in os.walk(directory)
+        for name in names
+        if name.endswith(".pt")
+    ]
 
 
 def compare(found: SweepFiles, twin: SweepFiles, order: Order) -> list[str]:

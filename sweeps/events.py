@@ -15,6 +15,8 @@ from sweeps.layout import SweepError
 
 EventKind = Literal["add", "result", "complete", "remove", "error"]
 
+ENDS: frozenset[EventKind] = frozenset({"complete", "remove", "error"})
+
 
 @dataclass(frozen=True)
 class Event:

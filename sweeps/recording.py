@@ -6,20 +6,19 @@ its next result.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, PopulationBasedTraining, TrialScheduler
 
-from sweeps.events import Event, EventLog
+from sweeps.events import ENDS, Event, EventLog
 from sweeps.pause import PauseStopper, PauseSwitch
 from sweeps.population import IN_CONFIG, go_back, remember
-from sweeps.replayed import ReplayedController, draw_again, drawn, halve_if_it_was
+from sweeps.replayed import ReplayedController, drawn, finite, left_waiting, tell, unmark
+from sweeps.schedulers import TIME_ATTR
 from sweeps.sweep_trial import is_final
-
-TIME_ATTR = "epoch"
 
 
 class RecordingScheduler(TrialScheduler):
@@ -55,6 +54,7 @@ class RecordingScheduler(TrialScheduler):
         """Trial -> epoch -> decision. An epoch that comes again, because the trial went back to
         its last checkpoint, is not told twice."""
         self._known: set[str] = set()
+        self._inside = False
         self._interrupted: set[str] = set()
         """Trials in the middle of which an earlier process ended; they go first. Some had been
         stopped and not yet saved: HyperBand has dropped them and would never run them."""
@@ -102,7 +102,8 @@ class RecordingScheduler(TrialScheduler):
         That would throw away an epoch which is to be saved.
         """
         if self._switch.reason is None or not isinstance(self.inner, PopulationBasedTraining):
-            return self.inner.on_trial_result(tune_controller, trial, result)
+            with self._telling() as inner:
+                return inner.on_trial_result(tune_controller, trial, result)
         event = Event("result", trial.trial_id, result[TIME_ATTR], self._numbers(result))
         self._replay_population(trial, event)
         return TrialScheduler.CONTINUE
@@ -116,10 +117,11 @@ class RecordingScheduler(TrialScheduler):
         epoch, metrics = result.get(TIME_ATTR, 0), self._numbers(result)
         self._known.discard(trial.trial_id)
         self._log.append(Event("complete", trial.trial_id, epoch, metrics))
-        if self.inner.metric is not None and not _finite(result.get(self.inner.metric)):
-            self.inner.on_trial_error(tune_controller, trial)
-        else:
-            self.inner.on_trial_complete(tune_controller, trial, result)
+        with self._telling() as inner:
+            if inner.metric is not None and not finite(result.get(inner.metric)):
+                inner.on_trial_error(tune_controller, trial)
+            else:
+                inner.on_trial_complete(tune_controller, trial, result)
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         """A waiting trial was stopped: by decision, or because the sweep pauses."""
@@ -127,7 +129,8 @@ class RecordingScheduler(TrialScheduler):
             return
         self._known.discard(trial.trial_id)
         self._log.append(Event("remove", trial.trial_id))
-        self.inner.on_trial_remove(tune_controller, trial)
+        with self._telling() as inner:
+            inner.on_trial_remove(tune_controller, trial)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """A trial failed. One that will be tried again keeps its place with the scheduler."""
@@ -135,7 +138,19 @@ class RecordingScheduler(TrialScheduler):
             return
         self._known.discard(trial.trial_id)
         self._log.append(Event("error", trial.trial_id))
-        self.inner.on_trial_error(tune_controller, trial)
+        with self._telling() as inner:
+            inner.on_trial_error(tune_controller, trial)
+
+    @contextmanager
+    def _telling(self) -> Iterator[TrialScheduler]:
+        """The real scheduler, which may end other trials while it is told of one."""
+        outermost, self._inside = not self._inside, True
+        try:
+            yield self.inner
+        finally:
+            if outermost:
+                self._inside = False
+                unmark(self.inner)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The real scheduler's choice; nothing starts any more in a pausing sweep.
@@ -147,6 +162,8 @@ class RecordingScheduler(TrialScheduler):
         pending = [trial for trial in trials if trial.status == Trial.PENDING]
         if self._switch.reason is None:
             first = (t for t in pending if t.trial_id in self._interrupted or is_final(t))
+            for trial in left_waiting(self.inner):
+                tune_controller.stop_trial(trial)
             return next(first, None) or self.inner.choose_trial_to_run(tune_controller)
         for trial in pending:
             tune_controller.stop_trial(trial)
@@ -176,6 +193,8 @@ class RecordingScheduler(TrialScheduler):
         differences: list[str] = []
         population = isinstance(self.inner, PopulationBasedTraining)
         fifo = type(self.inner) is FIFOScheduler
+        # A trial that goes on after its end changes what HyperBand decides of the others then.
+        reopened = any(e.kind in ENDS and e.trial not in ended for e in events)
         controller: Any = ReplayedController(self.inner, trials)
         for event in events:
             trial = trials.get(event.trial)
@@ -187,8 +206,9 @@ class RecordingScheduler(TrialScheduler):
             if population:
                 self._replay_population(trial, event)
                 continue
-            found = self._replay_event(controller, trial, event, stays=event.trial in ended)
-            if not fifo and found is not None and found != event.decision:
+            stays = event.trial in ended
+            found = tell(self.inner, controller, self._known, trial, event, stays=stays)
+            if not (fifo or reopened) and found not in {None, event.decision}:
                 differences.append(
                     f"trial {event.trial} epoch {event.epoch}: {found} instead of {event.decision}"
                 )
@@ -231,36 +251,6 @@ class RecordingScheduler(TrialScheduler):
             self._interrupted.add(trial.trial_id)
         return decision
 
-    def _replay_event(
-        self, controller: Any, trial: Trial, event: Event, *, stays: bool
-    ) -> str | None:
-        """Tells the real scheduler one recorded event; returns what it decides on a result."""
-        row = {TIME_ATTR: event.epoch, "training_iteration": event.epoch, **(event.metrics or {})}
-        if event.kind == "add":
-            if trial.trial_id not in self._known:
-                self._known.add(trial.trial_id)
-                self.inner.on_trial_add(controller, trial)
-                draw_again(self.inner, trial, event)
-        elif event.kind == "result" and trial.trial_id in self._known:
-            halve_if_it_was(self.inner, controller, trial)
-            trial.set_status(Trial.RUNNING)
-            decision = self.inner.on_trial_result(controller, trial, row)
-            trial.set_status(Trial.PAUSED if decision == TrialScheduler.PAUSE else Trial.RUNNING)
-            return decision
-        elif stays and trial.trial_id in self._known and event.kind in {"complete", "error"}:
-            self._known.discard(trial.trial_id)
-            if event.kind == "error" or not _finite(row.get(str(self.inner.metric), 0.0)):
-                self.inner.on_trial_error(controller, trial)
-            else:
-                self.inner.on_trial_complete(controller, trial, row)
-            trial.set_status(Trial.TERMINATED)
-        elif stays and trial.trial_id in self._known and event.kind == "remove":
-            self._known.discard(trial.trial_id)
-            if trial.status != Trial.TERMINATED:
-                self.inner.on_trial_remove(controller, trial)
-                trial.set_status(Trial.TERMINATED)
-        return None
-
     def _replay_population(self, trial: Trial, event: Event) -> None:
         """PBT: scores and times only; told the results, it would exploit and mutate again."""
         pbt = self.inner
@@ -284,7 +274,3 @@ class RecordingScheduler(TrialScheduler):
             for name in self._metrics
             if isinstance(result.get(name), int | float)
         }
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

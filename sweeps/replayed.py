@@ -1,15 +1,23 @@
-"""What a scheduler gets to see while it is replayed, and what it had drawn at random."""
+"""What a scheduler gets to see while it is replayed, and what it would not do by itself."""
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import AsyncHyperBandScheduler, HyperBandForBOHB, TrialScheduler
+from ray.tune.schedulers import (
+    AsyncHyperBandScheduler,
+    HyperBandForBOHB,
+    HyperBandScheduler,
+    TrialScheduler,
+)
 
 from sweeps.events import Event
+from sweeps.schedulers import TIME_ATTR
 
 
 class Unasked:
@@ -69,3 +77,89 @@ def halve_if_it_was(inner: TrialScheduler, controller: Any, trial: Trial) -> Non
         bracket, _ = inner._trial_info[trial]
         if trial not in bracket.trials_to_unpause:
             inner._process_bracket(controller, bracket)
+
+
+def tell(
+    inner: TrialScheduler,
+    controller: Any,
+    known: set[str],
+    trial: Trial,
+    event: Event,
+    *,
+    stays: bool,
+) -> str | None:
+    """Tells a scheduler one recorded event; returns what it decides on a result.
+
+    Args:
+        inner: The real scheduler.
+        controller: A `ReplayedController` of it.
+        known: Ids of the trials that it has been told of and that have not ended; kept up here.
+        trial: The event's.
+        event: What was recorded.
+        stays: Whether the trial has ended for good; else its end is not told.
+    """
+    row = {TIME_ATTR: event.epoch, "training_iteration": event.epoch, **(event.metrics or {})}
+    if event.kind == "add":
+        if trial.trial_id not in known:
+            known.add(trial.trial_id)
+            inner.on_trial_add(controller, trial)
+            draw_again(inner, trial, event)
+        return None
+    if trial.trial_id not in known or not (stays or event.kind == "result"):
+        return None
+    decision = None
+    if event.kind == "result":
+        halve_if_it_was(inner, controller, trial)
+        trial.set_status(Trial.RUNNING)
+        decision = inner.on_trial_result(controller, trial, row)
+        trial.set_status(Trial.PAUSED if decision == TrialScheduler.PAUSE else Trial.RUNNING)
+    else:
+        known.discard(trial.trial_id)
+        _tell_end(inner, controller, trial, event, row)
+        trial.set_status(Trial.TERMINATED)
+    unmark(inner)
+    return decision
+
+
+def _tell_end(
+    inner: TrialScheduler, controller: Any, trial: Trial, event: Event, row: dict[str, Any]
+) -> None:
+    if event.kind == "remove":
+        if trial.status != Trial.TERMINATED:
+            inner.on_trial_remove(controller, trial)
+    elif event.kind == "error" or not finite(row.get(str(inner.metric), 0.0)):
+        inner.on_trial_error(controller, trial)
+    else:
+        inner.on_trial_complete(controller, trial, row)
+
+
+def finite(value: Any) -> bool:
+    """Whether it is a number that trials can be compared by."""
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def unmark(inner: TrialScheduler) -> None:
+    """Lets a bracket be halved when one of its trials fails, also if it was halved before.
+
+    HyperBand marks a bracket while it halves it and never takes the mark away: those that wait
+    for a trial which then fails would wait for ever.
+    """
+    for bracket in _brackets(inner):
+        bracket.is_being_processed = False
+
+
+def left_waiting(inner: TrialScheduler) -> list[Trial]:
+    """Trials that HyperBand has paused at their last epoch and would forget.
+
+    It ends them when the last trial of their bracket comes as far; not if that one fails, and
+    none that is just being saved.
+    """
+    through = [bracket for bracket in _brackets(inner) if bracket.finished()]
+    waiting = itertools.chain.from_iterable(bracket.current_trials() for bracket in through)
+    return [trial for trial in waiting if trial.status == Trial.PAUSED]
+
+
+def _brackets(inner: TrialScheduler) -> list[Any]:
+    """HyperBand's; none of another scheduler."""
+    bands = inner._hyperbands if isinstance(inner, HyperBandScheduler) else []
+    return [bracket for band in bands for bracket in band if bracket is not None]

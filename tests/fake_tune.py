@@ -24,9 +24,10 @@ from ray.tune.schedulers import TrialScheduler
 
 from sweeps.events import Event, EventLog
 from sweeps.failures import Verdict
-from sweeps.layout import ENDED, SweepLayout, TrialRecord
+from sweeps.layout import ENDED, Failure, SweepLayout, TrialRecord, now
 from sweeps.pause import PauseStopper, PauseSwitch
 from sweeps.recording import RecordingScheduler
+from sweeps.replayed import Unasked
 from sweeps.restoring import Restoration
 from sweeps.sweep_trial import SweepTrial, new_trial
 from trainable.history import History, read_rows
@@ -66,9 +67,12 @@ class Sweep:
     epochs: int
     slots: int = 1
     limit: int = 1
-    """Trials that are live at once; all of them with a scheduler that lets trials wait."""
+    """Trials that are live at once, paused ones not counted; all of them with a scheduler that
+    lets trials wait for all others."""
     save_frequency: int = 1
     seed: int = 24
+    fails: tuple[int, int] | None = None
+    """Number of a trial and the epoch in which it fails, once."""
 
     @property
     def layout(self) -> SweepLayout:
@@ -91,8 +95,6 @@ class Process:
         killed_after_epochs: The process dies after so many epochs of its trials.
     """
 
-    search_alg = None
-
     def __init__(
         self,
         sweep: Sweep,
@@ -102,6 +104,7 @@ class Process:
         killed_after_epochs: int | None = None,
     ) -> None:
         self.sweep = sweep
+        self.search_alg = SimpleNamespace(searcher=Unasked())
         self.records = {record.id: record for record in sweep.layout.read_trials()}
         sweep.directory.mkdir(exist_ok=True)
         switch = PauseSwitch(sweep.layout.stop_file, None)
@@ -164,14 +167,15 @@ class Process:
     # The loop.
 
     def _make_trials(self) -> None:
-        while len(self.records) < self.sweep.trials and len(self.get_live_trials()) < (
-            self.sweep.limit
-        ):
+        while len(self.records) < self.sweep.trials and self._taken() < self.sweep.limit:
             number = len(self.records)
             record = TrialRecord(f"id{number}", number, f"trial_{number}", {})
             self.sweep.layout.write_trial(record)
             self.records[record.id] = record
             self._add(self._trial(record))
+
+    def _taken(self) -> int:
+        return sum(trial.status != Trial.PAUSED for trial in self.get_live_trials())
 
     def _fill_slots(self) -> None:
         controller: Any = self
@@ -191,7 +195,11 @@ class Process:
             self._epochs_left -= 1
             if self._epochs_left < 0:
                 raise Killed
-        epoch = self._epochs[trial.trial_id] = self._epochs[trial.trial_id] + 1
+        epoch = self._epochs[trial.trial_id] + 1
+        if (self._number(trial), epoch) == self.sweep.fails and not self._record(trial).failures:
+            self._fail(trial, epoch - 1)
+            return
+        self._epochs[trial.trial_id] = epoch
         row = {"epoch": epoch, "val_acc": self.sweep.score(self._number(trial), epoch)}
         history = History(self._directory(trial) / "metrics.jsonl")
         if trial.trial_id not in self._truncated:
@@ -213,6 +221,15 @@ class Process:
             self._save(trial)
             trial.set_status(Trial.PAUSED)
 
+    def _fail(self, trial: SweepTrial, epoch: int) -> None:
+        controller: Any = self
+        self.scheduler.on_trial_error(controller, trial)
+        record = self._record(trial)
+        record.state = "failed"
+        record.failures.append(Failure("error", "no such luck", "", epoch, None, now()))
+        self.sweep.layout.write_trial(record)
+        trial.set_status(Trial.ERROR)
+
     def _save(self, trial: SweepTrial) -> None:
         path = self._directory(trial) / "checkpoints" / "latest.pt"
         path.parent.mkdir(exist_ok=True)
@@ -232,11 +249,14 @@ class Process:
             kept=1,
         )
 
+    def _record(self, trial: Trial) -> TrialRecord:
+        return self.records[trial.trial_id]
+
     def _number(self, trial: Trial) -> int:
-        return self.records[trial.trial_id].number
+        return self._record(trial).number
 
     def _directory(self, trial: Trial) -> Path:
-        return self.sweep.directory / self.records[trial.trial_id].directory
+        return self.sweep.directory / self._record(trial).directory
 
 
 @cache

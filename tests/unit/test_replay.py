@@ -109,6 +109,41 @@ def test_a_kill_at_any_event_changes_no_decision(
     assert "decides otherwise" not in capsys.readouterr().out
 
 
+def test_a_kill_at_any_event_changes_no_decision_that_follows_from_a_failure(
+    tmp_path: Path,
+) -> None:
+    """The failed trial was the last for which the others of its bracket waited."""
+    whole = new_sweep(tmp_path / "whole", "hyperband", fails=(6, 2))
+    Process(whole).run()
+    assert ends(whole)[6] == ("failed", 1)
+    for kill_at in range(TRIALS["hyperband"] + 1, 100):
+        sweep = new_sweep(tmp_path / str(kill_at), "hyperband", fails=(6, 2))
+        if not interrupted(sweep, kill_at):
+            break
+        assert in_order("hyperband", sweep) == in_order("hyperband", whole)
+        assert ends(sweep) == ends(whole)
+    assert kill_at > 30
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband", "hyperband_short"])
+def test_a_failed_trial_keeps_nobody_waiting_and_may_be_tried_again(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = 0
+    for fails in itertools.product(range(TRIALS[name]), (1, 2, 3)):
+        sweep = new_sweep(tmp_path / "{}_{}".format(*fails), name, fails=fails)
+        Process(sweep).run()
+        record = sweep.layout.read_trials()[fails[0]]
+        if record.state == "failed":
+            failed += 1
+            record.state = "paused"
+            sweep.layout.write_trial(record)
+            Process(sweep).run()
+        assert "failed" not in {state for state, _ in ends(sweep).values()}
+    assert failed > TRIALS[name]
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize("name", ["asha", "median", "hyperband"])
 def test_a_sweep_killed_again_and_again_decides_the_same(name: str, tmp_path: Path) -> None:
     whole = new_sweep(tmp_path / "whole", name, save_frequency=2)

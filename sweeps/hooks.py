@@ -70,6 +70,10 @@ class HookRunner:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks, and no process ever takes this one up."""
+        return {}
+
     def note(self, trial: str, value: float | None, epoch: int) -> None:
         """A trial has reported its metric; `on_best` hears of it if none was as good before."""
         if value is None or not math.isfinite(value) or value == self._best:

@@ -16,11 +16,11 @@ from trainable.config import (
     SchedulerConfig,
     TrainConfig,
     load_config,
-    override,
     parse_config,
 )
 from trainable.errors import ConfigError
 from trainable.kinds import names_of, options
+from trainable.override import override
 from trainable.yaml_reader import parse_yaml
 
 REQUIRED = """\

@@ -107,3 +107,13 @@ def test_compare_shows_what_differs(finished: Path) -> None:
     text = sweep("compare", finished, "0001", "0002").stdout
     assert "optimizer.learning_rate" in text
     assert "1: 0001aaaa, 2: 0002aaaa, val_acc" in text
+
+
+def test_logs_tells_a_traceback_that_the_worker_wrote_once(make: Callable[..., Path]) -> None:
+    directory = make(states={3: "failed"})
+    log = "epoch 2\nTraceback: ...\nCUDA out of memory\n"
+    (trial(directory, 3) / "trial.log").write_text(log)
+    text = sweep("logs", directory, "0003").stdout
+    assert text.startswith(log)
+    assert text.count("Traceback") == 1
+    assert text.endswith(": oom\nCUDA out of memory\n")

@@ -1,0 +1,165 @@
+"""What people watch a sweep by: TensorBoard's HParams page and curves, trial.log, hooks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from math import cos, pi
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hparams_page import Shown, page, points
+
+from sweeps.cli import main
+from sweeps.layout import TrialRecord, value_at
+from tests.integration.sweeping import pause_after, resume, search, start, trials
+from trainable.config import load_config
+from trainable.curves import TAGS
+from trainable.history import read_rows
+from trainable.hparams import shown
+
+pytestmark = pytest.mark.ray
+
+MILESTONES, MOMENTUM = "scheduler.milestones", "optimizer.momentum"
+SPACE: dict[str, Any] = {
+    "optimizer.learning_rate": {"loguniform": [1e-2, 1.0]},
+    "optimizer.name": {"grid": ["sgd", "adam"]},
+    MOMENTUM: {"uniform": [0.5, 0.9], "when": {"optimizer.name": "sgd"}},
+    "optimizer.nesterov": {"choice": [True], "when": {"optimizer.name": "sgd"}},
+    "loss": {"choice": [{"name": "nll"}, {"name": "cross_entropy", "label_smoothing": 0.1}]},
+    "scheduler.name": {"grid": ["multistep", "none"]},
+    MILESTONES: {"choice": [[1, 2], [2, 3]], "when": {"scheduler.name": "multistep"}},
+    "training.epochs": {"choice": [3, 4]},
+    "amp.dtype": {"choice": ["float16", "bfloat16"]},
+}
+HOOK = "import os, sys; print(os.environ['SWEEP_VALUE'], sys.stdin.read(), file=open({!r}, 'a'))"
+
+
+def command(told: Path) -> str:
+    """A hook that adds a line for every event."""
+    return f'{sys.executable} -c "{HOOK.format(str(told))}"'
+
+
+def told(path: Path) -> list[dict[str, Any]]:
+    """The events that a hook got, each with the value in its environment."""
+    lines = [line.split(" ", 1) for line in path.read_text().splitlines()]
+    return [{**json.loads(event), "environment": value} for value, event in lines]
+
+
+def assert_is_of(found: Shown, sweep: Path, record: TrialRecord) -> None:
+    """What the page shows of a trial is what its directory holds."""
+    directory = sweep / record.directory
+    config = load_config(directory / "config.yaml").to_dict()
+    assert found.run == f"{sweep.name}/{record.directory}/tensorboard"
+    assert found.values == {key: shown(value_at(config, key)) for key in record.current}
+    rows = read_rows(directory / "metrics.jsonl")
+    assert rows
+    last = {TAGS[name]: value for name, value in rows[-1].items() if name in TAGS}
+    last = {tag: value for tag, value in last.items() if value is not None}
+    assert set(found.metrics) - {f"hparams/{key}" for key in record.current} == set(last)
+    assert {tag: found.metrics[tag] for tag in last} == pytest.approx(last, rel=1e-6)
+    assert found.metrics["acc/best"] == pytest.approx(max(row["val_acc"] for row in rows))
+    curve = points(directory / "tensorboard", "acc/val")
+    assert [step for step, _ in curve] == [row["epoch"] for row in rows]
+
+
+def test_a_sweep_that_pauses_and_goes_on_is_shown_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = search(
+        tmp_path,
+        space=SPACE,
+        tune={"num_samples": 4, "scheduler": {"name": "asha", "grace_period": 2}},
+        config={
+            "tensorboard": {"enabled": True},
+            "model": {"name": "talking_models:mlp"},
+            "checkpoint": {"save_frequency": 2},
+        },
+        hooks={
+            "on_best": command(tmp_path / "best.txt"),
+            "on_finish": command(tmp_path / "finish.txt"),
+        },
+    )
+    with monkeypatch.context() as patch:
+        pause_after(patch, 3)
+        paused = start(spec)
+    assert paused.paused == "SIGINT"
+    lines = page(tmp_path)
+    assert {line.status for line in lines.values()} <= {"SUCCESS", "UNKNOWN"}
+    resumed = resume(paused.directory)
+    assert resumed.paused is None
+
+    records = trials(resumed.directory)
+    lines = page(tmp_path)
+    assert set(lines) == {record.id for record in records}
+    for record in records:
+        assert_is_of(lines[record.id], resumed.directory, record)
+        assert lines[record.id].status == "SUCCESS"
+    assert {MILESTONES in line.values for line in lines.values()} == {True, False}
+    assert {MOMENTUM in line.values for line in lines.values()} == {True, False}
+    found = list(tmp_path.rglob("*tfevents*"))
+    assert len(found) == 4
+    assert {path.parent.name for path in found} == {"tensorboard"}
+    _assert_logs(resumed.directory, records)
+    _assert_hooks(tmp_path, resumed)
+
+
+def _assert_logs(directory: Path, records: list[TrialRecord]) -> None:
+    for record in records:
+        text = (directory / record.directory / "trial.log").read_text()
+        assert "\nbuilt\nto stderr\n" in text
+        assert "note: no CUDA device: training on the CPU\n" in text
+        for row in read_rows(directory / record.directory / "metrics.jsonl"):
+            assert f"\nepoch {row['epoch']}/" in text
+    done = CliRunner().invoke(main, ["logs", str(directory), records[0].id])
+    assert done.stdout == (directory / records[0].directory / "trial.log").read_text()
+    repeated = [(directory / r.directory / "trial.log").read_text() for r in records]
+    assert any("goes on after epoch" in text for text in repeated)
+
+
+def _assert_hooks(directory: Path, outcome: Any) -> None:
+    finishes = told(directory / "finish.txt")
+    assert [event["state"] for event in finishes] == ["paused", "finished"]
+    best = outcome.results[0]
+    for event in (finishes[-1], told(directory / "best.txt")[-1]):
+        assert event["trial"] == best.record.id
+        assert event["value"] == best.best["val_acc"] == float(event["environment"])
+        assert event["directory"] == str(outcome.directory)
+    values = [event["value"] for event in told(directory / "best.txt")]
+    assert values == sorted(set(values))
+
+
+def test_what_a_population_changes_is_a_curve(tmp_path: Path) -> None:
+    spec = search(
+        tmp_path,
+        space={
+            "optimizer.learning_rate": {"loguniform": [1e-4, 1.0]},
+            "optimizer.name": {"choice": ["sgd", "adam"]},
+        },
+        tune={
+            "num_samples": 3,
+            "scheduler": {"name": "pbt", "perturbation_interval": 1, "quantile_fraction": 0.5},
+        },
+        config={"tensorboard": {"enabled": True}, "checkpoint": {"save_frequency": 1}},
+    )
+    outcome = start(spec)
+    records = trials(outcome.directory)
+    assert any(record.lineage for record in records)
+    lines = page(tmp_path)
+    for record in records:
+        assert_is_of(lines[record.id], outcome.directory, record)
+        directory = outcome.directory / record.directory
+        curve = points(directory / "tensorboard", "hparams/optimizer.learning_rate")
+        rates = [row["lr"] for row in read_rows(directory / "metrics.jsonl")]
+        assert [step for step, _ in curve] == [1, 2, 3, 4]
+        if record.lineage:
+            assert len({value for _, value in curve}) > 1
+        assert [value for _, value in curve] == pytest.approx(_bases(rates))
+        assert curve[-1][1] == pytest.approx(record.current["optimizer.learning_rate"])
+
+
+def _bases(rates: list[float]) -> list[float]:
+    """The learning rates that a cosine over four epochs was applied to."""
+    return [rate / ((1 + cos(pi * epoch / 4)) / 2) for epoch, rate in enumerate(rates)]

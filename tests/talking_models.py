@@ -1,0 +1,42 @@
+"""Models that print, as users' models do."""
+
+import sys
+from typing import Any
+
+import tiny_models
+import torch
+from torch import nn
+
+
+def mlp(*args: object, **settings: object) -> nn.Module:
+    """The tiny model, which says so on both streams."""
+    print("built")
+    print("to stderr", file=sys.stderr)
+    return tiny_models.mlp(*args, **settings)
+
+
+class Keeps(nn.Sequential):
+    """Keeps the stream that it finds when it is built, as a logger does, and fails on request."""
+
+    fails = False
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__(*layers)
+        self.out = KEPT.setdefault("out", sys.stdout)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            print("a batch", file=self.out)
+        if self.fails:
+            raise RuntimeError("it has failed on request")
+        scores: torch.Tensor = super().forward(images)
+        return scores
+
+
+KEPT: dict[str, Any] = {}
+"""What lives as long as the process, like the handlers of a logger."""
+
+
+def keeping(num_classes: int, in_channels: int) -> nn.Module:
+    """The tiny model as a `Keeps`."""
+    return Keeps(*tiny_models.mlp(num_classes, in_channels))

@@ -1,0 +1,127 @@
+"""`trial.log` of a Tune trial: its epochs, what its model prints, why it fails."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import talking_models
+from ray.train._internal.storage import StorageContext
+
+from trainable.classifier import ClassifierTrainable
+from trainable.errors import CheckpointError
+from trainable.trial_log import TrialLog
+
+MakeTrial = Callable[..., ClassifierTrainable]
+
+SECTIONS = {
+    "model": {"name": "talking_models:keeping"},
+    "checkpoint": {"enabled": True, "save_frequency": 1},
+}
+
+
+class LocalStorage(StorageContext):
+    """Tune's storage, but for the working directory, which it asks a running Ray for."""
+
+    @property
+    def trial_working_directory(self) -> str:
+        return Path(self.trial_fs_path, "working_directory").as_posix()
+
+
+def storage(directory: Path, trial: str = "trial") -> LocalStorage:
+    return LocalStorage(str(directory), experiment_dir_name="sweep", trial_dir_name=trial)
+
+
+def lines(directory: Path, trial: str = "trial") -> list[str]:
+    return (directory / "sweep" / trial / "trial.log").read_text().splitlines()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(talking_models, "KEPT", {})
+
+
+def test_it_has_notices_epochs_and_what_the_model_prints(
+    make_trial: MakeTrial, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = make_trial(storage=storage(tmp_path), **SECTIONS)
+    row = trial.train()
+    first, *rest = lines(tmp_path)
+    assert first.startswith("--- 20")
+    assert rest[0] == "note: no CUDA device: training on the CPU"
+    assert rest[1:-1] == ["a batch"] * 5
+    assert rest[-1].startswith(f"epoch 1/3  train_loss {row['train_loss']:.4f}  ")
+    trial.train()
+    assert lines(tmp_path)[-1].startswith("epoch 2/3  ")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_failure_is_there_with_its_traceback_and_a_retry_appends(
+    make_trial: MakeTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_trial(storage=storage(tmp_path), **SECTIONS)
+    first.train()
+    saved = first.save()
+    with monkeypatch.context() as patch:
+        patch.setattr(talking_models.Keeps, "fails", True)
+        with pytest.raises(RuntimeError, match="on request"):
+            first.train()
+    before = lines(tmp_path)
+    assert before[-1] == "RuntimeError: it has failed on request"
+    assert "Traceback (most recent call last):" in before
+    assert any("talking_models.py" in line for line in before)
+    second = make_trial(storage=storage(tmp_path), **SECTIONS)
+    second.restore(saved)
+    second.train()
+    after = lines(tmp_path)
+    assert after[: len(before)] == before
+    assert "goes on after epoch 1 of trial" in after
+    assert after[-1].startswith("epoch 2/3  ")
+
+
+def test_a_checkpoint_that_cannot_be_loaded_is_told(make_trial: MakeTrial, tmp_path: Path) -> None:
+    trial = make_trial(storage=storage(tmp_path), **SECTIONS)
+    with pytest.raises(CheckpointError):
+        trial.load_checkpoint(str(tmp_path / "none"))
+    assert "there is no such file" in lines(tmp_path)[-1]
+
+
+def test_without_checkpoints_there_is_none(make_trial: MakeTrial, tmp_path: Path) -> None:
+    trial = make_trial(
+        storage=storage(tmp_path), model=SECTIONS["model"], checkpoint={"enabled": False}
+    )
+    trial.train()
+    assert list(tmp_path.rglob("trial.log")) == []
+
+
+def test_who_keeps_a_stream_writes_to_the_trial_that_the_process_trains(
+    make_trial: MakeTrial, trial_config: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    trial = make_trial(storage=storage(tmp_path, "first"), **SECTIONS)
+    trial.train()
+    before = lines(tmp_path, "first")
+    trial.reset(trial_config(**SECTIONS), storage=storage(tmp_path, "second"))
+    trial.train()
+    assert lines(tmp_path, "first") == before
+    assert lines(tmp_path, "second").count("a batch") == 5
+
+
+def test_outside_of_a_step_a_kept_stream_is_the_usual_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sys.stdout, sys.stderr
+    with TrialLog(tmp_path / "trial.log").capturing():
+        kept = sys.stdout, sys.stderr
+        print("inside \ud800")
+    assert (sys.stdout, sys.stderr) == before
+    print("outside", file=kept[0])
+    print("error", file=kept[1])
+    assert capsys.readouterr() == ("outside\n", "error\n")
+    assert (tmp_path / "trial.log").read_text() == "inside \\ud800\n"
+
+
+def test_a_line_is_in_the_file_as_soon_as_it_is_printed(tmp_path: Path) -> None:
+    with TrialLog(tmp_path / "trial.log").capturing():
+        print("now", file=sys.stderr)
+        assert (tmp_path / "trial.log").read_text() == "now\n"

@@ -38,6 +38,7 @@ LR, MOMENTUM = "optimizer.learning_rate", "optimizer.momentum"
 class Paused:
     """A population that was paused and resumed to its end."""
 
+    name: str
     directory: Path
     at_pause: dict[str, TrialRecord]
     latest: dict[str, dict[str, Any]]
@@ -55,8 +56,8 @@ class Paused:
 
 CUTS: dict[str, tuple[str, int, dict[str, int]]] = {
     "pbt_two_at_a_time": ("pbt", 9, {}),
-    "pb2_one_at_a_time": ("pb2", 14, ONE_AT_A_TIME),
-    "pbt_with_a_finished_trial": ("pbt", 16, ONE_AT_A_TIME),
+    # Every trial has come to epoch 4 after 16 results; with one more the first has ended.
+    "pb2_with_a_finished_trial": ("pb2", 17, ONE_AT_A_TIME),
 }
 
 
@@ -83,7 +84,7 @@ def paused(
         with watched(tmp_path_factory.mktemp("before")) as before:
             pause_after(patch, cut)
             directory = start(spec).directory
-        found = Paused(directory, {}, {}, epochs(directory), before, before)
+        found = Paused(request.param, directory, {}, {}, epochs(directory), before, before)
         for trial in trials(directory):
             found.at_pause[trial.id] = trial
             path = directory / trial.directory / "checkpoints" / "latest.pt"
@@ -194,13 +195,13 @@ def test_a_resumed_population_ends_with_every_epoch_once(paused: Paused) -> None
 
 
 def test_a_finished_trial_is_not_touched_by_the_rest_of_its_population(paused: Paused) -> None:
-    for trial in paused.at_pause.values():
-        if trial.state in ENDED:
-            assert trial.id not in paused.continued
-            rows = read_rows(paused.directory / trial.directory / "metrics.jsonl")
-            assert [row["epoch"] for row in rows] == paused.epochs[trial.number]
-            now = {t.id: t for t in trials(paused.directory)}[trial.id]
-            assert now == trial
+    ended = [trial for trial in paused.at_pause.values() if trial.state in ENDED]
+    assert ended or paused.name != "pb2_with_a_finished_trial"
+    for trial in ended:
+        assert trial.id not in paused.continued
+        rows = read_rows(paused.directory / trial.directory / "metrics.jsonl")
+        assert [row["epoch"] for row in rows] == paused.epochs[trial.number]
+        assert trial in trials(paused.directory)
 
 
 def test_the_lineage_tells_only_what_happened(paused: Paused) -> None:

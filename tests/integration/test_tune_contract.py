@@ -139,11 +139,14 @@ def test_asha_keeps_the_bracket_of_a_trial_by_its_id(experiment: Any) -> None:
     assert asha._trial_info[trial.trial_id] in asha._brackets
 
 
-def test_hyperband_for_bohb_keeps_who_may_go_on_in_the_bracket_of_a_trial(experiment: Any) -> None:
+def test_hyperband_keeps_in_the_bracket_of_a_trial_who_may_go_on(experiment: Any) -> None:
     hyperband = HyperBandForBOHB(**METRIC, time_attr="epoch", max_t=4, reduction_factor=2)
     trial = make(experiment)
     hyperband.on_trial_add(SimpleNamespace(), trial)
     bracket, _ = hyperband._trial_info[trial]
+    assert bracket in hyperband._hyperbands[0]
+    assert (bracket.is_being_processed, bracket.finished()) == (False, False)
+    assert bracket.current_trials() == [trial]
     assert trial not in bracket.trials_to_unpause
     assert list(inspect.signature(hyperband._process_bracket).parameters)[1] == "bracket"
 

@@ -110,14 +110,7 @@ class Run:
             mode=spec.tune.mode,
         )
         known = self._known_trials(records)
-        self._hooks = HookRunner(
-            spec.hooks,
-            # With checkpoints off, the layout is in a temporary place until the end.
-            Path(parse_config(spec.config).checkpoint.dir) / layout.directory.name,
-            metric=spec.tune.metric,
-            mode=spec.tune.mode,
-            before=[trial.best for trial in known.values()],
-        )
+        self._hooks = self._hook_runner(known)
         self._recorder = Recorder(
             layout,
             record,
@@ -161,6 +154,18 @@ class Run:
             for row in read_rows(self._layout.directory / record.directory / METRICS_FILE):
                 trial.note(row, tune.metric, tune.mode)
         return found
+
+    def _hook_runner(self, known: dict[str, Running]) -> HookRunner:
+        tune = self._spec.tune
+        # With checkpoints off, the layout is in a temporary place until the end.
+        base = Path(parse_config(self._spec.config).checkpoint.dir)
+        return HookRunner(
+            self._spec.hooks,
+            base / self._layout.directory.name,
+            metric=tune.metric,
+            mode=tune.mode,
+            before=[trial.best for trial in known.values()],
+        )
 
     def _prune(self) -> None:
         """Takes the weights of the ended trials that `keep.trials` does not keep.

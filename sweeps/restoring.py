@@ -105,8 +105,10 @@ class Restoration:
     def _find_state(self, record: TrialRecord, epochs: int) -> None:
         """Looks up the trial's checkpoint, and whether it had in fact come to its end."""
         saved = newest_checkpoint(self._layout.directory / record.directory)
-        recorded = self._rows[record.id]
-        self._rows[record.id] = [r for r in recorded if saved and r["epoch"] <= saved.epoch]
+        recorded, epoch = self._rows[record.id], saved.epoch if saved else 0
+        self._rows[record.id] = [row for row in recorded if row["epoch"] <= epoch]
+        # Here, not when it runs again: a waiting trial may be ended without that.
+        History(self._layout.directory / record.directory / METRICS_FILE).truncate(epoch)
         if saved is None:
             if recorded:
                 say(f"note: trial {record.id} has no checkpoint and begins anew")
@@ -132,9 +134,6 @@ class Restoration:
 
     def _end(self, record: TrialRecord, state: TrialState) -> None:
         metrics = self._rows[record.id][-1] if self._rows[record.id] else {}
-        if metrics:
-            file = self._layout.directory / record.directory / METRICS_FILE
-            History(file).truncate(metrics["epoch"])
         known = any(e.trial == record.id and e.kind == "complete" for e in self._events)
         if not known:
             numbers = {name: metrics[name] for name in METRICS if metrics.get(name) is not None}

@@ -164,6 +164,13 @@ class CheckpointConfig(Section):
     resume: str | None = None
     """A `.pt` file to continue from."""
 
+    @field_validator("dir")
+    @classmethod
+    def _on_a_file_system(cls, path: str) -> str:
+        if "://" in path:
+            raise ValueError(f"must be a directory; object storage is not supported, found {path}")
+        return path
+
     @field_validator("experiment_name", mode="before")
     @classmethod
     def _auto(cls, name: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,7 @@ def _not_downloaded(name: str, root: Path, error: BaseException) -> str:
     reason = " ".join(str(error).split()) or type(error).__name__
     return (
         f'dataset "{name}" is missing or damaged under dataset.root {root} and cannot be '
-        f"downloaded ({reason}): put the files {_files(name)} into {_folder(name, root)} in place "
+        f"downloaded on {platform.node()} ({reason}): put the files {_files(name)} into "
+        f"{_folder(name, root)} in place "
         "of damaged ones, or use digits, which needs no download"
     )

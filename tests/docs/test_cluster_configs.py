@@ -30,6 +30,8 @@ def understood(command: str) -> dict[str, Any]:
     program, name, *words = shlex.split(command)
     assert program == "sweep"
     verb = main.commands[name]
+    if isinstance(verb, click.Group):
+        verb = verb.commands[words.pop(0)]
     context = click.Context(verb)
     values, rest, _ = verb.make_parser(context).parse_args(words)
     assert rest == []
@@ -119,3 +121,12 @@ def test_the_slurm_script_is_bash_and_runs_the_run_command() -> None:
     assert (values["address"], values["or_resume"]) == ("$head:$port", True)
     assert re.search(r"^#SBATCH --signal=B:TERM@\d+$", text, re.MULTILINE)
     assert re.search(r"^export RAY_AUTH_MODE=token$", text, re.MULTILINE)
+
+
+def test_the_commands_of_the_page_are_understood() -> None:
+    text = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    blocks = "".join(re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
+    commands = [line.partition("#")[0] for line in blocks.splitlines()]
+    shown = [understood(line) for line in commands if line.startswith("sweep ")]
+    assert len(shown) >= 6
+    assert all(values["address"] for values in shown)

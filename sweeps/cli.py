@@ -10,7 +10,17 @@ from __future__ import annotations
 
 import click
 
-from sweeps.verbs import checking, listing, one_trial, outputs, planning, reading, running, single
+from sweeps.verbs import (
+    checking,
+    cluster,
+    listing,
+    one_trial,
+    outputs,
+    planning,
+    reading,
+    running,
+    single,
+)
 
 VERBS = (
     running.run,
@@ -18,6 +28,8 @@ VERBS = (
     running.continue_,
     running.retry,
     running.stop,
+    cluster.submit,
+    cluster.jobs,
     single.restore,
     single.eval_,
     checking.validate,

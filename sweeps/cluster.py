@@ -91,8 +91,11 @@ def _join(address: str, joining: Joining, shown: dict[str, Any]) -> None:
             f"to send the sweep there as a job: sweep submit FILE --address http://HOST:8265"
         )
     with tempfile.TemporaryDirectory() as folder:
-        environment: dict[str, Any] = {"env_vars": WORKER_ENVIRONMENT}
-        if not _is_code_there():
+        job = _environment_of_the_job()
+        there = job.get("env_vars") or {}  # Ray refuses what is said twice
+        variables = {k: v for k, v in WORKER_ENVIRONMENT.items() if k not in there}
+        environment: dict[str, Any] = {"env_vars": variables}
+        if not job.get("working_dir"):
             parcel = own_code()
             if joining.user_code is not None:
                 parcel = with_directory(parcel, joining.user_code, joining.leave_out)
@@ -111,10 +114,10 @@ def _join(address: str, joining: Joining, shown: dict[str, Any]) -> None:
             ) from error
 
 
-def _is_code_there() -> bool:
-    """Whether this process is the entry point of a Ray job that came with its code."""
+def _environment_of_the_job() -> dict[str, Any]:
+    """What a Ray job came with, where this process is the entry point of one."""
     job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
-    return bool((job.get("runtime_env") or {}).get("working_dir"))
+    return job.get("runtime_env") or {}
 
 
 @contextmanager

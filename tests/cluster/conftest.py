@@ -57,7 +57,7 @@ with Path("SEEN").open("a") as seen:
 
 class Slow(nn.Sequential):
     def forward(self, images):
-        time.sleep(0.2)
+        time.sleep(Path("SLOW").exists())
         return super().forward(images)
 
 
@@ -161,12 +161,17 @@ def sweep(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A user's directory: a search file and a model of their own; `shared` is for sweeps."""
+    """A user's directory: a search file and a model of their own; `shared` is for sweeps.
+
+    As long as there is `slow` a step takes a second.
+    """
     place = tmp_path / "project"
     place.mkdir()
     (tmp_path / "shared").mkdir()
     (place / "search.yaml").write_text(SEARCH.replace("DIR", str(tmp_path / "shared")))
-    (place / "slow_models.py").write_text(MODELS.replace("SEEN", str(tmp_path / "seen")))
+    (tmp_path / "slow").touch()
+    models = MODELS.replace("SEEN", str(tmp_path / "seen")).replace("SLOW", str(tmp_path / "slow"))
+    (place / "slow_models.py").write_text(models)
     return place
 
 

@@ -65,6 +65,7 @@ def test_trials_of_a_dead_node_go_on_elsewhere_from_their_last_checkpoint(
             )
         )
         nodes.lose_the_second()
+        (project.parent / "slow").unlink()
         out, _ = driver.communicate(timeout=PATIENCE_S)
     finally:
         driver.kill()

@@ -1,5 +1,6 @@
 """What one trial takes of a cluster and how many it holds, on made-up machines; how Ray starts."""
 
+import json
 import logging
 import os
 import zipfile
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import ray
 
-from sweeps.cluster import ENVIRONMENT, Joining, slots, start_ray, trial_share
+from sweeps.cluster import ENVIRONMENT, WORKER_ENVIRONMENT, Joining, slots, start_ray, trial_share
 from sweeps.layout import SweepError
 from sweeps.sections import Resources
 
@@ -159,9 +160,19 @@ def test_a_cluster_is_sent_our_code_and_the_users(
 def test_a_job_that_came_with_its_code_sends_none(
     started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(JOB, '{"runtime_env": {"working_dir": "gcs://code.zip"}}')
+    there = {"working_dir": "gcs://code.zip", "env_vars": WORKER_ENVIRONMENT}
+    monkeypatch.setenv(JOB, json.dumps({"runtime_env": there}))
     start_ray(Joining("head:6379"))
-    assert "working_dir" not in started[0]["runtime_env"]
+    assert started[0]["runtime_env"] == {"env_vars": {}}  # Ray refuses what is said twice
+
+
+def test_a_job_that_came_without_code_sends_it(
+    started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(JOB, json.dumps({"runtime_env": {"env_vars": {"MINE": "1"}}}))
+    start_ray(Joining("auto"))
+    assert started[0]["runtime_env"]["env_vars"] == WORKER_ENVIRONMENT
+    assert started[0]["runtime_env"]["working_dir"].endswith(".zip")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""A sweep that is sent as a job: paused, sent once more, finished."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sweeps.layout import SweepLayout
+from tests.cluster.conftest import HAS_JOBS, Nodes, sweep, wait_for
+from tests.cluster.test_nodes import rows
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(not HAS_JOBS, reason="needs ray[default]"),
+]
+
+
+def test_a_job_is_paused_and_sent_again_and_finishes(nodes: Nodes, project: Path) -> None:
+    directory = project.parent / "shared" / "sweep"
+    server = ("--address", nodes.http)
+
+    def send() -> str:
+        done = sweep("submit", "search.yaml", "--allow-custom-model", *server, cwd=project)
+        assert done.returncode == 0, done.stderr
+        size, first, *hints, last = done.stdout.splitlines()
+        assert size.endswith("MiB of code to the cluster")
+        job = first.split()[1].rstrip(":")
+        assert first == f"job {job}: sweep sweep, in {directory}"
+        assert f"sweep jobs stop {job} --address {nodes.http}" in hints[-1]
+        assert last == "  to go on after a pause, the same command again"
+        return job
+
+    def ask(verb: str, job: str) -> str:
+        done = sweep("jobs", verb, job, *server, cwd=project)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def is_over(job: str) -> bool:
+        return not {"running", "pending"} & set(ask("status", job).split())
+
+    job = send()
+    wait_for(
+        lambda: directory.exists() and sum(len(e) >= 2 for e in rows(directory).values()) == 2
+    )
+    assert ask("status", job) == f"job {job}: running\n"
+    assert "its running trials finish their epoch and save" in ask("stop", job)
+    (project.parent / "slow").unlink()
+    wait_for(lambda: is_over(job))
+    assert ask("status", job) == f"job {job}: stopped; sent once more, the sweep goes on\n"
+    paused = SweepLayout(directory).read_sweep()
+    assert (paused.state, paused.reason) == ("paused", "SIGTERM")
+    before = rows(directory)
+    assert all(epochs == list(range(1, len(epochs) + 1)) for epochs in before.values())
+    assert "paused (SIGTERM), not finished" in ask("logs", job)
+    assert ask("stop", job) == f"job {job} was not running\n"
+
+    job = send()
+    wait_for(lambda: is_over(job))
+    assert ask("status", job) == f"job {job}: finished\n"
+    assert "2 of them known" in ask("logs", job)
+    trials = SweepLayout(directory).read_trials()
+    assert {trial.state for trial in trials} == {"finished"}
+    assert rows(directory) == {trial.id: list(range(1, 13)) for trial in trials}
+    assert not any(trial.failures for trial in trials)
+    secret = os.environ["RAY_AUTH_TOKEN"]
+    for path in directory.rglob("*"):
+        assert not path.is_file() or secret.encode() not in path.read_bytes(), path

@@ -1,0 +1,215 @@
+"""`sweep submit` and `sweep jobs`, up to the job server, which is a fake here."""
+
+import shlex
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.job_submission import JobStatus
+
+from sweeps import jobs
+from sweeps.sections import SEEDS
+from sweeps.spec import parse_search
+from tests.integration.commands import invoke
+from trainable.yaml_reader import parse_yaml
+
+SERVER = ("--address", "http://head:8265")
+SEARCH = """\
+name: mine
+config: training.yaml
+space:
+  optimizer.learning_rate: {loguniform: [0.01, 1.0]}
+tune: {num_samples: 3}
+"""
+TRAINING = """\
+dataset: {name: digits, val_split: 0.2}
+model: {name: resnet20}
+training: {epochs: 2}
+optimizer: {name: sgd, learning_rate: 0.1}
+checkpoint: {enabled: true, dir: /shared/experiments}
+"""
+
+
+class FakeClient:
+    """Takes a job as Ray's does: what is in the archive is read before it goes away."""
+
+    sent: dict[str, Any] = {}
+    status = JobStatus.RUNNING
+    code: int | None = None
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def submit_job(self, *, entrypoint: str, runtime_env: dict[str, Any]) -> str:
+        with zipfile.ZipFile(runtime_env["working_dir"]) as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        type(self).sent = {
+            "command": shlex.split(entrypoint),
+            "files": files,
+            "variables": runtime_env["env_vars"],
+        }
+        return "raysubmit_1"
+
+    def get_job_info(self, job: str) -> Any:
+        if job != "raysubmit_1":
+            raise RuntimeError(
+                f"Request failed with status code 404: Job {job} does not exist.\nx"
+            )
+        return SimpleNamespace(driver_exit_code=self.code, status=self.status, message="no reason")
+
+    def get_job_status(self, job: str) -> JobStatus:
+        return self.status
+
+    def get_job_logs(self, job: str) -> str:
+        return "one line\n"
+
+    def stop_job(self, job: str) -> bool:
+        return self.status == JobStatus.RUNNING
+
+
+@pytest.fixture(autouse=True)
+def _fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(jobs, "JobSubmissionClient", FakeClient)
+    monkeypatch.setattr(FakeClient, "sent", {})
+    monkeypatch.chdir(tmp_path)
+    Path("search.yaml").write_text(SEARCH)
+    Path("training.yaml").write_text(TRAINING)
+    Path("my_model.py").write_text("")
+
+
+def test_a_sweep_is_sent_as_the_run_command_with_one_search_file_and_our_code() -> None:
+    result = invoke("submit", "search.yaml", *SERVER, "--set", "config.training.epochs=5")
+    assert result.exit_code == 0, result.stderr
+    assert "job raysubmit_1: sweep mine, in /shared/experiments/mine\n" in result.stdout
+    assert "sweep jobs stop raysubmit_1 --address http://head:8265\n" in result.stdout
+    sent = FakeClient.sent
+    assert sent["command"] == ["python", "sweeps/run.py", "search.yaml", "--or-resume"]
+    assert sent["files"].keys() > {"sweeps/run.py", "trainable/classifier.py", "search.yaml"}
+    assert "my_model.py" not in sent["files"]
+    data = parse_yaml(sent["files"]["search.yaml"].decode(), "sent").data
+    assert "seed" not in data["tune"]  # drawn once, where the sweep starts
+    spec = parse_search(data)
+    assert (spec.name, spec.max_epochs) == ("mine", 5)
+    assert sent["variables"]["RAY_JOB_STOP_SIGNAL"] == "SIGTERM"
+    assert int(sent["variables"]["RAY_JOB_STOP_WAIT_TIME_S"]) > 3600
+
+
+def test_a_seed_of_the_users_stays() -> None:
+    invoke("submit", "search.yaml", *SERVER, "--set", f"tune.seed={SEEDS - 1}")
+    data = parse_yaml(FakeClient.sent["files"]["search.yaml"].decode(), "sent").data
+    assert data["tune"]["seed"] == SEEDS - 1
+
+
+def test_a_model_of_ones_own_goes_along() -> None:
+    result = invoke("submit", "search.yaml", *SERVER, "--allow-custom-model")
+    assert result.exit_code == 0, result.stderr
+    assert FakeClient.sent["command"][-1] == "--allow-custom-model"
+    assert "my_model.py" in FakeClient.sent["files"]
+
+
+def test_without_a_name_it_says_how_the_sweep_goes_on() -> None:
+    Path("search.yaml").write_text(SEARCH.replace("name: mine\n", ""))
+    out = invoke("submit", "search.yaml", *SERVER).stdout
+    spec = parse_search(parse_yaml(FakeClient.sent["files"]["search.yaml"].decode(), "sent").data)
+    assert spec.name.startswith("resnet20_digits_")
+    assert out.endswith(f"the same command again --set name={spec.name}\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            "checkpoint.dir=./experiments",
+            "checkpoint.dir ./experiments is relative, and a job runs",
+        ),
+        ("dataset.name=mnist", "dataset.root ./data is relative, and a job runs in a directory"),
+    ],
+)
+def test_a_path_in_the_jobs_own_directory_is_refused(change: str, sentence: str) -> None:
+    result = invoke("submit", "search.yaml", *SERVER, "--set", f"config.{change}")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(sentence)
+    assert f"--set config.{sentence.split()[0]}=/..." in result.stderr
+    assert FakeClient.sent == {}
+
+
+def test_too_much_code_is_refused_with_the_largest_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "SUBMITTED_LIMIT", 3 * 2**20)
+    Path("large.bin").write_bytes(bytes(4 * 2**20))
+    result = invoke("submit", "search.yaml", *SERVER, "--allow-custom-model")
+    assert result.exit_code == 2
+    assert "Ray takes 3.0 MiB; the largest files:\n    4.0 MiB  large.bin\n" in result.stderr
+    assert FakeClient.sent == {}
+
+
+def refuses(error: Exception) -> Any:
+    def client(address: str) -> None:
+        raise error
+
+    return client
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "sentence"),
+    [
+        (
+            "http://head:8265",
+            RuntimeError("The Ray jobs SDK requires the ray[default] installation"),
+            'jobs need more of Ray than is installed: pip install "tune-sweeps[cluster]"',
+        ),
+        ("http://head:1", ConnectionError("refused"), "no answer from a job server: refused"),
+        ("head:6379", None, "give the job server's, as http://HEAD:8265"),
+    ],
+)
+def test_what_takes_no_jobs_is_one_sentence(
+    address: str, error: Exception | None, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if error is not None:
+        monkeypatch.setattr(jobs, "JobSubmissionClient", refuses(error))
+    for words in (("submit", "search.yaml"), ("jobs", "status", "raysubmit_1")):
+        result = invoke(*words, "--address", address)
+        assert result.exit_code == 2
+        assert sentence in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (JobStatus.PENDING, None, "pending"),
+        (JobStatus.RUNNING, None, "running"),
+        (JobStatus.SUCCEEDED, 0, "finished"),
+        (JobStatus.FAILED, 1, "finished, some trials failed"),
+        (JobStatus.FAILED, 3, "paused by its budget, a full disk or sweep stop"),
+        (JobStatus.FAILED, 137, "failed with exit code 137; see its log"),
+        (JobStatus.FAILED, None, "failed: no reason"),
+        (JobStatus.STOPPED, None, "stopped; sent once more, the sweep goes on"),
+    ],
+)
+def test_a_jobs_state_is_told_in_words(
+    status: JobStatus, code: int | None, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeClient, "status", status)
+    monkeypatch.setattr(FakeClient, "code", code)
+    result = invoke("jobs", "status", "raysubmit_1", *SERVER)
+    assert (result.exit_code, result.stdout) == (0, f"job raysubmit_1: {said}\n")
+
+
+def test_logs_and_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert invoke("jobs", "logs", "raysubmit_1", *SERVER).stdout == "one line\n"
+    assert (
+        "asked job raysubmit_1 to pause" in invoke("jobs", "stop", "raysubmit_1", *SERVER).stdout
+    )
+    monkeypatch.setattr(FakeClient, "status", JobStatus.SUCCEEDED)
+    out = invoke("jobs", "stop", "raysubmit_1", *SERVER).stdout
+    assert out == "job raysubmit_1 was not running\n"
+
+
+def test_an_unknown_job_is_one_sentence() -> None:
+    result = invoke("jobs", "status", "raysubmit_2", *SERVER)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("job raysubmit_2: ")
+    assert "does not exist" in line

@@ -18,7 +18,14 @@ from scipy.stats import qmc
 
 from sweeps.expressions import ExpressionError
 from sweeps.samplers import Told, propose
-from sweeps.search_sections import BOHBSearch, GridSearch, QMCSearch, RandomSearch
+from sweeps.search_sections import (
+    BayesOptSearch,
+    BOHBSearch,
+    GridSearch,
+    HyperOptSearch,
+    QMCSearch,
+    RandomSearch,
+)
 from sweeps.space import Values, draw, grid_part, grid_points, holds, random_draw
 from sweeps.spec import SearchSpec
 
@@ -144,6 +151,10 @@ class Searcher:
                 return None
             told = self._up_to(budget, number)
         try:
+            if isinstance(tune.search_alg, HyperOptSearch | BayesOptSearch):
+                from sweeps.ray_searchers import propose_by_ray  # Ray is not for `sweep plan`
+
+                return propose_by_ray(self._spec, told, seed)
             return propose(self._spec, told, seed, again=attempt > 0)
         except ExpressionError:
             return None

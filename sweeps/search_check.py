@@ -13,7 +13,7 @@ from sweeps.entry_check import entry_problems, expression_problems
 from sweeps.expressions import ExpressionError
 from sweeps.scheduler_check import scheduler_problems
 from sweeps.scheduler_sections import FIFO, PB2, PBT, BOHBHyperBand, HyperBand
-from sweeps.search_sections import LEARNING, NEEDS
+from sweeps.search_sections import LEARNING, NEEDS, ONE_METRIC
 from sweeps.space import (
     MAX_DRAWS,
     MAX_POINTS,
@@ -106,8 +106,9 @@ def _about_search(spec: SearchSpec) -> Iterator[Found]:
             yield at, f"grid takes choice and grid only, found {found.kind} for {key}"
         if name not in ("grid", "random") and found.kind == "grid":
             yield at, f"{name} takes no grid, found one for {key}; write choice"
-    if name in NEEDS and find_spec(NEEDS[name]) is None:
-        yield at, f"{name} needs the package {NEEDS[name]}: pip install {NEEDS[name]}"
+    module, package = NEEDS.get(name, ("", ""))
+    if module and find_spec(module) is None:
+        yield at, f'{name} needs a package that is not here: pip install "{package}"'
     if spec.tune.warm_start is not None and name not in LEARNING[:-1]:
         yield ("tune", "warm_start"), f"{name} learns from no earlier trials; use tpe"
     if name == "bohb" and scheduler not in ("asha", "bohb"):
@@ -164,7 +165,7 @@ def _about_more_metrics(spec: SearchSpec) -> Iterator[Found]:
     at: PathKey = ("tune", "pareto")
     if tune.metric in tune.pareto:
         yield (*at, tune.metric), "is the metric already"
-    if tune.search_alg.name in ("cmaes", "bohb"):
+    if tune.search_alg.name in ONE_METRIC:
         yield at, f"{tune.search_alg.name} works with one metric; use tpe, gp, qmc, random or grid"
     if not isinstance(tune.scheduler, FIFO):
         yield at, f"{tune.scheduler.name} judges trials by one metric; use fifo"

@@ -67,13 +67,40 @@ class BOHBSearch(Section):
     """How many of the trials are drawn at random none the less."""
 
 
+class HyperOptSearch(_Startup):
+    """Parzen estimator of the package hyperopt (Bergstra et al., ICML 2013), through Ray."""
+
+    name: Literal["hyperopt"]
+
+
+class BayesOptSearch(_Startup):
+    """Gaussian process of the package bayesian-optimization (Nogueira, 2014), through Ray."""
+
+    name: Literal["bayesopt"]
+
+
 SearchAlgorithm = Annotated[
-    RandomSearch | GridSearch | QMCSearch | TPESearch | GPSearch | CMAESSearch | BOHBSearch,
+    RandomSearch
+    | GridSearch
+    | QMCSearch
+    | TPESearch
+    | GPSearch
+    | CMAESSearch
+    | BOHBSearch
+    | HyperOptSearch
+    | BayesOptSearch,
     ByName("search_alg", default="random"),
 ]
 
-LEARNING = ("tpe", "gp", "cmaes", "bohb")
+LEARNING = ("tpe", "gp", "cmaes", "hyperopt", "bayesopt", "bohb")
 """Those that propose by what earlier trials came to."""
 
-NEEDS = {"cmaes": "cmaes"}
-"""Algorithm -> package that it needs besides those that are always there."""
+NEEDS = {
+    "cmaes": ("cmaes", "cmaes"),
+    "hyperopt": ("hyperopt", "hyperopt"),
+    "bayesopt": ("bayes_opt", "bayesian-optimization==1.4.0"),
+}
+"""Algorithm -> module that it needs besides those that are always there, and what to install."""
+
+ONE_METRIC = ("cmaes", "bohb", "hyperopt", "bayesopt")
+"""Those that cannot look for a Pareto front."""

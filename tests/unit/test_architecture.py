@@ -24,6 +24,7 @@ RAY_USERS = {
     "sweeps.jobs",
     "sweeps.pause",
     "sweeps.population",
+    "sweeps.ray_searchers",
     "sweeps.recorder",
     "sweeps.recording",
     "sweeps.replayed",

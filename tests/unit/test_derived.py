@@ -37,6 +37,7 @@ ALGORITHMS = [
     {"name": "tpe", "n_startup_trials": 3, "multivariate": True},
     {"name": "gp", "n_startup_trials": 9},
     {"name": "bohb", "min_points_in_model": 3},
+    {"name": "hyperopt", "n_startup_trials": 3},
 ]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from sweeps.search import Searcher
 from sweeps.spec import parse_search
+from trainable.errors import ConfigError
 
 SPACE = {
     "optimizer.learning_rate": {"loguniform": [1e-3, 1.0]},
@@ -21,6 +22,10 @@ DRIVERS = {
     "tpe, multivariate": {"name": "tpe", "n_startup_trials": 4, "multivariate": True},
     "gp": {"name": "gp", "n_startup_trials": 4},
     "cmaes": {"name": "cmaes", "n_startup_trials": 4},
+}
+THROUGH_RAY = {
+    "hyperopt": {"name": "hyperopt", "n_startup_trials": 4},
+    "bayesopt": {"name": "bayesopt", "n_startup_trials": 2},
 }
 
 
@@ -87,7 +92,7 @@ def test_the_same_suggestions_as_bare_optuna_with_the_same_seed(name):
         study.tell(trial, score(ours))
 
 
-@pytest.mark.parametrize("name", ["tpe", "cmaes"])
+@pytest.mark.parametrize("name", ["tpe", "cmaes", "hyperopt"])
 def test_those_that_learn_beat_chance(name):
     def found(algorithm, trials):
         searcher = Searcher(spec_of(algorithm, seed=3))
@@ -98,8 +103,31 @@ def test_those_that_learn_beat_chance(name):
             searcher.tell(number, values, scores[-1:])
         return scores
 
-    learnt, by_chance = found(DRIVERS[name], 30)[-10:], found("random", 40)
+    learnt, by_chance = found({**DRIVERS, **THROUGH_RAY}[name], 30)[-10:], found("random", 40)
     assert sum(learnt) / len(learnt) > sum(by_chance) / len(by_chance) + 0.2
+
+
+@pytest.mark.parametrize("name", ["cmaes", *THROUGH_RAY])
+def test_a_searcher_of_another_process_told_the_same_goes_on_the_same(name):
+    """Some trials have not ended when the first process does."""
+    spec = spec_of({**DRIVERS, **THROUGH_RAY}[name])
+    first, second = Searcher(spec), Searcher(parse_search(spec.to_dict()))
+    for number in range(6):
+        values = first.suggest(number)
+        second.restore(number, values)
+        if number % 3 != 1:
+            first.tell(number, values, [score(values)])
+            second.tell(number, values, [score(values)])
+    found = [searcher.suggest(6) for searcher in (first, second)]
+    assert found[0] == found[1]
+    assert set(found[0]) == set(SPACE)
+    assert all(spec.space[key].can_draw(value) for key, value in found[0].items())
+
+
+def test_a_package_that_is_missing_is_named_with_what_installs_it(monkeypatch):
+    monkeypatch.setattr("sweeps.search_check.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match='pip install "hyperopt"'):
+        spec_of("hyperopt")
 
 
 def test_sobol_points_leave_no_gaps():

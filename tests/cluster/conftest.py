@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -127,17 +128,20 @@ def _node(*words: str) -> Iterator[subprocess.Popen[bytes]]:
     start += [f"--object-store-memory={STORE}", "--min-worker-port=0", "--max-worker-port=0"]
     agent = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "metrics-export-port")
     start += [f"--{name}={_free_port()}" for name in agent]
-    process = subprocess.Popen(
-        [*words[:split], *start, *words[split:]],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)  # it drains and ends its children
-        process.wait(PATIENCE_S)
+    # A directory of its own, as on a machine of its own: in a common one a node unpacks the code
+    # over that of the other. Short, because sockets lie there.
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as own:
+        process = subprocess.Popen(
+            [*words[:split], *start, f"--temp-dir={own}", *words[split:]],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)  # it drains and ends its children
+            process.wait(PATIENCE_S)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -152,14 +152,14 @@ def test_what_a_population_changes_is_a_curve(tmp_path: Path) -> None:
         assert_is_of(lines[record.id], outcome.directory, record)
         directory = outcome.directory / record.directory
         curve = points(directory / "tensorboard", "hparams/optimizer.learning_rate")
-        rates = [row["lr"] for row in read_rows(directory / "metrics.jsonl")]
-        assert [step for step, _ in curve] == [1, 2, 3, 4]
+        rates = {row["epoch"]: row["lr"] for row in read_rows(directory / "metrics.jsonl")}
+        assert [step for step, _ in curve] == list(rates)  # an exploit may leave an epoch out
         if record.lineage:
             assert len({value for _, value in curve}) > 1
         assert [value for _, value in curve] == pytest.approx(_bases(rates))
         assert curve[-1][1] == pytest.approx(record.current["optimizer.learning_rate"])
 
 
-def _bases(rates: list[float]) -> list[float]:
+def _bases(rates: dict[int, float]) -> list[float]:
     """The learning rates that a cosine over four epochs was applied to."""
-    return [rate / ((1 + cos(pi * epoch / 4)) / 2) for epoch, rate in enumerate(rates)]
+    return [rate / ((1 + cos(pi * (epoch - 1) / 4)) / 2) for epoch, rate in rates.items()]

@@ -18,6 +18,7 @@ set -euo pipefail
 search="${1:?usage: sbatch slurm.sh SEARCH_FILE [OPTIONS OF sweep run]}"
 shift
 
+export RAY_USAGE_STATS_ENABLED=0
 # Whoever reaches the port could run code: only who knows this run's token may. It is in no file.
 export RAY_AUTH_MODE=token
 RAY_AUTH_TOKEN="$(python -c 'import secrets; print(secrets.token_hex(32))')"

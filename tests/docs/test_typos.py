@@ -22,7 +22,7 @@ from trainable.naming import _likeness
 from trainable.yaml_reader import parse_yaml
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-FILES = sorted(CONFIGS.rglob("*.yaml"))
+FILES = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "cluster")
 LETTERS = "abcdefghijklmnopqrstuvwxyz_.0123456789ABCXYZ"
 
 

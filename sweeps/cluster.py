@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 from ray.exceptions import RayError
 
 from sweeps.console import ray_is_shown, say
@@ -39,6 +40,7 @@ WORKER_ENVIRONMENT = {name: ENVIRONMENT[name] for name in ("RAY_ACCEL_ENV_VAR_OV
 """What a cluster's workers need of it; those of a Ray of our own inherit all."""
 
 LOCAL = "local"
+REACH_S = 10
 
 
 @dataclass(frozen=True)
@@ -90,28 +92,44 @@ def _join(address: str, joining: Joining, shown: dict[str, Any]) -> None:
             f"--address {address}: give auto or the head's HOST:PORT; "
             f"to send the sweep there as a job: sweep submit FILE --address http://HOST:8265"
         )
-    with tempfile.TemporaryDirectory() as folder:
-        job = _environment_of_the_job()
-        there = job.get("env_vars") or {}  # Ray refuses what is said twice
-        variables = {k: v for k, v in WORKER_ENVIRONMENT.items() if k not in there}
-        environment: dict[str, Any] = {"env_vars": variables}
-        if not job.get("working_dir"):
-            parcel = own_code()
-            if joining.user_code is not None:
-                parcel = with_directory(parcel, joining.user_code, joining.leave_out)
-            parcel.check(JOINED_LIMIT)
-            archive = Path(folder) / "code.zip"
-            parcel.write(archive)
-            environment["working_dir"] = str(archive)
-            say(f"sending {mebibytes(parcel.size)} of code to the cluster")
-        try:
+    try:
+        _reach(address)
+        with tempfile.TemporaryDirectory() as folder:
+            environment = _environment(joining, Path(folder) / "code.zip")
             ray.init(address=address, runtime_env=environment, **shown)
-        except (ConnectionError, RuntimeError, ValueError, RayError) as error:
-            reason = " ".join(str(error).split())
-            raise SweepError(
-                f"--address {address}: cannot be joined: {reason} (a cluster that wants a token "
-                "is joined with RAY_AUTH_MODE=token)"
-            ) from error
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        reason = " ".join(str(error).split())
+        raise SweepError(
+            f"--address {address}: cannot be joined: {reason} (a cluster that wants a token is "
+            "joined with RAY_AUTH_MODE=token)"
+        ) from error
+
+
+def _environment(joining: Joining, archive: Path) -> dict[str, Any]:
+    """What the cluster's workers get besides what a job came with: Ray takes nothing twice."""
+    job = _environment_of_the_job()
+    there = job.get("env_vars") or {}
+    variables = {k: v for k, v in WORKER_ENVIRONMENT.items() if k not in there}
+    environment: dict[str, Any] = {"env_vars": variables}
+    if not job.get("working_dir"):
+        parcel = own_code()
+        if joining.user_code is not None:
+            parcel = with_directory(parcel, joining.user_code, joining.leave_out)
+        parcel.check(JOINED_LIMIT)
+        parcel.write(archive)
+        environment["working_dir"] = str(archive)
+        say(f"sending {mebibytes(parcel.size)} of code to the cluster")
+    return environment
+
+
+def _reach(address: str) -> None:
+    """Raises OSError where nobody listens; Ray would try that for twenty minutes."""
+    found = services.canonicalize_bootstrap_address(address)
+    if found is None:
+        raise ConnectionError("there is no cluster on this machine")
+    host, _, port = found.rpartition(":")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S):
+        pass
 
 
 def _environment_of_the_job() -> dict[str, Any]:

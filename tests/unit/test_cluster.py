@@ -3,13 +3,16 @@
 import json
 import logging
 import os
+import socket
 import zipfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
+from ray._private import services
 
 from sweeps.cluster import ENVIRONMENT, WORKER_ENVIRONMENT, Joining, slots, start_ray, trial_share
 from sweeps.layout import SweepError
@@ -100,6 +103,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda **options: calls.append(options))
+    monkeypatch.setattr(services, "canonicalize_bootstrap_address", lambda address: "head:6379")
+    monkeypatch.setattr(socket, "create_connection", lambda *args, **options: nullcontext())
     for name in (*ENVIRONMENT, "RAY_ADDRESS", "PYTHONPATH", JOB):
         monkeypatch.setenv(name, "to be put back")
         monkeypatch.delenv(name)
@@ -200,6 +205,17 @@ def test_an_address_that_cannot_be_joined_is_one_sentence(
         start_ray(Joining(address))
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_address_where_nobody_listens_is_not_tried_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(SweepError, match=f"{address}: cannot be joined: .*refused"):
+            start_ray(Joining(address))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,10 +79,14 @@ class Nodes:
     second: subprocess.Popen[bytes] | None = None
 
     def lose_the_second(self) -> None:
-        """Kills a whole node, as a machine that goes away; workers end with their raylet."""
+        """Kills all processes of a node, as a machine that goes away; waits until it is missed."""
         assert self.second is not None
-        os.killpg(self.second.pid, signal.SIGKILL)
+        alive = self.alive()
+        for process in _with_descendants(self.second.pid):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         self.second.wait(PATIENCE_S)
+        wait_for(lambda: self.alive() == alive - 1)
 
     @contextmanager
     def one_more(self, *before: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -142,6 +146,18 @@ def _node(*words: str) -> Iterator[subprocess.Popen[bytes]]:
         finally:
             process.send_signal(signal.SIGTERM)  # it drains and ends its children
             process.wait(PATIENCE_S)
+
+
+def _with_descendants(pid: int) -> set[int]:
+    """A process of ours and all that it has started, which have groups of their own."""
+    listed = subprocess.run(
+        ["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True
+    )
+    parents = dict(map(int, line.split()) for line in listed.stdout.splitlines())
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

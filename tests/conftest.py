@@ -166,6 +166,7 @@ def file_tree() -> Callable[[Path], set[str]]:
     return tree
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker has all that starts Ray or commands of its own: they share one session."""
     for item in items:

@@ -164,11 +164,3 @@ def file_tree() -> Callable[[Path], set[str]]:
         return {re.sub(r"(tfevents)\..*", r"\1.*", path.as_posix()) for path in files}
 
     return tree
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker has all that starts Ray or commands of its own: they share one session."""
-    for item in items:
-        if "integration" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("ray"))

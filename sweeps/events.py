@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from sweeps.layout import SweepError
 
-EventKind = Literal["add", "result", "complete", "remove", "error"]
+EventKind = Literal["add", "result", "halve", "complete", "remove", "error"]
 
 ENDS: frozenset[EventKind] = frozenset({"complete", "remove", "error"})
 

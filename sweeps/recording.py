@@ -15,8 +15,19 @@ from ray.tune.schedulers import FIFOScheduler, PopulationBasedTraining, TrialSch
 
 from sweeps.events import ENDS, Event, EventLog
 from sweeps.pause import PauseStopper, PauseSwitch
-from sweeps.population import IN_CONFIG, go_back, remember
-from sweeps.replayed import ReplayedController, drawn, finite, left_waiting, tell, unmark
+from sweeps.population import IN_CONFIG, go_back
+from sweeps.replayed import (
+    ReplayedController,
+    StopsLater,
+    began,
+    drawn,
+    finite,
+    left_waiting,
+    tell,
+    tell_population,
+    unmark,
+    waits,
+)
 from sweeps.schedulers import TIME_ATTR
 from sweeps.sweep_trial import is_final
 
@@ -88,10 +99,13 @@ class RecordingScheduler(TrialScheduler):
         if is_final(trial):
             decision = TrialScheduler.CONTINUE
         if decision is None:
-            decision = self._decide(tune_controller, trial, result)
-            metrics = self._numbers(result)
-            self._log.append(Event("result", trial.trial_id, epoch, metrics, decision))
-            self._remember(trial.trial_id, epoch, decision)
+            with self._deciding(tune_controller) as controller:
+                decision = self._decide(controller, trial, result)
+                metrics = self._numbers(result)
+                self._log.append(Event("result", trial.trial_id, epoch, metrics, decision))
+                self._remember(trial.trial_id, epoch, decision)
+                if decision == TrialScheduler.PAUSE:
+                    self._log_halvings(controller)
         if self._switch.reason is not None and decision == TrialScheduler.CONTINUE:
             return TrialScheduler.PAUSE
         return decision
@@ -102,10 +116,9 @@ class RecordingScheduler(TrialScheduler):
         That would throw away an epoch which is to be saved.
         """
         if self._switch.reason is None or not isinstance(self.inner, PopulationBasedTraining):
-            with self._telling() as inner:
-                return inner.on_trial_result(tune_controller, trial, result)
+            return self.inner.on_trial_result(tune_controller, trial, result)
         event = Event("result", trial.trial_id, result[TIME_ATTR], self._numbers(result))
-        self._replay_population(trial, event)
+        tell_population(self.inner, self._known, trial, event)
         return TrialScheduler.CONTINUE
 
     def on_trial_complete(
@@ -164,10 +177,32 @@ class RecordingScheduler(TrialScheduler):
             first = (t for t in pending if t.trial_id in self._interrupted or is_final(t))
             for trial in left_waiting(self.inner):
                 tune_controller.stop_trial(trial)
-            return next(first, None) or self.inner.choose_trial_to_run(tune_controller)
+            chosen: Trial | None = next(first, None)
+            if chosen is None:
+                with self._deciding(tune_controller) as controller:
+                    chosen = self.inner.choose_trial_to_run(controller)
+                    self._log_halvings(controller)
+            return chosen
         for trial in pending:
             tune_controller.stop_trial(trial)
         return None
+
+    @contextmanager
+    def _deciding(self, tune_controller: Any) -> Iterator[Any]:
+        """The controller for a scheduler that may stop others than the trial it is asked about."""
+        with self._telling() as inner:
+            controller = StopsLater(inner, tune_controller)
+            yield controller
+            controller.stop_noted()
+
+    def _log_halvings(self, controller: StopsLater) -> None:
+        """Logs a halving that no decision tells of: some happen when a trial is asked for."""
+        for trial in controller.halved():
+            self._log.append(Event("halve", trial.trial_id))
+
+    def waits(self, trial: Trial) -> bool:
+        """Whether a trial is paused until others have come as far, and takes nobody's place."""
+        return waits(self.inner, trial)
 
     def debug_string(self) -> str:
         """The real scheduler's."""
@@ -191,7 +226,6 @@ class RecordingScheduler(TrialScheduler):
             A line for each decision that came out otherwise than recorded.
         """
         differences: list[str] = []
-        population = isinstance(self.inner, PopulationBasedTraining)
         fifo = type(self.inner) is FIFOScheduler
         # A trial that goes on after its end changes what HyperBand decides of the others then.
         reopened = any(e.kind in ENDS and e.trial not in ended for e in events)
@@ -203,8 +237,8 @@ class RecordingScheduler(TrialScheduler):
             if event.kind == "result":
                 decision = TrialScheduler.CONTINUE if fifo else event.decision or ""
                 self._remember(event.trial, event.epoch, decision)
-            if population:
-                self._replay_population(trial, event)
+            if isinstance(self.inner, PopulationBasedTraining):
+                tell_population(self.inner, self._known, trial, event)
                 continue
             stays = event.trial in ended
             found = tell(self.inner, controller, self._known, trial, event, stays=stays)
@@ -222,7 +256,7 @@ class RecordingScheduler(TrialScheduler):
         for id_, trial in trials.items():
             if id_ in ended:
                 trial.set_status(Trial.TERMINATED)
-            elif trial.status == Trial.RUNNING:
+            elif trial.status == Trial.RUNNING or began(self.inner, trial):
                 trial.set_status(Trial.PENDING)
                 self._interrupted.add(id_)
 
@@ -237,7 +271,8 @@ class RecordingScheduler(TrialScheduler):
             What it decides; a pause is the trial's new status.
         """
         if isinstance(self.inner, PopulationBasedTraining):
-            self._replay_population(trial, Event("result", trial.trial_id, row[TIME_ATTR], row))
+            event = Event("result", trial.trial_id, row[TIME_ATTR], row)
+            tell_population(self.inner, self._known, trial, event)
             return TrialScheduler.CONTINUE
         controller: Any = ReplayedController(self.inner, {trial.trial_id: trial})
         trial.set_status(Trial.RUNNING)
@@ -250,18 +285,6 @@ class RecordingScheduler(TrialScheduler):
             trial.set_status(Trial.PENDING)
             self._interrupted.add(trial.trial_id)
         return decision
-
-    def _replay_population(self, trial: Trial, event: Event) -> None:
-        """PBT: scores and times only; told the results, it would exploit and mutate again."""
-        pbt = self.inner
-        assert isinstance(pbt, PopulationBasedTraining)
-        if event.kind == "add" and trial.trial_id not in self._known:
-            self._known.add(trial.trial_id)
-            controller: Any = ReplayedController(pbt, {})
-            pbt.on_trial_add(controller, trial)
-        elif event.kind == "result":
-            row = {TIME_ATTR: event.epoch, **(event.metrics or {})}
-            remember(pbt, trial, event.epoch, row)
 
     def _remember(self, trial_id: str, epoch: int, decision: str) -> None:
         """Keeps a decision for an epoch that comes again; PBT sends trials back by itself."""

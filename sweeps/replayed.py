@@ -13,10 +13,12 @@ from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
     HyperBandForBOHB,
     HyperBandScheduler,
+    PopulationBasedTraining,
     TrialScheduler,
 )
 
 from sweeps.events import Event
+from sweeps.population import remember
 from sweeps.schedulers import TIME_ATTR
 
 
@@ -54,6 +56,39 @@ class ReplayedController:
         trial.set_status(Trial.TERMINATED)
 
 
+class StopsLater:
+    """Tune's controller as a scheduler sees it while it decides.
+
+    Whom it stops is stopped afterwards, when the decision is in the log: else a kill in between
+    would leave the scheduler with fewer trials to decide on than it had.
+    """
+
+    def __init__(self, inner: TrialScheduler, controller: Any) -> None:
+        self._inner = inner
+        self._controller = controller
+        self._stopped: list[Trial] = []
+        self._before = [(bracket, bracket._halves) for bracket in _brackets(inner)]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._controller, name)
+
+    def stop_trial(self, trial: Trial) -> None:
+        """Notes that a trial is to be stopped."""
+        self._stopped.append(trial)
+
+    def halved(self) -> list[Trial]:
+        """A trial of each bracket that BOHB's HyperBand has halved meanwhile."""
+        if not isinstance(self._inner, HyperBandForBOHB):
+            return []
+        changed = (bracket for bracket, halves in self._before if bracket._halves != halves)
+        return [bracket.current_trials()[0] for bracket in changed]
+
+    def stop_noted(self) -> None:
+        """Stops them."""
+        for trial in self._stopped:
+            self._controller.stop_trial(trial)
+
+
 def drawn(inner: TrialScheduler, trial: Trial) -> dict[str, float] | None:
     """What ASHA drew for a new trial: with several brackets, the one that it is in."""
     if isinstance(inner, AsyncHyperBandScheduler) and len(inner._brackets) > 1:
@@ -68,15 +103,22 @@ def draw_again(inner: TrialScheduler, trial: Trial, event: Event) -> None:
         inner._trial_info[trial.trial_id] = bracket
 
 
-def halve_if_it_was(inner: TrialScheduler, controller: Any, trial: Trial) -> None:
-    """Lets a waiting trial go on whose bracket was halved without an event.
+def waits(inner: TrialScheduler, trial: Trial) -> bool:
+    """Whether a trial is paused until others have come as far, and takes nobody's place."""
+    if trial.status != Trial.PAUSED:
+        return False
+    if not isinstance(inner, HyperBandForBOHB) or trial not in inner._trial_info:
+        return True
+    bracket, _ = inner._trial_info[trial]
+    return trial not in bracket.trials_to_unpause
 
-    BOHB's HyperBand does so when it is asked for a trial to run and none is running.
+
+def began(inner: TrialScheduler, trial: Trial) -> bool:
+    """Whether a trial without a result had its first epoch begun: BOHB's are made for free slots.
+
+    It would be behind those of earlier brackets that have been let go on since.
     """
-    if isinstance(inner, HyperBandForBOHB) and trial.status == Trial.PAUSED:
-        bracket, _ = inner._trial_info[trial]
-        if trial not in bracket.trials_to_unpause:
-            inner._process_bracket(controller, bracket)
+    return isinstance(inner, HyperBandForBOHB) and trial.status == Trial.PENDING
 
 
 def tell(
@@ -105,13 +147,15 @@ def tell(
             inner.on_trial_add(controller, trial)
             draw_again(inner, trial, event)
         return None
-    if trial.trial_id not in known or not (stays or event.kind == "result"):
+    if trial.trial_id not in known or not (stays or event.kind in {"result", "halve"}):
         return None
     decision = None
-    if event.kind == "result":
-        halve_if_it_was(inner, controller, trial)
+    if event.kind == "halve":
+        if isinstance(inner, HyperBandForBOHB):
+            inner._process_bracket(controller, inner._trial_info[trial][0])
+    elif event.kind == "result":
         trial.set_status(Trial.RUNNING)
-        decision = inner.on_trial_result(controller, trial, row)
+        decision = _decide_again(inner, controller, trial, event, row)
         trial.set_status(Trial.PAUSED if decision == TrialScheduler.PAUSE else Trial.RUNNING)
     else:
         known.discard(trial.trial_id)
@@ -119,6 +163,22 @@ def tell(
         trial.set_status(Trial.TERMINATED)
     unmark(inner)
     return decision
+
+
+def _decide_again(
+    inner: TrialScheduler, controller: Any, trial: Trial, event: Event, row: dict[str, Any]
+) -> str:
+    """What a scheduler decides on a recorded result.
+
+    BOHB's HyperBand pauses a trial while another one of its bracket has not been saved yet. Here
+    all have been, and it would halve the bracket at once.
+    """
+    if not isinstance(inner, HyperBandForBOHB) or event.decision != TrialScheduler.PAUSE:
+        return inner.on_trial_result(controller, trial, row)
+    bracket, _ = inner._trial_info[trial]
+    bracket.update_trial_stats(trial, row)
+    goes_on = bracket.continue_trial(trial)
+    return TrialScheduler.CONTINUE if goes_on else TrialScheduler.PAUSE
 
 
 def _tell_end(
@@ -131,6 +191,19 @@ def _tell_end(
         inner.on_trial_error(controller, trial)
     else:
         inner.on_trial_complete(controller, trial, row)
+
+
+def tell_population(
+    pbt: PopulationBasedTraining, known: set[str], trial: Trial, event: Event
+) -> None:
+    """PBT: scores and times only; told the results, it would exploit and mutate again."""
+    if event.kind == "add" and trial.trial_id not in known:
+        known.add(trial.trial_id)
+        controller: Any = ReplayedController(pbt, {})
+        pbt.on_trial_add(controller, trial)
+    elif event.kind == "result":
+        row = {TIME_ATTR: event.epoch, **(event.metrics or {})}
+        remember(pbt, trial, event.epoch, row)
 
 
 def finite(value: Any) -> bool:

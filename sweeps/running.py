@@ -213,6 +213,7 @@ class Run:
             },
             mutated=mutated_keys(spec.tune.scheduler, tuple(spec.space)),
             limit=self._limit(),
+            waits=self._scheduler.waits,
             kept=self._checkpoints_kept(),
             on_failure=Retries(self._layout, by_id, spec.failure, self._share, self._switch),
             score=self._score,

@@ -49,6 +49,7 @@ class TrialSource(SearchAlgorithm):
         mutated: Keys that the scheduler changes in mid-training. A trial's config has them once
             more at its top, dotted, where Tune's schedulers look for them.
         limit: Trials that may be live at once.
+        waits: Whether the scheduler keeps a trial paused, which then takes nobody's place.
         kept: How many of Tune's own checkpoint directories a trial keeps.
         on_failure: Decides what follows a trial's failure.
         score: Reads a trial's metrics from its files when it has ended; None if it has none.
@@ -66,6 +67,7 @@ class TrialSource(SearchAlgorithm):
         settings: dict[str, Any],
         mutated: tuple[str, ...],
         limit: int,
+        waits: Callable[[Trial], bool],
         kept: int,
         on_failure: OnFailure,
         score: Callable[[TrialRecord], list[float] | None],
@@ -77,6 +79,7 @@ class TrialSource(SearchAlgorithm):
         self._settings = settings
         self._mutated = mutated
         self.limit = limit
+        self._waits = waits
         self._kept = kept
         self._on_failure = on_failure
         self._rebuild = rebuild
@@ -98,14 +101,16 @@ class TrialSource(SearchAlgorithm):
         trials = {record.id: self._trial(record) for record in self.records.values()}
         self._rebuild(trials)
         self._copies.tell_recorded(self.records.values(), self._rows)
-        self._waiting.extend(trials.values())
+        # Paused ones last: they need no place, and their scheduler may call for one at any time.
+        self._waiting.extend(sorted(trials.values(), key=lambda t: t.status == Trial.PAUSED))
 
     def next_trial(self) -> Trial | None:
         """A recorded trial, then new ones; None at the limit or when there are no more."""
         if self._waiting:
-            if self._waiting[0].is_finished():
+            first = self._waiting[0]
+            if first.is_finished():
                 return self._waiting.popleft()
-            if self._taken < self.limit:
+            if first.status == Trial.PAUSED or self._taken < self.limit:
                 return self._taking(self._waiting.popleft())
             return None
         if self._finished or self._switch.reason or self._taken >= self.limit:
@@ -118,8 +123,8 @@ class TrialSource(SearchAlgorithm):
 
     @property
     def _taken(self) -> int:
-        """Trials that hold a slot or wait for one; those that their scheduler paused do not."""
-        return sum(trial.status != Trial.PAUSED for trial in self._live.values())
+        """Trials that hold a slot or wait for one; those that wait for others do not."""
+        return sum(not self._waits(trial) for trial in self._live.values())
 
     def _taking(self, trial: SweepTrial) -> SweepTrial:
         self._live[trial.trial_id] = trial

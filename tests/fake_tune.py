@@ -71,6 +71,8 @@ class Sweep:
     lets trials wait for all others."""
     save_frequency: int = 1
     seed: int = 24
+    slow_saves: bool = False
+    """Whether a paused trial counts as running until another one's epoch has ended."""
     fails: tuple[int, int] | None = None
     """Number of a trial and the epoch in which it fails, once."""
 
@@ -119,6 +121,7 @@ class Process:
         self._epochs: dict[str, int] = {}
         self._truncated: set[str] = set()
         self._epochs_left = killed_after_epochs
+        self._saving: list[SweepTrial] = []
 
     def run(self) -> None:
         """Until every trial has ended, or the process is killed."""
@@ -131,10 +134,15 @@ class Process:
         while True:
             self._make_trials()
             self._fill_slots()
-            running = [t for t in self._trials if t.status == Trial.RUNNING]
-            if not running:
+            saving, self._saving = self._saving, []
+            running = [t for t in self._trials if t.status == Trial.RUNNING and t not in saving]
+            if not running and not saving:
                 break
-            self._train(min(running, key=lambda t: (self._epochs[t.trial_id], self._number(t))))
+            if running:
+                order = lambda t: (self._epochs[t.trial_id], self._number(t))  # noqa: E731
+                self._train(min(running, key=order))
+            for trial in saving:
+                trial.set_status(Trial.PAUSED)
         left = [self._number(t) for t in self._trials if not t.is_finished()]
         assert not left, f"no scheduler would run trials {left} any more"
 
@@ -175,7 +183,7 @@ class Process:
             self._add(self._trial(record))
 
     def _taken(self) -> int:
-        return sum(trial.status != Trial.PAUSED for trial in self.get_live_trials())
+        return sum(not self.scheduler.waits(trial) for trial in self.get_live_trials())
 
     def _fill_slots(self) -> None:
         controller: Any = self
@@ -219,7 +227,10 @@ class Process:
             self.stop_trial(trial)
         elif decision == TrialScheduler.PAUSE:
             self._save(trial)
-            trial.set_status(Trial.PAUSED)
+            if self.sweep.slow_saves:
+                self._saving.append(trial)
+            else:
+                trial.set_status(Trial.PAUSED)
 
     def _fail(self, trial: SweepTrial, epoch: int) -> None:
         controller: Any = self

@@ -105,7 +105,7 @@ class Run:
             console,
             total=spec.trials,
             epochs=spec.max_epochs,
-            slots=self._source.limit,
+            slots=min(self._source.limit, slots(self._share)),
             metric=spec.tune.metric,
             mode=spec.tune.mode,
         )

@@ -262,7 +262,7 @@ def test_the_epochs_that_count_are_the_most_a_trial_can_get() -> None:
         ),
         (
             {"name": "median", "max_t": 3},
-            "max_t: not a key of scheduler median; it belongs to asha, hyperband",
+            "max_t: not a key of scheduler median; it belongs to asha, bohb, hyperband",
         ),
         ({"name": "hyperband", "reduction_factor": 1}, "reduction_factor: must be > 1"),
         ({"name": "median", "min_samples_required": 0}, "min_samples_required: must be > 0"),

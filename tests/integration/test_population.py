@@ -56,7 +56,7 @@ class Population:
         return {trial.id: trial for trial in trials(self.directory)}
 
 
-@pytest.fixture(scope="module", params=["pbt", "pb2"])
+@pytest.fixture(scope="module", params=["pbt", pytest.param("pb2", marks=pytest.mark.slow)])
 def population(
     request: pytest.FixtureRequest,
     ray_session: None,

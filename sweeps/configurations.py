@@ -75,9 +75,12 @@ def copied_configurations(results: list[TrialResult], metric: str) -> list[Confi
         results: Best first.
         metric: What they are ranked by.
     """
-    if not any(result.record.repeat for result in results):
-        return []
-    return configurations(results, metric)
+    return configurations(results, metric) if has_copies(results) else []
+
+
+def has_copies(results: Iterable[TrialResult]) -> bool:
+    """Whether a sweep has several trials of one configuration."""
+    return any(result.record.repeat for result in results)
 
 
 def pareto_front(results: Iterable[TrialResult], metrics: Mapping[str, str]) -> list[TrialResult]:
@@ -109,7 +112,7 @@ def _beats(other: list[float], point: list[float]) -> bool:
 
 def configurations_table(found: list[Configuration], metric: str) -> Table:
     """The best configurations, by their mean."""
-    drawn = _table(f"configurations by their mean {metric}")
+    drawn = titled_table(f"configurations by their mean {metric}")
     for name in ("#", "configuration", "mean", "sd", "trials"):
         drawn.add_column(name, justify="right", no_wrap=True)
     drawn.add_column("best trial", no_wrap=True)
@@ -129,7 +132,7 @@ def configurations_table(found: list[Configuration], metric: str) -> Table:
 
 def pareto_table(front: list[TrialResult], metrics: Iterable[str]) -> Table:
     """The trials of the Pareto front."""
-    drawn = _table("Pareto front: no other trial beats these in every metric")
+    drawn = titled_table("Pareto front: no other trial beats these in every metric")
     drawn.add_column("trial", no_wrap=True)
     names = list(metrics)
     for name in names:
@@ -140,6 +143,7 @@ def pareto_table(front: list[TrialResult], metrics: Iterable[str]) -> Table:
     return drawn
 
 
-def _table(title: str) -> Table:
+def titled_table(title: str) -> Table:
+    """An empty table as a sweep's end shows them."""
     box = rich.box.SIMPLE_HEAD
     return Table(title=title, title_justify="left", box=box, padding=(0, 1, 0, 0))

@@ -42,6 +42,7 @@ class Copies:
         self._searcher = searcher
         self._score = score
         self._exhausted = False
+        self._ranked: list[int] | None = None
 
     def following(self, records: Collection[TrialRecord]) -> Planned | None:
         """The trial after those that there are; None if none can be made now.
@@ -125,9 +126,11 @@ class Copies:
         if tune.final is None or not _all_ended(searched):
             return None
         made = {(record.group, record.repeat) for record in records if record.final}
-        scores = means((r for r in searched if r.state != "failed"), self._score)
-        sign = 1 if tune.mode == "max" else -1
-        ranked = sorted(scores, key=lambda group: (-sign * scores[group][0], group))
+        if (
+            self._ranked is None
+        ):  # once: it reads every trial's metrics, and Tune asks all the time
+            self._ranked = self._ranking(searched)
+        ranked = self._ranked
         begun = list(dict.fromkeys(record.group for record in records if record.final))
         winners = [*begun, *(group for group in ranked if group not in begun)][: tune.final.top]
         values = {record.group: record.values for record in searched}
@@ -136,6 +139,12 @@ class Copies:
                 if (winner, repeat) not in made:
                     return Planned(values[winner], winner, repeat, final=True)
         return None
+
+    def _ranking(self, searched: Iterable[TrialRecord]) -> list[int]:
+        """The configurations of ended trials, best first."""
+        scores = means((r for r in searched if r.state != "failed"), self._score)
+        sign = 1 if self._spec.tune.mode == "max" else -1
+        return sorted(scores, key=lambda group: (-sign * scores[group][0], group))
 
 
 def _all_ended(records: Iterable[TrialRecord]) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 
 from sweeps.configurations import (
-    configurations,
     configurations_table,
+    copied_configurations,
     pareto_front,
     pareto_table,
 )
@@ -20,15 +20,14 @@ def print_ending(outcome: Outcome) -> None:
     """The ranked trials, where the best model lies, how to use it, and how to go on."""
     metric = outcome.metric
     show(table(outcome.results, metric))
-    grouped = configurations(outcome.results, metric)
-    if len(grouped) < len(outcome.results) and any(len(each.results) > 1 for each in grouped):
-        show(configurations_table(grouped, metric))
+    copied = copied_configurations(outcome.results, metric)
+    if copied:
+        show(configurations_table(copied, metric))
     if len(outcome.metrics) > 1:
         front = pareto_front(outcome.results, outcome.metrics)
         show(pareto_table(front, outcome.metrics))
     failed = [result.record for result in outcome.results if result.record.state == "failed"]
-    # With checkpoint.enabled: false the trials' directories are gone.
-    kept = all(result.directory.exists() for result in outcome.results)
+    kept = _are_kept(outcome)
     if failed:
         causes = sorted({record.failures[-1].cause for record in failed})
         where = "trial.json of each trial" if kept else "above"
@@ -50,8 +49,7 @@ def write_last_report(outcome: Outcome) -> None:
     It is the last of all files, and nothing depends on it: whatever goes wrong in drawing charts
     is said, and the sweep has finished all the same.
     """
-    kept = all(result.directory.exists() for result in outcome.results)
-    if outcome.paused is not None or not kept:
+    if outcome.paused is not None or not _are_kept(outcome):
         return
     from sweeps.html_report import write_report
 
@@ -59,6 +57,11 @@ def write_last_report(outcome: Outcome) -> None:
         write_report(outcome.directory)
     except Exception as error:  # noqa: BLE001 - see above
         say(f"note: no {REPORT}: {type(error).__name__}: {error}")
+
+
+def _are_kept(outcome: Outcome) -> bool:
+    """Whether the trials' directories are there: not with `checkpoint.enabled: false`."""
+    return all(result.directory.exists() for result in outcome.results)
 
 
 def _print_best(outcome: Outcome) -> None:

@@ -16,6 +16,7 @@ from sweeps.configurations import Configuration, copied_configurations, pareto_f
 from sweeps.layout import ENDED, LOCK_FILE, SweepError, SweepLayout, SweepRecord, TrialRecord
 from sweeps.ownership import is_running
 from sweeps.results import TrialResult, best_row, read_result, read_results
+from sweeps.sections import trials_in_all
 from trainable.naming import suggestion
 from trainable.yaml_reader import read_yaml
 
@@ -55,9 +56,10 @@ class LoadedSweep:
     def total(self) -> int:
         """Trials the sweep is to have, repeats and finals too."""
         tune = self.search["tune"]
-        configurations, final = int(tune["num_samples"]), tune.get("final")
-        finals = min(final["top"], configurations) * final["repeats"] if final else 0
-        return max(configurations * int(tune.get("repeats", 1)) + finals, len(self.results))
+        given = tune.get("final")
+        final = (given["top"], given["repeats"]) if given else None
+        found = trials_in_all(int(tune["num_samples"]), int(tune.get("repeats", 1)), final)
+        return max(found, len(self.results))
 
     @property
     def best(self) -> TrialResult | None:

@@ -7,10 +7,9 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-import rich.box
 from rich.table import Table
 
-from sweeps.configurations import pareto_front
+from sweeps.configurations import has_copies, pareto_front, titled_table
 from sweeps.layout import SweepLayout
 from sweeps.results import TrialResult
 from trainable.files import write_text
@@ -21,12 +20,7 @@ ROWS_SHOWN = 20
 def table(results: list[TrialResult], metric: str) -> Table:
     """The best trials, ranked by their best epoch."""
     keys = _sampled_keys(results)
-    drawn = Table(
-        title=f"trials by {metric} of their best epoch",
-        title_justify="left",
-        box=rich.box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
+    drawn = titled_table(f"trials by {metric} of their best epoch")
     drawn.add_column("#", justify="right", no_wrap=True)
     drawn.add_column("trial", no_wrap=True)
     drawn.add_column("state", no_wrap=True)
@@ -66,7 +60,7 @@ def ranking(results: list[TrialResult], metric: str) -> list[dict[str, Any]]:
             best.get("epoch"),
             last.get(metric),
             last.get("epoch", 0),
-            *(_copy(result) if _has_copies(results) else []),
+            *(_copy(result) if has_copies(results) else []),
             *(result.record.current.get(key) for key in keys),
             result.record.directory,
             None if found is None else str(found.relative_to(result.directory.parent)),
@@ -78,7 +72,7 @@ def ranking(results: list[TrialResult], metric: str) -> list[dict[str, Any]]:
 def ranking_columns(results: list[TrialResult], metric: str) -> list[str]:
     """The columns of `ranking`, every sampled key among them."""
     head = ["rank", "trial", "number", "state", metric, "best_epoch", "last_" + metric, "epochs"]
-    copies = ["configuration", "repeat", "final"] if _has_copies(results) else []
+    copies = ["configuration", "repeat", "final"] if has_copies(results) else []
     return [*head, *copies, *_sampled_keys(results), "directory", "checkpoint"]
 
 
@@ -114,10 +108,6 @@ def write_files(
     config = results[0].directory / "config.yaml" if results and results[0].best else None
     if config is not None and config.exists():
         write_text(layout.best_config, config.read_text(encoding="utf-8"))
-
-
-def _has_copies(results: list[TrialResult]) -> bool:
-    return any(result.record.repeat for result in results)
 
 
 def _copy(result: TrialResult) -> list[Any]:

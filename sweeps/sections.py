@@ -39,6 +39,18 @@ class Final(Section):
     """Trials of each, under seeds that it has not been trained with; they run all their epochs."""
 
 
+def trials_in_all(configurations: int, repeats: int, final: tuple[int, int] | None) -> int:
+    """Trials of a sweep.
+
+    Args:
+        configurations: `num_samples`.
+        repeats: Trials of each.
+        final: `top` and `repeats` of `final`; None without it.
+    """
+    top, again = final or (0, 0)
+    return configurations * repeats + min(top, configurations) * again
+
+
 class Tune(Section):
     """`tune`: what to optimise, how many trials, which algorithms."""
 

@@ -25,7 +25,16 @@ from sweeps.entries import Entry, Linked, flat
 from sweeps.expressions import Expression, ExpressionError, parse_expression
 from sweeps.notation import parse_entry
 from sweeps.search_check import search_problems
-from sweeps.sections import METRICS, SEEDS, FailurePolicy, Hooks, Keep, Resources, Tune
+from sweeps.sections import (
+    METRICS,
+    SEEDS,
+    FailurePolicy,
+    Hooks,
+    Keep,
+    Resources,
+    Tune,
+    trials_in_all,
+)
 from sweeps.space import bound, grid_size, resolved
 from sweeps.training_file import line_of, read_training_config
 from trainable.config import parse_config
@@ -144,8 +153,8 @@ class SearchSpec(Section):
     def trials(self) -> int:
         """Trials in all, those of `final` too."""
         tune = self.tune
-        finals = min(tune.final.top, tune.num_samples) * tune.final.repeats if tune.final else 0
-        return tune.num_samples * tune.repeats + finals
+        final = (tune.final.top, tune.final.repeats) if tune.final else None
+        return trials_in_all(tune.num_samples, tune.repeats, final)
 
     def trial_config(
         self, values: Mapping[str, Any], number: int, repeat: int = 0

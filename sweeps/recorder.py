@@ -28,9 +28,9 @@ from sweeps.layout import (
 from sweeps.live import LiveView
 from sweeps.pause import PauseSwitch
 from sweeps.progress import Running
-from trainable.classifier import SETTINGS
 from trainable.curves import end_session
 from trainable.experiment import TENSORBOARD
+from trainable.trial_settings import SETTINGS
 
 CPU_NOTICE = "note: no CUDA device in the workers: trials train on the CPU"
 

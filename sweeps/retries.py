@@ -13,7 +13,7 @@ from sweeps.layout import SweepLayout, TrialRecord
 from sweeps.pause import PauseSwitch
 from sweeps.spec import FailurePolicy
 from sweeps.sweep_trial import SweepTrial
-from trainable.classifier import SETTINGS
+from trainable.trial_settings import SETTINGS
 
 
 class Retries:

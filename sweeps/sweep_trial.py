@@ -18,9 +18,8 @@ from ray.tune.experiment import Trial
 
 from sweeps.failures import Verdict
 from sweeps.layout import TrialRecord
-from trainable.classifier import SETTINGS
 from trainable.files import add_name
-from trainable.trial_storage import CHECKPOINT_FILE
+from trainable.trial_settings import CHECKPOINT_FILE, SETTINGS
 
 OnFailure = Callable[["SweepTrial", Exception], Verdict]
 

@@ -25,10 +25,10 @@ from sweeps.results import METRICS_FILE
 from sweeps.search import Searcher
 from sweeps.spec import SearchSpec
 from sweeps.sweep_trial import OnFailure, SweepTrial, new_trial
-from trainable.classifier import SETTINGS
 from trainable.config import parse_config
 from trainable.experiment import automatic_name
 from trainable.history import read_rows
+from trainable.trial_settings import SETTINGS
 
 ID_BYTES = 4
 

@@ -12,9 +12,6 @@ from typing import Any
 
 from pyarrow.fs import LocalFileSystem
 
-CHECKPOINT_FILE = "checkpoint.pt"
-"""The file in each of Tune's `checkpoint_NNNNNN` directories."""
-
 
 def trial_directory(storage: Any) -> Path | None:
     """The trial's directory in Tune's storage, or None outside Tune.

@@ -17,9 +17,9 @@ from ray.tune.schedulers import PopulationBasedTraining
 from sweeps.recorder import Recorder
 from sweeps.sweep_trial import SweepTrial
 from trainable.checkpoint import to_cpu
-from trainable.classifier import HYPERPARAMETERS
 from trainable.config import parse_config
 from trainable.trainer import Trainer
+from trainable.trial_settings import HYPERPARAMETERS
 
 
 @dataclass

@@ -1,0 +1,174 @@
+"""One trial's training and what it leaves in its directory, without a process of its own.
+
+Built from a trial's config, stepped, saved, loaded and closed; who calls that is another's
+matter: `classifier.py` does for Ray Tune.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainable.checkpoint import read_checkpoint, write_checkpoint
+from trainable.config import TrainConfig, parse_config
+from trainable.experiment import Experiment
+from trainable.files import remove_temporaries
+from trainable.hparams import Session
+from trainable.override import override
+from trainable.trainer import Row, Trainer
+from trainable.trial_log import LOG_FILE, TrialLog, epoch_line
+from trainable.trial_settings import CHECKPOINT_FILE, DONE, HYPERPARAMETERS, SAVED, SETTINGS
+
+_ABSENT: Any = object()
+
+
+class TrialRun:
+    """The training of one trial.
+
+    It is built when it is first needed: a failure to build it (no data, no memory) is then one of
+    the trial, with its retries.
+
+    Args:
+        config: A complete training config, nested, plus `SETTINGS`. Dotted keys at its top, such
+            as `optimizer.learning_rate`, win over the nested ones.
+        trial_id: Of the trial.
+        directory: The experiment directory; None where nothing is left behind.
+    """
+
+    def __init__(self, config: dict[str, Any], trial_id: str, directory: Path | None) -> None:
+        self._trial_id = trial_id
+        self._directory = directory
+        self._settings = dict(config.get(SETTINGS, {}))
+        dotted = {key: value for key, value in config.items() if "." in key}
+        sections = {k: v for k, v in config.items() if k not in dotted and k != SETTINGS}
+        self._config = parse_config(override(sections, dotted), "trial")
+        keeps = directory is not None and self._config.checkpoint.enabled
+        self._log = TrialLog(directory / LOG_FILE if directory and keeps else None)
+        self._trainer: Trainer | None = None
+        self._experiment: Experiment | None = None
+
+    def step(self) -> Row:
+        """Trains one epoch and saves what is due before anyone hears of it.
+
+        A training whose loss is no longer finite ends here; its last good checkpoint stays.
+
+        Returns:
+            The epoch's metrics, with `SAVED` and `DONE`.
+        """
+        with self._log.capturing():
+            return self._step(self._training())
+
+    def save_into(self, directory: Path) -> None:
+        """Names the present state in a directory; it is written only if it is nowhere yet."""
+        trainer = self._training()
+        remove_temporaries(directory)  # a worker may have been lost in a save there
+        path = directory / CHECKPOINT_FILE
+        if self._experiment is not None:
+            self._experiment.save_into(trainer, path)
+        else:
+            write_checkpoint(trainer.state_dict(), [path])
+
+    def load(self, directory: Path) -> None:
+        """Continues from a directory of this trial's, or (PBT) of another's.
+
+        Weights, optimizer buffers, epoch and schedule position are the checkpoint's; every
+        hyperparameter is this trial's own, and so is its best accuracy: that of its `best.pt`.
+        """
+        with self._log.capturing():
+            self._load(directory)
+
+    def close(self) -> None:
+        """Closes files and drops the model."""
+        if self._experiment is not None:
+            self._experiment.close()
+        self._trainer = self._experiment = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _training(self) -> Trainer:
+        """The training, built at the first call; loads `checkpoint.resume` where there is one."""
+        if self._trainer is not None:
+            return self._trainer
+        config, settings = self._config, self._settings
+        self._log.say_where()
+        trainer = Trainer(
+            config,
+            device=_device(float(settings.get("gpu", 1))),
+            num_workers=min(config.dataset.num_workers, int(settings.get("cpu", 1))),
+            allow_custom_model=bool(settings.get("allow_custom_model")),
+        )
+        if config.checkpoint.resume:
+            state = read_checkpoint(config.checkpoint.resume)
+            trainer.load_state_dict(state, own=settings.get("sampled", ()))
+            self._log.say(f"goes on from {config.checkpoint.resume}, epoch {trainer.epoch}")
+        for notice in trainer.notices:
+            self._log.say(f"note: {notice}")
+        if self._directory is not None:
+            self._experiment = self._open(self._directory, trainer.config)
+        self._trainer = trainer
+        return trainer
+
+    def _open(self, directory: Path, config: TrainConfig) -> Experiment:
+        directory.mkdir(parents=True, exist_ok=True)
+        settings = self._settings
+        sampled = _values(config, settings.get("sampled", ()))
+        mutated = _values(config, settings.get("mutated", ()))
+        return Experiment(
+            directory,
+            config,
+            keep_metrics=True,
+            keep_epochs=settings.get("keep_epochs"),
+            min_free_gib=float(settings.get("min_free_gib", 0)),
+            session=Session(self._trial_id, sampled, mutated),
+        )
+
+    def _step(self, trainer: Trainer) -> Row:
+        row = trainer.run_epoch()
+        self._log.say(epoch_line(row, trainer.config.training.epochs))
+        if trainer.diverged:
+            self._log.say("the loss is not finite: the training ends here")
+        ends = trainer.done or trainer.diverged
+        saved = False
+        if self._experiment is not None:
+            self._experiment.record(row)
+            saved = self._experiment.save_due(trainer)
+            if ends:
+                self._experiment.end(failed=trainer.diverged)
+        return {**row, SAVED: saved, DONE: ends}
+
+    def _load(self, directory: Path) -> None:
+        trainer = self._training()
+        state = read_checkpoint(directory / CHECKPOINT_FILE)
+        trainer.load_state_dict(state, own=HYPERPARAMETERS)
+        self._log.say(f"goes on after epoch {trainer.epoch} of {directory.parent.name}")
+        if self._experiment is None:
+            return
+        is_own = directory.parent == self._experiment.directory
+        if not is_own and self._config.checkpoint.save_best:
+            trainer.best_acc, trainer.best_epoch = self._experiment.best()
+        self._experiment.start(trainer.epoch)
+
+
+def _values(config: TrainConfig, keys: Iterable[str]) -> dict[str, Any]:
+    """A config's values of dotted keys, without those that it does not have."""
+    data = config.to_dict()
+    found = {}
+    for key in keys:
+        value: Any = data
+        for part in key.split("."):
+            value = value.get(part, _ABSENT) if isinstance(value, dict) else _ABSENT
+        if value is not _ABSENT:
+            found[key] = value
+    return found
+
+
+def _device(gpu: float) -> torch.device:
+    """The trial's device, its memory fenced to the fraction of the card that was asked for."""
+    if gpu == 0 or not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda")
+    torch.cuda.set_per_process_memory_fraction(min(gpu, 1.0), device)
+    return device

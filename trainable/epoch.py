@@ -1,17 +1,23 @@
 """The epoch loop: plain torch, on one screen.
 
 Loss and counts add up on the device and are read once an epoch, so the host never waits inside.
+A pass is a generator that rests after every batch: one process can take turns between the passes
+of several trainings (`packed.py`), and whoever has but one drains it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+T = TypeVar("T")
+Steps = Generator[int, None, T]
+"""A piece of work in steps; each yields how many images it trained on."""
 Batches = Iterable[tuple[Tensor, Tensor]]
 Autocast = Callable[[], AbstractContextManager[object]]
 
@@ -26,6 +32,26 @@ class Score:
     """Fraction of images whose largest logit is the label, in [0, 1]."""
 
 
+def drain(steps: Steps[T], on_batch: Callable[[int], None] | None = None) -> T:
+    """Does all of the work at once.
+
+    Args:
+        steps: The work.
+        on_batch: Told the number of images after every step that trained on some.
+
+    Returns:
+        What the work came to.
+    """
+    while True:
+        try:
+            images = next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        if images and on_batch is not None:
+            on_batch(images)
+
+
 def train_epoch(
     model: nn.Module,
     batches: Batches,
@@ -35,9 +61,8 @@ def train_epoch(
     scaler: torch.amp.GradScaler,
     autocast: Autocast,
     accumulation_steps: int = 1,
-    on_batch: Callable[[int], None] | None = None,
-) -> Score:
-    """Trains the model on every batch once.
+) -> Steps[Score]:
+    """Trains the model on every batch once, a batch a step.
 
     Args:
         model: On the batches' device.
@@ -48,7 +73,6 @@ def train_epoch(
         autocast: Makes the context in which the forward pass runs.
         accumulation_steps: Parts a batch is run in, of at least two images each; their gradients
             add up.
-        on_batch: Told the number of images after every batch.
 
     Returns:
         Loss and accuracy as seen while training.
@@ -69,16 +93,14 @@ def train_epoch(
             totals.add(logits, part_labels, loss)
         scaler.step(optimizer)
         scaler.update()
-        if on_batch is not None:
-            on_batch(len(labels))
-    return totals.score()
+        yield len(labels)
+    return (yield from totals.score())
 
 
-@torch.inference_mode()
 def evaluate(
     model: nn.Module, batches: Batches, loss_fn: nn.Module, *, autocast: Autocast
-) -> Score:
-    """Scores the model on every batch, without training it.
+) -> Steps[Score]:
+    """Scores the model on every batch, without training it, a batch a step.
 
     Args:
         model: On the batches' device.
@@ -89,11 +111,13 @@ def evaluate(
     model.eval()
     totals = _Totals()
     for images, labels in batches:
-        with autocast():
+        # Not around the rest between two steps: another training may take its turn there.
+        with torch.inference_mode(), autocast():
             logits = model(images)
             loss = loss_fn(logits, labels)
-        totals.add(logits, labels, loss)
-    return totals.score()
+            totals.add(logits, labels, loss)
+        yield 0
+    return (yield from totals.score())
 
 
 class _Totals:
@@ -109,8 +133,13 @@ class _Totals:
         self._sums = batch if self._sums is None else self._sums + batch
         self._images += len(labels)
 
-    def score(self) -> Score:
+    def score(self) -> Steps[Score]:
         if self._sums is None:
             raise ValueError("a pass over a split needs at least one image")
+        if self._sums.is_cuda:
+            reached: torch.Event = torch.Event(self._sums.device)
+            reached.record()
+            while not reached.query():  # the turns of others, if there are any
+                yield 0
         loss, correct = self._sums.tolist()
         return Score(loss=loss / self._images, acc=correct / self._images)

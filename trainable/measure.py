@@ -14,7 +14,7 @@ import torch
 from trainable.checkpoint import to_cpu
 from trainable.config import TrainConfig
 from trainable.data.source import Batch, Split, batch_slices, train_slices
-from trainable.epoch import evaluate, train_epoch
+from trainable.epoch import drain, evaluate, train_epoch
 from trainable.errors import ExperimentError
 from trainable.trainer import GIB, Trainer
 
@@ -110,7 +110,7 @@ def _epoch_s(trainer: Trainer) -> float:
         parts = len(batch_slices(source.size(split), size))
         few = islice(source.eval_batches(split, size), TIMED)
         started = time.perf_counter()
-        evaluate(trainer.model, few, trainer.loss_fn, autocast=trainer._autocast)
+        drain(evaluate(trainer.model, few, trainer.loss_fn, autocast=trainer._autocast))
         pass_s += often * parts * (time.perf_counter() - started) / min(parts, TIMED)
     return pass_s
 
@@ -134,14 +134,16 @@ def _endless(trainer: Trainer) -> Iterator[Batch]:
 
 def _train(trainer: Trainer, batches: Iterator[Batch]) -> None:
     """Trains on some batches; reading the sums at its end waits for the device."""
-    train_epoch(
-        trainer.model,
-        batches,
-        trainer.loss_fn,
-        trainer.optimizer,
-        scaler=trainer.scaler,
-        autocast=trainer._autocast,
-        accumulation_steps=trainer.config.training.accumulation_steps,
+    drain(
+        train_epoch(
+            trainer.model,
+            batches,
+            trainer.loss_fn,
+            trainer.optimizer,
+            scaler=trainer.scaler,
+            autocast=trainer._autocast,
+            accumulation_steps=trainer.config.training.accumulation_steps,
+        )
     )
 
 

@@ -19,7 +19,7 @@ import torch
 from trainable import checkpoint
 from trainable.config import TrainConfig
 from trainable.data import ImageSource, Split, load_data
-from trainable.epoch import Score, evaluate, train_epoch
+from trainable.epoch import Score, Steps, drain, evaluate, train_epoch
 from trainable.errors import CheckpointError
 from trainable.losses import build_loss
 from trainable.lr_schedule import LRSchedule
@@ -123,6 +123,10 @@ class Trainer:
             seconds. `val_*` are the figures that decide: the validation split's, or the test
             set's where there is no such split.
         """
+        return drain(self.epoch_steps(), on_batch)
+
+    def epoch_steps(self) -> Steps[Row]:
+        """`run_epoch` in steps: something else may be done between two of them."""
         started = time.perf_counter()
         epoch, lr = self.epoch + 1, self.schedule.lr
         if self.device.type == "cuda":
@@ -130,7 +134,7 @@ class Trainer:
         seed = stream_seed(self._seed, epoch)
         seed_everything(seed)
         batch_size = self.config.training.batch_size
-        train = train_epoch(
+        train = yield from train_epoch(
             self.model,
             self.source.train_batches(batch_size, seed=seed),
             self.loss_fn,
@@ -138,10 +142,9 @@ class Trainer:
             scaler=self.scaler,
             autocast=self._autocast,
             accumulation_steps=self.config.training.accumulation_steps,
-            on_batch=on_batch,
         )
         trained = time.perf_counter()
-        val, test = self._evaluate(epoch)
+        val, test = yield from self._evaluate(epoch)
         self._diverged = not (math.isfinite(train.loss) and math.isfinite(val.loss))
         self._complete(epoch, val)
         return {
@@ -212,17 +215,22 @@ class Trainer:
         if not self.config.seed.enabled:
             self._seed = int(extra.get("seed", self._seed))
 
-    def _evaluate(self, epoch: int) -> tuple[Score, Score | None]:
+    def _evaluate(self, epoch: int) -> Steps[tuple[Score, Score | None]]:
         """The deciding score, and the test set's where this epoch looks at it."""
         if not self.source.has_val:
-            score = self.score("test")
+            score = yield from self._pass("test")
             return score, score
-        val = self.score("val")
+        val = yield from self._pass("val")
         due = epoch % self.config.training.test_frequency == 0
-        return val, self.score("test") if due or epoch == self.config.training.epochs else None
+        if not due and epoch != self.config.training.epochs:
+            return val, None
+        return val, (yield from self._pass("test"))
 
     def score(self, split: Split) -> Score:
         """Scores the model as it is on a whole split, without training it."""
+        return drain(self._pass(split))
+
+    def _pass(self, split: Split) -> Steps[Score]:
         training = self.config.training
         size = training.batch_size // training.accumulation_steps
         batches = self.source.eval_batches(split, size)

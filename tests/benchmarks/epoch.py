@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from tests.benchmarks.loader import PlainDataset, cifar_like, source_of
 from tests.benchmarks.sides import Figure, compare
 from trainable.config import parse_config
-from trainable.epoch import train_epoch
+from trainable.epoch import drain, train_epoch
 from trainable.losses import build_loss
 from trainable.models import get_model
 from trainable.optimizers import build_optimizer
@@ -78,7 +78,7 @@ def epoch(name: str, model_name: str, images: int, workers: int, goal: str) -> F
         return time.perf_counter() - started
 
     def ours() -> None:
-        train_epoch(
+        steps = train_epoch(
             model,
             source.train_batches(BATCH, seed=1),
             loss_fn,
@@ -87,6 +87,7 @@ def epoch(name: str, model_name: str, images: int, workers: int, goal: str) -> F
             autocast=lambda: torch.autocast(device.type, torch.float16, enabled=on_card),
             accumulation_steps=1,
         )
+        drain(steps)
 
     return compare(
         name,

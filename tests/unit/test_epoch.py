@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainable.epoch import Score, evaluate, train_epoch
+from trainable.epoch import Score, drain, evaluate, train_epoch
 
 Batches = list[tuple[Tensor, Tensor]]
 
@@ -37,7 +37,7 @@ def train(
     accumulation_steps: int = 1,
     on_batch: Callable[[int], None] | None = None,
 ) -> Score:
-    return train_epoch(
+    steps = train_epoch(
         model,
         batches,
         nn.CrossEntropyLoss(),
@@ -45,8 +45,8 @@ def train(
         scaler=torch.amp.GradScaler("cpu", enabled=False),
         autocast=nullcontext,
         accumulation_steps=accumulation_steps,
-        on_batch=on_batch,
     )
+    return drain(steps, on_batch)
 
 
 def test_an_epoch_is_the_loop_one_would_write_by_hand() -> None:
@@ -101,7 +101,7 @@ def test_training_switches_dropout_on_and_evaluation_off() -> None:
     model = make_model(nn.Dropout(0.5))
     model.register_forward_hook(lambda module, images, logits: modes.append(module.training))
     train(model, make_batches(4))
-    evaluate(model, make_batches(4), nn.CrossEntropyLoss(), autocast=nullcontext)
+    drain(evaluate(model, make_batches(4), nn.CrossEntropyLoss(), autocast=nullcontext))
     train(model, make_batches(4))
     assert modes == [True, False, True]
 
@@ -118,7 +118,7 @@ def test_evaluation_leaves_the_model_unchanged() -> None:
     before = copy.deepcopy(model.state_dict())
     gradients = [parameter.grad for parameter in model.parameters()]
     stream = torch.get_rng_state()
-    evaluate(model, make_batches(8, 3), nn.CrossEntropyLoss(), autocast=nullcontext)
+    drain(evaluate(model, make_batches(8, 3), nn.CrossEntropyLoss(), autocast=nullcontext))
     for name, value in before.items():
         assert torch.equal(model.state_dict()[name], value), name
     assert all(p.grad is g for p, g in zip(model.parameters(), gradients, strict=True))
@@ -128,7 +128,7 @@ def test_evaluation_leaves_the_model_unchanged() -> None:
 def test_a_score_over_uneven_batches_is_the_mean_over_images() -> None:
     model = make_model()
     batches = make_batches(8, 8, 3, 1)
-    score = evaluate(model, batches, nn.CrossEntropyLoss(), autocast=nullcontext)
+    score = drain(evaluate(model, batches, nn.CrossEntropyLoss(), autocast=nullcontext))
     images, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
     with torch.no_grad():
         logits = model(images)
@@ -139,7 +139,7 @@ def test_a_score_over_uneven_batches_is_the_mean_over_images() -> None:
 def test_a_model_can_be_trained_after_it_was_evaluated() -> None:
     model = make_model(nn.BatchNorm1d(8))
     batches = make_batches(8)
-    evaluate(model, batches, nn.CrossEntropyLoss(), autocast=nullcontext)
+    drain(evaluate(model, batches, nn.CrossEntropyLoss(), autocast=nullcontext))
     before = copy.deepcopy(model.state_dict())
     train(model, batches)
     assert not torch.equal(model.state_dict()["1.weight"], before["1.weight"])
@@ -153,10 +153,10 @@ def test_the_forward_pass_runs_inside_autocast() -> None:
     def autocast() -> torch.autocast:
         return torch.autocast("cpu", dtype=torch.bfloat16)
 
-    evaluate(model, make_batches(4), nn.CrossEntropyLoss(), autocast=autocast)
+    drain(evaluate(model, make_batches(4), nn.CrossEntropyLoss(), autocast=autocast))
     assert kinds == [torch.bfloat16]
 
 
 def test_an_empty_pass_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one image"):
-        evaluate(make_model(), [], nn.CrossEntropyLoss(), autocast=nullcontext)
+        drain(evaluate(make_model(), [], nn.CrossEntropyLoss(), autocast=nullcontext))

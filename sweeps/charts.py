@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import optuna.visualization as draw
 import plotly.graph_objects as go
@@ -19,7 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweeps.configurations import has_all
-from sweeps.curve_charts import MANY, Chart, learning_curves, stops
+from sweeps.curve_charts import Chart, learning_curves, of_some, some_of, stops
 from sweeps.loading import LoadedSweep
 from sweeps.results import TrialResult
 
@@ -40,10 +41,19 @@ class Subject:
     scored: Study
     """With stopped trials among the complete ones."""
 
-    @property
-    def complete(self) -> int:
+    @cached_property
+    def complete(self) -> list[FrozenTrial]:
         """Trials with a metric."""
-        return sum(trial.state == TrialState.COMPLETE for trial in self.scored.trials)
+        return self.scored.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+    @cached_property
+    def some(self) -> Study:
+        """The trials with a metric, or some of them where there are many; see `some_of`."""
+        sign = -1 if self.sweep.mode == "max" else 1
+        ranked = sorted(self.complete, key=lambda trial: sign * float(trial.value or 0))
+        study = create_study(direction=self.scored.direction)
+        study.add_trials(sorted(some_of(ranked), key=lambda trial: trial.number))
+        return study
 
 
 @contextmanager
@@ -61,6 +71,7 @@ def all_charts(subject: Subject) -> list[Chart]:
     top = _by_importance(subject, importances)
     metric = subject.sweep.metric
     stopped = "Trials that were stopped early count with their best epoch."
+    some = of_some(len(subject.complete))
     found = [
         _of_trials(
             subject,
@@ -72,9 +83,9 @@ def all_charts(subject: Subject) -> list[Chart]:
         _of_trials(
             subject,
             "Parallel coordinates",
-            f"One line a trial; drag along an axis to choose. {stopped}",
+            f"One line a trial. {stopped}{some}",
             lambda: draw.plot_parallel_coordinate(
-                subject.scored, params=top[:COORDINATES], target_name=metric
+                subject.some, params=top[:COORDINATES], target_name=metric
             ),
             parameters=1,
         ),
@@ -88,8 +99,7 @@ def all_charts(subject: Subject) -> list[Chart]:
         _of_trials(
             subject,
             "Contours",
-            f"The {metric} over pairs of the most important parameters"
-            + (f", from {MANY} of the trials." if subject.complete > MANY else "."),
+            f"The {metric} over pairs of the most important parameters.{some}",
             lambda: _contours(subject, top[:CONTOURS]),
             parameters=2,
             trials=2,
@@ -121,8 +131,7 @@ def importance(study: Study) -> tuple[dict[str, float], str]:
 
 def _by_importance(subject: Subject, importances: dict[str, float]) -> list[str]:
     """Parameters that complete trials have, the most important first."""
-    trials = [trial for trial in subject.scored.trials if trial.state == TrialState.COMPLETE]
-    known = {key for trial in trials for key in trial.params}
+    known = {key for trial in subject.complete for key in trial.params}
     rest = [key for key in subject.sweep.keys if key in known and key not in importances]
     return [*(key for key in importances if key in known), *rest]
 
@@ -138,10 +147,9 @@ def _of_trials(
 ) -> Chart:
     """A chart of trials with a result, if there are enough of them and of parameters."""
     known = len(_by_importance(subject, {}))
-    if subject.complete < trials:
-        return Chart(
-            title, note, missing=_too_few("trial with a result", trials, subject.complete)
-        )
+    complete = len(subject.complete)
+    if complete < trials:
+        return Chart(title, note, missing=_too_few("trial with a result", trials, complete))
     if known < parameters:
         return Chart(title, note, missing=_too_few("parameter", parameters, known))
     with _quiet():
@@ -157,12 +165,8 @@ def _too_few(what: str, needed: int, found: int) -> str:
 
 
 def _contours(subject: Subject, params: list[str]) -> go.Figure:
-    study, metric = subject.scored, subject.sweep.metric
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(complete) > MANY:
-        study = create_study(direction=study.direction)
-        study.add_trials([complete[len(complete) * index // MANY] for index in range(MANY)])
-    figure = draw.plot_contour(study, params=params, target_name=metric)
+    metric = subject.sweep.metric
+    figure = draw.plot_contour(subject.some, params=params, target_name=metric)
     return figure.update_layout(height=420 if len(params) == 2 else 760)
 
 

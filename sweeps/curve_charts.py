@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from typing import TypeVar
 
 import plotly.graph_objects as go
 
@@ -13,8 +14,9 @@ from sweeps.results import TrialResult
 from trainable.history import read_rows
 
 MANY = 200
-"""Trials above which only some have their learning curve drawn, or count for the contours, whose
+"""Trials above which only some of them are drawn one by one, or count for the contours, whose
 size grows with the square of the number."""
+T = TypeVar("T")
 COLOURS = {
     "finished": "#1f77b4",
     "stopped": "#ff9f40",
@@ -35,19 +37,35 @@ class Chart:
     missing: str = ""
 
 
+def some_of(ranked: list[T]) -> list[T]:
+    """All trials, or the best and an even choice of the others, where there are many.
+
+    Args:
+        ranked: Best first.
+    """
+    if len(ranked) <= MANY:
+        return ranked
+    half = MANY // 2
+    rest = ranked[half:]
+    return ranked[:half] + [rest[len(rest) * index // half] for index in range(half)]
+
+
+def of_some(count: int) -> str:
+    """What to add to the note of a chart of some of so many trials."""
+    if count <= MANY:
+        return ""
+    return f" {MANY} of {count} trials: the best {MANY // 2}, of the others some."
+
+
 def learning_curves(sweep: LoadedSweep) -> Chart:
     """The metric by epoch of every trial, or of the best and an even choice of the others."""
     title = "Learning curves"
     drawable = [result for result in sweep.results if result.best is not None]
     if not drawable:
         return Chart(title, "", missing="No trial has completed an epoch.")
-    chosen = drawable
+    chosen = some_of(drawable)
     note = f"{sweep.metric} by epoch, coloured by how the trial ended; the best one is black."
-    if len(drawable) > MANY:
-        half = MANY // 2
-        rest = drawable[half:]
-        chosen = drawable[:half] + [rest[len(rest) * index // half] for index in range(half)]
-        note += f" {len(chosen)} of {len(drawable)} trials: the best {half}, of the others some."
+    note += of_some(len(drawable))
     figure = go.Figure()
     named: set[str] = set()
     for result in reversed(chosen):

@@ -56,9 +56,14 @@ def frame(rows: list[Row]) -> pd.DataFrame:
 
 
 def write_parquet(rows: list[Row], path: Path) -> None:
-    """Replaces a Parquet file whole."""
+    """Replaces a Parquet file whole; mixed columns are as those of `frame`."""
+    import pyarrow
+    import pyarrow.parquet
+
+    uniform = _uniform(rows)
+    table = pyarrow.table({name: [row.get(name) for row in uniform] for name in columns(rows)})
     data = BytesIO()
-    frame(rows).to_parquet(data, index=False)
+    pyarrow.parquet.write_table(table, data)
     write_once([path], lambda file: file.write(data.getvalue()))
 
 

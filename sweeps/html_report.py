@@ -20,7 +20,7 @@ from sweeps.html_tables import limited, number, of_configurations, of_front, pai
 from sweeps.layout import REPORT, now
 from sweeps.loading import LoadedSweep, load, saved_best
 from sweeps.results import TrialResult
-from sweeps.study import build_study, read_space
+from sweeps.study import chart_studies, read_space
 from trainable.files import write_text
 
 # Nothing may be fetched. plotly.js compiles its WebGL commands at run time.
@@ -69,8 +69,7 @@ def write_report(directory: Path) -> Path:
 
 def page(sweep: LoadedSweep) -> str:
     """The whole report as HTML."""
-    space = read_space(sweep.directory)
-    told, scored = (build_study(sweep, space, stopped_count=count) for count in (False, True))
+    told, scored = chart_studies(sweep, read_space(sweep.directory))
     charts = all_charts(Subject(sweep, told, scored))
     sections = [
         ("Summary", _summary(sweep)),

@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.progress import Progress, Running, one_line, progress
+from sweeps.progress import Progress, Running, lines_of, parts, progress
 
 REDRAW_S = 0.5
 SUMMARY_S = 60.0
@@ -91,21 +91,24 @@ class LiveView:
         known = list(trials)
         found = progress(known, **self._settings)
         if self._live is None:
-            text = self._summary(found)
+            text = "  ".join(self._summary(found))
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
         else:
             self._live.update(self._drawing(known, found), refresh=True)
 
-    def _summary(self, found: Progress) -> str:
-        return one_line(found, self._clock() - self._started, self._metric)
+    def _summary(self, found: Progress) -> list[str]:
+        return parts(found, self._clock() - self._started, self._metric)
 
     def _drawing(self, trials: list[Running], found: Progress) -> RenderableType:
+        width = self._console.width
         running = [trial for trial in trials if trial.record.state in {"running", "paused"}]
         running.sort(key=lambda trial: trial.record.state != "running")
-        table = self._table(running[:ROWS_SHOWN])
         more = len(running) - ROWS_SHOWN
-        rest = [Text(f"and {more} more", style="dim")] if more > 0 else []
-        return Group(table, *rest, Text(self._summary(found), style="bold"))
+        return Group(
+            *(Text(each, style="bold") for each in lines_of(self._summary(found), width)),
+            *([self._table(running[:ROWS_SHOWN])] if running else []),
+            *([Text(f"and {more} more", style="dim")] if more > 0 else []),
+        )
 
     def _table(self, running: list[Running]) -> Table:
         wide = self._console.width >= WIDE

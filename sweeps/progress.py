@@ -11,6 +11,9 @@ from typing import Any
 
 from sweeps.layout import ENDED, TrialRecord
 
+UNITS = (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48), ("d", 86400, math.inf))
+"""Of a time: name, seconds, and the number from which on the next one is taken."""
+
 
 @dataclass
 class Running:
@@ -121,29 +124,41 @@ def _left(
 
 
 def duration(seconds: float) -> str:
-    """A time for people: `42 s`, `12 min`, `3.4 h`, `2.1 d`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 100 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} d"
+    """A time for people: `42 s`, `3.5 min`, `12 min`, `2 h`, `3.4 h`, `2.1 d`."""
+    unit, size = next((name, size) for name, size, most in UNITS if round(seconds / size) < most)
+    count = seconds / size
+    digits = 1 if size > 1 and round(count, 1) < 10 else 0
+    return f"{count:.{digits}f}".removesuffix(".0") + f" {unit}"
 
 
-def one_line(found: Progress, elapsed_s: float, metric: str) -> str:
-    """The sweep on one line: counts, best so far, times, epochs saved."""
-    order = ("running", "paused", "failed")
-    states = [f"{found.counts[state]} {state}" for state in order if found.counts.get(state)]
-    parts = [", ".join([f"{found.ended}/{found.total} done", *states])]
-    if found.best is not None:
-        parts.append(f"best so far {metric} {found.best[1]:.4f} ({found.best[0]})")
-    parts.append(f"{duration(elapsed_s)} so far{_left_text(found.left_s)}")
-    if found.saved:
-        parts.append(f"{found.saved} epochs saved")
-    return "  ".join(parts)
-
-
-def _left_text(left: tuple[float, float] | None) -> str:
+def time_left(left: tuple[float, float] | None) -> str:
+    """What is left of a sweep, at least and at most; nothing if that is not known."""
     if left is None:
         return ""
     least, most = map(duration, left)
     return f", {least} left" if least == most else f", {least} to {most} left"
+
+
+def parts(found: Progress, elapsed_s: float, metric: str) -> list[str]:
+    """What there is to say of the sweep: counts, best so far, times, epochs saved."""
+    order = ("running", "paused", "failed")
+    states = [f"{found.counts[state]} {state}" for state in order if found.counts.get(state)]
+    said = [", ".join([f"{found.ended}/{found.total} done", *states])]
+    if found.best is not None:
+        said.append(f"best so far {metric} {found.best[1]:.4f} ({found.best[0]})")
+    said.append(f"{duration(elapsed_s)} so far{time_left(found.left_s)}")
+    if found.saved:
+        said.append(f"{found.saved} epochs saved")
+    return said
+
+
+def lines_of(said: list[str], width: int) -> list[str]:
+    """Parts on as few lines as there must be; none is broken for as long as it fits by itself."""
+    lines = said[:1]
+    for part in said[1:]:
+        longer = f"{lines[-1]}  {part}"
+        if len(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return lines

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import math
-import sqlite3
-import tempfile
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Container, Iterable, Mapping
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,10 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalStorage
+from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.distributions import Choice, Distribution, Range
-from sweeps.layout import SweepError
 from sweeps.loading import LoadedSweep, load
 from sweeps.reopening import open_sweep
 from sweeps.results import TrialResult
@@ -41,51 +39,113 @@ STATES = {
     "stopped": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
-SQLITE = (".db", ".sqlite", ".sqlite3")
 
 Space = Mapping[str, Distribution]
 
 
-def build_study(
-    sweep: LoadedSweep,
-    space: Space,
-    *,
-    stopped_count: bool = False,
-    storage: BaseStorage | None = None,
-) -> optuna.Study:
-    """Rebuilds the study, its trials in order of creation.
+class Unchanging(InMemoryStorage):
+    """Trials that are only read: Optuna's charts get these themselves, and no copies.
+
+    Copying took most of a report's time: every chart asks for all trials, some several times.
+    """
+
+    def get_all_trials(
+        self,
+        study_id: int,
+        deepcopy: bool = True,  # noqa: ARG002
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """See Optuna."""
+        return super().get_all_trials(study_id, deepcopy=False, states=states)
+
+
+def chart_studies(sweep: LoadedSweep, space: Space) -> tuple[optuna.Study, optuna.Study]:
+    """What Optuna draws charts of: the study as it is, and with stopped trials as COMPLETE.
+
+    Their trials are for reading alone, and have no epochs.
+
+    Args:
+        sweep: As loaded.
+        space: The distributions of its search file.
+    """
+    found = []
+    for stopped_count in (False, True):
+        study = empty_study(sweep, Unchanging())
+        study.add_trials(
+            frozen_trials(sweep, space, stopped_count=stopped_count, with_epochs=False)
+        )
+        found.append(study)
+    return found[0], found[1]
+
+
+def import_importances_alone() -> None:
+    """Imports Optuna's importances as if scikit-learn were not installed.
+
+    Importing that takes longer than all charts, for evaluators which no report uses. They are
+    missing in this process afterwards: a command may do this, a library may not.
+    """
+    if "sklearn" in sys.modules or "optuna.importance" in sys.modules:
+        return
+    sys.modules["sklearn"] = None  # type: ignore[assignment]  # Python's mark of what is missing
+    try:
+        import_module("optuna.importance")
+    finally:
+        del sys.modules["sklearn"]
+
+
+def study_of(directory: Path, *, stopped_count: bool = False) -> optuna.Study:
+    """The study of the sweep in a directory, in memory, its trials in order of creation.
+
+    Args:
+        directory: The sweep's.
+        stopped_count: See `frozen_trials`.
+
+    Raises:
+        SweepError: The directory holds no sweep.
+        ConfigError: Its search file is broken.
+    """
+    sweep = load(directory)
+    study = empty_study(sweep, InMemoryStorage())
+    study.add_trials(frozen_trials(sweep, read_space(directory), stopped_count=stopped_count))
+    return study
+
+
+def empty_study(sweep: LoadedSweep, storage: BaseStorage) -> optuna.Study:
+    """The study without its trials.
+
+    Args:
+        sweep: As loaded.
+        storage: Where it is kept.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(
+        storage=storage,
+        study_name=sweep.record.name,
+        direction="maximize" if sweep.mode == "max" else "minimize",
+    )
+    study.set_user_attr("sweep", str(sweep.directory))
+    study.set_user_attr("state", sweep.state)
+    return study
+
+
+def frozen_trials(
+    sweep: LoadedSweep, space: Space, *, stopped_count: bool = False, with_epochs: bool = True
+) -> list[FrozenTrial]:
+    """The trials of the study in order of creation.
 
     Args:
         sweep: As loaded.
         space: The distributions of its search file.
         stopped_count: Stopped trials are COMPLETE with the metric of their best epoch: Optuna's
             charts of parameters leave others out.
-        storage: Where it is kept; None means in memory.
+        with_epochs: Whether the epochs are intermediate values.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(
-        storage=storage or InMemoryStorage(),
-        study_name=sweep.record.name,
-        direction="maximize" if sweep.mode == "max" else "minimize",
-    )
-    study.set_user_attr("sweep", str(sweep.directory))
-    study.set_user_attr("state", sweep.state)
     ordered = sorted(sweep.results, key=lambda result: result.record.number)
     distributions = _distributions(space, ordered)
-    study.add_trials(
-        [_frozen(result, sweep.metric, distributions, stopped_count) for result in ordered]
-    )
-    return study
-
-
-def study_of(directory: Path, *, stopped_count: bool = False) -> optuna.Study:
-    """The study of the sweep in a directory, in memory; see `build_study`.
-
-    Raises:
-        SweepError: The directory holds no sweep.
-        ConfigError: Its search file is broken.
-    """
-    return build_study(load(directory), read_space(directory), stopped_count=stopped_count)
+    return [
+        _frozen(result, sweep.metric, distributions, stopped_count, with_epochs)
+        for result in ordered
+    ]
 
 
 def read_space(directory: Path) -> dict[str, Distribution]:
@@ -99,47 +159,12 @@ def read_space(directory: Path) -> dict[str, Distribution]:
     return {key: entry for key, entry in spec.space.items() if isinstance(entry, Distribution)}
 
 
-def export_study(directory: Path, output: Path) -> None:
-    """Writes the study as a file that optuna-dashboard opens, whole or not at all.
-
-    Args:
-        directory: The sweep's.
-        output: SQLite if its name ends in `.db`, `.sqlite` or `.sqlite3`, else Optuna's journal.
-
-    Raises:
-        SweepError: The directory holds no sweep, or the file is there already.
-        ConfigError: The search file is broken.
-    """
-    if output.exists():
-        raise SweepError(f"{output} exists already; delete it, or choose another file")
-    if not output.parent.is_dir():
-        raise SweepError(f"{output}: there is no directory {output.parent}")
-    sweep, space = load(directory), read_space(directory)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as temporary:
-        path = Path(temporary) / output.name
-        if output.suffix in SQLITE:
-            database = RDBStorage(f"sqlite:///{path}", {"creator": lambda: _unsynced(path)})
-            build_study(sweep, space, storage=database)
-            database.remove_session()
-            database.engine.dispose()
-        else:
-            journal = JournalStorage(JournalFileBackend(str(path)))
-            build_study(sweep, space, storage=journal)
-        path.replace(output)
-
-
-def _unsynced(path: Path) -> sqlite3.Connection:
-    """A database that does not wait for the disk at every trial; nobody reads it half written."""
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA synchronous = OFF")
-    return connection
-
-
 def _frozen(
     result: TrialResult,
     metric: str,
     distributions: Mapping[str, BaseDistribution],
     stopped_count: bool,
+    with_epochs: bool,
 ) -> FrozenTrial:
     record = result.record
     state = STATES[record.state]
@@ -154,7 +179,7 @@ def _frozen(
         value=value if state in {TrialState.COMPLETE, TrialState.PRUNED} else None,
         params=params,
         distributions={key: distributions[key] for key in params},
-        intermediate_values=_intermediate(result.rows, metric),
+        intermediate_values=_intermediate(result.rows, metric) if with_epochs else {},
         user_attrs={
             "trial": record.id,
             "state": record.state,

@@ -48,7 +48,7 @@ def export(directory: Path, kind: str, output: Path | None, epochs: bool) -> int
     if output is None and kind in {"parquet", "optuna"}:
         raise SweepError(f"--format {kind} makes a file: add --output FILE")
     if kind == "optuna" and output is not None:
-        from sweeps.study import SQLITE, export_study
+        from sweeps.study_files import SQLITE, export_study
 
         export_study(directory, output)
         address = f"sqlite:///{output}" if output.suffix in SQLITE else str(output)
@@ -131,6 +131,9 @@ def report(directory: Path) -> int:
 
     Example: sweep report experiments/digits_asha
     """
+    from sweeps.study import import_importances_alone
+
+    import_importances_alone()
     from sweeps.html_report import write_report
 
     say(f"report: {quoted(write_report(directory))}")

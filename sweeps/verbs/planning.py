@@ -11,8 +11,9 @@ import rich.box
 from rich.table import Table
 
 from sweeps.console import say, show
+from sweeps.progress import duration
 from sweeps.verbs.common import ALLOW_CUSTOM_MODEL, FINISHED, SET_IN_SEARCH, exits
-from sweeps.verbs.wording import AS_JSON, duration, quoted, say_json, short, size
+from sweeps.verbs.wording import AS_JSON, quoted, say_json, short, size
 
 if TYPE_CHECKING:
     from sweeps.plan import Plan

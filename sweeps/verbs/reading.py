@@ -17,10 +17,11 @@ from sweeps.configurations import pareto_table
 from sweeps.console import console, say, show
 from sweeps.layout import SweepError
 from sweeps.loading import LoadedSweep, load, saved_best
+from sweeps.progress import duration, time_left
 from sweeps.results import TrialResult
 from sweeps.status import front_values, status_values
 from sweeps.verbs.common import DIRECTORY, FINISHED, exits
-from sweeps.verbs.wording import AS_JSON, duration, quoted, say_json, short, table
+from sweeps.verbs.wording import AS_JSON, quoted, say_json, short, table
 from trainable.yaml_reader import read_yaml
 
 WATCH_S = 2.0
@@ -104,7 +105,7 @@ def _status_lines(now: dict[str, Any]) -> list[str]:
         f"sweep {now['name']}: {now['state']}{reason}",
         f"{now['ended']} of {now['total']} trials ended" + (f": {states}" if states else ""),
         f"{'best' if now['state'] == 'finished' else 'best so far'}: {best}",
-        f"{duration(now['elapsed_s'])}{_left_text(now['left_s'])}; "
+        f"{duration(now['elapsed_s'])}{time_left(now['left_s'])}; "
         f"{now['epochs']} epochs trained{saved}",
     ]
     if best_copies := _copies_text(now["best"]):
@@ -150,13 +151,6 @@ def _copies_text(best: dict[str, Any] | None) -> str:
         f"its configuration {copies['configuration']}: mean {best['metric']} "
         f"{copies['mean']:.4f}{spread} of {count}{'s' if copies['trials'] > 1 else ''}"
     )
-
-
-def _left_text(left: tuple[float, float] | None) -> str:
-    if left is None:
-        return ""
-    least, most = map(duration, left)
-    return f", {least} left" if least == most else f", {least} to {most} left"
 
 
 @click.command()

@@ -37,7 +37,13 @@ RAY_USERS = {
     "sweeps.trial_source",
     "trainable.classifier",
 }
-OPTUNA_USERS = {"sweeps.charts", "sweeps.optuna_space", "sweeps.samplers", "sweeps.study"}
+OPTUNA_USERS = {
+    "sweeps.charts",
+    "sweeps.optuna_space",
+    "sweeps.samplers",
+    "sweeps.study",
+    "sweeps.study_files",
+}
 
 PURE = [
     "sweeps.api",

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from sweeps.layout import TrialRecord
 from sweeps.live import REDRAW_S, SUMMARY_S, LiveView
-from sweeps.progress import Running, duration, one_line, progress
+from sweeps.progress import Running, duration, lines_of, parts, progress
 
 
 def trial(number, state, epochs=10, done=0, *, acc=0.1, epoch_s=2.0):
@@ -70,8 +70,11 @@ def test_epochs_saved_are_those_that_stopped_trials_have_not_run():
     [
         (0.4, "0 s"),
         (99, "99 s"),
-        (100, "2 min"),
+        (99.6, "1.7 min"),
+        (330, "5.5 min"),
+        (598, "10 min"),
         (5400, "90 min"),
+        (7200, "2 h"),
         (12240, "3.4 h"),
         (181440, "2.1 d"),
     ],
@@ -80,14 +83,25 @@ def test_a_time_is_readable(seconds, text):
     assert duration(seconds) == text
 
 
-def test_the_line_says_all_of_it_and_nothing_that_is_not_there():
+def test_all_of_it_is_said_and_nothing_that_is_not_there():
     ended = [trial(0, "finished", done=10, acc=0.09), trial(1, "stopped", done=2)]
-    text = one_line(figures([*ended, trial(2, "running", done=5)]), 61, "val_acc")
-    assert text == (
-        "2/8 done, 1 running  best so far val_acc 0.9000 (00000000)  "
-        "61 s so far, 31 s to 55 s left  8 epochs saved"
-    )
-    assert one_line(figures([]), 3, "val_acc") == "0/8 done  3 s so far"
+    said = parts(figures([*ended, trial(2, "running", done=5)]), 61, "val_acc")
+    assert said == [
+        "2/8 done, 1 running",
+        "best so far val_acc 0.9000 (00000000)",
+        "61 s so far, 31 s to 55 s left",
+        "8 epochs saved",
+    ]
+    assert parts(figures([]), 3, "val_acc") == ["0/8 done", "3 s so far"]
+
+
+def test_a_part_goes_to_the_next_line_as_a_whole():
+    assert lines_of(["12345", "123", "1234567890ab", "1"], 10) == [
+        "12345  123",
+        "1234567890ab",
+        "1",
+    ]
+    assert lines_of(["12345", "1234"], 10) == ["12345", "1234"]
 
 
 class Clock:
@@ -107,6 +121,10 @@ def viewed(width, *, terminal):
     return view, out, clock
 
 
+def drawn(out):
+    return re.sub(r"\x1b\[\??[0-9]*[A-Za-z]", "", out.getvalue()).splitlines()
+
+
 def test_where_there_is_no_terminal_a_line_comes_once_a_minute():
     view, out, clock = viewed(80, terminal=False)
     with view:
@@ -124,11 +142,20 @@ def test_on_a_terminal_the_table_fits_and_has_a_row_a_running_trial(width):
     with view:
         clock.now = REDRAW_S
         view.tick(trials)
-    lines = re.sub(r"\x1b\[\??[0-9]*[A-Za-z]", "", out.getvalue()).splitlines()
+    lines = drawn(out)
     assert max(map(len, lines)) <= width
+    assert lines[0].startswith("1/30 done, 20 running  best so far")
     assert sum("5/10" in line for line in lines) in (16, 32)  # drawn once more when it closes
     assert any("and 4 more" in line for line in lines)
     assert any("images/s" in line for line in lines) == (width == 140)
+
+
+def test_before_the_first_trial_runs_there_is_no_table():
+    view, out, clock = viewed(80, terminal=True)
+    with view:
+        clock.now = REDRAW_S
+        view.tick([trial(0, "pending")])
+    assert set(drawn(out)) <= {"0/30 done  0 s so far", ""}
 
 
 def test_it_draws_no_more_than_twice_a_second():
@@ -137,5 +164,5 @@ def test_it_draws_no_more_than_twice_a_second():
         for tenth in range(1, 21):
             clock.now = tenth / 10
             view.tick([trial(0, "running", done=5)])
-        drawn = out.getvalue().count("5/10")
-    assert drawn == 4
+        count = out.getvalue().count("5/10")
+    assert count == 4

@@ -1,7 +1,11 @@
 """The Optuna study rebuilt from a sweep's layout, and its files."""
 
 import json
+import sqlite3
+import subprocess
+import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -17,6 +21,7 @@ from sweeps.cli import main
 from sweeps.curve_charts import rungs
 from sweeps.loading import load
 from sweeps.study import study_of
+from sweeps.study_files import export_study
 
 
 @pytest.fixture
@@ -128,6 +133,42 @@ def test_the_exported_study_is_opened_by_optuna(
         assert one.intermediate_values == other.intermediate_values
     assert optuna.importance.get_param_importances(loaded)
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def rows_of(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    with closing(sqlite3.connect(path)) as database:
+        names = [name for (name,) in database.execute("SELECT name FROM sqlite_master")]
+        tables = [name for name in names if not name.startswith(("ix_", "sqlite_"))]
+        return {name: sorted(database.execute(f"SELECT * FROM {name}")) for name in tables}
+
+
+def test_the_tables_are_filled_as_optuna_fills_them(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_study(directory, tmp_path / "at_once.db")
+    monkeypatch.setattr("sweeps.study_files.KNOWN_TABLES", "another revision")
+    export_study(directory, tmp_path / "by_optuna.db")
+    found, wanted = rows_of(tmp_path / "at_once.db"), rows_of(tmp_path / "by_optuna.db")
+    assert found == wanted
+    filled = {name for name, rows in found.items() if rows}
+    assert filled > {"trials", "trial_params", "trial_values", "trial_intermediate_values"}
+
+
+LEAN = """
+import sys
+from sweeps.cli import main
+try:
+    main(["report", sys.argv[1]])
+except SystemExit as end:
+    assert end.code == 0
+assert {"sklearn", "torch", "ray"}.isdisjoint(sys.modules)
+import sklearn.ensemble
+"""
+
+
+def test_a_report_does_without_slow_libraries(directory: Path) -> None:
+    subprocess.run([sys.executable, "-c", LEAN, str(directory)], check=True)
+    assert "optimizer.learning_rate (FloatDistribution)" in (directory / "report.html").read_text()
 
 
 def test_an_export_replaces_no_file(directory: Path, tmp_path: Path) -> None:

@@ -28,7 +28,11 @@ _DISK_FULL = re.compile(r"\bDiskFullError\b|No space left on device")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 """Ray's, in the first line of a traceback."""
 
-_NAMED: dict[str, Cause] = {"CheckpointError": "checkpoint", "DataError": "data"}
+_NAMED: dict[str, Cause] = {
+    "CheckpointError": "checkpoint",
+    "DataError": "data",
+    "LostWorkerError": "lost_worker",
+}
 """Our own errors; a worker's exception comes as text, with its class's name in it."""
 
 

@@ -1,23 +1,28 @@
-"""A training as a Ray Tune trial: a thin adapter from Tune's hooks to `TrialRun`.
+"""A training as a Ray Tune trial: a thin adapter from Tune's hooks to a `TrialRun`.
 
-`step()` is one epoch. What is saved when is the training config's matter; Tune is told of every
-save, so that a retry, a pause or a PBT exploit finds the newest state.
+The training is in this process or, with `resources.process: card`, in one that several trials
+share; this one then never loads torch. `step()` is one epoch. What is saved when is the training
+config's matter; Tune is told of every save, so that a retry, a pause or a PBT exploit finds the
+newest state.
 """
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 from ray.air.constants import TRAINING_ITERATION
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
-from trainable.trial_run import TrialRun
+from trainable.packed_run import PackedRun
 from trainable.trial_settings import DONE as ENDED
-from trainable.trial_settings import SAVED
+from trainable.trial_settings import SAVED, SETTINGS
 from trainable.trial_storage import next_checkpoint_directory, trial_directory
+
+if TYPE_CHECKING:
+    from trainable.trial_run import TrialRun
 
 
 class ClassifierTrainable(tune.Trainable):
@@ -27,7 +32,7 @@ class ClassifierTrainable(tune.Trainable):
     mid-training. The trial's directory in Tune's storage is the experiment directory.
     """
 
-    _run: TrialRun | None = None
+    _run: TrialRun | PackedRun | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         """Takes the config; nothing is built before the first step.
@@ -36,7 +41,13 @@ class ClassifierTrainable(tune.Trainable):
         """
         for name in ("ray.train._internal.storage", "ray.tune.trainable.trainable"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        self._run = TrialRun(config, self.trial_id, trial_directory(self._storage))
+        place = trial_directory(self._storage)
+        if config.get(SETTINGS, {}).get("workers"):
+            self._run = PackedRun(config, self.trial_id, place)
+            return
+        from trainable.trial_run import TrialRun
+
+        self._run = TrialRun(config, self.trial_id, place)
 
     def step(self) -> dict[str, Any]:
         """Trains one epoch; what is due is saved before anyone hears of it."""
@@ -74,6 +85,6 @@ class ClassifierTrainable(tune.Trainable):
         self._run = None
 
     @property
-    def _running(self) -> TrialRun:
+    def _running(self) -> TrialRun | PackedRun:
         assert self._run is not None, "Tune calls setup first, and nothing after cleanup"
         return self._run

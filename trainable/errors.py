@@ -25,6 +25,10 @@ class DiskFullError(TuneSweepsError):
     """There is not enough free space to save; what was saved before is whole."""
 
 
+class LostWorkerError(TuneSweepsError):
+    """The process that trained a trial for another one is gone, and the trial's state with it."""
+
+
 class ExperimentError(TuneSweepsError):
     """An experiment directory cannot be created or continued."""
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import random
+from types import TracebackType
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,3 +34,41 @@ def set_determinism(enabled: bool) -> None:
     torch.use_deterministic_algorithms(enabled)
     torch.backends.cudnn.deterministic = enabled
     torch.backends.cudnn.benchmark = not enabled
+
+
+class OwnStreams:
+    """The global generators as one of several trainings sees them that take turns in a process.
+
+    Entered, they go on where this training has left them; left, they are put by. So are the
+    switches of `set_determinism`.
+    """
+
+    def __init__(self) -> None:
+        self._streams: tuple[Any, ...] | None = None
+
+    def __enter__(self) -> None:
+        if self._streams is None:
+            return
+        python, arrays, tensors, cards, deterministic = self._streams
+        random.setstate(python)
+        np.random.set_state(arrays)
+        torch.set_rng_state(tensors)
+        if cards:
+            torch.cuda.set_rng_state_all(cards)
+        if deterministic != torch.are_deterministic_algorithms_enabled():
+            set_determinism(deterministic)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        cards = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        self._streams = (
+            random.getstate(),
+            np.random.get_state(),
+            torch.get_rng_state(),
+            cards,
+            torch.are_deterministic_algorithms_enabled(),
+        )

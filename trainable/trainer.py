@@ -84,6 +84,8 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=self._amp and config.amp.dtype == "float16"
         )
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # others read the data set in streams of their own
 
     @property
     def done(self) -> bool:
@@ -131,6 +133,7 @@ class Trainer:
         epoch, lr = self.epoch + 1, self.schedule.lr
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
+        set_determinism(self.config.seed.deterministic)  # another training may have been built
         seed = stream_seed(self._seed, epoch)
         seed_everything(seed)
         batch_size = self.config.training.batch_size

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 LOG_FILE = "trial.log"
+
+T = TypeVar("T")
 
 
 def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
@@ -63,23 +66,47 @@ class TrialLog:
 
         Every line is in the file as soon as it is printed.
         """
-        if self._path is None:
+        with self._opened() as file, self._catching(file):
             yield
+
+    def capturing_steps(self, steps: Generator[int, None, T]) -> Generator[int, None, T]:
+        """Takes in what a piece of work prints in its own steps, not in between."""
+        with self._opened() as file:
+            while True:
+                with self._catching(file):
+                    try:
+                        step = next(steps)
+                    except StopIteration as end:
+                        result: T = end.value
+                        return result
+                yield step
+
+    @contextmanager
+    def _opened(self) -> Iterator[TextIO | None]:
+        if self._path is None:
+            yield None
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open(
             "a", buffering=1, encoding="utf-8", errors="backslashreplace"
         ) as file:
-            try:
-                self._file = file
-                with _into(file):
-                    yield
-            except Exception:
-                with suppress(OSError):  # of a full disk, which may be what has failed
-                    traceback.print_exc(file=file)
-                raise
-            finally:
-                self._file = None
+            yield file
+
+    @contextmanager
+    def _catching(self, file: TextIO | None) -> Iterator[None]:
+        if file is None:
+            yield
+            return
+        try:
+            self._file = file
+            with _into(file):
+                yield
+        except Exception:
+            with suppress(OSError):  # of a full disk, which may be what has failed
+                traceback.print_exc(file=file)
+            raise
+        finally:
+            self._file = None
 
     def say(self, text: str) -> None:
         """Adds a line, while it captures."""
@@ -87,8 +114,10 @@ class TrialLog:
             print(text, file=self._file)
 
     def say_where(self) -> None:
-        """Adds a line with the time and the machine."""
-        self.say(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} on {platform.node()}")
+        """Adds a line with the time, the machine and the cards that this process may use."""
+        cards = os.environ.get("CUDA_VISIBLE_DEVICES", "").strip()
+        where = f"{platform.node()}, card {cards}" if cards else platform.node()
+        self.say(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} on {where}")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import torch
 
 from trainable.checkpoint import read_checkpoint, write_checkpoint
 from trainable.config import TrainConfig, parse_config
+from trainable.epoch import Steps, drain
 from trainable.experiment import Experiment
 from trainable.files import remove_temporaries
 from trainable.hparams import Session
@@ -58,8 +59,11 @@ class TrialRun:
         Returns:
             The epoch's metrics, with `SAVED` and `DONE`.
         """
-        with self._log.capturing():
-            return self._step(self._training())
+        return drain(self.steps())
+
+    def steps(self) -> Steps[Row]:
+        """`step` in steps: something else may be done between two of them."""
+        return self._log.capturing_steps(self._epoch())
 
     def save_into(self, directory: Path) -> None:
         """Names the present state in a directory; it is written only if it is nowhere yet."""
@@ -125,8 +129,11 @@ class TrialRun:
             session=Session(self._trial_id, sampled, mutated),
         )
 
-    def _step(self, trainer: Trainer) -> Row:
-        row = trainer.run_epoch()
+    def _epoch(self) -> Steps[Row]:
+        trainer = self._training()
+        row = yield from trainer.epoch_steps()
+        if self._settings.get("workers"):
+            row["peak_memory_gib"] = None  # torch measures a whole process
         self._log.say(epoch_line(row, trainer.config.training.epochs))
         if trainer.diverged:
             self._log.say("the loss is not finite: the training ends here")

@@ -13,7 +13,9 @@ SETTINGS = "_trial"
 - `sampled`: dotted keys of the config that the search space sets;
 - `mutated`: those that a scheduler may change in mid-training;
 - `keep_epochs`, `min_free_gib`: see `Experiment`;
-- `allow_custom_model`: whether `model.name` may import a callable.
+- `allow_custom_model`: whether `model.name` may import a callable;
+- `workers`: names of the `PackedWorker` actors that train the trials, with `resources.process:
+  card`; there `gpu` is what such a process has.
 """
 
 HYPERPARAMETERS = ("optimizer.learning_rate", "optimizer.weight_decay", "optimizer.momentum")

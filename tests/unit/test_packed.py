@@ -1,0 +1,146 @@
+"""Several trials in one process: each as it would be alone, and what befalls one stays its own."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trainable.checkpoint import read_checkpoint
+from trainable.packed import ClosedError, PackedWorker
+from trainable.trial_run import TrialRun
+
+EPOCHS = 3
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def trial_config(model: str = "tiny_models:dropout_cnn", **sections: Any) -> dict[str, Any]:
+    return {
+        "seed": {"enabled": True, "value": 7},
+        "dataset": {"name": "digits", "val_split": 0.2},
+        "model": {"name": model},
+        "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9},
+        "training": {"epochs": EPOCHS, "batch_size": 256},
+        "checkpoint": {"enabled": True, "save_frequency": 1},
+        "_trial": {"gpu": 0, "allow_custom_model": True},
+        **sections,
+    }
+
+
+CONFIGS = {
+    "a": trial_config(),
+    "b": trial_config(optimizer={"name": "adamw", "learning_rate": 0.01}, seed={"enabled": True}),
+    "c": trial_config(
+        training={"epochs": EPOCHS, "batch_size": 100},
+        seed={"enabled": True, "deterministic": True},
+    ),
+}
+
+
+def final_states(directory: Path) -> dict[str, Any]:
+    return {key: read_checkpoint(directory / key / "checkpoints" / "latest.pt") for key in CONFIGS}
+
+
+def train(worker: PackedWorker, key: str, directory: Path) -> list[dict[str, Any]]:
+    assert worker.open(key, CONFIGS[key], str(directory / key))
+    rows = [worker.step(key) for _ in range(EPOCHS)]
+    worker.close(key)
+    return rows
+
+
+def test_trials_that_take_turns_come_out_as_alone(
+    tmp_path: Path, assert_same: Callable[[Any, Any], None]
+) -> None:
+    for key, config in CONFIGS.items():
+        run = TrialRun(config, key, tmp_path / "alone" / key)
+        alone = [run.step() for _ in range(EPOCHS)]
+        assert alone[-1]["ended"]
+        run.close()
+
+    worker = PackedWorker(places=3, threads=1)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda key: train(worker, key, tmp_path / "packed"), CONFIGS))
+    assert worker.count() == 0
+    alone, packed = (final_states(tmp_path / place) for place in ("alone", "packed"))
+    assert_same(packed, alone)
+
+
+def test_the_rows_are_those_of_a_trial_alone(
+    tmp_path: Path, without_times: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    run = TrialRun(CONFIGS["a"], "a", tmp_path / "alone")
+    alone = [without_times(run.step()) for _ in range(EPOCHS)]
+    packed = train(PackedWorker(places=1, threads=1), "a", tmp_path)
+    assert [without_times(row) for row in packed] == alone
+
+
+def test_a_trial_that_fails_leaves_its_neighbour_alone_and_its_place_free(tmp_path: Path) -> None:
+    worker = PackedWorker(places=2, threads=1)
+    broken = trial_config("failing_models:always_raises")
+    assert worker.open("broken", broken, str(tmp_path / "broken"))
+    assert worker.open("a", CONFIGS["a"], str(tmp_path / "a"))
+    with ThreadPoolExecutor(2) as pool:
+        failing, good = (pool.submit(worker.step, key) for key in ("broken", "a"))
+        with pytest.raises(RuntimeError, match="no such luck"):
+            failing.result(60)
+        assert good.result(60)["epoch"] == 1
+    assert worker.count() == 1
+    with pytest.raises(ClosedError, match="broken"):
+        worker.step("broken")
+    assert "no such luck" in (tmp_path / "broken" / "trial.log").read_text()
+    assert "no such luck" not in (tmp_path / "a" / "trial.log").read_text()
+
+
+def test_there_are_so_many_places_and_no_more(tmp_path: Path) -> None:
+    worker = PackedWorker(places=1, threads=1)
+    assert worker.open("a", CONFIGS["a"], None)
+    assert not worker.open("b", CONFIGS["b"], None)
+    assert worker.open("a", CONFIGS["a"], None)  # a retry takes its own place over
+    worker.close("a")
+    worker.close("a")
+    assert worker.open("b", CONFIGS["b"], None)
+    assert worker.count() == 1
+
+
+def test_a_trial_that_is_closed_in_its_epoch_says_so_to_who_waits(tmp_path: Path) -> None:
+    worker = PackedWorker(places=1, threads=1)
+    long = trial_config(training={"epochs": 1, "batch_size": 2})
+    assert worker.open("long", long, str(tmp_path))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(worker.step, "long")
+        while not (tmp_path / "config.yaml").exists() and not waiting.done():
+            pass
+        worker.close("long")
+        with pytest.raises(ClosedError, match="closed in its epoch"):
+            waiting.result(60)
+    assert worker.count() == 0
+
+
+def test_a_saved_trial_goes_on_in_another_process(
+    tmp_path: Path, assert_same: Callable[[Any, Any], None]
+) -> None:
+    config, directory = CONFIGS["a"], tmp_path / "a"
+    first = PackedWorker(places=1, threads=1)
+    assert first.open("a", config, str(directory))
+    first.step("a")
+    saved = directory / "checkpoint_000000"
+    saved.mkdir()
+    first.save_into("a", str(saved))
+    second = PackedWorker(places=1, threads=1)
+    assert second.open("a", config, str(directory))
+    second.load("a", str(saved))
+    assert [second.step("a")["epoch"] for _ in range(2)] == [2, 3]
+    run = TrialRun(config, "a", tmp_path / "alone" / "a")
+    for _ in range(EPOCHS):
+        run.step()
+    latest = "a/checkpoints/latest.pt"
+    assert_same(read_checkpoint(tmp_path / latest), read_checkpoint(tmp_path / "alone" / latest))

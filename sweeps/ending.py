@@ -79,6 +79,6 @@ def _print_best(outcome: Outcome) -> None:
         say(f"  train it further, alone:   sweep restore {path} --epochs N")
     config, report = SweepLayout(outcome.directory).best_config, outcome.directory / REPORT
     if outcome.paused is None and report.exists():
-        say(f"  see all of it, in a browser: {shlex.quote(str(report))}")
+        say(f"  see it all in a browser:   {shlex.quote(str(report))}")
     if config.exists():
         say(f"  train its config anew:     python -m trainable {shlex.quote(str(config))}")

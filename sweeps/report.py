@@ -7,9 +7,11 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+from rich.measure import Measurement
 from rich.table import Table
 
 from sweeps.configurations import has_copies, pareto_front, titled_table
+from sweeps.console import console
 from sweeps.layout import SweepLayout
 from sweeps.results import TrialResult
 from trainable.files import write_text
@@ -41,6 +43,10 @@ def table(results: list[TrialResult], metric: str) -> Table:
         )
     if len(results) > ROWS_SHOWN:
         drawn.caption = f"{len(results) - ROWS_SHOWN} more in trials.csv"
+    unlimited = console.options.update_width(10_000)
+    if Measurement.get(console, unlimited, drawn).maximum > console.width:
+        for column in drawn.columns[len(drawn.columns) - len(keys) :]:
+            column.header = str(column.header).replace("_", "_\n")
     return drawn
 
 

@@ -49,7 +49,8 @@ def show_(directory: Path, trial: str, as_json: bool) -> int:
     record = found.record
     say(f"trial {record.id}, number {record.number}: {record.state}")
     say(f"  {quoted(found.directory)}")
-    say(f"  created {record.created}, started {record.started}, ended {record.ended}")
+    times = {"created": record.created, "started": record.started, "ended": record.ended}
+    say("  " + ", ".join(f"{name} {time}" for name, time in times.items() if time is not None))
     for key, value in record.current.items():
         say(f"  {key}: {short(value)}")
     for key, value in record.changes.items():

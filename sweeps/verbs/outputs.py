@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -20,6 +21,12 @@ from trainable.files import write_text
 
 CURVES = 5
 """Trials whose curves `sweep plot` draws."""
+KINDS = {
+    "weights": "checkpoints",
+    "temporary": "temporary files",
+    "tune": "files and checkpoint directories of Tune's",
+}
+"""What `sweep gc` calls the kinds of what it deletes."""
 
 
 @click.command()
@@ -155,9 +162,11 @@ def gc(directory: Path, dry_run: bool, as_json: bool) -> int:
     """
     from sweeps.disk import delete
     from sweeps.leftovers import freed_bytes, leftovers
-    from sweeps.reopening import opened
+    from sweeps.reopening import open_sweep, opened
 
-    with opened(directory) as (spec, records):
+    # To say what could go, nobody has to stop, and not even a lock file is made.
+    held = nullcontext(open_sweep(directory)) if dry_run else opened(directory)
+    with held as (spec, records):
         found = leftovers(directory.absolute(), spec, records)
         freed = freed_bytes([leftover.path for leftover in found])
         if not dry_run:
@@ -171,7 +180,7 @@ def gc(directory: Path, dry_run: bool, as_json: bool) -> int:
         for leftover in found:
             say(f"{leftover.kind:9}  {quoted(leftover.path)}")
     counts = Counter(leftover.kind for leftover in found)
-    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    kinds = ", ".join(f"{count} {KINDS[kind]}" for kind, count in sorted(counts.items()))
     verb = "would delete" if dry_run else "deleted"
     say(f"{verb} {kinds}: {size(freed)}" if found else "nothing to delete")
     return FINISHED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from rich.text import Text
 
 from sweeps.configurations import pareto_table
 from sweeps.console import console, say, show
-from sweeps.layout import SweepError
+from sweeps.layout import ENDED, SweepError
 from sweeps.loading import LoadedSweep, load, saved_best
 from sweeps.progress import duration, time_left
 from sweeps.results import TrialResult
@@ -98,14 +98,14 @@ def _tables(sweep: LoadedSweep, now: dict[str, Any]) -> list[Table]:
 
 def _status_lines(now: dict[str, Any]) -> list[str]:
     reason = f" ({now['reason']})" if now["reason"] else ""
-    states = ", ".join(f"{count} {state}" for state, count in sorted(now["trials"].items()))
     saved = f", {now['saved_epochs']} saved by stopping early" if now["saved_epochs"] else ""
     best = _best_text(now["best"])
+    so_far = "" if now["state"] == "finished" else " so far"
     lines = [
         f"sweep {now['name']}: {now['state']}{reason}",
-        f"{now['ended']} of {now['total']} trials ended" + (f": {states}" if states else ""),
+        f"{now['ended']} of {now['total']} trials ended{_states_text(now['trials'])}",
         f"{'best' if now['state'] == 'finished' else 'best so far'}: {best}",
-        f"{duration(now['elapsed_s'])}{time_left(now['left_s'])}; "
+        f"{duration(now['elapsed_s'])}{so_far}{time_left(now['left_s'])}; "
         f"{now['epochs']} epochs trained{saved}",
     ]
     if best_copies := _copies_text(now["best"]):
@@ -116,6 +116,15 @@ def _status_lines(now: dict[str, Any]) -> list[str]:
     if now["state"] in {"paused", "interrupted"}:
         lines.append(f"to go on: sweep resume {quoted(Path(now['directory']))}")
     return lines
+
+
+def _states_text(trials: Mapping[str, int]) -> str:
+    """` (3 finished, 1 stopped), 2 running`: how trials have ended, and the others."""
+    ended: list[str] = []
+    others: list[str] = []
+    for state, count in sorted(trials.items()):
+        (ended if state in ENDED else others).append(f"{count} {state}")
+    return (f" ({', '.join(ended)})" if ended else "") + "".join(f", {text}" for text in others)
 
 
 def _live_table(now: dict[str, Any]) -> Table:

@@ -48,6 +48,7 @@ def test_show_tells_why_a_trial_failed(make: Callable[..., Path]) -> None:
     directory = make(states={3: "failed"})
     text = sweep("show", directory, "0003").stdout
     assert "failed after epoch 2: oom: CUDA out of memory" in text
+    assert "None" not in sweep("show", make("new", states={1: "pending"}), "0001").stdout
     assert as_json("show", directory, "0003")["failures"][0]["cause"] == "oom"
 
 

@@ -74,6 +74,8 @@ def test_status_counts_trials_and_epochs(make: Callable[..., Path]) -> None:
     assert (live["trial"], live["epoch"], live["epochs"]) == ("0004aaaa", 5, 9)
     stopped = found["trials"]["stopped"]
     assert found["saved_epochs"] == stopped * (9 - 3) > 0
+    assert f"10 of 12 trials ended (1 failed, {found['trials']['finished']} finished" in text
+    assert f"{stopped} stopped), 1 pending, 1 running\n" in text
     assert "1 failed (oom)" in text
     assert "best so far: trial" in text
     assert "0004aaaa" in text

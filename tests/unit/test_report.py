@@ -162,6 +162,16 @@ def test_the_table_shows_rank_state_best_epoch_and_values(
     assert "2 id1 finished - - - 0.5 sgd" in lines
 
 
+def test_names_that_are_too_long_for_the_terminal_are_broken_at_underscores(
+    layout: SweepLayout, trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial(0, {LR: 0.00123456, NAME: "adamw"}, [0.25])
+    monkeypatch.setattr("sweeps.report.console", Console(width=58))
+    lines = drawn(layout)
+    at = lines.index("learning_")
+    assert lines[at + 1] == "# trial state val_acc epoch of rate name"
+
+
 def test_a_long_table_ends_with_how_many_more_there_are(
     layout: SweepLayout, trial: Callable[..., Path]
 ) -> None:

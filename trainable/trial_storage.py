@@ -12,6 +12,9 @@ from typing import Any
 
 from pyarrow.fs import LocalFileSystem
 
+MARKER = ".validate_storage_marker"
+"""Tune's: a node without it is refused to save."""
+
 
 def trial_directory(storage: Any) -> Path | None:
     """The trial's directory in Tune's storage, or None outside Tune.
@@ -20,6 +23,26 @@ def trial_directory(storage: Any) -> Path | None:
         storage: `Trainable._storage`: a `StorageContext` or None.
     """
     return None if storage is None else Path(storage.trial_fs_path)
+
+
+def stand_alone(storage: Any) -> None:
+    """Tells Tune that this node's disk is where it stores, though no other node sees it.
+
+    Of a sweep in object storage the local files of every node are copies.
+    """
+    directory = Path(storage.experiment_fs_path)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / MARKER).touch()
+
+
+def make_room(found: Any) -> None:
+    """Makes the directory of a checkpoint that Tune is about to look for on this node.
+
+    Args:
+        found: What `Trainable.restore` is given: a training result, a checkpoint or a path.
+    """
+    checkpoint = getattr(found, "checkpoint", found)
+    Path(getattr(checkpoint, "path", checkpoint)).mkdir(parents=True, exist_ok=True)
 
 
 def next_checkpoint_directory(storage: Any) -> str | None:

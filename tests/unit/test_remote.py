@@ -1,0 +1,131 @@
+"""Object storage: addresses, and calls that go on trying."""
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainable import remote
+from trainable.errors import StorageError
+from trainable.remote import Remote, as_place, child_uri, parent_uri
+
+
+@pytest.fixture
+def store() -> Remote:
+    return Remote(f"memory://{uuid.uuid4().hex}/sweeps", patience_s=5)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "FIRST_WAIT_S", 0.001)
+
+
+class Failing:
+    """A file system whose calls fail so many times."""
+
+    def __init__(self, inner: Any, times: int, error: Exception) -> None:
+        self._inner, self.left, self._error = inner, times, error
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if not callable(found):
+            return found
+
+        def call(*args: Any, **keywords: Any) -> Any:
+            if self.left:
+                self.left -= 1
+                raise self._error
+            return found(*args, **keywords)
+
+        return call
+
+
+def test_what_is_written_is_listed_read_copied_and_deleted(store: Remote, tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"content")
+    store.upload(file, "one/a.txt")
+    store.copy("one/a.txt", "two/deep/b.txt")
+    store.write("c.txt", b"")
+    listed = store.list()
+    assert {name: found.size for name, found in listed.items()} == {
+        "one/a.txt": 7,
+        "two/deep/b.txt": 7,
+        "c.txt": 0,
+    }
+    assert store.child("two").list().keys() == {"deep/b.txt"}
+    assert store.read("two/deep/b.txt") == b"content"
+    store.child("two").download("deep/b.txt", tmp_path / "new" / "b.txt")
+    assert (tmp_path / "new" / "b.txt").read_bytes() == b"content"
+    store.delete(["one/a.txt", "c.txt", "never/there"])
+    assert store.list().keys() == {"two/deep/b.txt"}
+    assert (store.read("c.txt"), store.stat("c.txt")) == (None, None)
+
+
+def test_a_missing_object_is_an_error_and_leaves_no_file(store: Remote, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"sweeps/x\.pt: there is no such object"):
+        store.download("x.pt", tmp_path / "x.pt")
+    assert list(tmp_path.iterdir()) == []
+    assert store.list() == {}
+
+
+def test_a_cut_connection_costs_waiting(store: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = Failing(store._fs, 4, OSError("NETWORK_CONNECTION"))
+    monkeypatch.setattr(store, "_fs", failing)
+    store.write("a.txt", b"through")
+    assert failing.left == 0
+    assert store.read("a.txt") == b"through"
+
+
+def test_an_error_that_waiting_does_not_help_comes_at_once(
+    store: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = Failing(store._fs, 100, OSError("AWS Error ACCESS_DENIED during PutObject"))
+    monkeypatch.setattr(store, "_fs", failing)
+    with pytest.raises(StorageError, match=r"sweeps/a.txt: cannot be written: .*ACCESS_DENIED"):
+        store.write("a.txt", b"")
+    assert failing.left == 99
+
+
+def test_patience_ends(store: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "patience_s", 0.0)
+    monkeypatch.setattr(store, "_fs", Failing(store._fs, 9, OSError("no route to host")))
+    with pytest.raises(StorageError, match="cannot be listed: no route to host"):
+        store.list()
+
+
+def test_a_query_stays_at_the_end() -> None:
+    uri = "s3://bucket/sweeps?endpoint_override=http://h:9&scheme=http"
+    child = child_uri(uri, "mine")
+    assert child == "s3://bucket/sweeps/mine?endpoint_override=http://h:9&scheme=http"
+    assert parent_uri(child) == (uri, "mine")
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ("experiments", "experiments"),
+        ("file:///data/my%20sweeps", "/data/my sweeps"),
+        ("s3://bucket/sweeps/", "s3://bucket/sweeps"),
+        ("gs://bucket", "gs://bucket"),
+        ("s3://b/p?region=eu-west-1", "s3://b/p?region=eu-west-1"),
+    ],
+)
+def test_places(given: str, place: str) -> None:
+    assert as_place(given) == place
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["s3://AKIA:hush@bucket/p", "s3://hush@bucket/p", "s3://b/p?secret_key=hush", "gs://x:hush@b"],
+)
+def test_a_place_with_a_secret_is_refused_without_repeating_it(given: str) -> None:
+    with pytest.raises(ValueError, match="must not hold a user name or a secret") as raised:
+        as_place(given)
+    assert "hush" not in str(raised.value)
+
+
+@pytest.mark.parametrize("given", ["s3:///p", "file://elsewhere/p"])
+def test_a_place_that_is_none_is_refused(given: str) -> None:
+    with pytest.raises(ValueError, match="must"):
+        as_place(given)

@@ -18,8 +18,13 @@ from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from trainable.packed_run import PackedRun
 from trainable.trial_settings import DONE as ENDED
-from trainable.trial_settings import SAVED, SETTINGS
-from trainable.trial_storage import next_checkpoint_directory, trial_directory
+from trainable.trial_settings import REMOTE, SAVED, SETTINGS, WORKERS
+from trainable.trial_storage import (
+    make_room,
+    next_checkpoint_directory,
+    stand_alone,
+    trial_directory,
+)
 
 if TYPE_CHECKING:
     from trainable.trial_run import TrialRun
@@ -42,7 +47,7 @@ class ClassifierTrainable(tune.Trainable):
         for name in ("ray.train._internal.storage", "ray.tune.trainable.trainable"):
             logging.getLogger(name).setLevel(logging.WARNING)
         place = trial_directory(self._storage)
-        if config.get(SETTINGS, {}).get("workers"):
+        if config.get(SETTINGS, {}).get(WORKERS):
             self._run = PackedRun(config, self.trial_id, place)
             return
         from trainable.trial_run import TrialRun
@@ -62,6 +67,8 @@ class ClassifierTrainable(tune.Trainable):
 
     def save(self, checkpoint_dir: str | None = None) -> Any:
         """Saves straight into Tune's final directory: the state is written once."""
+        if self._is_remote:
+            stand_alone(self._storage)
         return super().save(checkpoint_dir or next_checkpoint_directory(self._storage))
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -71,6 +78,12 @@ class ClassifierTrainable(tune.Trainable):
     def load_checkpoint(self, checkpoint_dir: Any) -> None:
         """Continues from a directory of this trial's, or (PBT) of another's."""
         self._running.load(Path(checkpoint_dir))
+
+    def restore(self, checkpoint_path: Any) -> None:
+        """Continues from a checkpoint; one in object storage is fetched as it is loaded."""
+        if self._is_remote:
+            make_room(checkpoint_path)
+        super().restore(checkpoint_path)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Becomes another trial: everything of the old one goes, the process stays."""
@@ -83,6 +96,10 @@ class ClassifierTrainable(tune.Trainable):
         if self._run is not None:
             self._run.close()
         self._run = None
+
+    @property
+    def _is_remote(self) -> bool:
+        return bool(self.config.get(SETTINGS, {}).get(REMOTE))
 
     @property
     def _running(self) -> TrialRun | PackedRun:

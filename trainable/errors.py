@@ -25,6 +25,10 @@ class DiskFullError(TuneSweepsError):
     """There is not enough free space to save; what was saved before is whole."""
 
 
+class StorageError(TuneSweepsError):
+    """Object storage cannot be reached or does not do what it is asked."""
+
+
 class LostWorkerError(TuneSweepsError):
     """The process that trained a trial for another one is gone, and the trial's state with it."""
 

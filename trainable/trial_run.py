@@ -12,16 +12,25 @@ from typing import Any
 
 import torch
 
-from trainable.checkpoint import read_checkpoint, write_checkpoint
+from trainable.checkpoint import BEST, read_checkpoint, write_checkpoint
 from trainable.config import TrainConfig, parse_config
 from trainable.epoch import Steps, drain
 from trainable.experiment import Experiment
 from trainable.files import remove_temporaries
 from trainable.hparams import Session
 from trainable.override import override
+from trainable.stored_trial import StoredTrial
 from trainable.trainer import Row, Trainer
 from trainable.trial_log import LOG_FILE, TrialLog, epoch_line
-from trainable.trial_settings import CHECKPOINT_FILE, DONE, HYPERPARAMETERS, SAVED, SETTINGS
+from trainable.trial_settings import (
+    CHECKPOINT_FILE,
+    DONE,
+    HYPERPARAMETERS,
+    REMOTE,
+    SAVED,
+    SETTINGS,
+    WORKERS,
+)
 
 _ABSENT: Any = object()
 
@@ -46,6 +55,8 @@ class TrialRun:
         dotted = {key: value for key, value in config.items() if "." in key}
         sections = {k: v for k, v in config.items() if k not in dotted and k != SETTINGS}
         self._config = parse_config(override(sections, dotted), "trial")
+        remote = self._settings.get(REMOTE)
+        self._stored = StoredTrial(directory, **remote) if directory and remote else None
         keeps = directory is not None and self._config.checkpoint.enabled
         self._log = TrialLog(directory / LOG_FILE if directory and keeps else None)
         self._trainer: Trainer | None = None
@@ -63,7 +74,10 @@ class TrialRun:
 
     def steps(self) -> Steps[Row]:
         """`step` in steps: something else may be done between two of them."""
-        return self._log.capturing_steps(self._epoch())
+        row = yield from self._log.capturing_steps(self._epoch())
+        if self._stored is not None:
+            yield from self._stored.push_steps()
+        return row
 
     def save_into(self, directory: Path) -> None:
         """Names the present state in a directory; it is written only if it is nowhere yet."""
@@ -74,6 +88,8 @@ class TrialRun:
             self._experiment.save_into(trainer, path)
         else:
             write_checkpoint(trainer.state_dict(), [path])
+        if self._stored is not None:
+            self._stored.push_state(directory)
 
     def load(self, directory: Path) -> None:
         """Continues from a directory of this trial's, or (PBT) of another's.
@@ -89,6 +105,8 @@ class TrialRun:
         if self._experiment is not None:
             self._experiment.close()
         self._trainer = self._experiment = None
+        if self._stored is not None:
+            self._stored.close()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -97,6 +115,8 @@ class TrialRun:
         if self._trainer is not None:
             return self._trainer
         config, settings = self._config, self._settings
+        if self._stored is not None:
+            self._stored.open()
         self._log.say_where()
         trainer = Trainer(
             config,
@@ -132,7 +152,7 @@ class TrialRun:
     def _epoch(self) -> Steps[Row]:
         trainer = self._training()
         row = yield from trainer.epoch_steps()
-        if self._settings.get("workers"):
+        if self._settings.get(WORKERS):
             row["peak_memory_gib"] = None  # torch measures a whole process
         self._log.say(epoch_line(row, trainer.config.training.epochs))
         if trainer.diverged:
@@ -148,15 +168,23 @@ class TrialRun:
 
     def _load(self, directory: Path) -> None:
         trainer = self._training()
-        state = read_checkpoint(directory / CHECKPOINT_FILE)
+        state = self._read(directory)
         trainer.load_state_dict(state, own=HYPERPARAMETERS)
         self._log.say(f"goes on after epoch {trainer.epoch} of {directory.parent.name}")
         if self._experiment is None:
             return
         is_own = directory.parent == self._experiment.directory
         if not is_own and self._config.checkpoint.save_best:
+            if self._stored is not None:
+                self._stored.bring(self._experiment.checkpoints / BEST)
             trainer.best_acc, trainer.best_epoch = self._experiment.best()
         self._experiment.start(trainer.epoch)
+
+    def _read(self, directory: Path) -> dict[str, Any]:
+        if self._stored is None:
+            return read_checkpoint(directory / CHECKPOINT_FILE)
+        with self._stored.fetched(directory) as path:
+            return read_checkpoint(path)
 
 
 def _values(config: TrainConfig, keys: Iterable[str]) -> dict[str, Any]:

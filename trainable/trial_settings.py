@@ -15,8 +15,13 @@ SETTINGS = "_trial"
 - `keep_epochs`, `min_free_gib`: see `Experiment`;
 - `allow_custom_model`: whether `model.name` may import a callable;
 - `workers`: names of the `PackedWorker` actors that train the trials, with `resources.process:
-  card`; there `gpu` is what such a process has.
+  card`; there `gpu` is what such a process has;
+- `remote`: the arguments of `StoredTrial`, of a sweep in object storage.
 """
+
+REMOTE = "remote"
+
+WORKERS = "workers"
 
 HYPERPARAMETERS = ("optimizer.learning_rate", "optimizer.weight_decay", "optimizer.momentum")
 """What a restored trial takes from its own config, not from the checkpoint: all of `optimizer`."""

@@ -17,11 +17,29 @@ from sweeps.results import TrialResult
 from trainable.files import write_text
 
 ROWS_SHOWN = 20
+UNLIMITED = 10_000
+"""Columns of a terminal that has room for everything."""
 
 
 def table(results: list[TrialResult], metric: str) -> Table:
-    """The best trials, ranked by their best epoch."""
+    """The best trials, ranked by their best epoch, with as many values as there is room for."""
     keys = _sampled_keys(results)
+    for shown in range(len(keys), 0, -1):
+        drawn = _table(results, metric, keys[:shown], len(keys) - shown)
+        if _needed(drawn).maximum > console.width:
+            for column in drawn.columns[-shown:]:
+                column.header = str(column.header).replace("_", "_\n")
+        if _needed(drawn).minimum <= console.width:
+            return drawn
+    return _table(results, metric, [], len(keys))
+
+
+def _needed(drawn: Table) -> Measurement:
+    """The columns of a terminal that a table needs."""
+    return Measurement.get(console, console.options.update_width(UNLIMITED), drawn)
+
+
+def _table(results: list[TrialResult], metric: str, keys: list[str], left_out: int) -> Table:
     drawn = titled_table(f"trials by {metric} of their best epoch")
     drawn.add_column("#", justify="right", no_wrap=True)
     drawn.add_column("trial", no_wrap=True)
@@ -41,12 +59,9 @@ def table(results: list[TrialResult], metric: str) -> Table:
             "-" if last is None else str(last["epoch"]),
             *(_short(result.record.current.get(key)) for key in keys),
         )
-    if len(results) > ROWS_SHOWN:
-        drawn.caption = f"{len(results) - ROWS_SHOWN} more in trials.csv"
-    unlimited = console.options.update_width(10_000)
-    if Measurement.get(console, unlimited, drawn).maximum > console.width:
-        for column in drawn.columns[len(drawn.columns) - len(keys) :]:
-            column.header = str(column.header).replace("_", "_\n")
+    more = [f"{len(results) - ROWS_SHOWN} more"] if len(results) > ROWS_SHOWN else []
+    more += [f"{left_out} more value{'s' if left_out > 1 else ''} of each"] if left_out else []
+    drawn.caption = f"{', '.join(more)} in trials.csv" if more else None
     return drawn
 
 

@@ -166,10 +166,20 @@ def test_names_that_are_too_long_for_the_terminal_are_broken_at_underscores(
     layout: SweepLayout, trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trial(0, {LR: 0.00123456, NAME: "adamw"}, [0.25])
-    monkeypatch.setattr("sweeps.report.console", Console(width=58))
+    monkeypatch.setattr("sweeps.report.console", Console(width=64))
     lines = drawn(layout)
     at = lines.index("learning_")
     assert lines[at + 1] == "# trial state val_acc epoch of rate name"
+
+
+def test_values_that_no_terminal_has_room_for_are_counted(
+    layout: SweepLayout, trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial(0, {LR: 0.5, MOMENTUM: 0.75, NAME: "adamw"}, [0.25])
+    monkeypatch.setattr("sweeps.report.console", Console(width=54))
+    lines = drawn(layout)
+    assert "1 id0 finished 0.2500 1 1 0.5" in lines
+    assert "2 more values of each in trials.csv" in lines
 
 
 def test_a_long_table_ends_with_how_many_more_there_are(

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from ray.exceptions import RayError
 from sweeps.console import ray_is_shown, say
 from sweeps.layout import SweepError
 from sweeps.parcel import JOINED_LIMIT, mebibytes, own_code, with_directory
-from sweeps.placement import places
+from sweeps.placement import Booking, places, spread
 from sweeps.spec import Resources
 
 ENVIRONMENT = {
@@ -41,6 +42,8 @@ WORKER_ENVIRONMENT = {name: ENVIRONMENT[name] for name in ("RAY_ACCEL_ENV_VAR_OV
 
 LOCAL = "local"
 REACH_S = 10
+LETTING_GO_S = 2.0
+"""Until cards that an earlier sweep of this process has held count as free."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,27 @@ def trial_share(resources: Resources) -> tuple[dict[str, float], str | None]:
 def slots(share: dict[str, float]) -> int:
     """How many trials the cluster holds at once; one is never spread over machines or cards."""
     return max(1, sum(places(share, machine) for machine in _machines()))
+
+
+def booking(share: dict[str, float], at_once: int) -> Booking:
+    """What trials book of the cluster, so that they use all its cards before they share one.
+
+    Where others hold cards already, a trial books what it needs and no more: with less room than
+    the cluster has in all, fewer trials would run at once.
+
+    Args:
+        share: What a trial needs.
+        at_once: Trials that run at once.
+    """
+    until = time.monotonic() + LETTING_GO_S
+    while not (free := _cards_are_free()) and time.monotonic() < until:
+        time.sleep(0.2)
+    return spread(share, _machines(), at_once) if free else Booking(share)
+
+
+def _cards_are_free() -> bool:
+    free, there = ray.available_resources(), ray.cluster_resources()
+    return bool(free.get("GPU", 0.0) >= there.get("GPU", 0.0))
 
 
 def several_nodes() -> bool:

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from sweeps.layout import SweepError
-from sweeps.placement import places
+from sweeps.placement import per_card, places, spread
 from sweeps.rungs import Expectation, expected
 from sweeps.search import Searcher
 from sweeps.search_sections import LEARNING, BOHBSearch
@@ -36,9 +36,12 @@ class Placement:
 
     @property
     def per_card(self) -> int | None:
-        """Trials that share a card; None without any."""
+        """Trials that share a card, at most; None without any."""
         gpu = self.share["gpu"]
-        return int(1 / gpu + 1e-9) if 0 < gpu <= 1 else None
+        if not 0 < gpu <= 1:
+            return None
+        machine = {"CPU": float(self.cpus), "GPU": float(self.cards)}
+        return per_card(spread(self.share, [machine], self.at_once).share["gpu"])
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ray import tune
 from ray.tune.logger import JsonLoggerCallback
 from ray.tune.schedulers import HyperBandScheduler, PopulationBasedTraining
 
-from sweeps.cluster import slots
+from sweeps.cluster import booking, slots
 from sweeps.console import console, say
 from sweeps.disk import prune_weights
 from sweeps.events import EventLog
@@ -100,6 +100,8 @@ class Run:
         self._scheduler = RecordingScheduler(
             scheduler, log, self._switch, self._stopper, METRICS, mutated
         )
+        at_once = min(self._limit(), slots(share), spec.trials)
+        self._booking = booking(share, at_once)
         self._source = self._trial_source(records, allow_custom_model)
         self._view = LiveView(
             console,
@@ -213,6 +215,7 @@ class Run:
             },
             mutated=mutated_keys(spec.tune.scheduler, tuple(spec.space)),
             limit=self._limit(),
+            booking=self._booking,
             waits=self._scheduler.waits,
             kept=self._checkpoints_kept(),
             on_failure=Retries(self._layout, by_id, spec.failure, self._share, self._switch),
@@ -242,7 +245,7 @@ class Run:
         # Read when the controller is built; unset, a source of one's own gets one trial at a time.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self._source.limit)
         return tune.Tuner(
-            tune.with_resources(ClassifierTrainable, self._share),
+            tune.with_resources(ClassifierTrainable, dict(self._booking.share)),
             tune_config=tune.TuneConfig(
                 metric=self._spec.tune.metric,
                 mode=self._spec.tune.mode,

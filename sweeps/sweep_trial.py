@@ -7,7 +7,7 @@ test_tune_contract.py`, which a new release of Ray must pass first.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class SweepTrial(Trial):
     on_failure: OnFailure | None = None
     final = False
     """Whether no scheduler judges it."""
+    is_alone = False
+    """Whether it has booked a whole card where others have booked a part."""
     _verdict: Verdict | None = None
 
     def handle_error(self, exc: Any = None) -> None:
@@ -46,10 +48,16 @@ class SweepTrial(Trial):
         """Whether the last failure is followed by a retry."""
         return self._verdict is not None and self._verdict.retry
 
-    def take(self, share: dict[str, float]) -> None:
-        """Asks for other resources from the next start on."""
-        self.placement_group_factory = resource_dict_to_pg_factory(share)
+    def book(self, share: Mapping[str, float]) -> None:
+        """Asks for other resources than the sweep's, from the next start on."""
+        self.placement_group_factory = resource_dict_to_pg_factory(dict(share))
         self._default_placement_group_factory = self.placement_group_factory
+        self._setup_default_resource = False  # Tune would take the sweep's again
+        self.is_alone = share.get("gpu") == 1
+
+    def take(self, share: dict[str, float]) -> None:
+        """Asks for other resources from the next start on, and is told so."""
+        self.book(share)
         self.config = {**self.config, SETTINGS: {**self.config[SETTINGS], **share}}
         self.invalidate_json_state()
 

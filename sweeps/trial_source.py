@@ -19,6 +19,7 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 from sweeps.copies import Copies, Planned
 from sweeps.layout import SweepLayout, TrialRecord, value_at
 from sweeps.pause import PauseSwitch
+from sweeps.placement import Booking
 from sweeps.recorder import diverged
 from sweeps.replayed import Unasked
 from sweeps.results import METRICS_FILE
@@ -49,6 +50,7 @@ class TrialSource(SearchAlgorithm):
         mutated: Keys that the scheduler changes in mid-training. A trial's config has them once
             more at its top, dotted, where Tune's schedulers look for them.
         limit: Trials that may be live at once.
+        booking: What they book of the cluster.
         waits: Whether the scheduler keeps a trial paused, which then takes nobody's place.
         kept: How many of Tune's own checkpoint directories a trial keeps.
         on_failure: Decides what follows a trial's failure.
@@ -67,6 +69,7 @@ class TrialSource(SearchAlgorithm):
         settings: dict[str, Any],
         mutated: tuple[str, ...],
         limit: int,
+        booking: Booking,
         waits: Callable[[Trial], bool],
         kept: int,
         on_failure: OnFailure,
@@ -79,6 +82,7 @@ class TrialSource(SearchAlgorithm):
         self._settings = settings
         self._mutated = mutated
         self.limit = limit
+        self._booking = booking
         self._waits = waits
         self._kept = kept
         self._on_failure = on_failure
@@ -127,6 +131,8 @@ class TrialSource(SearchAlgorithm):
         return sum(not self._waits(trial) for trial in self._live.values())
 
     def _taking(self, trial: SweepTrial) -> SweepTrial:
+        if sum(other.is_alone for other in self._live.values()) < self._booking.alone:
+            trial.book({**self._booking.share, "gpu": 1.0})
         self._live[trial.trial_id] = trial
         return trial
 

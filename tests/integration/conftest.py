@@ -1,4 +1,4 @@
-"""One Ray for all tests here: two CPUs and one card that exists in name only.
+"""One Ray for all tests here: two CPUs and four cards that exist in name only.
 
 Trainings have one thread, in the workers and in the tests: sums come out the same to the last bit.
 """
@@ -15,7 +15,7 @@ TESTS = Path(__file__).parent.parent
 
 @pytest.fixture(scope="session")
 def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A local Ray of two CPUs and one logical card; its workers can import the tests' models."""
+    """A local Ray of two CPUs and four logical cards; its workers can import the tests' models."""
     import ray
 
     from sweeps.cluster import ENVIRONMENT
@@ -30,7 +30,7 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     ray.init(
         address="local",
         num_cpus=2,
-        num_gpus=1,
+        num_gpus=4,
         include_dashboard=False,
         log_to_driver=False,
         logging_level="ERROR",

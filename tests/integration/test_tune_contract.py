@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ray.train._internal.session import _FutureTrainingResult
 from ray.train._internal.storage import StorageContext
-from ray.tune import CheckpointConfig
+from ray.tune import CheckpointConfig, with_resources
 from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
 from ray.tune.experiment import Trial
 from ray.tune.registry import register_trainable
@@ -103,6 +103,14 @@ def test_resources_can_be_changed_between_two_starts(experiment: Any) -> None:
     assert trial.placement_group_factory.required_resources == {"CPU": 2.0}
     trial.update_resources({"cpu": 1.0})
     assert trial._default_placement_group_factory.required_resources == {"CPU": 2.0}
+
+
+def test_what_a_trial_has_booked_stays_when_tune_sets_its_resources(experiment: Any) -> None:
+    register_trainable("toy", with_resources(Toy, {"cpu": 1.0, "gpu": 0.5}))
+    trial = make(experiment)
+    trial.book({"cpu": 1.0, "gpu": 1.0})
+    trial.create_placement_group_factory()  # Tune's first act with a new trial
+    assert trial.placement_group_factory.required_resources == {"CPU": 1.0, "GPU": 1.0}
 
 
 def test_a_trials_state_for_snapshots_is_made_of_its_attributes(experiment: Any) -> None:

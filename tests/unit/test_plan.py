@@ -124,10 +124,10 @@ def test_swept_epochs_are_averaged_over_the_draws(make_spec: MakeSpec) -> None:
         (TWO_CPUS, {"cpu": 1, "gpu": 0.25}, {}, 2, None),
         (TWO_CPUS, {"cpu": 4}, {}, 0, None),
         (TWO_CARDS, {"cpu": 1, "gpu": 0.25}, {"num_samples": 20}, 8, 4),
-        (TWO_CARDS, {"cpu": 4, "gpu": 0.25}, {"num_samples": 20}, 4, 4),
+        (TWO_CARDS, {"cpu": 4, "gpu": 0.25}, {"num_samples": 20}, 4, 2),
         (TWO_CARDS, {"cpu": 1, "gpu": 0.4}, {"num_samples": 20}, 4, 2),
-        (TWO_CARDS, {"cpu": 1, "gpu": 0.25}, {}, 6, 4),
-        (TWO_CARDS, {"cpu": 1, "gpu": 0.25}, {"max_concurrent_trials": 3}, 3, 4),
+        (TWO_CARDS, {"cpu": 1, "gpu": 0.25}, {}, 6, 3),
+        (TWO_CARDS, {"cpu": 1, "gpu": 0.25}, {"max_concurrent_trials": 3}, 3, 2),
         (TWO_CARDS, {"cpu": 1, "gpu": 2}, {}, 1, None),
     ],
 )

@@ -1,0 +1,37 @@
+"""Trials that need a part of a card spread over the cards. Ray's cards here exist in name only."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.integration.sweeping import search, start
+
+pytestmark = pytest.mark.ray
+
+
+def cards(directory: Path) -> list[str]:
+    """The card of every start of a trial, from its log."""
+    return re.findall(r"^--- .*, card (\S+)$", (directory / "trial.log").read_text(), re.MULTILINE)
+
+
+def test_four_quarters_run_on_four_cards_and_a_dead_workers_card_is_free_again(
+    tmp_path: Path,
+) -> None:
+    outcome = start(
+        search(
+            tmp_path,
+            space={"optimizer.learning_rate": {"loguniform": [0.01, 0.1]}},
+            tune={"num_samples": 4},
+            config={"model": {"name": "meeting_models:four"}, "training": {"epochs": 1}},
+            resources={"cpu": 0.25, "gpu": 0.25},
+        )
+    )
+    assert [result.record.state for result in outcome.results] == ["finished"] * 4
+    found = {result.record.id: cards(result.directory) for result in outcome.results}
+    assert sorted(first for first, *_ in found.values()) == ["0", "1", "2", "3"]
+    (dead,) = [result.record for result in outcome.results if result.record.failures]
+    assert dead.failures[0].cause == "lost_worker"
+    assert found[dead.id][1:] == found[dead.id][:1]  # the three others were held all the time

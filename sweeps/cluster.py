@@ -8,21 +8,23 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 from ray._private import ray_constants, services
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from sweeps.console import ray_is_shown, say
 from sweeps.layout import SweepError
 from sweeps.parcel import JOINED_LIMIT, mebibytes, own_code, with_directory
 from sweeps.placement import Booking, places, spread
 from sweeps.spec import Resources
+
+T = TypeVar("T")
 
 ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
@@ -169,20 +171,20 @@ def trial_share(resources: Resources) -> tuple[dict[str, float], str | None]:
     Raises:
         SweepError: The cluster can never hold one trial.
     """
-    machines = _machines()
+    there = machines()
     share = {"cpu": float(resources.cpu), "gpu": float(resources.gpu)}
     notice = None
-    if share["gpu"] and not any(machine.get("GPU") for machine in machines):
+    if share["gpu"] and not any(machine.get("GPU") for machine in there):
         notice = f"no GPU in this cluster: resources.gpu {share['gpu']:g} is taken as 0"
         share["gpu"] = 0.0
     for name, key in (("CPU", "cpu"), ("GPU", "gpu")):
-        largest = max((machine.get(name, 0.0) for machine in machines), default=0.0)
+        largest = max((machine.get(name, 0.0) for machine in there), default=0.0)
         if share[key] > largest:
             raise SweepError(
                 f"resources.{key}: one trial asks for {share[key]:g}, "
                 f"the cluster has {largest:g} on one machine"
             )
-    if not any(places(share, machine) for machine in machines):
+    if not any(places(share, machine) for machine in there):
         raise SweepError(
             f"resources: one trial asks for {share['cpu']:g} CPUs and {share['gpu']:g} GPUs, "
             "no machine of the cluster has both"
@@ -192,7 +194,7 @@ def trial_share(resources: Resources) -> tuple[dict[str, float], str | None]:
 
 def slots(share: dict[str, float]) -> int:
     """How many trials the cluster holds at once; one is never spread over machines or cards."""
-    return max(1, sum(places(share, machine) for machine in _machines()))
+    return max(1, sum(places(share, machine) for machine in machines()))
 
 
 def booking(share: dict[str, float], at_once: int) -> Booking:
@@ -208,7 +210,7 @@ def booking(share: dict[str, float], at_once: int) -> Booking:
     until = time.monotonic() + LETTING_GO_S
     while not (free := _cards_are_free()) and time.monotonic() < until:
         time.sleep(0.2)
-    return spread(share, _machines(), at_once) if free else Booking(share)
+    return spread(share, machines(), at_once) if free else Booking(share)
 
 
 def _cards_are_free() -> bool:
@@ -216,10 +218,25 @@ def _cards_are_free() -> bool:
     return bool(free.get("GPU", 0.0) >= there.get("GPU", 0.0))
 
 
+def on_a_card(work: Callable[[], T]) -> T:
+    """Does a piece of work in a process that has a card of the cluster to itself."""
+    task: Any = ray.remote(_done).options(num_cpus=0, num_gpus=1)
+    try:
+        result: T = ray.get(task.remote(work))
+    except RayTaskError as error:
+        raise error.cause from None
+    return result
+
+
+def _done(work: Callable[[], T]) -> T:
+    return work()
+
+
 def several_nodes() -> bool:
     """Whether the cluster is more than one machine."""
-    return len(_machines()) > 1
+    return len(machines()) > 1
 
 
-def _machines() -> list[dict[str, float]]:
+def machines() -> list[dict[str, float]]:
+    """What each machine of the cluster has, as Ray names it: `CPU`, `GPU`."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import ray
@@ -10,6 +11,7 @@ from ray.tune.experiment import Trial
 from sweeps.console import say
 from sweeps.failures import Verdict, cause_of, describe, halved, judge
 from sweeps.layout import SweepLayout, TrialRecord
+from sweeps.packing import Packing
 from sweeps.pause import PauseSwitch
 from sweeps.spec import FailurePolicy
 from sweeps.sweep_trial import SweepTrial
@@ -25,6 +27,7 @@ class Retries:
         policy: The search file's `failure`.
         share: What one trial takes of the cluster.
         switch: Asked for a pause when the disk is full.
+        packing: The processes that trials share, if they do: nothing is alone there.
     """
 
     def __init__(
@@ -34,12 +37,14 @@ class Retries:
         policy: FailurePolicy,
         share: dict[str, float],
         switch: PauseSwitch,
+        packing: Packing | None = None,
     ) -> None:
         self._layout = layout
         self._records = records
         self._policy = policy
         self._share = share
         self._switch = switch
+        self._packing = packing
 
     def __call__(self, trial: SweepTrial, error: Exception) -> Verdict:
         """Records the failure; changes the trial's config and resources for its retry."""
@@ -50,8 +55,11 @@ class Retries:
         verdict = judge(record, self._policy)
         if failure.cause == "disk_full":
             self._switch.request("disk_full")
+        if self._packing is not None:
+            self._packing.forget(trial.trial_id)
+            verdict = replace(verdict, alone=False, halve=verdict.alone)
         if verdict.retry and verdict.halve:
-            verdict = self._halve(trial, record)
+            verdict = replace(verdict, retry=self._halve(trial, record))
         if verdict.retry and verdict.alone:
             trial.take(_alone(self._share))
         self._layout.write_trial(record)
@@ -60,14 +68,15 @@ class Retries:
             say(f"trial {record.id} {failure.cause}: {failure.message}; tried again{how}")
         return verdict
 
-    def _halve(self, trial: SweepTrial, record: TrialRecord) -> Verdict:
+    def _halve(self, trial: SweepTrial, record: TrialRecord) -> bool:
+        """Makes a trial run its batches in twice as many parts; whether they can be cut so."""
         settings = trial.config[SETTINGS]
         config = halved({k: v for k, v in trial.config.items() if k != SETTINGS})
         if config is None:
-            return Verdict(retry=False)
+            return False
         trial.config = {**config, SETTINGS: settings}
         record.changes["training.accumulation_steps"] = config["training"]["accumulation_steps"]
-        return Verdict(retry=True, alone=True, halve=True)
+        return True
 
 
 def _checkpoint(trial: Trial) -> str | None:

@@ -7,20 +7,22 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from ray import tune
-from ray.tune.logger import JsonLoggerCallback
 from ray.tune.schedulers import HyperBandScheduler, PopulationBasedTraining
 
-from sweeps.cluster import booking, slots
+from sweeps.cluster import booking, machines, slots
 from sweeps.console import console, say
 from sweeps.disk import prune_weights
 from sweeps.events import EventLog
+from sweeps.grid_files import GridFiles
 from sweeps.hooks import HookRunner
 from sweeps.layout import ENDED, Reason, SweepLayout, SweepRecord, TrialRecord, now
 from sweeps.live import LiveView
+from sweeps.packing import Packing
 from sweeps.pause import PauseStopper, PauseSwitch
 from sweeps.population import DonorFiles
 from sweeps.progress import Running
@@ -95,13 +97,15 @@ class Run:
             mode=spec.tune.mode,
             max_t=spec.max_epochs,
         )
-        log = EventLog(layout.events_file)
+        self._log = log = EventLog(layout.events_file)
         mutated = mutated_keys(spec.tune.scheduler, tuple(spec.space))
         self._scheduler = RecordingScheduler(
             scheduler, log, self._switch, self._stopper, METRICS, mutated
         )
         at_once = min(self._limit(), slots(share), spec.trials)
-        self._booking = booking(share, at_once)
+        shared = spec.resources.process == "card"
+        self._packing = Packing(share, machines(), at_once) if shared else None
+        self._booking = self._packing.booking if self._packing else booking(share, at_once)
         self._source = self._trial_source(records, allow_custom_model)
         self._view = LiveView(
             console,
@@ -139,8 +143,10 @@ class Run:
             + f", {self._source.limit} at once, in {layout.directory}"
         )
         with self._switch.on_signals():  # to the end: a late one must not leave half a state
-            with self._view:
-                grid = self._tuner().fit()
+            with self._packing.running() if self._packing else nullcontext(), self._view:
+                with registry_in_memory():
+                    grid = self._tuner().fit()
+            self._log.close()
             self._settle()
             prune_weights(layout.directory, spec)
             results = read_results(layout.directory, spec.tune.metric, spec.tune.mode)
@@ -212,13 +218,16 @@ class Run:
                 "keep_epochs": None if spec.keep.epochs == "all" else spec.keep.epochs,
                 "min_free_gib": spec.keep.min_free_gib,
                 "allow_custom_model": allow_custom_model,
+                **(self._packing.settings if self._packing else {}),
             },
             mutated=mutated_keys(spec.tune.scheduler, tuple(spec.space)),
             limit=self._limit(),
             booking=self._booking,
             waits=self._scheduler.waits,
             kept=self._checkpoints_kept(),
-            on_failure=Retries(self._layout, by_id, spec.failure, self._share, self._switch),
+            on_failure=Retries(
+                self._layout, by_id, spec.failure, self._share, self._switch, self._packing
+            ),
             score=self._score,
             rebuild=lambda trials: restoration.rebuild(trials, self._scheduler),
         )
@@ -244,6 +253,8 @@ class Run:
     def _tuner(self) -> tune.Tuner:
         # Read when the controller is built; unset, a source of one's own gets one trial at a time.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self._source.limit)
+        if os.environ.get(SNAPSHOTS) == ENVIRONMENT[SNAPSHOTS]:  # the user has not set it
+            os.environ[SNAPSHOTS] = str(snapshot_period(self._spec.trials))
         return tune.Tuner(
             tune.with_resources(ClassifierTrainable, dict(self._booking.share)),
             tune_config=tune.TuneConfig(
@@ -263,7 +274,8 @@ class Run:
         )
 
     def _callbacks(self) -> list[tune.Callback]:
-        found: list[tune.Callback] = [self._recorder, JsonLoggerCallback()]
+        files = GridFiles(self._layout.directory, self._source.records)
+        found: list[tune.Callback] = [self._recorder, files]
         if isinstance(self._scheduler.inner, PopulationBasedTraining):
             found.append(DonorFiles(self._scheduler.inner))
         return found

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from sweeps.scheduler_sections import FIFO, TrialScheduler
 from sweeps.search_sections import RandomSearch, SearchAlgorithm
@@ -130,15 +130,28 @@ class Resources(Section):
     """`resources`: what each trial gets."""
 
     cpu: float = Field(default=1, gt=0)
-    gpu: float = Field(default=0, ge=0)
-    """A fraction shares a card with other trials."""
+    gpu: Literal["auto"] | Annotated[float, Field(ge=0)] = 0
+    """A fraction shares a card with other trials; `auto` is measured before the first trial."""
+    process: Literal["trial", "card"] = "trial"
+    """One process a trial; or one a card, which trains its trials in turns, a batch of each, with
+    one context and one data set for all."""
 
     @field_validator("gpu")
     @classmethod
-    def _whole_above_one(cls, gpu: float) -> float:
-        if gpu > 1 and not gpu.is_integer():
+    def _whole_above_one(cls, gpu: float | Literal["auto"]) -> float | Literal["auto"]:
+        if gpu != "auto" and gpu > 1 and not gpu.is_integer():
             raise ValueError(f"must be whole above 1, found {gpu}")
         return gpu
+
+    @field_validator("process")
+    @classmethod
+    def _shared_card(cls, process: str, info: ValidationInfo) -> str:
+        gpu = info.data.get("gpu", 0)
+        if process == "card" and gpu != "auto" and gpu >= 1:
+            raise ValueError(
+                f"must be trial where a trial has whole cards (gpu {gpu:g}), found card"
+            )
+        return process
 
 
 class FailurePolicy(Section):

@@ -11,7 +11,7 @@ import ray
 from ray.exceptions import RayActorError
 
 from trainable.errors import LostWorkerError
-from trainable.trial_settings import SETTINGS
+from trainable.trial_settings import SETTINGS, WORKERS
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class PackedRun:
         self._config = config
         self._key = trial_id
         self._directory = None if directory is None else str(directory)
-        self._names: list[str] = list(config[SETTINGS]["workers"])
+        self._names: list[str] = list(config[SETTINGS][WORKERS])
         self._worker: Any = None
 
     def step(self) -> dict[str, Any]:

@@ -1,0 +1,87 @@
+"""`resources.process: card`: sweeps whose trials share a process, which may be lost."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.sweeping import epochs, pause_after, resume, search, start, trials
+from trainable.checkpoint import read_checkpoint
+
+pytestmark = pytest.mark.ray
+
+CARD = {"cpu": 1, "gpu": 0.5, "process": "card"}
+SPACE = {"optimizer.learning_rate": {"loguniform": [1e-3, 1.0]}}
+
+
+def states(directory: Path) -> list[dict[str, Any]]:
+    """The last checkpoint of every trial, in order, without its paths."""
+    found = []
+    for trial in trials(directory):
+        state = read_checkpoint(directory / trial.directory / "checkpoints" / "latest.pt")
+        del state["config"]["checkpoint"]
+        found.append(state)
+    return found
+
+
+@pytest.mark.slow
+def test_trials_of_one_process_come_out_as_those_of_their_own(
+    tmp_path: Path, assert_same: Callable[[Any, Any], None]
+) -> None:
+    found = {}
+    for process in ("trial", "card"):
+        directory = tmp_path / process
+        directory.mkdir()
+        resources = {**CARD, "process": process}
+        spec = search(directory, space=SPACE, tune={"num_samples": 4}, resources=resources)
+        outcome = start(spec)
+        assert [result.record.state for result in outcome.results] == ["finished"] * 4
+        assert epochs(directory / "sweep") == {n: [1, 2, 3, 4] for n in range(4)}
+        found[process] = states(directory / "sweep")
+    assert_same(found["card"], found["trial"])
+
+
+def test_the_loss_of_the_process_costs_no_trial_its_life(tmp_path: Path) -> None:
+    config = {
+        "model": {"name": "failing_models:dies_once"},
+        "training": {"test_frequency": 100},
+        "checkpoint": {"save_frequency": 1},
+    }
+    spec = search(tmp_path, space=SPACE, tune={"num_samples": 2}, config=config, resources=CARD)
+    outcome = start(spec)
+    assert [result.record.state for result in outcome.results] == ["finished"] * 2
+    assert epochs(tmp_path / "sweep") == {n: [1, 2, 3, 4] for n in range(2)}
+    failures = [failure for trial in trials(tmp_path / "sweep") for failure in trial.failures]
+    assert {failure.cause for failure in failures} == {"lost_worker"}
+
+
+@pytest.mark.slow
+def test_a_trial_out_of_memory_has_its_batch_halved_at_once(tmp_path: Path) -> None:
+    config = {
+        "model": {"name": "failing_models:out_of_memory"},
+        "training": {"batch_size": 256, "epochs": 1},
+    }
+    start(search(tmp_path, space=SPACE, tune={"num_samples": 1}, config=config, resources=CARD))
+    (trial,) = trials(tmp_path / "sweep")
+    assert trial.state == "finished"
+    assert [failure.cause for failure in trial.failures] == ["oom", "oom"]
+    assert trial.changes == {"training.accumulation_steps": 4}
+
+
+@pytest.mark.slow
+def test_a_paused_sweep_goes_on_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assert_same: Callable[[Any, Any], None]
+) -> None:
+    found = {}
+    for name in ("through", "paused"):
+        directory = tmp_path / name
+        directory.mkdir()
+        spec = search(directory, space=SPACE, tune={"num_samples": 3}, resources=CARD)
+        with monkeypatch.context() as patched:
+            if name == "paused":
+                pause_after(patched, 5)
+            assert (start(spec).paused is None) == (name == "through")
+        found[name] = directory / "sweep"
+    assert resume(found["paused"]).paused is None
+    assert_same(states(found["paused"]), states(found["through"]))

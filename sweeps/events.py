@@ -6,10 +6,12 @@ killed driver takes with it. Fed the same events, a new scheduler comes to the s
 
 from __future__ import annotations
 
+import errno
 import json
-from dataclasses import asdict, dataclass
+import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from sweeps.layout import SweepError
 
@@ -30,18 +32,45 @@ class Event:
     decision: str | None = None
     """What it answered to a `result`."""
 
+    def line(self) -> bytes:
+        """The event as it is in the file."""
+        data = {"kind": self.kind, "trial": self.trial, "epoch": self.epoch}
+        more = {"metrics": self.metrics, "decision": self.decision}
+        found = data | {key: value for key, value in more.items() if value is not None}
+        return json.dumps(found).encode() + b"\n"
+
 
 class EventLog:
     """Appends to and reads the events of one sweep."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._file: BinaryIO | None = None
 
     def append(self, event: Event) -> None:
-        """Adds one event; on disk when this returns, but for a power failure."""
-        line = json.dumps({k: v for k, v in asdict(event).items() if v is not None})
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        """Adds one event; with the system when this returns, and so safe from a kill.
+
+        Raises:
+            OSError: The disk is full; nothing of the event is in the file then.
+        """
+        if self._file is None:
+            # Stays open: one call of the system for an event, with nothing held back here.
+            self._file = self._path.open("ab", buffering=0)
+        line = event.line()
+        written = self._file.write(line)
+        if written < len(line):
+            self._file.truncate(self._file.seek(0, os.SEEK_END) - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+
+    def close(self) -> None:
+        """Closes the file; the next event opens it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __del__(self) -> None:
+        """Leaves no open file behind."""
+        self.close()
 
     def read(self) -> list[Event]:
         """Every event; a last line that a kill cut short is left out and taken away.

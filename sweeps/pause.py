@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -16,6 +16,7 @@ from types import FrameType
 from ray.tune import Stopper
 
 from sweeps.layout import Reason
+from sweeps.spec import SearchSpec
 
 EXIT_CODES: dict[Reason, int] = {
     "SIGINT": 128 + signal.SIGINT,
@@ -98,3 +99,21 @@ class PauseStopper(Stopper):
         if self._switch.reason is None:
             return False
         return self._switch.at_once or self.running == 0
+
+
+def deadline(spec: SearchSpec) -> float | None:
+    """The monotonic time at which this run's budget is spent."""
+    budget = spec.tune.time_budget
+    return None if budget is None else time.monotonic() + budget
+
+
+def target(spec: SearchSpec) -> Callable[[float], bool]:
+    """Whether a value of the metric is what the sweep was looking for."""
+
+    def reached(value: float) -> bool:
+        wanted = spec.tune.target
+        if wanted is None:
+            return False
+        return value >= wanted if spec.tune.mode == "max" else value <= wanted
+
+    return reached

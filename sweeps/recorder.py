@@ -32,6 +32,12 @@ from trainable.curves import end_session
 from trainable.experiment import TENSORBOARD
 from trainable.trial_settings import SETTINGS
 
+SWEEP_EVERY_S = 2.0
+"""`sweep.json` is written no oftener while the sweep runs: only counts and times change."""
+
+UNWRITTEN_S = 0.5
+"""That a trial has begun is put on disk after so long, if it has not ended meanwhile."""
+
 CPU_NOTICE = "note: no CUDA device in the workers: trials train on the CPU"
 
 
@@ -83,15 +89,26 @@ class Recorder(Callback):
         self._hooks = hooks
         self._before_s = sweep.elapsed_s
         self._started = time.monotonic()
+        self._sweep_due: float | None = None
+        """When `sweep.json` is to be written again; None where it is as it should be."""
+        self._begun: dict[str, float] = {}
+        """Trial -> when it began, where `trial.json` does not say yet that it has."""
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Looks whether the sweep is to pause."""
+        """Looks whether the sweep is to pause, and writes what has waited long enough."""
         del iteration, trials, info
         asked = self._switch.reason
         self._switch.poll()
         if self._switch.reason and not asked:
             say(f"pausing ({self._switch.reason}): running trials finish their epoch and save")
         self._view.tick(self._running.values())
+        self._write_waiting(time.monotonic())
+
+    def _write_waiting(self, at: float) -> None:
+        while self._begun and at - next(iter(self._begun.values())) >= UNWRITTEN_S:
+            self._write(self._records[next(iter(self._begun))])
+        if self._sweep_due is not None and at >= self._sweep_due:
+            self.write_sweep()
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -99,12 +116,17 @@ class Recorder(Callback):
         """A trial got its actor, for the first time, after a pause or for a retry."""
         del iteration, trials, info
         record = self._records[trial.trial_id]
+        exploits = len(record.lineage)
         self._note_exploit(record, trial)
         record.state = "running"
         record.started = record.started or now()
         epochs = trial.config["training"]["epochs"]
         self._running.setdefault(record.id, Running(record, epochs)).epochs = epochs
-        self._write(record)
+        if len(record.lineage) > exploits:
+            self._write(record)  # before anything is saved under the new values
+        else:
+            self._begun.setdefault(record.id, time.monotonic())
+            self._changed()
 
     def on_trial_result(
         self,
@@ -179,11 +201,18 @@ class Recorder(Callback):
             record.lineage.append(taken)
 
     def _write(self, record: TrialRecord) -> None:
+        self._begun.pop(record.id, None)
         self._layout.write_trial(record)
-        self.write_sweep()
+        self._changed()
+
+    def _changed(self) -> None:
+        """`sweep.json` is behind by now."""
+        if self._sweep_due is None:
+            self._sweep_due = time.monotonic() + SWEEP_EVERY_S
 
     def write_sweep(self) -> None:
         """Replaces `sweep.json` with what is known now."""
+        self._sweep_due = None
         counts = Counter(record.state for record in self._records.values())
         self._sweep.trials = dict(sorted(counts.items()))
         self._sweep.elapsed_s = round(self._before_s + time.monotonic() - self._started, 1)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +21,7 @@ from sweeps.hooks import HookRunner
 from sweeps.layout import ENDED, Reason, SweepLayout, SweepRecord, TrialRecord, now
 from sweeps.live import LiveView
 from sweeps.packing import Packing
-from sweeps.pause import PauseStopper, PauseSwitch
+from sweeps.pause import PauseStopper, PauseSwitch, deadline, target
 from sweeps.population import DonorFiles
 from sweeps.progress import Running
 from sweeps.recorder import Recorder, end_curves
@@ -38,6 +36,7 @@ from sweeps.search import Searcher
 from sweeps.sections import Mode
 from sweeps.spec import METRICS, SearchSpec
 from sweeps.trial_source import TrialSource
+from sweeps.tune_costs import cheaper_tune
 from sweeps.warm_start import tell_points
 from trainable.classifier import ClassifierTrainable
 from trainable.config import parse_config
@@ -88,7 +87,7 @@ class Run:
         self._record = record
         self._share = share
         record.pid, record.host = os.getpid(), platform.node()
-        self._switch = PauseSwitch(layout.stop_file, _deadline(spec))
+        self._switch = PauseSwitch(layout.stop_file, deadline(spec))
         self._stopper = PauseStopper(self._switch)
         scheduler = build_scheduler(
             spec.tune.scheduler,
@@ -124,7 +123,7 @@ class Run:
             switch=self._switch,
             total=spec.trials,
             metric=spec.tune.metric,
-            target=_target(spec),
+            target=target(spec),
             expects_gpu=share["gpu"] > 0,
             view=self._view,
             running=known,
@@ -144,8 +143,7 @@ class Run:
         )
         with self._switch.on_signals():  # to the end: a late one must not leave half a state
             with self._packing.running() if self._packing else nullcontext(), self._view:
-                with registry_in_memory():
-                    grid = self._tuner().fit()
+                grid = self._fit()
             self._log.close()
             self._settle()
             prune_weights(layout.directory, spec)
@@ -250,12 +248,8 @@ class Run:
         exploits = isinstance(self._scheduler.inner, PopulationBasedTraining)
         return KEPT_FOR_EXPLOITS if exploits else KEPT
 
-    def _tuner(self) -> tune.Tuner:
-        # Read when the controller is built; unset, a source of one's own gets one trial at a time.
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self._source.limit)
-        if os.environ.get(SNAPSHOTS) == ENVIRONMENT[SNAPSHOTS]:  # the user has not set it
-            os.environ[SNAPSHOTS] = str(snapshot_period(self._spec.trials))
-        return tune.Tuner(
+    def _fit(self) -> tune.ResultGrid:
+        tuner = tune.Tuner(
             tune.with_resources(ClassifierTrainable, dict(self._booking.share)),
             tune_config=tune.TuneConfig(
                 metric=self._spec.tune.metric,
@@ -272,6 +266,8 @@ class Run:
                 callbacks=self._callbacks(),
             ),
         )
+        with cheaper_tune(limit=self._source.limit, trials=self._spec.trials):
+            return tuner.fit()
 
     def _callbacks(self) -> list[tune.Callback]:
         files = GridFiles(self._layout.directory, self._source.records)
@@ -290,21 +286,3 @@ def _epochs(spec: SearchSpec, record: TrialRecord) -> int:
     values = {**record.current, **record.changes}
     config = spec.trial_config(values, record.number, record.repeat)
     return int(config["training"]["epochs"])
-
-
-def _deadline(spec: SearchSpec) -> float | None:
-    """The monotonic time at which this run's budget is spent."""
-    budget = spec.tune.time_budget
-    return None if budget is None else time.monotonic() + budget
-
-
-def _target(spec: SearchSpec) -> Callable[[float], bool]:
-    """Whether a value of the metric is what the sweep was looking for."""
-
-    def reached(value: float) -> bool:
-        target = spec.tune.target
-        if target is None:
-            return False
-        return value >= target if spec.tune.mode == "max" else value <= target
-
-    return reached

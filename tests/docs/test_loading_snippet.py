@@ -38,12 +38,12 @@ assert utils.load_config is trainable.config.load_config
 
 SAME_ACCURACY = """
 from trainable.data import load_data
-from trainable.epoch import evaluate
+from trainable.epoch import drain, evaluate
 from contextlib import nullcontext
 
 source = load_data(config.dataset, torch.device("cpu"))
 batches = source.eval_batches("val", 512)
-score = evaluate(model, batches, torch.nn.CrossEntropyLoss(), autocast=nullcontext)
+score = drain(evaluate(model, batches, torch.nn.CrossEntropyLoss(), autocast=nullcontext))
 assert score.acc == checkpoint["best_acc"], (score, checkpoint["best_acc"])
 """
 

@@ -22,6 +22,7 @@ RAY_USERS = {
     "sweeps.cluster",
     "sweeps.failures",
     "sweeps.jobs",
+    "sweeps.packing",
     "sweeps.pause",
     "sweeps.population",
     "sweeps.ray_searchers",
@@ -36,6 +37,7 @@ RAY_USERS = {
     "sweeps.sweep_trial",
     "sweeps.trial_source",
     "trainable.classifier",
+    "trainable.packed_run",
 }
 OPTUNA_USERS = {
     "sweeps.charts",

@@ -87,7 +87,7 @@ def test_the_smallest_search_file_gets_every_default_written_out(tmp_path):
             "warm_start": None,
             "seed": 1,
         },
-        "resources": {"cpu": 1.0, "gpu": 0.0},
+        "resources": {"cpu": 1.0, "gpu": 0.0, "process": "trial"},
         "failure": {"max_retries": 2, "oom": "exclusive_then_halve_batch", "nan": "stop"},
         "keep": {"epochs": "all", "trials": "all", "min_free_gib": 0.5},
         "hooks": {"on_best": None, "on_finish": None, "timeout": 30.0},

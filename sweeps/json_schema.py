@@ -78,7 +78,8 @@ def _of_training() -> Schema:
 
 def _mend_sections(definitions: Schema) -> None:
     gpu = definitions["Resources"]["properties"]["gpu"]
-    gpu["anyOf"] = [{"maximum": 1}, INTEGER]
+    part = {**NUMBER, "minimum": 0, "maximum": 1}
+    gpu["anyOf"] = [{"const": "auto"}, part, {**INTEGER, "minimum": 0}]
     trials = definitions["Keep"]["properties"]["trials"]
     trials["anyOf"].append({**TEXT, "pattern": r"^\s*top\s+\d+\s*$"})
 

@@ -19,6 +19,7 @@ from sweeps.layout import SweepError, SweepLayout, SweepRecord, TrialRecord, now
 from sweeps.ownership import sole_owner
 from sweeps.running import Outcome, Run
 from sweeps.shared_storage import check_shared
+from sweeps.sharing import settle_gpu
 from sweeps.spec import SearchSpec
 from sweeps.warm_start import record_points
 from trainable.config import TrainConfig, parse_config
@@ -49,7 +50,7 @@ def start_sweep(
     refuse_taken(directory)
     if spec.tune.warm_start is not None:
         SweepLayout(Path(spec.tune.warm_start)).read_sweep()
-    share = _prepare(spec, directory, allow_custom_model, address)
+    spec, share = _prepare(spec, directory, allow_custom_model, address)
     record = SweepRecord(directory.name, "running", now())
     record.versions, record.environment = _versions(), describe_environment()
     with _workplace(directory, spec, record, keep_trials=base.checkpoint.enabled) as layout:
@@ -87,7 +88,7 @@ def resume_sweep(
     layout = SweepLayout(directory)
     layout.tidy()
     record = layout.read_sweep()
-    share = _prepare(spec, layout.directory, allow_custom_model, address)
+    spec, share = _prepare(spec, layout.directory, allow_custom_model, address)
     record.state, record.reason, record.ended = "running", None, None
     record.versions, record.environment = _versions(), describe_environment()
     write_text(
@@ -116,16 +117,21 @@ def refuse_taken(directory: Path) -> None:
 
 def _prepare(
     spec: SearchSpec, directory: Path, allow_custom_model: bool, address: str | None
-) -> dict[str, float]:
-    """Starts Ray and says what concerns the sweep as a whole; returns what one trial takes."""
+) -> tuple[SearchSpec, dict[str, float]]:
+    """Starts Ray and says what concerns the sweep as a whole.
+
+    Returns:
+        The search file with nothing left to settle, and what one trial takes.
+    """
     base = parse_config(spec.config)
     user_code = Path.cwd() if allow_custom_model else None
     start_ray(Joining(address, user_code, (directory.parent, Path(base.dataset.root))))
-    share, notice = trial_share(spec.resources)
     check_shared(directory)
-    for text in [*filter(None, [notice]), *_notices(base)]:
+    spec, settled = settle_gpu(spec, allow_custom_model=allow_custom_model)
+    share, notice = trial_share(spec.resources)
+    for text in [*filter(None, [settled, notice]), *_notices(base)]:
         say(f"note: {text}")
-    return share
+    return spec, share
 
 
 def _notices(base: TrainConfig) -> Iterator[str]:

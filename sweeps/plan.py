@@ -125,7 +125,9 @@ def _known(spec: SearchSpec) -> int:
 
 def _placement(spec: SearchSpec, machine: Mapping[str, float]) -> Placement:
     cpus, cards = int(machine["CPU"]), int(machine["GPU"])
-    share = {"cpu": float(spec.resources.cpu), "gpu": float(spec.resources.gpu) if cards else 0.0}
+    # What `auto` will come to is not known: a whole card is the most.
+    gpu = 1.0 if spec.resources.gpu == "auto" else float(spec.resources.gpu)
+    share = {"cpu": float(spec.resources.cpu), "gpu": gpu if cards else 0.0}
     limit = spec.tune.max_concurrent_trials
     at_once = min(places(share, machine), spec.trials)
     return Placement(cpus, cards, share, at_once if limit == "auto" else min(at_once, limit))

@@ -52,7 +52,7 @@ def probe(plan: Plan, *, allow_custom_model: bool = False) -> list[Probed]:
     """
     share = plan.placement.share
     found = []
-    for number, config in _chosen(plan):
+    for number, config in chosen(plan):
         cost = measure(
             config,
             gpu=share["gpu"],
@@ -63,7 +63,7 @@ def probe(plan: Plan, *, allow_custom_model: bool = False) -> list[Probed]:
     return found
 
 
-def _chosen(plan: Plan) -> list[tuple[int, TrainConfig]]:
+def chosen(plan: Plan) -> list[tuple[int, TrainConfig]]:
     """The first draw, the one with the largest batches, and then others that cost differently."""
     by_cost: dict[str, tuple[int, TrainConfig]] = {}
     for number, values in enumerate(plan.draws[:LOOKED_AT]):

@@ -225,6 +225,8 @@ def merged(
     kept = recorded.to_dict()
     for section in ("resources", "failure", "keep", "hooks"):
         kept[section] = new[section]
+    if kept["resources"]["gpu"] == "auto":  # what it has come to stays
+        kept["resources"]["gpu"] = old["resources"]["gpu"]
     for key in ("num_samples", "time_budget", "target", "max_concurrent_trials"):
         kept["tune"][key] = new["tune"][key]
     pairs = {key: (_value(old["config"], key), _value(new["config"], key)) for key in IN_CONFIG}

@@ -130,7 +130,7 @@ class Resources(Section):
     """`resources`: what each trial gets."""
 
     cpu: float = Field(default=1, gt=0)
-    gpu: Literal["auto"] | Annotated[float, Field(ge=0)] = 0
+    gpu: Literal["auto"] | Annotated[float, Field(ge=0)] = 0.0
     """A fraction shares a card with other trials; `auto` is measured before the first trial."""
     process: Literal["trial", "card"] = "trial"
     """One process a trial; or one a card, which trains its trials in turns, a batch of each, with

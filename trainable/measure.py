@@ -54,7 +54,7 @@ def measure(
     Raises:
         TuneSweepsError: Data, config or model do not serve, or memory does not suffice.
     """
-    device = _device(gpu)
+    device = fenced_device(gpu)
     torch.set_num_threads(max(1, threads))
     started = time.perf_counter()
     trainer = Trainer(
@@ -89,7 +89,8 @@ def cards() -> int:
     return torch.cuda.device_count()
 
 
-def _device(gpu: float) -> torch.device:
+def fenced_device(gpu: float) -> torch.device:
+    """The card, memory fenced to a fraction of it; the CPU for none."""
     if gpu == 0 or not torch.cuda.is_available():
         return torch.device("cpu")
     device = torch.device("cuda")
@@ -117,22 +118,23 @@ def _epoch_s(trainer: Trainer) -> float:
 
 def _batch_s(trainer: Trainer, batches: int) -> float:
     """Seconds a training batch; what is left of a short pass is begun anew."""
-    stream = _endless(trainer)
-    _train(trainer, islice(stream, WARM_UP))
+    stream = endless(trainer)
+    train(trainer, islice(stream, WARM_UP))
     count = max(1, min(TIMED, batches))
     started = time.perf_counter()
-    _train(trainer, islice(stream, count))
+    train(trainer, islice(stream, count))
     return (time.perf_counter() - started) / count
 
 
-def _endless(trainer: Trainer) -> Iterator[Batch]:
+def endless(trainer: Trainer) -> Iterator[Batch]:
+    """Training batches, one pass after the other."""
     seed = 0
     while True:
         yield from trainer.source.train_batches(trainer.config.training.batch_size, seed=seed)
         seed += 1
 
 
-def _train(trainer: Trainer, batches: Iterator[Batch]) -> None:
+def train(trainer: Trainer, batches: Iterator[Batch]) -> None:
     """Trains on some batches; reading the sums at its end waits for the device."""
     drain(
         train_epoch(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +62,14 @@ def plan(
     from sweeps.placement import this_machine
     from sweeps.plan import make_plan, write_configs
 
-    machine, probed, cost = this_machine(), None, None
+    machine, probed, cost, about_gpu = this_machine(), None, None, None
     if probes:
+        from sweeps.sharing import measured, settled
         from trainable.measure import cards
 
         machine["GPU"] = float(cards())
+        measure = partial(measured, spec, allow_custom_model=allow_custom_model)
+        spec, about_gpu = settled(spec, [machine], measure)
     found = make_plan(spec, machine)
     if probes:
         from sweeps.probe import forecast, probe
@@ -77,6 +81,8 @@ def plan(
         say_json(_as_data(found, probed, cost, written))
         return FINISHED
     _say_plan(found)
+    if about_gpu is not None:
+        say(about_gpu)
     _say_cost(probed, cost)
     if target is not None:
         say(f"wrote {written} training configs: python -m trainable {quoted(target)}/...")
@@ -147,14 +153,19 @@ def _about_places(found: Plan) -> str:
     if os.environ.get("RAY_ADDRESS"):
         machine += "; the cluster that RAY_ADDRESS names has not been asked"
     each = _count(place.share["cpu"], "CPU")
-    if place.share["gpu"]:
+    if resources.gpu == "auto":
+        found_at = "measured when the sweep starts" if place.cards else "0 without a GPU"
+        each += " and at most 1 GPU" * bool(place.cards)
+        each += f" (resources.gpu auto: {found_at})"
+    elif place.share["gpu"]:
         each += f" and {_count(place.share['gpu'], 'GPU')}"
     elif resources.gpu:
         each += f" (resources.gpu {resources.gpu:g} is taken as 0)"
     if not place.at_once:
         return f"not one trial has its {each} on {machine}"
     on_card = f", {place.per_card} to a card" if (place.per_card or 1) > 1 else ""
-    return f"{_count(place.at_once, 'trial')}{on_card}, each with {each}, on {machine}"
+    least = "at least " if resources.gpu == "auto" and place.cards else ""
+    return f"{least}{_count(place.at_once, 'trial')}{on_card}, each with {each}, on {machine}"
 
 
 def _count(number: float, what: str) -> str:
@@ -205,6 +216,7 @@ def _as_data(
         "all_epochs": found.all_epochs,
         "expected_epochs": found.expected_epochs,
         "machine": {"cpus": place.cpus, "cards": place.cards},
+        "gpu": spec.resources.gpu,
         "share": place.share,
         "at_once": place.at_once,
         "per_card": place.per_card,

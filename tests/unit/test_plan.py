@@ -143,6 +143,24 @@ def test_trials_are_placed_as_a_cluster_of_that_machine_would(
     assert (place.at_once, place.per_card) == (at_once, per_card)
 
 
+def test_auto_is_said_to_be_measured_later(search_file: Path, monkeypatch: Any) -> None:
+    def said(machine: dict[str, float]) -> str:
+        monkeypatch.setattr("sweeps.placement.this_machine", lambda: machine)
+        return " ".join(run_plan(search_file, "--set", "resources.gpu=auto").stdout.split())
+
+    text = said(TWO_CPUS)
+    assert "2 trials, each with 1 CPU (resources.gpu auto: 0 without a GPU)" in text
+    text = said(TWO_CARDS)
+    assert "at once: at least 2 trials, each with 1 CPU and at most 1 GPU" in text
+    assert "(resources.gpu auto: measured when the sweep starts)" in text
+
+
+def test_the_probe_settles_auto(search_file: Path) -> None:
+    done = run_plan(search_file, "--set", "resources.gpu=auto", "--probe", "--allow-custom-model")
+    assert done.exit_code == 0, done.output
+    assert "resources.gpu auto is 0: there is no GPU" in done.stdout
+
+
 def test_this_machine_has_room_for_a_small_trial() -> None:
     assert places({"cpu": 1.0, "gpu": 0.0}, this_machine()) >= 1
 

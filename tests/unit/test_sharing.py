@@ -1,0 +1,171 @@
+"""`resources.gpu: auto`: the choice is a function of what is measured; here that is a table."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.reopening import merged
+from sweeps.sharing import Choice, choose, settled
+from sweeps.spec import SearchSpec, parse_search
+from tests.integration.sweeping import CONFIG
+from trainable.config import TrainConfig, parse_config
+from trainable.errors import ExperimentError
+from trainable.together import Together, train_together
+from trainable.yaml_reader import dump_yaml
+
+CARD_GIB = 80.0
+ONE_CARD = {"CPU": 16.0, "GPU": 1.0}
+
+
+def table(
+    gib: float, rates: dict[int, float | None]
+) -> tuple[Together, Callable[[int], Together | None], list[int]]:
+    """What one copy does, the measuring of more, and which have been measured."""
+    asked: list[int] = []
+
+    def measure(copies: int) -> Together | None:
+        asked.append(copies)
+        rate = rates[copies]
+        return None if rate is None else Together(copies, rate, gib, CARD_GIB)
+
+    return Together(1, float(rates[1] or 0), gib, CARD_GIB), measure, asked
+
+
+@pytest.mark.parametrize(
+    ("gib", "rates", "most", "copies", "asked", "reason"),
+    [
+        (2, {1: 100, 2: 190, 4: 300, 8: 400}, 99, 8, [2, 4, 8], "more have not been tried"),
+        (2, {1: 100, 2: 190, 4: 300, 8: 310}, 99, 4, [2, 4, 8], "8 no more than 310"),
+        (2, {1: 100, 2: 105}, 99, 1, [2], "2 no more than 105"),
+        (2, {1: 100, 2: 80}, 99, 1, [2], "2 no more than 80"),
+        (2, {1: 100, 2: 190, 4: 205}, 99, 2, [2, 4], "4 no more than 205"),
+        (15, {1: 100, 2: 190, 4: 300}, 99, 4, [2, 4], "8 would not fit into its memory"),
+        (38, {1: 100}, 99, 1, [], "2 would not fit into its memory"),
+        (5, {1: 100, 2: 190, 4: None}, 99, 2, [2, 4], "4 did not fit into its memory"),
+        (5, {1: 100, 2: None}, 99, 1, [2], "2 did not fit into its memory"),
+        (2, {1: 100, 2: 190}, 3, 2, [2], "no more than 3 will ever be on one"),
+        (2, {1: 100}, 1, 1, [], "no more than 1 will ever be on one"),
+    ],
+)
+def test_as_many_share_a_card_as_fit_and_train_more_in_all(
+    gib: float,
+    rates: dict[int, float | None],
+    most: int,
+    copies: int,
+    asked: list[int],
+    reason: str,
+) -> None:
+    alone, measure, measured = table(gib, rates)
+    found = choose(alone, measure, most)
+    assert (found.copies, measured, found.reason) == (copies, asked, reason)
+
+
+def test_what_is_said_has_the_numbers() -> None:
+    alone, measure, _ = table(9.5, {1: 1000, 2: 1900, 4: 2600})
+    assert choose(alone, measure, 99).sentence() == (
+        "resources.gpu auto is 0.25: alone on a card, a trial trains 1000 images/s and takes 9.5 "
+        "of 80.0 GiB; 4 train 2600 images/s in all; 8 would not fit into its memory"
+    )
+    assert Choice(1, "why").sentence() == "resources.gpu auto is 1: why"
+
+
+def auto(**sections: Any) -> SearchSpec:
+    data = {
+        "config": CONFIG,
+        "space": {"training.batch_size": {"choice": [64, 128, 256]}},
+        "tune": {"num_samples": 20, "seed": 1},
+        "resources": {"cpu": 2, "gpu": "auto"},
+    }
+    return parse_search({**data, **sections})
+
+
+def gpu_of(spec: SearchSpec, machines: list[dict[str, float]], **rates: Any) -> tuple[Any, list]:
+    """What `auto` comes to where memory grows with the batch, and what was trained."""
+    trained: list[tuple[int, int]] = []
+
+    def measure(config: TrainConfig, copies: int) -> Together | None:
+        batch = config.training.batch_size
+        trained.append((batch, copies))
+        return Together(copies, 100.0 * copies, batch / 16, CARD_GIB)
+
+    found, _ = settled(spec, machines, measure)
+    assert parse_search(found.to_dict()) == found
+    return found.resources.gpu, trained
+
+
+def test_it_is_measured_for_the_draw_that_takes_most_memory() -> None:
+    gpu, trained = gpu_of(auto(), [ONE_CARD])
+    assert gpu == 0.25
+    alone = {batch for batch, copies in trained if copies == 1}
+    assert alone == {64, 128, 256}
+    assert [pair for pair in trained if pair[1] > 1] == [(256, 2), (256, 4)]
+
+
+@pytest.mark.parametrize(
+    ("machines", "tune", "gpu"),
+    [
+        ([{"CPU": 4.0, "GPU": 1.0}], {}, 0.5),  # two trials by their CPUs
+        ([{"CPU": 16.0, "GPU": 8.0}], {}, 1),
+        ([ONE_CARD], {"max_concurrent_trials": 2}, 0.5),
+        ([ONE_CARD], {"num_samples": 3}, 0.5),
+        ([{"CPU": 64.0}, {"CPU": 4.0, "GPU": 1.0}], {}, 0.5),
+    ],
+)
+def test_no_more_share_a_card_than_run_at_once(
+    machines: list[dict[str, float]], tune: dict[str, Any], gpu: float
+) -> None:
+    spec = auto(tune={"num_samples": 20, "seed": 1, **tune})
+    assert gpu_of(spec, machines)[0] == gpu
+
+
+def test_a_draw_that_fills_a_card_has_one() -> None:
+    found, said = settled(auto(), [ONE_CARD], lambda config, copies: None)
+    assert found.resources.gpu == 1
+    assert said == "resources.gpu auto is 1: draw 0 fills a card's memory alone"
+
+
+def never(config: TrainConfig, copies: int) -> Together | None:
+    raise AssertionError("nothing is to be measured")
+
+
+def test_without_a_card_it_is_0_and_says_so() -> None:
+    found, said = settled(auto(), [{"CPU": 8.0}, {"CPU": 8.0, "GPU": 0.0}], never)
+    assert found.resources.gpu == 0
+    assert said == "resources.gpu auto is 0: there is no GPU"
+
+
+def test_a_number_stays_what_it_is() -> None:
+    spec = auto(resources={"gpu": 0.3})
+    assert settled(spec, [ONE_CARD], never) == (spec, None)
+
+
+def test_what_it_has_come_to_stays_when_the_same_file_is_given_again(tmp_path: Path) -> None:
+    file = tmp_path / "search.yaml"
+    file.write_text(dump_yaml({**auto().to_dict(), "resources": {"cpu": 1, "gpu": "auto"}}))
+    recorded = auto(resources={"cpu": 2, "gpu": 0.125})
+    again = merged(recorded, file, tmp_path)
+    assert (again.resources.cpu, again.resources.gpu) == (1, 0.125)
+
+
+def together(copies: int, model: str = "tiny_models:mlp") -> Together | None:
+    config = parse_config({**CONFIG, "model": {"name": model}})
+    return train_together(config, copies, gpu=0, threads=1, allow_custom_model=True, seconds=0.2)
+
+
+def test_copies_are_trained_at_the_same_time() -> None:
+    found = together(2)
+    assert found is not None
+    assert found.copies == 2
+    assert found.images_per_s > 0
+
+
+def test_memory_that_does_not_suffice_is_told_from_other_failures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAILING_MODELS_MARKS", str(tmp_path))
+    assert together(1, "failing_models:out_of_memory") is None
+    assert together(2, "failing_models:out_of_memory") is None
+    with pytest.raises(ExperimentError, match=r"always_raises cannot be measured: \w+Error: "):
+        together(1, "failing_models:always_raises")

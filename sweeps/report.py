@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,7 +30,7 @@ def table(results: list[TrialResult], metric: str) -> Table:
         drawn = _table(results, metric, keys[:shown], len(keys) - shown)
         if _needed(drawn).maximum > console.width:
             for column in drawn.columns[-shown:]:
-                column.header = str(column.header).replace("_", "_\n")
+                column.header = re.sub(r"([_.])", r"\1\n", str(column.header))
         if _needed(drawn).minimum <= console.width:
             return drawn
     return _table(results, metric, [], len(keys))
@@ -46,8 +48,11 @@ def _table(results: list[TrialResult], metric: str, keys: list[str], left_out: i
     drawn.add_column("state", no_wrap=True)
     for name in (metric, "epoch", "of"):
         drawn.add_column(name, justify="right", no_wrap=True)
+    names = Counter(key.rpartition(".")[2] for key in keys)
     for key in keys:
-        drawn.add_column(key.rpartition(".")[2], justify="right", overflow="fold", min_width=8)
+        name = key.rpartition(".")[2]
+        heading = name if names[name] == 1 else key
+        drawn.add_column(heading, justify="right", overflow="fold", min_width=8)
     for rank, result in enumerate(results[:ROWS_SHOWN], start=1):
         best, last = result.best, result.last
         drawn.add_row(

@@ -172,6 +172,15 @@ def test_names_that_are_too_long_for_the_terminal_are_broken_at_underscores(
     assert lines[at + 1] == "# trial state val_acc epoch of rate name"
 
 
+def test_names_that_end_the_same_are_written_in_full(
+    layout: SweepLayout, trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeps.report.console", Console(width=120))
+    trial(0, {LR: 0.5, NAME: "adamw", "scheduler.name": "none"}, [0.25])
+    head = "# trial state val_acc epoch of learning_rate optimizer.name scheduler.name"
+    assert head in drawn(layout)
+
+
 def test_values_that_no_terminal_has_room_for_are_counted(
     layout: SweepLayout, trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

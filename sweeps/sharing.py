@@ -95,6 +95,8 @@ def settled(
     if not with_cards:
         return _with_gpu(spec, 0.0), f"{AUTO} is 0: there is no GPU"
     choice = _of_dearest(spec, with_cards, measure)
+    if choice is None:
+        return _with_gpu(spec, 0.0), f"{AUTO} is 0: torch finds no CUDA device"
     return _with_gpu(spec, 1 / choice.copies), choice.sentence()
 
 
@@ -107,13 +109,18 @@ def _with_gpu(spec: SearchSpec, gpu: float) -> SearchSpec:
 
 def _of_dearest(
     spec: SearchSpec, machines: Sequence[Mapping[str, float]], measure: Measure
-) -> Choice:
-    """The choice for the draw that takes most memory, of those that cost differently."""
+) -> Choice | None:
+    """The choice for the draw that takes most memory, of those that cost differently.
+
+    None where what Ray takes for a card is none to torch.
+    """
     dearest, most_taken = None, None
     for number, config in chosen(make_plan(spec, machines[0])):
         taken = measure(config, 1)
         if taken is None:
             return Choice(1, f"draw {number} fills a card's memory alone")
+        if not taken.card_gib:
+            return None
         if most_taken is None or taken.process_gib > most_taken.process_gib:
             dearest, most_taken = config, taken
     assert dearest is not None

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
+from sweeps.reopening import opened
 from tests.integration.sweeping import search, start
 
 pytestmark = pytest.mark.ray
@@ -35,3 +37,24 @@ def test_four_quarters_run_on_four_cards_and_a_dead_workers_card_is_free_again(
     (dead,) = [result.record for result in outcome.results if result.record.failures]
     assert dead.failures[0].cause == "lost_worker"
     assert found[dead.id][1:] == found[dead.id][:1]  # the three others were held all the time
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch finds a card")
+def test_auto_is_measured_in_the_cluster_and_its_value_is_what_resumes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = start(
+        search(
+            tmp_path,
+            space={"optimizer.learning_rate": {"loguniform": [0.01, 0.1]}},
+            tune={"num_samples": 1},
+            config={"training": {"epochs": 1}},
+            resources={"gpu": "auto"},
+        )
+    )
+    said = capsys.readouterr().out
+    assert "resources.gpu auto: measuring how many trials a card is good for" in said
+    assert "note: resources.gpu auto is 0: torch finds no CUDA device" in said
+    assert [result.record.state for result in outcome.results] == ["finished"]
+    with opened(outcome.directory) as (spec, _):
+        assert spec.resources.gpu == 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.layout import SweepError
 from sweeps.loading import LoadedSweep, load
+from sweeps.places import bring, local
 from sweeps.results import TrialResult
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Sweep:
                 f"trial {chosen.record.id} ({chosen.record.state}) has no checkpoint in "
                 f"{chosen.directory / 'checkpoints'}"
             )
-        return chosen.checkpoint
+        return bring(chosen.checkpoint)
 
     def model(
         self,
@@ -133,11 +134,15 @@ class Sweep:
 def load_sweep(directory: str | Path) -> Sweep:
     """Loads a sweep from its directory: running, paused, finished or copied from elsewhere.
 
+    Args:
+        directory: A path, or an address in object storage, whose files are read from a local copy.
+
     Raises:
         SweepError: The directory holds no sweep.
         ConfigError: Its search file is broken.
+        StorageError: The store does not answer.
     """
-    return Sweep(load(Path(directory)))
+    return Sweep(load(local(directory)))
 
 
 def run_sweep(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from rich.console import Console, RenderableType
 
@@ -20,11 +24,12 @@ class _Console(Console):
 console = _Console()
 _ray_is_shown = False
 errors = Console(stderr=True)
+_addresses: dict[Path, Callable[[str], str]] = {}
 
 
 def say(text: str) -> None:
     """One plain line; long paths are not broken."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(_addressed(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def show(drawing: RenderableType) -> None:
@@ -34,7 +39,30 @@ def show(drawing: RenderableType) -> None:
 
 def complain(text: str) -> None:
     """An error, in full, on standard error."""
-    errors.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
+    errors.print(_addressed(text), style="red", highlight=False, markup=False, soft_wrap=True)
+
+
+def stands_for(directory: Path, address: Callable[[str], str]) -> None:
+    """Has a directory's paths shown as what they stand for.
+
+    Args:
+        directory: A local one.
+        address: Of the name of what is below it; of no name, its own.
+    """
+    _addresses[directory] = address
+
+
+def _addressed(text: str) -> str:
+    """A text with addresses in place of the paths that stand for them, as a shell takes them."""
+    for directory, address in _addresses.items():
+        pattern = re.compile(rf"(\"?){re.escape(str(directory))}(?:/([^\s'\",:;]*))?")
+
+        def shown(found: re.Match[str], address: Callable[[str], str] = address) -> str:
+            place = address((found[2] or "").rstrip("/"))
+            return found[1] + (place if found[1] else shlex.quote(place))
+
+        text = pattern.sub(shown, text)
+    return text
 
 
 def show_ray(shown: bool) -> None:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from sweeps.layout import ENDED
+from sweeps.places import desk_of
 from sweeps.results import read_results
 from sweeps.spec import SearchSpec
 
@@ -44,13 +45,19 @@ def prune_weights(directory: Path, spec: SearchSpec) -> list[str]:
         Names of the trial directories that lost their weights.
     """
     paths = surplus_weights(directory, spec)
+    desk = desk_of(directory)
+    if desk is not None:
+        desk.delete(name for path in paths for name in desk.objects(path))
     for path in paths:
         delete(path)
     return list(dict.fromkeys(path.relative_to(directory).parts[0] for path in paths))
 
 
 def delete(path: Path) -> None:
-    """Deletes a file, or a directory with all that is in it."""
+    """Deletes a file, or a directory with all that is in it, wherever it really is."""
+    desk = desk_of(path)
+    if desk is not None:
+        desk.delete(desk.objects(path))
     if path.is_dir():
         shutil.rmtree(path)
     else:

@@ -44,7 +44,7 @@ class HookRunner:
 
     Args:
         hooks: As in the search file.
-        directory: Where the sweep lies when it is over.
+        place: The directory, or the address, of the sweep when it is over.
         metric: What trials are ranked by.
         mode: `max` or `min`, of the metric.
         before: The best metric of each trial that there is already.
@@ -53,14 +53,15 @@ class HookRunner:
     def __init__(
         self,
         hooks: Hooks,
-        directory: Path,
+        place: str | Path,
         *,
         metric: str,
         mode: Mode,
         before: Iterable[float | None] = (),
     ) -> None:
         self._hooks = hooks
-        self._directory = directory
+        self._place = str(place)
+        self._sweep = urlsplit(self._place).path.rpartition("/")[2]
         self._metric = metric
         self._best_of = max if mode == "max" else min
         known = [value for value in before if value is not None]
@@ -116,8 +117,8 @@ class HookRunner:
     ) -> Event:
         return {
             "event": name,
-            "sweep": self._directory.name,
-            "directory": str(self._directory),
+            "sweep": self._sweep,
+            "directory": self._place,
             "trial": trial,
             "metric": self._metric,
             "value": value,

@@ -14,13 +14,16 @@ from pathlib import Path
 
 from sweeps.cluster import Joining, several_nodes, start_ray, trial_share
 from sweeps.console import say
+from sweeps.disk import delete
 from sweeps.environment import describe_environment
-from sweeps.layout import SweepError, SweepLayout, SweepRecord, TrialRecord, now
+from sweeps.layout import LOCK_FILE, SweepError, SweepLayout, SweepRecord, TrialRecord, now
 from sweeps.ownership import sole_owner
+from sweeps.places import desk_of, local, place_in
 from sweeps.running import Outcome, Run
 from sweeps.shared_storage import check_shared
 from sweeps.sharing import settle_gpu
 from sweeps.spec import SearchSpec
+from sweeps.store_keeper import kept
 from sweeps.warm_start import record_points
 from trainable.config import TrainConfig, parse_config
 from trainable.experiment import automatic_name
@@ -45,11 +48,11 @@ def start_sweep(
             cluster cannot be joined or cannot hold one trial.
     """
     base = parse_config(spec.config)
-    unnamed = Path(base.checkpoint.dir) / automatic_name(base, datetime.now())
-    directory = spec.directory or unnamed
+    name = spec.sweep_name or automatic_name(base, datetime.now())
+    directory = local(place_in(base.checkpoint.dir, name))
     refuse_taken(directory)
     if spec.tune.warm_start is not None:
-        SweepLayout(Path(spec.tune.warm_start)).read_sweep()
+        SweepLayout(local(spec.tune.warm_start)).read_sweep()
     spec, share = _prepare(spec, directory, allow_custom_model, address)
     record = SweepRecord(directory.name, "running", now())
     record.versions, record.environment = _versions(), describe_environment()
@@ -94,13 +97,14 @@ def resume_sweep(
     write_text(
         layout.search_file, dump_yaml({**(recorded or spec).to_dict(), "name": record.name})
     )
-    run = Run(spec, layout, record, share, records, allow_custom_model=allow_custom_model)
-    return run.until_done_or_paused()
+    with kept(layout.directory):
+        run = Run(spec, layout, record, share, records, allow_custom_model=allow_custom_model)
+        return run.until_done_or_paused()
 
 
 def refuse_taken(directory: Path) -> None:
     """Raises SweepError if a directory holds anything, and says how its sweep goes on."""
-    if not directory.exists() or not any(directory.iterdir()):
+    if not directory.exists() or not any(p.name != LOCK_FILE for p in directory.iterdir()):
         return
     try:
         record = SweepLayout(directory).read_sweep()
@@ -149,6 +153,10 @@ def _workplace(
     directory: Path, spec: SearchSpec, record: SweepRecord, *, keep_trials: bool
 ) -> Iterator[SweepLayout]:
     """Where the sweep's files go: its directory, or a temporary one that leaves only tables."""
+    if desk_of(directory) is not None:
+        with sole_owner(directory), _on_a_desk(directory, spec, record, keep_trials) as work:
+            yield work
+        return
     if keep_trials:
         _create(directory, spec, record)
         with sole_owner(directory):
@@ -165,6 +173,24 @@ def _workplace(
         directory.mkdir(parents=True, exist_ok=True)
         for path in work.summary_files():
             shutil.copyfile(path, directory / path.name)
+
+
+@contextmanager
+def _on_a_desk(
+    directory: Path, spec: SearchSpec, record: SweepRecord, keep_trials: bool
+) -> Iterator[SweepLayout]:
+    """The same in object storage, where trials write whether they are kept or not."""
+    refuse_taken(directory)  # once more: now nobody else writes there
+    layout = SweepLayout(directory)
+    write_text(layout.search_file, dump_yaml({**spec.to_dict(), "name": record.name}))
+    layout.write_sweep(record)
+    with kept(directory):
+        yield layout
+    if not keep_trials:
+        tables = layout.summary_files()
+        for path in [path for path in directory.iterdir() if path not in tables]:
+            if path.name != LOCK_FILE:
+                delete(path)
 
 
 def _create(directory: Path, spec: SearchSpec, record: SweepRecord) -> None:

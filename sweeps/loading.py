@@ -15,6 +15,7 @@ from typing import Any
 from sweeps.configurations import Configuration, copied_configurations, pareto_front
 from sweeps.layout import ENDED, LOCK_FILE, SweepError, SweepLayout, SweepRecord, TrialRecord
 from sweeps.ownership import is_running
+from sweeps.places import refresh
 from sweeps.results import TrialResult, best_row, read_result, read_results
 from sweeps.sections import trials_in_all
 from trainable.naming import suggestion
@@ -167,6 +168,7 @@ def load_trials(directory: Path, names: Sequence[str]) -> tuple[LoadedSweep, lis
 
 
 def _heading(directory: Path) -> tuple[SweepRecord, dict[str, Any]]:
+    refresh(directory)
     layout = SweepLayout(directory)
     record = layout.read_sweep()
     return record, read_yaml(layout.search_file).data
@@ -190,6 +192,7 @@ def find_record(directory: Path, name: str) -> TrialRecord:
     Raises:
         SweepError: The directory holds no sweep, or the name stands for no trial or for several.
     """
+    refresh(directory)
     layout = SweepLayout(directory)
     layout.read_sweep()
     return find_trial(directory, layout.read_trials(), name)

@@ -1,4 +1,7 @@
-"""One process at a time runs a sweep: a lock in its directory that dies with its holder."""
+"""One process at a time runs a sweep: a lock in its directory that dies with its holder.
+
+In object storage it is one that is renewed; see `store_lock`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from sweeps.layout import LOCK_FILE, SweepError, SweepLayout
+from sweeps.places import desk_of, remote_of
+from sweeps.store_lock import StoreLock
+from trainable.remote import Remote
 
 
 class SweepRunningError(SweepError):
@@ -23,6 +29,11 @@ def sole_owner(directory: Path) -> Iterator[None]:
         SweepRunningError: Another process is running the sweep.
         SweepError: Nothing can be written there.
     """
+    remote = remote_of(directory)
+    if remote is not None:
+        with _sole_owner_of_the_store(directory, remote):
+            yield
+        return
     lock = FileLock(directory / LOCK_FILE)
     try:
         lock.acquire(timeout=0)
@@ -38,6 +49,21 @@ def sole_owner(directory: Path) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def _sole_owner_of_the_store(directory: Path, remote: Remote) -> Iterator[None]:
+    lock = StoreLock(remote)
+    holder = lock.take()
+    if holder is not None:
+        raise SweepRunningError(
+            f"{directory} is being run by {holder}; to pause it: sweep stop {directory}"
+        )
+    with lock.renewed():
+        desk = desk_of(directory)
+        assert desk is not None, "a directory with a remote lies on a desk"
+        desk.pull()  # another process may have run it a moment ago
+        yield
+
+
 def _owner(directory: Path) -> str:
     record = SweepLayout(directory).read_sweep()
     if record.pid is None:  # it has only just begun
@@ -51,6 +77,9 @@ def is_running(directory: Path) -> bool:
     Raises:
         SweepError: Nothing can be written there.
     """
+    remote = remote_of(directory)
+    if remote is not None:
+        return StoreLock(remote).holder() is not None
     try:
         with sole_owner(directory):
             return False

@@ -7,7 +7,7 @@ until nobody can load them any more.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,13 @@ class DonorFiles(Callback):
 
     Args:
         pbt: Holds on to the checkpoints of trials that may become donors.
+        forget: Deletes what such a directory stands for elsewhere.
     """
 
-    def __init__(self, pbt: PopulationBasedTraining) -> None:
+    def __init__(self, pbt: PopulationBasedTraining, forget: Callable[[Path], None]) -> None:
         self._pbt = pbt
+        self._forget = forget
+        self._saved: set[Path] = set()
 
     def on_trial_save(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -75,9 +78,13 @@ class DonorFiles(Callback):
             return
         newest = Path(trial.checkpoint.path)
         used = {*self._registered(trials), *self._on_offer()}
-        for path in newest.parent.glob("checkpoint_*"):
+        saved = {path for path in self._saved if path.parent == newest.parent}
+        self._saved.add(newest)
+        for path in saved.union(newest.parent.glob("checkpoint_*")):  # it may be on another node
             if path.name < newest.name and path not in used:
                 shutil.rmtree(path, ignore_errors=True)
+                self._saved.discard(path)
+                self._forget(path)
 
     @staticmethod
     def _registered(trials: Iterable[Trial]) -> Iterator[Path]:

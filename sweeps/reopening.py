@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from sweeps.layout import ENDED, Cause, SweepError, SweepLayout, TrialRecord, value_at
 from sweeps.ownership import sole_owner
+from sweeps.places import base_of
 from sweeps.results import TrialResult, read_results
 from sweeps.spec import SearchSpec, load_search, parse_search
 from trainable.config import parse_config
@@ -68,7 +69,7 @@ def open_sweep(directory: Path) -> tuple[SearchSpec, list[TrialRecord]]:
     document = read_yaml(layout.search_file)
     data = dict(document.data)
     if isinstance(data.get("config"), Mapping):
-        data["config"] = override(data["config"], {"checkpoint.dir": str(directory.parent)})
+        data["config"] = override(data["config"], {"checkpoint.dir": base_of(directory)})
     spec = parse_search(Document(data, document.lines, document.source), directory=directory)
     return spec, layout.read_trials()
 

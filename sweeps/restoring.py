@@ -15,6 +15,7 @@ from ray.tune.schedulers import TrialScheduler
 from sweeps.console import say
 from sweeps.events import Event, EventLog
 from sweeps.layout import ENDED, SweepLayout, TrialRecord, TrialState, now, value_at
+from sweeps.places import bring, let_go
 from sweeps.recording import RecordingScheduler
 from sweeps.results import METRICS_FILE
 from sweeps.sections import METRICS
@@ -46,10 +47,12 @@ def newest_checkpoint(directory: Path) -> SavedState | None:
     """
     files = sorted((directory / CHECKPOINTS).glob("*.pt"))
     latest = directory / CHECKPOINTS / LATEST
-    epoch = checkpoint_epoch(latest)
+    epoch = checkpoint_epoch(bring(latest))
     if epoch is not None:
         return SavedState(latest, epoch)
-    good = [(found, path) for path in files if (found := checkpoint_epoch(path)) is not None]
+    good = [
+        (found, path) for path in files if (found := checkpoint_epoch(bring(path))) is not None
+    ]
     if good:
         epoch, path = max(good)
         say(f"note: {latest} is missing or broken; going on from {path.name} of epoch {epoch}")
@@ -120,6 +123,7 @@ class Restoration:
             # The sweep may have ended between an exploit and the first save under its values.
             while record.lineage and not _in_force(record, config):
                 record.lineage.pop()
+        let_go(saved.checkpoint.parent)
         stopped = any(
             event.trial == record.id
             and event.decision == TrialScheduler.STOP

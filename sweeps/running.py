@@ -22,6 +22,7 @@ from sweeps.layout import ENDED, Reason, SweepLayout, SweepRecord, TrialRecord, 
 from sweeps.live import LiveView
 from sweeps.packing import Packing
 from sweeps.pause import PauseStopper, PauseSwitch, deadline, target
+from sweeps.places import collect, collect_all, place_in
 from sweeps.population import DonorFiles
 from sweeps.progress import Running
 from sweeps.recorder import Recorder, end_curves
@@ -35,6 +36,13 @@ from sweeps.schedulers import build_scheduler
 from sweeps.search import Searcher
 from sweeps.sections import Mode
 from sweeps.spec import METRICS, SearchSpec
+from sweeps.store_callback import (
+    forget_checkpoint,
+    kept_by_tune,
+    point_into_store,
+    store_callbacks,
+    store_settings,
+)
 from sweeps.trial_source import TrialSource
 from sweeps.tune_costs import cheaper_tune
 from sweeps.warm_start import tell_points
@@ -144,6 +152,8 @@ class Run:
         with self._switch.on_signals():  # to the end: a late one must not leave half a state
             with self._packing.running() if self._packing else nullcontext(), self._view:
                 grid = self._fit()
+            collect_all(layout.directory)
+            point_into_store(grid, layout.directory)
             self._log.close()
             self._settle()
             prune_weights(layout.directory, spec)
@@ -164,10 +174,10 @@ class Run:
     def _hook_runner(self, known: dict[str, Running]) -> HookRunner:
         tune = self._spec.tune
         # With checkpoints off, the layout is in a temporary place until the end.
-        base = Path(parse_config(self._spec.config).checkpoint.dir)
+        base = parse_config(self._spec.config).checkpoint.dir
         return HookRunner(
             self._spec.hooks,
-            base / self._layout.directory.name,
+            place_in(base, self._layout.directory.name),
             metric=tune.metric,
             mode=tune.mode,
             before=[trial.best for trial in known.values()],
@@ -216,13 +226,14 @@ class Run:
                 "keep_epochs": None if spec.keep.epochs == "all" else spec.keep.epochs,
                 "min_free_gib": spec.keep.min_free_gib,
                 "allow_custom_model": allow_custom_model,
+                **store_settings(self._layout.directory, donates=self._donates),
                 **(self._packing.settings if self._packing else {}),
             },
             mutated=mutated_keys(spec.tune.scheduler, tuple(spec.space)),
             limit=self._limit(),
             booking=self._booking,
             waits=self._scheduler.waits,
-            kept=self._checkpoints_kept(),
+            kept=kept_by_tune(self._layout.directory, self._checkpoints_kept()),
             on_failure=Retries(
                 self._layout, by_id, spec.failure, self._share, self._switch, self._packing
             ),
@@ -245,8 +256,12 @@ class Run:
     def _checkpoints_kept(self) -> int:
         if not parse_config(self._spec.config).checkpoint.enabled:
             return 0
-        exploits = isinstance(self._scheduler.inner, PopulationBasedTraining)
-        return KEPT_FOR_EXPLOITS if exploits else KEPT
+        return KEPT_FOR_EXPLOITS if self._donates else KEPT
+
+    @property
+    def _donates(self) -> bool:
+        """Whether trials load one another's checkpoints."""
+        return isinstance(self._scheduler.inner, PopulationBasedTraining)
 
     def _fit(self) -> tune.ResultGrid:
         tuner = tune.Tuner(
@@ -270,14 +285,16 @@ class Run:
             return tuner.fit()
 
     def _callbacks(self) -> list[tune.Callback]:
-        files = GridFiles(self._layout.directory, self._source.records)
-        found: list[tune.Callback] = [self._recorder, files]
+        directory = self._layout.directory
+        files = GridFiles(directory, self._source.records)
+        found = [*store_callbacks(directory), self._recorder, files]
         if isinstance(self._scheduler.inner, PopulationBasedTraining):
-            found.append(DonorFiles(self._scheduler.inner))
+            found.append(DonorFiles(self._scheduler.inner, forget_checkpoint(directory)))
         return found
 
     def _score(self, trial: TrialRecord) -> list[float] | None:
         tune = self._spec.tune
+        collect(self._layout.directory / trial.directory)
         best = read_result(self._layout.directory, trial, tune.metric, tune.mode).best
         return None if best is None else [float(best[metric]) for metric in tune.metrics]
 

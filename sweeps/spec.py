@@ -132,11 +132,9 @@ class SearchSpec(Section):
         return {**tune, "num_samples": size or 1}
 
     @property
-    def directory(self) -> Path | None:
-        """Where the sweep lies; None without a name, where every start has a directory anew."""
-        checkpoint = parse_config(self.config).checkpoint
-        name = self.name or checkpoint.experiment_name
-        return Path(checkpoint.dir) / name if name else None
+    def sweep_name(self) -> str | None:
+        """The name of the sweep's directory; None where every start has one anew."""
+        return self.name or parse_config(self.config).checkpoint.experiment_name or None
 
     @property
     def max_epochs(self) -> int:

@@ -18,7 +18,7 @@ from ray.tune.experiment import Trial
 
 from sweeps.failures import Verdict
 from sweeps.layout import TrialRecord
-from trainable.files import add_name
+from sweeps.places import begin_from
 from trainable.trial_settings import CHECKPOINT_FILE, SETTINGS
 
 OnFailure = Callable[["SweepTrial", Exception], Verdict]
@@ -126,7 +126,7 @@ def continue_from(trial: SweepTrial, checkpoint: Path, row: dict[str, Any]) -> N
         shutil.rmtree(old)
     name = storage._make_checkpoint_dir_name(0)
     (directory / name).mkdir()
-    add_name(checkpoint, directory / name / CHECKPOINT_FILE)
+    begin_from(checkpoint, directory / name / CHECKPOINT_FILE)
     epoch = row["epoch"]
     metrics = {**row, "training_iteration": epoch, "config": trial.config}
     found = _TrainingResult(Checkpoint.from_directory(str(directory / name)), metrics)

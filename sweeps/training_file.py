@@ -17,6 +17,7 @@ from trainable.config import (
     parse_config,
 )
 from trainable.errors import ConfigError, Problem
+from trainable.remote import is_uri
 from trainable.yaml_reader import Document, PathKey, read_yaml
 
 _PATHS = {
@@ -105,6 +106,6 @@ def _absolute(config: Mapping[str, Any]) -> dict[str, Any]:
             continue
         values = result.get(section, {})
         path = values.get(name, default) if isinstance(values, Mapping) else None
-        if isinstance(path, str) and path and "://" not in path:
+        if isinstance(path, str) and path and not is_uri(path):
             result[section] = {**values, name: str(Path(path).expanduser().absolute())}
     return result

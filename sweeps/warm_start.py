@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from sweeps.distributions import Distribution
 from sweeps.entries import Computed, Entry, Linked, shown
 from sweeps.layout import ENDED, SweepLayout
+from sweeps.places import local
 from sweeps.results import read_results
 from sweeps.search import Searcher
 from sweeps.space import holds
@@ -34,7 +34,7 @@ def record_points(spec: SearchSpec, layout: SweepLayout) -> int:
         SweepError: `warm_start` names no sweep's directory.
     """
     assert spec.tune.warm_start is not None
-    earlier = Path(spec.tune.warm_start)
+    earlier = local(spec.tune.warm_start)
     SweepLayout(earlier).read_sweep()
     metric = spec.tune.metric
     points = [

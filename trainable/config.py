@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from trainable.naming import check_directory_name, check_name
+from trainable.remote import as_place
 from trainable.schema import Section, validate
 from trainable.sections import (
     AdamOptimizer,
@@ -154,7 +155,8 @@ class CheckpointConfig(Section):
 
     enabled: bool = False
     dir: str = "./experiments"
-    """Base directory; relative to the working directory."""
+    """Base directory, relative to the working directory, or an address in object storage such as
+    `s3://bucket/experiments`."""
     experiment_name: str = ""
     """Empty means `{model}_{dataset}_{timestamp}`."""
     save_frequency: PositiveInt = 10
@@ -162,14 +164,12 @@ class CheckpointConfig(Section):
     save_best: bool = True
     """Keep `best.pt`, the state of the best accuracy so far."""
     resume: str | None = None
-    """A `.pt` file to continue from."""
+    """A `.pt` file to continue from: a path, or an address in object storage."""
 
     @field_validator("dir")
     @classmethod
-    def _on_a_file_system(cls, path: str) -> str:
-        if "://" in path:
-            raise ValueError(f"must be a directory; object storage is not supported, found {path}")
-        return path
+    def _place(cls, path: str) -> str:
+        return as_place(path)
 
     @field_validator("experiment_name", mode="before")
     @classmethod
@@ -184,7 +184,7 @@ class CheckpointConfig(Section):
     @field_validator("resume")
     @classmethod
     def _empty_is_none(cls, path: str | None) -> str | None:
-        return path or None
+        return as_place(path) if path else None
 
 
 class TrainConfig(Section):

@@ -96,7 +96,7 @@ class Mirror:
 
     def is_there(self, name: str) -> None:
         """Takes a file as it is now for what the image has."""
-        self._there[name] = _mark(self._local / name)
+        self._there[name] = mark_of(self._local / name)
 
     def forget(self, name: str) -> None:
         """Leaves an object to others."""
@@ -108,6 +108,8 @@ class Mirror:
             self._remote.copy(twin, name)
         else:
             try:
+                if name.endswith(WEIGHTS) and is_stand_in(self._local / name):
+                    return  # another process's
                 self._remote.upload(self._local / name, name)
             except FileNotFoundError:
                 return  # gone in the meantime
@@ -118,7 +120,7 @@ class Mirror:
         for path in (path for pattern in self._patterns for path in self._local.glob(pattern)):
             if not path.name.startswith("."):
                 try:
-                    found[path.relative_to(self._local).as_posix()] = _mark(path)
+                    found[path.relative_to(self._local).as_posix()] = mark_of(path)
                 except FileNotFoundError:
                     continue
         return found
@@ -143,6 +145,7 @@ def _fits(name: str, patterns: Iterable[str]) -> bool:
     return any(Path(name).match(pattern) for pattern in patterns)
 
 
-def _mark(path: Path) -> Mark:
+def mark_of(path: Path) -> Mark:
+    """What tells a file's content from another one's."""
     stat = path.stat()
     return stat.st_ino, stat.st_mtime_ns, stat.st_size

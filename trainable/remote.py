@@ -120,8 +120,17 @@ class Remote:
         """A directory below it."""
         found = Remote.__new__(Remote)
         found.uri, found.patience_s = child_uri(self.uri, name), self.patience_s
-        found._fs, found._path = self._fs, self._at(name)
+        found._fs, found._path = self._fs, self.path_of(name)
         return found
+
+    @property
+    def file_system(self) -> Any:
+        """pyarrow's, in which `path_of` is a path."""
+        return self._fs
+
+    def path_of(self, name: str) -> str:
+        """The path of what is below it."""
+        return f"{self._path.rstrip('/')}/{name}"
 
     def list(self) -> dict[str, Stored]:
         """Every object below it, by its name from here."""
@@ -140,7 +149,7 @@ class Remote:
         """What is said of one object; None if there is none."""
         from pyarrow.fs import FileType
 
-        info = self._patiently("looked at", lambda: self._fs.get_file_info(self._at(name)))
+        info = self._patiently("looked at", lambda: self._fs.get_file_info(self.path_of(name)))
         if info.type != FileType.File:
             return None
         return Stored(info.size, info.mtime.timestamp() if info.mtime else 0.0)
@@ -157,7 +166,7 @@ class Remote:
             def send() -> None:
                 source.seek(0)
                 self._make_room(name)
-                with self._fs.open_output_stream(self._at(name)) as target:
+                with self._fs.open_output_stream(self.path_of(name)) as target:
                     shutil.copyfileobj(source, target, CHUNK)
 
             self._patiently("written", send, name)
@@ -167,7 +176,7 @@ class Remote:
 
         def send() -> None:
             self._make_room(name)
-            with self._fs.open_output_stream(self._at(name)) as target:
+            with self._fs.open_output_stream(self.path_of(name)) as target:
                 target.write(data)
 
         self._patiently("written", send, name)
@@ -176,7 +185,7 @@ class Remote:
         """An object's bytes; None if there is none."""
 
         def receive() -> bytes:
-            with self._fs.open_input_stream(self._at(name)) as source:
+            with self._fs.open_input_stream(self.path_of(name)) as source:
                 return bytes(source.read())
 
         try:
@@ -195,7 +204,7 @@ class Remote:
 
         def receive() -> None:
             with (
-                self._fs.open_input_stream(self._at(name)) as source,
+                self._fs.open_input_stream(self.path_of(name)) as source,
                 temporary.open("wb") as target,
             ):
                 shutil.copyfileobj(source, target, CHUNK)
@@ -213,7 +222,7 @@ class Remote:
 
         def carry_out() -> None:
             self._make_room(name)
-            self._fs.copy_file(self._at(source), self._at(name))
+            self._fs.copy_file(self.path_of(source), self.path_of(name))
 
         self._patiently("copied", carry_out, name)
 
@@ -222,17 +231,14 @@ class Remote:
 
         def delete(name: str) -> None:
             with suppress(FileNotFoundError):
-                self._patiently("deleted", lambda: self._fs.delete_file(self._at(name)), name)
+                self._patiently("deleted", lambda: self._fs.delete_file(self.path_of(name)), name)
 
         at_once(delete, names)
-
-    def _at(self, name: str) -> str:
-        return f"{self._path.rstrip('/')}/{name}"
 
     def _make_room(self, name: str) -> None:
         """Makes the directory of an object where the store has such a thing."""
         if self._fs.type_name not in {"s3", "gcs"}:
-            self._fs.create_dir(self._at(name).rpartition("/")[0], recursive=True)
+            self._fs.create_dir(self.path_of(name).rpartition("/")[0], recursive=True)
 
     def _patiently(self, done: str, call: Callable[[], T], name: str = "") -> T:
         """Tries until it works.

@@ -42,6 +42,7 @@ def submit(
     """
     from sweeps.assignments import parse_assignments
     from sweeps.parcel import own_code, with_directory
+    from sweeps.places import place_in
     from sweeps.spec import load_search
     from trainable.yaml_reader import dump_yaml
 
@@ -49,7 +50,7 @@ def submit(
     spec = load_search(search_file, values)
     raw = _raw(search_file, values)
     _refuse_relative(raw["config"])
-    name = spec.directory.name if spec.directory is not None else _new_name(spec)
+    name = spec.sweep_name or _new_name(spec)
     text = dump_yaml(_to_send(spec, name, raw))
     parcel = own_code()
     if allow_custom_model:
@@ -59,10 +60,10 @@ def submit(
     client = jobs.connect(address)
     options = ["--allow-custom-model"] * allow_custom_model
     job = jobs.submit(client, text, parcel, options)
-    say(f"job {job}: sweep {name}, in {Path(spec.config['checkpoint']['dir']) / name}")
+    say(f"job {job}: sweep {name}, in {place_in(spec.config['checkpoint']['dir'], name)}")
     for what, verb in (("how far it is", "status"), ("its output", "logs"), ("pause it", "stop")):
         say(f"  {what + ':':15}sweep jobs {verb} {job} --address {address}")
-    again = "" if spec.directory is not None else f" --set name={name}"
+    again = "" if spec.sweep_name is not None else f" --set name={name}"
     say(f"  to go on after a pause, the same command again{again}")
     return FINISHED
 
@@ -132,13 +133,14 @@ def _raw(search_file: Path, values: Mapping[str, Any]) -> dict[str, Any]:
 def _refuse_relative(config: Mapping[str, Any]) -> None:
     """A relative path would lie in the job's own directory, which goes away with it."""
     from trainable.config import parse_config
+    from trainable.remote import is_uri
 
     found = parse_config(config)
     paths = {"checkpoint.dir": found.checkpoint.dir}
     if found.dataset.name not in {"digits", "synthetic"}:
         paths["dataset.root"] = found.dataset.root
     for key, path in paths.items():
-        if not Path(path).expanduser().is_absolute():
+        if not is_uri(path) and not Path(path).expanduser().is_absolute():
             raise SweepError(
                 f"{key} {path} is relative, and a job runs in a directory that goes away with it: "
                 f"give a path on the cluster, --set config.{key}=/..."

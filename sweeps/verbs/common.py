@@ -4,22 +4,47 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import click
 
 from sweeps import console as terminal
 from sweeps.console import complain
 from trainable.errors import TuneSweepsError
+from trainable.remote import is_uri
 
 FINISHED, SOME_FAILED, BAD_INPUT = 0, 1, 2
 BY_SIGINT, BY_SIGTERM = 130, 143
 
 P = ParamSpec("P")
 
-DIRECTORY = click.argument("directory", type=click.Path(path_type=Path))
+
+class Place(click.Path):
+    """A path, or the address of a directory in object storage.
+
+    A verb gets a local path in both cases: `exits` makes a desk of an address.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Leaves an address as it is."""
+        if isinstance(value, str) and is_uri(value):
+            return Address(value)
+        return super().convert(value, param, ctx)
+
+
+class Address(str):
+    """Of a directory in object storage."""
+
+    __slots__ = ()
+
+
+PLACE = Place()
+DIRECTORY = click.argument("directory", type=PLACE)
 ALLOW_CUSTOM_MODEL = click.option(
     "--allow-custom-model",
     is_flag=True,
@@ -55,6 +80,16 @@ SET_IN_SEARCH = click.option(
 )
 
 
+def _desks(given: Mapping[str, Any]) -> dict[str, Path]:
+    """The local directories of the addresses among a verb's arguments."""
+    addresses = {name: value for name, value in given.items() if isinstance(value, Address)}
+    if not addresses:
+        return {}
+    from sweeps.places import local
+
+    return {name: local(value) for name, value in addresses.items()}
+
+
 def exits(verb: Callable[P, int]) -> Callable[P, None]:
     """Makes a verb's return value the exit code, and a user's error one message and code 2.
 
@@ -65,6 +100,7 @@ def exits(verb: Callable[P, int]) -> Callable[P, None]:
     @functools.wraps(verb)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
+            kwargs.update(_desks(kwargs))
             code = verb(*args, **kwargs)
         except TuneSweepsError as error:
             complain(str(error))

@@ -10,13 +10,13 @@ import click
 from sweeps.console import say, show
 from sweeps.layout import SWEEP_FILE, SweepError
 from sweeps.loading import load
-from sweeps.verbs.common import FINISHED, exits
+from sweeps.verbs.common import FINISHED, PLACE, exits
 from sweeps.verbs.wording import AS_JSON, say_json, score, table
 from trainable.errors import TuneSweepsError
 
 
 @click.command("list")
-@click.argument("directory", type=click.Path(path_type=Path), default=Path("experiments"))
+@click.argument("directory", type=PLACE, default=Path("experiments"))
 @AS_JSON
 @exits
 def list_(directory: Path, as_json: bool) -> int:

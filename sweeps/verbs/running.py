@@ -9,11 +9,13 @@ import click
 
 from sweeps.console import say
 from sweeps.layout import ENDED, SWEEP_FILE, SweepLayout
+from sweeps.places import publish
 from sweeps.verbs.common import (
     ADDRESS,
     ALLOW_CUSTOM_MODEL,
     DIRECTORY,
     FINISHED,
+    PLACE,
     SET_IN_SEARCH,
     SOME_FAILED,
     VERBOSE,
@@ -22,6 +24,7 @@ from sweeps.verbs.common import (
 
 if TYPE_CHECKING:
     from sweeps.running import Outcome
+    from sweeps.spec import SearchSpec
 
 
 @click.command()
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--resume",
     "directory",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     help="Go on with this sweep instead of starting one; SEARCH_FILE may then change its "
     "totals, budget, resources and policies.",
 )
@@ -65,10 +68,10 @@ def run(
     if directory is None:
         assert search_file is not None
         spec = load_search(search_file, values)
-        if or_resume and spec.directory is None:
+        if or_resume and spec.sweep_name is None:
             raise click.UsageError("--or-resume needs the sweep's name in the search file")
-        directory = spec.directory
-        if not or_resume or directory is None or not (directory / SWEEP_FILE).exists():
+        directory = _existing(spec) if or_resume else None
+        if directory is None:
             from sweeps.launch import start_sweep
 
             return _finish(start_sweep(spec, **how))
@@ -96,6 +99,15 @@ def resume(directory: Path, allow_custom_model: bool, address: str | None, **cha
     resources = {key: changes.pop(key) for key in ("cpu", "gpu")}
     how = {"allow_custom_model": allow_custom_model, "address": address}
     return _resume(directory, how, tune=changes, resources=resources)
+
+
+def _existing(spec: SearchSpec) -> Path | None:
+    """The directory of the sweep of this name, if there is one."""
+    from sweeps.places import local, place_in
+
+    assert spec.sweep_name is not None
+    directory = local(place_in(spec.config["checkpoint"]["dir"], spec.sweep_name))
+    return directory if (directory / SWEEP_FILE).exists() else None
 
 
 def _resume(
@@ -183,6 +195,7 @@ def stop(directory: Path) -> int:
         say(f"{directory} is not running; it is {record.state}")
         return FINISHED
     SweepLayout(directory).stop_file.touch()
+    publish(SweepLayout(directory).stop_file)
     say(f"asked process {record.pid} on {record.host} to pause")
     say(f"to go on afterwards: sweep resume {directory}")
     return FINISHED

@@ -19,6 +19,7 @@ from sweeps.curve_charts import Chart
 from sweeps.html_tables import limited, number, of_configurations, of_front, pairs
 from sweeps.layout import REPORT, now
 from sweeps.loading import LoadedSweep, load, saved_best
+from sweeps.places import publish
 from sweeps.results import TrialResult
 from sweeps.study import chart_studies, read_space
 from trainable.files import write_text
@@ -64,6 +65,7 @@ def write_report(directory: Path) -> Path:
     sweep = load(directory)
     path = sweep.directory / REPORT
     write_text(path, page(sweep))
+    publish(path)
     return path
 
 

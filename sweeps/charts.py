@@ -154,6 +154,7 @@ def _of_trials(
         return Chart(title, note, missing=_too_few("parameter", parameters, known))
     with _quiet():
         figure = make()
+    figure.update_xaxes(exponentformat="power").update_yaxes(exponentformat="power")
     return Chart(title, note, figure.update_layout(title=None))
 
 

@@ -20,6 +20,7 @@ from sweeps.html_tables import limited, number, of_configurations, of_front, pai
 from sweeps.layout import REPORT, now
 from sweeps.loading import LoadedSweep, load, saved_best
 from sweeps.places import publish
+from sweeps.progress import duration
 from sweeps.results import TrialResult
 from sweeps.study import chart_studies, read_space
 from trainable.files import write_text
@@ -130,7 +131,7 @@ def _summary(sweep: LoadedSweep) -> str:
         "trials ended": f"{sweep.ended} of {sweep.total}",
         "epochs trained": epochs,
         "epochs saved by stopping early": sweep.saved_epochs(),
-        "hours run": f"{record.elapsed_s / 3600:.2f}",
+        "run time": duration(record.elapsed_s),
     }
     drawn = "".join(
         f'<div class="tile"><b>{escape(str(figure))}</b><span>{escape(name)}</span></div>'

@@ -82,6 +82,16 @@ def test_the_report_has_every_part(page: Callable[..., Page]) -> None:
     assert "trials were ended early by asha" in found.text["What the scheduler stopped"]
 
 
+def test_of_many_trials_some_are_drawn_one_by_one(
+    page: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeps.curve_charts.MANY", 6)
+    found = page()
+    for title in ("Parallel coordinates", "Contours", "Learning curves"):
+        assert "6 of 12 trials: the best 3, of the others some." in found.text[title]
+        assert found.plots[title] == 1
+
+
 def test_the_report_fetches_nothing(page: Callable[..., Page]) -> None:
     assert page().fetched == []
 

@@ -56,14 +56,9 @@ def frame(rows: list[Row]) -> pd.DataFrame:
 
 
 def write_parquet(rows: list[Row], path: Path) -> None:
-    """Replaces a Parquet file whole; mixed columns are as those of `frame`."""
-    import pyarrow
-    import pyarrow.parquet
-
-    uniform = _uniform(rows)
-    table = pyarrow.table({name: [row.get(name) for row in uniform] for name in columns(rows)})
+    """Replaces a Parquet file whole."""
     data = BytesIO()
-    pyarrow.parquet.write_table(table, data)
+    frame(rows).to_parquet(data, index=False)
     write_once([path], lambda file: file.write(data.getvalue()))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import itertools
 import shutil
+from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from trainable.errors import DiskFullError, ExperimentError
 from trainable.files import add_name, remove_temporaries, write_text
 from trainable.history import History
 from trainable.hparams import Session
+from trainable.snapshot import Snapshot, take_snapshot, write_behind
 from trainable.trainer import Row, Trainer
 from trainable.yaml_reader import dump_yaml
 
@@ -119,6 +121,7 @@ class Experiment:
         self._keep_epochs = keep_epochs
         self._min_free_gib = min_free_gib
         self._saved_epoch: int | None = None
+        self._last: Snapshot | None = None
         self._recorded_epoch: int | None = None
         self._history = History(directory / METRICS_FILE) if keep_metrics else None
         logs = config.tensorboard.enabled
@@ -192,17 +195,28 @@ class Experiment:
         is `latest.pt` too. With `checkpoint.enabled: false`, or of a training that has diverged,
         nothing is ever due.
         """
+        writing = self.begin_save(trainer)
+        if writing is not None:
+            writing.result()
+        return writing is not None
+
+    def begin_save(self, trainer: Trainer) -> Future[None] | None:
+        """`save_due`, but for the writing, in whose course the training may go on.
+
+        Returns:
+            Done when the files have their names; None if nothing is due.
+        """
         if not self._config.enabled or trainer.diverged:
-            return False
+            return None
         names = []
         if trainer.epoch % self._config.save_frequency == 0:
             names.append(checkpoint.epoch_file(trainer.epoch))
         if self._config.save_best and trainer.improved:
             names.append(checkpoint.BEST)
-        if names or trainer.done:
-            self._save(trainer, names)
-            return True
-        return False
+        if not names and not trainer.done:
+            return None
+        snapshot = self._snapshot(trainer)
+        return write_behind(lambda: self._save(snapshot, names))
 
     def save_latest(self, trainer: Trainer) -> Path:
         """Makes `latest.pt` hold the trainer's present state; returns its path.
@@ -212,7 +226,7 @@ class Experiment:
         if trainer.diverged and self.latest.exists():
             return self.latest
         if self._saved_epoch != trainer.epoch or not self.latest.exists():
-            self._save(trainer, [])
+            self._save(self._snapshot(trainer), [])
         return self.latest
 
     def save_into(self, trainer: Trainer, path: Path) -> None:
@@ -232,16 +246,21 @@ class Experiment:
         if self._curves is not None:
             self._curves.close()
 
-    def _save(self, trainer: Trainer, names: list[str]) -> None:
+    def _snapshot(self, trainer: Trainer) -> Snapshot:
+        self._last = take_snapshot(trainer, self._last)  # what is asked for has been written
+        return self._last
+
+    def _save(self, snapshot: Snapshot, names: list[str]) -> None:
         paths = [self.checkpoints / name for name in (*names, checkpoint.LATEST)]
         self._check_free_space()
         try:
-            checkpoint.write_checkpoint(trainer.state_dict(), paths)
+            snapshot.wait()
+            checkpoint.write_checkpoint(snapshot.state, paths)
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise DiskFullError(f"{self.checkpoints}: no space left on the disk") from error
             raise
-        self._saved_epoch = trainer.epoch
+        self._saved_epoch = snapshot.epoch
         if self._keep_epochs is not None:
             # By age, not by name: after a step back, later epochs' files are the older ones.
             files = self.checkpoints.glob(checkpoint.EPOCH_FILES)

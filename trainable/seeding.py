@@ -47,6 +47,10 @@ class OwnStreams:
         self._streams: tuple[Any, ...] | None = None
 
     def __enter__(self) -> None:
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Puts the generators where this training has left them."""
         if self._streams is None:
             return
         python, arrays, tensors, cards, deterministic = self._streams

@@ -7,16 +7,18 @@ matter: `classifier.py` does for Ray Tune.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from trainable.ahead import EpochAhead
 from trainable.checkpoint import BEST, read_checkpoint, write_checkpoint
 from trainable.config import TrainConfig, parse_config
 from trainable.epoch import Steps, drain
 from trainable.experiment import Experiment
-from trainable.files import remove_temporaries
+from trainable.files import add_name, remove_temporaries
 from trainable.hparams import Session
 from trainable.override import override
 from trainable.stored_trial import StoredTrial
@@ -31,6 +33,9 @@ from trainable.trial_settings import (
     SETTINGS,
     WORKERS,
 )
+
+POLL_S = 0.0002
+"""Between two looks whether a checkpoint has been written, with nothing else to do."""
 
 _ABSENT: Any = object()
 
@@ -61,6 +66,7 @@ class TrialRun:
         self._log = TrialLog(directory / LOG_FILE if directory and keeps else None)
         self._trainer: Trainer | None = None
         self._experiment: Experiment | None = None
+        self._ahead: EpochAhead | None = None
 
     def step(self) -> Row:
         """Trains one epoch and saves what is due before anyone hears of it.
@@ -84,7 +90,9 @@ class TrialRun:
         trainer = self._training()
         remove_temporaries(directory)  # a worker may have been lost in a save there
         path = directory / CHECKPOINT_FILE
-        if self._experiment is not None:
+        if self._experiment is not None and self._ahead is not None:
+            add_name(self._experiment.latest, path)  # the training itself has gone on
+        elif self._experiment is not None:
             self._experiment.save_into(trainer, path)
         else:
             write_checkpoint(trainer.state_dict(), [path])
@@ -104,7 +112,7 @@ class TrialRun:
         """Closes files and drops the model."""
         if self._experiment is not None:
             self._experiment.close()
-        self._trainer = self._experiment = None
+        self._trainer = self._experiment = self._ahead = None
         if self._stored is not None:
             self._stored.close()
         if torch.cuda.is_available():
@@ -151,23 +159,43 @@ class TrialRun:
 
     def _epoch(self) -> Steps[Row]:
         trainer = self._training()
-        row = yield from trainer.epoch_steps()
+        ahead, self._ahead = self._ahead, None
+        row = yield from (ahead.rest() if ahead else trainer.epoch_steps())
         if self._settings.get(WORKERS):
             row["peak_memory_gib"] = None  # torch measures a whole process
         self._log.say(epoch_line(row, trainer.config.training.epochs))
-        if trainer.diverged:
+        diverged, ends = trainer.diverged, trainer.done or trainer.diverged
+        if diverged:
             self._log.say("the loss is not finite: the training ends here")
-        ends = trainer.done or trainer.diverged
-        saved = False
+        writing = None
         if self._experiment is not None:
             self._experiment.record(row)
-            saved = self._experiment.save_due(trainer)
+            writing = self._experiment.begin_save(trainer)
+            if writing is not None:
+                self._ahead = None if ends else EpochAhead(trainer.epoch_steps())
+                yield from self._while_writing(writing)
             if ends:
-                self._experiment.end(failed=trainer.diverged)
-        return {**row, SAVED: saved, DONE: ends}
+                self._experiment.end(failed=diverged)
+        return {**row, SAVED: writing is not None, DONE: ends}
+
+    def _while_writing(self, writing: Future[None]) -> Steps[None]:
+        """Begins the next epoch until a checkpoint has been written."""
+        try:
+            while not writing.done():
+                if self._ahead is None or self._ahead.over:
+                    wait([writing], timeout=POLL_S)
+                else:
+                    self._ahead.take_step()
+                yield 0
+        finally:
+            wait([writing])  # also where the trial is closed: its directory has one writer
+        writing.result()
 
     def _load(self, directory: Path) -> None:
         trainer = self._training()
+        if self._ahead is not None:
+            self._ahead.drop()
+            self._ahead = None
         state = self._read(directory)
         trainer.load_state_dict(state, own=HYPERPARAMETERS)
         self._log.say(f"goes on after epoch {trainer.epoch} of {directory.parent.name}")

@@ -8,7 +8,7 @@ import pytest
 
 from trainable.checkpoint import checkpoint_epoch, read_checkpoint, to_cpu
 from trainable.config import load_config
-from trainable.epoch import Score
+from trainable.epoch import Score, Steps
 from trainable.experiment import Experiment
 from trainable.history import read_rows
 from trainable.trainer import Trainer
@@ -25,7 +25,12 @@ class Killed(BaseException):
 
 def follow_script(trainer: Trainer) -> Trainer:
     """Gives the epochs the accuracies above, whatever the model learns."""
-    trainer.score = lambda split: Score(loss=1.0, acc=ACCURACIES[trainer.epoch])
+
+    def one_pass(split: str) -> Steps[Score]:
+        yield 0
+        return Score(loss=1.0, acc=ACCURACIES[trainer.epoch])
+
+    trainer._pass = one_pass
     return trainer
 
 

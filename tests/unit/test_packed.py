@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 import torch
 
+from trainable import checkpoint
 from trainable.checkpoint import read_checkpoint
+from trainable.history import read_rows
 from trainable.packed import ClosedError, PackedWorker
 from trainable.trial_run import TrialRun
 
@@ -144,3 +148,75 @@ def test_a_saved_trial_goes_on_in_another_process(
         run.step()
     latest = "a/checkpoints/latest.pt"
     assert_same(read_checkpoint(tmp_path / latest), read_checkpoint(tmp_path / "alone" / latest))
+
+
+def test_the_next_epoch_begins_while_a_checkpoint_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = trial_config(model="tiny_models:mlp")
+    run = TrialRun(config, "a", tmp_path)
+    trained = Event()
+    written = checkpoint.write_checkpoint
+
+    def slow_write(state: dict[str, Any], names: Any) -> None:
+        assert trained.wait(60)  # for ever if nothing were trained meanwhile
+        written(state, names)
+
+    monkeypatch.setattr(checkpoint, "write_checkpoint", slow_write)
+    first = run.steps()
+    images = sum(takewhile(bool, first))
+    for _ in first:
+        if run._ahead is not None and run._ahead.over:
+            trained.set()
+    assert images
+    latest = tmp_path / "checkpoints" / "latest.pt"
+    assert read_checkpoint(latest)["epoch"] == 1
+    assert [row["epoch"] for row in read_rows(tmp_path / "metrics.jsonl")] == [1]
+    run.save_into(tmp_path)
+    assert (tmp_path / "checkpoint.pt").samefile(latest)
+    assert run.step()["epoch"] == 2
+
+
+@pytest.mark.parametrize("dropped_at", [1, 2])
+def test_what_was_trained_ahead_is_forgotten_by_a_load(
+    tmp_path: Path,
+    assert_same: Callable[[Any, Any], None],
+    dropped_at: int,
+) -> None:
+    run = TrialRun(CONFIGS["a"], "a", tmp_path / "a")
+    for _ in range(dropped_at):
+        run.step()
+    saved = tmp_path / "a" / "checkpoint_000000"
+    saved.mkdir()
+    run.save_into(saved)
+    while run._ahead is not None and not run._ahead.over:
+        run._ahead.take_step()
+    run.load(saved)
+    for _ in range(EPOCHS - dropped_at):
+        run.step()
+    other = TrialRun(CONFIGS["a"], "a", tmp_path / "alone" / "a")
+    for _ in range(EPOCHS):
+        other.step()
+    latest = "a/checkpoints/latest.pt"
+    assert_same(read_checkpoint(tmp_path / latest), read_checkpoint(tmp_path / "alone" / latest))
+
+
+def test_a_failure_ahead_is_told_with_the_epoch_that_it_is_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = TrialRun(trial_config(model="tiny_models:mlp"), "a", tmp_path)
+    run.step()
+    ahead = run._ahead
+    assert ahead is not None
+
+    def breaks() -> Any:
+        yield 0
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(ahead, "_steps", breaks())
+    while not ahead.over:
+        ahead.take_step()
+    run.save_into(tmp_path)  # nothing has happened yet
+    with pytest.raises(RuntimeError, match="no such luck"):
+        run.step()
+    assert read_checkpoint(tmp_path / "checkpoints" / "latest.pt")["epoch"] == 1

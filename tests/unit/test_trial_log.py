@@ -17,7 +17,8 @@ MakeTrial = Callable[..., ClassifierTrainable]
 
 SECTIONS = {
     "model": {"name": "talking_models:keeping"},
-    "checkpoint": {"enabled": True, "save_frequency": 1},
+    # No epoch is due, so that none is begun ahead.
+    "checkpoint": {"enabled": True, "save_frequency": 100, "save_best": False},
 }
 
 

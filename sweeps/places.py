@@ -10,9 +10,10 @@ from pathlib import Path
 
 from sweeps.console import stands_for
 from sweeps.desk import Desk
+from trainable.addresses import as_place, child_uri, is_uri, parent_uri
 from trainable.errors import StorageError
 from trainable.files import add_name
-from trainable.remote import SHORT_PATIENCE_S, Remote, as_place, child_uri, is_uri, parent_uri
+from trainable.remote import SHORT_PATIENCE_S, Remote
 
 _desks: dict[Path, Desk] = {}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from ray import tune
 from ray.tune.schedulers import HyperBandScheduler, PopulationBasedTraining
 
+from sweeps import store_callback as store
 from sweeps.cluster import booking, machines, slots
 from sweeps.console import console, say
 from sweeps.disk import prune_weights
@@ -36,13 +37,6 @@ from sweeps.schedulers import build_scheduler
 from sweeps.search import Searcher
 from sweeps.sections import Mode
 from sweeps.spec import METRICS, SearchSpec
-from sweeps.store_callback import (
-    forget_checkpoint,
-    kept_by_tune,
-    point_into_store,
-    store_callbacks,
-    store_settings,
-)
 from sweeps.trial_source import TrialSource
 from sweeps.tune_costs import cheaper_tune
 from sweeps.warm_start import tell_points
@@ -153,7 +147,7 @@ class Run:
             with self._packing.running() if self._packing else nullcontext(), self._view:
                 grid = self._fit()
             collect_all(layout.directory)
-            point_into_store(grid, layout.directory)
+            store.point_into_store(grid, layout.directory)
             self._log.close()
             self._settle()
             prune_weights(layout.directory, spec)
@@ -226,14 +220,14 @@ class Run:
                 "keep_epochs": None if spec.keep.epochs == "all" else spec.keep.epochs,
                 "min_free_gib": spec.keep.min_free_gib,
                 "allow_custom_model": allow_custom_model,
-                **store_settings(self._layout.directory, donates=self._donates),
+                **store.settings(self._layout.directory, donates=self._donates),
                 **(self._packing.settings if self._packing else {}),
             },
             mutated=mutated_keys(spec.tune.scheduler, tuple(spec.space)),
             limit=self._limit(),
             booking=self._booking,
             waits=self._scheduler.waits,
-            kept=kept_by_tune(self._layout.directory, self._checkpoints_kept()),
+            kept=store.kept_by_tune(self._layout.directory, self._checkpoints_kept()),
             on_failure=Retries(
                 self._layout, by_id, spec.failure, self._share, self._switch, self._packing
             ),
@@ -287,9 +281,9 @@ class Run:
     def _callbacks(self) -> list[tune.Callback]:
         directory = self._layout.directory
         files = GridFiles(directory, self._source.records)
-        found = [*store_callbacks(directory), self._recorder, files]
+        found = [*store.callbacks(directory), self._recorder, files]
         if isinstance(self._scheduler.inner, PopulationBasedTraining):
-            found.append(DonorFiles(self._scheduler.inner, forget_checkpoint(directory)))
+            found.append(DonorFiles(self._scheduler.inner, store.forget_checkpoint(directory)))
         return found
 
     def _score(self, trial: TrialRecord) -> list[float] | None:

@@ -66,13 +66,13 @@ class StoreCallback(Callback):
         self._keeper.desk.collect_all()
 
 
-def store_callbacks(directory: Path) -> list[Callback]:
+def callbacks(directory: Path) -> list[Callback]:
     """What is to be called before all else; nothing for a sweep on a file system."""
     keeper = keeper_of(directory)
     return [] if keeper is None else [StoreCallback(keeper)]
 
 
-def store_settings(directory: Path, *, donates: bool) -> dict[str, Any]:
+def settings(directory: Path, *, donates: bool) -> dict[str, Any]:
     """What trials are told of the store.
 
     Args:

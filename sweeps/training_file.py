@@ -9,6 +9,7 @@ from typing import Any
 
 from sweeps.assignments import SET, with_config_keys
 from sweeps.entries import shown
+from trainable.addresses import is_uri
 from trainable.config import (
     BuiltinDataset,
     CheckpointConfig,
@@ -17,7 +18,6 @@ from trainable.config import (
     parse_config,
 )
 from trainable.errors import ConfigError, Problem
-from trainable.remote import is_uri
 from trainable.yaml_reader import Document, PathKey, read_yaml
 
 _PATHS = {

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
+from trainable.addresses import as_place
 from trainable.naming import check_directory_name, check_name
-from trainable.remote import as_place
 from trainable.schema import Section, validate
 from trainable.sections import (
     AdamOptimizer,

@@ -207,8 +207,9 @@ def test_checkpoint_sections_of_every_documented_form_load(tmp_path, checkpoint)
         ({"scheduler__warmup_epochs": 50},
          "scheduler.warmup_epochs: must be below training.epochs (50), found 50"),
         ({"checkpoint__experiment_name": "a/b"}, "checkpoint.experiment_name: must be one dir"),
-        ({"checkpoint__dir": "s3://a/b"},
-         "checkpoint.dir: must be a directory; object storage is not supported, found s3://a/b"),
+        ({"checkpoint__dir": "s3://key:hush@a/b"},
+         "checkpoint.dir: must not hold a user name or a secret, which the sweep's files would "
+         "keep: set them in the environment, found one in s3://a/b"),
         ({"epochs": 3}, 'epochs: unknown key; did you mean "training.epochs"?'),
         ({"training__amp": {}}, "training.amp: unknown key here; it belongs at the top level of"),
         ({"modle": {}}, 'modle: unknown key; did you mean "model"?'),

@@ -80,6 +80,12 @@ def test_every_linked_file_exists() -> None:
     assert not [link for link in links if not (ROOT / link).exists()]
 
 
+def test_pictures_are_small() -> None:
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+\.png)\)", README)
+    assert len(pictures) == 2
+    assert [path for path in pictures if (ROOT / path).stat().st_size > 150_000] == []
+
+
 def test_the_shown_search_file_is_good_and_short() -> None:
     (shown,) = blocks("yaml")
     assert len(shown.splitlines()) <= 25

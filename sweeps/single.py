@@ -8,21 +8,26 @@ from typing import Any
 
 from rich.console import Console
 
+from trainable.addresses import is_uri
 from trainable.checkpoint import BEST_ACC, CONFIG, EPOCH, read_checkpoint
 from trainable.config import TrainConfig, parse_config
 from trainable.fit import Outcome, fit
 from trainable.override import override
+from trainable.stored_experiment import local_file
 from trainable.trainer import Trainer
 
 
 def restored_config(
-    checkpoint: Path, directory: Path, epochs: int | None, values: Mapping[str, Any]
+    checkpoint: str | Path,
+    directory: str | Path,
+    epochs: int | None,
+    values: Mapping[str, Any],
 ) -> TrainConfig:
     """The config that continues a checkpoint as an experiment of its own.
 
     Args:
-        checkpoint: A `.pt` file of any experiment or trial.
-        directory: Where the new experiment directory goes.
+        checkpoint: A `.pt` file of any experiment or trial, or its address in object storage.
+        directory: Where the new experiment directory goes; an address, too, if it is to go there.
         epochs: Total epochs; None keeps the checkpoint's.
         values: Dotted config keys to change.
 
@@ -30,16 +35,21 @@ def restored_config(
         CheckpointError: The file is no good checkpoint.
         ConfigError: The values make no config.
     """
-    saved = read_checkpoint(checkpoint)[CONFIG]
+    with local_file(str(checkpoint)) as path:
+        saved = read_checkpoint(path)[CONFIG]
     wanted = {
         **({} if epochs is None else {"training.epochs": epochs}),
         "checkpoint.enabled": True,
-        "checkpoint.dir": str(directory.absolute()),
+        "checkpoint.dir": _absolute(directory),
         "checkpoint.experiment_name": "",
-        "checkpoint.resume": str(checkpoint.absolute()),
+        "checkpoint.resume": _absolute(checkpoint),
         **values,
     }
     return parse_config(override(saved, wanted), f"{checkpoint} with the command line's changes")
+
+
+def _absolute(place: str | Path) -> str:
+    return str(place) if is_uri(str(place)) else str(Path(place).absolute())
 
 
 def restore(
@@ -61,12 +71,12 @@ def restore(
 
 
 def evaluate_checkpoint(
-    checkpoint: Path, values: Mapping[str, Any], *, allow_custom_model: bool
+    checkpoint: str | Path, values: Mapping[str, Any], *, allow_custom_model: bool
 ) -> dict[str, Any]:
     """Scores a checkpoint on the test set.
 
     Args:
-        checkpoint: A `.pt` file of any experiment or trial.
+        checkpoint: A `.pt` file of any experiment or trial, or its address in object storage.
         values: Dotted config keys to change, e.g. `dataset.root` on another machine.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
 
@@ -77,7 +87,8 @@ def evaluate_checkpoint(
     Raises:
         TuneSweepsError: The file is no good checkpoint, or the data is not to be had.
     """
-    state = read_checkpoint(checkpoint)
+    with local_file(str(checkpoint)) as path:
+        state = read_checkpoint(path)
     config = parse_config(override(state[CONFIG], values), str(checkpoint))
     trainer = Trainer(config, allow_custom_model=allow_custom_model)
     trainer.load_state_dict(state)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from pathlib import Path
 
 import click
 from rich.console import Console
@@ -13,27 +12,30 @@ from trainable.config import load_config
 from trainable.errors import TuneSweepsError
 from trainable.fit import Outcome, fit
 from trainable.stop_request import StopRequest
+from trainable.stored_experiment import local_file
 
 
 @click.command(
     name="python -m trainable", context_settings={"help_option_names": ["-h", "--help"]}
 )
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", type=click.Path())
 @click.option(
     "--allow-custom-model",
     is_flag=True,
     help="Let model.name import a callable of yours (module:callable).",
 )
-def main(config: Path, allow_custom_model: bool) -> None:
+def main(config: str, allow_custom_model: bool) -> None:
     """Trains one model as CONFIG says and leaves its experiment directory.
 
     Ctrl-C saves latest.pt after the running epoch and prints how to continue.
     """
     console = Console()
     try:
+        with local_file(config) as path:
+            settings = load_config(path)
         with StopRequest() as stop:
             outcome = fit(
-                load_config(config),
+                settings,
                 console=console,
                 allow_custom_model=allow_custom_model,
                 should_stop=stop,
@@ -50,18 +52,17 @@ def main(config: Path, allow_custom_model: bool) -> None:
         sys.exit(128 + stop.signal)
 
 
-def _report(console: Console, config: Path, outcome: Outcome) -> None:
+def _report(console: Console, config: str, outcome: Outcome) -> None:
     best = "best" if outcome.finished else "best so far"
     console.print(f"{best}: val_acc {outcome.best_acc:.4f} at epoch {outcome.best_epoch}")
-    if outcome.directory is None:
+    if outcome.place is None:
         console.print("checkpoint.enabled is false: no checkpoint was kept")
         return
-    console.print(f"experiment: {outcome.directory}", soft_wrap=True, highlight=False)
+    console.print(f"experiment: {outcome.place}", soft_wrap=True, highlight=False)
     if not outcome.finished and not outcome.diverged:
-        latest = outcome.directory / "checkpoints" / "latest.pt"
         console.print(
-            f"stopped early; to continue, set checkpoint.resume to {latest} in "
-            f"{shlex.quote(str(config))}",
+            f"stopped early; to continue, set checkpoint.resume to {outcome.latest} in "
+            f"{shlex.quote(config)}",
             soft_wrap=True,
             highlight=False,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,16 +12,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trainable.checkpoint import read_checkpoint
+from trainable.addresses import child_uri, is_uri
+from trainable.checkpoint import LATEST, read_checkpoint
 from trainable.config import TrainConfig
 from trainable.curves import Curves
 from trainable.errors import ExperimentError
 from trainable.experiment import (
+    CHECKPOINTS,
     Experiment,
     automatic_name,
     create_directory,
     unique_directory,
 )
+from trainable.stored_experiment import StoredExperiment, local_file
 from trainable.trainer import Row, Trainer
 from trainable.trial_log import epoch_line
 
@@ -30,7 +34,7 @@ class Outcome:
     """What a training came to."""
 
     directory: Path | None
-    """The experiment directory; None with checkpoints off."""
+    """The experiment directory; None with checkpoints off and in object storage."""
     rows: list[Row]
     """The metrics of the epochs trained by this call."""
     best_acc: float
@@ -40,6 +44,15 @@ class Outcome:
     """False when it was asked to stop before the last epoch, or diverged."""
     diverged: bool = False
     """Whether it ended because the loss was no longer finite."""
+    place: str | None = None
+    """The experiment directory or its address in object storage; None with checkpoints off."""
+
+    @property
+    def latest(self) -> str:
+        """Where its `latest.pt` is."""
+        assert self.place is not None, "there is none with checkpoints off"
+        name = f"{CHECKPOINTS}/{LATEST}"
+        return child_uri(self.place, name) if is_uri(self.place) else str(Path(self.place, name))
 
 
 def fit(
@@ -68,19 +81,27 @@ def fit(
         num_workers=min(config.dataset.num_workers, os.cpu_count() or 1),
         allow_custom_model=allow_custom_model,
     )
-    if config.checkpoint.resume:
-        _resume(trainer, config.checkpoint.resume, own)
-    for notice in trainer.notices:
-        console.print(f"[yellow]note:[/] {notice}", soft_wrap=True)
-    experiment, curves = _open(trainer, datetime.now())
+    with ExitStack() as stack:
+        resumed = None
+        if config.checkpoint.resume:
+            resumed = stack.enter_context(local_file(config.checkpoint.resume))
+            _resume(trainer, resumed, config.checkpoint.resume, own)
+        for notice in trainer.notices:
+            console.print(f"[yellow]note:[/] {notice}", soft_wrap=True)
+        experiment, curves, stored = _open(trainer, resumed, datetime.now())
     try:
-        rows = _train(trainer, experiment, curves, console, should_stop)
+        rows = _train(trainer, experiment, curves, stored, console, should_stop)
     finally:
         for closing in (experiment, curves):
             if closing is not None:
                 closing.close()
+    if stored is not None:
+        stored.close()
+    directory = experiment.directory if experiment is not None and stored is None else None
+    here = None if directory is None else str(directory)
     return Outcome(
-        directory=experiment.directory if experiment else None,
+        directory=directory,
+        place=here if stored is None else stored.place,
         rows=rows,
         best_acc=trainer.best_acc,
         best_epoch=trainer.best_epoch,
@@ -93,6 +114,7 @@ def _train(
     trainer: Trainer,
     experiment: Experiment | None,
     curves: Curves | None,
+    stored: StoredExperiment | None,
     console: Console,
     should_stop: Callable[[], bool],
 ) -> list[Row]:
@@ -106,6 +128,8 @@ def _train(
         if experiment is not None:
             experiment.record(row)
             experiment.save_due(trainer)
+        if stored is not None:
+            stored.push()
         console.print(
             epoch_line(row, trainer.config.training.epochs), highlight=False, soft_wrap=True
         )
@@ -118,27 +142,37 @@ def _train(
     return rows
 
 
-def _resume(trainer: Trainer, path: str, own: Collection[str]) -> None:
+def _resume(trainer: Trainer, path: Path, place: str, own: Collection[str]) -> None:
     trainer.load_state_dict(read_checkpoint(path), own=own)
     if trainer.done:
         raise ExperimentError(
-            f"{path} has completed epoch {trainer.epoch} of {trainer.config.training.epochs}: "
+            f"{place} has completed epoch {trainer.epoch} of {trainer.config.training.epochs}: "
             "nothing is left to train; raise training.epochs"
         )
 
 
-def _open(trainer: Trainer, now: datetime) -> tuple[Experiment | None, Curves | None]:
-    """The experiment with checkpoints on; with them off at most curves in `log_dir`."""
+def _open(
+    trainer: Trainer, resumed: Path | None, now: datetime
+) -> tuple[Experiment | None, Curves | None, StoredExperiment | None]:
+    """The experiment with checkpoints on; with them off at most curves in `log_dir`.
+
+    Args:
+        trainer: Of the training.
+        resumed: The checkpoint that it has loaded.
+        now: Goes into the experiment's name.
+    """
     config = trainer.config
     if config.checkpoint.enabled:
-        experiment = Experiment(create_directory(config, now), config, keep_metrics=False)
-        if config.checkpoint.resume:
-            experiment.adopt_best(Path(config.checkpoint.resume), trainer)
-        return experiment, None
+        stored = StoredExperiment(config, now) if is_uri(config.checkpoint.dir) else None
+        directory = stored.directory if stored is not None else create_directory(config, now)
+        experiment = Experiment(directory, config, keep_metrics=False)
+        if resumed is not None:
+            experiment.adopt_best(resumed, trainer)
+        return experiment, None, stored
     if config.tensorboard.enabled:
         logs = Path(config.tensorboard.log_dir)
-        return None, Curves(unique_directory(logs, automatic_name(config, now)))
-    return None, None
+        return None, Curves(unique_directory(logs, automatic_name(config, now))), None
+    return None, None, None
 
 
 def _run_epoch(trainer: Trainer, console: Console) -> Row:

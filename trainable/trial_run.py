@@ -21,6 +21,7 @@ from trainable.experiment import Experiment
 from trainable.files import add_name, remove_temporaries
 from trainable.hparams import Session
 from trainable.override import override
+from trainable.stored_experiment import local_file
 from trainable.stored_trial import StoredTrial
 from trainable.trainer import Row, Trainer
 from trainable.trial_log import LOG_FILE, TrialLog, epoch_line
@@ -133,7 +134,8 @@ class TrialRun:
             allow_custom_model=bool(settings.get("allow_custom_model")),
         )
         if config.checkpoint.resume:
-            state = read_checkpoint(config.checkpoint.resume)
+            with local_file(config.checkpoint.resume) as path:
+                state = read_checkpoint(path)
             trainer.load_state_dict(state, own=settings.get("sampled", ()))
             self._log.say(f"goes on from {config.checkpoint.resume}, epoch {trainer.epoch}")
         for notice in trainer.notices:

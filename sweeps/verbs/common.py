@@ -44,6 +44,8 @@ class Address(str):
 
 
 PLACE = Place()
+PLACE_AS_GIVEN = click.Path()
+"""For verbs that know addresses themselves."""
 DIRECTORY = click.argument("directory", type=PLACE)
 ALLOW_CUSTOM_MODEL = click.option(
     "--allow-custom-model",

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import shlex
-from pathlib import Path
 
 import click
 
 from sweeps.console import console, say
-from sweeps.verbs.common import ALLOW_CUSTOM_MODEL, FINISHED, SET, SOME_FAILED, exits
+from sweeps.verbs.common import (
+    ALLOW_CUSTOM_MODEL,
+    FINISHED,
+    PLACE_AS_GIVEN,
+    SET,
+    SOME_FAILED,
+    exits,
+)
 
 
 @click.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("checkpoint", type=PLACE_AS_GIVEN)
 @click.option("--epochs", type=click.IntRange(min=1), help="New total epochs.")
 @click.option(
     "--dir",
     "base",
-    type=click.Path(path_type=Path),
-    default=Path("experiments"),
+    type=PLACE_AS_GIVEN,
+    default="experiments",
     show_default=True,
     help="Where the new experiment directory goes.",
 )
@@ -27,9 +33,9 @@ from sweeps.verbs.common import ALLOW_CUSTOM_MODEL, FINISHED, SET, SOME_FAILED, 
 @ALLOW_CUSTOM_MODEL
 @exits
 def restore(
-    checkpoint: Path,
+    checkpoint: str,
     epochs: int | None,
-    base: Path,
+    base: str,
     assignments: tuple[str, ...],
     allow_custom_model: bool,
 ) -> int:
@@ -52,24 +58,22 @@ def restore(
         )
     name = "best" if outcome.finished else "best so far"
     say(f"{name}: val_acc {outcome.best_acc:.4f} at epoch {outcome.best_epoch}")
-    say(f"experiment: {outcome.directory}, continued from {checkpoint}")
+    say(f"experiment: {outcome.place}, continued from {checkpoint}")
     if outcome.finished or outcome.diverged or stop.signal is None:
         return FINISHED if outcome.finished else SOME_FAILED
-    assert outcome.directory is not None
-    latest = outcome.directory / "checkpoints" / "latest.pt"
     say("stopped early; to go on:")
-    say(f"sweep restore {shlex.quote(str(latest))} --dir {shlex.quote(str(base))}")
+    say(f"sweep restore {shlex.quote(outcome.latest)} --dir {shlex.quote(str(base))}")
     return 128 + stop.signal
 
 
 @click.command("eval")
-@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("checkpoint", type=PLACE_AS_GIVEN)
 @SET
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @ALLOW_CUSTOM_MODEL
 @exits
 def eval_(
-    checkpoint: Path, assignments: tuple[str, ...], as_json: bool, allow_custom_model: bool
+    checkpoint: str, assignments: tuple[str, ...], as_json: bool, allow_custom_model: bool
 ) -> int:
     """Scores CHECKPOINT on its test set.
 

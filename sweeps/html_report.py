@@ -229,8 +229,9 @@ def _stopped(sweep: LoadedSweep) -> str:
 
 def _exploits(sweep: LoadedSweep) -> str:
     """Of a population: which trial took over which other one's state, and when."""
+    ids = {result.record.directory: result.record.id for result in sweep.results}
     rows = [
-        [result.record.id, step["epoch"], step["donor"]]
+        [result.record.id, step["epoch"], ids.get(step["donor"], step["donor"])]
         for result in sweep.results
         for step in result.record.lineage
     ]

@@ -56,7 +56,8 @@ def show_(directory: Path, trial: str, as_json: bool) -> int:
     for key, value in record.changes.items():
         say(f"  {key}: {short(value)} (changed by the sweep)")
     for step in record.lineage:
-        say(f"  took over {step['donor']} after epoch {step['epoch']}")
+        donor = step["donor"].rpartition("_")[2]  # of its directory's name, the id
+        say(f"  took over {donor} after epoch {step['epoch']}")
     for failure in record.failures:
         say(f"  failed after epoch {failure.epoch}: {failure.cause}: {failure.message}")
     if found.rows:

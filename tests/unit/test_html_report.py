@@ -1,5 +1,6 @@
 """`report.html`: what is on the page, and that a browser opens it."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from fake_sweeps import ONE_KEY, FakeSweep
+from fake_sweeps import ONE_KEY, FakeSweep, sweep, trial
 
 from sweeps.cli import main
 from sweeps.html_report import write_report
@@ -90,6 +91,18 @@ def test_of_many_trials_some_are_drawn_one_by_one(
     for title in ("Parallel coordinates", "Contours", "Learning curves"):
         assert "6 of 12 trials: the best 3, of the others some." in found.text[title]
         assert found.plots[title] == 1
+
+
+def test_who_took_over_whom_is_told_by_their_ids(tmp_path: Path) -> None:
+    tune = {"scheduler": "pbt"}
+    directory = FakeSweep(tmp_path / "sweep", space=ONE_KEY, tune=tune).write()
+    path = trial(directory, 1) / "trial.json"
+    record = json.loads(path.read_text())
+    step = {"epoch": 2, "donor": trial(directory, 7).name, "values": record["values"]}
+    path.write_text(json.dumps({**record, "lineage": [step]}))
+    text = Page(write_report(directory)).text["Stopped trials"]
+    assert "took over 0001aaaa 2 0007aaaa" in " ".join(text.split())
+    assert "took over 0007aaaa after epoch 2" in sweep("show", directory, "0001").stdout
 
 
 def test_the_report_fetches_nothing(page: Callable[..., Page]) -> None:

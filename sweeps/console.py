@@ -55,7 +55,7 @@ def stands_for(directory: Path, address: Callable[[str], str]) -> None:
 def _addressed(text: str) -> str:
     """A text with addresses in place of the paths that stand for them, as a shell takes them."""
     for directory, address in _addresses.items():
-        pattern = re.compile(rf"(\"?){re.escape(str(directory))}(?:/([^\s'\",:;]*))?")
+        pattern = re.compile(rf"(\"?){re.escape(str(directory))}(?:/([^\s'\",:;]*)|(?![\w-]))")
 
         def shown(found: re.Match[str], address: Callable[[str], str] = address) -> str:
             place = address((found[2] or "").rstrip("/"))

@@ -207,7 +207,7 @@ class Remote:
         while True:
             try:
                 return call()
-            except FileNotFoundError:
+            except (FileNotFoundError, StorageError):
                 raise
             except Exception as error:
                 if not _may_pass(error) or time.monotonic() + wait > until:

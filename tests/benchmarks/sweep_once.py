@@ -1,7 +1,14 @@
 """`python -m tests.benchmarks.sweep_once SIDE TRIALS EPOCHS EPOCH_S`: one sweep, timed.
 
 The trials sleep. `ours` is the sweep as the command runs it, its trainable replaced; `tune` is
-`tune.Tuner` with its defaults; `tune_reusing` reuses actors, as ours does.
+`tune.Tuner` with its defaults; `tune_reusing` reuses actors, as ours does; `tune_bare` has no
+loggers besides, and its checkpoints are written in place: Tune's own floor.
+
+Prints what it cost:
+
+- `seconds`: from the call that starts the sweep to its return, Ray running already;
+- `between_s`: from the end of the first step to the end of the last one;
+- `cpu_s`: processor time of all processes, Ray's own ones too.
 """
 
 from __future__ import annotations
@@ -21,20 +28,25 @@ from sweeps.cluster import ENVIRONMENT, start_ray
 from sweeps.launch import start_sweep
 from sweeps.spec import parse_search
 from trainable.history import History
+from trainable.trial_storage import next_checkpoint_directory, trial_directory
 
 CPUS = 2
+MARKS = "BENCHMARK_MARKS"
+"""Names the file to which the first and the last step of every trial are noted."""
 
 
 class Sleeping(tune.Trainable):
-    """Does nothing for as long as it is told; records a row an epoch as our trials do."""
+    """Does nothing for as long as it is told."""
 
     def setup(self, config: dict) -> None:
         self._done, self._epochs, self._epoch_s = 0, config["epochs"], config["epoch_s"]
-        self._history = None
 
     def step(self) -> dict:
         self._done += 1
         time.sleep(self._epoch_s)
+        if self._done in (1, self._epochs):
+            with Path(os.environ[MARKS]).open("a") as file:
+                file.write(f"{time.time()}\n")
         row = {"epoch": self._done, "val_acc": 0.5, "train_loss": 1.0, "val_loss": 1.0}
         return {**row, "done": self._done >= self._epochs}
 
@@ -49,19 +61,25 @@ class Sleeping(tune.Trainable):
         return True
 
 
-class SleepingTrial(Sleeping):
-    """The same where our sweep puts `ClassifierTrainable`."""
+class InPlace(Sleeping):
+    """Checkpoints are written where they stay, as ours are."""
+
+    def save(self, checkpoint_dir: str | None = None):
+        return super().save(checkpoint_dir or next_checkpoint_directory(self._storage))
+
+
+class SleepingTrial(InPlace):
+    """Where our sweep puts `ClassifierTrainable`; records a row an epoch as that does."""
 
     def setup(self, config: dict) -> None:
         epoch_s = float(config["optimizer"]["weight_decay"])
         super().setup({"epochs": config["training"]["epochs"], "epoch_s": epoch_s})
+        directory = trial_directory(self._storage)
+        directory.mkdir(parents=True, exist_ok=True)
+        self._history = History(directory / "metrics.jsonl")
 
     def step(self) -> dict:
         row = super().step()
-        directory = Path(self._storage.trial_fs_path)
-        directory.mkdir(parents=True, exist_ok=True)
-        if self._history is None:
-            self._history = History(directory / "metrics.jsonl")
         self._history.append({**row, "epoch_s": self._epoch_s})
         return row
 
@@ -83,37 +101,65 @@ def ours(place: Path, trials: int, epochs: int, epoch_s: float) -> None:
     start_sweep(parse_search({"name": "bench", "config": config, "space": space, "tune": tuned}))
 
 
-def plain(place: Path, trials: int, epochs: int, epoch_s: float, *, reuse: bool) -> None:
-    """What a user of Tune writes first."""
+def plain(side: str, place: Path, trials: int, epochs: int, epoch_s: float) -> None:
+    """What a user of Tune writes first, and variations of it."""
+    trainable = InPlace if side == "tune_bare" else Sleeping
     tune.Tuner(
-        tune.with_resources(Sleeping, {"cpu": 1}),
+        tune.with_resources(trainable, {"cpu": 1}),
         param_space={"lr": tune.loguniform(1e-4, 1.0), "epochs": epochs, "epoch_s": epoch_s},
         tune_config=tune.TuneConfig(
-            metric="val_acc", mode="max", num_samples=trials, reuse_actors=reuse or None
+            metric="val_acc", mode="max", num_samples=trials, reuse_actors=side != "tune" or None
         ),
         run_config=tune.RunConfig(name="bench", storage_path=str(place)),
     ).fit()
 
 
+def cpu_s() -> float:
+    """Processor time of this process and of all below it, the ended ones too."""
+    parents, used = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:  # has just ended
+            continue
+        process = int(path.parent.name)
+        parents[process], used[process] = int(fields[1]), sum(map(int, fields[11:15]))
+
+    def is_below(process: int) -> bool:
+        while process > 1 and process != os.getpid():
+            process = parents.get(process, 0)
+        return process == os.getpid()
+
+    ticks = sum(found for process, found in used.items() if is_below(process))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def environment(side: str, marks: Path) -> None:
+    """What Ray's processes inherit."""
+    os.environ[MARKS] = str(marks)
+    quiet = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"} if side == "tune_bare" else {}
+    for name, value in (ENVIRONMENT if side == "ours" else quiet).items():
+        os.environ.setdefault(name, value)
+
+
 def main() -> None:
     """Runs the side that the command line names."""
     side, trials, epochs, epoch_s = sys.argv[1], *map(float, sys.argv[2:])
-    if side == "ours":
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
-    ray.init(address="local", num_cpus=CPUS, include_dashboard=False, log_to_driver=False)
-    if side == "ours":
-        start_ray()
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary)
-        started = time.perf_counter()
+        environment(side, place / "marks.txt")
+        ray.init(address="local", num_cpus=CPUS, include_dashboard=False, log_to_driver=False)
+        if side == "ours":
+            start_ray()
+        before, started = cpu_s(), time.perf_counter()
         if side == "ours":
             ours(place, int(trials), int(epochs), epoch_s)
         else:
-            reuse = side == "tune_reusing"
-            plain(place, int(trials), int(epochs), epoch_s, reuse=reuse)
-        seconds = time.perf_counter() - started
-    print(json.dumps({"seconds": seconds}))
+            plain(side, place, int(trials), int(epochs), epoch_s)
+        found = {"seconds": time.perf_counter() - started, "cpu_s": cpu_s() - before}
+        marks = [float(line) for line in (place / "marks.txt").read_text().split()]
+        ray.shutdown()
+    print(json.dumps({**found, "between_s": max(marks) - min(marks)}))
 
 
 if __name__ == "__main__":

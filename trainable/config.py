@@ -126,6 +126,8 @@ class TrainingConfig(Section):
     accumulation_steps: PositiveInt = 1
     """Each batch is run in this many equal parts whose gradients are added up: same batch
     arithmetic but for batch norm, less memory."""
+    cuda_graph: bool = False
+    """On a card: batches are recorded once and replayed, instead of launching each kernel."""
 
 
 class AmpConfig(Section):

@@ -15,6 +15,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from trainable.graphs import RecordedPass
+
 T = TypeVar("T")
 Steps = Generator[int, None, T]
 """A piece of work in steps; each yields how many images it trained on."""
@@ -61,6 +63,7 @@ def train_epoch(
     scaler: torch.amp.GradScaler,
     autocast: Autocast,
     accumulation_steps: int = 1,
+    recorded: RecordedPass | None = None,
 ) -> Steps[Score]:
     """Trains the model on every batch once, a batch a step.
 
@@ -73,24 +76,29 @@ def train_epoch(
         autocast: Makes the context in which the forward pass runs.
         accumulation_steps: Parts a batch is run in, of at least two images each; their gradients
             add up.
+        recorded: Replays whole batches instead of launching every kernel.
 
     Returns:
         Loss and accuracy as seen while training.
     """
     model.train()
-    totals = _Totals()
+    totals = _Totals(model, recorded)
+
+    def learn(images: Tensor, labels: Tensor, share: float = 1.0) -> None:
+        with autocast():
+            logits = model(images)
+            loss = loss_fn(logits, labels)
+        scaler.scale(loss if share == 1 else loss * share).backward()
+        totals.add(logits, labels, loss)
+
     for images, labels in batches:
-        optimizer.zero_grad(set_to_none=True)
-        # A part of one image is what batch norm cannot take: a small last batch has fewer parts.
-        count = max(1, min(accumulation_steps, len(labels) // 2))
-        parts = zip(images.tensor_split(count), labels.tensor_split(count), strict=True)
-        for part_images, part_labels in parts:
-            with autocast():
-                logits = model(part_images)
-                loss = loss_fn(logits, part_labels)
-            share = len(part_labels) / len(labels)
-            scaler.scale(loss if share == 1 else loss * share).backward()
-            totals.add(logits, part_labels, loss)
+        totals.images += len(labels)
+        if recorded is None or not recorded.run(learn, images, labels):
+            optimizer.zero_grad(set_to_none=True)
+            # A part of one image is what batch norm cannot take: a small batch has fewer parts.
+            count = max(1, min(accumulation_steps, len(labels) // 2))
+            for part in zip(images.tensor_split(count), labels.tensor_split(count), strict=True):
+                learn(*part, share=len(part[1]) / len(labels))
         scaler.step(optimizer)
         scaler.update()
         yield len(labels)
@@ -98,7 +106,12 @@ def train_epoch(
 
 
 def evaluate(
-    model: nn.Module, batches: Batches, loss_fn: nn.Module, *, autocast: Autocast
+    model: nn.Module,
+    batches: Batches,
+    loss_fn: nn.Module,
+    *,
+    autocast: Autocast,
+    recorded: RecordedPass | None = None,
 ) -> Steps[Score]:
     """Scores the model on every batch, without training it, a batch a step.
 
@@ -107,15 +120,23 @@ def evaluate(
         batches: Images `[B, C, H, W]` float32 and labels `[B]` int64.
         loss_fn: Maps logits `[B, num_classes]` and labels `[B]` to the mean loss.
         autocast: Makes the context in which the forward pass runs.
+        recorded: Replays batches instead of launching every kernel.
     """
     model.eval()
-    totals = _Totals()
-    for images, labels in batches:
-        # Not around the rest between two steps: another training may take its turn there.
-        with torch.inference_mode(), autocast():
+    totals = _Totals(model, recorded)
+
+    def look(images: Tensor, labels: Tensor) -> None:
+        with autocast():
             logits = model(images)
             loss = loss_fn(logits, labels)
-            totals.add(logits, labels, loss)
+        totals.add(logits, labels, loss)
+
+    for images, labels in batches:
+        totals.images += len(labels)
+        # Not around the rest between two steps: another training may take its turn there.
+        with torch.inference_mode():
+            if recorded is None or not recorded.run(look, images, labels):
+                look(images, labels)
         yield 0
     return (yield from totals.score())
 
@@ -123,18 +144,19 @@ def evaluate(
 class _Totals:
     """Sums kept on the device until the end of the pass."""
 
-    def __init__(self) -> None:
-        self._sums: Tensor | None = None
-        self._images = 0
+    def __init__(self, model: nn.Module, recorded: RecordedPass | None) -> None:
+        device = next(model.parameters()).device
+        self._sums = torch.zeros(2, dtype=torch.float64, device=device)
+        if recorded is not None:
+            self._sums = recorded.sums.zero_()
+        self.images = 0
 
     def add(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
         correct = (logits.detach().argmax(1) == labels).sum()
-        batch = torch.stack([loss.detach().double() * len(labels), correct.double()])
-        self._sums = batch if self._sums is None else self._sums + batch
-        self._images += len(labels)
+        self._sums += torch.stack([loss.detach().double() * len(labels), correct.double()])
 
     def score(self) -> Steps[Score]:
-        if self._sums is None:
+        if self.images == 0:
             raise ValueError("a pass over a split needs at least one image")
         if self._sums.is_cuda:
             reached: torch.Event = torch.Event(self._sums.device)
@@ -142,4 +164,4 @@ class _Totals:
             while not reached.query():  # the turns of others, if there are any
                 yield 0
         loss, correct = self._sums.tolist()
-        return Score(loss=loss / self._images, acc=correct / self._images)
+        return Score(loss=loss / self.images, acc=correct / self.images)

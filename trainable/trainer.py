@@ -21,6 +21,7 @@ from trainable.config import TrainConfig
 from trainable.data import ImageSource, Split, load_data
 from trainable.epoch import Score, Steps, drain, evaluate, train_epoch
 from trainable.errors import CheckpointError
+from trainable.graphs import Recordings
 from trainable.losses import build_loss
 from trainable.lr_schedule import LRSchedule
 from trainable.models import get_model
@@ -84,6 +85,10 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=self._amp and config.amp.dtype == "float16"
         )
+        # Batches in parts are of too many forms; what records has the same forms again and again.
+        records = self.device.type == "cuda" and config.training.cuda_graph
+        whole = config.training.accumulation_steps == 1
+        self.recorded = Recordings(self.model) if records and whole else None
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # others read the data set in streams of their own
 
@@ -145,6 +150,7 @@ class Trainer:
             scaler=self.scaler,
             autocast=self._autocast,
             accumulation_steps=self.config.training.accumulation_steps,
+            recorded=self.recorded.training if self.recorded else None,
         )
         trained = time.perf_counter()
         val, test = yield from self._evaluate(epoch)
@@ -237,7 +243,10 @@ class Trainer:
         training = self.config.training
         size = training.batch_size // training.accumulation_steps
         batches = self.source.eval_batches(split, size)
-        return evaluate(self.model, batches, self.loss_fn, autocast=self._autocast)
+        recorded = self.recorded.evaluation if self.recorded else None
+        return evaluate(
+            self.model, batches, self.loss_fn, autocast=self._autocast, recorded=recorded
+        )
 
     def _complete(self, epoch: int, val: Score) -> None:
         self.epoch = epoch

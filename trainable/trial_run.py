@@ -68,6 +68,7 @@ class TrialRun:
         self._trainer: Trainer | None = None
         self._experiment: Experiment | None = None
         self._ahead: EpochAhead | None = None
+        self._told = False
 
     def step(self) -> Row:
         """Trains one epoch and saves what is due before anyone hears of it.
@@ -166,6 +167,9 @@ class TrialRun:
         if self._settings.get(WORKERS):
             row["peak_memory_gib"] = None  # torch measures a whole process
         self._log.say(epoch_line(row, trainer.config.training.epochs))
+        if trainer.recorded and trainer.recorded.failure and not self._told:
+            self._told = True
+            self._log.say(f"note: no CUDA graph: {trainer.recorded.failure}")
         diverged, ends = trainer.diverged, trainer.done or trainer.diverged
         if diverged:
             self._log.say("the loss is not finite: the training ends here")

@@ -73,6 +73,7 @@ DEFAULTS = {
     "training.batch_size": 128,
     "training.test_frequency": 10,
     "training.accumulation_steps": 1,
+    "training.cuda_graph": False,
     "optimizer.weight_decay": 0.0,
     "optimizer.momentum": 0.9,
     "optimizer.nesterov": False,

@@ -1,0 +1,88 @@
+"""A training on its own whose experiment directory is in object storage."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainable import stored_experiment
+from trainable.checkpoint import read_checkpoint
+from trainable.config import TrainConfig
+from trainable.errors import ExperimentError
+from trainable.fit import Outcome
+from trainable.remote import Remote
+
+MakeConfig = Callable[..., TrainConfig]
+RunFit = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored_experiment, "SETTLED_S", 0.0)
+
+
+@pytest.fixture
+def make(tiny_config: MakeConfig) -> MakeConfig:
+    base = f"memory://{uuid.uuid4().hex}/experiments"
+
+    def make(name: str = "", resume: str | None = None, epochs: int = 4) -> TrainConfig:
+        kept = {"enabled": True, "save_frequency": 2, "dir": base}
+        return tiny_config(
+            training={"epochs": epochs},
+            checkpoint={**kept, "experiment_name": name, "resume": resume},
+            tensorboard={"enabled": True},
+        )
+
+    return make
+
+
+def state(place: str | None, name: str, tmp_path: Path) -> dict[str, Any]:
+    assert place is not None
+    Remote(place).download(f"checkpoints/{name}", tmp_path / "found.pt")
+    return read_checkpoint(tmp_path / "found.pt")
+
+
+def names(place: str | None) -> set[str]:
+    assert place is not None
+    listed = Remote(place).list()
+    return {name for name in listed if not name.startswith("tensorboard/events.out.tfevents.")}
+
+
+def test_the_layout_is_the_same_and_nothing_stays_here(
+    make: MakeConfig, run_fit: RunFit, working_directory: Path
+) -> None:
+    outcome = run_fit(make())
+    assert outcome.directory is None
+    saved = {f"checkpoints/{n}.pt" for n in ("epoch_0002", "epoch_0004", "latest", "best")}
+    assert names(outcome.place) == {"config.yaml", *saved}
+    assert list(working_directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["mine", ""])
+def test_a_training_goes_on_from_an_address(
+    make: MakeConfig, run_fit: RunFit, tmp_path: Path, name: str, assert_same: Any
+) -> None:
+    whole = run_fit(make("whole"))
+    stopped = run_fit(make(name), stop_after=3)
+    assert not stopped.finished
+    resumed = run_fit(make(name, stopped.latest))
+    assert (resumed.place == stopped.place) == bool(name)
+    assert [row["epoch"] for row in resumed.rows] == [4]
+    for kind in ("latest.pt", "best.pt"):
+        ours = state(resumed.place, kind, tmp_path)
+        theirs = state(whole.place, kind, tmp_path)
+        assert_same(ours["model_state_dict"], theirs["model_state_dict"])
+        assert ours["best_acc"] == theirs["best_acc"]
+
+
+def test_a_name_is_given_once(make: MakeConfig, run_fit: RunFit) -> None:
+    first = run_fit(make("mine", epochs=1))
+    with pytest.raises(ExperimentError, match="already holds an experiment") as raised:
+        run_fit(make("mine", epochs=1))
+    assert first.latest in str(raised.value)
+    places = {run_fit(make(epochs=1)).place for _ in range(3)}
+    assert len(places) == 3

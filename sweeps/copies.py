@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from statistics import fmean
 from typing import Any
 
@@ -43,6 +44,11 @@ class Copies:
         self._score = score
         self._exhausted = False
         self._ranked: list[int] | None = None
+        self._counted = 0
+        """How many of the records, which only grow in number, the next two know of."""
+        self._searched = 0
+        self._of_search: dict[int, list[TrialRecord]] = {}
+        """Configuration -> its trials; like the number, without those of `final`."""
 
     def following(self, records: Collection[TrialRecord]) -> Planned | None:
         """The trial after those that there are; None if none can be made now.
@@ -53,16 +59,16 @@ class Copies:
         if self._all_searched(records):
             return self._next_final(records)
         tune = self._spec.tune
-        searched = [record for record in records if not record.final]
-        configuration, repeat = divmod(len(searched), tune.repeats)
+        configuration, repeat = divmod(self._searched, tune.repeats)
         if repeat:
-            return Planned(searched[-1].values, configuration, repeat, final=False)
-        values = self._searcher.suggest(configuration)
-        if values is None:
+            values = self._of_search[configuration][-1].values
+            return Planned(values, configuration, repeat, final=False)
+        suggested = self._searcher.suggest(configuration)
+        if suggested is None:
             self._exhausted = True
             return self._next_final(records)
         named = configuration if tune.repeats > 1 or tune.final else None
-        return Planned(values, named, 0, final=False)
+        return Planned(suggested, named, 0, final=False)
 
     def complete(self, records: Collection[TrialRecord]) -> bool:
         """Whether every trial that the sweep is to have has been made."""
@@ -72,7 +78,9 @@ class Copies:
             return True
         return _all_ended(records) and self._next_final(records) is None
 
-    def ended(self, record: TrialRecord, records: Iterable[TrialRecord], *, failed: bool) -> None:
+    def ended(
+        self, record: TrialRecord, records: Collection[TrialRecord], *, failed: bool
+    ) -> None:
         """Tells the searcher of a configuration when the last of its trials ends.
 
         Args:
@@ -82,7 +90,8 @@ class Copies:
         """
         if record.final:
             return
-        copies = [r for r in records if r.group == record.group and not r.final]
+        self._count(records)
+        copies = self._of_search[record.group]
         others = [copy for copy in copies if copy is not record]
         if len(copies) < self._spec.tune.repeats or not _all_ended(others):
             return
@@ -114,10 +123,20 @@ class Copies:
             if record.state in ENDED and record.repeat == self._spec.tune.repeats - 1:
                 self.ended(record, records, failed=record.state == "failed")
 
-    def _all_searched(self, records: Iterable[TrialRecord]) -> bool:
+    def _all_searched(self, records: Collection[TrialRecord]) -> bool:
         tune = self._spec.tune
-        made = sum(not record.final for record in records)
-        return self._exhausted or made >= tune.num_samples * tune.repeats
+        self._count(records)
+        return self._exhausted or self._searched >= tune.num_samples * tune.repeats
+
+    def _count(self, records: Collection[TrialRecord]) -> None:
+        """Takes in new records; Tune asks at every step, and there may be thousands."""
+        if len(records) == self._counted:
+            return
+        for record in islice(records, self._counted, None):
+            if not record.final:
+                self._searched += 1
+                self._of_search.setdefault(record.group, []).append(record)
+        self._counted = len(records)
 
     def _next_final(self, records: Collection[TrialRecord]) -> Planned | None:
         """The next copy of a winner, once every trial of the search has ended."""

@@ -17,12 +17,11 @@ import numpy as np
 from scipy.stats import qmc
 
 from sweeps.expressions import ExpressionError
-from sweeps.samplers import Told, propose
+from sweeps.samplers import Known, Told, propose
 from sweeps.search_sections import (
-    BayesOptSearch,
+    THROUGH_RAY,
     BOHBSearch,
     GridSearch,
-    HyperOptSearch,
     QMCSearch,
     RandomSearch,
 )
@@ -108,10 +107,17 @@ class Searcher:
                 return self._at_random(number)
             case QMCSearch():
                 return self._sobol(number)
+        refused: list[Values] = []
         for attempt in range(ATTEMPTS):
-            values = self._learned(number, attempt)
-            if values is not None and holds(self._spec.constraints, values):
+            try:
+                values = self._learned(number, attempt, refused)
+            except ExpressionError:
+                continue
+            if values is None:
+                break
+            if holds(self._spec.constraints, values):
                 return values
+            refused.append(values)
         return self._at_random(number)
 
     def _at_random(self, number: int, fixed: Mapping[str, Any] | None = None) -> Values | None:
@@ -134,7 +140,7 @@ class Searcher:
             return self._at_random(number)
         return values if holds(spec.constraints, values) else self._at_random(number)
 
-    def _learned(self, number: int, attempt: int) -> Values | None:
+    def _learned(self, number: int, attempt: int, refused: Sequence[Values]) -> Values | None:
         """What the sampler makes of the trials told; None where it leaves it to chance."""
         tune = self._spec.tune
         told = [
@@ -145,19 +151,15 @@ class Searcher:
         seed = int(np.random.SeedSequence([tune.seed, number, attempt]).generate_state(1)[0])
         if isinstance(tune.search_alg, BOHBSearch):
             budget = self._budget(tune.search_alg)
-            if budget is None or np.random.default_rng(seed).random() < (
-                tune.search_alg.random_fraction
-            ):
+            chance = np.random.default_rng(seed).random() if attempt == 0 else 1.0
+            if budget is None or chance < tune.search_alg.random_fraction:
                 return None
             told = self._up_to(budget, number)
-        try:
-            if isinstance(tune.search_alg, HyperOptSearch | BayesOptSearch):
-                from sweeps.ray_searchers import propose_by_ray  # Ray is not for `sweep plan`
+        if isinstance(tune.search_alg, THROUGH_RAY):
+            from sweeps.ray_searchers import propose_by_ray  # Ray is not for `sweep plan`
 
-                return propose_by_ray(self._spec, told, seed)
-            return propose(self._spec, told, seed, again=attempt > 0)
-        except ExpressionError:
-            return None
+            return propose_by_ray(self._spec, [*told, *_as_bad(refused, told, tune.mode)], seed)
+        return propose(self._spec, told, seed, again=attempt > 0)
 
     def _budget(self, settings: BOHBSearch) -> int | None:
         """The latest epoch that enough trials have come to."""
@@ -165,7 +167,7 @@ class Searcher:
         lasts = sorted((max(t.curve, default=0) for t in self._trials.values()), reverse=True)
         return lasts[wanted - 1] or None if len(lasts) >= wanted else None
 
-    def _up_to(self, budget: int, number: int) -> list[tuple[Mapping[str, Any], Told, Scores]]:
+    def _up_to(self, budget: int, number: int) -> list[Known]:
         """The trials that came to an epoch, each with its best metric until then."""
         best = max if self._spec.tune.mode == "max" else min
         return [
@@ -173,3 +175,12 @@ class Searcher:
             for before, trial in sorted(self._trials.items())
             if before != number and max(trial.curve, default=0) >= budget
         ]
+
+
+def _as_bad(refused: Sequence[Values], told: Sequence[Known], mode: str) -> list[Known]:
+    """Proposals that break a constraint, with the worst score: else some make them for ever."""
+    scores = [scores[0] for _, state, scores in told if state == "complete"]
+    if not scores:
+        return []
+    worst = min(scores) if mode == "max" else max(scores)
+    return [(values, "complete", [worst]) for values in refused]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from sweeps.entry_check import entry_problems, expression_problems
 from sweeps.expressions import ExpressionError
 from sweeps.scheduler_check import scheduler_problems
 from sweeps.scheduler_sections import FIFO, PB2, PBT, BOHBHyperBand, HyperBand
-from sweeps.search_sections import LEARNING, NEEDS, ONE_METRIC
+from sweeps.search_sections import NEEDS, ONE_METRIC, WARM
 from sweeps.space import (
     MAX_DRAWS,
     MAX_POINTS,
@@ -106,10 +107,10 @@ def _about_search(spec: SearchSpec) -> Iterator[Found]:
             yield at, f"grid takes choice and grid only, found {found.kind} for {key}"
         if name not in ("grid", "random") and found.kind == "grid":
             yield at, f"{name} takes no grid, found one for {key}; write choice"
-    module, package = NEEDS.get(name, ("", ""))
-    if module and find_spec(module) is None:
-        yield at, f'{name} needs a package that is not here: pip install "{package}"'
-    if spec.tune.warm_start is not None and name not in LEARNING[:-1]:
+    missing = _missing_package(name)
+    if missing:
+        yield at, missing
+    if spec.tune.warm_start is not None and name not in WARM:
         yield ("tune", "warm_start"), f"{name} learns from no earlier trials; use tpe"
     if name == "bohb" and scheduler not in ("asha", "bohb"):
         yield at, f"bohb learns between the rungs of a scheduler, bohb or asha, found {scheduler}"
@@ -117,6 +118,29 @@ def _about_search(spec: SearchSpec) -> Iterator[Found]:
     yield from _about_points(spec)
     yield from _about_more_metrics(spec)
     yield from _about_copies(spec)
+
+
+def _missing_package(name: str) -> str | None:
+    """What is wrong with the package that an algorithm needs, and what mends it."""
+    needed = NEEDS.get(name)
+    if needed is None:
+        return None
+    absent = [module for module in needed.modules if find_spec(module) is None]
+    if absent:
+        whose = "" if absent[0] == needed.modules[0] else f" with its {absent[0]}"
+        return f"{name} needs the package {needed.package}{whose}, not here: {needed.command}"
+    if needed.below is None:
+        return None
+    found = version(needed.package)
+    if _numbers(found) < _numbers(needed.below):
+        return None
+    rule = f"{name} works with {needed.package} below {needed.below}, found {found}"
+    return f"{rule}: {needed.command}"
+
+
+def _numbers(version_text: str) -> list[int]:
+    """`1.3.1.post2` as `[1, 3]`."""
+    return [int(part) for part in version_text.split(".")[:2] if part.isdigit()]
 
 
 def _about_grid(spec: SearchSpec) -> Iterator[Found]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
@@ -79,6 +80,38 @@ class BayesOptSearch(_Startup):
     name: Literal["bayesopt"]
 
 
+class AxSearch(Section):
+    """Bayesian optimization of the package ax-platform (Olson et al., AutoML 2025), through Ray.
+
+    Its first trials, twice the keys of the space and at least five, are Sobol points.
+    """
+
+    name: Literal["ax"]
+
+
+class HEBOSearch(_Startup):
+    """Gaussian process of the package HEBO (Cowen-Rivers et al., JAIR 2022), through Ray."""
+
+    name: Literal["hebo"]
+
+
+class NevergradSearch(Section):
+    """Evolution strategies of the package nevergrad (Bennet et al., 2021), through Ray."""
+
+    name: Literal["nevergrad"]
+    optimizer: Literal["OnePlusOne", "TBPSA", "CMA", "TwoPointsDE"] = "OnePlusOne"
+    """Which of nevergrad's, by its name there: those that learn from trials told to a new one."""
+
+
+class ZOOptSearch(Section):
+    """SRACOS of the package zoopt (Hu et al., AAAI 2017), through Ray.
+
+    Its first trials are random: 4 where num_samples is at most 50, 6 up to 100, 12 up to 1000.
+    """
+
+    name: Literal["zoopt"]
+
+
 SearchAlgorithm = Annotated[
     RandomSearch
     | GridSearch
@@ -88,19 +121,65 @@ SearchAlgorithm = Annotated[
     | CMAESSearch
     | BOHBSearch
     | HyperOptSearch
-    | BayesOptSearch,
+    | BayesOptSearch
+    | AxSearch
+    | HEBOSearch
+    | NevergradSearch
+    | ZOOptSearch,
     ByName("search_alg", default="random"),
 ]
 
-LEARNING = ("tpe", "gp", "cmaes", "hyperopt", "bayesopt", "bohb")
+THROUGH_RAY = (
+    HyperOptSearch,
+    BayesOptSearch,
+    AxSearch,
+    HEBOSearch,
+    NevergradSearch,
+    ZOOptSearch,
+)
+
+OF_RAY = ("hyperopt", "bayesopt", "ax", "hebo", "nevergrad", "zoopt")
+"""The names of `THROUGH_RAY`."""
+
+WARM = ("tpe", "gp", "cmaes", *OF_RAY)
+"""Those that can learn from an earlier sweep."""
+
+LEARNING = (*WARM, "bohb")
 """Those that propose by what earlier trials came to."""
 
-NEEDS = {
-    "cmaes": ("cmaes", "cmaes"),
-    "hyperopt": ("hyperopt", "hyperopt"),
-    "bayesopt": ("bayes_opt", "bayesian-optimization==1.4.0"),
-}
-"""Algorithm -> module that it needs besides those that are always there, and what to install."""
-
-ONE_METRIC = ("cmaes", "bohb", "hyperopt", "bayesopt")
+ONE_METRIC = ("cmaes", "bohb", *OF_RAY)
 """Those that cannot look for a Pareto front."""
+
+
+@dataclass(frozen=True)
+class Needed:
+    """A package that an algorithm needs besides those that are always there."""
+
+    package: str
+    modules: tuple[str, ...]
+    command: str
+    """What installs it."""
+    below: str | None = None
+    """The version from which Ray does not work with it."""
+
+
+NEEDS = {
+    "cmaes": Needed("cmaes", ("cmaes",), 'pip install "cmaes"'),
+    "hyperopt": Needed("hyperopt", ("hyperopt",), 'pip install "hyperopt"'),
+    "bayesopt": Needed(
+        "bayesian-optimization",
+        ("bayes_opt",),
+        'pip install "bayesian-optimization<2"',
+        below="2",
+    ),
+    "ax": Needed("ax-platform", ("ax",), 'pip install "ax-platform<1.3"', below="1.3"),
+    # Its own limits, a NumPy below 1.25 among them, are older than what it works with.
+    "hebo": Needed(
+        "HEBO",
+        ("hebo", "pymoo", "GPy", "gpytorch", "catboost", "disjoint_set"),
+        'pip install "pymoo==0.6.0" GPy gpytorch catboost disjoint-set && '
+        "pip install --no-deps HEBO==0.3.6",
+    ),
+    "nevergrad": Needed("nevergrad", ("nevergrad",), 'pip install "nevergrad"'),
+    "zoopt": Needed("zoopt", ("zoopt",), 'pip install "zoopt"'),
+}

@@ -27,13 +27,13 @@ def table(results: list[TrialResult], metric: str) -> Table:
     """The best trials, ranked by their best epoch, with as many values as there is room for."""
     keys = _sampled_keys(results)
     for shown in range(len(keys), 0, -1):
-        drawn = _table(results, metric, keys[:shown], len(keys) - shown)
+        drawn = _table(results, metric, keys, shown)
         if _needed(drawn).maximum > console.width:
             for column in drawn.columns[-shown:]:
                 column.header = re.sub(r"([_.])", r"\1\n", str(column.header))
         if _needed(drawn).minimum <= console.width:
             return drawn
-    return _table(results, metric, [], len(keys))
+    return _table(results, metric, keys, 0)
 
 
 def _needed(drawn: Table) -> Measurement:
@@ -41,7 +41,8 @@ def _needed(drawn: Table) -> Measurement:
     return Measurement.get(console, console.options.update_width(UNLIMITED), drawn)
 
 
-def _table(results: list[TrialResult], metric: str, keys: list[str], left_out: int) -> Table:
+def _table(results: list[TrialResult], metric: str, keys: list[str], shown: int) -> Table:
+    """The table with the first so many of the sampled keys."""
     drawn = titled_table(f"trials by {metric} of their best epoch")
     drawn.add_column("#", justify="right", no_wrap=True)
     drawn.add_column("trial", no_wrap=True)
@@ -49,7 +50,7 @@ def _table(results: list[TrialResult], metric: str, keys: list[str], left_out: i
     for name in (metric, "epoch", "of"):
         drawn.add_column(name, justify="right", no_wrap=True)
     names = Counter(key.rpartition(".")[2] for key in keys)
-    for key in keys:
+    for key in keys[:shown]:
         name = key.rpartition(".")[2]
         heading = name if names[name] == 1 else key
         drawn.add_column(heading, justify="right", overflow="fold", min_width=8)
@@ -62,8 +63,9 @@ def _table(results: list[TrialResult], metric: str, keys: list[str], left_out: i
             "-" if best is None else f"{best[metric]:.4f}",
             "-" if best is None else str(best["epoch"]),
             "-" if last is None else str(last["epoch"]),
-            *(_short(result.record.current.get(key)) for key in keys),
+            *(_short(result.record.current.get(key)) for key in keys[:shown]),
         )
+    left_out = len(keys) - shown
     more = [f"{len(results) - ROWS_SHOWN} more"] if len(results) > ROWS_SHOWN else []
     more += [f"{left_out} more value{'s' if left_out > 1 else ''} of each"] if left_out else []
     drawn.caption = f"{', '.join(more)} in trials.csv" if more else None

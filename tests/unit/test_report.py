@@ -184,10 +184,12 @@ def test_names_that_end_the_same_are_written_in_full(
 def test_values_that_no_terminal_has_room_for_are_counted(
     layout: SweepLayout, trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trial(0, {LR: 0.5, MOMENTUM: 0.75, NAME: "adamw"}, [0.25])
+    trial(0, {NAME: "adamw", "scheduler.name": "none", LR: 0.5}, [0.25])
     monkeypatch.setattr("sweeps.report.console", Console(width=54))
     lines = drawn(layout)
-    assert "1 id0 finished 0.2500 1 1 0.5" in lines
+    assert "# trial state val_acc epoch of name" in lines
+    assert lines[lines.index("# trial state val_acc epoch of name") - 1] == "optimizer."
+    assert "1 id0 finished 0.2500 1 1 adamw" in lines
     assert "2 more values of each in trials.csv" in lines
 
 

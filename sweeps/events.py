@@ -68,6 +68,10 @@ class EventLog:
             self._file.close()
             self._file = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the open file: Tune pickles all that it is given, and takes none of it up."""
+        return {"_path": self._path, "_file": None}
+
     def __del__(self) -> None:
         """Leaves no open file behind."""
         self.close()

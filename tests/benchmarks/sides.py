@@ -12,6 +12,10 @@ Side = Callable[[], float]
 """Does its work once and returns what it cost: seconds, bytes."""
 
 
+class NeedsCudaError(Exception):
+    """A benchmark means nothing on a CPU."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """One benchmark's outcome."""

@@ -21,6 +21,7 @@ MAX_FUNCTION_LINES = 50
 RAY_USERS = {
     "sweeps.cluster",
     "sweeps.failures",
+    "sweeps.grid_files",
     "sweeps.jobs",
     "sweeps.packing",
     "sweeps.pause",
@@ -37,6 +38,7 @@ RAY_USERS = {
     "sweeps.store_callback",
     "sweeps.sweep_trial",
     "sweeps.trial_source",
+    "sweeps.tune_costs",
     "trainable.classifier",
     "trainable.packed_run",
 }

@@ -1,7 +1,9 @@
 """`events.jsonl`: appended to, read back, and what a kill or a stranger did to it."""
 
 import math
+import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,6 +68,45 @@ def test_a_metric_that_is_not_a_number_survives(tmp_path: Path) -> None:
     assert found.metrics is not None
     assert math.isnan(found.metrics["val_loss"])
     assert found.metrics["train_loss"] == math.inf
+
+
+def test_an_event_is_in_the_file_before_the_log_is_closed(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    log.append(EVENTS[0])
+    assert EventLog(tmp_path / "events.jsonl").read() == EVENTS[:1]
+    log.close()
+    log.append(EVENTS[1])
+    assert EventLog(tmp_path / "events.jsonl").read() == EVENTS[:2]
+
+
+def test_a_log_that_is_open_can_be_pickled_and_goes_on(path: Path) -> None:
+    log = EventLog(path)
+    log.append(EVENTS[0])
+    copy = pickle.loads(pickle.dumps(log))
+    copy.append(EVENTS[1])
+    assert copy.read()[-2:] == EVENTS[:2]
+
+
+def test_of_an_event_that_has_no_room_nothing_stays(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = EventLog(path)
+    log.append(EVENTS[0])
+    before = path.read_bytes()
+    file = log._file
+    assert file is not None
+
+    class FullDisk:
+        def write(self, line: bytes) -> int:
+            return file.write(line[:7])
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(file, name)
+
+    monkeypatch.setattr(log, "_file", FullDisk())
+    with pytest.raises(OSError, match="No space left"):
+        log.append(EVENTS[1])
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(

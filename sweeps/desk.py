@@ -116,7 +116,14 @@ class Desk:
             self.pull(trial, with_records=False)
 
     def hand_over(self, trial: str) -> None:
-        """Leaves a trial's files to a worker."""
+        """Leaves a trial's files to a worker; its record is in the store before any of them.
+
+        Raises:
+            StorageError: The store does not take the record.
+        """
+        record = self.directory / trial / TRIAL_FILE
+        if self.name(record) not in self._marks:
+            self.send([self._contents([record])])
         self._with_workers.add(trial)
 
     def collect_all(self) -> None:

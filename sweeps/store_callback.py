@@ -42,7 +42,7 @@ class StoreCallback(Callback):
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """A worker has the trial."""
+        """A worker is about to get the trial, and the store to hear of it."""
         del iteration, trials, info
         self._keeper.desk.hand_over(_name(trial))
 

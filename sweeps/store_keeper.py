@@ -20,9 +20,10 @@ from sweeps.places import desk_of
 from trainable.errors import StorageError
 from trainable.remote import PATIENCE_S
 
-LEAST_S = 1.0
+LEAST_S, MOST_S = 1.0, 15.0
+"""Between two times that what has changed is sent."""
 SHARE = 20
-"""Sending takes at most one part in so many of the time."""
+"""Sending takes at most one part in so many of the time, within these bounds."""
 LOOKED_S = 5.0
 """Between two looks for a request to stop."""
 
@@ -77,7 +78,8 @@ class StoreKeeper:
         try:
             self.desk.send(contents)
         finally:
-            self._due = time.monotonic() + max(LEAST_S, SHARE * (time.monotonic() - begun))
+            took = time.monotonic() - begun
+            self._due = time.monotonic() + min(max(LEAST_S, SHARE * took), MOST_S)
             self._idle.set()
 
     def _work(self) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +13,12 @@ import pytest
 import torch
 
 from sweeps import load_sweep, places
+from sweeps.launch import start_sweep
+from sweeps.spec import load_search
+from tests.crash.session import ROOT, Session
 from tests.integration import sweeping
 from tests.object_store import ObjectStore, object_store
+from trainable.history import read_rows
 from trainable.remote import Remote
 
 pytestmark = pytest.mark.ray
@@ -87,3 +94,83 @@ def test_a_sweep_is_paused_resumed_and_read_from_the_store(
     states = {(r.directory, e) for r in sweeping.trials(sweep.directory) for e in range(1, 5)}
     assert len(states) >= sent.total() >= 4
     assert copied.total() > sent.total()
+
+
+SEARCH = """\
+name: mine
+config:
+  dataset: {name: digits, val_split: 0.2}
+  model: {name: "tiny_models:mlp"}
+  training: {epochs: 40, batch_size: 256}
+  optimizer: {name: sgd, learning_rate: 0.1}
+  seed: {enabled: true}
+  progress: {enabled: false}
+  checkpoint: {enabled: true, dir: "PLACE", save_frequency: 4}
+space:
+  optimizer.learning_rate: {loguniform: [0.01, 1.0]}
+tune: {num_samples: 2, seed: 1, max_concurrent_trials: 1, scheduler: {name: fifo}}
+failure: {max_retries: 0}
+keep: {min_free_gib: 0}
+"""
+CUT_S = 15
+
+
+def epochs_in(remote: Remote) -> int:
+    """Epochs that are in the store's metrics, of all trials."""
+    rows = [remote.read(name) or b"" for name in remote.list() if name.endswith("metrics.jsonl")]
+    return sum(data.count(b"\n") for data in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_cut_connection_and_a_kill_lose_nothing(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    remote = Remote(store.uri("killed/mine"))
+    search = tmp_path / "search.yaml"
+    search.write_text(SEARCH.replace("PLACE", store.uri("killed")))
+
+    def session(temporary: str, *words: str) -> Session:
+        command = [sys.executable, str(ROOT / "sweeps" / "run.py"), *words]
+        (tmp_path / temporary).mkdir()
+        # A machine of its own, as far as the sweep's local files go.
+        environment = {"TMPDIR": str(tmp_path / temporary), "RAY_TMPDIR": "/tmp"}
+        paths = {"PYTHONPATH": str(ROOT / "tests")}
+        return Session(command, tmp_path / "log", {**environment, **paths})
+
+    first = session("first", str(search), "--allow-custom-model")
+    try:
+        assert first.wait(lambda: epochs_in(remote) >= 6, 120)
+        with store.cut():
+            time.sleep(CUT_S)
+        assert first.wait(lambda: epochs_in(remote) >= 50, 120)
+        assert first.exit_code is None, (tmp_path / "log").read_text()
+    finally:
+        first.kill_all()
+    before = sweeping.epochs(fresh_desk(remote.uri, monkeypatch))
+    assert sum(map(len, before.values())) >= 50
+    shutil.rmtree(tmp_path / "first")
+
+    second = session("second", "--resume", remote.uri, "--allow-custom-model")
+    assert second.wait(lambda: False, 300)
+    assert second.exit_code == 0, (tmp_path / "log").read_text()
+    directory = fresh_desk(remote.uri, monkeypatch)
+    assert not any(trial.failures for trial in sweeping.trials(directory))
+    found = measured(directory)
+    whole = tmp_path / "whole"
+    search.write_text(SEARCH.replace("PLACE", str(whole)))
+    assert found == measured(start_sweep(load_search(search), allow_custom_model=True).directory)
+
+
+def measured(directory: Path) -> dict[int, tuple[str, list[tuple[int, float]]]]:
+    """Number of a trial -> its state, and the epochs with what they came to."""
+    return {
+        trial.number: (
+            trial.state,
+            [
+                (row["epoch"], row["val_loss"])
+                for row in read_rows(directory / trial.directory / "metrics.jsonl")
+            ],
+        )
+        for trial in sweeping.trials(directory)
+    }

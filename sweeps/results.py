@@ -55,11 +55,41 @@ def read_result(directory: Path, record: TrialRecord, metric: str, mode: str) ->
     return TrialResult(record, path, rows, best_row(rows, metric, mode))
 
 
-def read_results(directory: Path, metric: str, mode: str) -> list[TrialResult]:
-    """Every trial of a sweep, best first by its best epoch; those without one come last.
+class Standings:
+    """Where the trials of a sweep stand: best first by their best epoch, those without one last.
 
     Trials of the same values stand together, by their mean: that of the final ones where there
     are any, which come before all others.
+
+    Args:
+        metric: A metric that trials report.
+        mode: `max` or `min`.
+    """
+
+    def __init__(self, metric: str, mode: str) -> None:
+        self._metric = metric
+        self._sign = -1 if mode == "max" else 1
+        self._scores: dict[tuple[int, bool], list[float]] = {}
+
+    def add(self, result: TrialResult) -> None:
+        """Takes a trial in."""
+        if result.best is not None:
+            at = result.record.group, result.record.final
+            self._scores.setdefault(at, []).append(self._own(result))
+
+    def order(self, result: TrialResult) -> tuple[Any, ...]:
+        """What trials are sorted by, when all that count have been taken in."""
+        group, number = result.record.group, result.record.number
+        finals = self._scores.get((group, True))
+        standing = finals or self._scores.get((group, False)) or [0.0]
+        return result.best is None, not finals, fmean(standing), group, self._own(result), number
+
+    def _own(self, result: TrialResult) -> float:
+        return 0.0 if result.best is None else self._sign * float(result.best[self._metric])
+
+
+def read_results(directory: Path, metric: str, mode: str) -> list[TrialResult]:
+    """Every trial of a sweep, best first: see `Standings`.
 
     Args:
         directory: The sweep's.
@@ -71,19 +101,7 @@ def read_results(directory: Path, metric: str, mode: str) -> list[TrialResult]:
     """
     records = SweepLayout(directory).read_trials()
     results = [read_result(directory, record, metric, mode) for record in records]
-    sign = 1 if mode == "max" else -1
-    scores: dict[tuple[int, bool], list[float]] = {}
+    standings = Standings(metric, mode)
     for result in results:
-        if result.best is not None:
-            at = result.record.group, result.record.final
-            scores.setdefault(at, []).append(-sign * float(result.best[metric]))
-
-    def order(result: TrialResult) -> tuple[Any, ...]:
-        group = result.record.group
-        finals = scores.get((group, True))
-        standing = finals or scores.get((group, False)) or [0.0]
-        own = 0.0 if result.best is None else -sign * float(result.best[metric])
-        number = result.record.number
-        return result.best is None, not finals, fmean(standing), group, own, number
-
-    return sorted(results, key=order)
+        standings.add(result)
+    return sorted(results, key=standings.order)

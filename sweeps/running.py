@@ -15,7 +15,7 @@ from ray.tune.schedulers import HyperBandScheduler, PopulationBasedTraining
 from sweeps import store_callback as store
 from sweeps.cluster import booking, machines, slots
 from sweeps.console import console, say
-from sweeps.disk import prune_weights
+from sweeps.disk import WeightKeeper, prune_weights
 from sweeps.events import EventLog
 from sweeps.grid_files import GridFiles
 from sweeps.hooks import HookRunner
@@ -116,6 +116,7 @@ class Run:
             metric=spec.tune.metric,
             mode=spec.tune.mode,
         )
+        self._keeper = WeightKeeper(layout.directory, spec)
         known = self._known_trials(records)
         self._hooks = self._hook_runner(known)
         self._recorder = Recorder(
@@ -183,7 +184,7 @@ class Run:
         PBT may still load an ended trial's checkpoint; there it waits for the end of the run.
         """
         if self._checkpoints_kept() != KEPT_FOR_EXPLOITS:
-            prune_weights(self._layout.directory, self._spec)
+            self._keeper.prune(self._source.records.values())
 
     def _settle(self) -> None:
         """Marks what has not ended as paused, and the sweep by what its trials are."""

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.simulated [--trials N] [--cards N]`: the driver's part of a large sweep.
+"""`python -m tests.benchmarks.simulated [--trials N] [--cards N]`: the driver in a large sweep.
 
 Trials, searcher, scheduler, recorder and their files are those of a real sweep. Ray, Tune's
 controller and the trainings are not there: a clock is moved on to the next epoch's end. So the
@@ -105,7 +105,9 @@ class Controller:
                     self.trials.append(trial)
                     self._live.add(trial)
                     self._call("scheduler", scheduler.on_trial_add, self, trial)
-            while (trial := self._call("scheduler", scheduler.choose_trial_to_run, self)) is not None:
+            while (
+                trial := self._call("scheduler", scheduler.choose_trial_to_run, self)
+            ) is not None:
                 self._start(trial)
             if event == 0 and self._heap:
                 self._finish_an_epoch()

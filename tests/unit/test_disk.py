@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.disk import prune_weights
+from sweeps.disk import WeightKeeper, prune_weights
 from sweeps.layout import SweepLayout, TrialRecord, TrialState
 from sweeps.spec import SearchSpec, parse_search
 from trainable.errors import ConfigError
@@ -150,3 +150,27 @@ def test_any_other_spelling_is_refused(written: int | str, tiny_data: Callable[.
     with pytest.raises(ConfigError, match=r"keep\.trials: must be") as caught:
         spec_keeping(written, tiny_data)
     assert "found" in str(caught.value)
+
+
+def test_in_a_running_sweep_each_trial_is_looked_at_once_when_it_has_ended(
+    tmp_path: Path, tiny_data: Callable[..., Any]
+) -> None:
+    values = (0.3, 0.9, 0.1, 0.6, 0.7)
+    trials = [make_trial(tmp_path, n, "running", scores(v)) for n, v in enumerate(values)]
+    records = SweepLayout(tmp_path).read_trials()
+    keeper = WeightKeeper(tmp_path, spec_keeping(2, tiny_data))
+    holding = []
+    for record, trial in zip(records, trials, strict=True):
+        record.state = "finished"
+        keeper.prune(records)
+        (trial / "metrics.jsonl").unlink()
+        holding.append(
+            [number for number, each in enumerate(trials) if set(WEIGHTS) <= files(each)]
+        )
+    assert holding == [
+        [0, 1, 2, 3, 4],
+        [0, 1, 2, 3, 4],
+        [0, 1, 3, 4],  # the third, and those that have not ended
+        [1, 3, 4],
+        [1, 4],
+    ]

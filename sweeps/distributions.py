@@ -48,6 +48,10 @@ class Distribution(Entry):
     def to_unit(self, value: Any) -> float:
         """A number in [0, 1] from which `from_unit` makes `value`, up to rounding."""
 
+    def typed(self, value: Any) -> Any:
+        """A value that it can draw, of the type that it draws: 1 is 1.0 where numbers are."""
+        return type(self.corners[0])(value)
+
     def can_draw(self, value: Any) -> bool:
         """Whether a value may have come from here."""
         if not isinstance(value, int | float) or isinstance(value, bool):
@@ -55,6 +59,10 @@ class Distribution(Entry):
         low, high = self.corners
         if isinstance(low, int) and value != int(value):
             return False
+        if self.kind.startswith("q") and not math.isclose(
+            value, self.from_unit(self.to_unit(value)), abs_tol=1e-12
+        ):
+            return False  # between two multiples
         # The ends of a logarithmic range are off by a rounding error.
         return low <= value <= high or math.isclose(value, low) or math.isclose(value, high)
 
@@ -165,6 +173,10 @@ class Choice(Distribution):
     def corners(self) -> tuple[Any, ...]:
         """Every value."""
         return self.values
+
+    def typed(self, value: Any) -> Any:
+        """See `Distribution.typed`."""
+        return self.values[self.index(value)]
 
     def can_draw(self, value: Any) -> bool:
         """See `Distribution.can_draw`."""

@@ -12,7 +12,7 @@ from sweeps.layout import SweepError
 from sweeps.placement import per_card, places, spread
 from sweeps.rungs import Expectation, expected
 from sweeps.search import Searcher
-from sweeps.search_sections import LEARNING, BOHBSearch
+from sweeps.search_sections import LEARNING, THROUGH_RAY, BOHBSearch
 from sweeps.space import Values
 from sweeps.spec import SearchSpec
 from trainable.config import parse_config
@@ -21,6 +21,8 @@ from trainable.yaml_reader import dump_yaml
 
 LOOKED_AT = 256
 """Draws that averages are taken over."""
+FEW = 16
+"""Of searchers that take their time for each."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Plan:
 
     spec: SearchSpec
     draws: list[Values]
-    """The first of them, at most `LOOKED_AT`."""
+    """The first of them, at most `LOOKED_AT`; of Ray's searchers, `FEW`."""
     known: int
     """How many draws do not depend on how trials end."""
     expectation: Expectation
@@ -93,7 +95,7 @@ def make_plan(spec: SearchSpec, machine: Mapping[str, float]) -> Plan:
     searched = spec.tune.num_samples * spec.tune.repeats
     return Plan(
         spec,
-        list(_draws(spec, LOOKED_AT)),
+        list(_draws(spec, FEW if isinstance(spec.tune.search_alg, THROUGH_RAY) else LOOKED_AT)),
         _known(spec),
         expected(spec.tune.scheduler, trials=searched, epochs=spec.max_epochs),
         _placement(spec, machine),
@@ -119,7 +121,7 @@ def _known(spec: SearchSpec) -> int:
     elif tune.warm_start is not None:
         known = 0
     else:
-        known = tune.search_alg.model_dump()["n_startup_trials"]
+        known = getattr(tune.search_alg, "n_startup_trials", 1)
     return min(tune.num_samples, max(known, len(tune.points_to_evaluate)))
 
 
@@ -131,6 +133,11 @@ def _placement(spec: SearchSpec, machine: Mapping[str, float]) -> Placement:
     limit = spec.tune.max_concurrent_trials
     at_once = min(places(share, machine), spec.trials)
     return Placement(cpus, cards, share, at_once if limit == "auto" else min(at_once, limit))
+
+
+def first_configs(plan: Plan, count: int) -> list[dict[str, Any]]:
+    """The complete training configs of the first draws."""
+    return [plan.spec.trial_config(values, n) for n, values in enumerate(plan.draws[:count])]
 
 
 def configs(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -68,7 +68,7 @@ def expected(scheduler: Section, *, trials: int, epochs: int) -> Expectation:
 
 
 def _of_asha(scheduler: ASHA, trials: int, last: int, epochs: int) -> Expectation:
-    ladders = [_ladder(scheduler, last, s) for s in range(scheduler.brackets)]
+    ladders = [ladder(scheduler, last, s) for s in range(scheduler.brackets)]
     sizes = np.array([len(ladder) for ladder in ladders])
     chances = np.exp(sizes - sizes.max())
     count = min(trials, MOST_TRIALS)
@@ -82,8 +82,14 @@ def _of_asha(scheduler: ASHA, trials: int, last: int, epochs: int) -> Expectatio
     return _summed({end: number * scale for end, number in ends.items()}, trials, last, epochs)
 
 
-def _ladder(scheduler: ASHA, last: int, offset: int) -> list[int]:
-    """The epochs of a bracket's rungs, as `ray.tune.schedulers.async_hyperband` has them."""
+def ladder(scheduler: ASHA, last: int, offset: int) -> list[int]:
+    """The rungs of a bracket before the last epoch, as `ray.tune.schedulers.async_hyperband`'s.
+
+    Args:
+        scheduler: ASHA's section.
+        last: The last epoch.
+        offset: 0-based number of the bracket.
+    """
     first, factor = scheduler.grace_period, scheduler.reduction_factor
     count = int(np.log(last / first) / np.log(factor) - offset + 1)
     rungs = (math.ceil(first * factor ** (k + offset)) for k in range(count))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sweeps.distributions import Choice, Distribution
+from sweeps.rungs import ladder
 from sweeps.scheduler_sections import (
     ASHA,
     FIFO,
@@ -34,6 +35,7 @@ Found = tuple[PathKey, str]
 def scheduler_problems(spec: SearchSpec) -> Iterator[Found]:
     """What is wrong between a good scheduler section and the other, good sections."""
     yield from _about_epochs(spec)
+    yield from _about_median(spec)
     scheduler = spec.tune.scheduler
     if isinstance(scheduler, HyperBand | BOHBHyperBand | PBT | PB2):
         yield from _about_pausing(spec)
@@ -55,9 +57,24 @@ def _about_epochs(spec: SearchSpec) -> Iterator[Found]:
     if isinstance(scheduler, ASHA | Median) and scheduler.grace_period > end:
         rule = f"must be at most {what} ({end}), found {scheduler.grace_period}"
         yield (*AT, "grace_period"), rule
+    elif isinstance(scheduler, ASHA) and scheduler.brackets > 1:
+        most = max(1, sum(bool(ladder(scheduler, end, s)) for s in range(scheduler.brackets)))
+        if scheduler.brackets > most:
+            rule = f"must be at most {most}, those that have a rung before {what} ({end})"
+            yield (*AT, "brackets"), f"{rule}, found {scheduler.brackets}"
     if isinstance(scheduler, PBT | PB2) and scheduler.perturbation_interval >= epochs:
         rule = f"must be below training.epochs ({epochs}), found {scheduler.perturbation_interval}"
         yield (*AT, "perturbation_interval"), rule
+
+
+def _about_median(spec: SearchSpec) -> Iterator[Found]:
+    scheduler, trials = spec.tune.scheduler, spec.tune.num_samples
+    if isinstance(scheduler, Median) and scheduler.min_samples_required >= trials:
+        yield (
+            (*AT, "min_samples_required"),
+            f"must be below num_samples ({trials}), or no trial is ever ended, "
+            f"found {scheduler.min_samples_required}",
+        )
 
 
 def _about_pausing(spec: SearchSpec) -> Iterator[Found]:

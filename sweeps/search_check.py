@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sweeps.distributions import Choice, Distribution
-from sweeps.entries import Computed, shown
+from sweeps.entries import Computed, flat, shown
 from sweeps.entry_check import entry_problems, expression_problems
 from sweeps.expressions import ExpressionError
 from sweeps.scheduler_check import scheduler_problems
@@ -76,15 +76,30 @@ def _under_space(found: Iterable[Found]) -> list[Found]:
 def _about_draws(spec: SearchSpec) -> Iterator[Found]:
     """Makes the first draws into configs, and those that constraints leave impossible."""
     good: list[Values] = []
-    for values in islice(_draws(spec), CHECKED_DRAWS):
+    for number, values in enumerate(islice(_draws(spec), CHECKED_DRAWS)):
         if values is None:
-            rule = f"leave nothing to draw: none of {MAX_DRAWS} draws keeps them"
-            yield ("constraints",), rule
+            none = f"leave nothing to draw: none of {MAX_DRAWS} draws keeps them"
+            if number < len(spec.tune.points_to_evaluate):
+                none = f"must keep the constraints: none of {MAX_DRAWS} draws with it does"
+                yield ("tune", "points_to_evaluate", number), none
+            else:
+                yield ("constraints",), none + _without_a_value(spec)
             return
         good.append(values)
     broken = draw_problem(good, spec.config)
     if broken:
         yield ("space",), broken
+
+
+def _without_a_value(spec: SearchSpec) -> str:
+    """Which constraint cannot even be computed, and why."""
+    values = random_draw(spec.space, (), [], spec.tune.seed, 0)
+    for constraint in spec.constraints if values is not None else ():
+        try:
+            constraint.value(flat(values or {}))
+        except ExpressionError as error:
+            return f"; {error}"
+    return ""
 
 
 def _draws(spec: SearchSpec) -> Iterator[Values | None]:
@@ -170,6 +185,8 @@ def _about_points(spec: SearchSpec) -> Iterator[Found]:
     for number, point in enumerate(points):
         for key, value in point.items():
             yield from _about_point(spec, (*at, number, key), key, value)
+        for key in point.keys() & spec.space.keys():
+            yield from _about_absence(spec, (*at, number, key), key, point)
 
 
 def _about_point(spec: SearchSpec, at: PathKey, key: str, value: Any) -> Iterator[Found]:
@@ -180,6 +197,15 @@ def _about_point(spec: SearchSpec, at: PathKey, key: str, value: Any) -> Iterato
         yield at, f"follows from other keys ({found.kind}); leave it out"
     elif not found.can_draw(value):
         yield at, f"must be one that {shown(found.to_dict())} can draw, found {shown(value)}"
+
+
+def _about_absence(
+    spec: SearchSpec, at: PathKey, key: str, point: Mapping[str, Any]
+) -> Iterator[Found]:
+    """A key that is given where its condition does not hold."""
+    for parent, allowed in spec.space[key].when.items():
+        if parent in point and shown(point[parent]) not in map(shown, allowed):
+            yield at, f"does not exist where {parent} is {shown(point[parent])}; leave it out"
 
 
 def _about_more_metrics(spec: SearchSpec) -> Iterator[Found]:

@@ -199,7 +199,8 @@ def random_draw(
     for _ in range(MAX_DRAWS):
         try:
             values = draw(
-                space, lambda key, found: given[key] if key in given else sample(found, rng)
+                space,
+                lambda key, found: found.typed(given[key]) if key in given else sample(found, rng),
             )
         except ExpressionError:
             continue

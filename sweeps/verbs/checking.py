@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from sweeps.console import console, say
 from sweeps.verbs.common import FINISHED, SET_IN_SEARCH, exits
+from trainable.addresses import is_uri
+
+if TYPE_CHECKING:
+    from sweeps.spec import SearchSpec
 
 
 @click.command()
@@ -23,8 +28,22 @@ def validate(search_file: Path, assignments: tuple[str, ...]) -> int:
     from sweeps.spec import load_search
 
     spec = load_search(search_file, parse_assignments(assignments))
+    check_warm_start(spec)
     say(f"{search_file}: good; {spec.trials} trials over {len(spec.space)} keys")
     return FINISHED
+
+
+def check_warm_start(spec: SearchSpec) -> None:
+    """Looks for the earlier sweep that `warm_start` names; one in object storage is not asked for.
+
+    Raises:
+        SweepError: There is none.
+    """
+    from sweeps.layout import SweepLayout
+
+    earlier = spec.tune.warm_start
+    if earlier is not None and not is_uri(earlier):
+        SweepLayout(Path(earlier)).read_sweep()
 
 
 @click.command()

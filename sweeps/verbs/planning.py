@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from sweeps.console import say, show
 from sweeps.progress import duration
+from sweeps.verbs.checking import check_warm_start
 from sweeps.verbs.common import ALLOW_CUSTOM_MODEL, FINISHED, SET_IN_SEARCH, exits
 from sweeps.verbs.wording import AS_JSON, quoted, say_json, short, size
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from sweeps.probe import Forecast, Probed
 
 SHOWN = 5
-"""Draws that are shown."""
+"""Draws that are shown, and their training configs."""
 
 
 @click.command()
@@ -59,6 +61,7 @@ def plan(
     from sweeps.spec import load_search
 
     spec = load_search(search_file, parse_assignments(assignments))
+    check_warm_start(spec)
     from sweeps.placement import this_machine
     from sweeps.plan import make_plan, write_configs
 
@@ -101,11 +104,35 @@ def _say_plan(found: Plan) -> None:
         say(f"  {number}  {text or 'nothing but another seed'}")
     if tune.num_samples > SHOWN:
         say("  ...")
+    _say_configs(found)
     say(f"scheduler {tune.scheduler.name}: {_about_rungs(found)}")
     say(f"epochs: {_about_epochs(found)}")
     say(f"at once: {_about_places(found)}")
     if tune.time_budget is not None:
         say(f"budget: a run is paused after {duration(tune.time_budget)}")
+
+
+def _say_configs(found: Plan) -> None:
+    """The whole training config of the first draw, and where those of the next ones differ."""
+    from sweeps.plan import first_configs
+
+    first, *others = first_configs(found, SHOWN)
+    say("training config of draw 0:")
+    for section, keys in first.items():
+        say(f"  {section}: {_flow(keys)}")
+    for number, config in enumerate(others, start=1):
+        differing = {key: keys for key, keys in config.items() if keys != first[key]}
+        say(f"training config of draw {number}: the same" + " but for" * bool(differing))
+        for section, keys in differing.items():
+            say(f"  {section}: {_flow(keys)}")
+
+
+def _flow(keys: Any) -> str:
+    """Plain values as one line of YAML."""
+    import yaml
+
+    line: str = yaml.safe_dump(keys, default_flow_style=True, sort_keys=False, width=sys.maxsize)
+    return line.strip()
 
 
 def _about_draws(found: Plan) -> str:
@@ -115,11 +142,19 @@ def _about_draws(found: Plan) -> str:
         return f"draws, by {name}; none depends on how trials end"
     if tune.warm_start is not None:
         return f"draws, by {name}, as they would be without warm_start"
-    return f"draws, by {name}; those after the first {known} depend on how trials end"
+    first = "the first" if known == 1 else f"the first {known}"
+    return f"draws, by {name}; those after {first} depend on how trials end"
 
 
 def _about_rungs(found: Plan) -> str:
+    from sweeps.scheduler_sections import PB2, PBT
+
     rungs, last = found.expectation.rungs, found.spec.max_epochs
+    scheduler = found.spec.tune.scheduler
+    if isinstance(scheduler, PBT | PB2):
+        every, share = scheduler.perturbation_interval, scheduler.quantile_fraction
+        each = f"the worst {share:.0%} may go on from the best {share:.0%}"
+        return f"every trial has {last} epochs; {each} every {every} epochs"
     if not rungs:
         return f"no trial ends before its {last} epochs"
     if found.expectation.low < found.expectation.high:
@@ -202,6 +237,8 @@ def _say_cost(probed: list[Probed] | None, cost: Forecast | None) -> None:
 def _as_data(
     found: Plan, probed: list[Probed] | None, cost: Forecast | None, written: int | None
 ) -> dict[str, Any]:
+    from sweeps.plan import first_configs
+
     spec, place = found.spec, found.placement
     return {
         "name": spec.name,
@@ -211,6 +248,7 @@ def _as_data(
         "trials": spec.trials,
         "known_draws": found.known,
         "draws": found.draws,
+        "configs": first_configs(found, SHOWN),
         "rungs": [vars(rung) for rung in found.expectation.rungs],
         "epochs_a_trial": found.epochs,
         "all_epochs": found.all_epochs,

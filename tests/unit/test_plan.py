@@ -87,6 +87,7 @@ def test_the_draws_are_those_of_the_sweep(make_spec: MakeSpec, tune: dict[str, A
         ({"search_alg": {"name": "tpe", "n_startup_trials": 4}}, 4),
         ({"search_alg": {"name": "gp", "n_startup_trials": 40}}, 6),
         ({"search_alg": "bohb", "scheduler": "asha"}, 3),
+        ({"search_alg": "bayesopt"}, 6),
         ({"search_alg": {"name": "tpe", "n_startup_trials": 2},
           "points_to_evaluate": [{"training.batch_size": 128}] * 3}, 3),
     ],
@@ -171,6 +172,8 @@ def test_the_verb_says_what_a_sweep_will_do(search_file: Path) -> None:
     text = " ".join(done.stdout.split())
     assert text.startswith("6 configurations: 6 trials in all draws, by random; none depends on")
     assert "0 optimizer.learning_rate: " in text
+    assert "training config of draw 0: seed: {enabled: " in text
+    assert "training config of draw 1: the same but for" in text
     assert "scheduler asha: expected: 6.0 come to epoch 1" in text
     assert "are expected to run" in text
     assert "time and disk: not known without a look at the model; add --probe" in text
@@ -190,6 +193,9 @@ def test_json_has_all_of_it(search_file: Path) -> None:
     assert [set(draw) for draw in found["draws"]] == [
         {"optimizer.learning_rate", "training.batch_size"}
     ] * 6
+    assert [parse_config(config).training.batch_size for config in found["configs"]] == [
+        draw["training.batch_size"] for draw in found["draws"][:5]
+    ]
     assert (found["probe"], found["seconds"], found["disk_bytes"]) == (None, None, None)
 
 

@@ -266,6 +266,8 @@ def test_the_epochs_that_count_are_the_most_a_trial_can_get() -> None:
         ),
         ({"name": "hyperband", "reduction_factor": 1}, "reduction_factor: must be > 1"),
         ({"name": "median", "min_samples_required": 0}, "min_samples_required: must be > 0"),
+        ({"name": "median", "min_samples_required": 8}, "must be below num_samples (8), or no"),
+        ({"name": "asha", "brackets": 3}, "brackets: must be at most 2, those that have a rung"),
         ({"name": "medain"}, 'did you mean "median"?'),
     ],
 )

@@ -1,0 +1,82 @@
+"""Points that a search file gives: what is refused, and what the trials make of the others."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from sweeps.cli import main
+from sweeps.search import Searcher
+from sweeps.spec import parse_search
+from trainable.errors import ConfigError
+
+SPACE = {
+    "optimizer.name": {"choice": ["sgd", "adamw"]},
+    "optimizer.momentum": {"quniform": [0.5, 0.9, 0.1], "when": {"optimizer.name": "sgd"}},
+    "optimizer.learning_rate": {"loguniform": [1e-3, 1.0]},
+    "training.batch_size": {"randint": [16, 129]},
+}
+
+
+def spec_of(*points, constraints=(), **tune):
+    config = {
+        "dataset": {"name": "digits"},
+        "model": {"name": "resnet20"},
+        "training": {"epochs": 9},
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    }
+    tune = {"num_samples": 4, "seed": 1, "points_to_evaluate": list(points), **tune}
+    data = {"config": config, "space": SPACE, "constraints": list(constraints), "tune": tune}
+    return parse_search(data)
+
+
+@pytest.mark.parametrize(
+    ("point", "problem"),
+    [
+        ({"optimizer.momentum": 0.55}, '.optimizer.momentum: must be one that {"quniform": ['),
+        ({"optimizer.learning_rate": 2.0}, ".optimizer.learning_rate: must be one that"),
+        ({"optimizer.learning_rate": "a"}, ".optimizer.learning_rate: must be one that"),
+        ({"training.batch_size": 32.5}, ".training.batch_size: must be one that"),
+        ({"training.batch": 32}, '.training.batch: must be a key of the space; did you mean "'),
+        (
+            {"optimizer.name": "adamw", "optimizer.momentum": 0.6},
+            '.optimizer.momentum: does not exist where optimizer.name is "adamw"; leave it out',
+        ),
+        ({"training.batch_size": 100, "optimizer.learning_rate": 0.9}, ": must keep the constra"),
+    ],
+)
+def test_a_point_that_cannot_be_is_refused_by_its_place(point, problem):
+    """Whatever the algorithm: the second of two."""
+    with pytest.raises(ConfigError) as error:
+        spec_of({}, point, constraints=["training.batch_size * optimizer.learning_rate < 64"])
+    (found,) = error.value.problems
+    assert f"{found.key}: {found.rule}".startswith(f"tune.points_to_evaluate[1]{problem}")
+
+
+def test_a_given_value_has_the_type_of_those_that_are_drawn():
+    spec = spec_of({"optimizer.learning_rate": 1, "training.batch_size": 64.0})
+    values = Searcher(spec).suggest(0)
+    found = values["optimizer.learning_rate"], values["training.batch_size"]
+    assert repr(found) == "(1.0, 64)"
+
+
+@pytest.mark.parametrize("verb", ["validate", "plan"])
+def test_an_earlier_sweep_that_is_not_there_is_refused_before_anything_runs(
+    tmp_path: Path, verb: str
+):
+    path = tmp_path / "search.yaml"
+    path.write_text(
+        "config: {dataset: {name: digits}, model: {name: resnet20}, training: {epochs: 2}, "
+        "optimizer: {name: sgd, learning_rate: 0.1}}\n"
+        "space: {optimizer.learning_rate: {uniform: [0.1, 0.2]}}\n"
+        f"tune: {{num_samples: 3, search_alg: tpe, warm_start: {tmp_path / 'gone'}}}\n",
+        encoding="utf-8",
+    )
+    done = CliRunner().invoke(main, [verb, str(path)])
+    assert done.exit_code == 2
+    assert f"{tmp_path / 'gone'}/sweep.json: there is no such file" in done.stderr
+
+
+def test_a_constraint_that_cannot_be_computed_says_why():
+    with pytest.raises(ConfigError, match=r"leave nothing to draw: .*'<' not supported between"):
+        spec_of(constraints=["optimizer.learning_rate < 'a'"])

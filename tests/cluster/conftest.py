@@ -81,11 +81,15 @@ class Nodes:
     def lose_the_second(self) -> None:
         """Kills all processes of a node, as a machine that goes away; waits until it is missed."""
         assert self.second is not None
+        self.lose(self.second)
+
+    def lose(self, node: subprocess.Popen[bytes]) -> None:
+        """The same of any node."""
         alive = self.alive()
-        for process in _with_descendants(self.second.pid):
+        for process in _with_descendants(node.pid):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-        self.second.wait(PATIENCE_S)
+        node.wait(PATIENCE_S)
         wait_for(lambda: self.alive() == alive - 1)
 
     @contextmanager
@@ -97,12 +101,12 @@ class Nodes:
             yield process
 
     @contextmanager
-    def one_with_its_own_disk(self, hidden: Path) -> Iterator[None]:
+    def one_with_its_own_disk(self, hidden: Path) -> Iterator[subprocess.Popen[bytes]]:
         """A further node, which has something else where the others have a directory."""
         mount = f'mount -t tmpfs none "{hidden}" && exec "$@"'
         alive = self.alive()
-        with self.one_more("unshare", "--mount", "bash", "-c", mount, "bash"):
-            yield
+        with self.one_more("unshare", "--mount", "bash", "-c", mount, "bash") as process:
+            yield process
         wait_for(lambda: self.alive() == alive)
 
     def alive(self) -> int:

@@ -1,0 +1,82 @@
+"""A sweep in object storage on nodes that share nothing else; one of them dies in the middle."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sweeps import places
+from sweeps.layout import SweepLayout
+from tests.cluster.conftest import PATIENCE_S, Nodes, command, sweep, wait_for
+from tests.cluster.test_nodes import can_unshare, rows
+from tests.object_store import ENVIRONMENT, object_store
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(not can_unshare(), reason="needs mount namespaces"),
+]
+
+
+def test_trials_of_a_dead_node_go_on_elsewhere_from_the_store(
+    nodes: Nodes, project: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"  # where desks are: on the one node here, on the other on its own disk
+    own.mkdir()
+    with nodes.one_with_its_own_disk(own) as node, object_store(tmp_path) as store:
+        uri = store.uri("sweeps/sweep")
+        place = ("--set", f"config.checkpoint.dir={store.uri('sweeps')}")
+        words = ("run", "search.yaml", "--allow-custom-model", "--address", nodes.address, *place)
+        driver = subprocess.Popen(
+            command(*words),
+            cwd=project,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **ENVIRONMENT, "TMPDIR": str(own)},
+        )
+
+        def epochs() -> list[int]:
+            directory = places.local(uri)
+            if not (directory / "sweep.json").exists():
+                return []
+            return [len(found) for found in rows(directory).values()]
+
+        try:
+            wait_for(
+                lambda: driver.poll() is not None or sum(n >= 5 for n in epochs()) == 3,
+            )
+            nodes.lose(node)
+            (project.parent / "slow").unlink()
+            out, _ = driver.communicate(timeout=PATIENCE_S)
+        finally:
+            driver.kill()
+        assert driver.returncode == 0, out
+        directory = places.local(uri)
+        trials = SweepLayout(directory).read_trials()
+        assert [trial.state for trial in trials] == ["finished"] * 3
+        assert rows(directory) == {trial.id: list(range(1, 13)) for trial in trials}
+        (hit,) = [trial for trial in trials if trial.failures]  # max_retries is 0
+        assert [failure.cause for failure in hit.failures] == ["lost_worker"]
+        assert hit.failures[0].checkpoint is not None
+        for trial in trials:
+            names = {path.name for path in (directory / trial.directory / "checkpoints").iterdir()}
+            assert names >= {"best.pt", "latest.pt", "epoch_0002.pt", "epoch_0012.pt"}
+        assert {path.name for path in directory.iterdir()} >= {
+            "best_config.yaml", "report.html", "search.yaml", "sweep.json", "trials.csv",
+        }  # fmt: skip
+    assert not list(own.rglob("*.pt"))
+
+
+def test_a_store_that_cannot_be_used_is_found_before_the_first_trial(
+    nodes: Nodes, project: Path, tmp_path: Path
+) -> None:
+    with object_store(tmp_path) as store:
+        place = store.uri("sweeps").replace("bucket/", "another/")
+        words = ("run", "search.yaml", "--allow-custom-model", "--address", nodes.address)
+        done = sweep(*words, "--set", f"config.checkpoint.dir={place}", cwd=project)
+    assert done.returncode == 2
+    (sentence,) = [line for line in done.stderr.splitlines() if "another" in line]
+    assert "cannot be" in sentence

@@ -128,6 +128,9 @@ class TrainingConfig(Section):
     arithmetic but for batch norm, less memory."""
     cuda_graph: bool = False
     """On a card: batches are recorded once and replayed, instead of launching each kernel."""
+    compile: bool = False
+    """Compile the model with `torch.compile`: about a minute at the start of a trial, for long
+    trainings of larger models."""
 
 
 class AmpConfig(Section):

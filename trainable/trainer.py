@@ -70,6 +70,8 @@ class Trainer:
         seed_everything(stream_seed(self._seed, 0))
         self.model = get_model(self.config, allow_custom=allow_custom_model)
         self.model.to(self.device).to(memory_format=torch.channels_last)  # in place
+        if config.training.compile:
+            self.model.compile()  # in place: the keys of its state stay
         num_classes = self.config.model.num_classes or self.source.num_classes
         self.loss_fn = build_loss(config.loss, num_classes).to(self.device)
         self.optimizer = build_optimizer(

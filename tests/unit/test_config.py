@@ -74,6 +74,7 @@ DEFAULTS = {
     "training.test_frequency": 10,
     "training.accumulation_steps": 1,
     "training.cuda_graph": False,
+    "training.compile": False,
     "optimizer.weight_decay": 0.0,
     "optimizer.momentum": 0.9,
     "optimizer.nesterov": False,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from trainable.checkpoint import to_cpu
@@ -210,3 +211,20 @@ def test_deterministic_algorithms_are_a_matter_of_each_training(
     tiny_trainer()
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.backends.cudnn.benchmark
+
+
+# ------------------------------------------------------------------------------ compile
+
+
+def test_a_compiled_model_keeps_the_keys_of_its_state(tiny_trainer: MakeTrainer) -> None:
+    plain, compiled = tiny_trainer(), tiny_trainer(training={"compile": True})
+    assert plain.model._compiled_call_impl is None
+    assert compiled.model._compiled_call_impl is not None
+    assert list(compiled.model.state_dict()) == list(plain.model.state_dict())
+
+
+@pytest.mark.slow
+def test_a_compiled_training_learns_what_a_plain_one_does(tiny_trainer: MakeTrainer) -> None:
+    plain, compiled = tiny_trainer(), tiny_trainer(training={"compile": True})
+    rows = [trainer.run_epoch() for trainer in (plain, compiled)]
+    assert rows[1]["train_loss"] == pytest.approx(rows[0]["train_loss"], rel=1e-3)

@@ -13,10 +13,12 @@ import os
 import queue
 import re
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +64,8 @@ class _Turns:
         except StopIteration as end:
             self.done.set_result(end.value)
             return True
-        except Exception as error:  # noqa: BLE001 (somebody waits for it)
-            self.done.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 (somebody waits for it)
+            self.done.set_exception(_told(error))
             return True
         return False
 
@@ -115,18 +117,8 @@ class PackedWorker:
 
     def step(self, key: str) -> Row:
         """Trains a trial's next epoch; see `TrialRun.step`."""
-        done: Future[Row] = Future()
-
-        def begin() -> None:
-            try:
-                steps = self._run(key).steps()
-            except ClosedError as error:
-                done.set_exception(error)
-                return
-            self._turns.append(_Turns(key, steps, done, self._streams[key]))
-
-        self._asked.put(begin)
-        return done.result()
+        row: Row = self._heard(lambda done: self._begin(key, done))
+        return row
 
     def save_into(self, key: str, directory: str) -> None:
         """Names a trial's present state in a directory; see `TrialRun.save_into`."""
@@ -140,45 +132,68 @@ class PackedWorker:
         """Lets go of a trial, if it is here."""
         self._ask(lambda: self._close(key))
 
+    def _begin(self, key: str, done: Future[Row]) -> None:
+        try:
+            steps = self._run(key).steps()
+        except ClosedError as error:
+            done.set_exception(error)
+            return
+        self._turns.append(_Turns(key, steps, done, self._streams[key]))
+
     def _run(self, key: str) -> TrialRun:
         if key not in self._runs:
             raise ClosedError(f"trial {key} is not open in this process")
         return self._runs[key]
 
     def _close(self, key: str) -> None:
-        for turns in [turns for turns in self._turns if turns.key == key]:
-            self._turns.remove(turns)
-            turns.steps.close()
-            turns.done.set_exception(ClosedError(f"trial {key} was closed in its epoch"))
+        ended = [turns for turns in self._turns if turns.key == key]
         run, stream = self._runs.pop(key, None), self._streams.pop(key, None)
-        if run is not None:
+        for turns in ended:
+            self._turns.remove(turns)
+            turns.done.set_exception(ClosedError(f"trial {key} was closed in its epoch"))
+        try:
+            for turns in ended:
+                turns.steps.close()
             if stream is not None:
                 stream.synchronize()  # its memory is about to be another trial's
-            run.close()
+            if run is not None:
+                run.close()
+        except Exception as error:  # noqa: BLE001 (others go on; nobody waits for this one)
+            log.warning("trial %s has not been closed well: %s", key, error)
+            _end_with_the_context(error)
 
     def _ask(self, work: Callable[[], Any], key: str | None = None) -> Any:
         """Has work done by the one thread, between two turns; returns what it came to."""
-        done: Future[Any] = Future()
 
-        def carry_out() -> None:
+        def carry_out(done: Future[Any]) -> None:
             try:
                 with _on(self._streams.get(key) if key else None):
                     done.set_result(work())
-            except Exception as error:  # noqa: BLE001 (somebody waits for it)
-                done.set_exception(error)
+            except BaseException as error:  # noqa: BLE001 (somebody waits for it)
+                done.set_exception(_told(error))
+                _end_with_the_context(error)
 
-        self._asked.put(carry_out)
-        return done.result()
+        return self._heard(carry_out)
+
+    def _heard(self, work: Callable[[Future[Any]], None]) -> Any:
+        """Has something done by the one thread; waits for what that says in the end."""
+        said: list[Future[Any]] = [Future()]
+        self._asked.put(partial(work, said[0]))
+        return said.pop().result()  # a failure's traceback holds this frame: it must not hold it
 
     def _serve(self) -> None:
         torch.set_num_threads(self._threads)
         while True:
             self._listen()
-            for turns in list(self._turns):
-                # One that was closed by what has just been asked is no longer in the list.
-                if turns in self._turns and turns.take():
-                    self._turns.remove(turns)
-                    self._look_after(turns)
+            self._go_round()
+
+    def _go_round(self) -> None:
+        """A turn of every trial that trains."""
+        for turns in list(self._turns):
+            # One that was closed by what has just been asked is no longer in the list.
+            if turns in self._turns and turns.take():
+                self._turns.remove(turns)
+                self._look_after(turns)
 
     def _look_after(self, turns: _Turns) -> None:
         """Lets go of a trial that has failed: its memory is its neighbours' need."""
@@ -198,6 +213,21 @@ class PackedWorker:
 
 def _on(stream: Any) -> AbstractContextManager[Any]:
     return nullcontext() if stream is None else torch.cuda.stream(stream)
+
+
+def _told(error: BaseException) -> BaseException:
+    """A failure as it is told.
+
+    It ends nobody's process, and the memory of what has failed is free when it has been heard:
+    its frames hold no tensors, and none of them holds the failure itself.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        traceback.clear_frames(found.__traceback__)
+        found = found.__context__
+    if not isinstance(error, Exception):
+        return RuntimeError(f"the training would have ended its process: {error!r}")
+    return error.with_traceback(error.__traceback__.tb_next if error.__traceback__ else None)
 
 
 def _end_with_the_context(error: BaseException | None) -> None:

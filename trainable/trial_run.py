@@ -112,13 +112,16 @@ class TrialRun:
 
     def close(self) -> None:
         """Closes files and drops the model."""
-        if self._experiment is not None:
-            self._experiment.close()
+        experiment = self._experiment
         self._trainer = self._experiment = self._ahead = None
-        if self._stored is not None:
-            self._stored.close()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        try:
+            if experiment is not None:
+                experiment.close()  # on a full disk it fails
+        finally:
+            if self._stored is not None:
+                self._stored.close()
 
     def _training(self) -> Trainer:
         """The training, built at the first call; loads `checkpoint.resume` where there is one."""

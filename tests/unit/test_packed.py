@@ -1,19 +1,24 @@
 """Several trials in one process: each as it would be alone, and what befalls one stays its own."""
 
+import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import takewhile
 from pathlib import Path
 from threading import Event
+from time import sleep
 from typing import Any
+from weakref import ReferenceType, ref
 
 import pytest
 import torch
 
-from trainable import checkpoint
+from trainable import checkpoint, trial_run
 from trainable.checkpoint import read_checkpoint
+from trainable.curves import Curves
 from trainable.history import read_rows
 from trainable.packed import ClosedError, PackedWorker
+from trainable.trainer import Trainer
 from trainable.trial_run import TrialRun
 
 EPOCHS = 3
@@ -102,6 +107,57 @@ def test_a_trial_that_fails_leaves_its_neighbour_alone_and_its_place_free(tmp_pa
         worker.step("broken")
     assert "no such luck" in (tmp_path / "broken" / "trial.log").read_text()
     assert "no such luck" not in (tmp_path / "a" / "trial.log").read_text()
+
+
+def test_a_trial_that_cannot_even_be_closed_does_not_hold_its_neighbour_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Curves._open
+
+    def on_a_full_disk(curves: Curves) -> Any:
+        is_full = "full" in curves._directory.parts
+        return Path("/dev/full").open("ab") if is_full else opened(curves)
+
+    monkeypatch.setattr(Curves, "_open", on_a_full_disk)
+    config = trial_config("tiny_models:mlp", tensorboard={"enabled": True})
+    worker = PackedWorker(places=2, threads=1)
+    for key in ("full", "a"):
+        assert worker.open(key, config, str(tmp_path / key))
+    with ThreadPoolExecutor(2) as pool:
+        failing, good = (pool.submit(worker.step, key) for key in ("full", "a"))
+        with pytest.raises(OSError, match="No space left"):
+            failing.result(60)
+        assert good.result(60)["epoch"] == 1
+    assert worker.count() == 1
+
+
+@pytest.mark.parametrize("model", ["failing_models:out_of_memory", "failing_models:exits"])
+def test_the_memory_of_a_trial_that_fails_is_free_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    models: list[ReferenceType[torch.nn.Module]] = []
+
+    def remembered(*args: Any, **options: Any) -> Trainer:
+        trainer = Trainer(*args, **options)
+        models.append(ref(trainer.model))
+        return trainer
+
+    monkeypatch.setattr(trial_run, "Trainer", remembered)
+    worker = PackedWorker(places=1, threads=1)
+    train(worker, "a", tmp_path)  # what torch imports late holds on to who was the first
+    models.clear()
+    assert worker.open("a", trial_config(model), str(tmp_path))
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(RuntimeError, match=r"CUDA out of memory|SystemExit\(3\)"):
+            worker.step("a")
+        while worker.count():
+            sleep(0.001)
+        worker.close("a")  # after which the first one has been seen to
+        assert [model() for model in models] == [None]
+    finally:
+        gc.enable()
 
 
 def test_there_are_so_many_places_and_no_more(tmp_path: Path) -> None:

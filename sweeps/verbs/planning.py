@@ -17,6 +17,7 @@ from sweeps.progress import duration
 from sweeps.verbs.checking import check_warm_start
 from sweeps.verbs.common import ALLOW_CUSTOM_MODEL, FINISHED, SET_IN_SEARCH, exits
 from sweeps.verbs.wording import AS_JSON, quoted, say_json, short, size
+from trainable.errors import TuneSweepsError
 
 if TYPE_CHECKING:
     from sweeps.plan import Plan
@@ -33,7 +34,7 @@ SHOWN = 5
     "--probe",
     "probes",
     is_flag=True,
-    help="Train a few batches of the first draws here: adds time, memory and disk.",
+    help="Train a few batches of the first draws here: adds time and memory.",
 )
 @click.option(
     "--write",
@@ -79,17 +80,40 @@ def plan(
 
         probed = probe(found, allow_custom_model=allow_custom_model)
         cost = forecast(found, probed)
+    disk, about_disk = _disk(found, cost, allow_custom_model)
     written = None if target is None else write_configs(found, target)
     if as_json:
-        say_json(_as_data(found, probed, cost, written))
+        say_json(_as_data(found, probed, cost, disk, written))
         return FINISHED
     _say_plan(found)
     if about_gpu is not None:
         say(about_gpu)
     _say_cost(probed, cost)
+    say(f"disk: {about_disk}")
     if target is not None:
         say(f"wrote {written} training configs: python -m trainable {quoted(target)}/...")
     return FINISHED
+
+
+def _disk(
+    found: Plan, cost: Forecast | None, allow_custom_model: bool
+) -> tuple[tuple[int, int] | None, str]:
+    """Bytes of checkpoints, at least and at most, and what is said about them."""
+    from trainable.config import parse_config
+
+    if not parse_config(found.spec.config).checkpoint.enabled:
+        return (0, 0), "no checkpoints; checkpoint.enabled is false"
+    if cost is not None:
+        low, high = cost.disk_bytes
+    else:
+        from sweeps.predicted import predicted_disk
+
+        try:
+            low, high = predicted_disk(found, allow_custom_model=allow_custom_model)
+        except TuneSweepsError as error:
+            return None, f"not known: {error}"
+    span = size(low) if size(low) == size(high) else f"{size(low)} to {size(high)}"
+    return (low, high), f"{span} of checkpoints"
 
 
 def _say_plan(found: Plan) -> None:
@@ -209,7 +233,7 @@ def _count(number: float, what: str) -> str:
 
 def _say_cost(probed: list[Probed] | None, cost: Forecast | None) -> None:
     if probed is None or cost is None:
-        say("time and disk: not known without a look at the model; add --probe")
+        say("time: not known without a look at the model; add --probe")
         return
     table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("draw", "model", "batch", "parameters", "s an epoch", "GiB", "checkpoint"):
@@ -231,11 +255,14 @@ def _say_cost(probed: list[Probed] | None, cost: Forecast | None) -> None:
         table.caption += "; GiB: of this process"
     show(table)
     say(f"time: {duration(cost.seconds[0])} to {duration(cost.seconds[1])}")
-    say(f"disk: {size(cost.disk_bytes[0])} to {size(cost.disk_bytes[1])} of checkpoints")
 
 
 def _as_data(
-    found: Plan, probed: list[Probed] | None, cost: Forecast | None, written: int | None
+    found: Plan,
+    probed: list[Probed] | None,
+    cost: Forecast | None,
+    disk: tuple[int, int] | None,
+    written: int | None,
 ) -> dict[str, Any]:
     from sweeps.plan import first_configs
 
@@ -261,6 +288,6 @@ def _as_data(
         "probe": probed
         and [{"draw": p.number, "values": p.values, **vars(p.measured)} for p in probed],
         "seconds": cost and cost.seconds,
-        "disk_bytes": cost and cost.disk_bytes,
+        "disk_bytes": disk,
         "written": written,
     }

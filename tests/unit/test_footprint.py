@@ -1,0 +1,57 @@
+"""The size of a checkpoint is known from shapes, before anything is trained."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from sweeps.cli import main
+from trainable.checkpoint import write_checkpoint
+from trainable.config import parse_config
+from trainable.footprint import footprint
+from trainable.measure import endless, train
+from trainable.trainer import Trainer
+
+CONFIG = {
+    "dataset": {"name": "digits"},
+    "model": {"name": "resnet20"},
+    "training": {"epochs": 2, "batch_size": 16},
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    "checkpoint": {"enabled": True, "save_frequency": 2, "save_best": False},
+}
+SPACE = {"optimizer.learning_rate": {"uniform": [0.1, 0.2]}}
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [{"name": "sgd", "momentum": 0.9}, {"name": "sgd", "momentum": 0.0}, {"name": "adamw"}],
+    ids=str,
+)
+def test_it_is_that_of_a_file_written(tmp_path: Path, optimizer: dict[str, object]) -> None:
+    config = parse_config({**CONFIG, "optimizer": {"learning_rate": 0.1, **optimizer}})
+    trainer = Trainer(config)
+    train(trainer, iter([next(endless(trainer))]))  # an optimizer has no state before
+    write_checkpoint(trainer.state_dict(), [tmp_path / "latest.pt"])
+    parameters, size = footprint(config)
+    assert parameters == sum(parameter.numel() for parameter in trainer.model.parameters())
+    assert size == pytest.approx((tmp_path / "latest.pt").stat().st_size, rel=0.02)
+
+
+def planned(tmp_path: Path, *, checkpoint: bool) -> dict[str, object]:
+    config = {**CONFIG, "checkpoint": {**CONFIG["checkpoint"], "enabled": checkpoint}}
+    data = {"config": config, "space": SPACE, "tune": {"num_samples": 3, "seed": 1}}
+    path = tmp_path / "search.yaml"
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+    done = CliRunner().invoke(main, ["plan", str(path), "--json"])
+    assert done.exit_code == 0, done.output
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def test_a_plan_has_the_disk_of_all_trials_without_a_probe(tmp_path: Path) -> None:
+    """One file of each of the three trials, at the end of its two epochs."""
+    size = footprint(parse_config(CONFIG))[1]
+    assert planned(tmp_path, checkpoint=True)["disk_bytes"] == [3 * size, 3 * size]
+    assert planned(tmp_path, checkpoint=False)["disk_bytes"] == [0, 0]

@@ -5,20 +5,24 @@ Nobody hears of it before it is asked for; what was reported stays what is on di
 
 from __future__ import annotations
 
+import time
+
 from trainable.epoch import Steps
 from trainable.seeding import OwnStreams
-from trainable.trainer import Row
+from trainable.trainer import Row, Trainer
 
 
 class EpochAhead:
     """An epoch under way that nobody has asked for yet.
 
     Args:
-        steps: Of the epoch.
+        trainer: Of the epoch.
     """
 
-    def __init__(self, steps: Steps[Row]) -> None:
-        self._steps = steps
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._steps = trainer.epoch_steps()
+        self._last_step = time.perf_counter()
         self._numbers = OwnStreams()
         self._row: Row | None = None
         self._error: Exception | None = None
@@ -37,6 +41,7 @@ class EpochAhead:
             self._row = end.value
         except Exception as error:  # noqa: BLE001 (raised by `rest`)
             self._error = error
+        self._last_step = time.perf_counter()
 
     def rest(self) -> Steps[Row]:
         """The steps that are left, now that the epoch is asked for."""
@@ -45,6 +50,7 @@ class EpochAhead:
         if self._row is not None:
             return self._row
         self._numbers.go_on()
+        self._trainer.idle_s += time.perf_counter() - self._last_step
         return (yield from self._steps)
 
     def drop(self) -> None:

@@ -63,6 +63,8 @@ class Trainer:
         self.epoch = 0
         self.best_acc = 0.0
         self.best_epoch = 0
+        self.idle_s = 0.0
+        """Of the epoch under way, what it waited to be asked for."""
         self._diverged = False
         self._improved = False
         self._seed = config.seed.value if config.seed.enabled else secrets.randbits(63)
@@ -136,7 +138,7 @@ class Trainer:
 
     def epoch_steps(self) -> Steps[Row]:
         """`run_epoch` in steps: something else may be done between two of them."""
-        started = time.perf_counter()
+        started, self.idle_s = time.perf_counter(), 0.0
         epoch, lr = self.epoch + 1, self.schedule.lr
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -154,7 +156,7 @@ class Trainer:
             accumulation_steps=self.config.training.accumulation_steps,
             recorded=self.recorded.training if self.recorded else None,
         )
-        trained = time.perf_counter()
+        trained_s = time.perf_counter() - started - self.idle_s
         val, test = yield from self._evaluate(epoch)
         self._diverged = not (math.isfinite(train.loss) and math.isfinite(val.loss))
         self._complete(epoch, val)
@@ -168,8 +170,8 @@ class Trainer:
             "test_acc": None if test is None else test.acc,
             "best_acc": self.best_acc,
             "lr": lr,
-            "epoch_s": time.perf_counter() - started,
-            "images_per_s": self.source.size("train") / (trained - started),
+            "epoch_s": time.perf_counter() - started - self.idle_s,
+            "images_per_s": self.source.size("train") / trained_s,
             "peak_memory_gib": self._peak_memory_gib(),
             "device": self.device.type,
         }

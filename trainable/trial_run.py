@@ -181,7 +181,7 @@ class TrialRun:
             self._experiment.record(row)
             writing = self._experiment.begin_save(trainer)
             if writing is not None:
-                self._ahead = None if ends else EpochAhead(trainer.epoch_steps())
+                self._ahead = None if ends else EpochAhead(trainer)
                 yield from self._while_writing(writing)
             if ends:
                 self._experiment.end(failed=diverged)

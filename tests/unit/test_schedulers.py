@@ -1,11 +1,15 @@
 """Tune's schedulers get every setting of the search file and decide by our epoch."""
 
+import inspect
 from types import SimpleNamespace
 
 import pytest
+import ray.tune.schedulers.pb2
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
-from sweeps.scheduler_sections import ASHA, FIFO
+import sweeps.schedulers
+from sweeps.distributions import Range
+from sweeps.scheduler_sections import ASHA, FIFO, PB2, PBT, BOHBHyperBand, HyperBand, Median
 from sweeps.schedulers import build_scheduler
 
 
@@ -61,3 +65,27 @@ def test_asha_gets_its_reduction_factor_and_brackets(reduction_factor, brackets)
     assert len(rungs) == brackets
     assert rungs[0][-1] == 1
     assert rungs[0][-2] == reduction_factor
+
+
+@pytest.mark.parametrize(
+    ("section", "module", "name"),
+    [
+        (ASHA(name="asha"), sweeps.schedulers, "ASHAScheduler"),
+        (HyperBand(name="hyperband"), sweeps.schedulers, "HyperBandScheduler"),
+        (BOHBHyperBand(name="bohb"), sweeps.schedulers, "HyperBandForBOHB"),
+        (Median(name="median"), sweeps.schedulers, "MedianStoppingRule"),
+        (PBT(name="pbt"), sweeps.schedulers, "PopulationBasedTraining"),
+        (PB2(name="pb2"), ray.tune.schedulers.pb2, "PB2"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_tunes_own_class_is_given_every_argument_that_it_has(monkeypatch, section, module, name):
+    """Tune takes unknown ones in silence, and its defaults may change."""
+    real, given = getattr(module, name), {}
+    monkeypatch.setattr(module, name, lambda **arguments: given.update(arguments))
+    space = {"optimizer.learning_rate": Range("uniform", 0.1, 0.2)}
+    build_scheduler(section, space, metric="val_acc", mode="max", max_t=4)
+    known = set(inspect.signature(real.__init__).parameters) - {"self"}
+    assert set(given) == known
+    assert set(type(section).model_fields) - {"name"} <= known
+    assert given["time_attr"] == "epoch"

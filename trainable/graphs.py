@@ -118,20 +118,44 @@ class Recordings:
     """
 
     def __init__(self, model: nn.Module, record: Record | None = None) -> None:
-        self.training = RecordedPass(model, record)
-        self.evaluation = RecordedPass(model, record)
+        self._training = RecordedPass(model, record)
+        self._evaluation = RecordedPass(model, record)
+
+    @property
+    def training(self) -> RecordedPass | None:
+        """That of the training pass; None once anything could not be recorded.
+
+        A recording that fails may take with it what another one of its stream computes in.
+        """
+        return None if self.failure else self._training
+
+    @property
+    def evaluation(self) -> RecordedPass | None:
+        """The same of the evaluation."""
+        return None if self.failure else self._evaluation
 
     @property
     def failure(self) -> str | None:
         """Why something could not be recorded."""
-        return self.training.failure or self.evaluation.failure
+        return self._training.failure or self._evaluation.failure
 
 
 def _cuda_graph(work: Callable[[], None]) -> Callable[[], None]:
-    """See the PyTorch documentation, CUDA semantics, CUDA Graphs."""
+    """See the PyTorch documentation, CUDA semantics, CUDA Graphs.
+
+    Recorded is on the stream of the training. cuBLAS has one workspace a stream: recorded on a
+    stream that they share, the graphs of several trainings would compute in the same workspace at
+    the same time, and the first one to go would take it away from the others.
+    """
     torch.cuda.synchronize()  # the warm-up was on the stream of the training
     graph = torch.cuda.CUDAGraph()
-    # Other threads of the process write checkpoints: what they ask of CUDA is none of ours.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        work()
+    stream = torch.cuda.current_stream()
+    # Nothing can be recorded on the default stream, which only a training alone is on.
+    own = None if stream == torch.cuda.default_stream() else stream
+    try:
+        # Other threads of the process write checkpoints: what they ask of CUDA is none of ours.
+        with torch.cuda.graph(graph, stream=own, capture_error_mode="thread_local"):
+            work()
+    finally:
+        torch.cuda.set_stream(stream)  # after a failure it would be that of the recording
     return graph.replay

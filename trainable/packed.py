@@ -82,6 +82,7 @@ class PackedWorker:
         self._places = places
         self._runs: dict[str, TrialRun] = {}
         self._streams: dict[str, Any] = {}
+        self._idle_streams: list[Any] = []
         self._turns: list[_Turns] = []
         self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._threads = max(1, threads)
@@ -109,7 +110,7 @@ class PackedWorker:
                 return False
             path = None if directory is None else Path(directory)
             self._runs[key] = TrialRun(config, key, path)
-            self._streams[key] = torch.Stream("cuda") if torch.cuda.is_available() else None
+            self._streams[key] = self._stream()
             return True
 
         taken: bool = self._ask(take_in)
@@ -131,6 +132,12 @@ class PackedWorker:
     def close(self, key: str) -> None:
         """Lets go of a trial, if it is here."""
         self._ask(lambda: self._close(key))
+
+    def _stream(self) -> Any:
+        """One that no other trial here has; torch would give the same one out again and again."""
+        if self._idle_streams:
+            return self._idle_streams.pop()
+        return torch.Stream("cuda") if torch.cuda.is_available() else None
 
     def _begin(self, key: str, done: Future[Row]) -> None:
         try:
@@ -156,6 +163,7 @@ class PackedWorker:
                 turns.steps.close()
             if stream is not None:
                 stream.synchronize()  # its memory is about to be another trial's
+                self._idle_streams.append(stream)
             if run is not None:
                 run.close()
         except Exception as error:  # noqa: BLE001 (others go on; nobody waits for this one)

@@ -77,6 +77,22 @@ def test_where_nothing_can_be_recorded_nothing_is_lost(
     assert_same(refused.state_dict(), plain.state_dict())
 
 
+def test_what_fails_in_the_evaluation_ends_the_recording_of_both(
+    tiny_trainer: MakeTrainer, assert_same: Callable[[Any, Any], None]
+) -> None:
+    plain, half = tiny_trainer(), tiny_trainer()
+    recorded = Recordings(half.model, stand_in(half.model))
+    assert recorded.training is not None
+    recorded._evaluation._record = refuse
+    half.recorded = recorded
+    for trainer in (plain, half):
+        trainer.run_epoch()
+    assert (recorded.training, recorded.evaluation) == (None, None)
+    for trainer in (plain, half):
+        trainer.run_epoch()
+    assert_same(half.state_dict(), plain.state_dict())
+
+
 def test_a_batch_of_another_form_is_left_to_the_plain_loop() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
     recorded = RecordedPass(model, stand_in(model))
@@ -131,3 +147,42 @@ def test_on_a_card_a_graph_computes_what_the_plain_loop_does() -> None:
         scores.append(drain(steps))
         assert recorded is None or recorded.failure is None
     assert scores[0].loss == pytest.approx(scores[1].loss, rel=1e-3)
+
+
+@pytest.mark.gpu
+def test_after_a_recording_that_fails_the_stream_is_that_of_before() -> None:
+    model = nn.Linear(4, 2).cuda()
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        recorded = RecordedPass(model)
+        images, labels = torch.ones(3, 4, device="cuda"), torch.zeros(3, device="cuda")
+        assert not recorded.run(lambda x, _: model(x).sum().item(), images, labels)
+        assert torch.cuda.current_stream() == stream
+        assert recorded.failure is not None
+        model(images).sum().backward()
+    torch.cuda.synchronize()
+
+
+@pytest.mark.gpu
+def test_graphs_of_two_streams_outlive_each_other() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 256)).cuda()
+    images, labels = torch.randn(128, 256, device="cuda"), torch.zeros(128, device="cuda")
+    model(images).square().mean().backward()
+    expected = [parameter.grad.clone() for parameter in model.parameters()]
+
+    def work(images: torch.Tensor, _: torch.Tensor) -> None:
+        model(images).square().mean().backward()
+
+    passes = {torch.cuda.Stream(): RecordedPass(model) for _ in range(2)}
+    for _ in range(2):
+        for stream, recorded in passes.items():
+            with torch.cuda.stream(stream):
+                assert recorded.run(work, images, labels)
+                torch.cuda.synchronize()
+                found = [parameter.grad for parameter in model.parameters()]
+                torch.testing.assert_close(found, expected)
+        del recorded, found
+        for stream in list(passes)[:-1]:
+            del passes[stream]
+        torch.cuda.empty_cache()

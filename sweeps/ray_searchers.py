@@ -11,6 +11,7 @@ import random
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -65,9 +66,10 @@ def propose_by_ray(spec: SearchSpec, told: Sequence[Known], seed: int) -> Values
     if isinstance(spec.tune.search_alg, SCORED_ONLY):
         told = [trial for trial in told if trial[1] == "complete"]
     names = {key: f"k{number}" for number, key in enumerate(keys)}  # no dots in them
-    points = [_units(spec, names, values) for values, _, _ in told]
-    if isinstance(spec.tune.search_alg, ZOOptSearch):
-        points = _spread(spec, names, points)
+    points = _spread(spec, names, [_units(spec, names, values) for values, _, _ in told])
+    tried = [values for values, _, _ in told]
+    if isinstance(spec.tune.search_alg, BayesOptSearch):
+        points, told = _merged(points, told)
     with _seeded(seed), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("ray.tune.search").setLevel(logging.ERROR)
@@ -80,7 +82,7 @@ def propose_by_ray(spec: SearchSpec, told: Sequence[Known], seed: int) -> Values
             for number in range(len(told)):
                 searcher.suggest(str(number))
                 _tell(searcher, spec, number, told)
-        return _next(searcher, spec, names, [values for values, _, _ in told])
+        return _next(searcher, spec, names, tried)
 
 
 def _next(
@@ -112,9 +114,10 @@ def _units(spec: SearchSpec, names: Mapping[str, str], values: Mapping[str, Any]
 
 
 def _spread(spec: SearchSpec, names: Mapping[str, str], points: Sequence[Values]) -> list[Values]:
-    """The same choices, each at a place of its own in [0, 1].
+    """The same choices, each at a place of its own within what stands for it in [0, 1].
 
-    ZOOpt tells trials apart by these numbers: of two that are the same it makes a third.
+    To these searchers all of that is new until it is tried; ZOOpt makes of two that are the same
+    a third.
     """
     spread = []
     for number, point in enumerate(points):
@@ -126,6 +129,22 @@ def _spread(spec: SearchSpec, names: Mapping[str, str], points: Sequence[Values]
                 units[name] = point[name] + offset / len(entry.values)
         spread.append(units)
     return spread
+
+
+def _merged(
+    points: Sequence[Values], told: Sequence[Known]
+) -> tuple[list[Values], Sequence[Known]]:
+    """Trials of the same values as one, with their mean score: BayesOpt refuses a second one."""
+    scores: dict[tuple[float, ...], list[float]] = {}
+    first: dict[tuple[float, ...], int] = {}
+    for number, point in enumerate(points):
+        place = tuple(point.values())
+        scores.setdefault(place, []).append(told[number][2][0])
+        first.setdefault(place, number)
+    merged: list[Known] = [
+        (told[number][0], "complete", [fmean(scores[place])]) for place, number in first.items()
+    ]
+    return [points[number] for number in first.values()], merged
 
 
 @contextmanager

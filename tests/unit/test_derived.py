@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.search import Searcher
+from sweeps.search_sections import NEEDS
 from sweeps.spec import parse_search
 from trainable.errors import ConfigError
 
@@ -37,8 +38,15 @@ ALGORITHMS = [
     {"name": "tpe", "n_startup_trials": 3, "multivariate": True},
     {"name": "gp", "n_startup_trials": 9},
     {"name": "bohb", "min_points_in_model": 3},
+    {"name": "cmaes", "n_startup_trials": 3},
     {"name": "hyperopt", "n_startup_trials": 3},
+    {"name": "bayesopt", "n_startup_trials": 11},
+    {"name": "hebo", "n_startup_trials": 11},
+    "ax",
+    "nevergrad",
+    "zoopt",
 ]
+"""Those whose package is not here are skipped."""
 
 
 def spec_of(space=None, *, constraints=(), **tune):
@@ -72,6 +80,9 @@ def suggestions(spec):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=str)
 def test_everything_holds_under_every_algorithm(algorithm):
+    needed = NEEDS.get(algorithm if isinstance(algorithm, str) else algorithm["name"])
+    for module in needed.modules if needed else ():
+        pytest.importorskip(module)
     spec = spec_of(constraints=CONSTRAINTS, search_alg=algorithm)
     drawn = suggestions(spec)
     assert len(drawn) == 12

@@ -31,7 +31,7 @@ COSTLY = ("bayesopt", "ax", "hebo")
 """Those that take a good part of a second for each trial."""
 
 
-def spec_of(name, **tune):
+def spec_of(name, space=SPACE, **tune):
     if name in OF_RAY:
         for module in NEEDS[name].modules:
             pytest.importorskip(module)
@@ -40,7 +40,7 @@ def spec_of(name, **tune):
     constraints = ["training.batch_size * optimizer.learning_rate < 64"]
     tune = {"num_samples": 40, "seed": 3, "search_alg": algorithm, **tune}
     return parse_search(
-        {"config": CONFIG, "space": SPACE, "constraints": constraints, "tune": tune}
+        {"config": CONFIG, "space": space, "constraints": constraints, "tune": tune}
     )
 
 
@@ -96,6 +96,18 @@ def test_a_searcher_of_another_process_told_the_same_goes_on_the_same(name):
     np.random.seed(1)
     assert found == second.suggest(12)
     assert found != Searcher(spec_of("random")).suggest(12)  # it was not left to chance
+
+
+@pytest.mark.parametrize("name", OF_RAY)
+def test_the_same_values_may_come_twice(name):
+    """A small space of whole numbers: in two trials they are the same number in every respect."""
+    space = {"training.epochs": {"randint": [5, 9]}}
+    begin = BEGIN_SOONER.get(name)
+    algorithm = {"name": name} | ({"n_startup_trials": begin} if begin else {})
+    searcher = Searcher(spec_of(name, space, search_alg=algorithm))
+    for number in range(8):
+        searcher.tell(number, {"training.epochs": 5 + number % 4}, [number % 4 / 10])
+    assert searcher.suggest(8)["training.epochs"] in range(5, 9)
 
 
 def test_those_of_nevergrad_can_be_told_what_they_did_not_ask_for():

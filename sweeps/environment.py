@@ -6,6 +6,8 @@ import os
 import platform
 import shutil
 import subprocess
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 TIMEOUT_S = 5
@@ -26,6 +28,22 @@ def describe_environment() -> dict[str, str]:
         **_git(),
     }
     return {name: text for name, text in found.items() if text}
+
+
+def being_described() -> Callable[[], dict[str, str]]:
+    """Begins to describe the environment beside whatever comes next; the answer is waited for.
+
+    The tools that are asked take as long as they like, and nothing hangs on what they say.
+    """
+    found: dict[str, str] = {}
+    asking = threading.Thread(target=lambda: found.update(describe_environment()), daemon=True)
+    asking.start()
+
+    def answer() -> dict[str, str]:
+        asking.join()
+        return found
+
+    return answer
 
 
 def _git() -> dict[str, str]:

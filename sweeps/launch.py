@@ -15,18 +15,17 @@ from pathlib import Path
 from sweeps.cluster import Joining, several_nodes, start_ray, trial_share
 from sweeps.console import say
 from sweeps.disk import delete
-from sweeps.environment import describe_environment
+from sweeps.environment import being_described
 from sweeps.layout import LOCK_FILE, SweepError, SweepLayout, SweepRecord, TrialRecord, now
 from sweeps.ownership import sole_owner
 from sweeps.places import desk_of, local, place_in
 from sweeps.running import Outcome, Run
 from sweeps.shared_storage import check_shared
-from sweeps.sharing import settle_gpu
 from sweeps.spec import SearchSpec
 from sweeps.store_keeper import kept
 from sweeps.warm_start import record_points
 from trainable.config import TrainConfig, parse_config
-from trainable.experiment import automatic_name
+from trainable.experiment_names import automatic_name
 from trainable.files import write_text
 from trainable.yaml_reader import dump_yaml
 
@@ -53,9 +52,10 @@ def start_sweep(
     refuse_taken(directory)
     if spec.tune.warm_start is not None:
         SweepLayout(local(spec.tune.warm_start)).read_sweep()
+    environment = being_described()
     spec, share = _prepare(spec, directory, allow_custom_model, address)
     record = SweepRecord(directory.name, "running", now())
-    record.versions, record.environment = _versions(), describe_environment()
+    record.versions, record.environment = _versions(), environment()
     with _workplace(directory, spec, record, keep_trials=base.checkpoint.enabled) as layout:
         if spec.tune.warm_start is not None:
             say(f"warm start: {record_points(spec, layout)} trials of {spec.tune.warm_start}")
@@ -91,9 +91,10 @@ def resume_sweep(
     layout = SweepLayout(directory)
     layout.tidy()
     record = layout.read_sweep()
+    environment = being_described()
     spec, share = _prepare(spec, layout.directory, allow_custom_model, address)
     record.state, record.reason, record.ended = "running", None, None
-    record.versions, record.environment = _versions(), describe_environment()
+    record.versions, record.environment = _versions(), environment()
     write_text(
         layout.search_file, dump_yaml({**(recorded or spec).to_dict(), "name": record.name})
     )
@@ -131,7 +132,11 @@ def _prepare(
     user_code = Path.cwd() if allow_custom_model else None
     start_ray(Joining(address, user_code, (directory.parent, Path(base.dataset.root))))
     check_shared(directory)
-    spec, settled = settle_gpu(spec, allow_custom_model=allow_custom_model)
+    settled = None
+    if spec.resources.gpu == "auto":
+        from sweeps.sharing import settle_gpu  # torch, which a driver has no need of otherwise
+
+        spec, settled = settle_gpu(spec, allow_custom_model=allow_custom_model)
     share, notice = trial_share(spec.resources)
     for text in [*filter(None, [settled, notice]), *_notices(base)]:
         say(f"note: {text}")

@@ -20,9 +20,8 @@ from sweeps.recording import RecordingScheduler
 from sweeps.results import METRICS_FILE
 from sweeps.sections import METRICS
 from sweeps.sweep_trial import SweepTrial, continue_from, show_result
-from trainable.checkpoint import CONFIG, LATEST, checkpoint_epoch, read_checkpoint
 from trainable.errors import CheckpointError
-from trainable.experiment import CHECKPOINTS
+from trainable.experiment_names import CHECKPOINTS
 from trainable.history import History, read_rows
 
 Row = dict[str, Any]
@@ -46,6 +45,8 @@ def newest_checkpoint(directory: Path) -> SavedState | None:
         CheckpointError: There are checkpoint files, and none of them is good.
     """
     files = sorted((directory / CHECKPOINTS).glob("*.pt"))
+    from trainable.checkpoint import LATEST, checkpoint_epoch  # torch
+
     latest = directory / CHECKPOINTS / LATEST
     epoch = checkpoint_epoch(bring(latest))
     if epoch is not None:
@@ -119,6 +120,8 @@ class Restoration:
             return
         self._saved[record.id] = saved
         if record.lineage:
+            from trainable.checkpoint import CONFIG, read_checkpoint  # torch
+
             config = read_checkpoint(saved.checkpoint)[CONFIG]
             # The sweep may have ended between an exploit and the first save under its values.
             while record.lineage and not _in_force(record, config):

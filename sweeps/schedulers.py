@@ -15,7 +15,6 @@ from ray.tune.schedulers import (
     MedianStoppingRule,
     PopulationBasedTraining,
     TrialScheduler,
-    pb2,
 )
 
 from sweeps.distributions import Choice, Distribution, Normal, Range, sample
@@ -101,6 +100,8 @@ def _population_scheduler(
     }
     if isinstance(section, PB2):
         bounds: dict[str, Any] = {key: list(found.corners) for key, found in mutated.items()}
+        from ray.tune.schedulers import pb2  # loads scikit-learn, for which nobody else waits
+
         return pb2.PB2(**shared, hyperparam_bounds=bounds)
     up, down = section.perturbation_factors
     return PopulationBasedTraining(

@@ -27,7 +27,7 @@ from sweeps.search import Searcher
 from sweeps.spec import SearchSpec
 from sweeps.sweep_trial import OnFailure, SweepTrial, new_trial
 from trainable.config import parse_config
-from trainable.experiment import automatic_name
+from trainable.experiment_names import automatic_name
 from trainable.history import read_rows
 from trainable.trial_settings import SETTINGS
 

@@ -1,6 +1,6 @@
 """What Tune does for every trial, or now and then, and a sweep of ours has no need of.
 
-Private names of Tune's are touched here; `tests/integration/test_tune_contract.py` checks them.
+Private names of Tune's are touched here; `tests/integration/test_tune_costs.py` checks them.
 """
 
 from __future__ import annotations

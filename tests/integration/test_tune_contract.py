@@ -7,7 +7,6 @@ is not tested here.
 from __future__ import annotations
 
 import inspect
-import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 from ray.train._internal.session import _FutureTrainingResult
 from ray.train._internal.storage import StorageContext
-from ray.tune import CheckpointConfig, registry, with_resources
+from ray.tune import CheckpointConfig, with_resources
 from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
 from ray.tune.experiment import Trial
 from ray.tune.registry import register_trainable
@@ -29,45 +28,12 @@ from ray.tune.schedulers import (
 )
 
 from sweeps.sweep_trial import SweepTrial
-from sweeps.tune_costs import cheaper_tune
 from tests.integration.journal import Journal, checkpoint, make, noted_run
 from tests.toy_trainable import Toy
 
 pytestmark = pytest.mark.ray
 
 METRIC: dict[str, Any] = {"metric": "epoch", "mode": "max"}
-
-
-# ------------------------------------------------------------------ what a trial costs
-
-
-def test_a_trainable_is_looked_up_once_while_a_sweep_runs_and_each_time_afterwards(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    register_trainable("toy", Toy)
-    asked: list[bytes] = []
-    original = registry._internal_kv_get
-    monkeypatch.setattr(
-        registry, "_internal_kv_get", lambda key: asked.append(key) or original(key)
-    )
-    with cheaper_tune(limit=3, trials=10):
-        assert [registry.get_trainable_cls("toy") for _ in range(3)] == [Toy] * 3
-        assert len(asked) == 2  # whether it is there, and what it is
-        assert os.environ["TUNE_MAX_PENDING_TRIALS_PG"] == "3"
-    registry.get_trainable_cls("toy")
-    assert len(asked) == 4
-
-
-@pytest.mark.parametrize(
-    ("before", "trials", "inside"), [("60", 10, 60), ("60", 1000, 300), ("5", 1000, 5)]
-)
-def test_snapshots_of_a_long_sweep_are_rarer_unless_the_user_has_set_how_often(
-    before: str, trials: int, inside: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TUNE_GLOBAL_CHECKPOINT_S", before)
-    with cheaper_tune(limit=1, trials=trials):
-        assert float(os.environ["TUNE_GLOBAL_CHECKPOINT_S"]) == inside
-    assert os.environ["TUNE_GLOBAL_CHECKPOINT_S"] == before
 
 
 # ------------------------------------------------------------------ trials, without running one

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.environment import describe_environment
+from sweeps.environment import being_described, describe_environment
 
 
 @pytest.fixture
@@ -38,3 +38,8 @@ def test_without_a_repository_and_tools_there_is_still_python(
     assert found["python"] == platform.python_version()
     assert not {"git commit", "git state", "gpus"} & set(found)
     assert all(isinstance(text, str) and text for text in found.values())
+
+
+def test_what_is_asked_for_beside_other_work_is_the_same(repository: Path) -> None:
+    answer = being_described()
+    assert answer() == describe_environment()

@@ -101,10 +101,15 @@ def judge(record: TrialRecord, policy: FailurePolicy) -> Verdict:
     if cause == "oom" and policy.oom == "exclusive_then_halve_batch":
         return Verdict(retry=len(same) <= 2, alone=True, halve=len(same) == 2)
     if cause == "lost_worker":
-        stuck = [failure for failure in same if failure.epoch == failures[-1].epoch]
-        return Verdict(retry=len(stuck) <= LOST_WORKER_LIMIT)
+        return Verdict(retry=losses(record) <= LOST_WORKER_LIMIT)
     counted = [f for f in failures if f.cause not in NOT_COUNTED]
     return Verdict(retry=cause != "oom" and len(counted) <= policy.max_retries)
+
+
+def losses(record: TrialRecord) -> int:
+    """How often a trial has lost its worker without a completed epoch in between."""
+    failures = record.failures[record.forgiven :]
+    return sum(f.cause == "lost_worker" and f.epoch == failures[-1].epoch for f in failures)
 
 
 def halved(config: dict[str, Any]) -> dict[str, Any] | None:

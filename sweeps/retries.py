@@ -9,13 +9,13 @@ import ray
 from ray.tune.experiment import Trial
 
 from sweeps.console import say
-from sweeps.failures import Verdict, cause_of, describe, halved, judge
+from sweeps.failures import Verdict, cause_of, describe, halved, judge, losses
 from sweeps.layout import SweepLayout, TrialRecord
 from sweeps.packing import Packing
 from sweeps.pause import PauseSwitch
 from sweeps.spec import FailurePolicy
 from sweeps.sweep_trial import SweepTrial
-from trainable.trial_settings import SETTINGS
+from trainable.trial_settings import SETTINGS, SUSPECT
 
 
 class Retries:
@@ -58,6 +58,7 @@ class Retries:
         if self._packing is not None:
             self._packing.forget(trial.trial_id)
             verdict = replace(verdict, alone=False, halve=verdict.alone)
+            _suspect(trial, failure.cause == "lost_worker" and losses(record) > 1)
         if verdict.retry and verdict.halve:
             verdict = replace(verdict, retry=self._halve(trial, record))
         if verdict.retry and verdict.alone:
@@ -77,6 +78,15 @@ class Retries:
         trial.config = {**config, SETTINGS: settings}
         record.changes["training.accumulation_steps"] = config["training"]["accumulation_steps"]
         return True
+
+
+def _suspect(trial: SweepTrial, suspect: bool) -> None:
+    """Tells a trial whether it may be the one that takes its process with it, again and again.
+
+    Every trial of a process is lost with it. Those that come into question begin one after the
+    other, so that the one it is does not use up the others' retries.
+    """
+    trial.config = {**trial.config, SETTINGS: {**trial.config[SETTINGS], SUSPECT: suspect}}
 
 
 def _checkpoint(trial: Trial) -> str | None:

@@ -28,6 +28,7 @@ from trainable.epoch import Steps
 from trainable.seeding import OwnStreams
 from trainable.trainer import Row
 from trainable.trial_run import TrialRun
+from trainable.trial_settings import SETTINGS, SUSPECT
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ class PackedWorker:
         self._places = places
         self._runs: dict[str, TrialRun] = {}
         self._streams: dict[str, Any] = {}
+        self._suspects: set[str] = set()
         self._idle_streams: list[Any] = []
         self._turns: list[_Turns] = []
         self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -101,16 +103,20 @@ class PackedWorker:
             directory: See `TrialRun`.
 
         Returns:
-            Whether there was a place.
+            Whether there was a place. Of trials that a process may die of, there is one for one
+            at a time, until it has completed an epoch.
         """
 
         def take_in() -> bool:
             self._close(key)
-            if len(self._runs) >= self._places:
+            is_suspect = bool(config[SETTINGS].get(SUSPECT))
+            if len(self._runs) >= self._places or (is_suspect and self._suspects):
                 return False
             path = None if directory is None else Path(directory)
             self._runs[key] = TrialRun(config, key, path)
             self._streams[key] = self._stream()
+            if is_suspect:
+                self._suspects.add(key)
             return True
 
         taken: bool = self._ask(take_in)
@@ -155,6 +161,7 @@ class PackedWorker:
     def _close(self, key: str) -> None:
         ended = [turns for turns in self._turns if turns.key == key]
         run, stream = self._runs.pop(key, None), self._streams.pop(key, None)
+        self._suspects.discard(key)
         for turns in ended:
             self._turns.remove(turns)
             turns.done.set_exception(ClosedError(f"trial {key} was closed in its epoch"))
@@ -204,9 +211,11 @@ class PackedWorker:
                 self._look_after(turns)
 
     def _look_after(self, turns: _Turns) -> None:
-        """Lets go of a trial that has failed: its memory is its neighbours' need."""
+        """Clears a trial of suspicion, or lets go of it: its memory is its neighbours' need."""
         error = turns.done.exception()
-        if error is not None:
+        if error is None:
+            self._suspects.discard(turns.key)
+        else:
             _end_with_the_context(error)
             self._close(turns.key)
 

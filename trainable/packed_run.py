@@ -16,7 +16,7 @@ from trainable.trial_settings import SETTINGS, WORKERS
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 300.0
-"""For a place: a worker that was lost is started anew, and loads torch again."""
+"""For an answer: a worker that was lost is started anew, and loads torch again."""
 PAUSE_S = 0.5
 
 
@@ -69,10 +69,11 @@ class PackedRun:
             raise LostWorkerError(f"the process that trained trial {self._key} is gone") from error
 
     def _open(self) -> Any:
-        """The worker with the most room, which has taken the trial in."""
+        """The worker with the most room, which has taken the trial in; waits for a place."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             for worker in self._by_room():
+                deadline = time.monotonic() + PATIENCE_S
                 try:
                     taken = ray.get(worker.open.remote(self._key, self._config, self._directory))
                 except RayActorError:
@@ -80,7 +81,7 @@ class PackedRun:
                 if taken:
                     return worker
             time.sleep(PAUSE_S)
-        raise LostWorkerError(f"no worker has had a place for trial {self._key}")
+        raise LostWorkerError(f"no worker has answered trial {self._key}")
 
     def _by_room(self) -> list[Any]:
         found: list[tuple[int, int, Any]] = []

@@ -16,12 +16,15 @@ SETTINGS = "_trial"
 - `allow_custom_model`: whether `model.name` may import a callable;
 - `workers`: names of the `PackedWorker` actors that train the trials, with `resources.process:
   card`; there `gpu` is what such a process has;
+- `suspect`: whether it may be the one of which a process dies;
 - `remote`: the arguments of `StoredTrial`, of a sweep in object storage.
 """
 
 REMOTE = "remote"
 
 WORKERS = "workers"
+
+SUSPECT = "suspect"
 
 HYPERPARAMETERS = ("optimizer.learning_rate", "optimizer.weight_decay", "optimizer.momentum")
 """What a restored trial takes from its own config, not from the checkpoint: all of `optimizer`."""

@@ -172,6 +172,20 @@ def test_there_are_so_many_places_and_no_more(tmp_path: Path) -> None:
     assert worker.count() == 1
 
 
+def test_of_those_that_a_process_may_die_of_one_begins_at_a_time() -> None:
+    worker = PackedWorker(places=3, threads=1)
+    settings = {"gpu": 0, "allow_custom_model": True, "suspect": True}
+    suspect = trial_config("tiny_models:mlp", _trial=settings)
+    assert worker.open("a", suspect, None)
+    assert not worker.open("b", suspect, None)
+    assert worker.open("c", CONFIGS["c"], None)
+    worker.step("a")
+    assert worker.open("b", suspect, None)
+    assert not worker.open("a", suspect, None)
+    worker.close("b")
+    assert worker.open("a", suspect, None)
+
+
 def test_a_trial_that_is_closed_in_its_epoch_says_so_to_who_waits(tmp_path: Path) -> None:
     worker = PackedWorker(places=1, threads=1)
     long = trial_config(training={"epochs": 1, "batch_size": 2})

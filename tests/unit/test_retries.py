@@ -11,6 +11,7 @@ from ray.exceptions import RayTaskError
 
 from sweeps.failures import Verdict
 from sweeps.layout import SweepLayout, TrialRecord
+from sweeps.packing import Packing
 from sweeps.pause import PauseSwitch
 from sweeps.retries import Retries
 from sweeps.sections import FailurePolicy
@@ -140,6 +141,20 @@ def test_a_batch_that_cannot_be_halved_ends_the_trial(tmp_path: Path) -> None:
     assert not failing.fail(OOM).retry
     assert (failing.record.changes, failing.trial.taken) == ({}, None)
     assert failing.trial.config["training"] == {"batch_size": 7}
+
+
+LOST = "LostWorkerError: the process that trained it is gone"
+
+
+def test_who_loses_a_shared_process_twice_without_an_epoch_is_suspect(tmp_path: Path) -> None:
+    failing = Failing(tmp_path, ON_GPU)
+    failing.retries._packing = Packing(ON_GPU, [{"CPU": 8.0, "GPU": 1.0}], 4)
+    suspect = []
+    for text, epoch in [(LOST, 3), (LOST, 3), ("a bad day", 3), (LOST, 4), (LOST, 4), (LOST, 5)]:
+        failing.trial.last_result = {"epoch": epoch}
+        assert failing.fail(text).retry
+        suspect.append(failing.trial.config["_trial"]["suspect"])
+    assert suspect == [False, True, False, False, True, False]
 
 
 def test_a_full_disk_pauses_the_sweep(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import ray
 
 from sweeps.placement import Booking, places
+from sweeps.shared_storage import store_keys
 from trainable.trial_settings import WORKERS
 
 THIN_GPU = 0.001
@@ -57,6 +58,8 @@ class Packing:
         from trainable.packed import PackedWorker  # torch
 
         worker: Any = ray.remote(PackedWorker)
+        keys = store_keys()  # Tune gives them to its own actors alone
+        environment = {"env_vars": keys} if keys else None
         for name, held in zip(self._names, self._places, strict=True):
             actor = worker.options(
                 name=name,
@@ -65,6 +68,7 @@ class Packing:
                 max_concurrency=held + FOR_OTHER_CALLS,
                 max_restarts=-1,
                 scheduling_strategy="SPREAD",
+                runtime_env=environment,
             )
             self._actors.append(actor.remote(held, int(self._share["cpu"])))
         try:

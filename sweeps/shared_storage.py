@@ -80,8 +80,9 @@ def _check_store(remote: Remote, nodes: list[dict[str, Any]]) -> None:
         raise SweepError(f"checkpoint.dir: {problem}")
     if len(nodes) < 2:
         return
+    keys = store_keys()
     answers = {
-        node["NodeID"]: _ask(try_store, node, remote.uri, place, env=_keys()) for node in nodes
+        node["NodeID"]: _ask(try_store, node, remote.uri, place, env=keys) for node in nodes
     }
     _await(answers)
     for node in nodes:
@@ -105,7 +106,7 @@ def try_store(uri: str, name: str, node: str = "") -> str | None:
     return None if found == name.encode() else f"{uri}: what is written there is not seen"
 
 
-def _keys() -> dict[str, str]:
+def store_keys() -> dict[str, str]:
     """The variables with which Tune gives trials access to a store."""
     return {name: os.environ[name] for name in KEYS if name in os.environ}
 

@@ -9,22 +9,22 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from trainable import scratch
-from trainable.epoch import Steps
 from trainable.errors import StorageError
 from trainable.mirror import OF_A_TRAINING, OF_TUNE, WEIGHTS, Mirror
-from trainable.remote import SHORT_PATIENCE_S, Remote
+from trainable.remote import SHORT_PATIENCE_S, THREADS, Remote
 from trainable.trial_log import LOG_FILE
 from trainable.trial_settings import CHECKPOINT_FILE
 
 log = logging.getLogger(__name__)
 
 FETCHED = ".fetched" + WEIGHTS
-STEP_S = 0.002
+SENDER = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
+"""Sends what trials have left: one at a time of each, several of a process."""
 KEPT = 2
 """Of Tune's checkpoint directories in the store: Tune may not have heard of the newest yet."""
 
@@ -83,13 +83,9 @@ class StoredTrial:
         if self._mirror is not None:
             self._mirror.push()
 
-    def push_steps(self) -> Steps[None]:
-        """`push` in steps: something else may be done while it waits for the store."""
-        with ThreadPoolExecutor(1) as pool:
-            done = pool.submit(self.push)
-            while wait([done], STEP_S).not_done:
-                yield 0
-        done.result()
+    def begin_push(self) -> Future[None]:
+        """`push`, in the course of which the training may go on; it must not be closed before."""
+        return SENDER.submit(self.push)
 
     def push_state(self, directory: Path) -> None:
         """Brings a checkpoint directory of Tune's into the store, too; old ones go.

@@ -82,10 +82,7 @@ class TrialRun:
 
     def steps(self) -> Steps[Row]:
         """`step` in steps: something else may be done between two of them."""
-        row = yield from self._log.capturing_steps(self._epoch())
-        if self._stored is not None:
-            yield from self._stored.push_steps()
-        return row
+        return self._log.capturing_steps(self._epoch())
 
     def save_into(self, directory: Path) -> None:
         """Names the present state in a directory; it is written only if it is nowhere yet."""
@@ -185,6 +182,8 @@ class TrialRun:
                 yield from self._while_writing(writing)
             if ends:
                 self._experiment.end(failed=diverged)
+        if self._stored is not None:
+            yield from self._while_writing(self._stored.begin_push())
         return {**row, SAVED: writing is not None, DONE: ends}
 
     def _while_writing(self, writing: Future[None]) -> Steps[None]:

@@ -7,6 +7,7 @@ of them together.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -47,4 +48,5 @@ def images_per_s(order: dict[str, Any]) -> float:
 
 
 if __name__ == "__main__":
-    print(images_per_s(json.loads(sys.argv[1])))
+    print(images_per_s(json.loads(sys.argv[1])), flush=True)
+    os._exit(0)  # the worker's own thread has no end

@@ -142,7 +142,7 @@ class Run:
         say(
             f"sweep {record.name}: {spec.trials} trials"
             + (f", {known} of them known" if known else "")
-            + f", {self._source.limit} at once, in {layout.directory}"
+            + f", {min(self._source.limit, spec.trials)} at once, in {layout.directory}"
         )
         with self._switch.on_signals():  # to the end: a late one must not leave half a state
             with self._packing.running() if self._packing else nullcontext(), self._view:

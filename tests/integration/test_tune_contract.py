@@ -36,9 +36,6 @@ pytestmark = pytest.mark.ray
 METRIC: dict[str, Any] = {"metric": "epoch", "mode": "max"}
 
 
-# ------------------------------------------------------------------ trials, without running one
-
-
 @pytest.fixture
 def experiment(tmp_path: Path) -> Any:
     register_trainable("toy", Toy)
@@ -129,9 +126,6 @@ def test_a_waiting_trial_is_not_saving(experiment: Any) -> None:
     assert trial.is_finished() is True
 
 
-# ------------------------------------------------------------- schedulers, which are plain objects
-
-
 def test_schedulers_derive_from_what_they_are_told_apart_by() -> None:
     assert type(FIFOScheduler()) is FIFOScheduler
     assert issubclass(pb2.PB2, PopulationBasedTraining)
@@ -200,9 +194,6 @@ def test_pb2_models_the_values_of_the_trial_itself(experiment: Any) -> None:
 
 def test_a_save_that_may_not_have_been_heard_of_can_be_asked_without_waiting() -> None:
     assert "block" in inspect.signature(_FutureTrainingResult.resolve).parameters
-
-
-# ---------------------------------------------------------------------------- a run, by its order
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from sweeps.population import IN_CONFIG, go_back
 from sweeps.replayed import (
     ReplayedController,
     StopsLater,
+    Unended,
     began,
     drawn,
     finite,
@@ -66,6 +67,7 @@ class RecordingScheduler(TrialScheduler):
         its last checkpoint, is not told twice."""
         self._known: set[str] = set()
         self._inside = False
+        self._unended = Unended()
         self._interrupted: set[str] = set()
         """Trials in the middle of which an earlier process ended; they go first. Some had been
         stopped and not yet saved: HyperBand has dropped them and would never run them."""
@@ -170,15 +172,14 @@ class RecordingScheduler(TrialScheduler):
 
         Final trials, of which the real scheduler has never heard, are not its to choose.
         """
-        trials = list(tune_controller.get_trials())
+        trials = self._unended.of(tune_controller)
         self._stopper.running = sum(t.status == Trial.RUNNING or t.is_saving for t in trials)
         pending = [trial for trial in trials if trial.status == Trial.PENDING]
         if self._switch.reason is None:
             first = (t for t in pending if t.trial_id in self._interrupted or is_final(t))
             for trial in left_waiting(self.inner):
                 tune_controller.stop_trial(trial)
-            chosen: Trial | None = next(first, None)
-            if chosen is None:
+            if (chosen := next(first, None)) is None:
                 with self._deciding(tune_controller) as controller:
                     chosen = self.inner.choose_trial_to_run(controller)
                     self._log_halvings(controller)
@@ -191,7 +192,7 @@ class RecordingScheduler(TrialScheduler):
     def _deciding(self, tune_controller: Any) -> Iterator[Any]:
         """The controller for a scheduler that may stop others than the trial it is asked about."""
         with self._telling() as inner:
-            controller = StopsLater(inner, tune_controller)
+            controller = StopsLater(inner, tune_controller, self._unended)
             yield controller
             controller.stop_noted()
 

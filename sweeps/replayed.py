@@ -56,6 +56,24 @@ class ReplayedController:
         trial.set_status(Trial.TERMINATED)
 
 
+class Unended:
+    """The trials of Tune's controller that have not come to rest.
+
+    There may be thousands that have, and a scheduler looks for one to run at every step.
+    """
+
+    def __init__(self) -> None:
+        self._looked_at = 0
+        self._open: list[Trial] = []
+
+    def of(self, controller: Any) -> list[Trial]:
+        """Those that there are now, in order; of Tune's, which only ever adds some at the end."""
+        trials = controller.get_trials()
+        new, self._looked_at = trials[self._looked_at :], len(trials)
+        self._open = [t for t in (*self._open, *new) if not t.is_finished() or t.is_saving]
+        return self._open
+
+
 class StopsLater:
     """Tune's controller as a scheduler sees it while it decides.
 
@@ -63,14 +81,19 @@ class StopsLater:
     would leave the scheduler with fewer trials to decide on than it had.
     """
 
-    def __init__(self, inner: TrialScheduler, controller: Any) -> None:
+    def __init__(self, inner: TrialScheduler, controller: Any, unended: Unended) -> None:
         self._inner = inner
         self._controller = controller
+        self._unended = unended
         self._stopped: list[Trial] = []
         self._before = [(bracket, bracket._halves) for bracket in _brackets(inner)]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._controller, name)
+
+    def get_trials(self) -> list[Trial]:
+        """Those that have not ended."""
+        return self._unended.of(self._controller)
 
     def stop_trial(self, trial: Trial) -> None:
         """Notes that a trial is to be stopped."""

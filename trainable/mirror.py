@@ -98,10 +98,6 @@ class Mirror:
         """Takes a file as it is now for what the image has."""
         self._there[name] = mark_of(self._local / name)
 
-    def forget(self, name: str) -> None:
-        """Leaves an object to others."""
-        self._there.pop(name, None)
-
     def _send(self, name: str, mark: Mark) -> None:
         twin = next((n for n, m in self._there.items() if m == mark and n != name), None)
         if twin is not None:

@@ -68,8 +68,12 @@ def _about_epochs(spec: SearchSpec) -> Iterator[Found]:
 
 
 def _about_median(spec: SearchSpec) -> Iterator[Found]:
+    """Refuses what was asked for; the default may be too much for a first try of a few trials."""
     scheduler, trials = spec.tune.scheduler, spec.tune.num_samples
-    if isinstance(scheduler, Median) and scheduler.min_samples_required >= trials:
+    if not isinstance(scheduler, Median):
+        return
+    usual = Median.model_fields["min_samples_required"].default
+    if scheduler.min_samples_required >= max(trials, usual + 1):
         yield (
             (*AT, "min_samples_required"),
             f"must be below num_samples ({trials}), or no trial is ever ended, "

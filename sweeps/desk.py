@@ -200,14 +200,14 @@ class Desk:
         self.remote.delete(gone)
         for name in gone:
             self._seen.pop(name, None)
+            self._marks.pop(name, None)
             (self.directory / name).unlink(missing_ok=True)
 
     def objects(self, path: Path) -> list[str]:
         """The names of the objects that a file or a directory here stands for."""
         name = self.name(path)
-        return [
-            known for known in list(self._seen) if known == name or known.startswith(f"{name}/")
-        ]
+        known = {*list(self._seen), *list(self._marks)}  # what was pulled, and what was sent
+        return [each for each in known if each == name or each.startswith(f"{name}/")]
 
     def name(self, path: Path) -> str:
         """What a path here is called in the store."""

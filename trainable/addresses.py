@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 SECRET = re.compile(r"key|secret|token|password|credential|sig", re.IGNORECASE)
+SAFE = "/=+@,:"
+"""What a name in an address has as it is, besides letters, digits and `_.-~`."""
 
 
 def is_uri(path: str) -> bool:
@@ -42,11 +44,11 @@ def as_place(path: str) -> str:
 def child_uri(uri: str, name: str) -> str:
     """The address of what is below another; a query stays at the end."""
     parts = urlsplit(uri)
-    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name, SAFE)}"))
 
 
 def parent_uri(uri: str) -> tuple[str, str]:
     """The address above another, and the name below it."""
     parts = urlsplit(uri)
     above, _, name = parts.path.rstrip("/").rpartition("/")
-    return urlunsplit(parts._replace(path=above)), name
+    return urlunsplit(parts._replace(path=above)), unquote(name)

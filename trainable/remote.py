@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from trainable.addresses import child_uri, parent_uri
 from trainable.errors import StorageError
@@ -251,7 +251,7 @@ def _file_system(uri: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
     try:
-        store, path = url_to_fs(uri)
+        store, path = url_to_fs(unquote(uri))
     except (ImportError, ValueError) as error:
         raise StorageError(f"{uri}: {' '.join(str(error).split())}") from error
     return PyFileSystem(FSSpecHandler(store)), path

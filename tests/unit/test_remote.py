@@ -95,6 +95,15 @@ def test_patience_ends(store: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
         store.list()
 
 
+def test_names_may_hold_what_addresses_cannot(store: Remote) -> None:
+    store.child("my sweep [1]").write("a%b.txt", b"odd")
+    assert Remote(store.child("my sweep [1]").uri).read("a%b.txt") == b"odd"
+    assert store.list().keys() == {"my sweep [1]/a%b.txt"}
+    uri = child_uri("s3://b/p?x=1", "my sweep [1]")
+    assert uri == "s3://b/p/my%20sweep%20%5B1%5D?x=1"
+    assert parent_uri(uri) == ("s3://b/p?x=1", "my sweep [1]")
+
+
 def test_a_query_stays_at_the_end() -> None:
     uri = "s3://bucket/sweeps?endpoint_override=http://h:9&scheme=http"
     child = child_uri(uri, "mine")

@@ -38,14 +38,6 @@ class Exits(nn.Module):
         sys.exit(3)
 
 
-class AlwaysDies(Exits):
-    """Takes its process with it, whenever it is trained."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        os.kill(os.getpid(), signal.SIGKILL)
-        return self.net(images)
-
-
 class NotANumber(nn.Module):
     """Its loss is not finite from the first training batch on."""
 
@@ -87,10 +79,6 @@ def out_of_memory(num_classes: int, in_channels: int) -> nn.Module:
 
 def exits(num_classes: int, in_channels: int) -> nn.Module:
     return Exits(num_classes, in_channels)
-
-
-def always_dies(num_classes: int, in_channels: int) -> nn.Module:
-    return AlwaysDies(num_classes, in_channels)
 
 
 def not_a_number(num_classes: int, in_channels: int) -> nn.Module:

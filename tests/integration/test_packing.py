@@ -57,28 +57,6 @@ def test_the_loss_of_the_process_costs_no_trial_its_life(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_trial_that_kills_its_process_does_not_use_up_the_retries_of_others(
-    tmp_path: Path,
-) -> None:
-    models = ["failing_models:always_dies", "tiny_models:mlp"]
-    spec = search(
-        tmp_path,
-        space={"model.name": {"grid": models}},
-        tune={"num_samples": 2},
-        config={"training": {"epochs": 2, "batch_size": 2}, "checkpoint": {"save_frequency": 1}},
-        resources=CARD,
-    )
-    start(spec)
-    states = {
-        t.values["model.name"]: (t.state, len(t.failures)) for t in trials(tmp_path / "sweep")
-    }
-    assert states[models[0]] == ("failed", 4)
-    state, losses = states[models[1]]
-    assert state == "finished"
-    assert 1 <= losses <= 3
-
-
-@pytest.mark.slow
 def test_a_trial_out_of_memory_has_its_batch_halved_at_once(tmp_path: Path) -> None:
     config = {
         "model": {"name": "failing_models:out_of_memory"},

@@ -284,7 +284,7 @@ class Run:
         files = GridFiles(directory, self._source.records)
         found = [*store.callbacks(directory), self._recorder, files]
         if isinstance(self._scheduler.inner, PopulationBasedTraining):
-            found.append(DonorFiles(self._scheduler.inner, store.forget_checkpoint(directory)))
+            found.append(DonorFiles(self._scheduler.inner, store.forget_checkpoint))
         return found
 
     def _score(self, trial: TrialRecord) -> list[float] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,15 +90,11 @@ def kept_by_tune(directory: Path, kept: int) -> int:
     return kept if desk_of(directory) is None or not kept else sys.maxsize
 
 
-def forget_checkpoint(directory: Path) -> Callable[[Path], None]:
-    """How a checkpoint directory of Tune's is deleted in the store, if the sweep is in one."""
-    keeper = keeper_of(directory)
-
-    def forget(path: Path) -> None:
-        if keeper is not None:
-            keeper.delete([f"{keeper.desk.name(path)}/{CHECKPOINT_FILE}"])
-
-    return forget
+def forget_checkpoint(path: Path) -> None:
+    """Has a checkpoint directory of Tune's deleted in the store, if the sweep is in one."""
+    keeper = keeper_of(path)
+    if keeper is not None:
+        keeper.delete([f"{keeper.desk.name(path)}/{CHECKPOINT_FILE}"])
 
 
 def point_into_store(grid: tune.ResultGrid, directory: Path) -> None:

@@ -14,7 +14,6 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from scipy.stats import qmc
 
 from sweeps.expressions import ExpressionError
 from sweeps.samplers import Known, Told, propose
@@ -130,6 +129,8 @@ class Searcher:
         """Point `number` of a scrambled Sobol sequence, a dimension for each key."""
         spec = self._spec
         place = {key: index for index, key in enumerate(spec.space)}
+        from scipy.stats import qmc  # takes half a second
+
         sequence = qmc.Sobol(max(1, len(place)), rng=np.random.default_rng(spec.tune.seed))
         if number:
             sequence.fast_forward(number)

@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import stat
 import sys
 from pathlib import Path
 
@@ -116,7 +117,8 @@ class FillsTheDisk(nn.Module):
             fsync = os.fsync
 
             def no_room(descriptor: int) -> None:
-                if full.exists():
+                # What is being synced may be the directory of the epoch before.
+                if full.exists() and stat.S_ISREG(os.fstat(descriptor).st_mode):
                     os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 fsync(descriptor)

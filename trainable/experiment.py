@@ -20,24 +20,19 @@ from trainable import checkpoint
 from trainable.config import CheckpointConfig, TrainConfig
 from trainable.curves import Curves
 from trainable.errors import DiskFullError, ExperimentError
+from trainable.experiment_names import (
+    CHECKPOINTS,
+    CONFIG_FILE,
+    METRICS_FILE,
+    TENSORBOARD,
+    automatic_name,
+)
 from trainable.files import add_name, remove_temporaries, write_text
 from trainable.history import History
 from trainable.hparams import Session
 from trainable.snapshot import Snapshot, take_snapshot, write_behind
 from trainable.trainer import Row, Trainer
 from trainable.yaml_reader import dump_yaml
-
-CONFIG_FILE = "config.yaml"
-CHECKPOINTS = "checkpoints"
-TENSORBOARD = "tensorboard"
-METRICS_FILE = "metrics.jsonl"
-TIMESTAMP = "%Y%m%d_%H%M%S"
-
-
-def automatic_name(config: TrainConfig, now: datetime) -> str:
-    """`{model}_{dataset}_{timestamp}`; of an own model `module:callable`, the callable."""
-    model = config.model.name.rpartition(":")[2]
-    return f"{model}_{config.dataset.name}_{now.strftime(TIMESTAMP)}"
 
 
 def create_directory(config: TrainConfig, now: datetime) -> Path:

@@ -17,13 +17,8 @@ from trainable.checkpoint import LATEST, read_checkpoint
 from trainable.config import TrainConfig
 from trainable.curves import Curves
 from trainable.errors import ExperimentError
-from trainable.experiment import (
-    CHECKPOINTS,
-    Experiment,
-    automatic_name,
-    create_directory,
-    unique_directory,
-)
+from trainable.experiment import Experiment, create_directory, unique_directory
+from trainable.experiment_names import CHECKPOINTS, automatic_name
 from trainable.stored_experiment import StoredExperiment, local_file
 from trainable.trainer import Row, Trainer
 from trainable.trial_log import epoch_line

@@ -15,7 +15,7 @@ from trainable.addresses import child_uri, is_uri, parent_uri
 from trainable.checkpoint import BEST, LATEST
 from trainable.config import TrainConfig
 from trainable.errors import ExperimentError
-from trainable.experiment import CHECKPOINTS, automatic_name
+from trainable.experiment_names import CHECKPOINTS, automatic_name
 from trainable.mirror import OF_A_TRAINING, Mirror
 from trainable.remote import SHORT_PATIENCE_S, Remote
 

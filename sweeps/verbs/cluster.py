@@ -158,6 +158,6 @@ def _new_name(spec: SearchSpec) -> str:
     from datetime import datetime
 
     from trainable.config import parse_config
-    from trainable.experiment import automatic_name
+    from trainable.experiment_names import automatic_name
 
     return automatic_name(parse_config(spec.config), datetime.now())

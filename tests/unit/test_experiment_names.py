@@ -13,7 +13,8 @@ import pytest
 
 from trainable.config import TrainConfig
 from trainable.errors import ExperimentError
-from trainable.experiment import automatic_name, create_directory
+from trainable.experiment import create_directory
+from trainable.experiment_names import automatic_name
 
 MakeConfig = Callable[..., TrainConfig]
 

@@ -22,10 +22,3 @@ def test_nothing_is_loaded_that_is_not_needed_yet(module: str, heavy: set[str]) 
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert heavy & set(done.stdout.split()) == set()
-
-
-def test_the_names_in_an_experiment_are_said_once() -> None:
-    from trainable import experiment, experiment_names
-
-    for name in ("CONFIG_FILE", "CHECKPOINTS", "TENSORBOARD", "METRICS_FILE", "TIMESTAMP"):
-        assert getattr(experiment, name) == getattr(experiment_names, name)

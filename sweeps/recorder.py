@@ -177,7 +177,11 @@ class Recorder(Callback):
         end_curves(self._layout, record)
         done = sum(other.state in ENDED for other in self._records.values())
         last = trial.last_result or {}
-        text = f"{done}/{self._total}  trial {record.id} {state} at epoch {last.get('epoch', 0)}"
+        epochs = len(str(trial.config["training"]["epochs"]))
+        text = (
+            f"{done:>{len(str(self._total))}}/{self._total}  trial {record.id} {state:<8} "
+            f"at epoch {last.get('epoch', 0):>{epochs}}"
+        )
         if state == "failed":
             text += f"  {record.failures[-1].cause}: {record.failures[-1].message}"
         elif last.get(self._metric) is not None:

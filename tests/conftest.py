@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Two test processes with two threads each wait for one another: before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
 
 from trainable.config import TrainConfig, parse_config

@@ -31,7 +31,8 @@ def set_determinism(enabled: bool) -> None:
     """Switches the process between deterministic and fast algorithms, both ways."""
     if enabled:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(enabled)
+    if enabled != torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(enabled)  # loads torch's compiler: a second or two
     torch.backends.cudnn.deterministic = enabled
     torch.backends.cudnn.benchmark = not enabled
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -121,18 +123,33 @@ def _from_torchvision(images: Any) -> LabelledImages:
     return LabelledImages(pixels, np.asarray(images.targets, dtype=np.int64))
 
 
-def _digits() -> ImageArrays:
-    """The 1797 handwritten digits that scikit-learn ships, 1x8x8."""
-    from sklearn.datasets import load_digits  # takes a second, and only this data set needs it
+def _digits_table() -> NDArray[np.float64]:
+    """A row of 64 pixels and the digit for each image.
+
+    Read from scikit-learn's file, where it lies as it does now: to import scikit-learn for it
+    takes two seconds, in every worker.
+    """
+    package = find_spec("sklearn")
+    if package is not None and package.origin is not None:
+        file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+        if file.exists():
+            return np.loadtxt(file, delimiter=",")
+    from sklearn.datasets import load_digits
 
     digits = load_digits()
-    pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # from 0..16
-    images = LabelledImages(pixels[..., np.newaxis], digits.target.astype(np.int64))
+    return np.column_stack([digits.data, digits.target])
+
+
+def _digits() -> ImageArrays:
+    """The 1797 handwritten digits that scikit-learn ships, 1x8x8."""
+    table = _digits_table()
+    pixels = np.rint(table[:, :-1].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)  # from 0..16
+    images = LabelledImages(pixels[..., np.newaxis], table[:, -1].astype(np.int64))
     train, test = stratified_split(images.labels, DIGITS_TEST_FRACTION, seed=DIGITS_TEST_SEED)
     return ImageArrays(
         train=images.select(train),
         test=images.select(test),
-        class_names=tuple(str(name) for name in digits.target_names),
+        class_names=tuple(map(str, range(10))),
         crop_padding=1,
         flips=False,
         statistics=None,

@@ -20,7 +20,7 @@ def cards(directory: Path) -> list[str]:
 
 
 def test_four_quarters_run_on_four_cards_and_a_dead_workers_card_is_free_again(
-    tmp_path: Path,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = start(
         search(
@@ -32,6 +32,10 @@ def test_four_quarters_run_on_four_cards_and_a_dead_workers_card_is_free_again(
         )
     )
     assert [result.record.state for result in outcome.results] == ["finished"] * 4
+    said = capsys.readouterr().out
+    assert "4 trials, 4 at once" in said
+    assert said.count("no CUDA device in the workers: trials train on the CPU") == 1
+    assert {result.last["device"] for result in outcome.results if result.last} == {"cpu"}
     found = {result.record.id: cards(result.directory) for result in outcome.results}
     assert sorted(first for first, *_ in found.values()) == ["0", "1", "2", "3"]
     (dead,) = [result.record for result in outcome.results if result.record.failures]

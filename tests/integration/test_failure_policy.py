@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from failing_by_classes import WAYS
+from failing_models import always_raises, dies_once, not_a_number, raises_once
+from tiny_models import mlp
 
 from sweeps.layout import TrialRecord
 from tests.integration.commands import invoke
-from tests.integration.sweeping import epochs, search, trials
+from tests.integration.sweeping import ONE_AT_A_TIME, epochs, search, trials
 from trainable.config import load_config
 from trainable.yaml_reader import dump_yaml
 
@@ -18,14 +22,21 @@ pytestmark = pytest.mark.ray
 SPACE = {"training.batch_size": {"choice": [128]}}
 
 
-def run(directory: Path, model: str, *, samples: int = 1, **more: Any) -> int:
+def run(
+    directory: Path,
+    model: str,
+    *,
+    samples: int = 1,
+    space: dict[str, Any] = SPACE,
+    **more: Any,
+) -> int:
     """Runs a sweep by the command; returns its exit code."""
     config = {
-        "model": {"name": f"failing_models:{model}"},
+        "model": {"name": model},
         "training": {"epochs": 4, "test_frequency": 100},
         "checkpoint": {"save_frequency": 1},
     }
-    spec = search(directory, space=SPACE, tune={"num_samples": samples}, config=config, **more)
+    spec = search(directory, space=space, tune={"num_samples": samples}, config=config, **more)
     (directory / "search.yaml").write_text(dump_yaml(spec.to_dict()))
     return invoke("run", directory / "search.yaml", "--allow-custom-model").exit_code
 
@@ -36,7 +47,7 @@ def only(directory: Path) -> TrialRecord:
 
 
 def test_out_of_memory_runs_alone_then_with_half_batches(tmp_path: Path) -> None:
-    assert run(tmp_path, "out_of_memory") == 0
+    assert run(tmp_path, "failing_models:out_of_memory") == 0
     record = only(tmp_path)
     assert record.state == "finished"
     assert [failure.cause for failure in record.failures] == ["oom", "oom"]
@@ -48,7 +59,7 @@ def test_out_of_memory_runs_alone_then_with_half_batches(tmp_path: Path) -> None
 
 
 def test_out_of_memory_can_be_given_up_at_once_and_tried_again_by_hand(tmp_path: Path) -> None:
-    assert run(tmp_path, "out_of_memory", failure={"oom": "give_up"}) == 1
+    assert run(tmp_path, "failing_models:out_of_memory", failure={"oom": "give_up"}) == 1
     assert only(tmp_path).state == "failed"
     retry = ("retry", tmp_path / "sweep", "--allow-custom-model", "--cause")
     assert invoke(*retry, "nan").exit_code == 0
@@ -57,34 +68,65 @@ def test_out_of_memory_can_be_given_up_at_once_and_tried_again_by_hand(tmp_path:
     assert [failure.cause for failure in only(tmp_path).failures] == ["oom", "oom"]
 
 
-def test_a_loss_that_is_no_number_ends_the_trial_and_nothing_else(tmp_path: Path) -> None:
-    assert run(tmp_path, "not_a_number", samples=2) == 1
-    for record in trials(tmp_path / "sweep"):
-        assert record.state == "failed"
-        (failure,) = record.failures
-        assert failure.cause == "nan"
-        assert "not finite" in failure.message
-        assert failure.epoch == 1
+@pytest.fixture(scope="module")
+def failed(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
+    """Exit code and directory of a sweep of which each trial but the last fails in its own way."""
+    place = tmp_path_factory.mktemp("failed")
+    ways = {"model.num_classes": {"grid": list(WAYS)}}
+    code = run(
+        place,
+        "failing_by_classes:model",
+        samples=len(WAYS),
+        space=ways,
+        failure={"max_retries": 1},
+        resources=ONE_AT_A_TIME,
+    )
+    return code, place / "sweep"
 
 
-@pytest.mark.parametrize(
-    ("model", "cause"), [("raises_once", "error"), ("dies_once", "lost_worker")]
-)
-def test_a_failed_trial_goes_on_from_its_last_checkpoint(
-    model: str, cause: str, tmp_path: Path
+def of_way(directory: Path, model: Callable[..., Any]) -> TrialRecord:
+    """The trial of a sweep that has failed in this way."""
+    classes = next(number for number, way in WAYS.items() if way is model)
+    (found,) = [r for r in trials(directory) if r.values == {"model.num_classes": classes}]
+    return found
+
+
+def test_the_failures_of_some_trials_end_neither_the_others_nor_the_sweep(
+    failed: tuple[int, Path],
 ) -> None:
-    assert run(tmp_path, model) == 0
-    record = only(tmp_path)
+    code, directory = failed
+    assert code == 1
+    record = of_way(directory, mlp)
+    assert (record.state, record.failures) == ("finished", [])
+
+
+def test_a_loss_that_is_no_number_ends_the_trial(failed: tuple[int, Path]) -> None:
+    record = of_way(failed[1], not_a_number)
+    assert record.state == "failed"
+    (failure,) = record.failures
+    assert failure.cause == "nan"
+    assert "not finite" in failure.message
+    assert failure.epoch == 1
+
+
+@pytest.mark.parametrize(("model", "cause"), [(raises_once, "error"), (dies_once, "lost_worker")])
+def test_a_failed_trial_goes_on_from_its_last_checkpoint(
+    failed: tuple[int, Path], model: Callable[..., Any], cause: str
+) -> None:
+    record = of_way(failed[1], model)
     assert record.state == "finished"
     (failure,) = record.failures
-    assert (failure.cause, failure.epoch) == (cause, 2)
+    assert failure.cause == cause
+    # It befalls the third epoch, which begins while the checkpoint of the second is written.
+    assert failure.epoch in ({1, 2} if cause == "lost_worker" else {2})
     assert failure.checkpoint is not None
-    assert epochs(tmp_path / "sweep") == {0: [1, 2, 3, 4]}
+    assert epochs(failed[1])[record.number] == [1, 2, 3, 4]
 
 
-def test_what_fails_again_and_again_is_given_up_after_max_retries(tmp_path: Path) -> None:
-    assert run(tmp_path, "always_raises", failure={"max_retries": 1}) == 1
-    record = only(tmp_path)
+def test_what_fails_again_and_again_is_given_up_after_max_retries(
+    failed: tuple[int, Path],
+) -> None:
+    record = of_way(failed[1], always_raises)
     assert record.state == "failed"
     assert [failure.cause for failure in record.failures] == ["error", "error"]
     assert record.failures[-1].message.endswith("no such luck")

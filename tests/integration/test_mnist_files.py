@@ -34,7 +34,10 @@ def write_mnist_files(root: Path) -> None:
         (folder / f"{name}-labels-idx1-ubyte").write_bytes(header + labels.tobytes())
 
 
-@pytest.mark.parametrize(("model", "lr", "epochs"), [("resnet20", 0.1, 5), ("cnv", 0.05, 3)])
+@pytest.mark.parametrize(
+    ("model", "lr", "epochs"),
+    [pytest.param("resnet20", 0.1, 5, marks=pytest.mark.slow), ("cnv", 0.05, 3)],
+)
 def test_mnist_trains_from_its_files_without_a_download(
     model: str, lr: float, epochs: int, tmp_path: Path
 ) -> None:

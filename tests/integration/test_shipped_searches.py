@@ -15,8 +15,10 @@ from sweeps.spec import load_search
 CONFIGS = Path(__file__).parents[2] / "configs"
 DIGITS = [CONFIGS / "search.yaml", *sorted((CONFIGS / "searches").glob("digits_*.yaml"))]
 
-SMALL = ["config.model.name=tiny_models:mlp", "config.tensorboard.enabled=false"]
-"""Instead of a ResNet, whose epochs take a second each."""
+SMALL = [
+    "config.model.name=tiny_models:mlp", "config.tensorboard.enabled=false", "resources.cpu=2",
+]  # fmt: skip
+"""Instead of a ResNet, whose epochs take a second each; and one worker instead of two."""
 
 OF_EACH = {
     "search": ["tune.num_samples=2", "config.training.epochs=3"],

@@ -80,14 +80,12 @@ def only_experiment(base: Path) -> Path:
 
 
 def test_a_lone_checkpoint_trains_on_in_an_experiment_of_its_own(
-    trained: Path, project_environment: dict[str, str], working_directory: Path
+    trained: Path, working_directory: Path
 ) -> None:
     before = trained.read_bytes()
-    done = run(
-        SWEEP, "restore", trained, "--epochs", 3, "--set", "optimizer.learning_rate=0.01",
-        environment=project_environment, cwd=working_directory,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
+    changed = ("--epochs", 3, "--set", "optimizer.learning_rate=0.01")
+    done = invoke("restore", trained, *changed, "--allow-custom-model")
+    assert (done.exit_code, done.stderr) == (0, "")
     experiment = only_experiment(working_directory / "experiments")
     assert re.fullmatch(r"mlp_digits_\d{8}_\d{6}", experiment.name)
     trained_epochs = re.findall(r"^epoch (\d)/(\d)", done.stdout, re.MULTILINE)
@@ -215,12 +213,10 @@ def test_a_callable_is_imported_only_with_permission(verb: str, trained: Path) -
 
 
 def test_a_lone_checkpoint_is_scored_on_its_test_set(
-    trained: Path, project_environment: dict[str, str], working_directory: Path
+    trained: Path, working_directory: Path
 ) -> None:
-    done = run(
-        SWEEP, "eval", trained, "--json", environment=project_environment, cwd=working_directory
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    done = invoke("eval", trained, "--json", "--allow-custom-model")
+    assert (done.exit_code, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert found["checkpoint"] == str(trained)
     assert found["epoch"] == 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 import torch
 
 from sweeps.layout import SweepError
-from tests.integration.sweeping import epochs, search, start, trials
+from tests.integration.sweeping import ONE_AT_A_TIME, epochs, search, start, trials
 from trainable.config import CheckpointConfig, load_config
 from trainable.fit import fit
 
@@ -40,8 +42,23 @@ def swept(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Any:
         "checkpoint": {"save_frequency": 2},
         "tensorboard": {"enabled": True},
     }
-    spec = search(directory, space=SPACE, tune={"num_samples": 3}, config=config)
-    return start(spec)
+    resources = ONE_AT_A_TIME
+    tune = {"num_samples": 3}
+    return start(search(directory, space=SPACE, tune=tune, config=config, resources=resources))
+
+
+@pytest.fixture(scope="module")
+def without_files(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> tuple[Any, str]:
+    """A sweep without checkpoints that decides on the test set, and what it said."""
+    config = {
+        "checkpoint": {"enabled": False},
+        "dataset": {"val_split": None},
+        "training": {"epochs": 2},
+    }
+    directory, tune = tmp_path_factory.mktemp("without_files"), {"num_samples": 2}
+    spec = search(directory, space=SPACE, tune=tune, config=config, resources=ONE_AT_A_TIME)
+    with redirect_stdout(StringIO()) as said:
+        return start(spec), said.getvalue()
 
 
 def test_a_sweep_leaves_the_documented_layout(swept: Any) -> None:
@@ -129,23 +146,6 @@ def test_one_worker_trains_trial_after_trial_and_a_reset_one_equals_a_fresh_one(
             assert torch.equal(tensor, other["model_state_dict"][name])
 
 
-def test_a_quarter_of_a_card_runs_four_trials_at_once_on_the_cpu_and_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    spec = search(
-        tmp_path,
-        space=SPACE,
-        tune={"num_samples": 4},
-        config={"training": {"epochs": 2}},
-        resources={"cpu": 0.25, "gpu": 0.25},
-    )
-    outcome = start(spec)
-    said = capsys.readouterr().out
-    assert "4 trials, 4 at once" in said
-    assert said.count("no CUDA device in the workers: trials train on the CPU") == 1
-    assert {result.last["device"] for result in outcome.results if result.last} == {"cpu"}
-
-
 def test_more_than_the_cluster_has_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     spec = search(tmp_path, space=SPACE, tune={"num_samples": 1}, resources={"cpu": 64})
     with pytest.raises(SweepError, match=r"one trial asks for 64, the cluster has 2"):
@@ -154,16 +154,21 @@ def test_more_than_the_cluster_has_is_refused_before_anything_is_made(tmp_path: 
 
 
 def test_without_checkpoints_a_sweep_leaves_its_tables_only(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    without_files: tuple[Any, str],
 ) -> None:
-    config = {"checkpoint": {"enabled": False}, "training": {"epochs": 2}}
-    outcome = start(search(tmp_path, space=SPACE, tune={"num_samples": 2}, config=config))
-    assert capsys.readouterr().out.count("checkpoint.enabled is false") == 1
-    left = {path.name for path in (tmp_path / "sweep").iterdir()}
+    outcome, said = without_files
+    assert said.count("checkpoint.enabled is false") == 1
+    left = {path.name for path in outcome.directory.iterdir()}
     assert left == {"search.yaml", "sweep.json", "trials.csv", "best_config.yaml"}
     assert len(outcome.results) == 2
-    with (tmp_path / "sweep" / "trials.csv").open() as file:
+    with (outcome.directory / "trials.csv").open() as file:
         assert all(float(row["val_acc"]) > 0 for row in csv.DictReader(file))
+
+
+def test_a_sweep_that_decides_on_the_test_set_says_so_once(
+    without_files: tuple[Any, str],
+) -> None:
+    assert without_files[1].count("no dataset.val_split") == 1
 
 
 def test_a_directory_that_is_taken_is_refused_with_the_command_that_goes_on(
@@ -176,11 +181,3 @@ def test_a_directory_that_is_taken_is_refused_with_the_command_that_goes_on(
     (tmp_path / "sweep" / "notes.txt").touch()
     with pytest.raises(SweepError, match="taken by something else"):
         start(search(tmp_path, space=SPACE, tune={"num_samples": 1}))
-
-
-def test_a_sweep_that_decides_on_the_test_set_says_so_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = {"dataset": {"val_split": None}, "training": {"epochs": 1}}
-    start(search(tmp_path, space=SPACE, tune={"num_samples": 2}, config=config))
-    assert capsys.readouterr().out.count("no dataset.val_split") == 1

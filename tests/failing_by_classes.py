@@ -1,0 +1,15 @@
+"""A model that fails in the way that its number of classes stands for.
+
+`model.num_classes` can be swept, a model of one's own cannot: so each trial of a sweep fails in a
+way of its own.
+"""
+
+from failing_models import always_raises, dies_once, not_a_number, raises_once
+from tiny_models import mlp
+from torch import nn
+
+WAYS = {10: raises_once, 11: dies_once, 12: not_a_number, 13: always_raises, 14: mlp}
+
+
+def model(num_classes: int, in_channels: int) -> nn.Module:
+    return WAYS[num_classes](num_classes, in_channels)

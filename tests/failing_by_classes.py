@@ -4,11 +4,18 @@
 way of its own.
 """
 
-from failing_models import always_raises, dies_once, not_a_number, raises_once
+from failing_models import always_raises, dies_once, not_a_number, out_of_memory, raises_once
 from tiny_models import mlp
 from torch import nn
 
-WAYS = {10: raises_once, 11: dies_once, 12: not_a_number, 13: always_raises, 14: mlp}
+WAYS = {
+    10: raises_once,
+    11: dies_once,
+    12: not_a_number,
+    13: always_raises,
+    14: out_of_memory,
+    15: mlp,
+}
 
 
 def model(num_classes: int, in_channels: int) -> nn.Module:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from failing_by_classes import WAYS
-from failing_models import always_raises, dies_once, not_a_number, raises_once
+from failing_models import always_raises, dies_once, not_a_number, out_of_memory, raises_once
 from tiny_models import mlp
 
 from sweeps.layout import TrialRecord
@@ -46,18 +46,6 @@ def only(directory: Path) -> TrialRecord:
     return record
 
 
-def test_out_of_memory_runs_alone_then_with_half_batches(tmp_path: Path) -> None:
-    assert run(tmp_path, "failing_models:out_of_memory") == 0
-    record = only(tmp_path)
-    assert record.state == "finished"
-    assert [failure.cause for failure in record.failures] == ["oom", "oom"]
-    assert "CUDA out of memory" in record.failures[0].message
-    assert "forward" in record.failures[0].traceback
-    assert record.changes == {"training.accumulation_steps": 2}
-    config = load_config(tmp_path / "sweep" / record.directory / "config.yaml")
-    assert (config.training.batch_size, config.training.accumulation_steps) == (128, 2)
-
-
 def test_out_of_memory_can_be_given_up_at_once_and_tried_again_by_hand(tmp_path: Path) -> None:
     assert run(tmp_path, "failing_models:out_of_memory", failure={"oom": "give_up"}) == 1
     assert only(tmp_path).state == "failed"
@@ -72,7 +60,7 @@ def test_out_of_memory_can_be_given_up_at_once_and_tried_again_by_hand(tmp_path:
 def failed(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
     """Exit code and directory of a sweep of which each trial but the last fails in its own way."""
     place = tmp_path_factory.mktemp("failed")
-    ways = {"model.num_classes": {"grid": list(WAYS)}}
+    ways = {"model.num_classes": {"grid": list(WAYS)}, **SPACE}
     code = run(
         place,
         "failing_by_classes:model",
@@ -87,7 +75,7 @@ def failed(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> tuple
 def of_way(directory: Path, model: Callable[..., Any]) -> TrialRecord:
     """The trial of a sweep that has failed in this way."""
     classes = next(number for number, way in WAYS.items() if way is model)
-    (found,) = [r for r in trials(directory) if r.values == {"model.num_classes": classes}]
+    (found,) = [r for r in trials(directory) if r.values["model.num_classes"] == classes]
     return found
 
 
@@ -98,6 +86,17 @@ def test_the_failures_of_some_trials_end_neither_the_others_nor_the_sweep(
     assert code == 1
     record = of_way(directory, mlp)
     assert (record.state, record.failures) == ("finished", [])
+
+
+def test_out_of_memory_runs_alone_then_with_half_batches(failed: tuple[int, Path]) -> None:
+    record = of_way(failed[1], out_of_memory)
+    assert record.state == "finished"
+    assert [failure.cause for failure in record.failures] == ["oom", "oom"]
+    assert "CUDA out of memory" in record.failures[0].message
+    assert "forward" in record.failures[0].traceback
+    assert record.changes == {"training.accumulation_steps": 2}
+    config = load_config(failed[1] / record.directory / "config.yaml")
+    assert (config.training.batch_size, config.training.accumulation_steps) == (128, 2)
 
 
 def test_a_loss_that_is_no_number_ends_the_trial(failed: tuple[int, Path]) -> None:

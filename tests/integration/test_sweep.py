@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -114,12 +115,29 @@ def test_trials_are_ranked_by_their_best_epoch(swept: Any) -> None:
         assert state["epoch"] == int(row["best_epoch"])
 
 
-def test_the_best_config_trains_alone_to_the_same_accuracies(swept: Any) -> None:
+def test_one_worker_trains_trial_after_trial_and_a_reset_one_equals_a_fresh_one(
+    swept: Any, assert_same: Callable[[Any, Any], None]
+) -> None:
+    """The last trial's config, trained here alone, comes to the same curve and weights."""
+    assert len({result.metrics["pid"] for result in swept.grid}) == 1
+    (last,) = [result for result in swept.results if result.record.number == 2]
+    config = load_config(last.directory / "config.yaml")
+    checkpoint = CheckpointConfig(enabled=True, dir=str(swept.directory.parent / "alone"))
+    alone = fit(config.model_copy(update={"checkpoint": checkpoint}))
+    assert [row["val_loss"] for row in alone.rows] == [row["val_loss"] for row in last.rows]
+    states = [
+        torch.load(directory / "checkpoints" / "latest.pt")
+        for directory in (last.directory, alone.directory)
+    ]
+    for key in ("model_state_dict", "optimizer_state_dict", "best_acc"):
+        assert_same(states[0][key], states[1][key])
+
+
+def test_the_best_config_is_that_of_the_best_trial(swept: Any) -> None:
     config = load_config(swept.directory / "best_config.yaml")
-    alone = fit(config.model_copy(update={"checkpoint": CheckpointConfig()}))
     best = swept.results[0]
+    assert config == load_config(best.directory / "config.yaml")
     assert config.optimizer.learning_rate == best.record.values["optimizer.learning_rate"]
-    assert [row["val_loss"] for row in alone.rows] == [row["val_loss"] for row in best.rows]
 
 
 def test_tunes_own_result_grid_has_every_trial_and_its_checkpoint(swept: Any) -> None:
@@ -128,22 +146,6 @@ def test_tunes_own_result_grid_has_every_trial_and_its_checkpoint(swept: Any) ->
         assert result.metrics["epoch"] == 4
         with result.checkpoint.as_directory() as directory:
             assert torch.load(Path(directory) / "checkpoint.pt")["epoch"] == 4
-
-
-def test_one_worker_trains_trial_after_trial_and_a_reset_one_equals_a_fresh_one(
-    tmp_path: Path,
-) -> None:
-    tune = {"num_samples": 3, "max_concurrent_trials": 1}
-    same = {"training.batch_size": {"choice": [256]}}
-    outcome = start(search(tmp_path, space=same, tune=tune))
-    assert len({result.metrics["pid"] for result in outcome.grid}) == 1
-    weights = [
-        torch.load(outcome.directory / record.directory / "checkpoints" / "latest.pt")
-        for record in trials(outcome.directory)
-    ]
-    for other in weights[1:]:
-        for name, tensor in weights[0]["model_state_dict"].items():
-            assert torch.equal(tensor, other["model_state_dict"][name])
 
 
 def test_more_than_the_cluster_has_is_refused_before_anything_is_made(tmp_path: Path) -> None:

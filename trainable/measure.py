@@ -14,6 +14,7 @@ import torch
 from trainable.checkpoint import to_cpu
 from trainable.config import TrainConfig
 from trainable.data.source import Batch, Split, batch_slices, train_slices
+from trainable.device import fenced_device
 from trainable.epoch import drain, evaluate, train_epoch
 from trainable.errors import ExperimentError
 from trainable.trainer import GIB, Trainer
@@ -87,16 +88,6 @@ def measure(
 def cards() -> int:
     """How many cards torch finds."""
     return torch.cuda.device_count()
-
-
-def fenced_device(gpu: float) -> torch.device:
-    """The card, memory fenced to a fraction of it; the CPU for none."""
-    if gpu == 0 or not torch.cuda.is_available():
-        return torch.device("cpu")
-    device = torch.device("cuda")
-    torch.cuda.reset_peak_memory_stats(device)
-    torch.cuda.set_per_process_memory_fraction(min(gpu, 1.0), device)
-    return device
 
 
 def _epoch_s(trainer: Trainer) -> float:

@@ -22,8 +22,9 @@ import torch
 
 from trainable.config import TrainConfig, parse_config
 from trainable.data.source import Batch
+from trainable.device import fenced_device
 from trainable.errors import ExperimentError
-from trainable.measure import TIMED, WARM_UP, endless, fenced_device, train
+from trainable.measure import TIMED, WARM_UP, endless, train
 from trainable.trainer import GIB, Trainer
 
 SECONDS = 3.0

@@ -16,6 +16,7 @@ import torch
 from trainable.ahead import EpochAhead
 from trainable.checkpoint import BEST, read_checkpoint, write_checkpoint
 from trainable.config import TrainConfig, parse_config
+from trainable.device import fenced_device
 from trainable.epoch import Steps, drain
 from trainable.experiment import Experiment
 from trainable.files import add_name, remove_temporaries
@@ -130,7 +131,7 @@ class TrialRun:
         self._log.say_where()
         trainer = Trainer(
             config,
-            device=_device(float(settings.get("gpu", 1))),
+            device=fenced_device(float(settings.get("gpu", 1))),
             num_workers=min(config.dataset.num_workers, int(settings.get("cpu", 1))),
             allow_custom_model=bool(settings.get("allow_custom_model")),
         )
@@ -234,12 +235,3 @@ def _values(config: TrainConfig, keys: Iterable[str]) -> dict[str, Any]:
         if value is not _ABSENT:
             found[key] = value
     return found
-
-
-def _device(gpu: float) -> torch.device:
-    """The trial's device, its memory fenced to the fraction of the card that was asked for."""
-    if gpu == 0 or not torch.cuda.is_available():
-        return torch.device("cpu")
-    device = torch.device("cuda")
-    torch.cuda.set_per_process_memory_fraction(min(gpu, 1.0), device)
-    return device

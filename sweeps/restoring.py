@@ -17,11 +17,10 @@ from sweeps.events import Event, EventLog
 from sweeps.layout import ENDED, SweepLayout, TrialRecord, TrialState, now, value_at
 from sweeps.places import bring, let_go
 from sweeps.recording import RecordingScheduler
-from sweeps.results import METRICS_FILE
 from sweeps.sections import METRICS
 from sweeps.sweep_trial import SweepTrial, continue_from, show_result
 from trainable.errors import CheckpointError
-from trainable.experiment_names import CHECKPOINTS
+from trainable.experiment_names import CHECKPOINTS, METRICS_FILE
 from trainable.history import History, read_rows
 
 Row = dict[str, Any]

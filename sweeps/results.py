@@ -9,9 +9,9 @@ from statistics import fmean
 from typing import Any
 
 from sweeps.layout import SweepLayout, TrialRecord
+from trainable.experiment_names import METRICS_FILE
 from trainable.history import read_rows
 
-METRICS_FILE = "metrics.jsonl"
 BEST_CHECKPOINT = Path("checkpoints", "best.pt")
 LATEST_CHECKPOINT = Path("checkpoints", "latest.pt")
 

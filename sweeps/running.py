@@ -30,7 +30,7 @@ from sweeps.recorder import Recorder, end_curves
 from sweeps.recording import RecordingScheduler
 from sweeps.report import write_files
 from sweeps.restoring import Restoration
-from sweeps.results import METRICS_FILE, TrialResult, read_result, read_results
+from sweeps.results import TrialResult, read_result, read_results
 from sweeps.retries import Retries
 from sweeps.scheduler_sections import mutated_keys
 from sweeps.schedulers import build_scheduler
@@ -42,7 +42,6 @@ from sweeps.tune_costs import cheaper_tune
 from sweeps.warm_start import tell_points
 from trainable.classifier import ClassifierTrainable
 from trainable.config import parse_config
-from trainable.history import read_rows
 
 KEPT, KEPT_FOR_EXPLOITS = 1, sys.maxsize
 """Of Tune's own checkpoint directories of a trial; PBT's are deleted by `DonorFiles`."""
@@ -162,7 +161,8 @@ class Run:
         found = {}
         for record in records:
             found[record.id] = trial = Running(record, _epochs(self._spec, record))
-            for row in read_rows(self._layout.directory / record.directory / METRICS_FILE):
+            read = read_result(self._layout.directory, record, tune.metric, tune.mode)
+            for row in read.rows:
                 trial.note(row, tune.metric, tune.mode)
         return found
 

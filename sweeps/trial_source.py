@@ -22,12 +22,11 @@ from sweeps.pause import PauseSwitch
 from sweeps.placement import Booking
 from sweeps.recorder import diverged
 from sweeps.replayed import Unasked
-from sweeps.results import METRICS_FILE
 from sweeps.search import Searcher
 from sweeps.spec import SearchSpec
 from sweeps.sweep_trial import OnFailure, SweepTrial, new_trial
 from trainable.config import parse_config
-from trainable.experiment_names import automatic_name
+from trainable.experiment_names import METRICS_FILE, automatic_name
 from trainable.history import read_rows
 from trainable.trial_settings import SETTINGS
 

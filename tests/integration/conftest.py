@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.failing_models import MARKS
+
 TESTS = Path(__file__).parent.parent
 
 
@@ -24,7 +26,7 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
-    os.environ["FAILING_MODELS_MARKS"] = str(tmp_path_factory.mktemp("marks"))
+    os.environ[MARKS] = str(tmp_path_factory.mktemp("marks"))
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     ray.init(
@@ -41,6 +43,11 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _session_for_ray_tests(request: pytest.FixtureRequest) -> None:
-    """Whatever is marked `ray` gets the session without asking."""
+    """Whatever is marked `ray` gets the session without asking, and nothing has failed in it yet.
+
+    A model that fails once leaves a mark; the next test's model has a failure of its own to come.
+    """
     if request.node.get_closest_marker("ray"):
         request.getfixturevalue("ray_session")
+        for mark in Path(os.environ[MARKS]).iterdir():
+            mark.unlink()

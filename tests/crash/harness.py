@@ -136,11 +136,13 @@ class CrashedSweep:
                 self._fail(f"no end within {PAUSE_S if asked else RUN_S} s")
                 return False
             if steps and asked is None and self._is_due(steps[0], session, rows):
-                step = steps.pop(0)
+                step = steps[0]
                 if step.kind == "worker" and not self._workers_to_lose(plan):
+                    steps.pop(0)
                     continue
                 if not strike(step, session, self._rng):
-                    continue
+                    continue  # between two epochs; again at the next look
+                steps.pop(0)
                 if step.signal is None:
                     self._killed(step.kind, session)
                 else:

@@ -93,7 +93,7 @@ class Session:
         self._driver.wait()
 
     def workers(self) -> list[int]:
-        """Processes that hold a trial."""
+        """Processes that train an epoch at this moment."""
         return sorted(p.pid for p in self.processes() if WORKER_TITLE in p.title)
 
     def processes(self) -> list[Process]:

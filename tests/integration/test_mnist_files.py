@@ -36,7 +36,11 @@ def write_mnist_files(root: Path) -> None:
 
 @pytest.mark.parametrize(
     ("model", "lr", "epochs"),
-    [pytest.param("resnet20", 0.1, 5, marks=pytest.mark.slow), ("cnv", 0.05, 3)],
+    [
+        ("tiny_models:pooled_cnn", 0.1, 12),
+        pytest.param("resnet20", 0.1, 5, marks=pytest.mark.slow),
+        pytest.param("cnv", 0.05, 3, marks=pytest.mark.slow),
+    ],
 )
 def test_mnist_trains_from_its_files_without_a_download(
     model: str, lr: float, epochs: int, tmp_path: Path
@@ -52,6 +56,6 @@ def test_mnist_trains_from_its_files_without_a_download(
             "scheduler": {"name": "cosine"},
         }
     )
-    outcome = fit(config)
+    outcome = fit(config, allow_custom_model=True)
     assert len(outcome.rows) == epochs
     assert outcome.best_acc > 0.9

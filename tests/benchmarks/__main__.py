@@ -37,6 +37,7 @@ PROFILES: dict[str, dict[str, Benchmark]] = {
         "E1": lambda: epoch.against_plain("E1", "resnet20", 1280, 0, ">= 1"),
         "E2": lambda: epoch.against_plain("E2", "resnet18", 128, 0, "(GPU)"),
         "E3": lambda: epoch.against_airbench("E3", "resnet20", 1280, "(GPU)"),
+        "E5": lambda: epoch.among_layouts("E5", "resnet20", 1280),
         "P1": lambda: packing.p1("resnet20", 512, 0, 2, "(GPU)"),
         "P2": lambda: packing.p2("resnet20", 512, [2], "(GPU)"),
         "P4": lambda: packing.p4("resnet20", 512, 2),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
@@ -21,6 +21,7 @@ from trainable.optimizers import build_optimizer
 
 BATCH = 128
 RATE, MOMENTUM = 0.05, 0.9
+CORES = torch.get_num_threads()
 
 
 def config_of(model: str):
@@ -100,19 +101,31 @@ class Epochs:
         )
         return self._timed(lambda: airbench_loop(model, loader, optimizer))
 
-    def ours(self) -> Side:
-        """Our loop, with its recording on a card."""
+    def ours(
+        self, layout: torch.memory_format = torch.channels_last, threads: int | None = None
+    ) -> Side:
+        """Our loop, with its recording on a card.
+
+        Args:
+            layout: Of images and weights; ours unless given.
+            threads: On a CPU; as many as it has cores unless given.
+        """
         source = source_of(self._pixels, self._labels, self.device)
-        model = get_model(self._config).to(self.device, memory_format=torch.channels_last)
+        model = get_model(self._config).to(self.device, memory_format=layout)
         optimizer = build_optimizer(self._config.optimizer, model.parameters(), self.device)
         loss_fn = build_loss(self._config.loss, 10)
         scaler = torch.amp.GradScaler(self.device.type, enabled=self._on_card)
         recorded = RecordedPass(model) if self._on_card else None
 
+        def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+            for images, labels in source.train_batches(BATCH, seed=1):
+                yield images.contiguous(memory_format=layout), labels
+
         def work() -> None:
+            torch.set_num_threads(threads or CORES)
             steps = train_epoch(
                 model,
-                source.train_batches(BATCH, seed=1),
+                batches(),
                 loss_fn,
                 optimizer,
                 scaler=scaler,
@@ -150,3 +163,25 @@ def against_airbench(name: str, model: str, images: int, goal: str) -> Figure:
     epochs = Epochs(model, images, 0)
     what = f"{model}, {images} images: airbench's loop / ours, an epoch on {epochs.device.type}"
     return compare(name, what, epochs.airbench(), epochs.ours(), goal=goal)
+
+
+def among_layouts(name: str, model: str, images: int) -> list[Figure]:
+    """E5: the loop as it is, by the same loop in another layout or with one thread."""
+    epochs = Epochs(model, images, 0)
+    others = [
+        (layout, threads)
+        for layout in (torch.channels_last, torch.contiguous_format)
+        for threads in sorted({1, CORES})
+        if (layout, threads) != (torch.channels_last, CORES)
+    ]
+    return [
+        compare(
+            name,
+            f"{model}, {images} images: ours / in {layout} with {threads} threads, an epoch",
+            epochs.ours(layout, threads),
+            epochs.ours(),
+            goal="<= 1.02",
+            ours_over_other=True,
+        )
+        for layout, threads in others
+    ]

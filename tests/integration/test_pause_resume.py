@@ -174,6 +174,8 @@ def test_a_second_signal_does_not_wait_for_the_epoch(
     assert outcome.paused == "SIGTERM"
     assert [epoch for _, epoch in seen] == [1, 2], "otherwise a third one follows"
     assert latest(outcome.directory) == {}
+    resume(outcome.directory)
+    assert epochs(outcome.directory) == {0: [1, 2, 3, 4]}
 
 
 def test_a_sweep_goes_on_without_rays_files_and_in_another_place(

@@ -151,8 +151,8 @@ class SuccessiveHalving:
 
 
 @pytest.mark.parametrize("slots", [1, 4])
-@pytest.mark.parametrize("grace_period", [1, 5])
-@pytest.mark.parametrize("reduction_factor", [1.5, 3, 4])
+@pytest.mark.parametrize("grace_period", [1, pytest.param(2, marks=pytest.mark.slow), 5])
+@pytest.mark.parametrize("reduction_factor", [1.5, pytest.param(2, marks=pytest.mark.slow), 3, 4])
 def test_asha_stops_whom_the_algorithm_stops(
     table: list[Curve], tmp_path: Path, reduction_factor: float, grace_period: int, slots: int
 ) -> None:

@@ -27,6 +27,7 @@ from sweeps.layout import (
     WARM_START_FILE,
 )
 from trainable import scratch
+from trainable.experiment_names import METRICS_FILE
 from trainable.mirror import WEIGHTS, Mark, is_stand_in, mark_of, stand_in
 from trainable.remote import PATIENCE_S, Remote, Stored, at_once
 
@@ -40,7 +41,7 @@ OF_THE_DRIVER = (
     REPORT,
 )
 """What the process that runs a sweep writes, besides every `trial.json`."""
-OF_AN_IDLE_TRIAL = ("metrics.jsonl", "tensorboard/*")
+OF_AN_IDLE_TRIAL = (METRICS_FILE, "tensorboard/*")
 """What that process changes of a trial which no worker has: a resume takes rows back, and an end
 is noted for TensorBoard."""
 

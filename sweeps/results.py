@@ -9,11 +9,11 @@ from statistics import fmean
 from typing import Any
 
 from sweeps.layout import SweepLayout, TrialRecord
-from trainable.experiment_names import METRICS_FILE
+from trainable.experiment_names import CHECKPOINTS, METRICS_FILE
 from trainable.history import read_rows
 
-BEST_CHECKPOINT = Path("checkpoints", "best.pt")
-LATEST_CHECKPOINT = Path("checkpoints", "latest.pt")
+BEST_CHECKPOINT = Path(CHECKPOINTS, "best.pt")
+LATEST_CHECKPOINT = Path(CHECKPOINTS, "latest.pt")
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,16 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from trainable.experiment_names import CHECKPOINTS, METRICS_FILE
 from trainable.remote import Remote, Stored, at_once
 
 OF_TUNE = "checkpoint_*/checkpoint.pt"
 OF_A_TRAINING = (
     "config.yaml",
-    "metrics.jsonl",
+    METRICS_FILE,
     "trial.log",
     "tensorboard/*",
-    "checkpoints/*.pt",
+    f"{CHECKPOINTS}/*.pt",
     OF_TUNE,
 )
 """The names that the process of a training writes; whatever else is there is another's."""

@@ -1,4 +1,4 @@
-"""E1 to E3: our epoch by other loops over the same data, model, batch and precision; E5: by itself."""
+"""E1 to E3, our epoch by other loops over the same data, model, batch, precision; E5 by itself."""
 
 from __future__ import annotations
 

@@ -139,17 +139,15 @@ class CrashedSweep:
                 step = steps[0]
                 if step.kind == "worker" and not self._workers_to_lose(plan):
                     steps.pop(0)
-                    continue
-                if not strike(step, session, self._rng):
-                    continue  # between two epochs; again at the next look
-                steps.pop(0)
-                if step.signal is None:
-                    self._killed(step.kind, session)
-                else:
-                    asked, deadline = step, time.monotonic() + PAUSE_S
-                    self._tally.pauses[step.kind] += 1
-                    self._log(f"    sent: {step.kind}")
-                rows = self._rows()
+                elif strike(step, session, self._rng):  # else again at the next look
+                    steps.pop(0)
+                    if step.signal is None:
+                        self._killed(step.kind, session)
+                    else:
+                        asked, deadline = step, time.monotonic() + PAUSE_S
+                        self._tally.pauses[step.kind] += 1
+                        self._log(f"    sent: {step.kind}")
+                    rows = self._rows()
             time.sleep(POLL_S)
         self._count_faults(session)
         return self._ended(session, asked)

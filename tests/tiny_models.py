@@ -1,5 +1,6 @@
 """Models small enough that an epoch of digits takes milliseconds; named `tiny_models:mlp`."""
 
+import torch
 from torch import nn
 
 
@@ -34,3 +35,19 @@ def pooled_cnn(num_classes: int, in_channels: int) -> nn.Module:
         nn.Flatten(),
         nn.Linear(256, num_classes),
     )
+
+
+class Restless(nn.Module):
+    """Changes its weights in every pass that it learns from, not only when the optimizer steps."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, 8, 3, stride=2)
+        self.last = nn.Linear(8, num_classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.conv.weight.data = nn.functional.normalize(self.conv.weight.data, dim=1)
+            self.last.weight.data.mul_(0.9)
+        logits: torch.Tensor = self.last(self.conv(images).amax((2, 3)))
+        return logits

@@ -8,6 +8,7 @@ Prints what it cost:
 
 - `seconds`: from the call that starts the sweep to its return, Ray running already;
 - `between_s`: from the end of the first step to the end of the last one;
+- `hundreds_s`: the same of every hundred of trials, where a trial has one epoch;
 - `cpu_s`: processor time of all processes, Ray's own ones too.
 """
 
@@ -165,7 +166,10 @@ def main() -> None:
         found = {"seconds": time.perf_counter() - started, "cpu_s": cpu_s() - before}
         marks = [float(line) for line in (place / "marks.txt").read_text().split()]
         ray.shutdown()
-    print(json.dumps({**found, "between_s": max(marks) - min(marks)}))
+    marks.sort()
+    hundreds = [last - first for first, last in zip(marks[::100], marks[100::100], strict=False)]
+    hundreds += [marks[-1] - marks[-100]] if len(marks) >= 100 else []
+    print(json.dumps({**found, "between_s": marks[-1] - marks[0], "hundreds_s": hundreds}))
 
 
 if __name__ == "__main__":

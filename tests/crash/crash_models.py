@@ -2,6 +2,11 @@
 
 from torch import nn
 
+from trainable.models import MODELS
+
+MODELS[f"{__name__}:cnn"] = f"{__name__}:cnn"
+"""As one of ours in this process: the copy of its weights goes on beside the next batch."""
+
 
 def cnn(num_classes: int, in_channels: int) -> nn.Module:
     """Convolutions, batch norm buffers, and dropout from the global random stream."""

@@ -237,11 +237,11 @@ class CrashedSweep:
                 self._fail(f"exit code {code}, expected one of {expected}; sweep is {state}")
             self._paused(asked)
             if not session.gone(GONE_S):
-                self._fail(f"workers {session.workers()} outlive the driver by {GONE_S} s")
+                self._fail(f"workers {session.writers()} outlive the driver by {GONE_S} s")
             return code == 0
         if self._rng.random() < 0.3 and not session.gone(GONE_S):
-            self._fail(f"workers {session.workers()} outlive the driver by {GONE_S} s")
-        done = damage(self.directory, self._rng, torn=not session.workers())
+            self._fail(f"workers {session.writers()} outlive the driver by {GONE_S} s")
+        done = damage(self.directory, self._rng, torn=not session.writers())
         self._tally.damages.update(done)
         if done:
             self._log(f"    damaged: {', '.join(done)}")

@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 
 POLL_S = 0.05
-WORKER_TITLE = b"Trainable.train"
+ACTOR_TITLE = b"Trainable"
+WORKER_TITLE = ACTOR_TITLE + b".train"
+"""Of an actor in an epoch; between two it is ACTOR_TITLE alone."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,10 @@ class Session:
         """Processes that train an epoch at this moment."""
         return sorted(p.pid for p in self.processes() if WORKER_TITLE in p.title)
 
+    def writers(self) -> list[int]:
+        """Processes that hold a trial, be it between two epochs."""
+        return sorted(p.pid for p in self.processes() if ACTOR_TITLE in p.title)
+
     def processes(self) -> list[Process]:
         """Every live process of the session."""
         pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
@@ -112,7 +118,7 @@ class Session:
     def gone(self, timeout_s: float) -> bool:
         """Waits for every process that can write to the sweep; returns whether they ended."""
         deadline = time.monotonic() + timeout_s
-        while self.exit_code is None or self.workers():
+        while self.exit_code is None or self.writers():
             if time.monotonic() > deadline:
                 return False
             time.sleep(POLL_S)

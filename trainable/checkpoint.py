@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from trainable.config import TrainConfig
 from trainable.errors import CheckpointError
 from trainable.files import write_once
 
@@ -114,6 +115,21 @@ def checkpoint_epoch(path: Path) -> int | None:
     """The last completed epoch in a checkpoint file, or None if it is not a good one."""
     state = _fault(path)
     return int(state[EPOCH]) if isinstance(state, dict) else None
+
+
+def mismatch(state: dict[str, Any], config: TrainConfig, reason: str) -> str:
+    """The sentence that says why a good checkpoint is not one of a config's training."""
+    model, optimizer = (_config_name(state, section) for section in ("model", "optimizer"))
+    return (
+        f"the checkpoint is of {model} with {optimizer}, "
+        f"which does not fit {config.model.name} with {config.optimizer.name}: {reason}"
+    )
+
+
+def _config_name(state: dict[str, Any], section: str) -> Any:
+    """What a checkpoint's config names; a foreign one may have another form."""
+    found = state[CONFIG].get(section)
+    return found.get("name") if isinstance(found, dict) else found
 
 
 def _fault(path: Path) -> dict[str, Any] | str:

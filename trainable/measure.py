@@ -15,7 +15,7 @@ from trainable.checkpoint import to_cpu
 from trainable.config import TrainConfig
 from trainable.data.source import Batch, Split, batch_slices, train_slices
 from trainable.device import fenced_device
-from trainable.epoch import drain, evaluate, train_epoch
+from trainable.epoch import drain
 from trainable.errors import ExperimentError
 from trainable.trainer import GIB, Trainer
 
@@ -100,9 +100,9 @@ def _epoch_s(trainer: Trainer) -> float:
     size = training.batch_size // training.accumulation_steps
     for split, often in looks.items():
         parts = len(batch_slices(source.size(split), size))
-        few = islice(source.eval_batches(split, size), TIMED)
+        drain(trainer.score_on(islice(trainer.eval_batches(split), WARM_UP)))
         started = time.perf_counter()
-        drain(evaluate(trainer.model, few, trainer.loss_fn, autocast=trainer._autocast))
+        drain(trainer.score_on(islice(trainer.eval_batches(split), TIMED)))
         pass_s += often * parts * (time.perf_counter() - started) / min(parts, TIMED)
     return pass_s
 
@@ -127,17 +127,7 @@ def endless(trainer: Trainer) -> Iterator[Batch]:
 
 def train(trainer: Trainer, batches: Iterator[Batch]) -> None:
     """Trains on some batches; reading the sums at its end waits for the device."""
-    drain(
-        train_epoch(
-            trainer.model,
-            batches,
-            trainer.loss_fn,
-            trainer.optimizer,
-            scaler=trainer.scaler,
-            autocast=trainer._autocast,
-            accumulation_steps=trainer.config.training.accumulation_steps,
-        )
-    )
+    drain(trainer.train_on(batches))
 
 
 def _peak_memory_gib(device: torch.device) -> float:

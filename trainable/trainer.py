@@ -19,7 +19,7 @@ import torch
 from trainable import checkpoint
 from trainable.config import TrainConfig
 from trainable.data import ImageSource, Split, load_data
-from trainable.epoch import Score, Steps, drain, evaluate, train_epoch
+from trainable.epoch import Batches, Score, Steps, drain, evaluate, train_epoch
 from trainable.errors import CheckpointError
 from trainable.graphs import Recordings
 from trainable.losses import build_loss
@@ -146,16 +146,7 @@ class Trainer:
         seed = stream_seed(self._seed, epoch)
         seed_everything(seed)
         batch_size = self.config.training.batch_size
-        train = yield from train_epoch(
-            self.model,
-            self.source.train_batches(batch_size, seed=seed),
-            self.loss_fn,
-            self.optimizer,
-            scaler=self.scaler,
-            autocast=self._autocast,
-            accumulation_steps=self.config.training.accumulation_steps,
-            recorded=self.recorded.training if self.recorded else None,
-        )
+        train = yield from self.train_on(self.source.train_batches(batch_size, seed=seed))
         trained_s = time.perf_counter() - started - self.idle_s
         val, test = yield from self._evaluate(epoch)
         self._diverged = not (math.isfinite(train.loss) and math.isfinite(val.loss))
@@ -212,7 +203,8 @@ class Trainer:
             self.model.load_state_dict(state[checkpoint.MODEL])
             self.optimizer.load_state_dict(state[checkpoint.OPTIMIZER])
         except (RuntimeError, ValueError, LookupError, TypeError) as error:
-            raise CheckpointError(self._mismatch(state, error)) from error
+            reason = textwrap.shorten(str(error), 300)
+            raise CheckpointError(checkpoint.mismatch(state, self.config, reason)) from error
         if any(key.startswith("optimizer.") for key in own):
             apply_hyperparameters(self.optimizer, self.config.optimizer)
         self.schedule.load_state_dict(state[checkpoint.SCHEDULER])
@@ -243,14 +235,33 @@ class Trainer:
         """Scores the model as it is on a whole split, without training it."""
         return drain(self._pass(split))
 
-    def _pass(self, split: Split) -> Steps[Score]:
-        training = self.config.training
-        size = training.batch_size // training.accumulation_steps
-        batches = self.source.eval_batches(split, size)
+    def train_on(self, batches: Batches) -> Steps[Score]:
+        """Trains on some batches; see `train_epoch`."""
+        return train_epoch(
+            self.model,
+            batches,
+            self.loss_fn,
+            self.optimizer,
+            scaler=self.scaler,
+            autocast=self._autocast,
+            accumulation_steps=self.config.training.accumulation_steps,
+            recorded=self.recorded.training if self.recorded else None,
+        )
+
+    def score_on(self, batches: Batches) -> Steps[Score]:
+        """Scores the model as it is on some batches; see `evaluate`."""
         recorded = self.recorded.evaluation if self.recorded else None
         return evaluate(
             self.model, batches, self.loss_fn, autocast=self._autocast, recorded=recorded
         )
+
+    def eval_batches(self, split: Split) -> Batches:
+        """A split's batches as an epoch scores them."""
+        training = self.config.training
+        return self.source.eval_batches(split, training.batch_size // training.accumulation_steps)
+
+    def _pass(self, split: Split) -> Steps[Score]:
+        return self.score_on(self.eval_batches(split))
 
     def _complete(self, epoch: int, val: Score) -> None:
         self.epoch = epoch
@@ -269,20 +280,6 @@ class Trainer:
         if self.device.type != "cuda":
             return None
         return torch.cuda.max_memory_allocated(self.device) / GIB
-
-    def _mismatch(self, state: dict[str, Any], error: Exception) -> str:
-        model, optimizer = (_name(state, section) for section in ("model", "optimizer"))
-        return (
-            f"the checkpoint is of {model} with {optimizer}, "
-            f"which does not fit {self.config.model.name} with {self.config.optimizer.name}: "
-            f"{textwrap.shorten(str(error), 300)}"
-        )
-
-
-def _name(state: dict[str, Any], section: str) -> Any:
-    """What a checkpoint's config names; a foreign one may have another form."""
-    found = state[checkpoint.CONFIG].get(section)
-    return found.get("name") if isinstance(found, dict) else found
 
 
 def _with_shape(config: TrainConfig, source: ImageSource) -> TrainConfig:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from trainable import measure
 from trainable.epoch import drain, evaluate, train_epoch
 from trainable.graphs import RecordedPass, Recordings
 from trainable.trainer import Trainer
@@ -118,6 +119,19 @@ def test_a_replay_reads_the_batch_that_it_is_given() -> None:
     for _ in range(2):  # the sums begin at zero again
         again = drain(evaluate(model, batches, loss_fn, autocast=nullcontext, recorded=recorded))
         assert again == plain
+
+
+def test_what_is_measured_is_what_trains(tiny_trainer: MakeTrainer) -> None:
+    trainer, replays = tiny_trainer(training={"epochs": 1, "batch_size": 10}), []
+
+    def record(work: Callable[[], None]) -> Callable[[], None]:
+        replay = stand_in(trainer.model)(work)
+        return lambda: replays.append(trainer.model.training) or replay()
+
+    trainer.recorded = Recordings(trainer.model, record)
+    assert measure._epoch_s(trainer) > 0
+    assert replays.count(True) == measure.WARM_UP + measure.TIMED
+    assert replays.count(False) >= measure.WARM_UP + measure.TIMED
 
 
 @pytest.mark.gpu

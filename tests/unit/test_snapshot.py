@@ -34,7 +34,7 @@ def slow_copier(monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
         released.set()
 
 
-def trainer_of(model: str, optimizer: dict[str, Any]) -> Trainer:
+def trainer_of(model: str, optimizer: dict[str, Any], device: str = "cpu") -> Trainer:
     config = {
         "seed": {"enabled": True},
         "dataset": {"name": "synthetic", "num_train": 24, "num_test": 8, "shape": [3, 8, 8]},
@@ -43,7 +43,7 @@ def trainer_of(model: str, optimizer: dict[str, Any]) -> Trainer:
         "optimizer": optimizer,
     }
     trainer = Trainer(
-        parse_config(config), device=torch.device("cpu"), allow_custom_model=":" in model
+        parse_config(config), device=torch.device(device), allow_custom_model=":" in model
     )
     trainer.run_epoch()
     return trainer
@@ -79,6 +79,21 @@ def test_the_forward_pass_does_not_wait_for_the_copy_but_the_step_does(slow_copi
     trainer.run_epoch()
     assert seen == {"forward": False, "step": True}
     taken.wait()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_training_on_does_not_reach_into_the_snapshot_of_a_card(
+    assert_same: AssertSame, optimizer: str
+) -> None:
+    trainer = trainer_of("resnet18", OPTIMIZERS[optimizer], "cuda")
+    for _ in range(2):
+        torch.cuda.synchronize()
+        then = copy.deepcopy(to_cpu(trainer.state_dict()))
+        taken = take_snapshot(trainer)
+        trainer.run_epoch()
+        taken.wait()
+        assert_same(taken.state, then)
 
 
 def test_the_memory_of_the_last_one_is_used_again(assert_same: AssertSame) -> None:

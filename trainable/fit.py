@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
+from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -113,28 +114,45 @@ def _train(
     console: Console,
     should_stop: Callable[[], bool],
 ) -> list[Row]:
-    """Runs the epochs that are left and keeps what each leaves."""
+    """Runs the epochs that are left and keeps what each leaves.
+
+    A checkpoint is written while the next epoch is trained; what fails there is raised after it.
+    """
     rows: list[Row] = []
-    while not trainer.done:
-        row = _run_epoch(trainer, console)
-        rows.append(row)
-        if curves is not None:
-            curves.append(row)
-        if experiment is not None:
-            experiment.record(row)
-            experiment.save_due(trainer)
-        if stored is not None:
-            stored.push()
-        console.print(
-            epoch_line(row, trainer.config.training.epochs), highlight=False, soft_wrap=True
-        )
-        if trainer.diverged:
-            console.print("[red]the loss is not finite: training ends here[/]")
-        if trainer.diverged or should_stop():
-            break
+    writing: Future[None] | None = None
+    try:
+        while not trainer.done:
+            row = _run_epoch(trainer, console)
+            rows.append(row)
+            if curves is not None:
+                curves.append(row)
+            if experiment is not None:
+                experiment.record(row)
+                _finish(writing)
+                writing = experiment.begin_save(trainer)
+            if stored is not None:
+                _finish(writing)
+                stored.push()
+            console.print(
+                epoch_line(row, trainer.config.training.epochs), highlight=False, soft_wrap=True
+            )
+            if trainer.diverged:
+                console.print("[red]the loss is not finite: training ends here[/]")
+            if trainer.diverged or should_stop():
+                break
+        _finish(writing)
+    finally:
+        if writing is not None:
+            wait([writing])  # the directory has one writer
     if experiment is not None and rows:
         experiment.save_latest(trainer)
     return rows
+
+
+def _finish(writing: Future[None] | None) -> None:
+    """Waits for a checkpoint that is being written; raises what has gone wrong."""
+    if writing is not None:
+        writing.result()
 
 
 def _resume(trainer: Trainer, path: Path, place: str, own: Collection[str]) -> None:

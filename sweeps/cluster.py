@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
+import signal
 import socket
 import tempfile
 import time
@@ -74,6 +76,7 @@ def start_ray(joining: Joining = Joining()) -> None:
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
     if ray.is_initialized():
         return
+    atexit.register(_die_of_signals)  # what is registered later comes earlier: before Ray's own
     shown: dict[str, Any] = {
         "logging_level": logging.INFO if ray_is_shown() else logging.ERROR,
         "log_to_driver": ray_is_shown(),
@@ -89,6 +92,15 @@ def start_ray(joining: Joining = Joining()) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, paths)])
     with _loopback_only():
         ray.init(address=LOCAL, include_dashboard=False, **shown)
+
+
+def _die_of_signals() -> None:
+    """Gives signals their usual effect, now that the process ends.
+
+    Ray's handler would break off Ray's own shutdown, after which the process may crash.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _join(address: str, joining: Joining, shown: dict[str, Any]) -> None:

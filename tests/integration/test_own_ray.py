@@ -1,7 +1,8 @@
-"""A Ray that a sweep starts for itself is reached from this machine alone."""
+"""A Ray that a sweep starts for itself: it is reached from this machine alone, and it ends."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,16 @@ for table in ("tcp", "tcp6"):
 print(json.dumps({"hosts": hosts, "auth": os.environ.get("RAY_AUTH_MODE")}))
 """
 
+ENDING = """
+import os, signal, threading
+from sweeps.cluster import start_ray
+
+start_ray()
+timer = threading.Timer(0.25, os.kill, (os.getpid(), signal.{}))
+timer.daemon = True  # the process goes on to its end, where Ray takes half a second at least
+timer.start()
+"""
+
 LOOPBACK = {
     "0100007F",  # 127.0.0.1
     "0000000000000000FFFF00000100007F",  # ::ffff:127.0.0.1
@@ -55,17 +66,28 @@ LOOPBACK = {
 
 
 def test_it_listens_on_loopback_only_and_keeps_its_token() -> None:
+    done = run(SCRIPT)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found["hosts"]) >= 4  # the control service, the raylet, the driver, a worker
+    assert set(found["hosts"]) <= LOOPBACK
+    assert found["auth"] == "token"  # as Ray does it by itself
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_in_the_middle_of_its_shutdown_ends_the_process(name: str) -> None:
+    done = run(ENDING.format(name))
+    assert done.returncode == -signal.Signals[name], done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def run(script: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+    return subprocess.run(
+        [sys.executable, "-c", script],
         cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert len(found["hosts"]) >= 4  # the control service, the raylet, the driver, a worker
-    assert set(found["hosts"]) <= LOOPBACK
-    assert found["auth"] == "token"  # as Ray does it by itself

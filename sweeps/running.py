@@ -38,7 +38,7 @@ from sweeps.search import Searcher
 from sweeps.sections import Mode
 from sweeps.spec import METRICS, SearchSpec
 from sweeps.trial_source import TrialSource
-from sweeps.tune_costs import cheaper_tune
+from sweeps.tune_costs import NoProgress, cheaper_tune
 from sweeps.warm_start import tell_points
 from trainable.classifier import ClassifierTrainable
 from trainable.config import parse_config
@@ -282,7 +282,7 @@ class Run:
     def _callbacks(self) -> list[tune.Callback]:
         directory = self._layout.directory
         files = GridFiles(directory, self._source.records)
-        found = [*store.callbacks(directory), self._recorder, files]
+        found = [*store.callbacks(directory), self._recorder, files, NoProgress()]
         if isinstance(self._scheduler.inner, PopulationBasedTraining):
             found.append(DonorFiles(self._scheduler.inner, store.forget_checkpoint))
         return found

@@ -1,4 +1,4 @@
-"""What Tune does for every trial, or now and then, and a sweep of ours has no need of.
+"""What Tune does or says for every trial, or now and then, and a sweep of ours has no need of.
 
 Private names of Tune's are touched here; `tests/integration/test_tune_costs.py` checks them.
 """
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ray.tune import registry
+from ray.tune.progress_reporter import TrialProgressCallback
 
 from sweeps.cluster import ENVIRONMENT
 
@@ -18,6 +19,24 @@ PENDING = "TUNE_MAX_PENDING_TRIALS_PG"
 SNAPSHOTS = "TUNE_GLOBAL_CHECKPOINT_S"
 SNAPSHOT_S_A_TRIAL = 0.3
 """One takes some milliseconds a trial: a hundredth of the time at most goes into them."""
+
+
+class NoProgress(TrialProgressCallback):
+    """Says nothing in the place of Tune's own, which comes where there is none of its kind.
+
+    Tune's calls a trial completed that is let go at a pause before its first epoch.
+    """
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any
+    ) -> None:
+        """Nothing."""
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
+        """Nothing."""
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
+        """Nothing."""
 
 
 @contextmanager

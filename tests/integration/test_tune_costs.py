@@ -4,9 +4,12 @@ import os
 
 import pytest
 from ray.tune import registry
+from ray.tune.experiment import Trial
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.registry import register_trainable
+from ray.tune.utils.callback import _create_default_callbacks
 
-from sweeps.tune_costs import cheaper_tune
+from sweeps.tune_costs import NoProgress, cheaper_tune
 from tests.toy_trainable import Toy
 
 pytestmark = pytest.mark.ray
@@ -39,3 +42,16 @@ def test_snapshots_of_a_long_sweep_are_rarer_unless_the_user_has_set_how_often(
     with cheaper_tune(limit=1, trials=trials):
         assert float(os.environ["TUNE_GLOBAL_CHECKPOINT_S"]) == inside
     assert os.environ["TUNE_GLOBAL_CHECKPOINT_S"] == before
+
+
+def test_a_trial_let_go_before_its_first_epoch_is_not_said_to_be_completed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = {}
+    for name, callbacks in {"tune": [], "ours": [NoProgress()]}.items():
+        for callback in _create_default_callbacks(callbacks, air_verbosity=None):
+            if isinstance(callback, TrialProgressCallback):
+                callback.on_trial_complete(0, [], Trial("toy", stub=True))
+        said[name] = capsys.readouterr().out
+    assert "completed" in said["tune"]
+    assert said["ours"] == ""

@@ -1,6 +1,6 @@
 """Optuna's samplers behind a function: what was tried goes in, the next values come out.
 
-Every call makes a new study and a new sampler, so that no proposal has a past that a resumed sweep
+Every proposal has a new study and a new sampler, so that none has a past that a resumed sweep
 could not give it back.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import warnings
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, Literal
 
 import optuna
@@ -37,13 +38,45 @@ _STATES = {
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def propose(spec: SearchSpec, told: Sequence[Known], seed: int, *, again: bool = False) -> Values:
+class Past:
+    """The trials told, in Optuna's form, each made once as long as nothing about it changes.
+
+    Args:
+        space: The search space.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._made: dict[int, tuple[Known, FrozenTrial]] = {}
+
+    def of(self, told: Sequence[Known]) -> list[FrozenTrial]:
+        """The same trials; a trial is known by its mapping of values, which stays the same one."""
+        found = []
+        for known in told:
+            key = id(known[0])
+            if key not in self._made or self._made[key][0] != known:
+                self._made[key] = known, _frozen(self._space, *known)
+            found.append(self._made[key][1])
+        return found
+
+
+class _Shared(FrozenTrial):
+    """Is only read, so that its copies share what it holds; Optuna copies what it is given."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenTrial:
+        return copy(self)
+
+
+def propose(
+    spec: SearchSpec, told: Sequence[Known], seed: int, past: Past, *, again: bool = False
+) -> Values:
     """The values of the next trial.
 
     Args:
         spec: The resolved search file, with a search_alg that learns.
         told: The trials before it, in order of creation.
         seed: Of this proposal.
+        past: Of this sweep; makes its proposals faster and no others.
         again: Whether an earlier proposal for the same trial was refused.
 
     Raises:
@@ -59,9 +92,9 @@ def propose(spec: SearchSpec, told: Sequence[Known], seed: int, *, again: bool =
             if again:
                 study.sampler = _cmaes(spec.tune.search_alg, seed, seed)
         elif isinstance(spec.tune.search_alg, GPSearch):
-            study.add_trials(_frozen(spec.space, _with_lies(told)))
+            study.add_trials(past.of(_with_lies(told)))
         else:
-            study.add_trials(_frozen(spec.space, told))
+            study.add_trials(past.of(told))
         asked = study.ask()
         return draw(spec.space, lambda key, found: _pick(asked, key, found))
 
@@ -120,16 +153,17 @@ def _params(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: to_optuna(found, values[key]) for key, found in drawn(space, values).items()}
 
 
-def _frozen(space: Space, told: Sequence[Known]) -> list[FrozenTrial]:
-    return [
-        create_trial(
-            state=_STATES[state],
-            values=list(scores) if state == "complete" else None,
-            params=_params(space, values),
-            distributions={k: optuna_distribution(d) for k, d in drawn(space, values).items()},
-        )
-        for values, state, scores in told
-    ]
+def _frozen(
+    space: Space, values: Mapping[str, Any], state: Told, scores: Sequence[float]
+) -> FrozenTrial:
+    made = create_trial(
+        state=_STATES[state],
+        values=list(scores) if state == "complete" else None,
+        params=_params(space, values),
+        distributions={k: optuna_distribution(d) for k, d in drawn(space, values).items()},
+    )
+    made.__class__ = _Shared
+    return made
 
 
 def _with_lies(told: Sequence[Known]) -> list[Known]:

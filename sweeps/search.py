@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sweeps.expressions import ExpressionError
-from sweeps.samplers import Known, Told, propose
+from sweeps.samplers import Known, Past, Told, propose
 from sweeps.search_sections import (
     THROUGH_RAY,
     BOHBSearch,
@@ -55,6 +55,7 @@ class Searcher:
     def __init__(self, spec: SearchSpec) -> None:
         self._spec = spec
         self._trials: dict[int, _Trial] = {}
+        self._past = Past(spec.space)
         is_grid = isinstance(spec.tune.search_alg, GridSearch)
         space = spec.space if is_grid else grid_part(spec.space)
         points = grid_points(space, spec.constraints)
@@ -160,7 +161,7 @@ class Searcher:
             from sweeps.ray_searchers import propose_by_ray  # Ray is not for `sweep plan`
 
             return propose_by_ray(self._spec, [*told, *_as_bad(refused, told, tune.mode)], seed)
-        return propose(self._spec, told, seed, again=attempt > 0)
+        return propose(self._spec, told, seed, self._past, again=attempt > 0)
 
     def _budget(self, settings: BOHBSearch) -> int | None:
         """The latest epoch that enough trials have come to."""

@@ -6,6 +6,7 @@ import numpy as np
 import optuna
 import pytest
 
+from sweeps.samplers import Past, propose
 from sweeps.search import Searcher
 from sweeps.spec import parse_search
 
@@ -174,3 +175,21 @@ def test_with_several_metrics_trials_spread_along_the_front(algorithm):
         rate = values["optimizer.learning_rate"]
         searcher.tell(number, values, [rate, rate])
     assert searcher.suggest(6)
+
+
+@pytest.mark.parametrize("name", ["tpe", "tpe, multivariate", "gp"])
+def test_what_is_kept_of_the_trials_told_changes_no_proposal(name):
+    """Trials run side by side: each is told while it runs and again when it has ended."""
+    spec = spec_of(DRIVERS[name])
+    kept, told = Past(spec.space), []
+    for number in range(12):
+        values = propose(spec, told, number, kept)
+        assert values == propose(spec, told, number, Past(spec.space))
+        told.append((values, "running", ()))
+        if number >= 2:
+            ended, _, _ = told[number - 2]
+            failed = number % 5 == 0
+            told[number - 2] = (
+                ended,
+                *(("failed", ()) if failed else ("complete", [score(ended)])),
+            )

@@ -127,7 +127,7 @@ class TrainingConfig(Section):
     """Each batch is run in this many equal parts whose gradients are added up: same batch
     arithmetic but for batch norm, less memory."""
     cuda_graph: bool = False
-    """On a card: batches are recorded once and replayed, instead of launching each kernel."""
+    """On a card: a step is recorded once and replayed, instead of launching each kernel."""
     compile: bool = False
     """Compile the model with `torch.compile`: about a minute at the start of a trial, for long
     trainings of larger models."""
@@ -248,3 +248,15 @@ def load_config(path: str | Path) -> TrainConfig:
         ConfigError: With every problem of the file at once, each with its line.
     """
     return validate(TrainConfig, read_yaml(path))
+
+
+def with_shape(config: TrainConfig, num_classes: int, in_channels: int) -> TrainConfig:
+    """A config whose model has the classes and channels of the data where it names none."""
+    model = config.model
+    resolved = model.model_copy(
+        update={
+            "num_classes": model.num_classes or num_classes,
+            "in_channels": model.in_channels or in_channels,
+        }
+    )
+    return config.model_copy(update={"model": resolved})

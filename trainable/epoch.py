@@ -8,7 +8,7 @@ of several trainings (`packed.py`), and whoever has but one drains it.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from trainable.graphs import RecordedPass
+from trainable.optimizers import RatesOnDevice
 
 T = TypeVar("T")
 Steps = Generator[int, None, T]
@@ -63,6 +64,8 @@ def train_epoch(
     scaler: torch.amp.GradScaler,
     autocast: Autocast,
     accumulation_steps: int = 1,
+    before_step: Callable[[], None] = lambda: None,
+    rates: RatesOnDevice | None = None,
     recorded: RecordedPass | None = None,
 ) -> Steps[Score]:
     """Trains the model on every batch once, a batch a step.
@@ -76,13 +79,17 @@ def train_epoch(
         autocast: Makes the context in which the forward pass runs.
         accumulation_steps: Parts a batch is run in, of at least two images each; their gradients
             add up.
-        recorded: Replays whole batches instead of launching every kernel.
+        before_step: Called before the weights change, at every step.
+        rates: Where the optimizer finds its learning rates on a card.
+        recorded: Replays whole steps instead of launching every kernel.
 
     Returns:
         Loss and accuracy as seen while training.
     """
     model.train()
     totals = _Totals(model, recorded)
+    if rates is not None:
+        rates.refresh()
 
     def learn(images: Tensor, labels: Tensor, share: float = 1.0) -> None:
         with autocast():
@@ -91,16 +98,28 @@ def train_epoch(
         scaler.scale(loss if share == 1 else loss * share).backward()
         totals.add(logits, labels, loss)
 
+    def step() -> None:
+        with nullcontext() if rates is None else rates.lent():
+            scaler.step(optimizer)
+        scaler.update()
+
+    def whole(images: Tensor, labels: Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        learn(images, labels)
+        step()
+
     for images, labels in batches:
         totals.images += len(labels)
-        if recorded is None or not recorded.run(learn, images, labels):
+        if recorded is not None:
+            before_step()
+        if recorded is None or not recorded.run(whole, images, labels):
             optimizer.zero_grad(set_to_none=True)
             # A part of one image is what batch norm cannot take: a small batch has fewer parts.
             count = max(1, min(accumulation_steps, len(labels) // 2))
             for part in zip(images.tensor_split(count), labels.tensor_split(count), strict=True):
                 learn(*part, share=len(part[1]) / len(labels))
-        scaler.step(optimizer)
-        scaler.update()
+            before_step()
+            step()
         yield len(labels)
     return (yield from totals.score())
 

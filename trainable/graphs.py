@@ -1,9 +1,8 @@
-"""Passes recorded once as a CUDA graph and replayed for every batch.
+"""Steps recorded once as a CUDA graph and replayed for every batch.
 
 A small network's step is a few hundred kernels of microseconds, and launching them one by one from
-Python takes longer than they run. A replay launches all of them at once. Recorded are forward and
-backward pass; the batch is cut before and the optimizer steps afterwards, a handful of kernels, so
-that learning rates may change without a new recording.
+Python takes longer than they run. A replay launches all of them at once: forward and backward
+pass, the scaling of the loss and the optimizer. Batches are cut before, many at a time.
 
 Not yet run on a card: what is tested is everything but the recording itself.
 """
@@ -14,48 +13,46 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 Work = Callable[[Tensor, Tensor], None]
 """What is done with the images and labels of a batch; it reads nothing back."""
 Record = Callable[[Callable[[], None]], Callable[[], None]]
-"""Takes work whose tensors stay where they are; returns what does it once more."""
+"""Takes work whose tensors stay where they are; returns what does it. Does nothing itself."""
 
 WARM_UP = 3
-"""Times that work is done before it is recorded: libraries choose their kernels in the first."""
+"""Batches that are done kernel by kernel first: libraries choose kernels, buffers are made."""
 
 
 @dataclass
 class _Recorded:
-    """A recording, with what it reads and writes."""
+    """A recording, with what it reads."""
 
     images: Tensor
     labels: Tensor
     replay: Callable[[], None]
-    gradients: list[Tensor | None]
 
 
 class RecordedPass:
     """One kind of pass over a model, training or evaluation.
 
     Args:
-        model: Its parameters keep their places in memory.
+        device: Of the model, whose weights, buffers and optimizer keep their places in memory.
         record: Makes a recording; by default a CUDA graph.
     """
 
-    def __init__(self, model: nn.Module, record: Record | None = None) -> None:
-        self._parameters = list(model.parameters())
-        self._buffers = list(model.buffers())
-        device = self._parameters[0].device
+    def __init__(self, device: torch.device, record: Record | None = None) -> None:
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)
         """What the work adds up; the recording has its address."""
         self._record = record or _cuda_graph
         self._recorded: _Recorded | None = None
+        self._form: torch.Size | None = None
+        self._seen = 0
         self.failure: str | None = None
         """Why nothing could be recorded; everything is then done kernel by kernel."""
 
     def run(self, work: Work, images: Tensor, labels: Tensor) -> bool:
-        """Does the work on a batch by a replay; the first batch is what is recorded.
+        """Does the work on a batch by a replay, where there is a recording.
 
         Args:
             work: The same at every call.
@@ -63,63 +60,61 @@ class RecordedPass:
             labels: `[B]`.
 
         Returns:
-            False where the batch has another form than the first one, as the last of a pass may,
-            or where nothing could be recorded: then nothing has been done.
+            False where nothing has been done: for the first batches, for those of another form
+            than the first one, as the last of a pass may have, and where nothing can be recorded.
         """
         if self.failure is not None:
+            return False
+        if self._form is None:
+            self._form = images.shape
+        if images.shape != self._form:
+            return False
+        self._seen += 1
+        if self._seen <= WARM_UP:
             return False
         if self._recorded is None:
             self._recorded = self._begin(work, images, labels)
         found = self._recorded
-        if found is None or images.shape != found.images.shape:
+        if found is None:
             return False
         found.images.copy_(images)
         found.labels.copy_(labels)
-        for parameter, gradient in zip(self._parameters, found.gradients, strict=True):
-            parameter.grad = gradient
         found.replay()
         return True
 
+    def forget(self) -> None:
+        """Begins anew: what has been recorded is no longer where it was."""
+        if self._recorded is not None and self.sums.is_cuda:
+            torch.cuda.current_stream(self.sums.device).synchronize()  # it may be running
+        self._recorded, self._form, self._seen = None, None, 0
+
     def _begin(self, work: Work, images: Tensor, labels: Tensor) -> _Recorded | None:
-        """Records the work; what the model has learnt and drawn is as before."""
-        kept = [*self._buffers, self.sums]
-        before = [tensor.clone() for tensor in kept]
+        """Records the work, which changes nothing: a card only notes what it is asked to do."""
         static_images, static_labels = images.clone(), labels.clone()
-        cards = [images.device] if images.is_cuda else []
         try:
-            with torch.random.fork_rng(cards):
-                for _ in range(WARM_UP):
-                    self._drop_gradients()
-                    work(static_images, static_labels)
-                self._drop_gradients()
-                replay = self._record(lambda: work(static_images, static_labels))
+            replay = self._record(lambda: work(static_images, static_labels))
         except RuntimeError as error:
             self.failure = str(error).partition("\n")[0]
-            self._drop_gradients()
             return None
-        finally:
-            with torch.no_grad():
-                for tensor, value in zip(kept, before, strict=True):
-                    tensor.copy_(value)
-        gradients = [parameter.grad for parameter in self._parameters]
-        return _Recorded(static_images, static_labels, replay, gradients)
-
-    def _drop_gradients(self) -> None:
-        for parameter in self._parameters:
-            parameter.grad = None
+        return _Recorded(static_images, static_labels, replay)
 
 
 class Recordings:
     """Those of one training.
 
     Args:
-        model: See `RecordedPass`.
+        device: See `RecordedPass`.
         record: See `RecordedPass`.
     """
 
-    def __init__(self, model: nn.Module, record: Record | None = None) -> None:
-        self._training = RecordedPass(model, record)
-        self._evaluation = RecordedPass(model, record)
+    def __init__(self, device: torch.device, record: Record | None = None) -> None:
+        self._training = RecordedPass(device, record)
+        self._evaluation = RecordedPass(device, record)
+
+    def forget(self) -> None:
+        """See `RecordedPass`."""
+        self._training.forget()
+        self._evaluation.forget()
 
     @property
     def training(self) -> RecordedPass | None:

@@ -11,6 +11,7 @@ from itertools import islice
 
 import torch
 
+from trainable import graphs
 from trainable.checkpoint import to_cpu
 from trainable.config import TrainConfig
 from trainable.data.source import Batch, Split, batch_slices, train_slices
@@ -100,9 +101,9 @@ def _epoch_s(trainer: Trainer) -> float:
     size = training.batch_size // training.accumulation_steps
     for split, often in looks.items():
         parts = len(batch_slices(source.size(split), size))
-        drain(trainer.score_on(islice(trainer.eval_batches(split), WARM_UP)))
+        drain(trainer.score_on(islice(_endless_looks(trainer, split, size), warm_up(trainer))))
         started = time.perf_counter()
-        drain(trainer.score_on(islice(trainer.eval_batches(split), TIMED)))
+        drain(trainer.score_on(islice(source.eval_batches(split, size), TIMED)))
         pass_s += often * parts * (time.perf_counter() - started) / min(parts, TIMED)
     return pass_s
 
@@ -110,11 +111,21 @@ def _epoch_s(trainer: Trainer) -> float:
 def _batch_s(trainer: Trainer, batches: int) -> float:
     """Seconds a training batch; what is left of a short pass is begun anew."""
     stream = endless(trainer)
-    train(trainer, islice(stream, WARM_UP))
+    train(trainer, islice(stream, warm_up(trainer)))
     count = max(1, min(TIMED, batches))
     started = time.perf_counter()
     train(trainer, islice(stream, count))
     return (time.perf_counter() - started) / count
+
+
+def warm_up(trainer: Trainer) -> int:
+    """Batches before the clock starts; the last of them is the first to be recorded."""
+    return WARM_UP if trainer.recorded is None else graphs.WARM_UP + 1
+
+
+def _endless_looks(trainer: Trainer, split: Split, size: int) -> Iterator[Batch]:
+    while True:
+        yield from trainer.source.eval_batches(split, size)
 
 
 def endless(trainer: Trainer) -> Iterator[Batch]:

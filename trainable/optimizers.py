@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -68,6 +69,43 @@ def apply_hyperparameters(optimizer: Optimizer, config: OptimizerConfig) -> None
         raise CheckpointError(_other_kind(config.name, [_name(optimizer)]))
     for group in optimizer.param_groups:
         group.update(_hyperparameters(config))
+
+
+class RatesOnDevice:
+    """Learning rates in a card's memory, where every step, recorded or not, reads them anew.
+
+    A recording holds the numbers that it was made with; of the learning rates, which change with
+    every epoch, it holds the places.
+
+    Args:
+        optimizer: Its groups keep their plain numbers, which are what is saved.
+        device: Of its parameters.
+    """
+
+    def __init__(self, optimizer: Optimizer, device: torch.device) -> None:
+        self._optimizer = optimizer
+        self._rates = [torch.zeros((), device=device) for _ in optimizer.param_groups]
+
+    def refresh(self) -> None:
+        """Takes over the groups' present rates."""
+        for rate, group in zip(self._rates, self._optimizer.param_groups, strict=True):
+            rate.fill_(group["lr"])
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Around a step, which finds them in the groups."""
+        groups = self._optimizer.param_groups
+        before = [dict(group) for group in groups]
+        records = self._rates[0].is_cuda and torch.cuda.is_current_stream_capturing()
+        for rate, group in zip(self._rates, groups, strict=True):
+            group["lr"] = rate
+            if "capturable" in group:
+                group["capturable"] = records  # what Adam wants to be told, and nothing else then
+        try:
+            yield
+        finally:
+            for group, values in zip(groups, before, strict=True):
+                group.update(values)
 
 
 def _hyperparameters(config: OptimizerConfig) -> dict[str, Any]:

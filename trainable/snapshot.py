@@ -14,7 +14,6 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch.utils.hooks import RemovableHandle
 
 from trainable.checkpoint import MODEL, OPTIMIZER
 from trainable.models import MODELS
@@ -39,8 +38,6 @@ class Snapshot:
     """See `Trainer.state_dict`; its tensors are copies on the CPU once `wait` has returned."""
     wait: Callable[[], None]
     """Waits until the tensors have been copied."""
-    hook: RemovableHandle
-    """Of the optimizer, whose steps wait too."""
 
 
 def take_snapshot(trainer: Trainer, last: Snapshot | None = None) -> Snapshot:
@@ -57,11 +54,10 @@ def take_snapshot(trainer: Trainer, last: Snapshot | None = None) -> Snapshot:
     copied = _with_room(state, last.state if last else None, pairs)
     stepped = _stepped(trainer, state)
     _copy([pair for pair in pairs if id(pair[1]) not in stepped])
-    wait, hold = _copy_beside(trainer.device, [pair for pair in pairs if id(pair[1]) in stepped])
-    if last is not None:
-        last.hook.remove()
-    hook = trainer.optimizer.register_step_pre_hook(lambda *_: hold())
-    return Snapshot(trainer.epoch, copied, wait, hook)
+    wait, trainer.unsettled = _copy_beside(
+        trainer.device, [pair for pair in pairs if id(pair[1]) in stepped]
+    )
+    return Snapshot(trainer.epoch, copied, wait)
 
 
 def write_behind(work: Callable[[], None]) -> Future[None]:

@@ -24,7 +24,7 @@ from trainable.config import TrainConfig, parse_config
 from trainable.data.source import Batch
 from trainable.device import fenced_device
 from trainable.errors import ExperimentError
-from trainable.measure import TIMED, WARM_UP, endless, train
+from trainable.measure import TIMED, endless, train, warm_up
 from trainable.trainer import GIB, Trainer
 
 SECONDS = 3.0
@@ -169,7 +169,7 @@ def _obey(order: dict[str, Any], answers: TextIO) -> None:
         allow_custom_model=order["allow_custom_model"],
     )
     stream = _Counted(endless(trainer))
-    train(trainer, islice(stream, WARM_UP))
+    train(trainer, islice(stream, warm_up(trainer)))
     answers.write(READY)
     answers.flush()
     if not sys.stdin.readline():

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from trainable import checkpoint
-from trainable.config import TrainConfig
+from trainable.config import TrainConfig, with_shape
 from trainable.data import ImageSource, Split, load_data
 from trainable.epoch import Batches, Score, Steps, drain, evaluate, train_epoch
 from trainable.errors import CheckpointError
@@ -25,7 +25,7 @@ from trainable.graphs import Recordings
 from trainable.losses import build_loss
 from trainable.lr_schedule import LRSchedule
 from trainable.models import get_model
-from trainable.optimizers import apply_hyperparameters, build_optimizer
+from trainable.optimizers import RatesOnDevice, apply_hyperparameters, build_optimizer
 from trainable.seeding import seed_everything, set_determinism, stream_seed
 
 Row = dict[str, Any]
@@ -58,13 +58,16 @@ class Trainer:
         allow_custom_model: bool = False,
     ) -> None:
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        is_on_card = self.device.type == "cuda"
         self.source: ImageSource = load_data(config.dataset, self.device, num_workers=num_workers)
-        self.config = _with_shape(config, self.source)
+        self.config = with_shape(config, self.source.num_classes, self.source.shape[0])
         self.epoch = 0
         self.best_acc = 0.0
         self.best_epoch = 0
         self.idle_s = 0.0
         """Of the epoch under way, what it waited to be asked for."""
+        self.unsettled: Callable[[], None] | None = None
+        """Of a copy that is being made of the state: its next change has to wait for this."""
         self._diverged = False
         self._improved = False
         self._seed = config.seed.value if config.seed.enabled else secrets.randbits(63)
@@ -79,21 +82,23 @@ class Trainer:
         self.optimizer = build_optimizer(
             config.optimizer, self.model.parameters(), device=self.device
         )
+        # Always read there, so that a recorded step computes what any other one does.
+        self.rates = RatesOnDevice(self.optimizer, self.device) if is_on_card else None
         self.schedule = LRSchedule(
             self.optimizer,
             config.scheduler,
             base_lr=config.optimizer.learning_rate,
             epochs=config.training.epochs,
         )
-        self._amp = config.amp.enabled and self.device.type == "cuda"
+        self._amp = config.amp.enabled and is_on_card
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=self._amp and config.amp.dtype == "float16"
         )
         # Batches in parts are of too many forms; what records has the same forms again and again.
-        records = self.device.type == "cuda" and config.training.cuda_graph
+        records = is_on_card and config.training.cuda_graph
         whole = config.training.accumulation_steps == 1
-        self.recorded = Recordings(self.model) if records and whole else None
-        if self.device.type == "cuda":
+        self.recorded = Recordings(self.device) if records and whole else None
+        if is_on_card:
             torch.cuda.synchronize(self.device)  # others read the data set in streams of their own
 
     @property
@@ -199,6 +204,9 @@ class Trainer:
         Raises:
             CheckpointError: The state belongs to another model or optimizer.
         """
+        self._settle()
+        if self.recorded is not None:
+            self.recorded.forget()  # the optimizer's buffers are about to be others
         try:
             self.model.load_state_dict(state[checkpoint.MODEL])
             self.optimizer.load_state_dict(state[checkpoint.OPTIMIZER])
@@ -245,6 +253,8 @@ class Trainer:
             scaler=self.scaler,
             autocast=self._autocast,
             accumulation_steps=self.config.training.accumulation_steps,
+            before_step=self._settle,
+            rates=self.rates,
             recorded=self.recorded.training if self.recorded else None,
         )
 
@@ -259,6 +269,11 @@ class Trainer:
         """A split's batches as an epoch scores them."""
         training = self.config.training
         return self.source.eval_batches(split, training.batch_size // training.accumulation_steps)
+
+    def _settle(self) -> None:
+        waits, self.unsettled = self.unsettled, None
+        if waits is not None:
+            waits()
 
     def _pass(self, split: Split) -> Steps[Score]:
         return self.score_on(self.eval_batches(split))
@@ -280,15 +295,3 @@ class Trainer:
         if self.device.type != "cuda":
             return None
         return torch.cuda.max_memory_allocated(self.device) / GIB
-
-
-def _with_shape(config: TrainConfig, source: ImageSource) -> TrainConfig:
-    """The config with the model's classes and channels filled in from the data."""
-    model = config.model
-    resolved = model.model_copy(
-        update={
-            "num_classes": model.num_classes or source.num_classes,
-            "in_channels": model.in_channels or source.shape[0],
-        }
-    )
-    return config.model_copy(update={"model": resolved})

@@ -17,7 +17,7 @@ from trainable.epoch import drain, train_epoch
 from trainable.graphs import RecordedPass
 from trainable.losses import build_loss
 from trainable.models import get_model
-from trainable.optimizers import build_optimizer
+from trainable.optimizers import RatesOnDevice, build_optimizer
 
 BATCH = 128
 RATE, MOMENTUM = 0.05, 0.9
@@ -115,7 +115,8 @@ class Epochs:
         optimizer = build_optimizer(self._config.optimizer, model.parameters(), self.device)
         loss_fn = build_loss(self._config.loss, 10)
         scaler = torch.amp.GradScaler(self.device.type, enabled=self._on_card)
-        recorded = RecordedPass(model) if self._on_card else None
+        rates = RatesOnDevice(optimizer, self.device) if self._on_card else None
+        recorded = RecordedPass(self.device) if self._on_card else None
 
         def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
             for images, labels in source.train_batches(BATCH, seed=1):
@@ -132,6 +133,7 @@ class Epochs:
                 autocast=lambda: torch.autocast(
                     self.device.type, torch.float16, enabled=self._on_card
                 ),
+                rates=rates,
                 recorded=recorded,
             )
             drain(steps)

@@ -132,6 +132,22 @@ def test_the_batch_size_changes_neither_order_nor_augmentation():
     assert torch.equal(small[1], large[1])
 
 
+@pytest.mark.parametrize("batches_at_once", [1, 2, 3, 100])
+@pytest.mark.parametrize("batch_size", [5, 8, 24, 100])
+def test_how_many_batches_are_cut_at_once_changes_nothing(batch_size, batches_at_once):
+    source = make_source(make_arrays())
+    passes = []
+    for cut_bytes in (0, batches_at_once * batch_size * 3 * 8 * 6 * 4):
+        source._cut_bytes = cut_bytes
+        passes.append(
+            [*source.train_batches(batch_size, seed=1), *source.eval_batches("test", batch_size)]
+        )
+    for one, several in zip(*passes, strict=True):
+        assert torch.equal(one[0], several[0])
+        assert torch.equal(one[1], several[1])
+        assert one[0].stride() == several[0].stride()
+
+
 def test_a_pass_leaves_the_global_stream_alone():
     source = make_source(make_arrays())
     before = torch.get_rng_state()

@@ -1,5 +1,6 @@
 """Recorded passes: with a stand-in for the recording they compute what the plain loop computes."""
 
+import copy
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -9,32 +10,22 @@ import torch
 from torch import nn
 
 from trainable import measure
-from trainable.epoch import drain, evaluate, train_epoch
-from trainable.graphs import RecordedPass, Recordings
+from trainable.checkpoint import to_cpu
+from trainable.config import TrainConfig
+from trainable.epoch import drain, evaluate
+from trainable.graphs import WARM_UP, RecordedPass, Recordings
+from trainable.optimizers import RatesOnDevice
 from trainable.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
+CPU, CARD = torch.device("cpu"), torch.device("cuda")
+EXACT = 2.0**-7
+"""A learning rate that is the same in single and in double precision."""
 
 
-def stand_in(model: nn.Module) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Does as a CUDA graph does: a replay writes gradients where the recording has put them."""
-
-    def record(work: Callable[[], None]) -> Callable[[], None]:
-        work()
-        places = [parameter.grad for parameter in model.parameters()]
-
-        def replay() -> None:
-            for parameter in model.parameters():
-                parameter.grad = None
-            work()
-            for parameter, place in zip(model.parameters(), places, strict=True):
-                if place is not None:
-                    place.copy_(parameter.grad)
-                parameter.grad = place
-
-        return replay
-
-    return record
+def stand_in(work: Callable[[], None]) -> Callable[[], None]:
+    """Does as a CUDA graph does: nothing when it is recorded, the whole work at a replay."""
+    return work
 
 
 def refuse(work: Callable[[], None]) -> Callable[[], None]:
@@ -53,11 +44,12 @@ def test_a_recorded_training_is_the_plain_one(
     # 100 does not divide the images: the last batch of every pass has another form.
     sections = {
         "model": {"name": model},
-        "optimizer": {"name": optimizer, "learning_rate": 0.01},
+        "optimizer": {"name": optimizer, "learning_rate": EXACT},
         "training": {"epochs": 3, "batch_size": 100},
     }
     plain, recorded = tiny_trainer(**sections), tiny_trainer(**sections)
-    recorded.recorded = Recordings(recorded.model, stand_in(recorded.model))
+    recorded.recorded = Recordings(CPU, stand_in)
+    recorded.rates = RatesOnDevice(recorded.optimizer, CPU)
     rows = [
         [without_times(trainer.run_epoch()) for _ in range(2)] for trainer in (plain, recorded)
     ]
@@ -71,7 +63,7 @@ def test_where_nothing_can_be_recorded_nothing_is_lost(
 ) -> None:
     sections = {"model": {"name": "tiny_models:dropout_cnn"}}
     plain, refused = tiny_trainer(**sections), tiny_trainer(**sections)
-    refused.recorded = Recordings(refused.model, refuse)
+    refused.recorded = Recordings(CPU, refuse)
     for trainer in (plain, refused):
         trainer.run_epoch()
     assert refused.recorded.failure == "operation not permitted when stream is capturing"
@@ -81,8 +73,8 @@ def test_where_nothing_can_be_recorded_nothing_is_lost(
 def test_what_fails_in_the_evaluation_ends_the_recording_of_both(
     tiny_trainer: MakeTrainer, assert_same: Callable[[Any, Any], None]
 ) -> None:
-    plain, half = tiny_trainer(), tiny_trainer()
-    recorded = Recordings(half.model, stand_in(half.model))
+    plain, half = (tiny_trainer(training={"epochs": 3, "batch_size": 10}) for _ in range(2))
+    recorded = Recordings(CPU, stand_in)
     assert recorded.training is not None
     recorded._evaluation._record = refuse
     half.recorded = recorded
@@ -94,26 +86,26 @@ def test_what_fails_in_the_evaluation_ends_the_recording_of_both(
     assert_same(half.state_dict(), plain.state_dict())
 
 
-def test_a_batch_of_another_form_is_left_to_the_plain_loop() -> None:
-    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
-    recorded = RecordedPass(model, stand_in(model))
+def test_the_first_batches_and_those_of_another_form_are_left_to_the_plain_loop() -> None:
+    recorded = RecordedPass(CPU, stand_in)
     seen: list[int] = []
 
-    def work(images: torch.Tensor, labels: torch.Tensor) -> None:
-        seen.append(len(labels))
-        model(images).sum().backward()
+    def run(count: int) -> bool:
+        batch = torch.full((count, 1, 2, 2), float(count)), torch.zeros(count)
+        return recorded.run(lambda images, labels: seen.append(len(labels)), *batch)
 
-    whole, part = torch.ones(4, 1, 2, 2), torch.ones(3, 1, 2, 2)
-    assert recorded.run(work, whole, torch.zeros(4))
-    assert not recorded.run(work, part, torch.zeros(3))
-    assert recorded.run(work, whole, torch.zeros(4))
-    assert set(seen) == {4}
+    assert [run(4) for _ in range(WARM_UP)] == [False] * WARM_UP
+    assert not run(3)
+    assert run(4)
+    assert not run(3)
+    assert run(4)
+    assert seen == [4, 4]
 
 
 def test_a_replay_reads_the_batch_that_it_is_given() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
-    recorded = RecordedPass(model, stand_in(model))
-    batches = [(torch.randn(5, 1, 2, 2), torch.randint(3, (5,))) for _ in range(3)]
+    recorded = RecordedPass(CPU, stand_in)
+    batches = [(torch.randn(5, 1, 2, 2), torch.randint(3, (5,))) for _ in range(WARM_UP + 2)]
     loss_fn = nn.CrossEntropyLoss()
     plain = drain(evaluate(model, batches, loss_fn, autocast=nullcontext))
     for _ in range(2):  # the sums begin at zero again
@@ -121,46 +113,78 @@ def test_a_replay_reads_the_batch_that_it_is_given() -> None:
         assert again == plain
 
 
+def test_what_is_loaded_is_recorded_anew(tiny_trainer: MakeTrainer) -> None:
+    trainer, made = tiny_trainer(training={"epochs": 3, "batch_size": 10}), []
+
+    def record(work: Callable[[], None]) -> Callable[[], None]:
+        made.append(trainer.model.training)
+        return work
+
+    trainer.recorded = Recordings(CPU, record)
+    trainer.run_epoch()
+    trainer.run_epoch()
+    assert made == [True, False]
+    trainer.load_state_dict(copy.deepcopy(trainer.state_dict()))
+    trainer.run_epoch()
+    assert made == [True, False] * 2
+
+
+def test_the_rates_of_a_card_are_lent_for_a_step_and_never_saved(
+    tiny_trainer: MakeTrainer,
+) -> None:
+    optimizer = tiny_trainer().optimizer
+    rates = RatesOnDevice(optimizer, CPU)
+    group = optimizer.param_groups[0]
+    places = []
+    for rate in (0.5, 0.25):
+        group["lr"] = rate
+        rates.refresh()
+        with rates.lent():
+            places.append(group["lr"])
+            assert float(group["lr"]) == rate
+        assert optimizer.state_dict()["param_groups"][0]["lr"] == rate
+        assert isinstance(group["lr"], float)
+    assert places[0] is places[1]
+
+
 def test_what_is_measured_is_what_trains(tiny_trainer: MakeTrainer) -> None:
     trainer, replays = tiny_trainer(training={"epochs": 1, "batch_size": 10}), []
 
     def record(work: Callable[[], None]) -> Callable[[], None]:
-        replay = stand_in(trainer.model)(work)
-        return lambda: replays.append(trainer.model.training) or replay()
+        return lambda: replays.append(trainer.model.training) or work()
 
-    trainer.recorded = Recordings(trainer.model, record)
+    trainer.recorded = Recordings(CPU, record)
     assert measure._epoch_s(trainer) > 0
-    assert replays.count(True) == measure.WARM_UP + measure.TIMED
-    assert replays.count(False) >= measure.WARM_UP + measure.TIMED
+    assert replays.count(True) == 1 + measure.TIMED
+    assert replays.count(False) >= 1 + measure.TIMED
 
 
 @pytest.mark.gpu
-def test_on_a_card_a_graph_computes_what_the_plain_loop_does() -> None:
-    torch.manual_seed(0)
-    models = []
-    for _ in range(2):
-        torch.manual_seed(0)
-        net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten())
-        models.append(nn.Sequential(net, nn.Linear(8 * 36, 3)).cuda())
-    batches = [
-        (torch.randn(16, 1, 8, 8, device="cuda"), torch.randint(3, (16,), device="cuda"))
-        for _ in range(6)
-    ]
-    scores = []
-    for model, recorded in zip(models, (None, RecordedPass(models[1])), strict=True):
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, fused=True)
-        steps = train_epoch(
-            model,
-            batches,
-            nn.CrossEntropyLoss(),
-            optimizer,
-            scaler=torch.amp.GradScaler("cuda"),
-            autocast=lambda: torch.autocast("cuda", torch.float16),
-            recorded=recorded,
+@pytest.mark.parametrize("amp", [False, True])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_on_a_card_a_graph_computes_what_the_plain_loop_does(
+    tiny_config: Callable[..., TrainConfig],
+    assert_same: Callable[[Any, Any], None],
+    optimizer: str,
+    amp: bool,
+) -> None:
+    states = []
+    for graph in (False, True):
+        config = tiny_config(
+            seed={"enabled": True, "deterministic": True},
+            model={"name": "tiny_models:dropout_cnn"},
+            optimizer={"name": optimizer, "learning_rate": 0.01},
+            scheduler={"name": "cosine"},
+            training={"epochs": 3, "batch_size": 100, "cuda_graph": graph},
+            amp={"enabled": amp},
         )
-        scores.append(drain(steps))
-        assert recorded is None or recorded.failure is None
-    assert scores[0].loss == pytest.approx(scores[1].loss, rel=1e-3)
+        trainer = Trainer(config, device=torch.device("cuda"), allow_custom_model=True)
+        rows = [trainer.run_epoch() for _ in range(3)]
+        assert trainer.recorded is None or trainer.recorded.failure is None
+        state = to_cpu(trainer.state_dict())
+        del state["config"]
+        states.append((state, [(row["train_loss"], row["val_loss"]) for row in rows]))
+    assert_same(*states)
 
 
 @pytest.mark.gpu
@@ -168,9 +192,10 @@ def test_after_a_recording_that_fails_the_stream_is_that_of_before() -> None:
     model = nn.Linear(4, 2).cuda()
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
-        recorded = RecordedPass(model)
-        images, labels = torch.ones(3, 4, device="cuda"), torch.zeros(3, device="cuda")
-        assert not recorded.run(lambda x, _: model(x).sum().item(), images, labels)
+        recorded = RecordedPass(CARD)
+        images, labels = torch.ones(3, 4, device=CARD), torch.zeros(3, device=CARD)
+        for _ in range(WARM_UP + 1):
+            assert not recorded.run(lambda x, _: model(x).sum().item(), images, labels)
         assert torch.cuda.current_stream() == stream
         assert recorded.failure is not None
         model(images).sum().backward()
@@ -181,22 +206,28 @@ def test_after_a_recording_that_fails_the_stream_is_that_of_before() -> None:
 def test_graphs_of_two_streams_outlive_each_other() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 256)).cuda()
-    images, labels = torch.randn(128, 256, device="cuda"), torch.zeros(128, device="cuda")
-    model(images).square().mean().backward()
-    expected = [parameter.grad.clone() for parameter in model.parameters()]
+    images, labels = torch.randn(128, 256, device=CARD), torch.zeros(128, device=CARD)
+    found = torch.zeros((), device=CARD)
 
     def work(images: torch.Tensor, _: torch.Tensor) -> None:
-        model(images).square().mean().backward()
+        gradients = torch.autograd.grad(model(images).square().mean(), model.parameters())
+        found.copy_(torch.stack([gradient.square().sum() for gradient in gradients]).sum())
 
-    passes = {torch.cuda.Stream(): RecordedPass(model) for _ in range(2)}
+    work(images, labels)
+    expected = found.clone()
+    passes = {torch.cuda.Stream(): RecordedPass(CARD) for _ in range(2)}
+    for stream, recorded in passes.items():
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP):
+                assert not recorded.run(work, images, labels)
     for _ in range(2):
         for stream, recorded in passes.items():
             with torch.cuda.stream(stream):
+                found.zero_()
                 assert recorded.run(work, images, labels)
                 torch.cuda.synchronize()
-                found = [parameter.grad for parameter in model.parameters()]
                 torch.testing.assert_close(found, expected)
-        del recorded, found
+        del recorded
         for stream in list(passes)[:-1]:
             del passes[stream]
         torch.cuda.empty_cache()

@@ -16,6 +16,9 @@ from trainable.data.normalize import Normalizer
 from trainable.data.source import Batch, Split, batch_slices, no_val_split, train_slices
 from trainable.data.split import stratified_split
 
+CUT_BYTES = 16 * 2**20
+"""Of normalised images that a card cuts at once: ten batches of 128 images of CIFAR's size."""
+
 
 @dataclass(frozen=True)
 class _ResidentImages:
@@ -60,6 +63,8 @@ class ResidentSource:
             kept, held_out = stratified_split(train.labels, val_split, seed=seed)
             train, val = arrays.train.select(kept), arrays.train.select(held_out)
         self._device = device
+        # A kernel's launch takes as long for one batch as for ten; a CPU's cache holds but one.
+        self._cut_bytes = CUT_BYTES if device.type == "cuda" else 0
         self._height, self._width, self._channels = train.pixels.shape[1:]
         self._flips = augment and arrays.flips
         self._splits = {
@@ -89,20 +94,35 @@ class ResidentSource:
         mirrored = torch.randint(2, (count,), generator=generator, device=self._device)
         labels = images.labels[order]
         pixel_runs = self._pixel_runs(images)
-        for part in train_slices(count, batch_size):
-            pixels = pixel_runs.index_select(0, runs[part].flatten())
+        for parts in self._cuts(train_slices(count, batch_size)):
+            cut = slice(parts[0].start, parts[-1].stop)
+            pixels = pixel_runs.index_select(0, runs[cut].flatten())
             pixels = pixels.view(-1, self._height, self._width, self._channels)
             if self._flips:
-                pixels = _mirror(pixels, mirrored[part])
-            yield self._normalize(pixels), labels[part]
+                pixels = _mirror(pixels, mirrored[cut])
+            yield from self._batches(pixels, labels, parts)
 
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
         """One pass in order; see `ImageSource`."""
         images = self._images(split)
         top = images.padding
         pixels = images.pixels[:, top : top + self._height, top : top + self._width]
-        for part in batch_slices(len(images.labels), batch_size):
-            yield self._normalize(pixels[part]), images.labels[part]
+        for parts in self._cuts(batch_slices(len(images.labels), batch_size)):
+            cut = pixels[parts[0].start : parts[-1].stop]
+            yield from self._batches(cut, images.labels, parts)
+
+    def _cuts(self, parts: list[slice]) -> list[list[slice]]:
+        """The batches of a pass in groups, each of which is cut at once."""
+        bytes_each = 4 * self._height * self._width * self._channels
+        size = parts[0].stop - parts[0].start
+        many = max(1, self._cut_bytes // (bytes_each * size))
+        return [parts[start : start + many] for start in range(0, len(parts), many)]
+
+    def _batches(self, pixels: Tensor, labels: Tensor, parts: list[slice]) -> Iterator[Batch]:
+        """The batches of a group, of whose pixels `[N, H, W, C]` these are."""
+        images, first = self._normalize(pixels), parts[0].start
+        for part in parts:
+            yield images[part.start - first : part.stop - first], labels[part]
 
     def _images(self, split: Split) -> _ResidentImages:
         if split not in self._splits:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Literal
 
 from sweeps.layout import SweepError
 
-EventKind = Literal["add", "result", "halve", "complete", "remove", "error"]
+EventKind = Literal["add", "result", "back", "halve", "complete", "remove", "error"]
 
 ENDS: frozenset[EventKind] = frozenset({"complete", "remove", "error"})
 

@@ -20,10 +20,11 @@ from sweeps.replayed import (
     ReplayedController,
     StopsLater,
     Unended,
-    began,
     drawn,
     finite,
     left_waiting,
+    settle,
+    step_back,
     tell,
     tell_population,
     unmark,
@@ -149,7 +150,12 @@ class RecordingScheduler(TrialScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """A trial failed. One that will be tried again keeps its place with the scheduler."""
-        if trial.should_recover() or is_final(trial):
+        if is_final(trial):
+            return
+        if trial.should_recover():
+            if step_back(self.inner, trial):
+                epoch, _ = self._told[trial.trial_id].popitem()
+                self._log.append(Event("back", trial.trial_id, epoch))
             return
         self._known.discard(trial.trial_id)
         self._log.append(Event("error", trial.trial_id))
@@ -238,6 +244,8 @@ class RecordingScheduler(TrialScheduler):
             if event.kind == "result":
                 decision = TrialScheduler.CONTINUE if fifo else event.decision or ""
                 self._remember(event.trial, event.epoch, decision)
+            elif event.kind == "back":
+                self._told.get(event.trial, {}).pop(event.epoch, None)
             if isinstance(self.inner, PopulationBasedTraining):
                 tell_population(self.inner, self._known, trial, event)
                 continue
@@ -249,17 +257,8 @@ class RecordingScheduler(TrialScheduler):
                 )
         if isinstance(self.inner, PopulationBasedTraining):
             go_back(self.inner)
-        self._settle(trials, ended)
+        self._interrupted |= settle(self.inner, trials, ended)
         return differences
-
-    def _settle(self, trials: Mapping[str, Trial], ended: set[str]) -> None:
-        """Gives replayed trials the statuses with which Tune gets them."""
-        for id_, trial in trials.items():
-            if id_ in ended:
-                trial.set_status(Trial.TERMINATED)
-            elif trial.status == Trial.RUNNING or began(self.inner, trial):
-                trial.set_status(Trial.PENDING)
-                self._interrupted.add(id_)
 
     def catch_up(self, trial: Trial, row: dict[str, Any]) -> str:
         """Tells the real scheduler an epoch whose result an earlier process did not live to tell.

@@ -170,10 +170,13 @@ def tell(
             inner.on_trial_add(controller, trial)
             draw_again(inner, trial, event)
         return None
-    if trial.trial_id not in known or not (stays or event.kind in {"result", "halve"}):
+    if trial.trial_id not in known or not (stays or event.kind in {"result", "back", "halve"}):
         return None
     decision = None
-    if event.kind == "halve":
+    if event.kind == "back":
+        step_back(inner, trial)
+        trial.set_status(Trial.RUNNING)
+    elif event.kind == "halve":
         if isinstance(inner, HyperBandForBOHB):
             inner._process_bracket(controller, inner._trial_info[trial][0])
     elif event.kind == "result":
@@ -242,6 +245,42 @@ def unmark(inner: TrialScheduler) -> None:
     """
     for bracket in _brackets(inner):
         bracket.is_being_processed = False
+
+
+def step_back(inner: TrialScheduler, trial: Trial) -> bool:
+    """Lets HyperBand wait again for a trial that was lost before it was saved at its pause.
+
+    It trains its last epochs once more. HyperBand would halve the bracket meanwhile, and knows of
+    no trial that has come as far and yet is not paused.
+
+    Returns:
+        Whether HyperBand has to be told its last result again.
+    """
+    if type(inner) is not HyperBandScheduler or trial not in inner._trial_info:
+        return False
+    bracket, _ = inner._trial_info[trial]
+    result = bracket._live_trials.get(trial)
+    if result is None or bracket.continue_trial(trial):
+        return False
+    bracket._completed_progress -= result[TIME_ATTR]
+    bracket._live_trials[trial] = None
+    return True
+
+
+def settle(inner: TrialScheduler, trials: Mapping[str, Trial], ended: set[str]) -> set[str]:
+    """Gives replayed trials the statuses with which Tune gets them.
+
+    Returns:
+        The ids of those in the middle of which an earlier process ended.
+    """
+    interrupted = set()
+    for id_, trial in trials.items():
+        if id_ in ended:
+            trial.set_status(Trial.TERMINATED)
+        elif trial.status == Trial.RUNNING or began(inner, trial):
+            trial.set_status(Trial.PENDING)
+            interrupted.add(id_)
+    return interrupted
 
 
 def left_waiting(inner: TrialScheduler) -> list[Trial]:

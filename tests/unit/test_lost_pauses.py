@@ -1,0 +1,125 @@
+"""A trial whose worker dies while it is saved at a pause of HyperBand trains the epochs again."""
+
+import itertools
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.tune.experiment import Trial
+
+from sweeps.events import EventLog
+from sweeps.failures import Verdict
+from sweeps.scheduler_sections import BOHBHyperBand, HyperBand
+from sweeps.schedulers import build_scheduler
+from sweeps.sweep_trial import SweepTrial
+from tests.fake_tune import Killed, Process, Sweep, decisions, ends
+
+EPOCHS, TRIALS = 4, 10
+SECTIONS: dict[str, Any] = {
+    "hyperband": HyperBand(name="hyperband", reduction_factor=2),
+    "hyperband_short": HyperBand(name="hyperband", reduction_factor=2, max_t=2),
+    "bohb": BOHBHyperBand(name="bohb", reduction_factor=2),
+}
+Place = tuple[int, int]
+"""Number of a trial and its epoch."""
+
+
+@pytest.fixture(autouse=True)
+def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+class LostError(Exception):
+    """The trial's worker has died."""
+
+
+class LosingProcess(Process):
+    """The worker of one trial dies once, while the trial is saved at a pause."""
+
+    def __init__(self, sweep: Sweep, lost: Place, back: int, **more: Any) -> None:
+        super().__init__(sweep, **more)
+        self._lost: Place | None = lost
+        self._back = back
+
+    def _save(self, trial: SweepTrial) -> None:
+        epoch = self._epochs[trial.trial_id]
+        is_pause = (trial.last_result or {}).get("epoch") == epoch
+        if is_pause and self._lost == (self._number(trial), epoch):
+            self._lost = None
+            raise LostError
+        super()._save(trial)
+
+    def _train(self, trial: Any) -> None:
+        try:
+            super()._train(trial)
+        except LostError:
+            self._try_again(trial)
+
+    def _try_again(self, trial: SweepTrial) -> None:
+        """As Tune does, which then begins at an earlier checkpoint."""
+        trial._verdict = Verdict(retry=True)
+        controller: Any = self
+        self.scheduler.on_trial_error(controller, trial)
+        trial.set_status(Trial.PENDING)
+        self._trials.remove(trial)
+        self._trials.append(trial)
+        self._epochs[trial.trial_id] = max(0, self._epochs[trial.trial_id] - self._back)
+        self._truncated.discard(trial.trial_id)
+        self.scheduler.on_trial_add(controller, trial)
+
+
+def new_sweep(directory: Path, name: str, slots: int) -> Sweep:
+    def make() -> Any:
+        return build_scheduler(SECTIONS[name], {}, metric="val_acc", mode="max", max_t=EPOCHS)
+
+    limit = slots if name == "bohb" else TRIALS
+    return Sweep(directory, make, TRIALS, EPOCHS, slots=slots, limit=limit, save_frequency=3)
+
+
+def pauses(sweep: Sweep) -> list[Place]:
+    """Where trials have been paused."""
+    number = {record.id: record.number for record in sweep.layout.read_trials()}
+    return [(number[id_], epoch) for id_, epoch, what in decisions(sweep) if what == "PAUSE"]
+
+
+@pytest.mark.parametrize("back", [1, 2])
+@pytest.mark.parametrize(
+    ("name", "slots"),
+    [("hyperband", 1), ("hyperband", 2), ("hyperband", 4), ("hyperband_short", 2), ("bohb", 2)],
+)
+def test_the_sweep_ends_as_if_it_had_not_been_lost(
+    name: str, slots: int, back: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = new_sweep(tmp_path / "whole", name, slots)
+    Process(whole).run()
+    places = pauses(whole)
+    assert len(places) >= 5
+    for lost in places:
+        sweep = new_sweep(tmp_path / "{}_{}".format(*lost), name, slots)
+        LosingProcess(sweep, lost, back).run()
+        if name != "bohb":  # whose brackets are filled in the order in which trials are made
+            assert ends(sweep) == ends(whole), lost
+        before = decisions(sweep)
+        Process(sweep).run()
+        assert decisions(sweep) == before
+    assert "decides otherwise" not in capsys.readouterr().out
+
+
+def test_a_kill_at_any_event_afterwards_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = new_sweep(tmp_path / "whole", "hyperband", 2)
+    Process(whole).run()
+    places = [place for place in pauses(whole) if place[1] == 2]
+    assert places
+    for lost, kill_at in itertools.product(places[:2], range(TRIALS + 1, 60)):
+        sweep = new_sweep(tmp_path / "{}_{}_{}".format(*lost, kill_at), "hyperband", 2)
+        try:
+            LosingProcess(sweep, lost, 2, kill_at=kill_at).run()
+        except Killed:
+            Process(sweep).run()
+        states = {number: state for number, (state, _) in ends(sweep).items()}
+        assert states == {number: state for number, (state, _) in ends(whole).items()}
+    assert "back" in {event.kind for event in EventLog(sweep.layout.events_file).read()}
+    assert "decides otherwise" not in capsys.readouterr().out

@@ -265,18 +265,16 @@ class Trainer:
             self.model, batches, self.loss_fn, autocast=self._autocast, recorded=recorded
         )
 
-    def eval_batches(self, split: Split) -> Batches:
-        """A split's batches as an epoch scores them."""
-        training = self.config.training
-        return self.source.eval_batches(split, training.batch_size // training.accumulation_steps)
-
     def _settle(self) -> None:
+        """Waits for a copy of the state that is being made, before that changes."""
         waits, self.unsettled = self.unsettled, None
         if waits is not None:
             waits()
 
     def _pass(self, split: Split) -> Steps[Score]:
-        return self.score_on(self.eval_batches(split))
+        training = self.config.training
+        size = training.batch_size // training.accumulation_steps
+        return self.score_on(self.source.eval_batches(split, size))
 
     def _complete(self, epoch: int, val: Score) -> None:
         self.epoch = epoch

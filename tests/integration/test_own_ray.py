@@ -74,7 +74,7 @@ def test_it_listens_on_loopback_only_and_keeps_its_token() -> None:
     assert found["auth"] == "token"  # as Ray does it by itself
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", [pytest.param("SIGINT", marks=pytest.mark.slow), "SIGTERM"])
 def test_a_signal_in_the_middle_of_its_shutdown_ends_the_process(name: str) -> None:
     done = run(ENDING.format(name))
     assert done.returncode == -signal.Signals[name], done.stderr

@@ -43,7 +43,15 @@ def test_every_search_over_digits_is_run_here() -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("path", DIGITS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        # Sweeps over grids and populations are run elsewhere, too.
+        pytest.param(path, marks=[pytest.mark.slow] * (path.stem in {"digits_grid", "digits_pbt"}))
+        for path in DIGITS
+    ],
+    ids=lambda path: path.stem,
+)
 def test_a_search_over_digits_runs_in_small(path: Path, working_directory: Path) -> None:
     options = [word for text in [*SMALL, *OF_EACH[path.stem]] for word in ("--set", text)]
     done = CliRunner().invoke(main, ["run", str(path), *options, "--allow-custom-model"])

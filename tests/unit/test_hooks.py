@@ -218,10 +218,10 @@ def test_a_command_that_takes_too_long_is_killed_with_what_it_has_started(
 ) -> None:
     pids = tmp_path / "pids"
     command = script(tmp_path / "hook.py", STAYING) + f" '{pids}'"
-    hooks = runner(tmp_path / "digits", on_best=command, timeout=5.0)
+    hooks = runner(tmp_path / "digits", on_best=command, timeout=3.0)
     hooks.note("ab12", 0.5, 1)
     finish(hooks, tmp_path)
-    assert f"{sys.executable}: not done after 5 s" in capsys.readouterr().out
+    assert f"{sys.executable}: not done after 3 s" in capsys.readouterr().out
     for pid in map(int, pids.read_text().split()):
         wait_until(lambda pid=pid: not is_running(pid))
 

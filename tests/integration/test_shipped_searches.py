@@ -33,6 +33,10 @@ OF_EACH = {
 }  # fmt: skip
 
 
+RUN_ELSEWHERE = {"digits_grid", "digits_pbt"}
+"""Other sweeps over grids and populations are among the tests that run by default."""
+
+
 def trials_of(directory: Path) -> list[dict[str, str]]:
     with (directory / "trials.csv").open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
@@ -46,8 +50,7 @@ def test_every_search_over_digits_is_run_here() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        # Sweeps over grids and populations are run elsewhere, too.
-        pytest.param(path, marks=[pytest.mark.slow] * (path.stem in {"digits_grid", "digits_pbt"}))
+        pytest.param(path, marks=[pytest.mark.slow] * (path.stem in RUN_ELSEWHERE))
         for path in DIGITS
     ],
     ids=lambda path: path.stem,

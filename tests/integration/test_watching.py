@@ -131,6 +131,7 @@ def _assert_hooks(directory: Path, outcome: Any) -> None:
     assert values == sorted(set(values))
 
 
+@pytest.mark.slow
 def test_what_a_population_changes_is_a_curve(tmp_path: Path) -> None:
     spec = search(
         tmp_path,

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.optim import lr_scheduler as torch_lr
@@ -92,6 +92,7 @@ def test_a_schedule_equals_torchs_over_40_epochs(name):
     assert rates(make(config)) == pytest.approx(expected, rel=1e-9)
 
 
+@settings(max_examples=50)
 @given(
     mode=st.sampled_from(["max", "min"]),
     factor=st.sampled_from([0.1, 0.5, 0.9]),

@@ -25,6 +25,7 @@ from sweeps.layout import SweepError
 from sweeps.parcel import JOINED_LIMIT, mebibytes, own_code, with_directory
 from sweeps.placement import Booking, places, spread
 from sweeps.spec import Resources
+from trainable.stop_request import SIGNALS
 
 T = TypeVar("T")
 
@@ -99,7 +100,7 @@ def _die_of_signals() -> None:
 
     Ray's handler would break off Ray's own shutdown, after which the process may crash.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
 
 

@@ -17,6 +17,7 @@ from ray.tune import Stopper
 
 from sweeps.layout import Reason
 from sweeps.spec import SearchSpec
+from trainable.stop_request import SIGNALS
 
 EXIT_CODES: dict[Reason, int] = {
     "SIGINT": 128 + signal.SIGINT,
@@ -65,9 +66,8 @@ class PauseSwitch:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.getsignal(number) for number in numbers}
-        for number in numbers:
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        for number in SIGNALS:
             signal.signal(number, self._received)
         try:
             yield

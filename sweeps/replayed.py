@@ -17,7 +17,7 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from sweeps.events import Event
+from sweeps.events import ENDS, Event
 from sweeps.population import remember
 from sweeps.schedulers import TIME_ATTR
 
@@ -170,7 +170,7 @@ def tell(
             inner.on_trial_add(controller, trial)
             draw_again(inner, trial, event)
         return None
-    if trial.trial_id not in known or not (stays or event.kind in {"result", "back", "halve"}):
+    if trial.trial_id not in known or (event.kind in ENDS and not stays):
         return None
     decision = None
     if event.kind == "back":

@@ -79,7 +79,7 @@ def train_epoch(
         autocast: Makes the context in which the forward pass runs.
         accumulation_steps: Parts a batch is run in, of at least two images each; their gradients
             add up.
-        before_step: Called before the weights change, at every step.
+        before_step: Called before the weights change, at every step; may be called twice.
         rates: Where the optimizer finds its learning rates on a card.
         recorded: Replays whole steps instead of launching every kernel.
 
@@ -98,28 +98,23 @@ def train_epoch(
         scaler.scale(loss if share == 1 else loss * share).backward()
         totals.add(logits, labels, loss)
 
-    def step() -> None:
+    def step(images: Tensor, labels: Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        # A part of one image is what batch norm cannot take: a small batch has fewer parts.
+        count = max(1, min(accumulation_steps, len(labels) // 2))
+        for part in zip(images.tensor_split(count), labels.tensor_split(count), strict=True):
+            learn(*part, share=len(part[1]) / len(labels))
+        before_step()
         with nullcontext() if rates is None else rates.lent():
             scaler.step(optimizer)
         scaler.update()
 
-    def whole(images: Tensor, labels: Tensor) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        learn(images, labels)
-        step()
-
     for images, labels in batches:
         totals.images += len(labels)
         if recorded is not None:
-            before_step()
-        if recorded is None or not recorded.run(whole, images, labels):
-            optimizer.zero_grad(set_to_none=True)
-            # A part of one image is what batch norm cannot take: a small batch has fewer parts.
-            count = max(1, min(accumulation_steps, len(labels) // 2))
-            for part in zip(images.tensor_split(count), labels.tensor_split(count), strict=True):
-                learn(*part, share=len(part[1]) / len(labels))
-            before_step()
-            step()
+            before_step()  # a recording waits for nothing
+        if recorded is None or not recorded.run(step, images, labels):
+            step(images, labels)
         yield len(labels)
     return (yield from totals.score())
 

@@ -183,20 +183,12 @@ class Experiment:
                 add_name(found, own)
                 return
 
-    def save_due(self, trainer: Trainer) -> bool:
-        """Saves after an epoch if the config asks for it; returns whether it did.
+    def begin_save(self, trainer: Trainer) -> Future[None] | None:
+        """Saves after an epoch if the config asks for it; the training may go on meanwhile.
 
         An epoch that is due gets its `epoch_NNNN.pt`, an improvement `best.pt`; whatever is saved
         is `latest.pt` too. With `checkpoint.enabled: false`, or of a training that has diverged,
         nothing is ever due.
-        """
-        writing = self.begin_save(trainer)
-        if writing is not None:
-            writing.result()
-        return writing is not None
-
-    def begin_save(self, trainer: Trainer) -> Future[None] | None:
-        """`save_due`, but for the writing, in whose course the training may go on.
 
         Returns:
             Done when the files have their names; None if nothing is due.

@@ -7,7 +7,7 @@ import resource
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import cycle, islice
 
 import torch
 
@@ -101,7 +101,7 @@ def _epoch_s(trainer: Trainer) -> float:
     size = training.batch_size // training.accumulation_steps
     for split, often in looks.items():
         parts = len(batch_slices(source.size(split), size))
-        drain(trainer.score_on(islice(_endless_looks(trainer, split, size), warm_up(trainer))))
+        drain(trainer.score_on(islice(cycle(source.eval_batches(split, size)), warm_up(trainer))))
         started = time.perf_counter()
         drain(trainer.score_on(islice(source.eval_batches(split, size), TIMED)))
         pass_s += often * parts * (time.perf_counter() - started) / min(parts, TIMED)
@@ -121,11 +121,6 @@ def _batch_s(trainer: Trainer, batches: int) -> float:
 def warm_up(trainer: Trainer) -> int:
     """Batches before the clock starts; the last of them is the first to be recorded."""
     return WARM_UP if trainer.recorded is None else graphs.WARM_UP + 1
-
-
-def _endless_looks(trainer: Trainer, split: Split, size: int) -> Iterator[Batch]:
-    while True:
-        yield from trainer.source.eval_batches(split, size)
 
 
 def endless(trainer: Trainer) -> Iterator[Batch]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from tests.benchmarks.sides import Figure, compare
+from tests.saving import save_due
 from trainable.config import parse_config
 from trainable.experiment import Experiment
 from trainable.trainer import Trainer
@@ -57,7 +58,7 @@ def c1() -> Figure:
         def ours() -> float:
             before = written()
             trainer._improved = True
-            assert experiment.save_due(trainer)
+            assert save_due(experiment, trainer)
             return float(written() - before)
 
         ours()

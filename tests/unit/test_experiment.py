@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.saving import save_due
 from trainable.checkpoint import checkpoint_epoch, read_checkpoint, to_cpu
 from trainable.config import load_config
 from trainable.epoch import Score, Steps
@@ -60,7 +61,7 @@ def test_after_every_epoch_the_names_that_are_due_hold_it(
             due.add("best.pt")
         if due or epoch == EPOCHS:
             due.add("latest.pt")
-        assert experiment.save_due(trainer) == bool(due)
+        assert save_due(experiment, trainer) == bool(due)
         expected |= dict.fromkeys(due, epoch)
         assert saved_epochs(experiment) == expected
         assert expected.get("latest.pt") == max(expected.values(), default=None)
@@ -75,7 +76,7 @@ def test_with_checkpoints_off_nothing_is_ever_saved(
     trainer = tiny_trainer(checkpoint={"enabled": False, "save_frequency": 1})
     experiment = Experiment(tmp_path, trainer.config, keep_metrics=False)
     trainer.run_epoch()
-    assert not experiment.save_due(trainer)
+    assert not save_due(experiment, trainer)
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
 
@@ -103,7 +104,7 @@ def test_the_latest_is_written_only_if_it_is_not_there_yet(
     trainer = tiny_trainer(checkpoint={"enabled": True, "save_frequency": 1})
     experiment = Experiment(tmp_path, trainer.config, keep_metrics=False)
     trainer.run_epoch()
-    experiment.save_due(trainer)
+    save_due(experiment, trainer)
     inode = experiment.latest.stat().st_ino
     assert experiment.save_latest(trainer) == experiment.latest
     assert experiment.latest.stat().st_ino == inode
@@ -118,7 +119,7 @@ def test_an_epoch_that_was_not_due_is_saved_on_request(
     trainer = tiny_trainer(checkpoint={"enabled": True, "save_best": False})
     experiment = Experiment(tmp_path, trainer.config, keep_metrics=False)
     trainer.run_epoch()
-    assert not experiment.save_due(trainer)
+    assert not save_due(experiment, trainer)
     experiment.save_latest(trainer)
     assert saved_epochs(experiment) == {"latest.pt": 1}
 
@@ -129,7 +130,7 @@ def test_a_name_elsewhere_is_a_link_to_the_latest(
     trainer = tiny_trainer(checkpoint={"enabled": True, "save_frequency": 1})
     experiment = Experiment(tmp_path, trainer.config, keep_metrics=False)
     trainer.run_epoch()
-    experiment.save_due(trainer)
+    save_due(experiment, trainer)
     experiment.save_into(trainer, tmp_path / "checkpoint.pt")
     assert (tmp_path / "checkpoint.pt").samefile(experiment.checkpoints / "epoch_0001.pt")
 
@@ -154,7 +155,7 @@ def test_another_state_of_the_same_epoch_is_saved_anew(
     old, other = (tiny_trainer(checkpoint=checkpoint, seed={"value": seed}) for seed in (1, 2))
     experiment = Experiment(tmp_path, old.config, keep_metrics=False)
     old.run_epoch()
-    experiment.save_due(old)
+    save_due(experiment, old)
     for _ in range(epoch):
         other.run_epoch()
     experiment.start(epoch)
@@ -168,12 +169,12 @@ def test_a_diverged_training_leaves_the_last_good_state(
     trainer = tiny_trainer(checkpoint={"enabled": True, "save_frequency": 1})
     experiment = Experiment(tmp_path, trainer.config, keep_metrics=False)
     trainer.run_epoch()
-    experiment.save_due(trainer)
+    save_due(experiment, trainer)
     trainer.schedule.set_base_lr(1e30)
     trainer.run_epoch()
     trainer.run_epoch()
     assert trainer.diverged
-    assert not experiment.save_due(trainer)
+    assert not save_due(experiment, trainer)
     experiment.save_latest(trainer)
     assert saved_epochs(experiment) == {"epoch_0001.pt": 1, "best.pt": 1, "latest.pt": 1}
 
@@ -199,7 +200,7 @@ def test_a_kill_between_the_names_loses_nothing(
 
     def save_next(trainer: Trainer, experiment: Experiment) -> None:
         trainer.run_epoch()
-        experiment.save_due(trainer)
+        save_due(experiment, trainer)
 
     whole = make()
     undisturbed = Experiment(tmp_path / "whole", whole.config, keep_metrics=False)

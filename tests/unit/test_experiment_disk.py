@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.saving import save_due
 from trainable.checkpoint import checkpoint_epoch
 from trainable.errors import DiskFullError
 from trainable.experiment import Experiment
@@ -27,12 +28,12 @@ def test_only_so_many_epochs_stay_the_newest(tmp_path: Path, tiny_trainer: MakeT
     early = trainer.state_dict()
     for _ in range(4):
         trainer.run_epoch()
-        experiment.save_due(trainer)
+        save_due(experiment, trainer)
     assert saved_epochs(experiment) == {"epoch_0003.pt": 3, "epoch_0004.pt": 4, "latest.pt": 4}
     # Back to the start: what is saved now stays, though epochs of higher numbers are there.
     trainer.load_state_dict(early)
     trainer.run_epoch()
-    experiment.save_due(trainer)
+    save_due(experiment, trainer)
     assert saved_epochs(experiment) == {"epoch_0001.pt": 1, "epoch_0004.pt": 4, "latest.pt": 1}
 
 
@@ -44,7 +45,7 @@ def test_nothing_is_saved_onto_a_disk_that_is_nearly_full(
     trainer.run_epoch()
     experiment = Experiment(tmp_path, trainer.config, keep_metrics=False, min_free_gib=1e9)
     with pytest.raises(DiskFullError, match=r"GiB are free on the disk, keep\.min_free_gib asks"):
-        experiment.save_due(trainer)
+        save_due(experiment, trainer)
     assert saved_epochs(experiment) == {"latest.pt": 0}
 
 
@@ -54,7 +55,7 @@ def test_a_full_disk_leaves_what_was_saved_before(
     trainer = tiny_trainer(checkpoint={"enabled": True, "save_frequency": 1})
     experiment = Experiment(tmp_path, trainer.config, keep_metrics=False)
     trainer.run_epoch()
-    experiment.save_due(trainer)
+    save_due(experiment, trainer)
     trainer.run_epoch()
 
     def full(descriptor: int) -> None:
@@ -63,5 +64,5 @@ def test_a_full_disk_leaves_what_was_saved_before(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(DiskFullError, match="no space left on the disk"):
-            experiment.save_due(trainer)
+            save_due(experiment, trainer)
     assert saved_epochs(experiment) == {"epoch_0001.pt": 1, "best.pt": 1, "latest.pt": 1}

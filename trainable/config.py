@@ -126,18 +126,19 @@ class TrainingConfig(Section):
     accumulation_steps: PositiveInt = 1
     """Each batch is run in this many equal parts whose gradients are added up: same batch
     arithmetic but for batch norm, less memory."""
-    cuda_graph: bool = False
-    """On a card: a step is recorded once and replayed, instead of launching each kernel."""
-    compile: bool = False
-    """Compile the model with `torch.compile`: about a minute at the start of a trial, for long
-    trainings of larger models."""
+    cuda_graph: Literal["auto"] | bool = "auto"
+    """Record a step once on a GPU and replay it, instead of launching each kernel. `auto` does so
+    for built-in models where it pays; `true` also tries a model of your own."""
+    compile: Literal["auto"] | bool = False
+    """Compile the model with `torch.compile`, about a minute for the first trial of a worker;
+    `auto` does so only on a GPU and for trainings that are long enough to gain from it."""
 
 
 class AmpConfig(Section):
     """`amp`: mixed precision, on CUDA only."""
 
     enabled: bool = False
-    dtype: Literal["float16", "bfloat16"] = "float16"
+    dtype: Literal["bfloat16", "float16"] = "bfloat16"
     """float16 scales the loss; bfloat16 needs no scaling."""
 
 

@@ -1,15 +1,51 @@
-"""Where a training runs, and how much of a card it may take."""
+"""Chooses where a training runs, and limits how much of a GPU's memory it may take."""
 
 from __future__ import annotations
 
 import torch
 
+_memory_fractions: dict[int, float] = {}
+"""Fraction of each GPU's memory that this process may allocate, by device index."""
 
-def fenced_device(gpu: float) -> torch.device:
-    """The card, memory fenced to a fraction of it; the CPU for none."""
-    if gpu == 0 or not torch.cuda.is_available():
+
+def default_device() -> torch.device:
+    """Returns the current GPU with its index, or the CPU on a machine without one."""
+    if not torch.cuda.is_available():
         return torch.device("cpu")
-    device = torch.device("cuda")
-    torch.cuda.reset_peak_memory_stats(device)
-    torch.cuda.set_per_process_memory_fraction(min(gpu, 1.0), device)
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def limited_device(gpu: float) -> torch.device:
+    """Returns the device for a share of a GPU, and limits this process to that share's memory.
+
+    Args:
+        gpu: The share, or the number of GPUs; 0 means the CPU.
+    """
+    device = torch.device("cpu") if gpu == 0 else default_device()
+    if device.type == "cuda":
+        fraction = min(gpu, 1.0)
+        torch.cuda.reset_peak_memory_stats(device)
+        # Takes no device without an index, unlike most functions of torch.cuda.
+        torch.cuda.set_per_process_memory_fraction(fraction, device)
+        _memory_fractions[device.index] = fraction
     return device
+
+
+def leave_default_stream(device: torch.device) -> None:
+    """Makes this thread work on a stream of its own, unless it already does.
+
+    Nothing can be recorded on the default stream of a GPU, and a recording on another stream than
+    the one that the model's earlier batches ran on can be invalidated by tensors that the model
+    has kept. With one stream per training neither happens.
+    """
+    if torch.cuda.current_stream(device) == torch.cuda.default_stream(device):
+        torch.cuda.set_stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
+
+
+def free_memory(device: torch.device) -> int:
+    """Returns the bytes of a GPU that this process may still allocate for tensors."""
+    free, total = torch.cuda.mem_get_info(device)
+    reserved = torch.cuda.memory_reserved(device)
+    limit = int(total * _memory_fractions.get(device.index, 1.0))
+    cached = reserved - torch.cuda.memory_allocated(device)
+    return max(0, min(free, limit - reserved) + cached)

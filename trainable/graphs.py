@@ -1,156 +1,375 @@
-"""Steps recorded once as a CUDA graph and replayed for every batch.
+"""Records a step once as a CUDA graph and replays it for every batch.
 
 A small network's step is a few hundred kernels of microseconds, and launching them one by one from
 Python takes longer than they run. A replay launches all of them at once: forward and backward
 pass, the scaling of the loss and the optimizer. Batches are cut before, many at a time.
 
-Not yet run on a card: what is tested is everything but the recording itself.
+A recording holds addresses and numbers, not Python: what a model decides in Python is decided once
+and for all. Built-in models decide nothing; a model of the user's is recorded on request only, and
+only if it passes the checks of `replay_checks.py`. Where nothing can be recorded the training goes
+on kernel by kernel, with the same results.
+
+Not yet run on a GPU: see README, "What it does not do yet".
 """
 
 from __future__ import annotations
 
+import gc
+import threading
+import warnings
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-Work = Callable[[Tensor, Tensor], None]
-"""What is done with the images and labels of a batch; it reads nothing back."""
-Record = Callable[[Callable[[], None]], Callable[[], None]]
-"""Takes work whose tensors stay where they are; returns what does it. Does nothing itself."""
+from trainable.config import TrainConfig
+from trainable.device import free_memory
+from trainable.models import MODELS
+from trainable.replay_checks import ReplayChecks
+from trainable.step import EvaluationStep, TrainStep
 
 WARM_UP = 3
-"""Batches that are done kernel by kernel first: libraries choose kernels, buffers are made."""
+"""Batches that run kernel by kernel first: libraries choose kernels, buffers are allocated."""
+MIN_BATCHES = 30
+"""Full batches that a training must have for `cuda_graph: auto`: with fewer, warm-up and recording
+cost more than the replays save."""
+MEMORY_MARGIN = 1.1
+"""How much more memory than the warm-up took must be free for a recording."""
+
+RECORDED = "recorded"
+"""`CudaGraphs.status` of a training whose steps are replayed."""
+
+Replay = Callable[[], None]
+
+
+class Recorder(Protocol):
+    """Records work for a device."""
+
+    def record(self, work: Callable[[], None]) -> Replay:
+        """Records the work without doing it.
+
+        Raises:
+            RuntimeError: It cannot be recorded; everything is as before.
+        """
+        ...
+
+    def find_wait(self, work: Callable[[], None]) -> str | None:
+        """Does the work, and returns the first operation that waits for the device, if any."""
+        ...
+
+    def memory_shortage(self) -> str | None:
+        """Returns why the memory does not suffice for a recording, or None if it does."""
+        ...
+
+
+class CudaRecorder:
+    """Records CUDA graphs on the current stream, all of them in one memory pool.
+
+    cuBLAS has one workspace per stream: recorded on a stream that they share, the graphs of
+    several trainings would compute in the same workspace at the same time.
+
+    Args:
+        device: With an index.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._pool: tuple[int, int] | None = None
+
+    def record(self, work: Callable[[], None]) -> Replay:
+        """See `Recorder.record`."""
+        stream = torch.cuda.current_stream(self._device)
+        torch.cuda.synchronize(self._device)
+        gc.collect()  # a graph that is freed during a recording would invalidate it
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
+        graph = torch.cuda.CUDAGraph()
+        try:
+            # Other threads of the process copy checkpoints: their calls are not recorded.
+            with torch.cuda.graph(
+                graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"
+            ):
+                work()
+        except BaseException:
+            torch.cuda.set_stream(stream)  # a failed recording leaves its own one current
+            self._clean_up()
+            raise
+        return graph.replay
+
+    def find_wait(self, work: Callable[[], None]) -> str | None:
+        """See `Recorder.find_wait`; a recording would fail at such an operation."""
+        thread, messages = threading.get_ident(), list[str]()
+        before = torch.cuda.get_sync_debug_mode()
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            show = warnings.showwarning
+
+            def note(message: Warning | str, *details: object) -> None:
+                if threading.get_ident() == thread and "synchronizing CUDA" in str(message):
+                    messages.append(f"{details[1]}:{details[2]}")
+                else:
+                    show(message, *details)  # type: ignore[arg-type]
+
+            warnings.showwarning = note  # type: ignore[assignment]
+            try:
+                torch.cuda.set_sync_debug_mode("warn")
+                work()
+            finally:
+                torch.cuda.set_sync_debug_mode(before)
+        return messages[0] if messages else None
+
+    def memory_shortage(self) -> str | None:
+        """See `Recorder.memory_shortage`.
+
+        A recording has its own copy of all activations, and batches that are not replayed need
+        theirs besides.
+        """
+        activations = torch.cuda.max_memory_allocated(self._device) - torch.cuda.memory_allocated(
+            self._device
+        )
+        needed, free = int(2 * MEMORY_MARGIN * activations), free_memory(self._device)
+        if needed <= free:
+            return None
+        return f"it would need {needed / 2**30:.2f} GiB of GPU memory, {free / 2**30:.2f} are free"
+
+    def _clean_up(self) -> None:
+        """Ends what a failed recording has left open in torch's allocator and generator.
+
+        Up to 2.11, torch leaves the allocator recording: `empty_cache` fails from then on, and so
+        does dropout. Later releases end that by themselves and refuse the first of the two calls.
+        The second must then be left out, since a pool that is released twice is freed under the
+        graphs that still use it.
+        """
+        pool, self._pool = self._pool, None
+        # Its name up to 2.6 is the second one.
+        end = getattr(torch._C, "_cuda_endAllocateToPool", None) or getattr(
+            torch._C, "_cuda_endAllocateCurrentStreamToPool"  # noqa: B009 (newer stubs lack it)
+        )
+        with suppress(RuntimeError):
+            end(self._device.index, pool)
+            torch._C._cuda_releasePool(self._device.index, pool)
+        stream = torch.cuda.current_stream(self._device)
+        # A recording that succeeds resets the generator.
+        with torch.cuda.graph(
+            torch.cuda.CUDAGraph(), stream=stream, capture_error_mode="thread_local"
+        ):
+            torch.zeros(1, device=self._device)
+        torch.cuda.set_stream(stream)
 
 
 @dataclass
-class _Recorded:
-    """A recording, with what it reads."""
+class _Recording:
+    """A recorded step and the batch it reads."""
 
     images: Tensor
     labels: Tensor
-    replay: Callable[[], None]
+    replay: Replay
 
 
-class RecordedPass:
-    """One kind of pass over a model, training or evaluation.
+class GraphedPass:
+    """Runs the batches of one kind of pass, training or evaluation: replayed where possible.
 
     Args:
-        device: Of the model, whose weights, buffers and optimizer keep their places in memory.
-        record: Makes a recording; by default a CUDA graph.
+        step: Its tensors stay where they are.
+        batch_size: Of a full batch; others are not replayed.
+        graphs: Has the recorder, and is told of a failure.
     """
 
-    def __init__(self, device: torch.device, record: Record | None = None) -> None:
-        self.sums = torch.zeros(2, dtype=torch.float64, device=device)
-        """What the work adds up; the recording has its address."""
-        self._record = record or _cuda_graph
-        self._recorded: _Recorded | None = None
-        self._form: torch.Size | None = None
+    def __init__(
+        self, step: TrainStep | EvaluationStep, batch_size: int, graphs: CudaGraphs
+    ) -> None:
+        self._step = step
+        self._batch_size = batch_size
+        self._graphs = graphs
+        self._recording: _Recording | None = None
+        self._shape: torch.Size | None = None
         self._seen = 0
-        self.failure: str | None = None
-        """Why nothing could be recorded; everything is then done kernel by kernel."""
 
-    def run(self, work: Work, images: Tensor, labels: Tensor) -> bool:
-        """Does the work on a batch by a replay, where there is a recording.
+    @property
+    def is_recorded(self) -> bool:
+        """Whether full batches are replayed."""
+        return self._recording is not None
+
+    def run(self, images: Tensor, labels: Tensor) -> None:
+        """Does the step on a batch.
 
         Args:
-            work: The same at every call.
             images: `[B, C, H, W]`.
             labels: `[B]`.
-
-        Returns:
-            False where nothing has been done: for the first batches, for those of another form
-            than the first one, as the last of a pass may have, and where nothing can be recorded.
         """
-        if self.failure is not None:
-            return False
-        if self._form is None:
-            self._form = images.shape
-        if images.shape != self._form:
-            return False
+        if self._graphs.failure is not None or not self._is_full(images):
+            self._step(images, labels)
+            return
         self._seen += 1
-        if self._seen <= WARM_UP:
-            return False
-        if self._recorded is None:
-            self._recorded = self._begin(work, images, labels)
-        found = self._recorded
-        if found is None:
-            return False
-        found.images.copy_(images)
-        found.labels.copy_(labels)
-        found.replay()
-        return True
+        self._step.before_update()  # a replay waits for nothing
+        if self._recording is not None:
+            self._replay(self._recording, images, labels)
+        elif self._seen < WARM_UP:
+            self._step(images, labels)
+        elif self._seen == WARM_UP:
+            self._graphs.probe(lambda: self._step(images, labels))
+        else:
+            self._begin(images, labels)
 
     def forget(self) -> None:
-        """Begins anew: what has been recorded is no longer where it was."""
-        if self._recorded is not None and self.sums.is_cuda:
-            torch.cuda.current_stream(self.sums.device).synchronize()  # it may be running
-        self._recorded, self._form, self._seen = None, None, 0
+        """Drops the recording, whose addresses or numbers are no longer valid."""
+        self._recording, self._shape, self._seen = None, None, 0
 
-    def _begin(self, work: Work, images: Tensor, labels: Tensor) -> _Recorded | None:
-        """Records the work, which changes nothing: a card only notes what it is asked to do."""
+    def _is_full(self, images: Tensor) -> bool:
+        if len(images) != self._batch_size:
+            return False
+        if self._shape is None:
+            self._shape = images.shape
+        return images.shape == self._shape
+
+    def _replay(self, recording: _Recording, images: Tensor, labels: Tensor) -> None:
+        recording.images.copy_(images)
+        recording.labels.copy_(labels)
+        recording.replay()
+
+    def _begin(self, images: Tensor, labels: Tensor) -> None:
+        """Records the step, which changes nothing, and does the batch."""
         static_images, static_labels = images.clone(), labels.clone()
-        try:
-            replay = self._record(lambda: work(static_images, static_labels))
-        except RuntimeError as error:
-            self.failure = str(error).partition("\n")[0]
-            return None
-        return _Recorded(static_images, static_labels, replay)
+
+        def work() -> None:
+            batched = self._graphs.is_built_in
+            with self._step.for_recording() if batched else nullcontext():
+                self._step(static_images, static_labels)
+
+        replay = self._graphs.record(work)
+        if replay is None:
+            self._step(images, labels)
+            return
+        self._recording = _Recording(static_images, static_labels, replay)
+        if self._graphs.is_built_in:
+            replay()
+        elif not self._graphs.check(
+            replay, lambda: self._step(images, labels), [self._step.sums.loss]
+        ):
+            self._recording = None
 
 
-class Recordings:
-    """Those of one training.
+class CudaGraphs:
+    """Recordings of one training: its training pass and its evaluation.
 
     Args:
-        device: See `RecordedPass`.
-        record: See `RecordedPass`.
+        train_step: Of the training.
+        evaluation_step: Of the same model.
+        batch_size: Of a full batch of both.
+        recorder: Records for their device.
+        checks: For a model that may decide something in Python; None for a built-in one.
     """
 
-    def __init__(self, device: torch.device, record: Record | None = None) -> None:
-        self._training = RecordedPass(device, record)
-        self._evaluation = RecordedPass(device, record)
+    def __init__(
+        self,
+        train_step: TrainStep,
+        evaluation_step: EvaluationStep,
+        batch_size: int,
+        recorder: Recorder,
+        checks: ReplayChecks | None = None,
+    ) -> None:
+        self.training = GraphedPass(train_step, batch_size, self)
+        self.evaluation = GraphedPass(evaluation_step, batch_size, self)
+        self.failure: str | None = None
+        """Why nothing can be recorded; everything then runs kernel by kernel."""
+        self._device = train_step.device
+        self._recorder = recorder
+        self._checks = checks
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether the model is known to decide nothing in Python."""
+        return self._checks is None
+
+    @property
+    def status(self) -> str:
+        """`RECORDED`, or why training steps are not replayed."""
+        if self.failure is not None:
+            return self.failure
+        return RECORDED if self.training.is_recorded else "too few full batches so far"
 
     def forget(self) -> None:
-        """See `RecordedPass`."""
-        self._training.forget()
-        self._evaluation.forget()
+        """Drops both recordings: the next full batches are a warm-up again."""
+        recorded = self.training.is_recorded or self.evaluation.is_recorded
+        if recorded and self._device.type == "cuda":
+            torch.cuda.current_stream(self._device).synchronize()  # a replay may be under way
+        self.training.forget()
+        self.evaluation.forget()
 
-    @property
-    def training(self) -> RecordedPass | None:
-        """That of the training pass; None once anything could not be recorded.
+    def probe(self, work: Callable[[], None]) -> None:
+        """Does a step kernel by kernel and finds out whether it can be recorded."""
+        reason: str | None = None
+        waiting: list[str | None] = []
 
-        A recording that fails may take with it what another one of its stream computes in.
+        def watched() -> None:
+            waiting.append(self._recorder.find_wait(work))
+
+        if self._checks is None:
+            watched()
+        else:
+            reason = self._checks.find_decision(watched)
+        if waiting[0] is not None:
+            reason = f"the step waits for the GPU at {waiting[0]}"
+        if reason is None and self._checks is None:
+            reason = self._recorder.memory_shortage()
+        if reason is not None:
+            self._fail(reason)
+
+    def record(self, work: Callable[[], None]) -> Replay | None:
+        """Records a step; None if that fails."""
+        try:
+            return self._recorder.record(work)
+        except RuntimeError as error:
+            self._fail(str(_cause(error)).partition("\n")[0])
+            return None
+
+    def check(self, replay: Replay, step: Callable[[], None], sums: list[Tensor]) -> bool:
+        """Does a step as a replay and kernel by kernel; the latter's results stay.
+
+        Returns:
+            Whether both came to the same.
         """
-        return None if self.failure else self._training
+        assert self._checks is not None
+        if self._checks.agree(replay, step, sums):
+            return True
+        self._fail("a replay of the step differs from the step")
+        return False
 
-    @property
-    def evaluation(self) -> RecordedPass | None:
-        """The same of the evaluation."""
-        return None if self.failure else self._evaluation
-
-    @property
-    def failure(self) -> str | None:
-        """Why something could not be recorded."""
-        return self._training.failure or self._evaluation.failure
+    def _fail(self, reason: str) -> None:
+        """Ends all recording: a failed one may invalidate another one of its stream."""
+        self.forget()
+        self.failure = reason
 
 
-def _cuda_graph(work: Callable[[], None]) -> Callable[[], None]:
-    """See the PyTorch documentation, CUDA semantics, CUDA Graphs.
+def graph_refusal(config: TrainConfig, device: torch.device, full_batches: int) -> str | None:
+    """Returns why `training.cuda_graph` leads to no recording, or None if it does.
 
-    Recorded is on the stream of the training. cuBLAS has one workspace a stream: recorded on a
-    stream that they share, the graphs of several trainings would compute in the same workspace at
-    the same time, and the first one to go would take it away from the others.
+    Args:
+        config: Complete settings.
+        device: Of the training.
+        full_batches: Of the whole training.
     """
-    torch.cuda.synchronize()  # the warm-up was on the stream of the training
-    graph = torch.cuda.CUDAGraph()
-    stream = torch.cuda.current_stream()
-    # Nothing can be recorded on the default stream, which only a training alone is on.
-    own = None if stream == torch.cuda.default_stream() else stream
-    try:
-        # Other threads of the process write checkpoints: what they ask of CUDA is none of ours.
-        with torch.cuda.graph(graph, stream=own, capture_error_mode="thread_local"):
-            work()
-    finally:
-        torch.cuda.set_stream(stream)  # after a failure it would be that of the recording
-    return graph.replay
+    setting = config.training.cuda_graph
+    if device.type != "cuda":
+        return "no CUDA device"
+    if setting is False:
+        return "training.cuda_graph is false"
+    if config.training.accumulation_steps > 1:
+        return "training.accumulation_steps is above 1"
+    if setting is True:
+        return None
+    if config.model.name not in MODELS:
+        return "own model; training.cuda_graph: true tries it"
+    if full_batches < MIN_BATCHES:
+        return f"fewer than {MIN_BATCHES} full batches to train"
+    return None
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Returns what made a recording fail: its end only reports that something did."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error

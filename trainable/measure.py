@@ -15,15 +15,15 @@ from trainable import graphs
 from trainable.checkpoint import to_cpu
 from trainable.config import TrainConfig
 from trainable.data.source import Batch, Split, batch_slices, train_slices
-from trainable.device import fenced_device
+from trainable.device import limited_device
 from trainable.epoch import drain
 from trainable.errors import ExperimentError
 from trainable.trainer import GIB, Trainer
 
 WARM_UP = 2
 """Batches before the clock starts."""
-TIMED = 8
-"""Batches that are timed."""
+TIMED, TIMED_ON_GPU = 8, 64
+"""Batches that are timed. Reading the sums at their end costs a GPU several replays."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def measure(
     Raises:
         TuneSweepsError: Data, config or model do not serve, or memory does not suffice.
     """
-    device = fenced_device(gpu)
+    device = limited_device(gpu)
     torch.set_num_threads(max(1, threads))
     started = time.perf_counter()
     trainer = Trainer(
@@ -103,8 +103,8 @@ def _epoch_s(trainer: Trainer) -> float:
         parts = len(batch_slices(source.size(split), size))
         drain(trainer.score_on(islice(cycle(source.eval_batches(split, size)), warm_up(trainer))))
         started = time.perf_counter()
-        drain(trainer.score_on(islice(source.eval_batches(split, size), TIMED)))
-        pass_s += often * parts * (time.perf_counter() - started) / min(parts, TIMED)
+        drain(trainer.score_on(islice(source.eval_batches(split, size), timed(trainer))))
+        pass_s += often * parts * (time.perf_counter() - started) / min(parts, timed(trainer))
     return pass_s
 
 
@@ -112,7 +112,7 @@ def _batch_s(trainer: Trainer, batches: int) -> float:
     """Seconds a training batch; what is left of a short pass is begun anew."""
     stream = endless(trainer)
     train(trainer, islice(stream, warm_up(trainer)))
-    count = max(1, min(TIMED, batches))
+    count = max(1, min(timed(trainer), batches))
     started = time.perf_counter()
     train(trainer, islice(stream, count))
     return (time.perf_counter() - started) / count
@@ -120,7 +120,12 @@ def _batch_s(trainer: Trainer, batches: int) -> float:
 
 def warm_up(trainer: Trainer) -> int:
     """Batches before the clock starts; the last of them is the first to be recorded."""
-    return WARM_UP if trainer.recorded is None else graphs.WARM_UP + 1
+    return WARM_UP if trainer.graphs is None else graphs.WARM_UP + 1
+
+
+def timed(trainer: Trainer) -> int:
+    """Returns how many batches are timed between two looks at the clock."""
+    return TIMED_ON_GPU if trainer.device.type == "cuda" else TIMED
 
 
 def endless(trainer: Trainer) -> Iterator[Batch]:

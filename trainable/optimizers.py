@@ -34,6 +34,9 @@ def build_optimizer(
     foreach and 1.08 plain, Adam 0.84 against 1.82 and 2.32) and give the same bits at any number
     of threads.
 
+    SGD's momentum starts as zeros. Torch allocates it uninitialised in the first fused step, and
+    never writes it if GradScaler skips that step: the next one then adds whatever the memory held.
+
     A state loaded into it (`load_state_dict`) keeps this machine's implementation and takes on
     the parameters' memory format; a state that does not fit is a `CheckpointError`.
 
@@ -50,6 +53,8 @@ def build_optimizer(
     )
     optimizer.register_load_state_dict_pre_hook(_adapt_state)
     optimizer.register_load_state_dict_post_hook(_match_memory_format)
+    optimizer.register_load_state_dict_post_hook(_start_momentum)
+    _start_momentum(optimizer)
     return optimizer
 
 
@@ -69,6 +74,44 @@ def apply_hyperparameters(optimizer: Optimizer, config: OptimizerConfig) -> None
         raise CheckpointError(_other_kind(config.name, [_name(optimizer)]))
     for group in optimizer.param_groups:
         group.update(_hyperparameters(config))
+    _start_momentum(optimizer)
+
+
+def load_state(
+    optimizer: Optimizer, state: dict[str, Any], own: OptimizerConfig | None = None
+) -> bool:
+    """Loads a state into the memory that the optimizer's present state lies in, where it fits.
+
+    Args:
+        optimizer: As built by `build_optimizer`; changed in place.
+        state: As `optimizer.state_dict()` returns it.
+        own: Its hyperparameters replace the loaded ones, see `apply_hyperparameters`.
+
+    Returns:
+        Whether only the values of tensors and learning rates have changed: a recorded step, which
+        holds addresses and every other hyperparameter as a number, then remains valid.
+
+    Raises:
+        CheckpointError: The state belongs to another kind of optimizer or model.
+        ValueError: See `torch.optim.Optimizer.load_state_dict`.
+    """
+    old_groups = _without_rates(optimizer)
+    old_state = {parameter: dict(values) for parameter, values in optimizer.state.items()}
+    optimizer.load_state_dict(state)
+    if own is not None:
+        apply_hyperparameters(optimizer, own)
+    in_place = old_groups == _without_rates(optimizer)
+    in_place = in_place and old_state.keys() == optimizer.state.keys()
+    for parameter, values in optimizer.state.items():
+        old_values = old_state.get(parameter, {})
+        in_place = in_place and old_values.keys() == values.keys()
+        for key, tensor in values.items():
+            old = old_values.get(key)
+            if isinstance(old, torch.Tensor) and _layout(old) == _layout(tensor):
+                values[key] = old.copy_(tensor)
+            else:
+                in_place = False
+    return in_place
 
 
 class RatesOnDevice:
@@ -106,6 +149,33 @@ class RatesOnDevice:
         finally:
             for group, values in zip(groups, before, strict=True):
                 group.update(values)
+
+
+def _start_momentum(optimizer: Optimizer) -> None:
+    """Gives every parameter of an SGD with momentum a buffer of zeros if it has none.
+
+    Torch's first step sets the buffer to the gradient, which is what a step from zeros does.
+    """
+    for group in optimizer.param_groups:
+        if not group.get("momentum"):
+            continue
+        for parameter in group["params"]:
+            if optimizer.state[parameter].get("momentum_buffer") is None:
+                zeros = torch.zeros_like(parameter, requires_grad=False)
+                optimizer.state[parameter]["momentum_buffer"] = zeros
+
+
+def _without_rates(optimizer: Optimizer) -> list[dict[str, Any]]:
+    """Returns the hyperparameters of each group but the learning rate."""
+    left_out = {"params", "lr", "initial_lr"}
+    return [
+        {key: value for key, value in group.items() if key not in left_out}
+        for group in optimizer.param_groups
+    ]
+
+
+def _layout(tensor: torch.Tensor) -> tuple[Any, ...]:
+    return tensor.shape, tensor.stride(), tensor.dtype, tensor.device
 
 
 def _hyperparameters(config: OptimizerConfig) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import secrets
 import textwrap
 import time
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -19,14 +18,23 @@ import torch
 from trainable import checkpoint
 from trainable.config import TrainConfig, with_shape
 from trainable.data import ImageSource, Split, load_data
+from trainable.device import default_device, leave_default_stream
 from trainable.epoch import Batches, Score, Steps, drain, evaluate, train_epoch
 from trainable.errors import CheckpointError
-from trainable.graphs import Recordings
+from trainable.graphs import (
+    RECORDED,
+    CudaGraphs,
+    CudaRecorder,
+    Recorder,
+    graph_refusal,
+)
 from trainable.losses import build_loss
 from trainable.lr_schedule import LRSchedule
-from trainable.models import get_model
-from trainable.optimizers import RatesOnDevice, apply_hyperparameters, build_optimizer
+from trainable.models import MODELS, get_model
+from trainable.optimizers import build_optimizer, load_state
+from trainable.replay_checks import ReplayChecks
 from trainable.seeding import seed_everything, set_determinism, stream_seed
+from trainable.step import EvaluationStep, TrainStep
 
 Row = dict[str, Any]
 """One epoch's metrics: plain numbers and strings, None where nothing was measured."""
@@ -57,8 +65,10 @@ class Trainer:
         num_workers: int = 0,
         allow_custom_model: bool = False,
     ) -> None:
-        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        is_on_card = self.device.type == "cuda"
+        self.device = device or default_device()
+        is_on_gpu = self.device.type == "cuda"
+        if is_on_gpu:
+            leave_default_stream(self.device)
         self.source: ImageSource = load_data(config.dataset, self.device, num_workers=num_workers)
         self.config = with_shape(config, self.source.num_classes, self.source.shape[0])
         self.epoch = 0
@@ -70,36 +80,68 @@ class Trainer:
         """Of a copy that is being made of the state: its next change has to wait for this."""
         self._diverged = False
         self._improved = False
+        self._peak_memory = 0
         self._seed = config.seed.value if config.seed.enabled else secrets.randbits(63)
         set_determinism(config.seed.deterministic)
         seed_everything(stream_seed(self._seed, 0))
         self.model = get_model(self.config, allow_custom=allow_custom_model)
         self.model.to(self.device).to(memory_format=torch.channels_last)  # in place
-        if config.training.compile:
-            self.model.compile()  # in place: the keys of its state stay
-        num_classes = self.config.model.num_classes or self.source.num_classes
-        self.loss_fn = build_loss(config.loss, num_classes).to(self.device)
         self.optimizer = build_optimizer(
             config.optimizer, self.model.parameters(), device=self.device
         )
-        # Always read there, so that a recorded step computes what any other one does.
-        self.rates = RatesOnDevice(self.optimizer, self.device) if is_on_card else None
         self.schedule = LRSchedule(
             self.optimizer,
             config.scheduler,
             base_lr=config.optimizer.learning_rate,
             epochs=config.training.epochs,
         )
-        self._amp = config.amp.enabled and is_on_card
-        self.scaler = torch.amp.GradScaler(
-            self.device.type, enabled=self._amp and config.amp.dtype == "float16"
+        self._build_steps()
+        self.graphs: CudaGraphs | None = None
+        self._graph_refusal = graph_refusal(
+            config, self.device, config.training.epochs * self._full_batches()
         )
-        # Batches in parts are of too many forms; what records has the same forms again and again.
-        records = is_on_card and config.training.cuda_graph
-        whole = config.training.accumulation_steps == 1
-        self.recorded = Recordings(self.device) if records and whole else None
-        if is_on_card:
+        if self._graph_refusal is None:
+            self.record_with(CudaRecorder(self.device))
+        if is_on_gpu:
             torch.cuda.synchronize(self.device)  # others read the data set in streams of their own
+
+    def _build_steps(self) -> None:
+        config, on_gpu = self.config, self.device.type == "cuda"
+        num_classes = config.model.num_classes or self.source.num_classes
+        loss_fn = build_loss(config.loss, num_classes).to(self.device)
+        amp = config.amp.enabled and on_gpu
+        amp_dtype: torch.dtype | None = getattr(torch, config.amp.dtype) if amp else None
+        self.train_step = TrainStep(
+            self.model,
+            loss_fn,
+            self.optimizer,
+            amp_dtype=amp_dtype,
+            accumulation_steps=config.training.accumulation_steps,
+            before_update=self._settle,
+        )
+        self.evaluation_step = EvaluationStep(self.model, loss_fn, amp_dtype)
+        self.scaler = self.train_step.scaler
+
+    def _full_batches(self) -> int:
+        return self.source.size("train") // self.config.training.batch_size
+
+    def record_with(self, recorder: Recorder) -> None:
+        """Records steps from now on.
+
+        Args:
+            recorder: For the training's device.
+        """
+        checks = None
+        if self.config.model.name not in MODELS:
+            in_half = self.train_step.amp_dtype is not None
+            checks = ReplayChecks(self.model, self.optimizer, self.scaler, in_half=in_half)
+        self.graphs = CudaGraphs(
+            self.train_step,
+            self.evaluation_step,
+            self.config.training.batch_size,
+            recorder,
+            checks,
+        )
 
     @property
     def done(self) -> bool:
@@ -115,6 +157,11 @@ class Trainer:
     def diverged(self) -> bool:
         """Whether the last epoch's losses were not finite: nothing is learnt any more."""
         return self._diverged
+
+    @property
+    def graph_status(self) -> str:
+        """`recorded` where training steps are replayed as a CUDA graph, or why they are not."""
+        return self.graphs.status if self.graphs else self._graph_refusal or ""
 
     @property
     def notices(self) -> list[str]:
@@ -170,6 +217,7 @@ class Trainer:
             "images_per_s": self.source.size("train") / trained_s,
             "peak_memory_gib": self._peak_memory_gib(),
             "device": self.device.type,
+            "cuda_graph": self.graph_status,
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -205,16 +253,21 @@ class Trainer:
             CheckpointError: The state belongs to another model or optimizer.
         """
         self._settle()
-        if self.recorded is not None:
-            self.recorded.forget()  # the optimizer's buffers are about to be others
+        is_own = any(key.startswith("optimizer.") for key in own)
+        in_place = False
         try:
             self.model.load_state_dict(state[checkpoint.MODEL])
-            self.optimizer.load_state_dict(state[checkpoint.OPTIMIZER])
+            in_place = load_state(
+                self.optimizer,
+                state[checkpoint.OPTIMIZER],
+                self.config.optimizer if is_own else None,
+            )
         except (RuntimeError, ValueError, LookupError, TypeError) as error:
             reason = textwrap.shorten(str(error), 300)
             raise CheckpointError(checkpoint.mismatch(state, self.config, reason)) from error
-        if any(key.startswith("optimizer.") for key in own):
-            apply_hyperparameters(self.optimizer, self.config.optimizer)
+        finally:
+            if self.graphs is not None and not in_place:
+                self.graphs.forget()  # tensors or numbers of a recording are no longer in use
         self.schedule.load_state_dict(state[checkpoint.SCHEDULER])
         if LEARNING_RATE in own:
             self.schedule.set_base_lr(self.config.optimizer.learning_rate)
@@ -245,24 +298,12 @@ class Trainer:
 
     def train_on(self, batches: Batches) -> Steps[Score]:
         """Trains on some batches; see `train_epoch`."""
-        return train_epoch(
-            self.model,
-            batches,
-            self.loss_fn,
-            self.optimizer,
-            scaler=self.scaler,
-            autocast=self._autocast,
-            accumulation_steps=self.config.training.accumulation_steps,
-            before_step=self._settle,
-            rates=self.rates,
-            recorded=self.recorded.training if self.recorded else None,
-        )
+        return train_epoch(self.train_step, batches, self.graphs.training if self.graphs else None)
 
     def score_on(self, batches: Batches) -> Steps[Score]:
         """Scores the model as it is on some batches; see `evaluate`."""
-        recorded = self.recorded.evaluation if self.recorded else None
         return evaluate(
-            self.model, batches, self.loss_fn, autocast=self._autocast, recorded=recorded
+            self.evaluation_step, batches, self.graphs.evaluation if self.graphs else None
         )
 
     def _settle(self) -> None:
@@ -284,12 +325,12 @@ class Trainer:
             self.best_acc, self.best_epoch = val.acc, epoch
         self.schedule.step(val.acc, val.loss)
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        if not self._amp:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=getattr(torch, self.config.amp.dtype))
-
     def _peak_memory_gib(self) -> float | None:
+        """Returns the peak of the epoch or, as replays allocate nothing, of an earlier one."""
         if self.device.type != "cuda":
             return None
-        return torch.cuda.max_memory_allocated(self.device) / GIB
+        peak = torch.cuda.max_memory_allocated(self.device)
+        if self.graph_status == RECORDED:
+            peak = max(peak, self._peak_memory)
+        self._peak_memory = peak
+        return peak / GIB

@@ -16,10 +16,11 @@ import torch
 from trainable.ahead import EpochAhead
 from trainable.checkpoint import BEST, read_checkpoint, write_checkpoint
 from trainable.config import TrainConfig, parse_config
-from trainable.device import fenced_device
+from trainable.device import limited_device
 from trainable.epoch import Steps, drain
 from trainable.experiment import Experiment
 from trainable.files import add_name, remove_temporaries
+from trainable.graphs import RECORDED
 from trainable.hparams import Session
 from trainable.override import override
 from trainable.stored_experiment import local_file
@@ -69,7 +70,7 @@ class TrialRun:
         self._trainer: Trainer | None = None
         self._experiment: Experiment | None = None
         self._ahead: EpochAhead | None = None
-        self._told = False
+        self._logged_graph_status = ""
 
     def step(self) -> Row:
         """Trains one epoch and saves what is due before anyone hears of it.
@@ -112,14 +113,14 @@ class TrialRun:
         """Closes files and drops the model."""
         experiment = self._experiment
         self._trainer = self._experiment = self._ahead = None
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
         try:
             if experiment is not None:
                 experiment.close()  # on a full disk it fails
         finally:
             if self._stored is not None:
                 self._stored.close()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
 
     def _training(self) -> Trainer:
         """The training, built at the first call; loads `checkpoint.resume` where there is one."""
@@ -131,7 +132,7 @@ class TrialRun:
         self._log.say_where()
         trainer = Trainer(
             config,
-            device=fenced_device(float(settings.get("gpu", 1))),
+            device=limited_device(float(settings.get("gpu", 1))),
             num_workers=min(config.dataset.num_workers, int(settings.get("cpu", 1))),
             allow_custom_model=bool(settings.get("allow_custom_model")),
         )
@@ -168,9 +169,7 @@ class TrialRun:
         if self._settings.get(WORKERS):
             row["peak_memory_gib"] = None  # torch measures a whole process
         self._log.say(epoch_line(row, trainer.config.training.epochs))
-        if trainer.recorded and trainer.recorded.failure and not self._told:
-            self._told = True
-            self._log.say(f"note: no CUDA graph: {trainer.recorded.failure}")
+        self._log_graph_status(trainer)
         diverged, ends = trainer.diverged, trainer.done or trainer.diverged
         if diverged:
             self._log.say("the loss is not finite: the training ends here")
@@ -186,6 +185,19 @@ class TrialRun:
         if self._stored is not None:
             yield from self._while_writing(self._stored.begin_push())
         return {**row, SAVED: writing is not None, DONE: ends}
+
+    def _log_graph_status(self, trainer: Trainer) -> None:
+        """Logs on a GPU whether steps are replayed, whenever that changes."""
+        status = trainer.graph_status
+        if trainer.device.type != "cuda" or status == self._logged_graph_status:
+            return
+        self._logged_graph_status = status
+        is_recorded = status == RECORDED
+        self._log.say(
+            "steps are replayed as a CUDA graph"
+            if is_recorded
+            else f"note: no CUDA graph: {status}"
+        )
 
     def _while_writing(self, writing: Future[None]) -> Steps[None]:
         """Begins the next epoch until a checkpoint has been written."""

@@ -1,0 +1,218 @@
+"""One batch of training and one of evaluation: forward pass, loss, backward pass, update.
+
+A step reads nothing back from the device: losses and hits add up there and are read once at the
+end of a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from trainable.batched_operations import WeightCasts, counters_at_once
+from trainable.optimizers import RatesOnDevice
+
+Forward = Callable[[Tensor], Tensor]
+"""Maps images `[B, C, H, W]` to logits `[B, num_classes]`."""
+
+
+class PassSums:
+    """Loss and hits of one pass, added up on the device in two operations per batch.
+
+    Args:
+        device: Where the model is.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.loss = torch.zeros((), dtype=torch.float64, device=device)
+        """Sum over images."""
+        self.hits = torch.zeros(0, dtype=torch.int64, device=device)
+        """`[B]`: how often the image at each place of a batch was classified correctly."""
+
+    def reset(self) -> None:
+        """Starts a pass."""
+        self.loss.zero_()
+        self.hits.zero_()
+
+    def add(self, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
+        """Adds a batch.
+
+        Args:
+            logits: `[B, num_classes]`.
+            labels: `[B]`.
+            loss: Mean over the batch, a scalar.
+        """
+        count = len(labels)
+        if count > len(self.hits):
+            self._grow(count)
+        self.loss.add_(loss.detach(), alpha=count)
+        self.hits[:count].add_(logits.detach().argmax(1) == labels)
+
+    def _grow(self, count: int) -> None:
+        with torch.inference_mode(False):  # to be changed in both modes
+            larger = self.hits.new_zeros(count)
+            larger[: len(self.hits)] = self.hits
+            self.hits = larger
+
+    def read(self) -> tuple[float, int]:
+        """Returns the sum of the losses and the number of hits; waits for the device."""
+        loss, hits = torch.stack([self.loss, self.hits.sum().double()]).tolist()
+        return loss, int(hits)
+
+
+class _Step:
+    """What a training and an evaluation step have in common.
+
+    Args:
+        model: On the device of the batches.
+        loss_fn: Maps logits `[B, num_classes]` and labels `[B]` to the mean loss.
+        amp_dtype: Of the forward pass under autocast; None for single precision.
+        forward: Called instead of the model: the compiled one.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_fn: nn.Module,
+        amp_dtype: torch.dtype | None = None,
+        forward: Forward | None = None,
+    ) -> None:
+        self.model = model
+        self.device = next(model.parameters()).device
+        self.sums = PassSums(self.device)
+        self.amp_dtype = amp_dtype
+        self._loss_fn = loss_fn
+        self._forward: Forward = forward or model
+        self._is_compiled = forward is not None
+        self._casts: WeightCasts | None = None
+
+    def _loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the logits and the mean loss."""
+        forward = self._casts or self._forward
+        with self._autocast():
+            logits = forward(images)
+            return logits, self._loss_fn(logits, labels)
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self.amp_dtype is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.amp_dtype)
+
+    @contextmanager
+    def _weights_cast_at_once(self) -> Iterator[None]:
+        """Casts all weights in one operation; the compiler fuses the casts by itself."""
+        if self.amp_dtype is not None and not self._is_compiled:
+            self._casts = WeightCasts(self.model, self.amp_dtype)
+        try:
+            yield
+        finally:
+            self._casts = None
+
+
+class TrainStep(_Step):
+    """Trains the model on a batch.
+
+    Args:
+        model: On the device of the batches.
+        loss_fn: Maps logits `[B, num_classes]` and labels `[B]` to the mean loss.
+        optimizer: Over the model's parameters.
+        amp_dtype: See `_Step`; `torch.float16` scales the loss.
+        accumulation_steps: Parts a batch is run in, of at least two images each; their gradients
+            add up.
+        before_update: Called before the weights change; may be called twice.
+        forward: See `_Step`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_fn: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        amp_dtype: torch.dtype | None = None,
+        accumulation_steps: int = 1,
+        before_update: Callable[[], None] = lambda: None,
+        forward: Forward | None = None,
+    ) -> None:
+        super().__init__(model, loss_fn, amp_dtype, forward)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp_dtype is torch.float16)
+        self.rates: RatesOnDevice | None = None
+        """On a GPU the learning rates are always read there, so that a recorded step computes what
+        any other one does."""
+        if self.device.type == "cuda":
+            self.rates = RatesOnDevice(optimizer, self.device)
+        self.before_update = before_update
+        self._optimizer = optimizer
+        self._accumulation_steps = accumulation_steps
+
+    def start_pass(self) -> None:
+        """Prepares the model and the sums for a pass."""
+        self.model.train()
+        self.sums.reset()
+        if self.rates is not None:
+            self.rates.refresh()
+
+    def __call__(self, images: Tensor, labels: Tensor) -> None:
+        """Does one step.
+
+        Args:
+            images: `[B, C, H, W]` float32.
+            labels: `[B]` int64.
+        """
+        self._optimizer.zero_grad(set_to_none=True)
+        # Batch norm cannot take a part of one image: a small batch has fewer parts.
+        count = max(1, min(self._accumulation_steps, len(labels) // 2))
+        for part in zip(images.tensor_split(count), labels.tensor_split(count), strict=True):
+            self._add_gradients(*part, share=len(part[1]) / len(labels))
+        self.before_update()
+        with nullcontext() if self.rates is None else self.rates.lent():
+            self.scaler.step(self._optimizer)
+        self.scaler.update()
+
+    @contextmanager
+    def for_recording(self) -> Iterator[None]:
+        """Does the steps inside in fewer operations with the same results.
+
+        It is for recordings of built-in models only: it assumes that a weight is used once and
+        that every batch norm runs once in a forward pass.
+        """
+        with counters_at_once(self.model), self._weights_cast_at_once():
+            yield
+
+    def _add_gradients(self, images: Tensor, labels: Tensor, share: float) -> None:
+        logits, loss = self._loss(images, labels)
+        self.scaler.scale(loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
+        if self._casts is not None:
+            self._casts.hand_over_gradients()
+        self.sums.add(logits, labels, loss)
+
+
+class EvaluationStep(_Step):
+    """Scores the model on a batch; see `_Step` for its arguments."""
+
+    def start_pass(self) -> None:
+        """Prepares the model and the sums for a pass."""
+        self.model.eval()
+        self.sums.reset()
+
+    def __call__(self, images: Tensor, labels: Tensor) -> None:
+        """Adds a batch to the sums, in inference mode.
+
+        Args:
+            images: `[B, C, H, W]` float32.
+            labels: `[B]` int64.
+        """
+        logits, loss = self._loss(images, labels)
+        self.sums.add(logits, labels, loss)
+
+    def before_update(self) -> None:
+        """Does nothing: an evaluation changes no weights."""
+
+    @contextmanager
+    def for_recording(self) -> Iterator[None]:
+        """See `TrainStep.for_recording`."""
+        with self._weights_cast_at_once():
+            yield

@@ -43,8 +43,8 @@ class AirbenchLoader:
         self._size = pixels.shape[1]
         images = torch.as_tensor(pixels, device=device).permute(0, 3, 1, 2).to(dtype) / 255
         mean, std = (
-            torch.tensor(found, dtype=dtype, device=device).view(1, -1, 1, 1)
-            for found in statistics
+            torch.tensor(values, dtype=dtype, device=device).view(1, -1, 1, 1)
+            for values in statistics
         )
         images = (images - mean) / std
         flipped = (torch.rand(len(images), device=device) < 0.5).view(-1, 1, 1, 1)
@@ -69,19 +69,24 @@ def cropped(images: Tensor, size: int) -> Tensor:
     shifts = torch.randint(-reach, reach + 1, (len(images), 2), device=images.device)
     count, channels, _, width = images.shape
     rows = images.new_empty((count, channels, size, width))
-    found = images.new_empty((count, channels, size, size))
+    cuts = images.new_empty((count, channels, size, size))
     for shift in range(-reach, reach + 1):
         chosen, first = shifts[:, 0] == shift, reach + shift
         rows[chosen] = images[chosen, :, first : first + size, :]
     for shift in range(-reach, reach + 1):
         chosen, first = shifts[:, 1] == shift, reach + shift
-        found[chosen] = rows[chosen, :, :, first : first + size]
-    return found
+        cuts[chosen] = rows[chosen, :, :, first : first + size]
+    return cuts
 
 
-def in_half(model: nn.Module) -> nn.Module:
-    """The net in float16, batch norm in float32 as airbench has it."""
-    model = model.half()
+def in_low_precision(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Converts a network, all but its batch norms, which airbench keeps in float32.
+
+    Args:
+        model: Changed in place.
+        dtype: Of its weights.
+    """
+    model = model.to(dtype)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.float()
@@ -91,7 +96,7 @@ def in_half(model: nn.Module) -> nn.Module:
 def airbench_loop(
     model: nn.Module, loader: AirbenchLoader, optimizer: torch.optim.Optimizer
 ) -> None:
-    """An epoch; losses are summed, so that float16 needs no scaling."""
+    """Trains an epoch; losses are summed, so that half precision needs no scaling."""
     model.train()
     for images, labels in loader:
         loss = cross_entropy(model(images), labels, reduction="sum")

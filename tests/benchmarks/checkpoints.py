@@ -1,4 +1,4 @@
-"""C1 to C3: what a save costs in bytes and in time."""
+"""C1 to C3: the cost of a save in bytes and in time."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from typing import Any
 
 import torch
 
-from tests.benchmarks.sides import Figure, compare
+from tests.benchmarks.sides import ROUNDS, Figure, compare
 from tests.saving import save_due
 from trainable.config import parse_config
 from trainable.experiment import Experiment
 from trainable.trainer import Trainer
 from trainable.trial_run import TrialRun
 
-SAVES = 3
+IMAGES, SAVES = 512, 3
 NEVER = {"save_frequency": 10**6, "save_best": False}
 
 
-def config_of(model: str, directory: Path, **checkpoint: object) -> dict[str, Any]:
-    """A training on little synthetic data, so that a save is not small beside its epoch."""
+def config_of(
+    model: str, directory: Path, images: int = IMAGES, **checkpoint: object
+) -> dict[str, Any]:
+    """Builds a training on little data, so that a save is not small beside its epoch."""
     return {
         "seed": {"enabled": True},
-        "dataset": {"name": "synthetic", "num_train": 512, "num_test": 64},
+        "dataset": {"name": "synthetic", "num_train": images, "num_test": 64},
         "model": {"name": model},
         "training": {"epochs": 1000, "batch_size": 64},
         "optimizer": {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9},
@@ -35,7 +37,7 @@ def config_of(model: str, directory: Path, **checkpoint: object) -> dict[str, An
 
 
 def trainer_of(model: str, directory: Path) -> Trainer:
-    """Such a training, on this machine's card if it has one."""
+    """Builds such a training, on this machine's GPU if it has one."""
     return Trainer(parse_config(config_of(model, directory)))
 
 
@@ -46,7 +48,7 @@ def written() -> int:
 
 
 def c1() -> Figure:
-    """Bytes written for epoch_N, latest and best together, by the bytes of one checkpoint."""
+    """C1: bytes written for epoch_N, latest and best together, by those of one checkpoint."""
     with tempfile.TemporaryDirectory() as temporary:
         trainer = trainer_of("resnet18", Path(temporary))
         trainer.run_epoch()
@@ -66,8 +68,8 @@ def c1() -> Figure:
         return compare("C1", what, one, ours, goal="<= 1.02", unit="B", ours_over_other=True)
 
 
-def c2() -> Figure:
-    """The time that training stands still for a save, by that of a plain torch.save.
+def c2(rounds: int = ROUNDS) -> Figure:
+    """C2: the time that training stands still for a save, by that of a plain torch.save.
 
     With ours the first step of the next epoch may have to wait too: that counts.
     """
@@ -109,30 +111,32 @@ def c2() -> Figure:
             return sum(stalls)
 
         what = "training stalled a save / plain torch.save without fsync, resnet18"
-        return compare("C2", what, other, ours, goal="<= 0.1", ours_over_other=True)
+        return compare("C2", what, other, ours, goal="<= 0.1", ours_over_other=True, rounds=rounds)
 
 
-def c3() -> Figure:
-    """Epochs with a save after each, by epochs without."""
+def c3(images: int = IMAGES, saves: int = SAVES, rounds: int | None = None) -> Figure:
+    """C3: epochs with a save after each, by epochs without."""
+    if rounds is None:
+        rounds = ROUNDS if torch.cuda.is_available() else 3
     with tempfile.TemporaryDirectory() as temporary:
         runs = {}
         for name, checkpoint in (("with", {}), ("without", NEVER)):
             directory = Path(temporary) / name
-            config = config_of("resnet18", directory, **checkpoint)
+            config = config_of("resnet18", directory, images, **checkpoint)
             runs[name] = TrialRun(config, name, directory)
 
         def epochs(name: str) -> float:
             started = time.perf_counter()
-            for _ in range(SAVES):
+            for _ in range(saves):
                 assert runs[name].step()["saved"] == (name == "with")
-            return (time.perf_counter() - started) / SAVES
+            return (time.perf_counter() - started) / saves
 
         return compare(
             "C3",
-            "an epoch with a save / without, resnet18 on 512 images",
+            f"an epoch with a save / without, resnet18 on {images} images",
             lambda: epochs("without"),
             lambda: epochs("with"),
             goal="<= 1.02",
             ours_over_other=True,
-            rounds=3 if not torch.cuda.is_available() else 5,
+            rounds=rounds,
         )

@@ -1,95 +1,108 @@
-"""E1 to E3, our epoch by other loops over the same data, model, batch, precision; E5 by itself."""
+"""E1 to E3: other loops on the same data, model, batch and precision; E5: layouts and threads."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from tests.benchmarks.airbench import AirbenchLoader, airbench_loop, in_half
+from tests.benchmarks.airbench import AirbenchLoader, airbench_loop, in_low_precision
+from tests.benchmarks.launches import AMP_DTYPE, COMPILED, EAGER, Launch, launches
 from tests.benchmarks.loader import MEAN, STD, PlainDataset, cifar_like, source_of
-from tests.benchmarks.sides import Figure, Side, compare
-from trainable.config import parse_config
-from trainable.epoch import drain, train_epoch
-from trainable.graphs import RecordedPass
-from trainable.losses import build_loss
+from tests.benchmarks.sides import (
+    ROUNDS,
+    Figure,
+    NeedsCudaError,
+    Side,
+    Variant,
+    compare,
+    compare_variants,
+)
+from trainable.checkpoint import to_cpu
+from trainable.config import TrainConfig, parse_config
+from trainable.device import default_device
+from trainable.epoch import drain
 from trainable.models import get_model
-from trainable.optimizers import RatesOnDevice, build_optimizer
+from trainable.trainer import Trainer
 
 BATCH = 128
 RATE, MOMENTUM = 0.05, 0.9
 CORES = torch.get_num_threads()
 
 
-def config_of(model: str):
-    """CIFAR-10's shapes; SGD with Nesterov momentum."""
+def config_of(model: str, launch: Launch = EAGER) -> TrainConfig:
+    """Builds a config of CIFAR-10's shapes, trained by SGD with Nesterov momentum.
+
+    Args:
+        model: Its name.
+        launch: How steps are launched.
+    """
     optimizer = {"name": "sgd", "learning_rate": RATE, "momentum": MOMENTUM, "nesterov": True}
     return parse_config(
         {
-            "dataset": {"name": "cifar10"},
-            "model": {"name": model},
-            "training": {"epochs": 10, "batch_size": BATCH},
+            # The images come from `source_of`, the same for every side.
+            "dataset": {"name": "synthetic", "num_train": BATCH, "num_test": 1},
+            "model": {"name": model, "num_classes": 10, "in_channels": 3},
+            "training": {"epochs": 10, "batch_size": BATCH, **launch.settings()},
             "optimizer": optimizer,
+            "amp": {"enabled": torch.cuda.is_available(), "dtype": "bfloat16"},
         }
     )
 
 
 def plain_loop(model: nn.Module, loader: DataLoader, device: torch.device) -> None:
-    """The loop of the tutorials: a DataLoader, autocast, GradScaler, a look at each loss."""
+    """Trains an epoch as tutorials do: a DataLoader, autocast, a look at each loss."""
     optimizer = torch.optim.SGD(model.parameters(), RATE, momentum=MOMENTUM, nesterov=True)
-    on_card = device.type == "cuda"
-    scaler = torch.amp.GradScaler(device.type, enabled=on_card)
     loss_of, total = nn.CrossEntropyLoss(), 0.0
     model.train()
     for images, labels in loader:
         images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, torch.float16, enabled=on_card):
+        with torch.autocast(device.type, AMP_DTYPE, enabled=device.type == "cuda"):
             loss = loss_of(model(images), labels)
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
+        loss.backward()
+        optimizer.step()
         total += loss.item()
 
 
 class Epochs:
-    """The sides: an epoch of each over the same images.
+    """Sides that train one epoch over the same images.
 
     Args:
         model: Its name.
         images: How many; random ones of CIFAR's shape.
-        workers: Of the DataLoader.
+        workers: Processes of the DataLoader.
     """
 
     def __init__(self, model: str, images: int, workers: int) -> None:
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._on_card = self.device.type == "cuda"
-        self._config = config_of(model)
+        self.device = default_device()
+        self._on_gpu = self.device.type == "cuda"
+        self._model = model
         self._pixels, self._labels = cifar_like(images)
         self._workers = workers
         torch.backends.cudnn.benchmark = True
 
     def plain(self) -> Side:
-        """A DataLoader of one PIL image after the other."""
+        """A DataLoader that prepares one PIL image after the other."""
         loader = DataLoader(
             PlainDataset(self._pixels, self._labels),
             batch_size=BATCH,
             shuffle=True,
             num_workers=self._workers,
-            pin_memory=self._on_card,
+            pin_memory=self._on_gpu,
             persistent_workers=self._workers > 0,
         )
-        model = get_model(self._config).to(self.device)
+        model = get_model(config_of(self._model)).to(self.device)
         return self._timed(lambda: plain_loop(model, loader, self.device))
 
     def airbench(self) -> Side:
-        """Everything on the device; see `airbench.py`."""
-        model = get_model(self._config).to(self.device)
-        dtype = torch.float16 if self._on_card else torch.float32
-        model = in_half(model) if self._on_card else model
+        """Everything on the device, eager; see `airbench.py`."""
+        model = get_model(config_of(self._model)).to(self.device)
+        dtype = AMP_DTYPE if self._on_gpu else torch.float32
+        model = in_low_precision(model, dtype) if self._on_gpu else model
         model = model.to(memory_format=torch.channels_last)
         loader = AirbenchLoader(self._pixels, self._labels, (MEAN, STD), BATCH, self.device, dtype)
         optimizer = torch.optim.SGD(
@@ -102,69 +115,124 @@ class Epochs:
         return self._timed(lambda: airbench_loop(model, loader, optimizer))
 
     def ours(
-        self, layout: torch.memory_format = torch.channels_last, threads: int | None = None
+        self,
+        launch: Launch = EAGER,
+        layout: torch.memory_format = torch.channels_last,
+        threads: int = CORES,
     ) -> Side:
-        """Our loop, with its recording on a card.
+        """Our training loop.
 
         Args:
+            launch: How steps are launched.
             layout: Of images and weights; ours unless given.
-            threads: On a CPU; as many as it has cores unless given.
+            threads: On a CPU.
         """
         source = source_of(self._pixels, self._labels, self.device)
-        model = get_model(self._config).to(self.device, memory_format=layout)
-        optimizer = build_optimizer(self._config.optimizer, model.parameters(), self.device)
-        loss_fn = build_loss(self._config.loss, 10)
-        scaler = torch.amp.GradScaler(self.device.type, enabled=self._on_card)
-        rates = RatesOnDevice(optimizer, self.device) if self._on_card else None
-        recorded = RecordedPass(self.device) if self._on_card else None
+        trainer = Trainer(config_of(self._model, launch), device=self.device)
+        if layout is not torch.channels_last:
+            trainer.model.to(memory_format=layout)
+            # Loaded anew, the optimizer's buffers take on the layout of the weights.
+            trainer.load_state_dict(to_cpu(trainer.state_dict()))
 
         def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
             for images, labels in source.train_batches(BATCH, seed=1):
                 yield images.contiguous(memory_format=layout), labels
 
         def work() -> None:
-            torch.set_num_threads(threads or CORES)
-            steps = train_epoch(
-                model,
-                batches(),
-                loss_fn,
-                optimizer,
-                scaler=scaler,
-                autocast=lambda: torch.autocast(
-                    self.device.type, torch.float16, enabled=self._on_card
-                ),
-                rates=rates,
-                recorded=recorded,
-            )
-            drain(steps)
-            if recorded is not None and recorded.failure:
-                raise RuntimeError(f"no recording: {recorded.failure}")
+            torch.set_num_threads(threads)
+            drain(trainer.train_on(batches()))
+            launch.check(trainer.graph_status)
 
         return self._timed(work)
+
+    def variants(self, ways: Sequence[Launch], goal: str) -> list[Variant]:
+        """Our training loop in several launches; the goal is not the eager one's on a GPU.
+
+        Args:
+            ways: The launches.
+            goal: For the table.
+        """
+        return [
+            Variant(
+                launch.label,
+                self.ours(launch),
+                "(eager)" if self._on_gpu and launch == EAGER else goal,
+            )
+            for launch in ways
+        ]
 
     def _timed(self, work: Callable[[], None]) -> Side:
         def side() -> float:
             started = time.perf_counter()
             work()
-            if self._on_card:
+            if self._on_gpu:
                 torch.cuda.synchronize()
             return time.perf_counter() - started
 
         return side
 
 
-def against_plain(name: str, model: str, images: int, workers: int, goal: str) -> Figure:
-    """E1, E2: seconds for one training pass."""
+def _ways(*, compiled: bool) -> list[Launch]:
+    if not compiled:
+        return launches()
+    if not torch.cuda.is_available():
+        raise NeedsCudaError
+    return [COMPILED]
+
+
+def against_plain(
+    name: str,
+    model: str,
+    images: int,
+    workers: int,
+    goal: str,
+    *,
+    rounds: int = ROUNDS,
+    compiled: bool = False,
+) -> list[Figure]:
+    """E1, E2: seconds for one training pass, by those of a DataLoader's loop.
+
+    Args:
+        name: The benchmark's id.
+        model: Its name.
+        images: How many.
+        workers: Processes of the DataLoader.
+        goal: For the table.
+        rounds: That count.
+        compiled: Whether ours is compiled, besides; otherwise recorded and eager are shown.
+    """
+    ways = _ways(compiled=compiled)
     epochs = Epochs(model, images, workers)
     what = f"{model}, {images} images: DataLoader loop / ours, an epoch on {epochs.device.type}"
-    return compare(name, what, epochs.plain(), epochs.ours(), goal=goal)
+    variants = epochs.variants(ways, goal)
+    return compare_variants(name, what, epochs.plain(), variants, rounds=rounds)
 
 
-def against_airbench(name: str, model: str, images: int, goal: str) -> Figure:
-    """E3: seconds for one training pass."""
-    epochs = Epochs(model, images, 0)
-    what = f"{model}, {images} images: airbench's loop / ours, an epoch on {epochs.device.type}"
-    return compare(name, what, epochs.airbench(), epochs.ours(), goal=goal)
+def against_airbench(
+    name: str,
+    images: int,
+    goals: dict[str, str],
+    *,
+    rounds: int = ROUNDS,
+    compiled: bool = False,
+) -> list[Figure]:
+    """E3: seconds for one training pass, by those of a loop after airbench's design.
+
+    Args:
+        name: The benchmark's id.
+        images: How many.
+        goals: By the model's name, for the table.
+        rounds: That count.
+        compiled: See `against_plain`.
+    """
+    ways = _ways(compiled=compiled)
+    figures = []
+    for model, goal in goals.items():
+        epochs = Epochs(model, images, 0)
+        what = f"{model}, {images} images: airbench loop / ours, an epoch on {epochs.device.type}"
+        variants = epochs.variants(ways, goal)
+        figures += compare_variants(name, what, epochs.airbench(), variants, rounds=rounds)
+    return figures
 
 
 def among_layouts(name: str, model: str, images: int) -> list[Figure]:
@@ -180,7 +248,7 @@ def among_layouts(name: str, model: str, images: int) -> list[Figure]:
         compare(
             name,
             f"{model}, {images} images: ours / in {layout} with {threads} threads, an epoch",
-            epochs.ours(layout, threads),
+            epochs.ours(layout=layout, threads=threads),
             epochs.ours(),
             goal="<= 1.02",
             ours_over_other=True,

@@ -1,7 +1,8 @@
-"""P1, P2, P4: what several trials at once on one card come to together.
+"""P1, P2, P4: throughput and memory of several trials that train at once on one GPU.
 
-Both ways that there are: a process a trial, each with its fraction of the card
-(`resources.gpu: 1/K`), and one process for all (`resources.process: card`).
+Both ways of packing are measured: a process per trial, each with its fraction of the GPU
+(`resources.gpu: 1/K`), and one process for all trials (`resources.process: card`). On a GPU each
+is measured with recorded and with eager steps.
 """
 
 from __future__ import annotations
@@ -13,13 +14,22 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from tests.benchmarks.epoch import BATCH, MOMENTUM, RATE, Epochs
-from tests.benchmarks.sides import Figure, NeedsCudaError, Side, compare
+from tests.benchmarks.launches import EAGER, Launch, launches
+from tests.benchmarks.sides import (
+    ROUNDS,
+    Figure,
+    NeedsCudaError,
+    Side,
+    Variant,
+    compare_variants,
+)
 from trainable.config import parse_config
 from trainable.together import train_together
 
@@ -28,19 +38,31 @@ SECONDS = 3.0
 POLL_S = 0.02
 GIB = 2**30
 
-Packing = Callable[[str, int, int], float]
-"""Model, images, trials at once -> images a second of all."""
 
+def training(model: str, images: int, launch: Launch) -> dict[str, Any]:
+    """Builds a complete config of CIFAR's shapes, with as little evaluation as possible.
 
-def training(model: str, images: int) -> dict[str, Any]:
-    """CIFAR's shapes, trained without evaluation in between as far as that can be."""
-    optimizer = {"name": "sgd", "learning_rate": RATE, "momentum": MOMENTUM, "nesterov": True}
+    Args:
+        model: Its name.
+        images: Of an epoch.
+        launch: How steps are launched.
+    """
     config = {
         "dataset": {"name": "synthetic", "num_train": images, "num_test": 10},
         "model": {"name": model},
-        "training": {"epochs": 10**6, "batch_size": BATCH, "test_frequency": 10**6},
-        "optimizer": optimizer,
-        "amp": {"enabled": torch.cuda.is_available()},
+        "training": {
+            "epochs": 10**6,
+            "batch_size": BATCH,
+            "test_frequency": 10**6,
+            **launch.settings(),
+        },
+        "optimizer": {
+            "name": "sgd",
+            "learning_rate": RATE,
+            "momentum": MOMENTUM,
+            "nesterov": True,
+        },
+        "amp": {"enabled": torch.cuda.is_available(), "dtype": "bfloat16"},
         "checkpoint": {"enabled": False},
         "tensorboard": {"enabled": False},
         "progress": {"enabled": False},
@@ -48,104 +70,178 @@ def training(model: str, images: int) -> dict[str, Any]:
     return parse_config(config).to_dict()
 
 
-def _threads(trials: int) -> int:
-    return max(1, (os.cpu_count() or 1) // trials)
+@dataclass(frozen=True)
+class Trials:
+    """Equal trials that train at once.
+
+    Attributes:
+        model: Its name.
+        images: Of an epoch.
+        count: How many trials.
+        launch: How steps are launched.
+        seconds: How long they train for one measurement.
+    """
+
+    model: str
+    images: int
+    count: int
+    launch: Launch
+    seconds: float = SECONDS
+
+    def in_processes(self) -> float:
+        """Trains in a process per trial; returns the images a second of all."""
+        together = train_together(
+            parse_config(training(self.model, self.images, self.launch)),
+            self.count,
+            gpu=1 / self.count if torch.cuda.is_available() else 0.0,
+            threads=max(1, (os.cpu_count() or 1) // self.count),
+            seconds=self.seconds,
+        )
+        if together is None:
+            raise RuntimeError(f"{self.count} x {self.model} do not fit")
+        return together.images_per_s
+
+    def in_one_process(self) -> float:
+        """Trains all trials in one process; returns the images a second of all."""
+        order = {
+            "config": training(self.model, self.images, self.launch),
+            "copies": self.count,
+            "threads": os.cpu_count() or 1,
+            "gpu": 1.0 if torch.cuda.is_available() else 0.0,
+            "seconds": self.seconds,
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.benchmarks.packed_once", json.dumps(order)],
+            capture_output=True, text=True, check=False, cwd=ROOT,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"packed trials failed:\n{done.stderr}")
+        return float(done.stdout.split()[-1])
 
 
-def processes(model: str, images: int, trials: int) -> float:
-    """A process a trial."""
-    gpu = 1 / trials if torch.cuda.is_available() else 0.0
-    config = parse_config(training(model, images))
-    found = train_together(config, trials, gpu=gpu, threads=_threads(trials), seconds=SECONDS)
-    if found is None:
-        raise RuntimeError(f"{trials} x {model} do not fit")
-    return found.images_per_s
+Packing = Callable[[Trials], float]
+"""Trains the trials and returns their images a second."""
+
+WAYS: dict[str, Packing] = {
+    "one process": Trials.in_one_process,
+    "processes": Trials.in_processes,
+}
 
 
-def one_process(model: str, images: int, trials: int) -> float:
-    """All trials in one process."""
-    order = {
-        "config": training(model, images),
-        "copies": trials,
-        "threads": os.cpu_count() or 1,
-        "gpu": 1.0 if torch.cuda.is_available() else 0.0,
-        "seconds": SECONDS,
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.packed_once", json.dumps(order)],
-        capture_output=True, text=True, check=False, cwd=ROOT,
-    )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(f"packed trials failed:\n{done.stderr}")
-    return float(done.stdout.split()[-1])
+def _per_1000(packing: Packing, trials: Trials) -> Side:
+    return lambda: 1000 / packing(trials)
 
 
-WAYS: dict[str, Packing] = {"processes": processes, "one process": one_process}
+def _goal(launch: Launch, goal: str) -> str:
+    return "(eager)" if torch.cuda.is_available() and launch == EAGER else goal
 
 
-def _per_1000(packing: Packing, model: str, images: int, trials: int) -> Side:
-    return lambda: 1000 / packing(model, images, trials)
-
-
-def p1(model: str, images: int, workers: int, trials: int, goal: str) -> list[Figure]:
-    """Packed by the loop of the tutorials, one training after the other."""
+def p1(
+    model: str,
+    images: int,
+    workers: int,
+    trials: int,
+    goal: str,
+    *,
+    rounds: int = ROUNDS,
+    seconds: float = SECONDS,
+) -> list[Figure]:
+    """P1: packed trials by the loop of the tutorials, one training after the other."""
     epoch = Epochs(model, images, workers).plain()
-    return [
-        compare(
-            "P1",
-            f"{model}, {trials} at once ({way}): a DataLoader loop / ours, s per 1,000",
-            lambda: epoch() * 1000 / images,
-            _per_1000(packing, model, images, trials),
-            goal=goal,
+    variants = [
+        Variant(
+            f"{way}, {launch.label}",
+            _per_1000(packing, Trials(model, images, trials, launch, seconds)),
+            _goal(launch, goal),
         )
+        for launch in launches()
         for way, packing in WAYS.items()
     ]
-
-
-def p2(model: str, images: int, counts: Sequence[int], goal: str) -> list[Figure]:
-    """Packed by our own trainings, one after the other."""
-    return [
-        compare(
-            "P2",
-            f"{model}, {trials} at once ({way}): our own serial / packed, s per 1,000 images",
-            _per_1000(processes, model, images, 1),
-            _per_1000(packing, model, images, trials),
-            goal=goal,
-            warm_up=0,
-        )
-        for trials in counts
-        for way, packing in WAYS.items()
-    ]
-
-
-def p4(model: str, images: int, trials: int) -> Figure:
-    """The most memory of the card that is taken at once."""
-    if not torch.cuda.is_available():
-        raise NeedsCudaError
-
-    def gib(packing: Packing) -> Side:
-        def side() -> float:
-            with _watched() as used:
-                packing(model, images, trials)
-            return max(used) / GIB
-
-        return side
-
-    return compare(
-        "P4",
-        f"{model}, {trials} at once: peak GiB of the card, one process / a process each",
-        gib(processes),
-        gib(one_process),
-        goal="<= 0.5",
-        unit="GiB",
-        ours_over_other=True,
+    epoch()  # starts the workers of the DataLoader
+    return compare_variants(
+        "P1",
+        f"{model}, {trials} at once: a DataLoader loop / ours, s per 1,000 images",
+        lambda: epoch() * 1000 / images,
+        variants,
+        rounds=rounds,
         warm_up=0,
     )
 
 
+def p2(
+    images: int,
+    counts: dict[str, Sequence[int]],
+    goals: dict[str, str],
+    *,
+    rounds: int = ROUNDS,
+    seconds: float = SECONDS,
+) -> list[Figure]:
+    """P2: packed trials by our own ones, one after the other, launched in the same way.
+
+    Args:
+        images: Of an epoch.
+        counts: Trials at once, by the model's name.
+        goals: By the model's name.
+        rounds: That count.
+        seconds: Of each measurement.
+    """
+    figures = []
+    for model, launch in ((model, launch) for model in counts for launch in launches()):
+        alone = Trials(model, images, 1, launch, seconds)
+        variants = [
+            Variant(
+                f"{count} at once, {way}, {launch.label}",
+                _per_1000(packing, Trials(model, images, count, launch, seconds)),
+                _goal(launch, goals[model]),
+            )
+            for count in counts[model]
+            for way, packing in WAYS.items()
+        ]
+        figures += compare_variants(
+            "P2",
+            f"{model}: our own serial / packed, s per 1,000 images",
+            _per_1000(Trials.in_processes, alone),
+            variants,
+            rounds=rounds,
+            warm_up=0,
+        )
+    return figures
+
+
+def p4(
+    model: str, images: int, trials: int, *, rounds: int = ROUNDS, seconds: float = SECONDS
+) -> list[Figure]:
+    """P4: the GPU memory in use at the most, one process for all by a process per trial."""
+    if not torch.cuda.is_available():
+        raise NeedsCudaError
+
+    def gib(packing: Packing, launch: Launch) -> Side:
+        def side() -> float:
+            with watched_memory() as used:
+                packing(Trials(model, images, trials, launch, seconds))
+            return max(used) / GIB
+
+        return side
+
+    return [
+        figure
+        for launch in launches()
+        for figure in compare_variants(
+            "P4",
+            f"{model}, {trials} at once: peak GiB of the GPU, one process / a process per trial",
+            gib(Trials.in_processes, launch),
+            [Variant(launch.label, gib(Trials.in_one_process, launch), "<= 0.5")],
+            unit="GiB",
+            ours_over_other=True,
+            rounds=rounds,
+            warm_up=0,
+        )
+    ]
+
+
 @contextmanager
-def _watched() -> Iterator[list[int]]:
-    """Bytes of the card that others take meanwhile, looked at again and again."""
+def watched_memory() -> Iterator[list[int]]:
+    """Collects the bytes of the GPU that others take meanwhile, looking again and again."""
     before, _ = torch.cuda.mem_get_info()
     used = [0]
     over = threading.Event()

@@ -1,9 +1,9 @@
-"""Two sides measured in one run: interleaved, medians after warm-up, the spread of the ratio."""
+"""Measures our side against another one in one run: interleaved rounds, medians, spread."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 ROUNDS, WARM_UP = 5, 1
@@ -18,7 +18,7 @@ class NeedsCudaError(Exception):
 
 @dataclass(frozen=True)
 class Figure:
-    """One benchmark's outcome."""
+    """Result of one benchmark."""
 
     id: str
     what: str
@@ -38,6 +38,15 @@ class Figure:
         return (
             f"{self.id:<4}{self.ratio:>8.3g}  {spread:<20}goal {self.goal:<9}{costs}  {self.what}"
         )
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way in which our side does the work."""
+
+    label: str
+    side: Side
+    goal: str
 
 
 def compare(
@@ -61,24 +70,66 @@ def compare(
         ours: Our side.
         goal: As in the issue, for the table.
         unit: Of the costs.
-        rounds: That count.
-        warm_up: Rounds before, that do not.
+        rounds: Rounds that count.
+        warm_up: Rounds before them, which do not.
         ours_over_other: Whether the ratio is our cost by the other's; otherwise theirs by ours.
     """
-    pairs = []
-    for number in range(warm_up + rounds):
-        pair = other(), ours()
-        if number >= warm_up:
-            pairs.append(pair)
-    ratios = sorted(b / a if ours_over_other else a / b for a, b in pairs)
-    return Figure(
+    [figure] = compare_variants(
         name,
         what,
-        statistics.median(ratios),
-        ratios[0],
-        ratios[-1],
-        statistics.median(a for a, _ in pairs),
-        statistics.median(b for _, b in pairs),
-        unit,
-        goal,
+        other,
+        [Variant("", ours, goal)],
+        unit=unit,
+        rounds=rounds,
+        warm_up=warm_up,
+        ours_over_other=ours_over_other,
     )
+    return figure
+
+
+def compare_variants(
+    name: str,
+    what: str,
+    other: Side,
+    variants: Sequence[Variant],
+    *,
+    unit: str = "s",
+    rounds: int = ROUNDS,
+    warm_up: int = WARM_UP,
+    ours_over_other: bool = False,
+) -> list[Figure]:
+    """Measures several ways of ours against one other side, which runs once a round.
+
+    Args:
+        name: See `compare`.
+        what: See `compare`; the variant's label is appended.
+        other: See `compare`.
+        variants: Our side, one figure each.
+        unit: See `compare`.
+        rounds: See `compare`.
+        warm_up: See `compare`.
+        ours_over_other: See `compare`.
+    """
+    costs = []
+    for number in range(warm_up + rounds):
+        row = [other(), *(variant.side() for variant in variants)]
+        if number >= warm_up:
+            costs.append(row)
+    figures = []
+    for column, variant in enumerate(variants, 1):
+        pairs = [(row[0], row[column]) for row in costs]
+        ratios = sorted(b / a if ours_over_other else a / b for a, b in pairs)
+        figures.append(
+            Figure(
+                name,
+                f"{what}, {variant.label}" if variant.label else what,
+                statistics.median(ratios),
+                ratios[0],
+                ratios[-1],
+                statistics.median(a for a, _ in pairs),
+                statistics.median(b for _, b in pairs),
+                unit,
+                variant.goal,
+            )
+        )
+    return figures

@@ -107,7 +107,8 @@ def _score(sums: PassSums, count: int) -> Steps[Score]:
     if count == 0:
         raise ValueError("a pass over a split needs at least one image")
     if sums.loss.is_cuda:
-        reached = torch.cuda.Event(blocking=True)  # sleeps; torch.Event would keep a core busy
+        # Sleeps while it waits; a torch.Event would keep a core busy.
+        reached: torch.Event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         reached.record()
         while not reached.query():
             yield reached

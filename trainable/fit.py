@@ -119,11 +119,16 @@ def _train(
     A checkpoint is written while the next epoch is trained; what fails there is raised after it.
     """
     rows: list[Row] = []
+    printed: list[str] = []
     writing: Future[None] | None = None
     try:
         while not trainer.done:
             row = _run_epoch(trainer, console)
             rows.append(row)
+            notes = [note for note in trainer.execution_notes if note not in printed]
+            printed += notes
+            for note in notes:
+                console.print(note, highlight=False, soft_wrap=True)
             if curves is not None:
                 curves.append(row)
             if experiment is not None:

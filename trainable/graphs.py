@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -77,7 +77,7 @@ class CudaRecorder:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._pool: tuple[int, int] | None = None
+        self._pool: Any = None
 
     def record(self, work: Callable[[], None]) -> Replay:
         """See `Recorder.record`."""
@@ -144,10 +144,10 @@ class CudaRecorder:
         graphs that still use it.
         """
         pool, self._pool = self._pool, None
-        # Its name up to 2.6 is the second one.
-        end = getattr(torch._C, "_cuda_endAllocateToPool", None) or getattr(
-            torch._C, "_cuda_endAllocateCurrentStreamToPool"  # noqa: B009 (newer stubs lack it)
-        )
+        bindings: Any = torch._C
+        end = getattr(bindings, "_cuda_endAllocateToPool", None)
+        if end is None:  # its name in torch 2.6
+            end = bindings._cuda_endAllocateCurrentStreamToPool
         with suppress(RuntimeError):
             end(self._device.index, pool)
             torch._C._cuda_releasePool(self._device.index, pool)

@@ -103,7 +103,7 @@ class _Step:
 
     @contextmanager
     def _weights_cast_at_once(self) -> Iterator[None]:
-        """Casts all weights in one operation; the compiler fuses the casts by itself."""
+        """Casts all weights in one operation; a compiler fuses the casts by itself."""
         if self.amp_dtype is not None and not self._is_compiled:
             self._casts = WeightCasts(self.model, self.amp_dtype)
         try:
@@ -177,8 +177,11 @@ class TrainStep(_Step):
         """Does the steps inside in fewer operations with the same results.
 
         It is for recordings of built-in models only: it assumes that a weight is used once and
-        that every batch norm runs once in a forward pass.
+        that every batch norm runs once in a forward pass. A compiler has already done as much.
         """
+        if self._is_compiled:
+            yield
+            return
         with counters_at_once(self.model), self._weights_cast_at_once():
             yield
 

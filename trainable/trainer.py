@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from trainable import checkpoint
+from trainable.compiled_model import CompiledModel, compile_wanted
 from trainable.config import TrainConfig, with_shape
 from trainable.data import ImageSource, Split, load_data
 from trainable.device import default_device, leave_default_stream
@@ -97,9 +98,7 @@ class Trainer:
         )
         self._build_steps()
         self.graphs: CudaGraphs | None = None
-        self._graph_refusal = graph_refusal(
-            config, self.device, config.training.epochs * self._full_batches()
-        )
+        self._graph_refusal = graph_refusal(config, self.device, self._full_batches())
         if self._graph_refusal is None:
             self.record_with(CudaRecorder(self.device))
         if is_on_gpu:
@@ -111,6 +110,10 @@ class Trainer:
         loss_fn = build_loss(config.loss, num_classes).to(self.device)
         amp = config.amp.enabled and on_gpu
         amp_dtype: torch.dtype | None = getattr(torch, config.amp.dtype) if amp else None
+        self.compiled: CompiledModel | None = None
+        if compile_wanted(config, self.device, self._full_batches()):
+            size = config.training.batch_size // config.training.accumulation_steps
+            self.compiled = CompiledModel(self.model, size)
         self.train_step = TrainStep(
             self.model,
             loss_fn,
@@ -118,12 +121,15 @@ class Trainer:
             amp_dtype=amp_dtype,
             accumulation_steps=config.training.accumulation_steps,
             before_update=self._settle,
+            forward=self.compiled,
         )
-        self.evaluation_step = EvaluationStep(self.model, loss_fn, amp_dtype)
+        self.evaluation_step = EvaluationStep(self.model, loss_fn, amp_dtype, self.compiled)
         self.scaler = self.train_step.scaler
 
     def _full_batches(self) -> int:
-        return self.source.size("train") // self.config.training.batch_size
+        """Returns the number of full batches of the whole training."""
+        training = self.config.training
+        return training.epochs * (self.source.size("train") // training.batch_size)
 
     def record_with(self, recorder: Recorder) -> None:
         """Records steps from now on.
@@ -162,6 +168,26 @@ class Trainer:
     def graph_status(self) -> str:
         """`recorded` where training steps are replayed as a CUDA graph, or why they are not."""
         return self.graphs.status if self.graphs else self._graph_refusal or ""
+
+    @property
+    def execution_notes(self) -> list[str]:
+        """How steps are executed on a GPU or when compiled, as lines for a log."""
+        notes = []
+        if self.compiled is not None:
+            failure = self.compiled.failure
+            notes.append(
+                f"note: the model is not compiled: {failure}"
+                if failure
+                else "the model is compiled"
+            )
+        if self.device.type == "cuda":
+            status = self.graph_status
+            notes.append(
+                "steps are replayed as a CUDA graph"
+                if status == RECORDED
+                else f"note: no CUDA graph: {status}"
+            )
+        return notes
 
     @property
     def notices(self) -> list[str]:

@@ -20,9 +20,9 @@ from trainable.device import limited_device
 from trainable.epoch import Steps, drain
 from trainable.experiment import Experiment
 from trainable.files import add_name, remove_temporaries
-from trainable.graphs import RECORDED
 from trainable.hparams import Session
 from trainable.override import override
+from trainable.seeding import draws_globally
 from trainable.stored_experiment import local_file
 from trainable.stored_trial import StoredTrial
 from trainable.trainer import Row, Trainer
@@ -70,7 +70,12 @@ class TrialRun:
         self._trainer: Trainer | None = None
         self._experiment: Experiment | None = None
         self._ahead: EpochAhead | None = None
-        self._logged_graph_status = ""
+        self._logged_notes: list[str] = []
+
+    @property
+    def draws_globally(self) -> bool:
+        """Whether the training may draw from the global random number generators."""
+        return draws_globally(self._config)
 
     def step(self) -> Row:
         """Trains one epoch and saves what is due before anyone hears of it.
@@ -169,7 +174,7 @@ class TrialRun:
         if self._settings.get(WORKERS):
             row["peak_memory_gib"] = None  # torch measures a whole process
         self._log.say(epoch_line(row, trainer.config.training.epochs))
-        self._log_graph_status(trainer)
+        self._log_execution(trainer)
         diverged, ends = trainer.diverged, trainer.done or trainer.diverged
         if diverged:
             self._log.say("the loss is not finite: the training ends here")
@@ -186,24 +191,18 @@ class TrialRun:
             yield from self._while_writing(self._stored.begin_push())
         return {**row, SAVED: writing is not None, DONE: ends}
 
-    def _log_graph_status(self, trainer: Trainer) -> None:
-        """Logs on a GPU whether steps are replayed, whenever that changes."""
-        status = trainer.graph_status
-        if trainer.device.type != "cuda" or status == self._logged_graph_status:
-            return
-        self._logged_graph_status = status
-        is_recorded = status == RECORDED
-        self._log.say(
-            "steps are replayed as a CUDA graph"
-            if is_recorded
-            else f"note: no CUDA graph: {status}"
-        )
+    def _log_execution(self, trainer: Trainer) -> None:
+        """Logs how steps are executed, whenever that changes."""
+        for note in trainer.execution_notes:
+            if note not in self._logged_notes:
+                self._log.say(note)
+        self._logged_notes = trainer.execution_notes
 
     def _while_writing(self, writing: Future[None]) -> Steps[None]:
         """Begins the next epoch until a checkpoint has been written."""
         try:
             while not writing.done():
-                if self._ahead is None or self._ahead.over:
+                if self._ahead is None or self._ahead.over or self._ahead.waiting:
                     wait([writing], timeout=POLL_S)
                 else:
                     self._ahead.take_step()

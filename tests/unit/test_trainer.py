@@ -17,7 +17,7 @@ MakeTrainer = Callable[..., Trainer]
 
 KEYS = [
     "epoch", "train_loss", "train_acc", "val_loss", "val_acc", "test_loss", "test_acc", "best_acc",
-    "lr", "epoch_s", "images_per_s", "peak_memory_gib", "device",
+    "lr", "epoch_s", "images_per_s", "peak_memory_gib", "device", "cuda_graph",
 ]  # fmt: skip
 
 
@@ -49,6 +49,7 @@ def test_a_row_has_plain_values_in_the_units_it_says(tiny_trainer: MakeTrainer) 
     assert row["epoch"] == 1
     assert row["device"] == "cpu"
     assert row["peak_memory_gib"] is None
+    assert row["cuda_graph"] == "no CUDA device"
     assert row["lr"] == 0.1
     assert {type(row[key]) for key in KEYS[1:5]} == {float}
     for accuracy in ("train_acc", "val_acc", "best_acc"):
@@ -218,8 +219,8 @@ def test_deterministic_algorithms_are_a_matter_of_each_training(
 
 def test_a_compiled_model_keeps_the_keys_of_its_state(tiny_trainer: MakeTrainer) -> None:
     plain, compiled = tiny_trainer(), tiny_trainer(training={"compile": True})
-    assert plain.model._compiled_call_impl is None
-    assert compiled.model._compiled_call_impl is not None
+    assert plain.compiled is None
+    assert compiled.compiled is not None
     assert list(compiled.model.state_dict()) == list(plain.model.state_dict())
 
 

@@ -39,11 +39,11 @@ assert utils.load_config is trainable.config.load_config
 SAME_ACCURACY = """
 from trainable.data import load_data
 from trainable.epoch import drain, evaluate
-from contextlib import nullcontext
+from trainable.step import EvaluationStep
 
 source = load_data(config.dataset, torch.device("cpu"))
 batches = source.eval_batches("val", 512)
-score = drain(evaluate(model, batches, torch.nn.CrossEntropyLoss(), autocast=nullcontext))
+score = drain(evaluate(EvaluationStep(model, torch.nn.CrossEntropyLoss()), batches))
 assert score.acc == checkpoint["best_acc"], (score, checkpoint["best_acc"])
 """
 

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable
-from contextlib import nullcontext
 
 import pytest
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainable.epoch import Score, drain, evaluate, train_epoch
+from trainable.step import EvaluationStep, TrainStep
 
 Batches = list[tuple[Tensor, Tensor]]
 
@@ -37,16 +37,17 @@ def train(
     accumulation_steps: int = 1,
     on_batch: Callable[[int], None] | None = None,
 ) -> Score:
-    steps = train_epoch(
+    step = TrainStep(
         model,
-        batches,
         nn.CrossEntropyLoss(),
         torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9),
-        scaler=torch.amp.GradScaler("cpu", enabled=False),
-        autocast=nullcontext,
         accumulation_steps=accumulation_steps,
     )
-    return drain(steps, on_batch)
+    return drain(train_epoch(step, batches), on_batch)
+
+
+def score_of(model: nn.Module, batches: Batches, amp_dtype: torch.dtype | None = None) -> Score:
+    return drain(evaluate(EvaluationStep(model, nn.CrossEntropyLoss(), amp_dtype), batches))
 
 
 def test_an_epoch_is_the_loop_one_would_write_by_hand() -> None:
@@ -101,7 +102,7 @@ def test_training_switches_dropout_on_and_evaluation_off() -> None:
     model = make_model(nn.Dropout(0.5))
     model.register_forward_hook(lambda module, images, logits: modes.append(module.training))
     train(model, make_batches(4))
-    drain(evaluate(model, make_batches(4), nn.CrossEntropyLoss(), autocast=nullcontext))
+    score_of(model, make_batches(4))
     train(model, make_batches(4))
     assert modes == [True, False, True]
 
@@ -118,7 +119,7 @@ def test_evaluation_leaves_the_model_unchanged() -> None:
     before = copy.deepcopy(model.state_dict())
     gradients = [parameter.grad for parameter in model.parameters()]
     stream = torch.get_rng_state()
-    drain(evaluate(model, make_batches(8, 3), nn.CrossEntropyLoss(), autocast=nullcontext))
+    score_of(model, make_batches(8, 3))
     for name, value in before.items():
         assert torch.equal(model.state_dict()[name], value), name
     assert all(p.grad is g for p, g in zip(model.parameters(), gradients, strict=True))
@@ -128,7 +129,7 @@ def test_evaluation_leaves_the_model_unchanged() -> None:
 def test_a_score_over_uneven_batches_is_the_mean_over_images() -> None:
     model = make_model()
     batches = make_batches(8, 8, 3, 1)
-    score = drain(evaluate(model, batches, nn.CrossEntropyLoss(), autocast=nullcontext))
+    score = score_of(model, batches)
     images, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
     with torch.no_grad():
         logits = model(images)
@@ -139,7 +140,7 @@ def test_a_score_over_uneven_batches_is_the_mean_over_images() -> None:
 def test_a_model_can_be_trained_after_it_was_evaluated() -> None:
     model = make_model(nn.BatchNorm1d(8))
     batches = make_batches(8)
-    drain(evaluate(model, batches, nn.CrossEntropyLoss(), autocast=nullcontext))
+    score_of(model, batches)
     before = copy.deepcopy(model.state_dict())
     train(model, batches)
     assert not torch.equal(model.state_dict()["1.weight"], before["1.weight"])
@@ -150,13 +151,10 @@ def test_the_forward_pass_runs_inside_autocast() -> None:
     model = make_model()
     model.register_forward_hook(lambda module, images, logits: kinds.append(logits.dtype))
 
-    def autocast() -> torch.autocast:
-        return torch.autocast("cpu", dtype=torch.bfloat16)
-
-    drain(evaluate(model, make_batches(4), nn.CrossEntropyLoss(), autocast=autocast))
+    score_of(model, make_batches(4), torch.bfloat16)
     assert kinds == [torch.bfloat16]
 
 
 def test_an_empty_pass_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one image"):
-        drain(evaluate(make_model(), [], nn.CrossEntropyLoss(), autocast=nullcontext))
+        score_of(make_model(), [])

@@ -3,7 +3,8 @@
 A recording dispatches the work once and keeps every operation with its tensors and numbers. A
 replay runs these operations on these tensors. It therefore shows what makes a CUDA graph
 dangerous: Python does not run again, numbers of the host are frozen, tensors keep their addresses,
-and an operation whose result the host needs is refused.
+and an operation whose result the host needs is refused. Reading memory without an operation
+(`tolist`, `numpy`) goes unnoticed on the CPU.
 """
 
 from __future__ import annotations
@@ -40,10 +41,16 @@ class Operation(NamedTuple):
 
 
 class Recording:
-    """Operations of some work; called, it runs them again on the same tensors."""
+    """Operations of some work; called, it runs them again on the same tensors.
+
+    Attributes:
+        operations: Those that launch something, in their order.
+        replays: How often they have been run again.
+    """
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
+        self.replays = 0
 
     @property
     def launches(self) -> int:
@@ -51,6 +58,7 @@ class Recording:
         return sum(operation.launches for operation in self.operations)
 
     def __call__(self) -> None:
+        self.replays += 1
         with torch.no_grad():
             for function, args, kwargs, result in self.operations:
                 again = function(*args, **kwargs)

@@ -292,8 +292,7 @@ def _(driver: Driver) -> None:
 
 @contract(
     "torch.cuda.graph_pool_handle",
-    "torch._C._cuda_endAllocateToPool",
-    "torch._C._cuda_endAllocateCurrentStreamToPool",
+    "torch._C",  # for one of the two names below
     "torch._C._cuda_releasePool",
 )
 def _(driver: Driver) -> None:
@@ -392,6 +391,27 @@ def _(driver: Driver) -> None:
         setattr(torch.backends.cudnn, name, not before)
         assert getattr(torch.backends.cudnn, name) is not before
         setattr(torch.backends.cudnn, name, before)
+
+
+# ------------------------------------------------------------------------------ the compiler
+
+
+@contract("torch._dynamo.config")
+def _(driver: Driver) -> None:
+    from torch._dynamo import config
+
+    assert hasattr(config, "recompile_limit") or hasattr(config, "cache_size_limit")
+    assert hasattr(config, "fail_on_recompile_limit_hit") or hasattr(
+        config, "fail_on_cache_limit_hit"
+    )
+
+
+@contract("torch._dynamo.exc.FailOnRecompileLimitHit", "torch._dynamo.exc.TorchDynamoException")
+def _(driver: Driver) -> None:
+    from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
+
+    assert issubclass(FailOnRecompileLimitHit, Exception)
+    assert issubclass(TorchDynamoException, RuntimeError)
 
 
 # ------------------------------------------------------------------------------ the tests

@@ -86,11 +86,11 @@ def make_pair(tiny_trainer: MakeTrainer) -> Callable[..., Pair]:
     """Makes two equal trainings whose learning rates are tensors, as on a GPU."""
 
     def make(*, half: bool = False, **sections: Any) -> Pair:
-        # 100 does not divide the images: the last batch of every pass has another shape.
+        # 60 divides neither split's images: the last batch of a pass has another shape.
         defaults = {
             "optimizer": {"name": "sgd", "learning_rate": 0.1},
             "scheduler": {"name": "cosine"},
-            "training": {"epochs": 3, "batch_size": 100},
+            "training": {"epochs": 3, "batch_size": 60},
         }
         trainers = (
             tiny_trainer(**{**defaults, **sections}),
@@ -154,7 +154,7 @@ def test_a_recorded_training_is_the_plain_one(
     assert recorded.graph_status == RECORDED
     training, evaluation = recorder.recordings
     assert training.replays > 15
-    assert evaluation.replays > 4
+    assert evaluation.replays > 1
 
 
 def test_a_model_trusted_as_a_built_in_one_comes_out_the_same(

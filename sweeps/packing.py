@@ -6,6 +6,7 @@ every call on. They belong to the driver and end with it.
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import ray
 
 from sweeps.placement import Booking, places
 from sweeps.shared_storage import store_keys
+from trainable.gpu_queue import queue_settings
 from trainable.trial_settings import WORKERS
 
 THIN_GPU = 0.001
@@ -58,8 +60,10 @@ class Packing:
         from trainable.packed import PackedWorker  # torch
 
         worker: Any = ray.remote(PackedWorker)
-        keys = store_keys()  # Tune gives them to its own actors alone
-        environment = {"env_vars": keys} if keys else None
+        variables = store_keys()  # Tune gives them only to its own actors
+        if self._share["gpu"]:
+            variables |= queue_settings(os.environ)
+        environment = {"env_vars": variables} if variables else None
         for name, held in zip(self._names, self._places, strict=True):
             actor = worker.options(
                 name=name,

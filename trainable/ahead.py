@@ -1,29 +1,35 @@
 """An epoch that is begun while the checkpoint of the one before is still being written.
 
-Nobody hears of it before it is asked for; what was reported stays what is on disk.
+Its row is not reported before the epoch is asked for; what was reported stays what is on disk.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 
 from trainable.epoch import Steps
-from trainable.seeding import OwnStreams
+from trainable.gpu_queue import Event, is_unreached
+from trainable.seeding import CpuRngState, draws_globally
 from trainable.trainer import Row, Trainer
 
 
 class EpochAhead:
-    """An epoch under way that nobody has asked for yet.
+    """An epoch under way that has not been asked for yet.
+
+    The CPU's random state is kept apart from that of other work in the process. The CUDA
+    generator is not: a training has one CUDA state for its whole life, which its CUDA graphs read.
 
     Args:
-        trainer: Of the epoch.
+        trainer: The training whose next epoch this is.
     """
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
         self._steps = trainer.epoch_steps()
         self._last_step = time.perf_counter()
-        self._numbers = OwnStreams()
+        self._rng = CpuRngState() if draws_globally(trainer.config) else None
+        self._event: Event | None = None
         self._row: Row | None = None
         self._error: Exception | None = None
 
@@ -32,11 +38,18 @@ class EpochAhead:
         """Whether there is nothing left to do, for good or bad."""
         return self._row is not None or self._error is not None
 
+    @property
+    def waiting(self) -> bool:
+        """Whether the next step has to wait for the GPU."""
+        return is_unreached(self._event)
+
     def take_step(self) -> None:
-        """Does one step; a failure is kept for the one who asks for the epoch."""
+        """Does one step; a failure is kept for the caller that asks for the epoch."""
+        self._event = None
         try:
-            with self._numbers:
-                next(self._steps)
+            with nullcontext() if self._rng is None else self._rng:
+                step = next(self._steps)
+            self._event = None if isinstance(step, int) else step
         except StopIteration as end:
             self._row = end.value
         except Exception as error:  # noqa: BLE001 (raised by `rest`)
@@ -49,7 +62,8 @@ class EpochAhead:
             raise self._error
         if self._row is not None:
             return self._row
-        self._numbers.go_on()
+        if self._rng is not None:
+            self._rng.resume()
         self._trainer.idle_s += time.perf_counter() - self._last_step
         return (yield from self._steps)
 

@@ -2,17 +2,23 @@
 
 Nothing depends on the state that earlier work left in a global generator, so a resumed run, a
 reused worker and an uninterrupted run see the same numbers without any generator being stored.
+Where trainings take turns in one process, `RngState` keeps their random numbers apart.
 """
 
 from __future__ import annotations
 
 import os
 import random
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.random import mtrand
+
+from trainable.config import TrainConfig
+from trainable.models import MODELS
 
 
 def stream_seed(seed: int, epoch: int) -> int:
@@ -37,31 +43,42 @@ def set_determinism(enabled: bool) -> None:
     torch.backends.cudnn.benchmark = not enabled
 
 
-class OwnStreams:
-    """The global generators as one of several trainings sees them that take turns in a process.
+def draws_globally(config: TrainConfig) -> bool:
+    """Tells whether a training may draw from the global generators once it has been built.
 
-    Entered, they go on where this training has left them; left, they are put by. So are the
-    switches of `set_determinism`.
+    Built-in models draw only their initial weights. Data sets draw from generators of their own;
+    the transforms of `image_folder` do use torch's global generator, but put its state back
+    after every image.
+    """
+    return config.model.name not in MODELS
+
+
+class CpuRngState:
+    """State of the CPU's global generators (Python, NumPy, torch) that belongs to one training.
+
+    Inside `with`, the generators continue where this training left them. Work done outside does
+    not change this state.
     """
 
     def __init__(self) -> None:
-        self._streams: tuple[Any, ...] | None = None
+        self._python: tuple[Any, ...] | None = None
+        self._torch: torch.Tensor | None = None
+        self._numpy: np.random.BitGenerator = np.random.MT19937(0)
+        self._numpy_normal: dict[str, Any] | None = None
+        self._outside: Any = None
 
     def __enter__(self) -> None:
-        self.go_on()
+        self._outside = mtrand.get_bit_generator()
+        self.resume()
 
-    def go_on(self) -> None:
-        """Puts the generators where this training has left them."""
-        if self._streams is None:
-            return
-        python, arrays, tensors, cards, deterministic = self._streams
-        random.setstate(python)
-        np.random.set_state(arrays)
-        torch.set_rng_state(tensors)
-        if cards:
-            torch.cuda.set_rng_state_all(cards)
-        if deterministic != torch.are_deterministic_algorithms_enabled():
-            set_determinism(deterministic)
+    def resume(self) -> None:
+        """Makes the generators continue where this training left them, for good."""
+        mtrand.set_bit_generator(self._numpy)
+        if self._numpy_normal is not None:
+            np.random.set_state(self._numpy_normal)
+        if self._python is not None and self._torch is not None:
+            random.setstate(self._python)
+            torch.default_generator.set_state(self._torch)
 
     def __exit__(
         self,
@@ -69,11 +86,89 @@ class OwnStreams:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        cards = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-        self._streams = (
-            random.getstate(),
-            np.random.get_state(),
-            torch.get_rng_state(),
-            cards,
-            torch.are_deterministic_algorithms_enabled(),
-        )
+        self._python = random.getstate()
+        self._torch = torch.default_generator.get_state()
+        self._numpy = mtrand.get_bit_generator()
+        # NumPy draws normal numbers in pairs, and drops the second of a pair with the swap.
+        state = np.random.get_state(legacy=False)
+        self._numpy_normal = state if state["has_gauss"] else None
+        mtrand.set_bit_generator(self._outside)
+
+
+class CudaRngState:
+    """State of the default CUDA generators that belongs to one training for its whole life.
+
+    A CUDA graph reads the state that was current when it was recorded, so a training must keep
+    the same state object from its first batch to its last. Inside `with`, that object is swapped
+    in, which copies nothing. Does nothing while CUDA is not initialized, and never initializes it.
+    """
+
+    def __init__(self) -> None:
+        self._own: list[torch.Generator] = []
+        self._outside: list[torch.Generator] = []
+
+    def __enter__(self) -> None:
+        generators = torch.cuda.default_generators  # none before CUDA is initialized
+        if not self._own:
+            self._own = [generator.clone_state() for generator in generators]
+        self._outside = _swap(generators, self._own)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        generators = torch.cuda.default_generators
+        if not self._own:
+            # The training itself has initialized CUDA: it keeps the state that it has used.
+            self._outside = [generator.clone_state() for generator in generators]
+            self._own = _swap(generators, self._outside)
+        else:
+            _swap(generators, self._outside)
+
+
+class RngState:
+    """Random state of one of several trainings that take turns in a process.
+
+    Inside `with`, the global generators continue where this training left them. Afterwards the
+    CUDA and NumPy generators are the process's own again. The switch of `set_determinism` is
+    restored as well.
+
+    Args:
+        draws: Whether the training may draw from the global generators (`draws_globally`); if
+            not, nothing but the switch is saved and restored.
+    """
+
+    def __init__(self, *, draws: bool) -> None:
+        self._deterministic: bool | None = None
+        self._cpu = CpuRngState() if draws else None
+        self._cuda = CudaRngState() if draws else None
+
+    def __enter__(self) -> None:
+        if self._deterministic not in (None, torch.are_deterministic_algorithms_enabled()):
+            set_determinism(bool(self._deterministic))
+        if self._cpu is not None and self._cuda is not None:
+            self._cpu.__enter__()
+            self._cuda.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._deterministic = torch.are_deterministic_algorithms_enabled()
+        if self._cpu is not None and self._cuda is not None:
+            self._cuda.__exit__(kind, error, trace)
+            self._cpu.__exit__(kind, error, trace)
+
+
+def _swap(
+    generators: Sequence[torch.Generator], states: Sequence[torch.Generator]
+) -> list[torch.Generator]:
+    """Swaps states into the generators; returns the states that they had."""
+    before = [generator.graphsafe_get_state() for generator in generators]
+    for generator, state in zip(generators, states, strict=True):
+        generator.graphsafe_set_state(state)
+    return before

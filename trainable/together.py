@@ -22,8 +22,9 @@ import torch
 
 from trainable.config import TrainConfig, parse_config
 from trainable.data.source import Batch
-from trainable.device import fenced_device
+from trainable.device import limited_device
 from trainable.errors import ExperimentError
+from trainable.gpu_queue import queue_settings
 from trainable.measure import TIMED, endless, train, warm_up
 from trainable.trainer import GIB, Trainer
 
@@ -111,7 +112,11 @@ def _started(errors: TextIO) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=errors,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env={
+            **os.environ,
+            **queue_settings(os.environ),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        },
     )
 
 
@@ -159,7 +164,7 @@ def main() -> None:
 
 
 def _obey(order: dict[str, Any], answers: TextIO) -> None:
-    device = fenced_device(order["gpu"])
+    device = limited_device(order["gpu"])
     torch.set_num_threads(max(1, order["threads"]))
     config = parse_config(order["config"])
     trainer = Trainer(

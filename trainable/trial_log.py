@@ -1,4 +1,4 @@
-"""`trial.log`: what a trial's process says while it trains. Needs neither torch nor Ray."""
+"""`trial.log`: all that a trial's process prints while it trains. Needs neither torch nor Ray."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import sys
 import time
 import traceback
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TextIO, TypeVar
 
 LOG_FILE = "trial.log"
 
 T = TypeVar("T")
+Step = TypeVar("Step")
 
 
 def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
@@ -36,8 +38,9 @@ def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
 class _Stream:
     """Stands for a stream of the process, whichever that is at the moment.
 
-    A model or a logging handler may keep what it finds as `sys.stderr`; a process trains one
-    trial after the other, and a file that was closed with the first would fail the second.
+    A model or a logging handler may keep the object that it finds as `sys.stderr`; a process
+    trains one trial after the other, and a file that was closed with the first would fail the
+    second.
     """
 
     now: Any = None
@@ -46,14 +49,15 @@ class _Stream:
         return getattr(self.now, name)
 
 
-_OUT, _ERR = _Stream(), _Stream()
+_OUT: Any = _Stream()
+_ERR: Any = _Stream()
 
 
 class TrialLog:
     """Appends to the log of one trial.
 
     Args:
-        path: Of the log; None where none is kept, then everything goes where it always goes.
+        path: The file; None where no log is kept, then all output goes where it always goes.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -62,18 +66,18 @@ class TrialLog:
 
     @contextmanager
     def capturing(self) -> Iterator[None]:
-        """Takes in what is printed, and why it fails if it does.
+        """Captures all that is printed, and the traceback of a failure.
 
         Every line is in the file as soon as it is printed.
         """
-        with self._opened() as file, self._catching(file):
+        with self._opened() as capture, capture:
             yield
 
-    def capturing_steps(self, steps: Generator[int, None, T]) -> Generator[int, None, T]:
-        """Takes in what a piece of work prints in its own steps, not in between."""
-        with self._opened() as file:
+    def capturing_steps(self, steps: Generator[Step, None, T]) -> Generator[Step, None, T]:
+        """Captures what a piece of work prints in its own steps, not in between."""
+        with self._opened() as capture:
             while True:
-                with self._catching(file):
+                with capture:
                     try:
                         step = next(steps)
                     except StopIteration as end:
@@ -82,52 +86,65 @@ class TrialLog:
                 yield step
 
     @contextmanager
-    def _opened(self) -> Iterator[TextIO | None]:
+    def _opened(self) -> Iterator[_Capture]:
         if self._path is None:
-            yield None
+            yield _Capture(self, None)
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open(
             "a", buffering=1, encoding="utf-8", errors="backslashreplace"
         ) as file:
-            yield file
+            yield _Capture(self, file)
 
-    @contextmanager
-    def _catching(self, file: TextIO | None) -> Iterator[None]:
-        if file is None:
-            yield
-            return
-        try:
-            self._file = file
-            with _into(file):
-                yield
-        except Exception:
-            with suppress(OSError):  # of a full disk, which may be what has failed
-                traceback.print_exc(file=file)
-            raise
-        finally:
-            self._file = None
+    def use(self, file: TextIO | None) -> None:
+        """Sets where `say` adds its lines."""
+        self._file = file
 
     def say(self, text: str) -> None:
-        """Adds a line, while it captures."""
+        """Adds a line while output is captured; otherwise does nothing."""
         if self._file is not None:
             print(text, file=self._file)
 
     def say_where(self) -> None:
-        """Adds a line with the time, the machine and the cards that this process may use."""
-        cards = os.environ.get("CUDA_VISIBLE_DEVICES", "").strip()
-        where = f"{platform.node()}, card {cards}" if cards else platform.node()
+        """Adds a line with the time, the machine and the GPUs that this process may use."""
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").strip()
+        where = f"{platform.node()}, card {gpus}" if gpus else platform.node()
         self.say(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} on {where}")
 
 
-@contextmanager
-def _into(file: TextIO) -> Iterator[None]:
-    outside = sys.stdout, sys.stderr
-    _OUT.now = _ERR.now = file
-    try:
-        out: Any = _OUT
-        err: Any = _ERR
-        with redirect_stdout(out), redirect_stderr(err):
-            yield
-    finally:
-        _OUT.now, _ERR.now = outside
+class _Capture:
+    """Redirects stdout and stderr to an open log while it is entered; may be entered repeatedly.
+
+    Plain assignments: this happens around every step of a trial that shares its process.
+
+    Args:
+        log: Told the file for its own lines.
+        file: The open log; None to redirect nothing.
+    """
+
+    def __init__(self, log: TrialLog, file: TextIO | None) -> None:
+        self._log = log
+        self._file = file
+        self._outside: tuple[Any, Any] = (None, None)
+
+    def __enter__(self) -> None:
+        if self._file is None:
+            return
+        self._log.use(self._file)
+        self._outside = sys.stdout, sys.stderr
+        _OUT.now = _ERR.now = self._file
+        sys.stdout, sys.stderr = _OUT, _ERR
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is None:
+            return
+        sys.stdout, sys.stderr = _OUT.now, _ERR.now = self._outside
+        self._log.use(None)
+        if isinstance(error, Exception):
+            with suppress(OSError):  # a full disk, which may be the failure itself
+                traceback.print_exception(error, file=self._file)

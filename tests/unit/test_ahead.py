@@ -1,16 +1,19 @@
 """An epoch that is begun before anyone asks for it."""
 
 import itertools
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from trainable.ahead import EpochAhead
 from trainable.epoch import drain
+from trainable.seeding import seed_everything
 from trainable.trainer import Trainer
 from trainable.trial_run import TrialRun
 
@@ -51,3 +54,68 @@ def test_a_trial_whose_scheduler_thinks_for_long_is_not_slow(
     for _ in range(3):
         assert run.step()["epoch_s"] < BETWEEN_S
         clock(BETWEEN_S)
+
+
+@pytest.mark.parametrize("begun", [1, 4])
+def test_other_draws_between_its_steps_change_nothing(
+    tiny_trainer: Callable[..., Trainer], assert_same: Callable[[Any, Any], None], begun: int
+) -> None:
+    trainers = [tiny_trainer(model={"name": "drawing_models:noisy"}) for _ in range(2)]
+    trainers[0].run_epoch()
+    ahead = EpochAhead(trainers[1])
+    for _ in range(begun):
+        ahead.take_step()
+        seed_everything(99)
+        _ = random.random(), np.random.randn(), torch.rand(())
+    drain(ahead.rest())
+    assert_same(trainers[1].state_dict(), trainers[0].state_dict())
+
+
+def test_the_cuda_generator_is_left_as_it_is(
+    tiny_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An object without any method: a call of one would fail.
+    monkeypatch.setattr(torch.cuda, "default_generators", (object(),))
+    ahead = EpochAhead(tiny_trainer(model={"name": "drawing_models:noisy"}))
+    ahead.take_step()
+    row = drain(ahead.rest())
+    assert row["epoch"] == 1
+
+
+class GpuEvent:
+    """Stands in for an event of the GPU."""
+
+    def __init__(self) -> None:
+        self.reached = False
+
+    def query(self) -> bool:
+        return self.reached
+
+    def synchronize(self) -> None:
+        self.reached = True
+
+
+def test_it_tells_whether_it_waits_for_the_gpu(
+    tiny_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, event = tiny_trainer(), GpuEvent()
+    epoch_steps = trainer.epoch_steps
+
+    def steps() -> Any:
+        yield 5
+        yield event
+        return (yield from epoch_steps())
+
+    monkeypatch.setattr(trainer, "epoch_steps", steps)
+    ahead = EpochAhead(trainer)
+    assert not ahead.waiting
+    ahead.take_step()
+    assert not ahead.waiting
+    ahead.take_step()
+    assert ahead.waiting
+    event.reached = True
+    assert not ahead.waiting
+    ahead.take_step()
+    event.reached = False
+    assert not ahead.waiting
+    assert drain(ahead.rest())["epoch"] == 1

@@ -1,4 +1,4 @@
-"""Several trials in one process: each as it would be alone, and what befalls one stays its own."""
+"""Several trials in one process: each trains as if alone, and a failure stays its own."""
 
 import gc
 from collections.abc import Callable
@@ -46,13 +46,20 @@ def trial_config(model: str = "tiny_models:dropout_cnn", **sections: Any) -> dic
     }
 
 
+DETERMINISTIC = {"enabled": True, "deterministic": True}
+BUILT_IN = {
+    "model": "resnet20",
+    "dataset": {"name": "digits", "val_split": 0.9},
+    "training": {"epochs": 1, "batch_size": 50},
+}
 CONFIGS = {
     "a": trial_config(),
     "b": trial_config(optimizer={"name": "adamw", "learning_rate": 0.01}, seed={"enabled": True}),
-    "c": trial_config(
-        training={"epochs": EPOCHS, "batch_size": 100},
-        seed={"enabled": True, "deterministic": True},
-    ),
+    "c": trial_config(training={"epochs": EPOCHS, "batch_size": 100}, seed=DETERMINISTIC),
+    "noisy": trial_config("drawing_models:noisy", training={"epochs": EPOCHS, "batch_size": 64}),
+    "noisy too": trial_config("drawing_models:noisy", seed=DETERMINISTIC),
+    "built-in": trial_config(**BUILT_IN),
+    "built-in too": trial_config(**BUILT_IN, seed=DETERMINISTIC),
 }
 
 
@@ -62,7 +69,7 @@ def final_states(directory: Path) -> dict[str, Any]:
 
 def train(worker: PackedWorker, key: str, directory: Path) -> list[dict[str, Any]]:
     assert worker.open(key, CONFIGS[key], str(directory / key))
-    rows = [worker.step(key) for _ in range(EPOCHS)]
+    rows = [worker.step(key) for _ in range(CONFIGS[key]["training"]["epochs"])]
     worker.close(key)
     return rows
 
@@ -72,12 +79,12 @@ def test_trials_that_take_turns_come_out_as_alone(
 ) -> None:
     for key, config in CONFIGS.items():
         run = TrialRun(config, key, tmp_path / "alone" / key)
-        alone = [run.step() for _ in range(EPOCHS)]
-        assert alone[-1]["ended"]
+        while not run.step()["ended"]:
+            pass
         run.close()
 
-    worker = PackedWorker(places=3, threads=1)
-    with ThreadPoolExecutor(3) as pool:
+    worker = PackedWorker(places=len(CONFIGS), threads=1)
+    with ThreadPoolExecutor(len(CONFIGS)) as pool:
         list(pool.map(lambda key: train(worker, key, tmp_path / "packed"), CONFIGS))
     assert worker.count() == 0
     alone, packed = (final_states(tmp_path / place) for place in ("alone", "packed"))
@@ -290,3 +297,28 @@ def test_a_failure_ahead_is_told_with_the_epoch_that_it_is_of(
     with pytest.raises(RuntimeError, match="no such luck"):
         run.step()
     assert read_checkpoint(tmp_path / "checkpoints" / "latest.pt")["epoch"] == 1
+
+
+def test_trials_that_come_and_go_change_nothing_for_one_in_its_epoch(
+    tmp_path: Path, assert_same: Callable[[Any, Any], None]
+) -> None:
+    config = trial_config("drawing_models:noisy", training={"epochs": 1, "batch_size": 4})
+    run = TrialRun(config, "a", tmp_path / "alone")
+    run.step()
+    latest = tmp_path / "alone" / "checkpoints" / "latest.pt"
+    expected = read_checkpoint(latest)
+    (tmp_path / "saved").mkdir()
+    run.save_into(tmp_path / "saved")
+
+    worker = PackedWorker(places=2, threads=1)
+    assert worker.open("a", config, str(tmp_path / "packed"))
+    with ThreadPoolExecutor(1) as pool:
+        epoch = pool.submit(worker.step, "a")
+        for key in ("noisy", "built-in", "c"):
+            assert worker.open("b", CONFIGS[key], None)
+            worker.step("b")
+        assert worker.open("b", config, str(tmp_path / "b"))
+        worker.load("b", str(tmp_path / "saved"))  # builds it outside of its own turns
+        assert not epoch.done()
+        epoch.result(60)
+    assert_same(read_checkpoint(tmp_path / "packed" / "checkpoints" / "latest.pt"), expected)

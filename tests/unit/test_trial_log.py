@@ -1,7 +1,7 @@
 """`trial.log` of a Tune trial: its epochs, what its model prints, why it fails."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +126,65 @@ def test_a_line_is_in_the_file_as_soon_as_it_is_printed(tmp_path: Path) -> None:
     with TrialLog(tmp_path / "trial.log").capturing():
         print("now", file=sys.stderr)
         assert (tmp_path / "trial.log").read_text() == "now\n"
+
+
+def test_prints_between_steps_go_where_they_always_go(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = TrialLog(tmp_path / "trial.log")
+    kept = []
+
+    def work() -> Iterator[int]:
+        kept.append(sys.stdout)
+        for step in range(2):
+            print(f"step {step}")
+            print(f"warning {step}", file=sys.stderr)
+            log.say(f"line {step}")
+            yield step
+        return "result"
+
+    outside = sys.stdout, sys.stderr
+    steps = log.capturing_steps(work())
+    for step in range(2):
+        assert next(steps) == step
+        assert (sys.stdout, sys.stderr) == outside
+        print(f"between {step}")
+        print(f"kept {step}", file=kept[0])
+        log.say("not captured")
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    assert end.value.value == "result"
+    assert capsys.readouterr().out == "between 0\nkept 0\nbetween 1\nkept 1\n"
+    lines = ["step 0", "warning 0", "line 0", "step 1", "warning 1", "line 1"]
+    assert (tmp_path / "trial.log").read_text().splitlines() == lines
+
+
+def test_a_step_that_fails_leaves_its_traceback_and_the_streams_as_they_were(
+    tmp_path: Path,
+) -> None:
+    def work() -> Iterator[int]:
+        yield 0
+        raise RuntimeError("no such luck")
+
+    outside = sys.stdout, sys.stderr
+    steps = TrialLog(tmp_path / "trial.log").capturing_steps(work())
+    next(steps)
+    with pytest.raises(RuntimeError, match="no such luck"):
+        next(steps)
+    assert (sys.stdout, sys.stderr) == outside
+    text = (tmp_path / "trial.log").read_text()
+    assert text.startswith("Traceback (most recent call last):")
+    assert text.endswith("RuntimeError: no such luck\n")
+
+
+def test_two_trials_in_turns_write_to_their_own_logs(tmp_path: Path) -> None:
+    def work(name: str) -> Iterator[int]:
+        for step in range(3):
+            print(f"{name} {step}")
+            yield step
+
+    paths = [tmp_path / name for name in ("a", "b")]
+    for _ in zip(*(TrialLog(p).capturing_steps(work(p.name)) for p in paths), strict=True):
+        pass
+    for path in paths:
+        assert path.read_text().splitlines() == [f"{path.name} {step}" for step in range(3)]

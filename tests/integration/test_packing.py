@@ -85,3 +85,14 @@ def test_a_paused_sweep_goes_on_as_if_it_had_not_been(
         found[name] = directory / "sweep"
     assert resume(found["paused"]).paused is None
     assert_same(states(found["paused"]), states(found["through"]))
+
+
+@pytest.mark.slow
+def test_the_process_may_use_all_hardware_queues_of_its_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_DEVICE_MAX_CONNECTIONS", raising=False)
+    config = {"model": {"name": "environment_models:shows_hardware_queues"}}
+    start(search(tmp_path, space=SPACE, tune={"num_samples": 1}, config=config, resources=CARD))
+    (trial,) = trials(tmp_path / "sweep")
+    assert "32 hardware queues" in (tmp_path / "sweep" / trial.directory / "trial.log").read_text()

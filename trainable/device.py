@@ -23,7 +23,7 @@ def limited_device(gpu: float) -> torch.device:
     """
     device = torch.device("cpu") if gpu == 0 else default_device()
     if device.type == "cuda":
-        fraction = min(gpu, 1.0)
+        fraction = min(float(gpu), 1.0)
         torch.cuda.reset_peak_memory_stats(device)
         # Takes no device without an index, unlike most functions of torch.cuda.
         torch.cuda.set_per_process_memory_fraction(fraction, device)

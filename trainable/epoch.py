@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from trainable.gpu_queue import Event
 from trainable.graphs import GraphedPass
 from trainable.step import EvaluationStep, PassSums, TrainStep
 
 T = TypeVar("T")
-Steps = Generator[int | torch.Event, None, T]
-"""Work in steps. Each yields the number of images it trained on, or an event of the GPU: there is
-nothing to do until that is reached. Resumed earlier, the generator yields the event again."""
+Steps = Generator[int | Event, None, T]
+"""Work in steps. Each yields the number of images it trained on, or an event: there is nothing to
+do until that is reached. Resumed earlier, the generator yields it again."""
 Batches = Iterable[tuple[Tensor, Tensor]]
 """Images `[B, C, H, W]` float32 and labels `[B]` int64, on the model's device."""
 
@@ -48,7 +49,7 @@ def drain(steps: Steps[T], on_batch: Callable[[int], None] | None = None) -> T:
         except StopIteration as end:
             result: T = end.value
             return result
-        if isinstance(step, torch.Event):
+        if not isinstance(step, int):
             step.synchronize()  # without the interpreter lock: a checkpoint may be written
         elif step and on_batch is not None:
             on_batch(step)
@@ -108,7 +109,7 @@ def _score(sums: PassSums, count: int) -> Steps[Score]:
         raise ValueError("a pass over a split needs at least one image")
     if sums.loss.is_cuda:
         # Sleeps while it waits; a torch.Event would keep a core busy.
-        reached: torch.Event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        reached: Any = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         reached.record()
         while not reached.query():
             yield reached

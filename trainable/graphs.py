@@ -169,21 +169,80 @@ class _Recording:
     replay: Replay
 
 
+class _Recordability:
+    """Finds out whether steps can be recorded, and records them.
+
+    One failure ends all recording of a training: it may have invalidated an earlier recording.
+
+    Args:
+        recorder: Records for the training's device.
+        checks: For a model that may decide something in Python; None for a built-in one.
+    """
+
+    def __init__(self, recorder: Recorder, checks: ReplayChecks | None) -> None:
+        self.failure: str | None = None
+        """Why nothing can be recorded."""
+        self._recorder = recorder
+        self._checks = checks
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether the model is known to decide nothing in Python."""
+        return self._checks is None
+
+    def probe(self, work: Callable[[], None]) -> None:
+        """Does a step kernel by kernel and finds out whether it can be recorded."""
+        waits: list[str | None] = []
+
+        def watched() -> None:
+            waits.append(self._recorder.find_wait(work))
+
+        if self._checks is None:
+            watched()
+            self.failure = self._recorder.memory_shortage()
+        else:
+            self.failure = self._checks.find_decision(watched)
+        if waits[0] is not None:
+            self.failure = f"the step waits for the GPU at {waits[0]}"
+
+    def record(self, work: Callable[[], None]) -> Replay | None:
+        """Records a step; returns None if that fails."""
+        try:
+            return self._recorder.record(work)
+        except RuntimeError as error:
+            self.failure = str(_cause(error)).partition("\n")[0]
+            return None
+
+    def replay_first(self, replay: Replay, step: Callable[[], None], sums: list[Tensor]) -> bool:
+        """Does a batch by the new recording; compares it with the step if the model may differ.
+
+        Returns:
+            Whether the recording can be used.
+        """
+        if self._checks is None:
+            replay()
+            return True
+        if self._checks.agree(replay, step, sums):
+            return True
+        self.failure = "a replay of the step differs from the step"
+        return False
+
+
 class GraphedPass:
     """Runs the batches of one kind of pass, training or evaluation: replayed where possible.
 
     Args:
         step: Its tensors stay where they are.
         batch_size: Of a full batch; others are not replayed.
-        graphs: Has the recorder, and is told of a failure.
+        recordability: Shared by the passes of a training.
     """
 
     def __init__(
-        self, step: TrainStep | EvaluationStep, batch_size: int, graphs: CudaGraphs
+        self, step: TrainStep | EvaluationStep, batch_size: int, recordability: _Recordability
     ) -> None:
         self._step = step
         self._batch_size = batch_size
-        self._graphs = graphs
+        self._recordability = recordability
         self._recording: _Recording | None = None
         self._shape: torch.Size | None = None
         self._seen = 0
@@ -191,7 +250,7 @@ class GraphedPass:
     @property
     def is_recorded(self) -> bool:
         """Whether full batches are replayed."""
-        return self._recording is not None
+        return self._recording is not None and self._recordability.failure is None
 
     def run(self, images: Tensor, labels: Tensor) -> None:
         """Does the step on a batch.
@@ -200,22 +259,30 @@ class GraphedPass:
             images: `[B, C, H, W]`.
             labels: `[B]`.
         """
-        if self._graphs.failure is not None or not self._is_full(images):
+        if self._recordability.failure is not None:
+            self.forget()
+            self._step(images, labels)
+            return
+        if not self._is_full(images):
             self._step(images, labels)
             return
         self._seen += 1
-        self._step.before_update()  # a replay waits for nothing
+        self._step.wait_for_copy()  # a replay waits for nothing
         if self._recording is not None:
-            self._replay(self._recording, images, labels)
+            self._recording.images.copy_(images)
+            self._recording.labels.copy_(labels)
+            self._recording.replay()
         elif self._seen < WARM_UP:
             self._step(images, labels)
         elif self._seen == WARM_UP:
-            self._graphs.probe(lambda: self._step(images, labels))
+            self._recordability.probe(lambda: self._step(images, labels))
         else:
             self._begin(images, labels)
 
     def forget(self) -> None:
-        """Drops the recording, whose addresses or numbers are no longer valid."""
+        """Drops the recording: the next full batches are a warm-up again."""
+        if self._recording is not None and self._step.device.type == "cuda":
+            torch.cuda.current_stream(self._step.device).synchronize()  # it may be running
         self._recording, self._shape, self._seen = None, None, 0
 
     def _is_full(self, images: Tensor) -> bool:
@@ -225,31 +292,22 @@ class GraphedPass:
             self._shape = images.shape
         return images.shape == self._shape
 
-    def _replay(self, recording: _Recording, images: Tensor, labels: Tensor) -> None:
-        recording.images.copy_(images)
-        recording.labels.copy_(labels)
-        recording.replay()
-
     def _begin(self, images: Tensor, labels: Tensor) -> None:
         """Records the step, which changes nothing, and does the batch."""
-        static_images, static_labels = images.clone(), labels.clone()
+        step, is_built_in = self._step, self._recordability.is_built_in
+        recorded_images, recorded_labels = images.clone(), labels.clone()
 
         def work() -> None:
-            batched = self._graphs.is_built_in
-            with self._step.for_recording() if batched else nullcontext():
-                self._step(static_images, static_labels)
+            with step.for_recording() if is_built_in else nullcontext():
+                step(recorded_images, recorded_labels)
 
-        replay = self._graphs.record(work)
+        replay = self._recordability.record(work)
         if replay is None:
-            self._step(images, labels)
-            return
-        self._recording = _Recording(static_images, static_labels, replay)
-        if self._graphs.is_built_in:
-            replay()
-        elif not self._graphs.check(
-            replay, lambda: self._step(images, labels), [self._step.sums.loss]
+            step(images, labels)
+        elif self._recordability.replay_first(
+            replay, lambda: step(images, labels), [step.sums.loss, step.sums.hits]
         ):
-            self._recording = None
+            self._recording = _Recording(recorded_images, recorded_labels, replay)
 
 
 class CudaGraphs:
@@ -271,18 +329,14 @@ class CudaGraphs:
         recorder: Recorder,
         checks: ReplayChecks | None = None,
     ) -> None:
-        self.training = GraphedPass(train_step, batch_size, self)
-        self.evaluation = GraphedPass(evaluation_step, batch_size, self)
-        self.failure: str | None = None
-        """Why nothing can be recorded; everything then runs kernel by kernel."""
-        self._device = train_step.device
-        self._recorder = recorder
-        self._checks = checks
+        self._recordability = _Recordability(recorder, checks)
+        self.training = GraphedPass(train_step, batch_size, self._recordability)
+        self.evaluation = GraphedPass(evaluation_step, batch_size, self._recordability)
 
     @property
-    def is_built_in(self) -> bool:
-        """Whether the model is known to decide nothing in Python."""
-        return self._checks is None
+    def failure(self) -> str | None:
+        """Why nothing can be recorded; everything then runs kernel by kernel."""
+        return self._recordability.failure
 
     @property
     def status(self) -> str:
@@ -292,56 +346,9 @@ class CudaGraphs:
         return RECORDED if self.training.is_recorded else "too few full batches so far"
 
     def forget(self) -> None:
-        """Drops both recordings: the next full batches are a warm-up again."""
-        recorded = self.training.is_recorded or self.evaluation.is_recorded
-        if recorded and self._device.type == "cuda":
-            torch.cuda.current_stream(self._device).synchronize()  # a replay may be under way
+        """Drops both recordings, whose addresses or numbers are no longer valid."""
         self.training.forget()
         self.evaluation.forget()
-
-    def probe(self, work: Callable[[], None]) -> None:
-        """Does a step kernel by kernel and finds out whether it can be recorded."""
-        reason: str | None = None
-        waiting: list[str | None] = []
-
-        def watched() -> None:
-            waiting.append(self._recorder.find_wait(work))
-
-        if self._checks is None:
-            watched()
-        else:
-            reason = self._checks.find_decision(watched)
-        if waiting[0] is not None:
-            reason = f"the step waits for the GPU at {waiting[0]}"
-        if reason is None and self._checks is None:
-            reason = self._recorder.memory_shortage()
-        if reason is not None:
-            self._fail(reason)
-
-    def record(self, work: Callable[[], None]) -> Replay | None:
-        """Records a step; None if that fails."""
-        try:
-            return self._recorder.record(work)
-        except RuntimeError as error:
-            self._fail(str(_cause(error)).partition("\n")[0])
-            return None
-
-    def check(self, replay: Replay, step: Callable[[], None], sums: list[Tensor]) -> bool:
-        """Does a step as a replay and kernel by kernel; the latter's results stay.
-
-        Returns:
-            Whether both came to the same.
-        """
-        assert self._checks is not None
-        if self._checks.agree(replay, step, sums):
-            return True
-        self._fail("a replay of the step differs from the step")
-        return False
-
-    def _fail(self, reason: str) -> None:
-        """Ends all recording: a failed one may invalidate another one of its stream."""
-        self.forget()
-        self.failure = reason
 
 
 def graph_refusal(config: TrainConfig, device: torch.device, full_batches: int) -> str | None:

@@ -54,7 +54,7 @@ def take_snapshot(trainer: Trainer, last: Snapshot | None = None) -> Snapshot:
     copied = _with_room(state, last.state if last else None, pairs)
     stepped = _stepped(trainer, state)
     _copy([pair for pair in pairs if id(pair[1]) not in stepped])
-    wait, trainer.unsettled = _copy_beside(
+    wait, trainer.train_step.pending_copy = _copy_beside(
         trainer.device, [pair for pair in pairs if id(pair[1]) in stepped]
     )
     return Snapshot(trainer.epoch, copied, wait)

@@ -84,7 +84,7 @@ class _Step:
         self.device = next(model.parameters()).device
         self.sums = PassSums(self.device)
         self.amp_dtype = amp_dtype
-        self._loss_fn = loss_fn
+        self.loss_fn = loss_fn
         self._forward: Forward = forward or model
         self._is_compiled = forward is not None
         self._casts: WeightCasts | None = None
@@ -94,7 +94,7 @@ class _Step:
         forward = self._casts or self._forward
         with self._autocast():
             logits = forward(images)
-            return logits, self._loss_fn(logits, labels)
+            return logits, self.loss_fn(logits, labels)
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self.amp_dtype is None:
@@ -122,7 +122,6 @@ class TrainStep(_Step):
         amp_dtype: See `_Step`; `torch.float16` scales the loss.
         accumulation_steps: Parts a batch is run in, of at least two images each; their gradients
             add up.
-        before_update: Called before the weights change; may be called twice.
         forward: See `_Step`.
     """
 
@@ -134,7 +133,6 @@ class TrainStep(_Step):
         *,
         amp_dtype: torch.dtype | None = None,
         accumulation_steps: int = 1,
-        before_update: Callable[[], None] = lambda: None,
         forward: Forward | None = None,
     ) -> None:
         super().__init__(model, loss_fn, amp_dtype, forward)
@@ -144,7 +142,8 @@ class TrainStep(_Step):
         any other one does."""
         if self.device.type == "cuda":
             self.rates = RatesOnDevice(optimizer, self.device)
-        self.before_update = before_update
+        self.pending_copy: Callable[[], None] | None = None
+        """Waits for a copy of the weights that is being made: they change only after it."""
         self._optimizer = optimizer
         self._accumulation_steps = accumulation_steps
 
@@ -167,10 +166,16 @@ class TrainStep(_Step):
         count = max(1, min(self._accumulation_steps, len(labels) // 2))
         for part in zip(images.tensor_split(count), labels.tensor_split(count), strict=True):
             self._add_gradients(*part, share=len(part[1]) / len(labels))
-        self.before_update()
+        self.wait_for_copy()
         with nullcontext() if self.rates is None else self.rates.lent():
             self.scaler.step(self._optimizer)
         self.scaler.update()
+
+    def wait_for_copy(self) -> None:
+        """Waits until no copy of the weights is under way."""
+        wait, self.pending_copy = self.pending_copy, None
+        if wait is not None:
+            wait()
 
     @contextmanager
     def for_recording(self) -> Iterator[None]:
@@ -211,7 +216,7 @@ class EvaluationStep(_Step):
         logits, loss = self._loss(images, labels)
         self.sums.add(logits, labels, loss)
 
-    def before_update(self) -> None:
+    def wait_for_copy(self) -> None:
         """Does nothing: an evaluation changes no weights."""
 
     @contextmanager

@@ -77,8 +77,6 @@ class Trainer:
         self.best_epoch = 0
         self.idle_s = 0.0
         """Of the epoch under way, what it waited to be asked for."""
-        self.unsettled: Callable[[], None] | None = None
-        """Of a copy that is being made of the state: its next change has to wait for this."""
         self._diverged = False
         self._improved = False
         self._peak_memory = 0
@@ -120,7 +118,6 @@ class Trainer:
             self.optimizer,
             amp_dtype=amp_dtype,
             accumulation_steps=config.training.accumulation_steps,
-            before_update=self._settle,
             forward=self.compiled,
         )
         self.evaluation_step = EvaluationStep(self.model, loss_fn, amp_dtype, self.compiled)
@@ -278,7 +275,7 @@ class Trainer:
         Raises:
             CheckpointError: The state belongs to another model or optimizer.
         """
-        self._settle()
+        self.train_step.wait_for_copy()
         is_own = any(key.startswith("optimizer.") for key in own)
         in_place = False
         try:
@@ -331,12 +328,6 @@ class Trainer:
         return evaluate(
             self.evaluation_step, batches, self.graphs.evaluation if self.graphs else None
         )
-
-    def _settle(self) -> None:
-        """Waits for a copy of the state that is being made, before that changes."""
-        waits, self.unsettled = self.unsettled, None
-        if waits is not None:
-            waits()
 
     def _pass(self, split: Split) -> Steps[Score]:
         training = self.config.training

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Future, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from trainable.trial_settings import (
 )
 
 POLL_S = 0.0002
-"""Between two looks whether a checkpoint has been written, with nothing else to do."""
+"""Between two looks at a checkpoint being written and the GPU, with nothing else to do."""
 
 _ABSENT: Any = object()
 
@@ -202,11 +203,13 @@ class TrialRun:
         """Begins the next epoch until a checkpoint has been written."""
         try:
             while not writing.done():
-                if self._ahead is None or self._ahead.over or self._ahead.waiting:
-                    wait([writing], timeout=POLL_S)
+                if self._ahead is None or self._ahead.over:
+                    yield _Written(writing, None)
+                elif self._ahead.waiting:
+                    yield _Written(writing, self._ahead)
                 else:
                     self._ahead.take_step()
-                yield 0
+                    yield 0
         finally:
             wait([writing])  # also where the trial is closed: its directory has one writer
         writing.result()
@@ -233,6 +236,28 @@ class TrialRun:
             return read_checkpoint(directory / CHECKPOINT_FILE)
         with self._stored.fetched(directory) as path:
             return read_checkpoint(path)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """Event that is reached when a checkpoint is written or the next epoch can continue.
+
+    Args:
+        writing: Done with the checkpoint.
+        ahead: Waits for the GPU; None if there is nothing to train meanwhile.
+    """
+
+    writing: Future[None]
+    ahead: EpochAhead | None
+
+    def query(self) -> bool:
+        """See `Event.query`."""
+        return self.writing.done() or (self.ahead is not None and not self.ahead.waiting)
+
+    def synchronize(self) -> None:
+        """See `Event.synchronize`."""
+        while not self.query():
+            wait([self.writing], timeout=None if self.ahead is None else POLL_S)
 
 
 def _values(config: TrainConfig, keys: Iterable[str]) -> dict[str, Any]:

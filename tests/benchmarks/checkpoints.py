@@ -95,7 +95,7 @@ def c2(rounds: int = ROUNDS) -> Figure:
             started = time.perf_counter()
             writing = experiment.begin_save(trainer)
             stalls = [time.perf_counter() - started]
-            waits = trainer.unsettled
+            waits = trainer.train_step.pending_copy
             assert writing is not None
             assert waits is not None
 
@@ -104,7 +104,7 @@ def c2(rounds: int = ROUNDS) -> Figure:
                 waits()
                 stalls.append(time.perf_counter() - started)
 
-            trainer.unsettled = wait
+            trainer.train_step.pending_copy = wait
             go_on()
             writing.result()
             assert len(stalls) == 2

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ALIASES = ROOT / "trainable" / "aliases"
 
-MAX_FILE_LINES = 300
+MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
 """From a function's first statement, its docstring not counted, to its last."""
 

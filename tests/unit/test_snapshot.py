@@ -72,7 +72,7 @@ def test_the_forward_pass_does_not_wait_for_the_copy_but_the_step_does(slow_copi
     def look(what: str) -> None:
         seen.setdefault(what, slow_copier.is_set())
 
-    trainer.loss_fn.register_forward_hook(lambda *_: look("forward"))
+    trainer.train_step.loss_fn.register_forward_hook(lambda *_: look("forward"))
     taken = take_snapshot(trainer)
     trainer.optimizer.register_step_pre_hook(lambda *_: look("step"))
     Timer(SLOW_S, slow_copier.set).start()

@@ -141,7 +141,7 @@ class Epochs:
         def work() -> None:
             torch.set_num_threads(threads)
             drain(trainer.train_on(batches()))
-            launch.check(trainer.graph_status)
+            launch.check(trainer)
 
         return self._timed(work)
 

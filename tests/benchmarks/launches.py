@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from trainable.graphs import RECORDED as IS_RECORDED
+from trainable.trainer import Trainer
 
 AMP_DTYPE = torch.bfloat16
 """Precision of every side on a GPU."""
@@ -25,7 +26,17 @@ class Launch:
         """Entries of the config's `training` section."""
         return {"cuda_graph": self.cuda_graph, "compile": self.compile}
 
-    def check(self, graph_status: str) -> None:
+    def check(self, trainer: Trainer) -> None:
+        """Raises an error if a training was not launched in this way.
+
+        Args:
+            trainer: Has trained at least five full batches.
+        """
+        self.check_status(trainer.graph_status)
+        if trainer.compiled is not None and trainer.compiled.failure is not None:
+            raise RuntimeError(f"not compiled: {trainer.compiled.failure}")
+
+    def check_status(self, graph_status: str) -> None:
         """Raises an error if steps should have been recorded and were not.
 
         Args:

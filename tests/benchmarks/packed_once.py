@@ -71,7 +71,7 @@ class PackedCopies:
         try:
             for _ in range(WARM_UP_EPOCHS):
                 row = self._worker.step(key)
-            self._launch.check(row["cuda_graph"])
+            self._launch.check_status(row["cuda_graph"])
             self._start.wait()
             started, epochs = time.perf_counter(), 0
             while time.perf_counter() - started < seconds:

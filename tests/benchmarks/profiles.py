@@ -122,9 +122,9 @@ PROFILES: dict[str, dict[str, Benchmark]] = {
     },
     # Whether everything runs, in a few minutes; its figures mean nothing.
     "rehearsal": {
-        **_small(128, 32, rounds=1),
+        **_small(64, 16, rounds=1),
         "C2": Benchmark("checkpoints", "c2", rounds=1),
-        "C3": Benchmark("checkpoints", "c3", images=32, saves=1, rounds=1),
+        "C3": Benchmark("checkpoints", "c3", images=16, saves=1, rounds=1),
     },
     # What a GPU is needed for, in a quarter of an hour.
     "gpu-quick": {

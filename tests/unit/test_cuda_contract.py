@@ -11,6 +11,7 @@ allows. What torch computes on a GPU is tested in `tests/gpu`.
 from __future__ import annotations
 
 import ast
+import inspect
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -52,6 +53,9 @@ METHODS = {"clone_state", "graphsafe_get_state", "graphsafe_set_state"}
 """The same for methods of objects of torch's."""
 
 DOTTED = re.compile(r"[\w.]+")
+
+CAPTURE_MODES = {"global", "thread_local", "relaxed"}
+"""Modes that `CUDAGraph.capture_begin`, which is C++, knows."""
 
 CHECKS: dict[str, Callable[[Driver], None]] = {}
 """Every name of torch's that the project uses for GPUs, and what it relies on."""
@@ -282,6 +286,8 @@ def _(driver: Driver) -> None:
 def _(driver: Driver) -> None:
     reach_driver(torch.cuda.CUDAGraph)
     assert {"capture_begin", "capture_end", "replay", "reset"} <= set(dir(torch.cuda.CUDAGraph))
+    modes = torch.cuda.CUDAGraph.capture_begin.__doc__ or ""
+    assert all(mode in modes for mode in CAPTURE_MODES)
 
 
 @contract("torch.cuda.is_current_stream_capturing")
@@ -428,6 +434,29 @@ def test_every_name_in_use_has_a_check() -> None:
     used = {name for file in _sources() for name in _names(ast.parse(file.read_text()))}
     assert used - CHECKS.keys() == set(), "without a check"
     assert CHECKS.keys() - used == set(), "no longer used"
+
+
+def test_every_call_fits_torchs_signature() -> None:
+    bound = 0
+    for file in _sources():
+        for call in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(call, ast.Call) or not _is_cuda_call(call):
+                continue
+            arguments = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+            function = eval(ast.unparse(call.func), {"torch": torch})
+            inspect.signature(function).bind(*call.args, **arguments)
+            mode = arguments.get("capture_error_mode")
+            if mode is not None:
+                assert ast.literal_eval(mode) in CAPTURE_MODES
+            bound += 1
+    assert bound > 20
+
+
+def _is_cuda_call(call: ast.Call) -> bool:
+    """Tells whether it calls a function or class of `torch.cuda` that is written in Python."""
+    name = ast.unparse(call.func)
+    in_cpp = {"torch.cuda.Stream", "torch.cuda.Event", "torch.cuda.CUDAGraph"}
+    return re.fullmatch(r"torch\.cuda\.\w+", name) is not None and name not in in_cpp
 
 
 def _sources() -> Iterator[Path]:

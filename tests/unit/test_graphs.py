@@ -48,9 +48,11 @@ class RefusingRecorder(ReplayRecorder):
     def __init__(self, number: int) -> None:
         super().__init__()
         self._number = number
+        self.refusals = 0
 
     def record(self, work: Callable[[], None]) -> Recording:
         if len(self.recordings) + 1 == self._number:
+            self.refusals += 1
             try:
                 raise RuntimeError("operation not permitted when stream is capturing\nmore")
             except RuntimeError:
@@ -59,8 +61,17 @@ class RefusingRecorder(ReplayRecorder):
 
 
 class SmallGpu(ReplayRecorder):
+    """Has no memory for a recording."""
+
+    REASON = "it would need 2.00 GiB of GPU memory, 1.00 are free"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refusals = 0
+
     def memory_shortage(self) -> str | None:
-        return "it would need 2.00 GiB of GPU memory, 1.00 are free"
+        self.refusals += 1
+        return self.REASON
 
 
 def replay_steps(
@@ -172,8 +183,10 @@ def test_a_recording_that_fails_ends_all_recording_and_loses_nothing(
     make_pair: Callable[..., Pair], run_both: Callable[..., None], number: int
 ) -> None:
     plain, refused = make_pair(training={"epochs": 3, "batch_size": 10})
-    replay_steps(refused, RefusingRecorder(number))
+    recorder = RefusingRecorder(number)
+    replay_steps(refused, recorder)
     run_both((plain, refused), epochs=2)
+    assert recorder.refusals == 1  # it is not tried again
     assert refused.graph_status == "operation not permitted when stream is capturing"
     assert refused.graphs is not None
     assert not refused.graphs.training.is_recorded
@@ -184,10 +197,12 @@ def test_without_the_memory_for_it_nothing_is_recorded(
     make_pair: Callable[..., Pair], run_both: Callable[..., None]
 ) -> None:
     plain, small = make_pair()
-    recorder = replay_steps(small, SmallGpu(), unchecked=True)
+    recorder = SmallGpu()
+    replay_steps(small, recorder, unchecked=True)
     run_both((plain, small))
-    assert small.run_epoch()["cuda_graph"] == SmallGpu().memory_shortage()
+    assert small.run_epoch()["cuda_graph"] == SmallGpu.REASON
     assert recorder.recordings == []
+    assert recorder.refusals == 1
 
 
 # ---------------------------------------------------------------------- which batches

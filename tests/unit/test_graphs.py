@@ -226,6 +226,19 @@ def test_the_first_batches_and_those_of_another_shape_are_not_replayed(
     assert [replays_after(count) for count in (3, 4, 3, 4, 5, 4)] == [0, 1, 1, 2, 2, 3]
 
 
+def test_a_replay_waits_for_a_copy_of_the_weights(tiny_trainer: MakeTrainer) -> None:
+    """A checkpoint's copy may be under way; the wait is Python, which a replay does not run."""
+    trainer = tiny_trainer(training={"epochs": 3, "batch_size": 100})
+    recorder = replay_steps(trainer, unchecked=True)
+    trainer.run_epoch()
+    replays = recorder.recordings[0].replays
+    waits: list[int] = []
+    trainer.train_step.pending_copy = lambda: waits.append(recorder.recordings[0].replays)
+    trainer.run_epoch()
+    assert waits == [replays]
+    assert recorder.recordings[0].replays > replays
+
+
 def test_a_training_says_whether_it_is_recorded(tiny_trainer: MakeTrainer) -> None:
     trainer = tiny_trainer(training={"epochs": 3, "batch_size": 100})
     assert trainer.run_epoch()["cuda_graph"] == "no CUDA device"

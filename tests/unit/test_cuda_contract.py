@@ -387,6 +387,7 @@ def _(driver: Driver) -> None:
     scale = scaler._scale
     scaler.load_state_dict({**scaler.state_dict(), "scale": 8.0})
     assert scaler._scale is scale
+    assert scale is not None
     assert float(scale) == scaler.get_scale() == 8
 
 

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ALIASES = ROOT / "trainable" / "aliases"
 
-MAX_FILE_LINES = 400
+MAX_FILE_LINES = {"sweeps": 400, "trainable": 400, "tests": 500}
 MAX_FUNCTION_LINES = 50
 """From a function's first statement, its docstring not counted, to its last."""
 
@@ -253,7 +253,7 @@ def test_no_file_is_too_long(folder: str) -> None:
         path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
         for path in sources(folder)
     }
-    assert {name: lines for name, lines in lengths.items() if lines > MAX_FILE_LINES} == {}
+    assert {name: lines for name, lines in lengths.items() if lines > MAX_FILE_LINES[folder]} == {}
 
 
 @pytest.mark.parametrize("folder", ["sweeps", "trainable", "tests"])

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,16 +19,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 import trainable
-from trainable.config import TrainConfig, parse_config
 from trainable.device import limited_device
-from trainable.epoch import drain, train_epoch
-from trainable.losses import build_loss
-from trainable.models import get_model
-from trainable.optimizers import RatesOnDevice, apply_hyperparameters, build_optimizer
-from trainable.step import TrainStep
 
 ROOT = Path(trainable.__file__).parents[1]
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
@@ -493,132 +485,3 @@ def test_a_share_of_a_gpu_is_a_limit_of_its_memory(driver: Driver, share: float)
 def test_no_share_of_a_gpu_is_the_cpu(driver: Driver) -> None:
     assert limited_device(0) == CPU
     assert driver.calls == []
-
-
-# ------------------------------------------------------------------------------ a skipped step
-
-
-def _config(**sections: Any) -> TrainConfig:
-    return parse_config(
-        {
-            "dataset": {"name": "cifar10"},
-            "model": {"name": "resnet20", "num_classes": 10},
-            "training": {"epochs": 1},
-            **sections,
-        },
-        "contract",
-    )
-
-
-@pytest.fixture(params=[True, False], ids=["filled", "unfilled"])
-def memory_fill(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Deterministic algorithms fill new memory with NaN; otherwise it holds old values."""
-    torch.use_deterministic_algorithms(request.param)
-    yield
-    torch.use_deterministic_algorithms(False)
-
-
-def _step(
-    model: torch.nn.Linear,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    by: float,
-) -> None:
-    optimizer.zero_grad()
-    scaler.scale(model(torch.ones(2, 8)).square().mean() * by).backward()
-    scaler.step(optimizer)
-    scaler.update()
-
-
-def _weights_after(
-    optimizer: str,
-    *,
-    overflows: bool,
-    then: Callable[[torch.optim.Optimizer], None] = lambda _: None,
-    **values: Any,
-) -> list[torch.Tensor]:
-    """Trains three steps, after one that overflows if so asked, and `then`."""
-    torch.manual_seed(0)
-    model = torch.nn.Linear(8, 4)
-    section = {"name": optimizer, "learning_rate": 0.01, **values}
-    built = build_optimizer(_config(optimizer=section).optimizer, model.parameters(), CPU)
-    scaler = torch.amp.GradScaler("cpu", enabled=True)
-    then(built)
-    for factor in [math.inf] * overflows + [1.0] * 3:
-        _step(model, built, scaler, factor)
-    return [parameter.detach() for parameter in model.parameters()]
-
-
-@pytest.mark.usefixtures("memory_fill")
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-def test_a_first_step_that_overflows_leaves_no_trace(optimizer: str) -> None:
-    skipped = _weights_after(optimizer, overflows=True)
-    for left, right in zip(skipped, _weights_after(optimizer, overflows=False), strict=True):
-        assert torch.equal(left, right)
-
-
-def _load_state_without_momentum(optimizer: torch.optim.Optimizer) -> None:
-    parameters = [
-        torch.nn.Parameter(p.detach().clone()) for p in optimizer.param_groups[0]["params"]
-    ]
-    other = torch.optim.SGD(parameters, lr=0.01, momentum=0.9)
-    optimizer.load_state_dict(other.state_dict())
-
-
-def _change_momentum(optimizer: torch.optim.Optimizer) -> None:
-    section = {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9}
-    apply_hyperparameters(optimizer, _config(optimizer=section).optimizer)
-
-
-@pytest.mark.usefixtures("memory_fill")
-@pytest.mark.parametrize("then", [_load_state_without_momentum, _change_momentum])
-def test_a_momentum_that_comes_later_starts_as_zeros_too(
-    then: Callable[[torch.optim.Optimizer], None],
-) -> None:
-    values = {"momentum": 0.0, "nesterov": False}
-    skipped = _weights_after("sgd", overflows=True, then=then, **values)
-    plain = _weights_after("sgd", overflows=False, then=then, **values)
-    for left, right in zip(skipped, plain, strict=True):
-        assert torch.equal(left, right)
-
-
-@pytest.mark.parametrize("nesterov", [False, True])
-def test_momentum_from_zeros_is_torchs_own_first_step(nesterov: bool) -> None:
-    """Torch's first step sets the buffer to the gradient."""
-    ours = _weights_after(
-        "sgd", overflows=False, momentum=0.9, nesterov=nesterov, weight_decay=0.1
-    )
-    torch.manual_seed(0)
-    model = torch.nn.Linear(8, 4)
-    plain = torch.optim.SGD(
-        model.parameters(), lr=0.01, momentum=0.9, nesterov=nesterov, weight_decay=0.1, fused=True
-    )
-    scaler = torch.amp.GradScaler("cpu", enabled=True)
-    for _ in range(3):
-        _step(model, plain, scaler, 1.0)
-    for left, right in zip(ours, model.parameters(), strict=True):
-        assert torch.equal(left, right)
-
-
-# ------------------------------------------------------------------------------ reading back
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-@pytest.mark.parametrize("model", ["resnet20", "vgg11", "mobilenetv1"])
-def test_a_step_reads_nothing_back(optimizer: str, model: str) -> None:
-    """A fake tensor has no values: `.item()`, `nonzero` and a branch on a tensor all fail."""
-    config = _config(
-        model={"name": model, "num_classes": 10},
-        optimizer={"name": optimizer, "learning_rate": 0.1},
-    )
-    trained: list[int] = []
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        network = get_model(config)
-        built = build_optimizer(config.optimizer, network.parameters(), CPU)
-        step = TrainStep(network, build_loss(config.loss, 10), built, amp_dtype=torch.float16)
-        step.rates = RatesOnDevice(built, CPU)
-        assert step.scaler.is_enabled()
-        batch = torch.empty(8, 3, 32, 32), torch.zeros(8, dtype=torch.int64)
-        with pytest.raises(Exception, match=r"_local_scalar_dense|data-dependent|tolist"):
-            drain(train_epoch(step, [batch] * 2), trained.append)
-    assert trained == [8, 8]  # only the sums at the end of the pass are read

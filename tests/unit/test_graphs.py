@@ -6,7 +6,6 @@ The tests marked `gpu` record CUDA graphs; nothing else here needs a GPU.
 import copy
 import random
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +13,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.replayed_operations import Recording, ReplayRecorder, count_launches, record
+from tests.replayed_operations import Recording, ReplayRecorder
 from trainable import measure
-from trainable.checkpoint import OPTIMIZER, to_cpu
-from trainable.config import TrainConfig, parse_config
+from trainable.checkpoint import OPTIMIZER
+from trainable.config import TrainConfig
 from trainable.graphs import (
     MIN_BATCHES,
     RECORDED,
     WARM_UP,
     CudaGraphs,
-    CudaRecorder,
     graph_refusal,
 )
-from trainable.losses import build_loss
-from trainable.models import get_model
-from trainable.optimizers import RatesOnDevice, build_optimizer
-from trainable.step import TrainStep
+from trainable.optimizers import RatesOnDevice
 from trainable.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
@@ -395,199 +390,3 @@ def test_a_step_that_reads_a_value_back_is_not_recorded(
     assert reason.startswith("the step waits for the GPU at ")
     assert Path(__file__).name in reason
     assert recorder.recordings == []
-
-
-# ---------------------------------------------------------------------- launches
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_a_recorded_step_launches_less(optimizer: str) -> None:
-    config = parse_config(
-        {
-            "dataset": {"name": "cifar10"},
-            "model": {"name": "resnet20", "num_classes": 10},
-            "training": {"epochs": 1},
-            "optimizer": {"name": optimizer, "learning_rate": 0.1},
-        }
-    )
-    model = get_model(config).to(memory_format=torch.channels_last)
-    built = build_optimizer(config.optimizer, model.parameters(), CPU)
-    step = TrainStep(model, build_loss(config.loss, 10), built, amp_dtype=torch.bfloat16)
-    step.rates = RatesOnDevice(built, CPU)
-    step.start_pass()
-    images, labels = torch.rand(4, 3, 32, 32), torch.zeros(4, dtype=torch.int64)
-    step(images, labels)  # the optimizer's buffers are there now
-
-    def work() -> None:
-        with step.for_recording():
-            step(images, labels)
-
-    # Counted: 241 and 183 with SGD; the oldest torch needs four more.
-    assert count_launches(lambda: step(images, labels)) <= 250
-    assert record(work).launches < 195
-
-
-# ---------------------------------------------------------------------- the stand-in itself
-
-
-def _do(read: Callable[[Tensor], object], values: Tensor) -> None:
-    read(values)
-
-
-def test_a_recording_does_nothing_and_a_replay_runs_no_python() -> None:
-    total, runs = torch.zeros(3), []
-    torch.manual_seed(0)
-    expected = [torch.rand(3) for _ in range(2)]
-    torch.manual_seed(0)
-
-    def work() -> None:
-        runs.append("once")
-        total.add_(torch.rand(3), alpha=1 + len(runs))
-
-    replay = record(work)
-    assert torch.equal(total, torch.zeros(3))
-    replay()
-    replay()
-    assert runs == ["once"]
-    torch.testing.assert_close(total, 2 * sum(expected, torch.zeros(3)))
-
-
-READS: dict[str, Callable[[Tensor], object]] = {
-    "item": lambda values: values.sum().item(),
-    "branch": lambda values: bool((values > 0).any()),
-    "nonzero": lambda values: values.nonzero(),
-    "mask": lambda values: values[values > 0],
-    "select": lambda values: values.masked_select(values > 0),
-    "equal": lambda values: torch.equal(values, values.clone()),
-    "unique": lambda values: values.unique(),
-}
-
-
-@pytest.mark.parametrize("name", READS)
-def test_what_reads_values_back_is_refused(name: str) -> None:
-    values = torch.tensor([0.0, 1.0, 2.0])
-    with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):
-        record(partial(_do, READS[name], values))
-    line = ReplayRecorder().find_wait(partial(_do, READS[name], values))
-    assert line is not None
-    assert line.startswith(__file__)
-
-
-def test_what_reads_nothing_back_is_recorded() -> None:
-    values, result = torch.tensor([0.0, 1.0, 2.0]), torch.zeros(2)
-    places = torch.tensor([2, 1])
-
-    def work() -> None:
-        result.copy_(torch.where(values > 1, values, -values)[places])
-
-    assert ReplayRecorder().find_wait(work) is None
-    replay = record(work)
-    values.mul_(3)
-    replay()
-    assert result.tolist() == [6, 3]
-
-
-# ---------------------------------------------------------------------- on a GPU
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("dtype", [None, "bfloat16", "float16"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-@pytest.mark.parametrize("model", [DROPOUT_CNN, "resnet20"])
-def test_on_a_gpu_a_graph_computes_what_the_plain_loop_does(
-    tiny_config: Callable[..., TrainConfig],
-    assert_same: Callable[[Any, Any], None],
-    model: str,
-    optimizer: str,
-    dtype: str | None,
-) -> None:
-    states = []
-    for graph in (False, True):
-        config = tiny_config(
-            seed={"enabled": True, "deterministic": True},
-            model={"name": model},
-            optimizer={"name": optimizer, "learning_rate": 0.01},
-            scheduler={"name": "cosine"},
-            training={"epochs": 3, "batch_size": 100, "cuda_graph": graph},
-            amp={"enabled": True, "dtype": dtype} if dtype else {"enabled": False},
-        )
-        trainer = Trainer(config, device=GPU, allow_custom_model=True)
-        rows = [trainer.run_epoch() for _ in range(3)]
-        expected = RECORDED if graph else "training.cuda_graph is false"
-        assert [row["cuda_graph"] for row in rows] == [expected] * 3
-        state = to_cpu(trainer.state_dict())
-        del state["config"]
-        states.append((state, [(row["train_loss"], row["val_loss"]) for row in rows]))
-    assert_same(*states)
-
-
-@pytest.mark.gpu
-def test_on_a_gpu_a_value_read_back_is_noticed_before_the_recording() -> None:
-    values, recorder = torch.ones(3, device=GPU), CudaRecorder(GPU)
-    with torch.cuda.stream(torch.cuda.Stream(GPU)):
-        assert recorder.find_wait(lambda: _do(Tensor.abs, values)) is None
-        for name in ("item", "branch", "nonzero", "mask", "equal"):
-            read = READS[name]
-            line = recorder.find_wait(partial(_do, read, values))
-            assert line is not None, name
-    assert torch.cuda.get_sync_debug_mode() == 0
-
-
-@pytest.mark.gpu
-def test_on_a_gpu_a_recording_that_fails_leaves_the_process_usable() -> None:
-    """Run it alone if it fails: what it leaves behind may fail others."""
-    model = nn.Sequential(nn.Linear(64, 64), nn.Dropout(0.5)).to(GPU)
-    images, total = torch.ones(8, 64, device=GPU), torch.zeros((), device=GPU)
-    stream = torch.cuda.Stream(GPU)
-    with torch.cuda.stream(stream):
-        recorder = CudaRecorder(GPU)
-
-        def work() -> None:
-            total.copy_(model(images).sum().detach())
-
-        for _ in range(WARM_UP):
-            work()
-        with pytest.raises(RuntimeError):
-            recorder.record(lambda: _do(Tensor.item, model(images).sum()))
-        assert torch.cuda.current_stream(GPU) == stream
-        torch.cuda.empty_cache()
-        model(images).sum().backward()  # draws random numbers
-        replay = recorder.record(work)
-        replay()
-        first = total.clone()
-        replay()
-        torch.cuda.synchronize(GPU)
-        assert first != total  # every replay draws anew
-        del replay
-        torch.cuda.empty_cache()
-
-
-@pytest.mark.gpu
-def test_on_a_gpu_graphs_of_two_streams_outlive_each_other() -> None:
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 256)).to(GPU)
-    images, total = torch.randn(128, 256, device=GPU), torch.zeros((), device=GPU)
-
-    def work() -> None:
-        gradients = torch.autograd.grad(model(images).square().mean(), list(model.parameters()))
-        total.copy_(torch.stack([gradient.square().sum() for gradient in gradients]).sum())
-
-    work()
-    torch.cuda.synchronize(GPU)
-    expected, replays = total.clone(), {}
-    for _ in range(2):
-        stream = torch.cuda.Stream(GPU)
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UP):
-                work()
-            replays[stream] = CudaRecorder(GPU).record(work)
-    while replays:
-        for stream, replay in replays.items():
-            with torch.cuda.stream(stream):
-                total.zero_()
-                replay()
-                torch.cuda.synchronize(GPU)
-                torch.testing.assert_close(total, expected)
-        del replay
-        del replays[next(iter(replays))]
-        torch.cuda.empty_cache()

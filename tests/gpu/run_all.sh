@@ -135,16 +135,16 @@ if ((ON_GPU)); then
     SMOKE_LIMIT=95 stage smoke 100 "$PYTHON" -m tests.gpu.smoke basic graphs failures leaks packed
     stage pytest 90 bash -c "run_pytest --timeout 60 -k 'not $FAILING' \$(gpu_test_files)"
     stage pytest_failing 45 bash -c pytest_apart
-    SMOKE_LIMIT=110 stage compiled 115 "$PYTHON" -m tests.gpu.smoke compiled
     stage steps 120 "$PYTHON" -m tests.gpu.step_time resnet20 resnet18
     sweep sweep_quarter 60 --set resources.gpu=0.25
     sweep sweep_card 60 --set resources.gpu=0.25 --set resources.process=card
     stage E 120 "$PYTHON" -m tests.benchmarks --profile gpu-quick E1 E2 E3 --output "$OUT/E.json"
     stage P20 80 "$PYTHON" -m tests.gpu.packing_quick resnet20 --plain --one-process 1 2 4 8 16 --processes 1 8
     stage P18 60 "$PYTHON" -m tests.gpu.packing_quick resnet18 --one-process 1 2 4 --processes 1 4
+    SMOKE_LIMIT=110 stage compiled 115 "$PYTHON" -m tests.gpu.smoke compiled
     stage C 60 "$PYTHON" -m tests.benchmarks --profile gpu-quick C2 C3 --output "$OUT/C.json"
-    stage P20eager 60 "$PYTHON" -m tests.gpu.packing_quick resnet20 --eager --plain --one-process 1 8 --processes 1 8
     stage EC 150 "$PYTHON" -m tests.benchmarks --profile gpu-quick E1C E2C E3C --output "$OUT/EC.json"
+    stage P20eager 60 "$PYTHON" -m tests.gpu.packing_quick resnet20 --eager --plain --one-process 1 8 --processes 1 8
 else
     SMOKE_LIMIT=590 stage smoke 600 "$PYTHON" -m tests.gpu.smoke basic graphs failures leaks packed
     needs_gpu pytest && stage pytest 90 bash -c "run_pytest --collect-only \$(gpu_test_files) | tail -n 3"

@@ -65,7 +65,7 @@ def data_of(
         "dataset": {
             "name": "synthetic",
             "num_train": IMAGES,
-            "num_test": 2 * BATCH + 5,
+            "num_test": 5 * BATCH + 5,
             "shape": SHAPE,
         },
         "model": {"name": model},

@@ -15,6 +15,13 @@ def default_device() -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
+def with_index(device: torch.device) -> torch.device:
+    """Returns a GPU with its index, which some functions of torch require."""
+    if device.type != "cuda" or device.index is not None:
+        return device
+    return torch.device("cuda", torch.cuda.current_device())
+
+
 def limited_device(gpu: float) -> torch.device:
     """Returns the device for a share of a GPU, and limits this process to that share's memory.
 

@@ -95,7 +95,8 @@ class CudaRecorder:
                 work()
         except BaseException:
             torch.cuda.set_stream(stream)  # a failed recording leaves its own one current
-            self._clean_up()
+            with suppress(RuntimeError):  # the first failure is the one to report
+                self._clean_up()
             raise
         return graph.replay
 

@@ -19,7 +19,7 @@ from trainable import checkpoint
 from trainable.compiled_model import CompiledModel, compile_wanted
 from trainable.config import TrainConfig, with_shape
 from trainable.data import ImageSource, Split, load_data
-from trainable.device import default_device, leave_default_stream
+from trainable.device import default_device, leave_default_stream, with_index
 from trainable.epoch import Batches, Score, Steps, drain, evaluate, train_epoch
 from trainable.errors import CheckpointError
 from trainable.graphs import (
@@ -66,7 +66,7 @@ class Trainer:
         num_workers: int = 0,
         allow_custom_model: bool = False,
     ) -> None:
-        self.device = device or default_device()
+        self.device = with_index(device) if device else default_device()
         is_on_gpu = self.device.type == "cuda"
         if is_on_gpu:
             leave_default_stream(self.device)

@@ -27,6 +27,14 @@ export PYTHONUNBUFFERED=1 RAY_memory_monitor_refresh_ms=0 RAY_USAGE_STATS_ENABLE
 export CUDA_DEVICE_MAX_CONNECTIONS=32 TORCHINDUCTOR_CACHE_DIR=${TORCHINDUCTOR_CACHE_DIR:-/tmp/inductor}
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH}
 
+STAGES="about smoke pytest pytest_failing steps sweep_quarter sweep_card E P20 P18 compiled C EC P20eager"
+for name in "$@"; do
+    [[ " $STAGES " == *" $name "* ]] || {
+        echo "no stage is called \"$name\"; there are: $STAGES" >&2
+        exit 2
+    }
+done
+
 mkdir -p "$OUT"
 : >"$TABLE"
 : >"$OUT/all.log"

@@ -19,7 +19,6 @@ from trainable.yaml_reader import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-MAP = (ROOT / "docs" / "map.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -32,11 +31,6 @@ def commands() -> list[list[str]]:
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     parts = [part for line in lines for part in line.split("&&")]
     return [words for part in parts if (words := shlex.split(part, comments=True))]
-
-
-def map_lines() -> list[str]:
-    (found,) = re.findall(r"^```text\n(.*?)^```$", MAP, re.DOTALL | re.MULTILINE)
-    return str(found).splitlines()
 
 
 def test_it_is_short_enough_to_be_read() -> None:
@@ -127,34 +121,8 @@ def test_the_tree_of_a_sweep_has_the_names_that_are_written() -> None:
     assert BEST in tree
 
 
-def test_the_map_names_what_exists() -> None:
-    folder = ROOT
-    for line in map_lines():
-        if not line.startswith(" "):
-            folder = ROOT / line.split()[0]
-            assert folder.is_dir(), line
-        for name in re.findall(r"\b\w+\.(?:py|yaml)\b", line):
-            assert (folder / name).exists(), line
-        for name in re.findall(r"(?<=\s)\w+/", line):
-            assert (folder / name).is_dir(), line
-
-
-def test_the_map_names_every_module_and_every_folder_of_modules() -> None:
-    text = "\n".join(map_lines())
-    folders = [f.parent.relative_to(ROOT).as_posix() for f in ROOT.glob("*/**/__init__.py")]
-    assert {"sweeps", "trainable", "trainable/data"} <= set(folders)
-    assert not [folder for folder in folders if f"\n{folder}/ " not in text]
-    for package in ("sweeps", "trainable"):
-        modules = {path.name for path in (ROOT / package).glob("*.py")} - {
-            "__init__.py",
-            "utils.py",
-        }
-        named = set(re.findall(r"\w+\.py", text.partition(f"\n{package}/ ")[2]))
-        assert modules - named == set()
-
-
 def test_the_reading_order_leads_through_files_that_exist() -> None:
-    order = re.search(r"Read the code in this order: (.*)", MAP, re.DOTALL)
+    order = re.search(r"Read the code in this order: (.*?)\n\n", README, re.DOTALL)
     assert order is not None
     files = re.findall(r"`([^`]+)`", order[1])
     assert len(files) >= 5

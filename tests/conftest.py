@@ -21,8 +21,9 @@ from trainable.fit import Outcome, fit
 from trainable.trainer import Trainer
 
 TESTS = Path(__file__).parent
-if str(TESTS) not in sys.path:
-    sys.path.append(str(TESTS))  # for model.name: tiny_models:mlp
+SUPPORT = TESTS / "support"
+if str(SUPPORT) not in sys.path:
+    sys.path.append(str(SUPPORT))  # for model.name: tiny_models:mlp
 
 TINY: dict[str, dict[str, Any]] = {
     "seed": {"enabled": True},
@@ -95,7 +96,7 @@ def without_times() -> Callable[[dict[str, Any]], dict[str, Any]]:
 def project_environment() -> dict[str, str]:
     """Environment of a subprocess that can import the packages, short names and tiny models."""
     root = TESTS.parent
-    paths = (root, root / "trainable" / "aliases", TESTS)
+    paths = (root, root / "trainable" / "aliases", SUPPORT)
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1"}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from tests.benchmarks.sides import ROUNDS, Figure, compare
-from tests.saving import save_due
+from tests.support.saving import save_due
 from trainable.config import parse_config
 from trainable.experiment import Experiment
 from trainable.trainer import Trainer

@@ -81,7 +81,7 @@ def _peak_mib() -> float:
 
 
 def _in_new_process(trials: int, scheduler: str) -> dict[str, Any]:
-    paths = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
+    paths = [str(ROOT), str(ROOT / "tests" / "support"), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     command = [sys.executable, "-m", "tests.benchmarks.scale", "--here", "--scheduler", scheduler]
     done = subprocess.run(

@@ -12,7 +12,7 @@ from sweeps import places
 from sweeps.layout import SweepLayout
 from tests.cluster.conftest import PATIENCE_S, Nodes, command, sweep, wait_for
 from tests.cluster.test_nodes import can_unshare, rows
-from tests.object_store import ENVIRONMENT, object_store
+from tests.support.object_store import ENVIRONMENT, object_store
 
 pytestmark = [
     pytest.mark.cluster,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.failing_models import MARKS
+from tests.support.failing_models import MARKS
 
 TESTS = Path(__file__).parent.parent
 
@@ -22,7 +22,7 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     from sweeps.cluster import ENVIRONMENT
 
-    paths = [str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")]
+    paths = [str(TESTS.parent), str(TESTS / "support"), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)

@@ -18,7 +18,7 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 from sweeps.failures import Verdict
 from sweeps.layout import TrialRecord
 from sweeps.sweep_trial import SweepTrial, new_trial
-from tests.toy_trainable import Toy
+from tests.support.toy_trainable import Toy
 
 
 def make(experiment: Any, name: str = "a", **config: Any) -> SweepTrial:

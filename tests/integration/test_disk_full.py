@@ -12,9 +12,9 @@ import torch
 
 from sweeps.recorder import Recorder
 from sweeps.spec import SearchSpec
-from tests.failing_models import MARKS
 from tests.integration.commands import invoke
 from tests.integration.sweeping import ONE_AT_A_TIME, epochs, search, start, trials
+from tests.support.failing_models import MARKS
 from trainable.checkpoint import read_checkpoint
 from trainable.yaml_reader import dump_yaml
 

@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from failing_by_classes import WAYS
-from failing_models import always_raises, dies_once, not_a_number, out_of_memory, raises_once
-from tiny_models import mlp
 
 from sweeps.layout import TrialRecord
 from tests.integration.commands import invoke
 from tests.integration.sweeping import ONE_AT_A_TIME, epochs, search, trials
+from tests.support.failing_by_classes import WAYS
+from tests.support.failing_models import (
+    always_raises,
+    dies_once,
+    not_a_number,
+    out_of_memory,
+    raises_once,
+)
+from tests.support.tiny_models import mlp
 from trainable.config import load_config
 from trainable.yaml_reader import dump_yaml
 

@@ -17,7 +17,7 @@ from sweeps.launch import start_sweep
 from sweeps.spec import load_search
 from tests.crash.session import ROOT, Session
 from tests.integration import sweeping
-from tests.object_store import ObjectStore, object_store
+from tests.support.object_store import ObjectStore, object_store
 from trainable.history import read_rows
 from trainable.remote import Remote
 
@@ -135,7 +135,7 @@ def test_a_cut_connection_and_a_kill_lose_nothing(
         (tmp_path / temporary).mkdir()
         # A machine of its own, as far as the sweep's local files go.
         environment = {"TMPDIR": str(tmp_path / temporary), "RAY_TMPDIR": "/tmp"}
-        paths = {"PYTHONPATH": str(ROOT / "tests")}
+        paths = {"PYTHONPATH": str(ROOT / "tests" / "support")}
         return Session(command, tmp_path / "log", {**environment, **paths})
 
     first = session("first", str(search), "--allow-custom-model")

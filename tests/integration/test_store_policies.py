@@ -14,7 +14,7 @@ from sweeps import places
 from sweeps.results import read_results
 from tests.integration import sweeping
 from tests.integration.commands import invoke
-from tests.object_store import ObjectStore, object_store
+from tests.support.object_store import ObjectStore, object_store
 from trainable.addresses import child_uri
 from trainable.remote import Remote
 

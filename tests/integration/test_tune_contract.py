@@ -29,7 +29,7 @@ from ray.tune.schedulers import (
 
 from sweeps.sweep_trial import SweepTrial
 from tests.integration.journal import Journal, checkpoint, make, noted_run
-from tests.toy_trainable import Toy
+from tests.support.toy_trainable import Toy
 
 pytestmark = pytest.mark.ray
 

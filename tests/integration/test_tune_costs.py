@@ -10,7 +10,7 @@ from ray.tune.registry import register_trainable
 from ray.tune.utils.callback import _create_default_callbacks
 
 from sweeps.tune_costs import NoProgress, cheaper_tune
-from tests.toy_trainable import Toy
+from tests.support.toy_trainable import Toy
 
 pytestmark = pytest.mark.ray
 

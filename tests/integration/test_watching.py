@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hparams_page import Shown, page, points
 
 from sweeps.cli import main
 from sweeps.layout import TrialRecord, value_at
 from tests.integration.sweeping import pause_after, resume, search, start, trials
+from tests.support.hparams_page import Shown, page, points
 from trainable.config import load_config
 from trainable.curves import TAGS
 from trainable.history import read_rows

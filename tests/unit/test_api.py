@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from fake_sweeps import FakeSweep
 
 import sweeps
 from sweeps import load_sweep
 from sweeps.layout import SweepError
+from tests.support.fake_sweeps import FakeSweep
 from trainable.checkpoint import write_checkpoint
 from trainable.errors import TuneSweepsError
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from sweeps.cli import main
 from sweeps.layout import SweepLayout
 from sweeps.ownership import sole_owner
-from tests.fake_sweeps import ONE_KEY, FakeSweep
+from tests.support.fake_sweeps import ONE_KEY, FakeSweep
 from trainable.yaml_reader import dump_yaml
 
 ROOT = Path(__file__).parents[2]

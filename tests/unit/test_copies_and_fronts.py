@@ -8,10 +8,10 @@ from statistics import fmean, stdev
 from typing import Any
 
 import pytest
-from fake_sweeps import FakeSweep, as_json, sweep, trial
 
 from sweeps.html_report import write_report
 from sweeps.ownership import sole_owner
+from tests.support.fake_sweeps import FakeSweep, as_json, sweep, trial
 
 FINISHED: dict[str, Any] = {"states": dict.fromkeys(range(20), "finished")}
 REPEATED: dict[str, Any] = {"tune": {"repeats": 3, "num_samples": 4}, **FINISHED}

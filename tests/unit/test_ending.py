@@ -13,7 +13,7 @@ from sweeps.layout import SweepError, SweepLayout
 from sweeps.reopening import opened
 from sweeps.results import read_results
 from sweeps.running import Outcome
-from tests.fake_sweeps import ONE_KEY, FakeSweep
+from tests.support.fake_sweeps import ONE_KEY, FakeSweep
 
 Ending = Callable[..., list[str]]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.saving import save_due
+from tests.support.saving import save_due
 from trainable.checkpoint import checkpoint_epoch, read_checkpoint, to_cpu
 from trainable.config import load_config
 from trainable.epoch import Score, Steps

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.saving import save_due
+from tests.support.saving import save_due
 from trainable.checkpoint import checkpoint_epoch
 from trainable.errors import DiskFullError
 from trainable.experiment import Experiment

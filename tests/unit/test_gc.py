@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from fake_sweeps import FakeSweep
 
 from sweeps.cli import main
 from sweeps.ownership import sole_owner
+from tests.support.fake_sweeps import FakeSweep
 
 
 def gc(directory: Path, *options: str, code: int = 0) -> Result:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.replayed_operations import Recording, ReplayRecorder
+from tests.support.replayed_operations import Recording, ReplayRecorder
 from trainable import measure
 from trainable.checkpoint import OPTIMIZER
 from trainable.config import TrainConfig

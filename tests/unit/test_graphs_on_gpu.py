@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.reading_back import READS, do
+from tests.support.reading_back import READS, do
 from trainable.checkpoint import to_cpu
 from trainable.config import TrainConfig
 from trainable.graphs import (

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_sweeps import FakeSweep
-from hook_server import Server
 
 from sweeps.hooks import HookRunner, masked, post
 from sweeps.layout import SweepLayout
@@ -19,6 +17,8 @@ from sweeps.reopening import merged, open_sweep
 from sweeps.results import read_results
 from sweeps.sections import Hooks, Mode
 from sweeps.spec import parse_search
+from tests.support.fake_sweeps import FakeSweep
+from tests.support.hook_server import Server
 from trainable.errors import ConfigError
 from trainable.yaml_reader import dump_yaml
 

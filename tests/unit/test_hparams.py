@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from hparams_page import page, points, tags
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
+from tests.support.hparams_page import page, points, tags
 from trainable.curves import Curves, end_session
 from trainable.hparams import Session
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from fake_sweeps import ONE_KEY, FakeSweep, sweep, trial
 
 from sweeps.cli import main
 from sweeps.html_report import write_report
+from tests.support.fake_sweeps import ONE_KEY, FakeSweep, sweep, trial
 
 TITLES = [
     "Summary",
@@ -151,8 +151,8 @@ def test_a_space_without_parameters_makes_a_report(page: Callable[..., Page]) ->
 def test_a_metric_that_never_changes_makes_a_report(
     page: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fake_sweeps._quality", lambda values: 0.0)
-    monkeypatch.setattr("fake_sweeps.random.Random.uniform", lambda *ends: 0.005)
+    monkeypatch.setattr("tests.support.fake_sweeps._quality", lambda values: 0.0)
+    monkeypatch.setattr("tests.support.fake_sweeps.random.Random.uniform", lambda *ends: 0.005)
     found = page()
     assert found.plots["Optimisation history"] == 1
 

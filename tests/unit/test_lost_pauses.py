@@ -13,7 +13,7 @@ from sweeps.failures import Verdict
 from sweeps.scheduler_sections import BOHBHyperBand, HyperBand
 from sweeps.schedulers import build_scheduler
 from sweeps.sweep_trial import SweepTrial
-from tests.fake_tune import Killed, Process, Sweep, decisions, ends
+from tests.support.fake_tune import Killed, Process, Sweep, decisions, ends
 
 EPOCHS, TRIALS = 4, 10
 SECTIONS: dict[str, Any] = {

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fake_sweeps import FakeSweep, as_json, sweep, trial
 
 from sweeps.ownership import sole_owner
+from tests.support.fake_sweeps import FakeSweep, as_json, sweep, trial
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 
 from sweeps import launch
 from sweeps.layout import SweepError
-from tests.fake_sweeps import FakeSweep
 from tests.integration.commands import invoke
+from tests.support.fake_sweeps import FakeSweep
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from fake_sweeps import FakeSweep, as_json, sweep, trial
 
 from sweeps import cli
 from sweeps.ownership import sole_owner
+from tests.support.fake_sweeps import FakeSweep, as_json, sweep, trial
 
 ROOT = Path(__file__).parents[2]
 READING = ["list", "status", "best", "show", "logs", "compare", "plot", "report", "export", "gc"]

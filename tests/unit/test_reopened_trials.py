@@ -10,7 +10,7 @@ import pytest
 from sweeps.layout import Failure, SweepError, SweepLayout, TrialRecord
 from sweeps.reopening import open_sweep, reopen_best, reopen_failed
 from sweeps.results import read_results
-from tests.fake_sweeps import ONE_KEY, FakeSweep
+from tests.support.fake_sweeps import ONE_KEY, FakeSweep
 from trainable.errors import ConfigError
 
 

@@ -12,7 +12,7 @@ from sweeps.layout import SweepError
 from sweeps.ownership import sole_owner
 from sweeps.reopening import changed, merged, open_sweep, opened
 from sweeps.spec import SearchSpec
-from tests.fake_sweeps import ONE_KEY, FakeSweep
+from tests.support.fake_sweeps import ONE_KEY, FakeSweep
 from trainable.errors import ConfigError
 from trainable.yaml_reader import dump_yaml
 

@@ -14,7 +14,7 @@ from sweeps.events import EventLog
 from sweeps.layout import TrialRecord
 from sweeps.scheduler_sections import ASHA, FIFO, BOHBHyperBand, HyperBand, Median
 from sweeps.schedulers import build_scheduler
-from tests.fake_tune import Killed, Process, Sweep, decisions, ends
+from tests.support.fake_tune import Killed, Process, Sweep, decisions, ends
 
 EPOCHS = 4
 

@@ -5,8 +5,8 @@ from functools import partial
 import pytest
 import torch
 
-from tests.reading_back import READS, do
-from tests.replayed_operations import ReplayRecorder, record
+from tests.support.reading_back import READS, do
+from tests.support.replayed_operations import ReplayRecorder, record
 
 # ---------------------------------------------------------------------- the stand-in itself
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from fake_sweeps import FakeSweep, as_json, sweep
 
 from sweeps import console, load_sweep, places
 from sweeps.cli import main
 from sweeps.layout import SweepLayout
 from sweeps.store_lock import StoreLock
+from tests.support.fake_sweeps import FakeSweep, as_json, sweep
 from trainable.addresses import child_uri
 from trainable.remote import Remote
 

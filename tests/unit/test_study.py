@@ -11,7 +11,6 @@ from pathlib import Path
 import optuna
 import pytest
 from click.testing import CliRunner
-from fake_sweeps import ASHA, FakeSweep
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import TrialState
@@ -22,6 +21,7 @@ from sweeps.curve_charts import rungs
 from sweeps.loading import load
 from sweeps.study import study_of
 from sweeps.study_files import export_study
+from tests.support.fake_sweeps import ASHA, FakeSweep
 
 
 @pytest.fixture

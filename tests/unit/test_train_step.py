@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from tests.replayed_operations import count_launches, record
+from tests.support.replayed_operations import count_launches, record
 from trainable.config import TrainConfig, parse_config
 from trainable.epoch import drain, train_epoch
 from trainable.losses import build_loss

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import talking_models
 from ray.train._internal.storage import StorageContext
 
+from tests.support import talking_models
 from trainable.classifier import ClassifierTrainable
 from trainable.errors import CheckpointError
 from trainable.trial_log import TrialLog
@@ -16,7 +16,7 @@ from trainable.trial_log import TrialLog
 MakeTrial = Callable[..., ClassifierTrainable]
 
 SECTIONS = {
-    "model": {"name": "talking_models:keeping"},
+    "model": {"name": "tests.support.talking_models:keeping"},
     # No epoch is due, so that none is begun ahead.
     "checkpoint": {"enabled": True, "save_frequency": 100, "save_best": False},
 }

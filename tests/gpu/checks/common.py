@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from tests.replayed_operations import ReplayRecorder
+from tests.support.replayed_operations import ReplayRecorder
 from trainable.checkpoint import to_cpu
 from trainable.config import parse_config
 from trainable.device import default_device

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import torch
-from tiny_models import mlp
 from torch import Tensor, nn
+
+from tests.support.tiny_models import mlp
 
 MARKS = "FAILING_MODELS_MARKS"
 """Environment variable: a directory in which a file says that a failure has happened already."""

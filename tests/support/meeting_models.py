@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from tests.tiny_models import mlp
+from tests.support.tiny_models import mlp
 
 PARTIES = 4
 PATIENCE_S = 90

@@ -4,9 +4,16 @@
 way of its own.
 """
 
-from failing_models import always_raises, dies_once, not_a_number, out_of_memory, raises_once
-from tiny_models import mlp
 from torch import nn
+
+from tests.support.failing_models import (
+    always_raises,
+    dies_once,
+    not_a_number,
+    out_of_memory,
+    raises_once,
+)
+from tests.support.tiny_models import mlp
 
 WAYS = {
     10: raises_once,

@@ -4,8 +4,9 @@ import random
 
 import numpy as np
 import torch
-from tiny_models import mlp
 from torch import Tensor, nn
+
+from tests.support.tiny_models import mlp
 
 
 class Noisy(nn.Module):

@@ -3,9 +3,10 @@
 import sys
 from typing import Any
 
-import tiny_models
 import torch
 from torch import nn
+
+from tests.support import tiny_models
 
 
 def mlp(*args: object, **settings: object) -> nn.Module:

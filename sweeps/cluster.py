@@ -25,7 +25,7 @@ from sweeps.layout import SweepError
 from sweeps.parcel import JOINED_LIMIT, mebibytes, own_code, with_directory
 from sweeps.placement import Booking, places, spread
 from sweeps.spec import Resources
-from trainable.stop_request import SIGNALS
+from trainable.signals import SIGNALS
 
 T = TypeVar("T")
 

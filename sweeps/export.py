@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.loading import LoadedSweep
 from sweeps.report import csv_text, ranking
-from trainable.files import write_once
+from trainable.atomic_files import write_once
 
 if TYPE_CHECKING:
     import pandas as pd

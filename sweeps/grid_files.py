@@ -16,8 +16,8 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from sweeps.layout import TrialRecord
+from trainable.atomic_files import TEMPORARY_SUFFIX
 from trainable.experiment_names import METRICS_FILE
-from trainable.files import TEMPORARY_SUFFIX
 from trainable.history import read_rows
 
 

@@ -23,7 +23,7 @@ from sweeps.places import publish
 from sweeps.progress import duration
 from sweeps.results import TrialResult
 from sweeps.study import chart_studies, read_space
-from trainable.files import write_text
+from trainable.atomic_files import write_text
 
 # Nothing may be fetched. plotly.js compiles its WebGL commands at run time.
 POLICY = (

@@ -23,8 +23,8 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from trainable.atomic_files import remove_temporaries, write_text
 from trainable.errors import TuneSweepsError
-from trainable.files import remove_temporaries, write_text
 
 SEARCH_FILE = "search.yaml"
 SWEEP_FILE = "sweep.json"

@@ -15,7 +15,7 @@ from typing import Literal
 from sweeps.disk import surplus_weights
 from sweeps.layout import ENDED, TrialRecord
 from sweeps.spec import SearchSpec
-from trainable.files import TEMPORARY_SUFFIX
+from trainable.atomic_files import TEMPORARY_SUFFIX
 
 Kind = Literal["weights", "temporary", "tune"]
 

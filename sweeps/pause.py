@@ -17,7 +17,7 @@ from ray.tune import Stopper
 
 from sweeps.layout import Reason
 from sweeps.spec import SearchSpec
-from trainable.stop_request import SIGNALS
+from trainable.signals import SIGNALS
 
 EXIT_CODES: dict[Reason, int] = {
     "SIGINT": 128 + signal.SIGINT,

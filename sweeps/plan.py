@@ -15,8 +15,8 @@ from sweeps.search import Searcher
 from sweeps.search_sections import LEARNING, THROUGH_RAY, BOHBSearch
 from sweeps.space import Values
 from sweeps.spec import SearchSpec
+from trainable.atomic_files import write_text
 from trainable.config import parse_config
-from trainable.files import write_text
 from trainable.yaml_reader import dump_yaml
 
 LOOKED_AT = 256

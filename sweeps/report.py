@@ -16,7 +16,7 @@ from sweeps.configurations import has_copies, pareto_front, titled_table
 from sweeps.console import console
 from sweeps.layout import SweepLayout
 from sweeps.results import TrialResult
-from trainable.files import write_text
+from trainable.atomic_files import write_text
 
 ROWS_SHOWN = 20
 UNLIMITED = 10_000

@@ -9,7 +9,6 @@ from typing import Any
 
 from sweeps.assignments import SET, with_config_keys
 from sweeps.entries import shown
-from trainable.addresses import is_uri
 from trainable.config import (
     BuiltinDataset,
     CheckpointConfig,
@@ -18,6 +17,7 @@ from trainable.config import (
     parse_config,
 )
 from trainable.errors import ConfigError, Problem
+from trainable.uri import is_uri
 from trainable.yaml_reader import Document, PathKey, read_yaml
 
 _PATHS = {

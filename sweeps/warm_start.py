@@ -14,7 +14,7 @@ from sweeps.results import read_results
 from sweeps.search import Searcher
 from sweeps.space import holds
 from sweeps.spec import SearchSpec
-from trainable.files import write_text
+from trainable.atomic_files import write_text
 
 COMPLETE = ENDED - {"failed"}
 

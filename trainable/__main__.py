@@ -11,7 +11,7 @@ from rich.console import Console
 from trainable.config import load_config
 from trainable.errors import TuneSweepsError
 from trainable.fit import Outcome, fit
-from trainable.stop_request import StopRequest
+from trainable.signals import StopRequest
 from trainable.stored_experiment import local_file
 
 

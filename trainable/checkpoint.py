@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
+from trainable.atomic_files import write_once
 from trainable.config import TrainConfig
 from trainable.errors import CheckpointError
-from trainable.files import write_once
 
 MODEL = "model_state_dict"
 OPTIMIZER = "optimizer_state_dict"

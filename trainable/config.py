@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from trainable.addresses import as_place
 from trainable.naming import check_directory_name, check_name
 from trainable.schema import Section, validate
 from trainable.sections import (
@@ -39,6 +38,7 @@ from trainable.sections import (
     StepScheduler,
     SyntheticDataset,
 )
+from trainable.uri import as_place
 from trainable.yaml_reader import Document, read_yaml
 
 __all__ = [

@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from trainable import checkpoint
+from trainable.atomic_files import add_name, remove_temporaries, write_text
 from trainable.config import CheckpointConfig, TrainConfig
 from trainable.curves import Curves
 from trainable.errors import DiskFullError, ExperimentError
@@ -27,7 +28,6 @@ from trainable.experiment_names import (
     TENSORBOARD,
     automatic_name,
 )
-from trainable.files import add_name, remove_temporaries, write_text
 from trainable.history import History
 from trainable.hparams import Session
 from trainable.snapshot import Snapshot, take_snapshot, write_behind

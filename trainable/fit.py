@@ -13,7 +13,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trainable.addresses import child_uri, is_uri
 from trainable.checkpoint import LATEST, read_checkpoint
 from trainable.config import TrainConfig
 from trainable.curves import Curves
@@ -23,6 +22,7 @@ from trainable.experiment_names import CHECKPOINTS, automatic_name
 from trainable.stored_experiment import StoredExperiment, local_file
 from trainable.trainer import Row, Trainer
 from trainable.trial_log import epoch_line
+from trainable.uri import child_uri, is_uri
 
 
 @dataclass(frozen=True)

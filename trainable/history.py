@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from trainable.atomic_files import write_text
 from trainable.errors import ExperimentError
-from trainable.files import write_text
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from trainable.addresses import child_uri, parent_uri
+from trainable.atomic_files import TEMPORARY_SUFFIX
 from trainable.errors import StorageError
-from trainable.files import TEMPORARY_SUFFIX
+from trainable.uri import child_uri, parent_uri
 
 PATIENCE_S = 900.0
 """How long a call goes on trying, for those who have a training to lose."""

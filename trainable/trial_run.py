@@ -15,12 +15,12 @@ from typing import Any
 import torch
 
 from trainable.ahead import EpochAhead
+from trainable.atomic_files import add_name, remove_temporaries
 from trainable.checkpoint import BEST, read_checkpoint, write_checkpoint
 from trainable.config import TrainConfig, parse_config
 from trainable.device import limited_device
 from trainable.epoch import Steps, drain
 from trainable.experiment import Experiment
-from trainable.files import add_name, remove_temporaries
 from trainable.hparams import Session
 from trainable.override import override
 from trainable.seeding import draws_globally

@@ -9,7 +9,7 @@ import click
 
 from sweeps.console import console, say
 from sweeps.verbs.common import FINISHED, SET_IN_SEARCH, exits
-from trainable.addresses import is_uri
+from trainable.uri import is_uri
 
 if TYPE_CHECKING:
     from sweeps.spec import SearchSpec

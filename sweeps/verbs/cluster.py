@@ -132,8 +132,8 @@ def _raw(search_file: Path, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refuse_relative(config: Mapping[str, Any]) -> None:
     """A relative path would lie in the job's own directory, which goes away with it."""
-    from trainable.addresses import is_uri
     from trainable.config import parse_config
+    from trainable.uri import is_uri
 
     found = parse_config(config)
     paths = {"checkpoint.dir": found.checkpoint.dir}

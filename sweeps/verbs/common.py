@@ -12,8 +12,8 @@ import click
 
 from sweeps import console as terminal
 from sweeps.console import complain
-from trainable.addresses import is_uri
 from trainable.errors import TuneSweepsError
+from trainable.uri import is_uri
 
 FINISHED, SOME_FAILED, BAD_INPUT = 0, 1, 2
 BY_SIGINT, BY_SIGTERM = 130, 143

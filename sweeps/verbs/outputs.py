@@ -17,7 +17,7 @@ from sweeps.text_charts import Series, chart
 from sweeps.verbs.common import DIRECTORY, FINISHED, exits
 from sweeps.verbs.reading import best_line
 from sweeps.verbs.wording import AS_JSON, finite, quoted, say_json, score, size
-from trainable.files import write_text
+from trainable.atomic_files import write_text
 
 CURVES = 5
 """Trials whose curves `sweep plot` draws."""

@@ -48,7 +48,7 @@ def restore(
     from sweeps.assignments import parse_assignments
     from sweeps.single import restore as restore_checkpoint
     from sweeps.single import restored_config
-    from trainable.stop_request import StopRequest
+    from trainable.signals import StopRequest
 
     values = parse_assignments(assignments)
     config = restored_config(checkpoint, base, epochs, values)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from trainable import remote
-from trainable.addresses import as_place, child_uri, parent_uri
 from trainable.errors import StorageError
 from trainable.remote import Remote
+from trainable.uri import as_place, child_uri, parent_uri
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from sweeps.cli import main
 from sweeps.layout import SweepLayout
 from sweeps.store_lock import StoreLock
 from tests.support.fake_sweeps import FakeSweep, as_json, sweep
-from trainable.addresses import child_uri
 from trainable.remote import Remote
+from trainable.uri import child_uri
 
 PutUp = Callable[..., str]
 

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from trainable.files import add_name, remove_temporaries, write_once, write_text
+from trainable.atomic_files import add_name, remove_temporaries, write_once, write_text
 
 OLD, NEW = b"old" * 1000, b"new" * 2000
 NAMES = ("epoch_0010.pt", "best.pt", "latest.pt")
@@ -17,7 +17,7 @@ FILE_SYSTEM = [
     (os, "fsync"), (os, "link"), (os, "open"), (Path, "open"), (Path, "replace"), (Path, "unlink"),
     (shutil, "copyfile"),
 ]  # fmt: skip
-"""Every way in which `trainable.files` touches the disk, but for the writing itself."""
+"""Every way in which `trainable.atomic_files` touches the disk, but for the writing itself."""
 
 
 class Killed(BaseException):

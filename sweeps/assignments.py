@@ -14,10 +14,10 @@ from typing import Any
 from sweeps.notation import ARGUMENTS
 from sweeps.sections import Tune
 from trainable.config import TrainConfig
+from trainable.config.introspection import names_of, options
+from trainable.config.override import override
+from trainable.config.yaml_reader import Document, PathKey, parse_yaml
 from trainable.errors import ConfigError, Problem
-from trainable.kinds import names_of, options
-from trainable.override import override
-from trainable.yaml_reader import Document, PathKey, parse_yaml
 
 SET = -1
 """The line of what the command line sets."""
@@ -91,7 +91,7 @@ def with_search_keys(
 
 
 def with_config_keys(document: Document, values: Mapping[str, Any]) -> Document:
-    """A training config with dotted keys set, as `trainable.override` sets them.
+    """A training config with dotted keys set, as `trainable.config.override` sets them.
 
     Raises:
         ConfigError: A key lies in what is no mapping.

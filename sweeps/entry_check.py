@@ -9,8 +9,8 @@ from sweeps.distributions import Choice
 from sweeps.entries import Computed, Linked, shown
 from sweeps.expressions import Expression
 from sweeps.space import Constraints, Space, draw_order, is_swept, needed
-from trainable.naming import suggestion
-from trainable.yaml_reader import PathKey
+from trainable.config.names import suggestion
+from trainable.config.yaml_reader import PathKey
 
 Found = tuple[PathKey, str]
 """Where, and the rule."""

@@ -19,7 +19,7 @@ from sweeps.sections import METRICS, OBJECTIVES
 from sweeps.space_check import OF_THE_SWEEP, config_keys
 from sweeps.spec import SearchSpec
 from trainable.config import MODEL_NAMES, TrainConfig
-from trainable.kinds import options
+from trainable.config.introspection import options
 
 Schema = dict[str, Any]
 

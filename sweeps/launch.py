@@ -26,8 +26,8 @@ from sweeps.store_keeper import kept
 from sweeps.warm_start import record_points
 from trainable.atomic_files import write_text
 from trainable.config import TrainConfig, parse_config
+from trainable.config.yaml_reader import dump_yaml
 from trainable.experiment_names import automatic_name
-from trainable.yaml_reader import dump_yaml
 
 PACKAGES = ("tune-sweeps", "ray", "torch", "torchvision", "numpy", "optuna")
 

@@ -18,8 +18,8 @@ from sweeps.ownership import is_running
 from sweeps.places import refresh
 from sweeps.results import TrialResult, best_row, read_result, read_results
 from sweeps.sections import trials_in_all
-from trainable.naming import suggestion
-from trainable.yaml_reader import read_yaml
+from trainable.config.names import suggestion
+from trainable.config.yaml_reader import read_yaml
 
 SHOWN_IDS = 8
 """How many of the trials that a prefix fits are named."""

@@ -31,7 +31,7 @@ from typing import Any
 from sweeps.distributions import Choice, Normal, Range
 from sweeps.entries import Computed, Entry, Linked, shown
 from sweeps.expressions import Expression, ExpressionError, parse_expression
-from trainable.naming import suggestion
+from trainable.config.names import suggestion
 
 ARGUMENTS = {
     "uniform": "low, high",

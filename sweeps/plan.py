@@ -17,7 +17,7 @@ from sweeps.space import Values
 from sweeps.spec import SearchSpec
 from trainable.atomic_files import write_text
 from trainable.config import parse_config
-from trainable.yaml_reader import dump_yaml
+from trainable.config.yaml_reader import dump_yaml
 
 LOOKED_AT = 256
 """Draws that averages are taken over."""

@@ -13,9 +13,9 @@ from sweeps.places import base_of
 from sweeps.results import TrialResult, read_results
 from sweeps.spec import SearchSpec, load_search, parse_search
 from trainable.config import parse_config
-from trainable.naming import check_name
-from trainable.override import override
-from trainable.yaml_reader import Document, read_yaml
+from trainable.config.names import check_name
+from trainable.config.override import override
+from trainable.config.yaml_reader import Document, read_yaml
 
 IN_CONFIG = ("progress", "dataset.root", "dataset.download", "dataset.num_workers")
 """Keys and sections of the training config that change nothing of what trials compute."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sweeps.scheduler_sections import ASHA, BOHBHyperBand, HyperBand, Median
-from trainable.schema import Section
+from trainable.config.schema import Section
 
 SIMULATED = 20_000
 """Trials of all simulated sweeps together; the mean is then good to about a percent."""

@@ -20,8 +20,8 @@ from sweeps.scheduler_sections import (
 )
 from sweeps.search_sections import LEARNING
 from trainable.config import parse_config
-from trainable.naming import suggestion
-from trainable.yaml_reader import PathKey
+from trainable.config.names import suggestion
+from trainable.config.yaml_reader import PathKey
 
 if TYPE_CHECKING:
     from sweeps.spec import SearchSpec

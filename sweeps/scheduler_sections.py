@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from trainable.schema import ByName, Items, Section
+from trainable.config.schema import ByName, Items, Section
 
 Factor = Annotated[float, Field(gt=0)]
 

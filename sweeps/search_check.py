@@ -27,8 +27,8 @@ from sweeps.space import (
     random_draw,
 )
 from sweeps.space_check import config_problems, draw_problem, unknown_keys, without
-from trainable.naming import suggestion
-from trainable.yaml_reader import PathKey
+from trainable.config.names import suggestion
+from trainable.config.yaml_reader import PathKey
 
 if TYPE_CHECKING:
     from sweeps.spec import SearchSpec

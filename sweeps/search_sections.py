@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
-from trainable.schema import ByName, Section
+from trainable.config.schema import ByName, Section
 
 
 class RandomSearch(Section):

@@ -13,8 +13,8 @@ from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_
 
 from sweeps.scheduler_sections import FIFO, TrialScheduler
 from sweeps.search_sections import RandomSearch, SearchAlgorithm
-from trainable.naming import check_name
-from trainable.schema import Items, Section
+from trainable.config.names import check_name
+from trainable.config.schema import Items, Section
 
 METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "best_acc")
 """What a trial reports at every epoch and a sweep can be ranked by."""

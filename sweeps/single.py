@@ -10,8 +10,8 @@ from rich.console import Console
 
 from trainable.checkpoint import BEST_ACC, CONFIG, EPOCH, read_checkpoint
 from trainable.config import TrainConfig, parse_config
+from trainable.config.override import override
 from trainable.fit import Outcome, fit
-from trainable.override import override
 from trainable.stored_experiment import local_file
 from trainable.trainer import Trainer
 from trainable.uri import is_uri

@@ -15,11 +15,11 @@ from sweeps.distributions import Choice, Distribution
 from sweeps.entries import Entry, Linked, flat, shown
 from sweeps.space import Constraints, Space, Values, draw, grid_points, holds, needed
 from trainable.config import TrainConfig, parse_config
+from trainable.config.introspection import fields_of, names_of, options
+from trainable.config.names import suggestion
+from trainable.config.override import override
+from trainable.config.yaml_reader import PathKey
 from trainable.errors import ConfigError, Problem
-from trainable.kinds import fields_of, names_of, options
-from trainable.naming import suggestion
-from trainable.override import override
-from trainable.yaml_reader import PathKey
 
 MAX_CONTEXTS = 512
 """Combinations of the values that conditions depend on; more than a space has in practice."""

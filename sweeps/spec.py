@@ -38,11 +38,11 @@ from sweeps.sections import (
 from sweeps.space import bound, grid_size, resolved
 from sweeps.training_file import line_of, read_training_config
 from trainable.config import parse_config
+from trainable.config.names import check_directory_name
+from trainable.config.override import override
+from trainable.config.schema import Items, Section, validate
+from trainable.config.yaml_reader import Document, dotted, read_yaml
 from trainable.errors import ConfigError, Problem
-from trainable.naming import check_directory_name
-from trainable.override import override
-from trainable.schema import Items, Section, validate
-from trainable.yaml_reader import Document, dotted, read_yaml
 
 __all__ = [
     "METRICS",

@@ -16,9 +16,9 @@ from trainable.config import (
     TrainConfig,
     parse_config,
 )
+from trainable.config.yaml_reader import Document, PathKey, read_yaml
 from trainable.errors import ConfigError, Problem
 from trainable.uri import is_uri
-from trainable.yaml_reader import Document, PathKey, read_yaml
 
 _PATHS = {
     "dataset.root": BuiltinDataset.model_fields["root"].default,

@@ -19,6 +19,7 @@ from pathlib import Path
 from trainable import checkpoint
 from trainable.atomic_files import add_name, remove_temporaries, write_text
 from trainable.config import CheckpointConfig, TrainConfig
+from trainable.config.yaml_reader import dump_yaml
 from trainable.curves import Curves
 from trainable.errors import DiskFullError, ExperimentError
 from trainable.experiment_names import (
@@ -32,7 +33,6 @@ from trainable.history import History
 from trainable.hparams import Session
 from trainable.snapshot import Snapshot, take_snapshot, write_behind
 from trainable.trainer import Row, Trainer
-from trainable.yaml_reader import dump_yaml
 
 
 def create_directory(config: TrainConfig, now: datetime) -> Path:

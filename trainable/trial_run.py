@@ -18,11 +18,11 @@ from trainable.ahead import EpochAhead
 from trainable.atomic_files import add_name, remove_temporaries
 from trainable.checkpoint import BEST, read_checkpoint, write_checkpoint
 from trainable.config import TrainConfig, parse_config
+from trainable.config.override import override
 from trainable.device import limited_device
 from trainable.epoch import Steps, drain
 from trainable.experiment import Experiment
 from trainable.hparams import Session
-from trainable.override import override
 from trainable.seeding import draws_globally
 from trainable.stored_experiment import local_file
 from trainable.stored_trial import StoredTrial

@@ -44,7 +44,7 @@ def submit(
     from sweeps.parcel import own_code, with_directory
     from sweeps.places import place_in
     from sweeps.spec import load_search
-    from trainable.yaml_reader import dump_yaml
+    from trainable.config.yaml_reader import dump_yaml
 
     values = parse_assignments(assignments)
     spec = load_search(search_file, values)
@@ -120,8 +120,8 @@ def stop(job: str, address: str) -> int:
 def _raw(search_file: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """A good search file as it is written, its training config in it, with what is set."""
     from sweeps.assignments import of_config, with_search_keys
-    from trainable.override import override
-    from trainable.yaml_reader import read_yaml
+    from trainable.config.override import override
+    from trainable.config.yaml_reader import read_yaml
 
     document, _ = with_search_keys(read_yaml(search_file), values)
     config = document.data["config"]

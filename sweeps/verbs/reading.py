@@ -22,7 +22,7 @@ from sweeps.results import TrialResult
 from sweeps.status import front_values, status_values
 from sweeps.verbs.common import DIRECTORY, FINISHED, exits
 from sweeps.verbs.wording import AS_JSON, quoted, say_json, short, table
-from trainable.yaml_reader import read_yaml
+from trainable.config.yaml_reader import read_yaml
 
 WATCH_S = 2.0
 """Seconds between two looks of `--watch`."""

@@ -254,7 +254,7 @@ def _resume(spec: SearchSpec, layout: SweepLayout) -> None:
 
 
 def _yaml(spec: SearchSpec) -> str:
-    from trainable.yaml_reader import dump_yaml
+    from trainable.config.yaml_reader import dump_yaml
 
     return dump_yaml(spec.to_dict())
 

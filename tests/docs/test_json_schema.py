@@ -15,8 +15,8 @@ from sweeps.json_schema import search_schema, training_schema
 from sweeps.notation import ARGUMENTS
 from sweeps.spec import load_search, parse_search
 from trainable.config import MODEL_NAMES, TrainConfig, load_config, parse_config
+from trainable.config.yaml_reader import read_yaml
 from trainable.errors import ConfigError
-from trainable.yaml_reader import read_yaml
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SEARCHES = [CONFIGS / "search.yaml", *sorted((CONFIGS / "searches").glob("*.yaml"))]

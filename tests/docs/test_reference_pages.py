@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from sweeps.notation import ARGUMENTS
 from sweeps.spec import SearchSpec, parse_search
 from trainable.config import MODEL_NAMES, TrainConfig, load_config, parse_config
-from trainable.kinds import names_of, options
-from trainable.yaml_reader import parse_yaml
+from trainable.config.introspection import names_of, options
+from trainable.config.yaml_reader import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 PAGES = [

@@ -17,9 +17,9 @@ from sweeps.notation import ARGUMENTS
 from sweeps.space_check import config_keys
 from sweeps.spec import SearchSpec, parse_search
 from trainable.config import TrainConfig, parse_config
+from trainable.config.names import _likeness
+from trainable.config.yaml_reader import parse_yaml
 from trainable.errors import ConfigError, Problem
-from trainable.naming import _likeness
-from trainable.yaml_reader import parse_yaml
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FILES = sorted(path for path in CONFIGS.rglob("*.yaml") if path.parent.name != "cluster")

@@ -21,7 +21,7 @@ from tests.support.failing_models import (
 )
 from tests.support.tiny_models import mlp
 from trainable.config import load_config
-from trainable.yaml_reader import dump_yaml
+from trainable.config.yaml_reader import dump_yaml
 
 pytestmark = pytest.mark.ray
 

@@ -29,8 +29,8 @@ from tests.integration.sweeping import (
     trials,
 )
 from trainable.config import TrainConfig
+from trainable.config.yaml_reader import dump_yaml
 from trainable.fit import fit
-from trainable.yaml_reader import dump_yaml
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "restore.py"
 SPACE = {"optimizer.learning_rate": {"loguniform": [1e-2, 1.0]}}

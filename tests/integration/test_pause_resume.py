@@ -22,7 +22,7 @@ from sweeps.reopening import merged, open_sweep, opened
 from sweeps.spec import SearchSpec
 from tests.integration.commands import invoke
 from tests.integration.sweeping import epochs, pause_after, resume, search, start, trials, watch
-from trainable.yaml_reader import dump_yaml
+from trainable.config.yaml_reader import dump_yaml
 
 pytestmark = pytest.mark.ray
 

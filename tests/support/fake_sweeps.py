@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from sweeps.cli import main
 from sweeps.layout import Failure, SweepLayout, SweepRecord, SweepState, TrialRecord, TrialState
 from sweeps.spec import parse_search
-from trainable.yaml_reader import dump_yaml
+from trainable.config.yaml_reader import dump_yaml
 
 SPACE: dict[str, Any] = {
     "optimizer.name": {"choice": ["sgd", "adamw"]},

@@ -17,7 +17,7 @@ from sweeps.cli import main
 from sweeps.layout import SweepLayout
 from sweeps.ownership import sole_owner
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
-from trainable.yaml_reader import dump_yaml
+from trainable.config.yaml_reader import dump_yaml
 
 ROOT = Path(__file__).parents[2]
 VERBS = sorted(main.commands)

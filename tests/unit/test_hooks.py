@@ -19,8 +19,8 @@ from sweeps.sections import Hooks, Mode
 from sweeps.spec import parse_search
 from tests.support.fake_sweeps import FakeSweep
 from tests.support.hook_server import Server
+from trainable.config.yaml_reader import dump_yaml
 from trainable.errors import ConfigError
-from trainable.yaml_reader import dump_yaml
 
 
 @pytest.fixture

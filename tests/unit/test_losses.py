@@ -7,8 +7,8 @@ import torch
 from pydantic import TypeAdapter
 
 from trainable.config import LossConfig
+from trainable.config.introspection import names_of, options
 from trainable.errors import ConfigError
-from trainable.kinds import names_of, options
 from trainable.losses import build_loss
 
 CLASSES = 5

@@ -13,8 +13,8 @@ from sweeps.ownership import sole_owner
 from sweeps.reopening import changed, merged, open_sweep, opened
 from sweeps.spec import SearchSpec
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
+from trainable.config.yaml_reader import dump_yaml
 from trainable.errors import ConfigError
-from trainable.yaml_reader import dump_yaml
 
 LR = "optimizer.learning_rate"
 

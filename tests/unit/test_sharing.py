@@ -11,9 +11,9 @@ from sweeps.sharing import Choice, choose, settled
 from sweeps.spec import SearchSpec, parse_search
 from tests.integration.sweeping import CONFIG
 from trainable.config import TrainConfig, parse_config
+from trainable.config.yaml_reader import dump_yaml
 from trainable.errors import ExperimentError
 from trainable.together import Together, train_together
-from trainable.yaml_reader import dump_yaml
 
 CARD_GIB = 80.0
 ONE_CARD = {"CPU": 16.0, "GPU": 1.0}

@@ -8,8 +8,8 @@ import pytest
 
 from sweeps.spec import METRICS, load_search, parse_search
 from trainable.config import parse_config
+from trainable.config.yaml_reader import dump_yaml, parse_yaml
 from trainable.errors import ConfigError
-from trainable.yaml_reader import dump_yaml, parse_yaml
 
 CONFIG = """\
 dataset: {name: digits}

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.spec import load_search, parse_search
+from trainable.config.yaml_reader import parse_yaml
 from trainable.errors import ConfigError
-from trainable.yaml_reader import parse_yaml
 
 CONFIG = """\
 dataset: {name: digits}

@@ -13,7 +13,7 @@ from sweeps import jobs
 from sweeps.sections import SEEDS
 from sweeps.spec import parse_search
 from tests.integration.commands import invoke
-from trainable.yaml_reader import parse_yaml
+from trainable.config.yaml_reader import parse_yaml
 
 SERVER = ("--address", "http://head:8265")
 SEARCH = """\

@@ -16,9 +16,9 @@ from typing import Any
 from torch import nn
 
 from trainable.config import TrainConfig
+from trainable.config.names import suggestion
 from trainable.data.shapes import dataset_channels, dataset_classes
 from trainable.errors import TuneSweepsError
-from trainable.naming import suggestion
 
 # Text instead of imported callables, because a family may need a slow or optional library:
 # torchvision.models takes about as long to import as torch itself (1.1 s and 1.2 s, measured).

@@ -12,9 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from trainable.naming import check_directory_name, check_name
-from trainable.schema import Section, validate
-from trainable.sections import (
+from trainable.config.components import (
     AdamOptimizer,
     AdamWOptimizer,
     BCEWithLogitsLoss,
@@ -38,8 +36,10 @@ from trainable.sections import (
     StepScheduler,
     SyntheticDataset,
 )
+from trainable.config.names import check_directory_name, check_name
+from trainable.config.schema import Section, validate
+from trainable.config.yaml_reader import Document, read_yaml
 from trainable.uri import as_place
-from trainable.yaml_reader import Document, read_yaml
 
 __all__ = [
     "MODEL_NAMES",

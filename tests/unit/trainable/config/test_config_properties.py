@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainable.config import MODEL_NAMES, parse_config
+from trainable.config.yaml_reader import dotted, dump_yaml, parse_yaml
 from trainable.errors import ConfigError
-from trainable.yaml_reader import dotted, dump_yaml, parse_yaml
 
 _COUNT = st.integers(1, 10**6)
 _RATE = st.floats(1e-12, 1e6)

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
 
+from trainable.config.schema import ByName, Items, Section, validate
+from trainable.config.yaml_reader import Document, parse_yaml
 from trainable.errors import ConfigError
-from trainable.schema import ByName, Items, Section, validate
-from trainable.yaml_reader import Document, parse_yaml
 
 
 class Uniform(Section):

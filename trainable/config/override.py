@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainable.config import TrainConfig
+from trainable.config.introspection import names_of, options
 from trainable.errors import ConfigError, Problem
-from trainable.kinds import names_of, options
 
 
 def override(data: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

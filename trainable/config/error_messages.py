@@ -14,11 +14,11 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from trainable.config.introspection import MARK, fields_of, inside, kinds_at, names_of
+from trainable.config.names import suggestion
+from trainable.config.yaml_reader import Document, PathKey, dotted
+from trainable.config.yaml_resolver import read_scalar
 from trainable.errors import Problem
-from trainable.kinds import MARK, fields_of, inside, kinds_at, names_of
-from trainable.naming import suggestion
-from trainable.yaml_reader import Document, PathKey, dotted
-from trainable.yaml_scalars import read_scalar
 
 _MAX_SHOWN = 60
 """Characters of a found value in a message."""

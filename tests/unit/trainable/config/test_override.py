@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from trainable.config import parse_config
+from trainable.config.override import override
 from trainable.errors import ConfigError
-from trainable.override import override
 
 
 def base() -> dict[str, Any]:

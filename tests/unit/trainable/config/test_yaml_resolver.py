@@ -7,8 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainable.yaml_reader import dump_yaml, parse_yaml
-from trainable.yaml_scalars import read_scalar
+from trainable.config.yaml_reader import dump_yaml, parse_yaml
+from trainable.config.yaml_resolver import read_scalar
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from trainable.config.error_messages import find_problems
+from trainable.config.introspection import MARK, names_of, options
+from trainable.config.yaml_reader import Document
 from trainable.errors import ConfigError
-from trainable.kinds import MARK, names_of, options
-from trainable.problems import find_problems
-from trainable.yaml_reader import Document
 
 _Item = TypeVar("_Item")
 _Model = TypeVar("_Model", bound=BaseModel)

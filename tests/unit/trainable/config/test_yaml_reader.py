@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainable.config.yaml_reader import MAX_BYTES, Document, dotted, parse_yaml, read_yaml
 from trainable.errors import ConfigError
-from trainable.yaml_reader import MAX_BYTES, Document, dotted, parse_yaml, read_yaml
 
 
 def parse(text: str) -> Document:

@@ -20,8 +20,8 @@ from typing import Any
 
 import yaml
 
+from trainable.config.yaml_resolver import CONSTRUCT, MAX_DEPTH, TAG, TOO_DEEP, Dumper, Loader
 from trainable.errors import ConfigError, Problem
-from trainable.yaml_scalars import CONSTRUCT, MAX_DEPTH, TAG, TOO_DEEP, Dumper, Loader
 
 MAX_BYTES = 1_000_000
 """No file for people is larger; a checkpoint passed by mistake is."""

@@ -18,10 +18,10 @@ from trainable.config import (
     load_config,
     parse_config,
 )
+from trainable.config.introspection import names_of, options
+from trainable.config.override import override
+from trainable.config.yaml_reader import parse_yaml
 from trainable.errors import ConfigError
-from trainable.kinds import names_of, options
-from trainable.override import override
-from trainable.yaml_reader import parse_yaml
 
 REQUIRED = """\
 dataset: {name: digits}
@@ -245,7 +245,7 @@ def test_a_config_cannot_be_changed_through_what_it_was_made_of():
 
 def test_checking_a_config_imports_neither_torch_nor_ray():
     code = "import sys, trainable.config; print({'torch', 'ray', 'numpy'} & set(sys.modules))"
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[4]
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )

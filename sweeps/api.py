@@ -108,7 +108,7 @@ class Sweep:
         Raises:
             TuneSweepsError: There is no such trial or checkpoint, or its model cannot be built.
         """
-        from trainable.checkpoint import CONFIG, MODEL, read_checkpoint
+        from trainable.artifacts.checkpoint import CONFIG, MODEL, read_checkpoint
         from trainable.config import parse_config
         from trainable.models import get_model
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from sweeps.loading import LoadedSweep
 from sweeps.results import TrialResult
-from trainable.history import read_rows
+from trainable.artifacts.metrics import read_rows
 
 MANY = 200
 """Trials above which only some of them are drawn one by one, or count for the contours, whose

@@ -27,7 +27,7 @@ from sweeps.layout import (
     WARM_START_FILE,
 )
 from trainable import scratch
-from trainable.experiment_names import METRICS_FILE
+from trainable.artifacts.names import METRICS_FILE
 from trainable.mirror import WEIGHTS, Mark, is_stand_in, mark_of, stand_in
 from trainable.remote import PATIENCE_S, Remote, Stored, at_once
 

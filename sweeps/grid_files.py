@@ -16,9 +16,9 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from sweeps.layout import TrialRecord
+from trainable.artifacts.metrics import read_rows
+from trainable.artifacts.names import METRICS_FILE
 from trainable.atomic_files import TEMPORARY_SUFFIX
-from trainable.experiment_names import METRICS_FILE
-from trainable.history import read_rows
 
 
 class GridFiles(Callback):

@@ -24,10 +24,10 @@ from sweeps.shared_storage import check_shared
 from sweeps.spec import SearchSpec
 from sweeps.store_keeper import kept
 from sweeps.warm_start import record_points
+from trainable.artifacts.names import automatic_name
 from trainable.atomic_files import write_text
 from trainable.config import TrainConfig, parse_config
 from trainable.config.yaml_reader import dump_yaml
-from trainable.experiment_names import automatic_name
 
 PACKAGES = ("tune-sweeps", "ray", "torch", "torchvision", "numpy", "optuna")
 

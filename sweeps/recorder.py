@@ -28,7 +28,7 @@ from sweeps.layout import (
 from sweeps.live import LiveView
 from sweeps.pause import PauseSwitch
 from sweeps.progress import Running
-from trainable.experiment_names import TENSORBOARD
+from trainable.artifacts.names import TENSORBOARD
 from trainable.trial_settings import SETTINGS
 
 SWEEP_EVERY_S = 2.0
@@ -227,7 +227,7 @@ def end_curves(layout: SweepLayout, record: TrialRecord) -> None:
     directory = layout.directory / record.directory / TENSORBOARD
     if not directory.exists():
         return
-    from trainable.curves import end_session  # TensorBoard's, which loads slowly
+    from trainable.artifacts.tensorboard import end_session  # TensorBoard's, which loads slowly
 
     with suppress(OSError):  # of a full disk; the page does not know then how the trial has ended
         end_session(directory, failed=record.state == "failed")

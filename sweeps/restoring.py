@@ -19,9 +19,9 @@ from sweeps.places import bring, let_go
 from sweeps.recording import RecordingScheduler
 from sweeps.sections import METRICS
 from sweeps.sweep_trial import SweepTrial, continue_from, show_result
+from trainable.artifacts.metrics import History, read_rows
+from trainable.artifacts.names import CHECKPOINTS, METRICS_FILE
 from trainable.errors import CheckpointError
-from trainable.experiment_names import CHECKPOINTS, METRICS_FILE
-from trainable.history import History, read_rows
 
 Row = dict[str, Any]
 
@@ -44,7 +44,7 @@ def newest_checkpoint(directory: Path) -> SavedState | None:
         CheckpointError: There are checkpoint files, and none of them is good.
     """
     files = sorted((directory / CHECKPOINTS).glob("*.pt"))
-    from trainable.checkpoint import LATEST, checkpoint_epoch  # torch
+    from trainable.artifacts.checkpoint import LATEST, checkpoint_epoch  # torch
 
     latest = directory / CHECKPOINTS / LATEST
     epoch = checkpoint_epoch(bring(latest))
@@ -119,7 +119,7 @@ class Restoration:
             return
         self._saved[record.id] = saved
         if record.lineage:
-            from trainable.checkpoint import CONFIG, read_checkpoint  # torch
+            from trainable.artifacts.checkpoint import CONFIG, read_checkpoint  # torch
 
             config = read_checkpoint(saved.checkpoint)[CONFIG]
             # The sweep may have ended between an exploit and the first save under its values.

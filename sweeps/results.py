@@ -9,8 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from sweeps.layout import SweepLayout, TrialRecord
-from trainable.experiment_names import CHECKPOINTS, METRICS_FILE
-from trainable.history import read_rows
+from trainable.artifacts.metrics import read_rows
+from trainable.artifacts.names import CHECKPOINTS, METRICS_FILE
 
 BEST_CHECKPOINT = Path(CHECKPOINTS, "best.pt")
 LATEST_CHECKPOINT = Path(CHECKPOINTS, "latest.pt")

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from trainable.checkpoint import BEST_ACC, CONFIG, EPOCH, read_checkpoint
+from trainable.artifacts.checkpoint import BEST_ACC, CONFIG, EPOCH, read_checkpoint
 from trainable.config import TrainConfig, parse_config
 from trainable.config.override import override
 from trainable.fit import Outcome, fit

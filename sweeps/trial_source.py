@@ -25,9 +25,9 @@ from sweeps.replayed import Unasked
 from sweeps.search import Searcher
 from sweeps.spec import SearchSpec
 from sweeps.sweep_trial import OnFailure, SweepTrial, new_trial
+from trainable.artifacts.metrics import read_rows
+from trainable.artifacts.names import METRICS_FILE, automatic_name
 from trainable.config import parse_config
-from trainable.experiment_names import METRICS_FILE, automatic_name
-from trainable.history import read_rows
 from trainable.trial_settings import SETTINGS
 
 ID_BYTES = 4

@@ -16,21 +16,21 @@ from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
 
-from trainable import checkpoint
-from trainable.atomic_files import add_name, remove_temporaries, write_text
-from trainable.config import CheckpointConfig, TrainConfig
-from trainable.config.yaml_reader import dump_yaml
-from trainable.curves import Curves
-from trainable.errors import DiskFullError, ExperimentError
-from trainable.experiment_names import (
+from trainable.artifacts import checkpoint
+from trainable.artifacts.metrics import History
+from trainable.artifacts.names import (
     CHECKPOINTS,
     CONFIG_FILE,
     METRICS_FILE,
     TENSORBOARD,
     automatic_name,
 )
-from trainable.history import History
-from trainable.hparams import Session
+from trainable.artifacts.tensorboard import Curves
+from trainable.artifacts.tensorboard_hparams import Session
+from trainable.atomic_files import add_name, remove_temporaries, write_text
+from trainable.config import CheckpointConfig, TrainConfig
+from trainable.config.yaml_reader import dump_yaml
+from trainable.errors import DiskFullError, ExperimentError
 from trainable.snapshot import Snapshot, take_snapshot, write_behind
 from trainable.trainer import Row, Trainer
 

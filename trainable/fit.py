@@ -13,15 +13,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trainable.checkpoint import LATEST, read_checkpoint
+from trainable.artifacts.checkpoint import LATEST, read_checkpoint
+from trainable.artifacts.names import CHECKPOINTS, automatic_name
+from trainable.artifacts.tensorboard import Curves
+from trainable.artifacts.trial_log import epoch_line
 from trainable.config import TrainConfig
-from trainable.curves import Curves
 from trainable.errors import ExperimentError
 from trainable.experiment import Experiment, create_directory, unique_directory
-from trainable.experiment_names import CHECKPOINTS, automatic_name
 from trainable.stored_experiment import StoredExperiment, local_file
 from trainable.trainer import Row, Trainer
-from trainable.trial_log import epoch_line
 from trainable.uri import child_uri, is_uri
 
 

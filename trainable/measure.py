@@ -12,7 +12,7 @@ from itertools import cycle, islice
 import torch
 
 from trainable import graphs
-from trainable.checkpoint import to_cpu
+from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import TrainConfig
 from trainable.data.source import Batch, Split, batch_slices, train_slices
 from trainable.device import limited_device

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from trainable.experiment_names import CHECKPOINTS, METRICS_FILE
+from trainable.artifacts.names import CHECKPOINTS, METRICS_FILE
 from trainable.remote import Remote, Stored, at_once
 
 OF_TUNE = "checkpoint_*/checkpoint.pt"

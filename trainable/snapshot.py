@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from trainable.checkpoint import MODEL, OPTIMIZER
+from trainable.artifacts.checkpoint import MODEL, OPTIMIZER
 from trainable.models import MODELS
 from trainable.trainer import Trainer
 

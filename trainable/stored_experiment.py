@@ -11,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 
 from trainable import scratch
-from trainable.checkpoint import BEST, LATEST
+from trainable.artifacts.checkpoint import BEST, LATEST
+from trainable.artifacts.names import CHECKPOINTS, automatic_name
 from trainable.config import TrainConfig
 from trainable.errors import ExperimentError
-from trainable.experiment_names import CHECKPOINTS, automatic_name
 from trainable.mirror import OF_A_TRAINING, Mirror
 from trainable.remote import SHORT_PATIENCE_S, Remote
 from trainable.uri import child_uri, is_uri, parent_uri

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trainable import scratch
+from trainable.artifacts.trial_log import LOG_FILE
 from trainable.errors import StorageError
 from trainable.mirror import OF_A_TRAINING, OF_TUNE, WEIGHTS, Mirror
 from trainable.remote import SHORT_PATIENCE_S, THREADS, Remote
-from trainable.trial_log import LOG_FILE
 from trainable.trial_settings import CHECKPOINT_FILE
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from trainable import checkpoint
+from trainable.artifacts import checkpoint
 from trainable.compiled_model import CompiledModel, compile_wanted
 from trainable.config import TrainConfig, with_shape
 from trainable.data import ImageSource, Split, load_data

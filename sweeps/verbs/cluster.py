@@ -157,7 +157,7 @@ def _to_send(spec: SearchSpec, name: str, raw: Mapping[str, Any]) -> dict[str, A
 def _new_name(spec: SearchSpec) -> str:
     from datetime import datetime
 
+    from trainable.artifacts.names import automatic_name
     from trainable.config import parse_config
-    from trainable.experiment_names import automatic_name
 
     return automatic_name(parse_config(spec.config), datetime.now())

@@ -18,8 +18,8 @@ from sweeps.results import TrialResult
 from sweeps.text_charts import Series, chart
 from sweeps.verbs.common import DIRECTORY, FINISHED, exits
 from sweeps.verbs.wording import AS_JSON, quoted, say_json, score, short, size, table
+from trainable.artifacts.trial_log import LOG_FILE
 from trainable.config.yaml_reader import read_yaml
-from trainable.trial_log import LOG_FILE
 
 TRIAL = click.argument("trial")
 ROWS = 12

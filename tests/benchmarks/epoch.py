@@ -21,7 +21,7 @@ from tests.benchmarks.sides import (
     compare,
     compare_variants,
 )
-from trainable.checkpoint import to_cpu
+from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import TrainConfig, parse_config
 from trainable.device import default_device
 from trainable.epoch import drain

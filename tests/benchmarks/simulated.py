@@ -30,7 +30,7 @@ from sweeps.layout import SweepLayout, SweepRecord, now
 from sweeps.placement import Booking
 from sweeps.reopening import open_sweep
 from sweeps.spec import SearchSpec, parse_search
-from trainable.history import History
+from trainable.artifacts.metrics import History
 
 EPOCH_S = 60.0
 EVENTS_A_RESULT = 2

@@ -28,7 +28,7 @@ from sweeps import running
 from sweeps.cluster import ENVIRONMENT, start_ray
 from sweeps.launch import start_sweep
 from sweeps.spec import parse_search
-from trainable.history import History
+from trainable.artifacts.metrics import History
 from trainable.trial_storage import next_checkpoint_directory, trial_directory
 
 CPUS = 2

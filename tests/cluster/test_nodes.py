@@ -11,7 +11,7 @@ import pytest
 
 from sweeps.layout import SweepLayout
 from tests.cluster.conftest import PATIENCE_S, Nodes, command, sweep, wait_for
-from trainable.history import read_rows
+from trainable.artifacts.metrics import read_rows
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 

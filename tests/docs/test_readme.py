@@ -11,11 +11,11 @@ import pytest
 from sweeps import layout
 from sweeps.cli import main
 from sweeps.spec import parse_search
-from trainable.checkpoint import BEST, LATEST, epoch_file
+from trainable.artifacts.checkpoint import BEST, LATEST, epoch_file
+from trainable.artifacts.names import CHECKPOINTS, CONFIG_FILE, METRICS_FILE, TENSORBOARD
+from trainable.artifacts.trial_log import LOG_FILE
 from trainable.config import load_config
 from trainable.config.yaml_reader import parse_yaml
-from trainable.experiment_names import CHECKPOINTS, CONFIG_FILE, METRICS_FILE, TENSORBOARD
-from trainable.trial_log import LOG_FILE
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

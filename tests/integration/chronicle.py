@@ -16,7 +16,7 @@ from ray.tune.schedulers import PopulationBasedTraining
 
 from sweeps.recorder import Recorder
 from sweeps.sweep_trial import SweepTrial
-from trainable.checkpoint import to_cpu
+from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import parse_config
 from trainable.trainer import Trainer
 from trainable.trial_settings import HYPERPARAMETERS

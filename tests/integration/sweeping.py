@@ -19,7 +19,7 @@ from sweeps.recorder import Recorder
 from sweeps.reopening import opened
 from sweeps.running import Outcome
 from sweeps.spec import SearchSpec, parse_search
-from trainable.history import read_rows
+from trainable.artifacts.metrics import read_rows
 
 CONFIG: dict[str, dict[str, Any]] = {
     "seed": {"enabled": True},

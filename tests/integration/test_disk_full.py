@@ -15,7 +15,7 @@ from sweeps.spec import SearchSpec
 from tests.integration.commands import invoke
 from tests.integration.sweeping import ONE_AT_A_TIME, epochs, search, start, trials
 from tests.support.failing_models import MARKS
-from trainable.checkpoint import read_checkpoint
+from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.config.yaml_reader import dump_yaml
 
 pytestmark = pytest.mark.ray

@@ -18,7 +18,7 @@ from sweeps.spec import load_search
 from tests.crash.session import ROOT, Session
 from tests.integration import sweeping
 from tests.support.object_store import ObjectStore, object_store
-from trainable.history import read_rows
+from trainable.artifacts.metrics import read_rows
 from trainable.remote import Remote
 
 pytestmark = pytest.mark.ray

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.integration.sweeping import epochs, pause_after, resume, search, start, trials
-from trainable.checkpoint import read_checkpoint
+from trainable.artifacts.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.ray
 

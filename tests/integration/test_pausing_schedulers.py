@@ -19,7 +19,7 @@ from tests.integration.sweeping import (
     start,
     trials,
 )
-from trainable.checkpoint import read_checkpoint
+from trainable.artifacts.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.ray
 

@@ -15,9 +15,9 @@ from sweeps.layout import TrialRecord, value_at
 from sweeps.running import Outcome
 from tests.integration.chronicle import Exploit, one_epoch_after, watched
 from tests.integration.sweeping import epochs, search, start, trials
-from trainable.checkpoint import read_checkpoint
+from trainable.artifacts.checkpoint import read_checkpoint
+from trainable.artifacts.metrics import read_rows
 from trainable.config import load_config, parse_config
-from trainable.history import read_rows
 from trainable.trainer import Trainer
 
 pytestmark = pytest.mark.ray

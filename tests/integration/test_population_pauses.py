@@ -26,8 +26,8 @@ from tests.integration.sweeping import (
     start,
     trials,
 )
-from trainable.checkpoint import read_checkpoint
-from trainable.history import read_rows
+from trainable.artifacts.checkpoint import read_checkpoint
+from trainable.artifacts.metrics import read_rows
 
 pytestmark = pytest.mark.ray
 

@@ -15,10 +15,10 @@ from sweeps.cli import main
 from sweeps.layout import TrialRecord, value_at
 from tests.integration.sweeping import pause_after, resume, search, start, trials
 from tests.support.hparams_page import Shown, page, points
+from trainable.artifacts.metrics import read_rows
+from trainable.artifacts.tensorboard import TAGS
+from trainable.artifacts.tensorboard_hparams import shown
 from trainable.config import load_config
-from trainable.curves import TAGS
-from trainable.history import read_rows
-from trainable.hparams import shown
 
 pytestmark = pytest.mark.ray
 

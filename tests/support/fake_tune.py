@@ -30,7 +30,7 @@ from sweeps.recording import RecordingScheduler
 from sweeps.replayed import Unasked
 from sweeps.restoring import Restoration
 from sweeps.sweep_trial import SweepTrial, new_trial
-from trainable.history import History, read_rows
+from trainable.artifacts.metrics import History, read_rows
 
 MakeScheduler = Callable[[], TrialScheduler]
 

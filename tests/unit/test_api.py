@@ -13,7 +13,7 @@ import sweeps
 from sweeps import load_sweep
 from sweeps.layout import SweepError
 from tests.support.fake_sweeps import FakeSweep
-from trainable.checkpoint import write_checkpoint
+from trainable.artifacts.checkpoint import write_checkpoint
 from trainable.errors import TuneSweepsError
 
 

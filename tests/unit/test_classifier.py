@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trainable.checkpoint import read_checkpoint
+from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.classifier import ClassifierTrainable
 from trainable.errors import CheckpointError, ConfigError, TuneSweepsError
 

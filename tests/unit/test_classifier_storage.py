@@ -8,10 +8,10 @@ import pytest
 import torch
 from ray.train._internal.storage import StorageContext
 
-from trainable.checkpoint import checkpoint_epoch, read_checkpoint
+from trainable.artifacts.checkpoint import checkpoint_epoch, read_checkpoint
+from trainable.artifacts.metrics import read_rows
 from trainable.classifier import ClassifierTrainable
 from trainable.config import load_config
-from trainable.history import read_rows
 
 Same = Callable[[Any, Any], None]
 MakeTrial = Callable[..., ClassifierTrainable]

@@ -9,8 +9,8 @@ import pytest
 from sweeps.disk import WeightKeeper, prune_weights
 from sweeps.layout import SweepLayout, TrialRecord, TrialState
 from sweeps.spec import SearchSpec, parse_search
+from trainable.artifacts.metrics import History
 from trainable.errors import ConfigError
-from trainable.history import History
 
 WEIGHTS = (
     "checkpoints/best.pt",

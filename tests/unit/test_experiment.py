@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from tests.support.saving import save_due
-from trainable.checkpoint import checkpoint_epoch, read_checkpoint, to_cpu
+from trainable.artifacts.checkpoint import checkpoint_epoch, read_checkpoint, to_cpu
+from trainable.artifacts.metrics import read_rows
 from trainable.config import load_config
 from trainable.epoch import Score, Steps
 from trainable.experiment import Experiment
-from trainable.history import read_rows
 from trainable.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.saving import save_due
-from trainable.checkpoint import checkpoint_epoch
+from trainable.artifacts.checkpoint import checkpoint_epoch
 from trainable.errors import DiskFullError
 from trainable.experiment import Experiment
 from trainable.trainer import Trainer

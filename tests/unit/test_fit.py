@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from trainable.checkpoint import checkpoint_epoch, read_checkpoint
+from trainable.artifacts.checkpoint import checkpoint_epoch, read_checkpoint
 from trainable.config import TrainConfig, load_config
 from trainable.fit import Outcome
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from trainable.checkpoint import checkpoint_epoch
+from trainable.artifacts.checkpoint import checkpoint_epoch
 from trainable.config import TrainConfig
 from trainable.errors import CheckpointError, DataError, ExperimentError, TuneSweepsError
 from trainable.fit import Outcome, fit

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from trainable import checkpoint
-from trainable.checkpoint import checkpoint_epoch
+from trainable.artifacts import checkpoint
+from trainable.artifacts.checkpoint import checkpoint_epoch
 from trainable.config import TrainConfig
 from trainable.fit import Outcome
 from trainable.trainer import Row, Trainer

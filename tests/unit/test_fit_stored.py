@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from trainable import stored_experiment
-from trainable.checkpoint import read_checkpoint
+from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.config import TrainConfig
 from trainable.errors import ExperimentError
 from trainable.fit import Outcome

@@ -8,7 +8,7 @@ import yaml
 from click.testing import CliRunner
 
 from sweeps.cli import main
-from trainable.checkpoint import write_checkpoint
+from trainable.artifacts.checkpoint import write_checkpoint
 from trainable.config import parse_config
 from trainable.footprint import footprint
 from trainable.measure import endless, train

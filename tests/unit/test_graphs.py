@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from tests.support.replayed_operations import Recording, ReplayRecorder
 from trainable import measure
-from trainable.checkpoint import OPTIMIZER
+from trainable.artifacts.checkpoint import OPTIMIZER
 from trainable.config import TrainConfig
 from trainable.graphs import (
     MIN_BATCHES,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.support.reading_back import READS, do
-from trainable.checkpoint import to_cpu
+from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import TrainConfig
 from trainable.graphs import (
     RECORDED,

@@ -7,7 +7,7 @@ from typing import Any
 
 from sweeps.grid_files import GridFiles
 from sweeps.layout import TrialRecord
-from trainable.history import History
+from trainable.artifacts.metrics import History
 
 
 def trial(directory: Path, number: int, epochs: int) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trainable.checkpoint import checkpoint_epoch
+from trainable.artifacts.checkpoint import checkpoint_epoch
 from trainable.config import load_config
 from trainable.fit import Outcome
 

@@ -13,11 +13,12 @@ from weakref import ReferenceType, ref
 import pytest
 import torch
 
-from trainable import checkpoint, trial_run
+from trainable import trial_run
 from trainable.ahead import EpochAhead
-from trainable.checkpoint import read_checkpoint
-from trainable.curves import Curves
-from trainable.history import read_rows
+from trainable.artifacts import checkpoint
+from trainable.artifacts.checkpoint import read_checkpoint
+from trainable.artifacts.metrics import read_rows
+from trainable.artifacts.tensorboard import Curves
 from trainable.packed import ClosedError, PackedWorker
 from trainable.trainer import Trainer
 from trainable.trial_run import TrialRun

@@ -12,9 +12,9 @@ from rich.console import Console
 from sweeps.layout import SweepLayout, TrialRecord, TrialState
 from sweeps.report import ROWS_SHOWN, table, write_files
 from sweeps.results import TrialResult, read_results
+from trainable.artifacts.metrics import History
 from trainable.config import TrainConfig, load_config
 from trainable.config.yaml_reader import dump_yaml
-from trainable.history import History
 
 LR, NAME, MOMENTUM = "optimizer.learning_rate", "optimizer.name", "optimizer.momentum"
 HEAD = ["rank", "trial", "number", "state", "val_acc", "best_epoch", "last_val_acc", "epochs"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sweeps.layout import SweepError, SweepLayout, TrialRecord, TrialState
 from sweeps.results import best_row, read_results
-from trainable.history import History
+from trainable.artifacts.metrics import History
 
 NAN, INF = math.nan, math.inf
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from trainable.checkpoint import read_checkpoint, to_cpu, write_checkpoint
+from trainable.artifacts.checkpoint import read_checkpoint, to_cpu, write_checkpoint
 from trainable.trainer import Trainer
 
 EPOCHS = 4

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from trainable import snapshot
-from trainable.checkpoint import to_cpu
+from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import parse_config
 from trainable.snapshot import take_snapshot
 from trainable.trainer import Trainer

@@ -11,9 +11,9 @@ import pytest
 
 from tests.unit.test_classifier_storage import make_storage
 from trainable import scratch
-from trainable.checkpoint import read_checkpoint
+from trainable.artifacts.checkpoint import read_checkpoint
+from trainable.artifacts.metrics import read_rows
 from trainable.classifier import ClassifierTrainable
-from trainable.history import read_rows
 from trainable.remote import Remote
 
 MakeTrial = Callable[..., ClassifierTrainable]

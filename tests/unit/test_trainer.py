@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainable.checkpoint import to_cpu
+from trainable.artifacts.checkpoint import to_cpu
 from trainable.epoch import Score, Steps
 from trainable.seeding import stream_seed
 from trainable.trainer import Trainer

@@ -12,8 +12,8 @@ from sweeps.layout import SweepError, SweepLayout, SweepRecord, TrialRecord, Tri
 from sweeps.search import Searcher
 from sweeps.spec import SearchSpec, parse_search
 from sweeps.warm_start import record_points, tell_points
+from trainable.artifacts.metrics import History
 from trainable.errors import ConfigError
-from trainable.history import History
 
 LR, NAME, MOMENTUM = "optimizer.learning_rate", "optimizer.name", "optimizer.momentum"
 BATCH = "training.batch_size"

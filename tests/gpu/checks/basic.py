@@ -25,7 +25,7 @@ from tests.gpu.checks.common import (
     trained,
     trainer_of,
 )
-from trainable.checkpoint import SCALER
+from trainable.artifacts.checkpoint import SCALER
 from trainable.config import parse_config
 from trainable.device import limited_device
 from trainable.epoch import drain

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from tests.support.replayed_operations import ReplayRecorder
-from trainable.checkpoint import to_cpu
+from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import parse_config
 from trainable.device import default_device
 from trainable.graphs import RECORDED, CudaRecorder, Recorder, Replay, graph_refusal

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from trainable import checkpoint
-from trainable.checkpoint import (
+from trainable.artifacts import checkpoint
+from trainable.artifacts.checkpoint import (
     checkpoint_epoch,
     is_complete,
     read_checkpoint,

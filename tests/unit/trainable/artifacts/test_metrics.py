@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trainable.history import History, read_rows
+from trainable.artifacts.metrics import History, read_rows
 
 
 def row(epoch: int, **metrics: float | None) -> dict:

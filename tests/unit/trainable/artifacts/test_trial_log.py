@@ -9,9 +9,9 @@ import pytest
 from ray.train._internal.storage import StorageContext
 
 from tests.support import talking_models
+from trainable.artifacts.trial_log import TrialLog
 from trainable.classifier import ClassifierTrainable
 from trainable.errors import CheckpointError
-from trainable.trial_log import TrialLog
 
 MakeTrial = Callable[..., ClassifierTrainable]
 

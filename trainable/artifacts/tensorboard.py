@@ -17,8 +17,8 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from trainable.artifacts.tensorboard_hparams import Session, ended, is_end, is_start, same_values
 from trainable.atomic_files import remove_temporaries, write_once
-from trainable.hparams import Session, ended, is_end, is_start, same_values
 
 TAGS = {
     "train_loss": "loss/train",

@@ -11,10 +11,10 @@ from threading import Barrier
 
 import pytest
 
+from trainable.artifacts.names import automatic_name
 from trainable.config import TrainConfig
 from trainable.errors import ExperimentError
 from trainable.experiment import create_directory
-from trainable.experiment_names import automatic_name
 
 MakeConfig = Callable[..., TrainConfig]
 

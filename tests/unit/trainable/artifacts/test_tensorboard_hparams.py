@@ -6,8 +6,8 @@ import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from tests.support.hparams_page import page, points, tags
-from trainable.curves import Curves, end_session
-from trainable.hparams import Session
+from trainable.artifacts.tensorboard import Curves, end_session
+from trainable.artifacts.tensorboard_hparams import Session
 
 VALUES = {
     "optimizer.learning_rate": 0.25,

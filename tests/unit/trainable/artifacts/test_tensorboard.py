@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from trainable.curves import TAGS, Curves
+from trainable.artifacts.tensorboard import TAGS, Curves
 
 
 def row(epoch: int, **metrics: float | None) -> dict:

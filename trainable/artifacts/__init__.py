@@ -1,0 +1,1 @@
+"""The files of a training: checkpoint, metrics, TensorBoard, trial log."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trainable.batched_operations import WeightCasts, counters_at_once
-from trainable.optimizers import RatesOnDevice
+from trainable.optim.optimizers import RatesOnDevice
 
 Forward = Callable[[Tensor], Tensor]
 """Maps images `[B, C, H, W]` to logits `[B, num_classes]`."""

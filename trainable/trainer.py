@@ -30,9 +30,9 @@ from trainable.graphs import (
     graph_refusal,
 )
 from trainable.losses import build_loss
-from trainable.lr_schedule import LRSchedule
 from trainable.models import MODELS, get_model
-from trainable.optimizers import build_optimizer, load_state
+from trainable.optim.lr_schedule import LRSchedule
+from trainable.optim.optimizers import build_optimizer, load_state
 from trainable.replay_checks import ReplayChecks
 from trainable.seeding import seed_everything, set_determinism, stream_seed
 from trainable.step import EvaluationStep, TrainStep

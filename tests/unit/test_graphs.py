@@ -24,7 +24,7 @@ from trainable.graphs import (
     CudaGraphs,
     graph_refusal,
 )
-from trainable.optimizers import RatesOnDevice
+from trainable.optim.optimizers import RatesOnDevice
 from trainable.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]

@@ -15,7 +15,7 @@ from trainable.config import TrainConfig, parse_config
 from trainable.epoch import drain, train_epoch
 from trainable.losses import build_loss
 from trainable.models import get_model
-from trainable.optimizers import RatesOnDevice, apply_hyperparameters, build_optimizer
+from trainable.optim.optimizers import RatesOnDevice, apply_hyperparameters, build_optimizer
 from trainable.step import TrainStep
 
 CPU = torch.device("cpu")

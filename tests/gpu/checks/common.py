@@ -13,7 +13,7 @@ from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import parse_config
 from trainable.device import default_device
 from trainable.graphs import RECORDED, CudaRecorder, Recorder, Replay, graph_refusal
-from trainable.optimizers import RatesOnDevice
+from trainable.optim.optimizers import RatesOnDevice
 from trainable.trainer import Row, Trainer
 
 ON_GPU = torch.cuda.is_available()

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from trainable.config import OptimizerConfig
 from trainable.errors import CheckpointError
-from trainable.uncompiled import uncompiled
+from trainable.optim.uncompiled import uncompiled
 
 _CLASSES: dict[str, Callable[..., Optimizer]] = {
     "adam": uncompiled(torch.optim.Adam),

@@ -9,7 +9,7 @@ from torch import nn
 
 from trainable.config import AdamOptimizer, AdamWOptimizer, SGDOptimizer
 from trainable.errors import CheckpointError
-from trainable.optimizers import apply_hyperparameters, build_optimizer
+from trainable.optim.optimizers import apply_hyperparameters, build_optimizer
 
 CPU = torch.device("cpu")
 CONFIGS = {

@@ -20,7 +20,7 @@ from trainable.config import (
     StepScheduler,
 )
 from trainable.errors import CheckpointError
-from trainable.lr_schedule import LRSchedule
+from trainable.optim.lr_schedule import LRSchedule
 
 EPOCHS = 40
 BASE = 0.3

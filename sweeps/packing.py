@@ -16,7 +16,7 @@ import ray
 
 from sweeps.placement import Booking, places
 from sweeps.shared_storage import store_keys
-from trainable.gpu_queue import queue_settings
+from trainable.training.gpu_queue import queue_settings
 from trainable.trial_settings import WORKERS
 
 THIN_GPU = 0.001

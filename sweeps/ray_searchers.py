@@ -31,7 +31,7 @@ from sweeps.search_sections import (
 )
 from sweeps.space import Values, draw
 from sweeps.spec import SearchSpec
-from trainable.seeding import seed_everything
+from trainable.training.seeding import seed_everything
 
 MIDDLE = 0.5
 """Of a key that a trial did not have; these searchers know no conditions."""

@@ -13,7 +13,7 @@ from trainable.config import TrainConfig, parse_config
 from trainable.config.override import override
 from trainable.fit import Outcome, fit
 from trainable.stored_experiment import local_file
-from trainable.trainer import Trainer
+from trainable.training.trainer import Trainer
 from trainable.uri import is_uri
 
 

@@ -18,7 +18,7 @@ import torch
 
 from trainable.config import TrainConfig, parse_config
 from trainable.fit import Outcome, fit
-from trainable.trainer import Trainer
+from trainable.training.trainer import Trainer
 
 TESTS = Path(__file__).parent
 SUPPORT = TESTS / "support"

@@ -32,7 +32,7 @@ from trainable.config import CheckpointConfig, TrainConfig
 from trainable.config.yaml_reader import dump_yaml
 from trainable.errors import DiskFullError, ExperimentError
 from trainable.snapshot import Snapshot, take_snapshot, write_behind
-from trainable.trainer import Row, Trainer
+from trainable.training.trainer import Row, Trainer
 
 
 def create_directory(config: TrainConfig, now: datetime) -> Path:

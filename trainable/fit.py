@@ -21,7 +21,7 @@ from trainable.config import TrainConfig
 from trainable.errors import ExperimentError
 from trainable.experiment import Experiment, create_directory, unique_directory
 from trainable.stored_experiment import StoredExperiment, local_file
-from trainable.trainer import Row, Trainer
+from trainable.training.trainer import Row, Trainer
 from trainable.uri import child_uri, is_uri
 
 

@@ -11,14 +11,14 @@ from itertools import cycle, islice
 
 import torch
 
-from trainable import graphs
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import TrainConfig
 from trainable.data.source import Batch, Split, batch_slices, train_slices
-from trainable.device import limited_device
-from trainable.epoch import drain
 from trainable.errors import ExperimentError
-from trainable.trainer import GIB, Trainer
+from trainable.training import cuda_graphs
+from trainable.training.device import limited_device
+from trainable.training.epoch import drain
+from trainable.training.trainer import GIB, Trainer
 
 WARM_UP = 2
 """Batches before the clock starts."""
@@ -120,7 +120,7 @@ def _batch_s(trainer: Trainer, batches: int) -> float:
 
 def warm_up(trainer: Trainer) -> int:
     """Batches before the clock starts; the last of them is the first to be recorded."""
-    return WARM_UP if trainer.graphs is None else graphs.WARM_UP + 1
+    return WARM_UP if trainer.graphs is None else cuda_graphs.WARM_UP + 1
 
 
 def timed(trainer: Trainer) -> int:

@@ -23,10 +23,10 @@ from typing import Any
 
 import torch
 
-from trainable.epoch import Steps
-from trainable.gpu_queue import Event, is_unreached
-from trainable.seeding import RngState
-from trainable.trainer import Row
+from trainable.training.epoch import Steps
+from trainable.training.gpu_queue import Event, is_unreached
+from trainable.training.seeding import RngState
+from trainable.training.trainer import Row
 from trainable.trial_run import TrialRun
 from trainable.trial_settings import SETTINGS, SUSPECT
 

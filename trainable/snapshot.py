@@ -17,7 +17,7 @@ import torch
 
 from trainable.artifacts.checkpoint import MODEL, OPTIMIZER
 from trainable.models import MODELS
-from trainable.trainer import Trainer
+from trainable.training.trainer import Trainer
 
 WRITER = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
 """Writes the checkpoints of this process, one after the other."""

@@ -22,11 +22,11 @@ import torch
 
 from trainable.config import TrainConfig, parse_config
 from trainable.data.source import Batch
-from trainable.device import limited_device
 from trainable.errors import ExperimentError
-from trainable.gpu_queue import queue_settings
 from trainable.measure import TIMED, endless, train, warm_up
-from trainable.trainer import GIB, Trainer
+from trainable.training.device import limited_device
+from trainable.training.gpu_queue import queue_settings
+from trainable.training.trainer import GIB, Trainer
 
 SECONDS = 3.0
 """That the copies train, all at the same time."""

@@ -14,20 +14,20 @@ from typing import Any
 
 import torch
 
-from trainable.ahead import EpochAhead
 from trainable.artifacts.checkpoint import BEST, read_checkpoint, write_checkpoint
 from trainable.artifacts.tensorboard_hparams import Session
 from trainable.artifacts.trial_log import LOG_FILE, TrialLog, epoch_line
 from trainable.atomic_files import add_name, remove_temporaries
 from trainable.config import TrainConfig, parse_config
 from trainable.config.override import override
-from trainable.device import limited_device
-from trainable.epoch import Steps, drain
 from trainable.experiment import Experiment
-from trainable.seeding import draws_globally
 from trainable.stored_experiment import local_file
 from trainable.stored_trial import StoredTrial
-from trainable.trainer import Row, Trainer
+from trainable.training.device import limited_device
+from trainable.training.epoch import Steps, drain
+from trainable.training.overlapped_epoch import EpochAhead
+from trainable.training.seeding import draws_globally
+from trainable.training.trainer import Row, Trainer
 from trainable.trial_settings import (
     CHECKPOINT_FILE,
     DONE,

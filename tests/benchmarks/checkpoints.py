@@ -13,7 +13,7 @@ from tests.benchmarks.sides import ROUNDS, Figure, compare
 from tests.support.saving import save_due
 from trainable.config import parse_config
 from trainable.experiment import Experiment
-from trainable.trainer import Trainer
+from trainable.training.trainer import Trainer
 from trainable.trial_run import TrialRun
 
 IMAGES, SAVES = 512, 3

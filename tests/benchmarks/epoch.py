@@ -23,10 +23,10 @@ from tests.benchmarks.sides import (
 )
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import TrainConfig, parse_config
-from trainable.device import default_device
-from trainable.epoch import drain
 from trainable.models import get_model
-from trainable.trainer import Trainer
+from trainable.training.device import default_device
+from trainable.training.epoch import drain
+from trainable.training.trainer import Trainer
 
 BATCH = 128
 RATE, MOMENTUM = 0.05, 0.9

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from trainable.graphs import RECORDED as IS_RECORDED
-from trainable.trainer import Trainer
+from trainable.training.cuda_graphs import RECORDED as IS_RECORDED
+from trainable.training.trainer import Trainer
 
 AMP_DTYPE = torch.bfloat16
 """Precision of every side on a GPU."""

@@ -38,8 +38,8 @@ assert utils.load_config is trainable.config.load_config
 
 SAME_ACCURACY = """
 from trainable.data import load_data
-from trainable.epoch import drain, evaluate
-from trainable.step import EvaluationStep
+from trainable.training.epoch import drain, evaluate
+from trainable.training.step import EvaluationStep
 
 source = load_data(config.dataset, torch.device("cpu"))
 batches = source.eval_batches("val", 512)

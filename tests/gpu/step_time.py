@@ -16,9 +16,9 @@ from torch.autograd import DeviceType
 from tests.benchmarks.launches import COMPILED, EAGER, RECORDED, Launch
 from trainable.config import parse_config
 from trainable.data.source import Batch
-from trainable.device import default_device
-from trainable.epoch import drain
-from trainable.trainer import Trainer
+from trainable.training.device import default_device
+from trainable.training.epoch import drain
+from trainable.training.trainer import Trainer
 
 ON_GPU = torch.cuda.is_available()
 BATCH = 128 if ON_GPU else 16

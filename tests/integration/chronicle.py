@@ -18,7 +18,7 @@ from sweeps.recorder import Recorder
 from sweeps.sweep_trial import SweepTrial
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import parse_config
-from trainable.trainer import Trainer
+from trainable.training.trainer import Trainer
 from trainable.trial_settings import HYPERPARAMETERS
 
 

@@ -18,7 +18,7 @@ from tests.integration.sweeping import epochs, search, start, trials
 from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.artifacts.metrics import read_rows
 from trainable.config import load_config, parse_config
-from trainable.trainer import Trainer
+from trainable.training.trainer import Trainer
 
 pytestmark = pytest.mark.ray
 

@@ -68,7 +68,7 @@ class Recording:
 
 
 class ReplayRecorder:
-    """`trainable.graphs.Recorder` for the CPU.
+    """`trainable.training.cuda_graphs.Recorder` for the CPU.
 
     Attributes:
         recordings: All that have been made.

@@ -1,7 +1,7 @@
 """A save that is waited for."""
 
 from trainable.experiment import Experiment
-from trainable.trainer import Trainer
+from trainable.training.trainer import Trainer
 
 
 def save_due(experiment: Experiment, trainer: Trainer) -> bool:

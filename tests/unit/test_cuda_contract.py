@@ -21,7 +21,7 @@ import pytest
 import torch
 
 import trainable
-from trainable.device import limited_device
+from trainable.training.device import limited_device
 
 ROOT = Path(trainable.__file__).parents[1]
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)

@@ -11,7 +11,7 @@ from tests.support.saving import save_due
 from trainable.artifacts.checkpoint import checkpoint_epoch
 from trainable.errors import DiskFullError
 from trainable.experiment import Experiment
-from trainable.trainer import Trainer
+from trainable.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
 

@@ -11,7 +11,7 @@ from trainable.artifacts import checkpoint
 from trainable.artifacts.checkpoint import checkpoint_epoch
 from trainable.config import TrainConfig
 from trainable.fit import Outcome
-from trainable.trainer import Row, Trainer
+from trainable.training.trainer import Row, Trainer
 
 MakeConfig = Callable[..., TrainConfig]
 RunFit = Callable[..., Outcome]

@@ -12,7 +12,7 @@ from trainable.artifacts.checkpoint import write_checkpoint
 from trainable.config import parse_config
 from trainable.footprint import footprint
 from trainable.measure import endless, train
-from trainable.trainer import Trainer
+from trainable.training.trainer import Trainer
 
 CONFIG = {
     "dataset": {"name": "digits"},

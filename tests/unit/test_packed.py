@@ -14,13 +14,13 @@ import pytest
 import torch
 
 from trainable import trial_run
-from trainable.ahead import EpochAhead
 from trainable.artifacts import checkpoint
 from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.artifacts.metrics import read_rows
 from trainable.artifacts.tensorboard import Curves
 from trainable.packed import ClosedError, PackedWorker
-from trainable.trainer import Trainer
+from trainable.training.overlapped_epoch import EpochAhead
+from trainable.training.trainer import Trainer
 from trainable.trial_run import TrialRun
 
 EPOCHS = 3

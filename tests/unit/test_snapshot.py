@@ -13,7 +13,7 @@ from trainable import snapshot
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import parse_config
 from trainable.snapshot import take_snapshot
-from trainable.trainer import Trainer
+from trainable.training.trainer import Trainer
 
 AssertSame = Callable[[Any, Any], None]
 SLOW_S = 0.3

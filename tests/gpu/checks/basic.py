@@ -27,9 +27,9 @@ from tests.gpu.checks.common import (
 )
 from trainable.artifacts.checkpoint import SCALER
 from trainable.config import parse_config
-from trainable.device import limited_device
-from trainable.epoch import drain
-from trainable.trainer import Trainer
+from trainable.training.device import limited_device
+from trainable.training.epoch import drain
+from trainable.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 

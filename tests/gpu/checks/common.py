@@ -11,10 +11,10 @@ import torch
 from tests.support.replayed_operations import ReplayRecorder
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import parse_config
-from trainable.device import default_device
-from trainable.graphs import RECORDED, CudaRecorder, Recorder, Replay, graph_refusal
 from trainable.optim.optimizers import RatesOnDevice
-from trainable.trainer import Row, Trainer
+from trainable.training.cuda_graphs import RECORDED, CudaRecorder, Recorder, Replay, graph_refusal
+from trainable.training.device import default_device
+from trainable.training.trainer import Row, Trainer
 
 ON_GPU = torch.cuda.is_available()
 DEVICE = default_device()

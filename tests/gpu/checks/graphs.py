@@ -20,8 +20,8 @@ from tests.gpu.checks.common import (
     trained,
     trainer_of,
 )
-from trainable.graphs import RECORDED
 from trainable.snapshot import take_snapshot
+from trainable.training.cuda_graphs import RECORDED
 
 LIMIT = 1e-2
 OWN = "tests.gpu.models:"

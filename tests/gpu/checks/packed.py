@@ -11,7 +11,7 @@ from typing import Any
 from tests.gpu.checks.common import ON_GPU, Check, assert_close, assert_recorded, data_of
 from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.packed import PackedWorker
-from trainable.trainer import Row
+from trainable.training.trainer import Row
 from trainable.trial_run import TrialRun
 
 KEYS = ("a", "b", "c")

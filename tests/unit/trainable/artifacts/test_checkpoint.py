@@ -18,7 +18,7 @@ from trainable.artifacts.checkpoint import (
     write_checkpoint,
 )
 from trainable.errors import CheckpointError
-from trainable.trainer import Trainer
+from trainable.training.trainer import Trainer
 
 
 @pytest.fixture

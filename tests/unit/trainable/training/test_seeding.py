@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainable.config import TrainConfig
 from trainable.models import MODELS, get_model
-from trainable.seeding import (
+from trainable.training.seeding import (
     CudaRngState,
     RngState,
     draws_globally,
@@ -19,7 +19,7 @@ from trainable.seeding import (
     set_determinism,
     stream_seed,
 )
-from trainable.trainer import Trainer
+from trainable.training.trainer import Trainer
 
 Config = Callable[..., TrainConfig]
 

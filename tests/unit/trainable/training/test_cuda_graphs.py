@@ -17,15 +17,15 @@ from tests.support.replayed_operations import Recording, ReplayRecorder
 from trainable import measure
 from trainable.artifacts.checkpoint import OPTIMIZER
 from trainable.config import TrainConfig
-from trainable.graphs import (
+from trainable.optim.optimizers import RatesOnDevice
+from trainable.training.cuda_graphs import (
     MIN_BATCHES,
     RECORDED,
     WARM_UP,
     CudaGraphs,
     graph_refusal,
 )
-from trainable.optim.optimizers import RatesOnDevice
-from trainable.trainer import Trainer
+from trainable.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
 Pair = tuple[Trainer, Trainer]

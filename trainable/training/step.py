@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from trainable.batched_operations import WeightCasts, counters_at_once
 from trainable.optim.optimizers import RatesOnDevice
+from trainable.training.batched_operations import WeightCasts, counters_at_once
 
 Forward = Callable[[Tensor], Tensor]
 """Maps images `[B, C, H, W]` to logits `[B, num_classes]`."""

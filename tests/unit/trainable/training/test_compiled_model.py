@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from trainable import compiled_model
-from trainable.compiled_model import MIN_BATCHES, CompiledModel, compile_wanted
 from trainable.config import TrainConfig
+from trainable.training import compiled_model
+from trainable.training.compiled_model import MIN_BATCHES, CompiledModel, compile_wanted
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 

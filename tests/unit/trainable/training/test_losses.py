@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from trainable.config import LossConfig
 from trainable.config.introspection import names_of, options
 from trainable.errors import ConfigError
-from trainable.losses import build_loss
+from trainable.training.losses import build_loss
 
 CLASSES = 5
 WEIGHT = [0.5, 1.0, 2.0, 0.0, 3.0]

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from trainable.gpu_queue import Event
-from trainable.graphs import GraphedPass
-from trainable.step import EvaluationStep, PassSums, TrainStep
+from trainable.training.cuda_graphs import GraphedPass
+from trainable.training.gpu_queue import Event
+from trainable.training.step import EvaluationStep, PassSums, TrainStep
 
 T = TypeVar("T")
 Steps = Generator[int | Event, None, T]

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from tests.support.reading_back import READS, do
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import TrainConfig
-from trainable.graphs import (
+from trainable.training.cuda_graphs import (
     RECORDED,
     WARM_UP,
     CudaRecorder,
 )
-from trainable.trainer import Trainer
+from trainable.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)

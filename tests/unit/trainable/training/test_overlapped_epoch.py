@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from trainable.ahead import EpochAhead
-from trainable.epoch import drain
-from trainable.seeding import seed_everything
-from trainable.trainer import Trainer
+from trainable.training.epoch import drain
+from trainable.training.overlapped_epoch import EpochAhead
+from trainable.training.seeding import seed_everything
+from trainable.training.trainer import Trainer
 from trainable.trial_run import TrialRun
 
 BETWEEN_S = 100_000.0

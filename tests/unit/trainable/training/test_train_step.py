@@ -12,11 +12,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.support.replayed_operations import count_launches, record
 from trainable.config import TrainConfig, parse_config
-from trainable.epoch import drain, train_epoch
-from trainable.losses import build_loss
 from trainable.models import get_model
 from trainable.optim.optimizers import RatesOnDevice, apply_hyperparameters, build_optimizer
-from trainable.step import TrainStep
+from trainable.training.epoch import drain, train_epoch
+from trainable.training.losses import build_loss
+from trainable.training.step import TrainStep
 
 CPU = torch.device("cpu")
 

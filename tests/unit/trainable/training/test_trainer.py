@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from trainable.artifacts.checkpoint import to_cpu
-from trainable.epoch import Score, Steps
-from trainable.seeding import stream_seed
-from trainable.trainer import Trainer
+from trainable.training.epoch import Score, Steps
+from trainable.training.seeding import stream_seed
+from trainable.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
 

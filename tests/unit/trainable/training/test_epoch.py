@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainable.epoch import Score, drain, evaluate, train_epoch
-from trainable.step import EvaluationStep, TrainStep
+from trainable.training.epoch import Score, drain, evaluate, train_epoch
+from trainable.training.step import EvaluationStep, TrainStep
 
 Batches = list[tuple[Tensor, Tensor]]
 

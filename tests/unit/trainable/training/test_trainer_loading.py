@@ -9,7 +9,7 @@ import torch
 
 from trainable.config import TrainConfig
 from trainable.errors import CheckpointError
-from trainable.trainer import Trainer
+from trainable.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]
 

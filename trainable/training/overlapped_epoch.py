@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 
-from trainable.epoch import Steps
-from trainable.gpu_queue import Event, is_unreached
-from trainable.seeding import CpuRngState, draws_globally
-from trainable.trainer import Row, Trainer
+from trainable.training.epoch import Steps
+from trainable.training.gpu_queue import Event, is_unreached
+from trainable.training.seeding import CpuRngState, draws_globally
+from trainable.training.trainer import Row, Trainer
 
 
 class EpochAhead:

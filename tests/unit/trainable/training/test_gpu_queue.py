@@ -4,8 +4,8 @@ import pytest
 
 from trainable.config import parse_config
 from trainable.errors import ExperimentError
-from trainable.gpu_queue import CONNECTIONS_VARIABLE, is_unreached, queue_settings
 from trainable.together import train_together
+from trainable.training.gpu_queue import CONNECTIONS_VARIABLE, is_unreached, queue_settings
 
 
 class GpuEvent:

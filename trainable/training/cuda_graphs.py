@@ -26,10 +26,10 @@ import torch
 from torch import Tensor
 
 from trainable.config import TrainConfig
-from trainable.device import free_memory
 from trainable.models import MODELS
-from trainable.replay_checks import ReplayChecks
-from trainable.step import EvaluationStep, TrainStep
+from trainable.training.device import free_memory
+from trainable.training.replay_checks import ReplayChecks
+from trainable.training.step import EvaluationStep, TrainStep
 
 WARM_UP = 3
 """Batches that run kernel by kernel first: libraries choose kernels, buffers are allocated."""

@@ -16,26 +16,26 @@ from typing import Any
 import torch
 
 from trainable.artifacts import checkpoint
-from trainable.compiled_model import CompiledModel, compile_wanted
 from trainable.config import TrainConfig, with_shape
 from trainable.data import ImageSource, Split, load_data
-from trainable.device import default_device, leave_default_stream, with_index
-from trainable.epoch import Batches, Score, Steps, drain, evaluate, train_epoch
 from trainable.errors import CheckpointError
-from trainable.graphs import (
+from trainable.models import MODELS, get_model
+from trainable.optim.lr_schedule import LRSchedule
+from trainable.optim.optimizers import build_optimizer, load_state
+from trainable.training.compiled_model import CompiledModel, compile_wanted
+from trainable.training.cuda_graphs import (
     RECORDED,
     CudaGraphs,
     CudaRecorder,
     Recorder,
     graph_refusal,
 )
-from trainable.losses import build_loss
-from trainable.models import MODELS, get_model
-from trainable.optim.lr_schedule import LRSchedule
-from trainable.optim.optimizers import build_optimizer, load_state
-from trainable.replay_checks import ReplayChecks
-from trainable.seeding import seed_everything, set_determinism, stream_seed
-from trainable.step import EvaluationStep, TrainStep
+from trainable.training.device import default_device, leave_default_stream, with_index
+from trainable.training.epoch import Batches, Score, Steps, drain, evaluate, train_epoch
+from trainable.training.losses import build_loss
+from trainable.training.replay_checks import ReplayChecks
+from trainable.training.seeding import seed_everything, set_determinism, stream_seed
+from trainable.training.step import EvaluationStep, TrainStep
 
 Row = dict[str, Any]
 """One epoch's metrics: plain numbers and strings, None where nothing was measured."""

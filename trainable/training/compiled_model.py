@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from trainable.config import TrainConfig
-from trainable.graphs import graph_refusal
 from trainable.models import MODELS
+from trainable.training.cuda_graphs import graph_refusal
 
 MIN_BATCHES = 78_000
 """Full batches that a training must have for `compile: auto`: about where half a millisecond saved

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from trainable.artifacts.checkpoint import read_checkpoint, to_cpu, write_checkpoint
-from trainable.trainer import Trainer
+from trainable.training.trainer import Trainer
 
 EPOCHS = 4
 

@@ -1,0 +1,1 @@
+"""Trains a model: step, epoch loop, loss, seeds, CUDA graphs, compilation."""

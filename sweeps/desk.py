@@ -26,10 +26,10 @@ from sweeps.layout import (
     TRIALS_CSV,
     WARM_START_FILE,
 )
-from trainable import scratch
 from trainable.artifacts.names import METRICS_FILE
-from trainable.mirror import WEIGHTS, Mark, is_stand_in, mark_of, stand_in
-from trainable.remote import PATIENCE_S, Remote, Stored, at_once
+from trainable.storage import scratch
+from trainable.storage.mirror import WEIGHTS, Mark, is_stand_in, mark_of, stand_in
+from trainable.storage.object_store import PATIENCE_S, Remote, Stored, at_once
 
 OF_THE_DRIVER = (
     SEARCH_FILE,

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from sweeps.layout import LOCK_FILE, SweepError, SweepLayout
 from sweeps.places import desk_of, remote_of
 from sweeps.store_lock import StoreLock
-from trainable.remote import Remote
+from trainable.storage.object_store import Remote
 
 
 class SweepRunningError(SweepError):

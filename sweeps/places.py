@@ -12,7 +12,7 @@ from sweeps.console import stands_for
 from sweeps.desk import Desk
 from trainable.atomic_files import add_name
 from trainable.errors import StorageError
-from trainable.remote import SHORT_PATIENCE_S, Remote
+from trainable.storage.object_store import SHORT_PATIENCE_S, Remote
 from trainable.uri import as_place, child_uri, is_uri, parent_uri
 
 _desks: dict[Path, Desk] = {}

@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from sweeps.layout import SweepError
 from sweeps.places import remote_of
 from trainable.errors import StorageError
-from trainable.remote import Remote
+from trainable.storage.object_store import Remote
 
 QUESTION = "question"
 PROBE = ".shared"

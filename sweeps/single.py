@@ -12,7 +12,7 @@ from trainable.artifacts.checkpoint import BEST_ACC, CONFIG, EPOCH, read_checkpo
 from trainable.config import TrainConfig, parse_config
 from trainable.config.override import override
 from trainable.fit import Outcome, fit
-from trainable.stored_experiment import local_file
+from trainable.storage.experiment import local_file
 from trainable.training.trainer import Trainer
 from trainable.uri import is_uri
 

@@ -18,7 +18,7 @@ from sweeps.desk import Contents, Desk
 from sweeps.layout import STOP_FILE
 from sweeps.places import desk_of
 from trainable.errors import StorageError
-from trainable.remote import PATIENCE_S
+from trainable.storage.object_store import PATIENCE_S
 
 LEAST_S, MOST_S = 1.0, 15.0
 """Between two times that what has changed is sent."""

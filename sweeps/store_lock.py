@@ -21,7 +21,7 @@ from pathlib import Path
 from sweeps.console import complain
 from sweeps.layout import LOCK_FILE
 from trainable.errors import StorageError
-from trainable.remote import Remote
+from trainable.storage.object_store import Remote
 
 RENEWED_S, STALE_S = 30.0, 90.0
 SETTLED_S = 1.0

@@ -12,7 +12,7 @@ from trainable.config import load_config
 from trainable.errors import TuneSweepsError
 from trainable.fit import Outcome, fit
 from trainable.signals import StopRequest
-from trainable.stored_experiment import local_file
+from trainable.storage.experiment import local_file
 
 
 @click.command(

@@ -21,8 +21,8 @@ from trainable.atomic_files import add_name, remove_temporaries
 from trainable.config import TrainConfig, parse_config
 from trainable.config.override import override
 from trainable.experiment import Experiment
-from trainable.stored_experiment import local_file
-from trainable.stored_trial import StoredTrial
+from trainable.storage.experiment import local_file
+from trainable.storage.trial import StoredTrial
 from trainable.training.device import limited_device
 from trainable.training.epoch import Steps, drain
 from trainable.training.overlapped_epoch import EpochAhead

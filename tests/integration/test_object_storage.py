@@ -19,7 +19,7 @@ from tests.crash.session import ROOT, Session
 from tests.integration import sweeping
 from tests.support.object_store import ObjectStore, object_store
 from trainable.artifacts.metrics import read_rows
-from trainable.remote import Remote
+from trainable.storage.object_store import Remote
 
 pytestmark = pytest.mark.ray
 

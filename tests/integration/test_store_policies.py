@@ -15,7 +15,7 @@ from sweeps.results import read_results
 from tests.integration import sweeping
 from tests.integration.commands import invoke
 from tests.support.object_store import ObjectStore, object_store
-from trainable.remote import Remote
+from trainable.storage.object_store import Remote
 from trainable.uri import child_uri
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]

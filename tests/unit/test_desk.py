@@ -13,8 +13,8 @@ import pytest
 from sweeps import places, store_keeper
 from sweeps.desk import Desk
 from sweeps.store_keeper import keeper_of, kept
-from trainable.mirror import is_stand_in
-from trainable.remote import Remote
+from trainable.storage.mirror import is_stand_in
+from trainable.storage.object_store import Remote
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from trainable import stored_experiment
 from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.config import TrainConfig
 from trainable.errors import ExperimentError
 from trainable.fit import Outcome
-from trainable.remote import Remote
+from trainable.storage import experiment
+from trainable.storage.object_store import Remote
 
 MakeConfig = Callable[..., TrainConfig]
 RunFit = Callable[..., Outcome]
@@ -22,7 +22,7 @@ RunFit = Callable[..., Outcome]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored_experiment, "SETTLED_S", 0.0)
+    monkeypatch.setattr(experiment, "SETTLED_S", 0.0)
 
 
 @pytest.fixture

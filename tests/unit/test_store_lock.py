@@ -14,7 +14,7 @@ import pytest
 from sweeps import store_lock
 from sweeps.layout import LOCK_FILE
 from sweeps.store_lock import StoreLock
-from trainable.remote import Remote
+from trainable.storage.object_store import Remote
 
 
 @pytest.fixture(autouse=True)

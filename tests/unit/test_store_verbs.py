@@ -16,7 +16,7 @@ from sweeps.cli import main
 from sweeps.layout import SweepLayout
 from sweeps.store_lock import StoreLock
 from tests.support.fake_sweeps import FakeSweep, as_json, sweep
-from trainable.remote import Remote
+from trainable.storage.object_store import Remote
 from trainable.uri import child_uri
 
 PutUp = Callable[..., str]

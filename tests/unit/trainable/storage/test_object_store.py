@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from trainable import remote
 from trainable.errors import StorageError
-from trainable.remote import Remote
+from trainable.storage import object_store
+from trainable.storage.object_store import Remote
 from trainable.uri import as_place, child_uri, parent_uri
 
 
@@ -19,7 +19,7 @@ def store() -> Remote:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(object_store, "FIRST_WAIT_S", 0.001)
 
 
 class Failing:

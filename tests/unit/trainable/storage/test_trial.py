@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from tests.unit.test_classifier_storage import make_storage
-from trainable import scratch
 from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.artifacts.metrics import read_rows
 from trainable.classifier import ClassifierTrainable
-from trainable.remote import Remote
+from trainable.storage import scratch
+from trainable.storage.object_store import Remote
 
 MakeTrial = Callable[..., ClassifierTrainable]
 Node = Callable[..., ClassifierTrainable]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from trainable.artifacts.names import CHECKPOINTS, METRICS_FILE
-from trainable.remote import Remote, Stored, at_once
+from trainable.storage.object_store import Remote, Stored, at_once
 
 OF_TUNE = "checkpoint_*/checkpoint.pt"
 OF_A_TRAINING = (

@@ -13,11 +13,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainable import scratch
 from trainable.artifacts.trial_log import LOG_FILE
 from trainable.errors import StorageError
-from trainable.mirror import OF_A_TRAINING, OF_TUNE, WEIGHTS, Mirror
-from trainable.remote import SHORT_PATIENCE_S, THREADS, Remote
+from trainable.storage import scratch
+from trainable.storage.mirror import OF_A_TRAINING, OF_TUNE, WEIGHTS, Mirror
+from trainable.storage.object_store import SHORT_PATIENCE_S, THREADS, Remote
 from trainable.trial_settings import CHECKPOINT_FILE
 
 log = logging.getLogger(__name__)

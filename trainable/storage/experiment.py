@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from trainable import scratch
 from trainable.artifacts.checkpoint import BEST, LATEST
 from trainable.artifacts.names import CHECKPOINTS, automatic_name
 from trainable.config import TrainConfig
 from trainable.errors import ExperimentError
-from trainable.mirror import OF_A_TRAINING, Mirror
-from trainable.remote import SHORT_PATIENCE_S, Remote
+from trainable.storage import scratch
+from trainable.storage.mirror import OF_A_TRAINING, Mirror
+from trainable.storage.object_store import SHORT_PATIENCE_S, Remote
 from trainable.uri import child_uri, is_uri, parent_uri
 
 CLAIM = ".claim"

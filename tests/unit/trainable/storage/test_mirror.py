@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from trainable.mirror import OF_A_TRAINING, OF_TUNE, Mirror, is_stand_in
-from trainable.remote import Remote
+from trainable.storage.mirror import OF_A_TRAINING, OF_TUNE, Mirror, is_stand_in
+from trainable.storage.object_store import Remote
 
 
 class Counting:

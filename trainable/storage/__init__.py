@@ -1,0 +1,1 @@
+"""Object storage and the local mirror of what it holds."""

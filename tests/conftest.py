@@ -17,7 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from trainable.config import TrainConfig, parse_config
-from trainable.fit import Outcome, fit
+from trainable.experiment.fit import Outcome, fit
 from trainable.training.trainer import Trainer
 
 TESTS = Path(__file__).parent

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from trainable.config import load_config
 from trainable.errors import TuneSweepsError
-from trainable.fit import Outcome, fit
+from trainable.experiment.fit import Outcome, fit
 from trainable.signals import StopRequest
 from trainable.storage.experiment import local_file
 

@@ -20,7 +20,7 @@ from trainable.artifacts.trial_log import LOG_FILE, TrialLog, epoch_line
 from trainable.atomic_files import add_name, remove_temporaries
 from trainable.config import TrainConfig, parse_config
 from trainable.config.override import override
-from trainable.experiment import Experiment
+from trainable.experiment.directory import Experiment
 from trainable.storage.experiment import local_file
 from trainable.storage.trial import StoredTrial
 from trainable.training.device import limited_device

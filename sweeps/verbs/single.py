@@ -46,8 +46,8 @@ def restore(
     Example: sweep restore experiments/digits_asha/TRIAL/checkpoints/best.pt --epochs 50
     """
     from sweeps.assignments import parse_assignments
-    from sweeps.single import restore as restore_checkpoint
-    from sweeps.single import restored_config
+    from trainable.experiment.from_checkpoint import restore as restore_checkpoint
+    from trainable.experiment.from_checkpoint import restored_config
     from trainable.signals import StopRequest
 
     values = parse_assignments(assignments)
@@ -80,7 +80,7 @@ def eval_(
     Example: sweep eval experiments/digits_asha/TRIAL/checkpoints/best.pt
     """
     from sweeps.assignments import parse_assignments
-    from sweeps.single import evaluate_checkpoint
+    from trainable.experiment.from_checkpoint import evaluate_checkpoint
 
     found = evaluate_checkpoint(
         checkpoint, parse_assignments(assignments), allow_custom_model=allow_custom_model

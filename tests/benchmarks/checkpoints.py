@@ -12,7 +12,7 @@ import torch
 from tests.benchmarks.sides import ROUNDS, Figure, compare
 from tests.support.saving import save_due
 from trainable.config import parse_config
-from trainable.experiment import Experiment
+from trainable.experiment.directory import Experiment
 from trainable.training.trainer import Trainer
 from trainable.trial_run import TrialRun
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trainable.config import TrainConfig
-from trainable.fit import fit
+from trainable.experiment.fit import fit
 
 SNIPPET = """\
 import torch

@@ -30,7 +30,7 @@ from tests.integration.sweeping import (
 )
 from trainable.config import TrainConfig
 from trainable.config.yaml_reader import dump_yaml
-from trainable.fit import fit
+from trainable.experiment.fit import fit
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "restore.py"
 SPACE = {"optimizer.learning_rate": {"loguniform": [1e-2, 1.0]}}

@@ -12,7 +12,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from trainable.config import parse_config
-from trainable.fit import fit
+from trainable.experiment.fit import fit
 
 TRAIN, TEST = 1024, 256
 

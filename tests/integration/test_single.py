@@ -22,7 +22,7 @@ import torch
 
 from tests.integration.commands import invoke, refusal
 from trainable.config import TrainConfig, load_config
-from trainable.fit import fit
+from trainable.experiment.fit import fit
 
 ROOT = Path(__file__).parents[2]
 SWEEP = [sys.executable, "-c", "import sys; from sweeps.cli import main; main(prog_name='sweep')"]

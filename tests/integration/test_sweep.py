@@ -17,7 +17,7 @@ import torch
 from sweeps.layout import SweepError
 from tests.integration.sweeping import ONE_AT_A_TIME, epochs, search, start, trials
 from trainable.config import CheckpointConfig, load_config
-from trainable.fit import fit
+from trainable.experiment.fit import fit
 
 pytestmark = pytest.mark.ray
 

@@ -1,6 +1,6 @@
 """A save that is waited for."""
 
-from trainable.experiment import Experiment
+from trainable.experiment.directory import Experiment
 from trainable.training.trainer import Trainer
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from trainable.artifacts.checkpoint import checkpoint_epoch
 from trainable.config import load_config
-from trainable.fit import Outcome
+from trainable.experiment.fit import Outcome
 
 RunFit = Callable[..., Outcome]
 FileTree = Callable[[Path], set[str]]

@@ -40,7 +40,7 @@ def test_a_training_of_digits_loads_neither_torchs_compiler_nor_scikit_learn(
     script = (
         "import sys\n"
         "from trainable.config import load_config\n"
-        "from trainable.fit import fit\n"
+        "from trainable.experiment.fit import fit\n"
         "fit(load_config(sys.argv[1]))\n"
         "print(*sorted(sys.modules))\n"
     )

@@ -20,7 +20,7 @@ from tests.gpu.checks.common import (
     trained,
     trainer_of,
 )
-from trainable.snapshot import take_snapshot
+from trainable.experiment.async_checkpoint import take_snapshot
 from trainable.training.cuda_graphs import RECORDED
 
 LIMIT = 1e-2

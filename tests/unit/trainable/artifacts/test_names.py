@@ -14,7 +14,7 @@ import pytest
 from trainable.artifacts.names import automatic_name
 from trainable.config import TrainConfig
 from trainable.errors import ExperimentError
-from trainable.experiment import create_directory
+from trainable.experiment.directory import create_directory
 
 MakeConfig = Callable[..., TrainConfig]
 
@@ -68,7 +68,7 @@ PROCESSES = """
 import os, sys
 from datetime import datetime
 from trainable.config import load_config
-from trainable.experiment import create_directory
+from trainable.experiment.directory import create_directory
 config = load_config(sys.argv[1])
 for _ in range(4):
     if os.fork() == 0:

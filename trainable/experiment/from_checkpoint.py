@@ -11,7 +11,7 @@ from rich.console import Console
 from trainable.artifacts.checkpoint import BEST_ACC, CONFIG, EPOCH, read_checkpoint
 from trainable.config import TrainConfig, parse_config
 from trainable.config.override import override
-from trainable.fit import Outcome, fit
+from trainable.experiment.fit import Outcome, fit
 from trainable.storage.experiment import local_file
 from trainable.training.trainer import Trainer
 from trainable.uri import is_uri

@@ -10,7 +10,7 @@ from tests.support.saving import save_due
 from trainable.artifacts.checkpoint import checkpoint_epoch, read_checkpoint, to_cpu
 from trainable.artifacts.metrics import read_rows
 from trainable.config import load_config
-from trainable.experiment import Experiment
+from trainable.experiment.directory import Experiment
 from trainable.training.epoch import Score, Steps
 from trainable.training.trainer import Trainer
 

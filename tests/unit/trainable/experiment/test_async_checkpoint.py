@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from trainable import snapshot
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import parse_config
-from trainable.snapshot import take_snapshot
+from trainable.experiment import async_checkpoint
+from trainable.experiment.async_checkpoint import take_snapshot
 from trainable.training.trainer import Trainer
 
 AssertSame = Callable[[Any, Any], None]
@@ -28,7 +28,7 @@ def slow_copier(monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
     """Copies nothing before this event is set."""
     released = Event()
     with ThreadPoolExecutor(1) as copier:
-        monkeypatch.setattr(snapshot, "COPIER", copier)
+        monkeypatch.setattr(async_checkpoint, "COPIER", copier)
         copier.submit(released.wait)
         yield released
         released.set()
@@ -118,7 +118,7 @@ def test_a_copy_that_fails_is_told_to_the_training_and_to_the_writer(
         if len(pairs) > 100:
             raise MemoryError("none left")
 
-    monkeypatch.setattr(snapshot, "_copy", fail)
+    monkeypatch.setattr(async_checkpoint, "_copy", fail)
     taken = take_snapshot(trainer)
     with pytest.raises(MemoryError, match="none left"):
         taken.wait()

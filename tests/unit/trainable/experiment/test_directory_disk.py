@@ -10,7 +10,7 @@ import pytest
 from tests.support.saving import save_due
 from trainable.artifacts.checkpoint import checkpoint_epoch
 from trainable.errors import DiskFullError
-from trainable.experiment import Experiment
+from trainable.experiment.directory import Experiment
 from trainable.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]

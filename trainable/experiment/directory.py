@@ -31,7 +31,7 @@ from trainable.atomic_files import add_name, remove_temporaries, write_text
 from trainable.config import CheckpointConfig, TrainConfig
 from trainable.config.yaml_reader import dump_yaml
 from trainable.errors import DiskFullError, ExperimentError
-from trainable.snapshot import Snapshot, take_snapshot, write_behind
+from trainable.experiment.async_checkpoint import Snapshot, take_snapshot, write_behind
 from trainable.training.trainer import Row, Trainer
 
 

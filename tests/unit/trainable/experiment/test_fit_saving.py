@@ -10,7 +10,7 @@ import pytest
 from trainable.artifacts import checkpoint
 from trainable.artifacts.checkpoint import checkpoint_epoch
 from trainable.config import TrainConfig
-from trainable.fit import Outcome
+from trainable.experiment.fit import Outcome
 from trainable.training.trainer import Row, Trainer
 
 MakeConfig = Callable[..., TrainConfig]

@@ -12,7 +12,7 @@ from rich.console import Console
 from trainable.artifacts.checkpoint import checkpoint_epoch
 from trainable.config import TrainConfig
 from trainable.errors import CheckpointError, DataError, ExperimentError, TuneSweepsError
-from trainable.fit import Outcome, fit
+from trainable.experiment.fit import Outcome, fit
 
 MakeConfig = Callable[..., TrainConfig]
 RunFit = Callable[..., Outcome]

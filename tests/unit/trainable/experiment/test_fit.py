@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from trainable.artifacts.checkpoint import checkpoint_epoch, read_checkpoint
 from trainable.config import TrainConfig, load_config
-from trainable.fit import Outcome
+from trainable.experiment.fit import Outcome
 
 MakeConfig = Callable[..., TrainConfig]
 RunFit = Callable[..., Outcome]

@@ -12,7 +12,7 @@ import pytest
 from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.config import TrainConfig
 from trainable.errors import ExperimentError
-from trainable.fit import Outcome
+from trainable.experiment.fit import Outcome
 from trainable.storage import experiment
 from trainable.storage.object_store import Remote
 

@@ -19,7 +19,7 @@ from trainable.artifacts.tensorboard import Curves
 from trainable.artifacts.trial_log import epoch_line
 from trainable.config import TrainConfig
 from trainable.errors import ExperimentError
-from trainable.experiment import Experiment, create_directory, unique_directory
+from trainable.experiment.directory import Experiment, create_directory, unique_directory
 from trainable.storage.experiment import StoredExperiment, local_file
 from trainable.training.trainer import Row, Trainer
 from trainable.uri import child_uri, is_uri

@@ -1,0 +1,1 @@
+"""One training with its experiment directory, without a sweep."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sweeps.plan import Plan
 from sweeps.probe import Probed, chosen, forecast
-from trainable.footprint import footprint
-from trainable.measure import Measured
+from trainable.profiling.cost import Measured
+from trainable.profiling.footprint import footprint
 
 
 def predicted_disk(plan: Plan, *, allow_custom_model: bool = False) -> tuple[int, int]:

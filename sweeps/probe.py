@@ -9,7 +9,7 @@ from typing import Any
 from sweeps.plan import Plan
 from sweeps.space import Values
 from trainable.config import TrainConfig, parse_config
-from trainable.measure import Measured, measure
+from trainable.profiling.cost import Measured, measure
 
 MOST = 4
 """Draws that are tried."""

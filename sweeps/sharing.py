@@ -14,7 +14,7 @@ from sweeps.plan import make_plan
 from sweeps.probe import chosen
 from sweeps.spec import SearchSpec
 from trainable.config import TrainConfig
-from trainable.together import Together, train_together
+from trainable.profiling.concurrent import Together, train_together
 
 AUTO = "resources.gpu auto"
 COPIES = (2, 4, 8)

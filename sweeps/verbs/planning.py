@@ -69,7 +69,7 @@ def plan(
     machine, probed, cost, about_gpu = this_machine(), None, None, None
     if probes:
         from sweeps.sharing import measured, settled
-        from trainable.measure import cards
+        from trainable.profiling.cost import cards
 
         machine["GPU"] = float(cards())
         measure = partial(measured, spec, allow_custom_model=allow_custom_model)

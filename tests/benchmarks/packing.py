@@ -31,7 +31,7 @@ from tests.benchmarks.sides import (
     compare_variants,
 )
 from trainable.config import parse_config
-from trainable.together import train_together
+from trainable.profiling.concurrent import train_together
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 3.0

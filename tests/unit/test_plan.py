@@ -16,7 +16,7 @@ from sweeps.probe import Probed, forecast, probe
 from sweeps.search import Searcher
 from sweeps.spec import SearchSpec, parse_search
 from trainable.config import load_config, parse_config
-from trainable.measure import Measured
+from trainable.profiling.cost import Measured
 
 TWO_CPUS = {"CPU": 2.0, "GPU": 0.0}
 TWO_CARDS = {"CPU": 16.0, "GPU": 2.0}

@@ -13,7 +13,7 @@ from tests.integration.sweeping import CONFIG
 from trainable.config import TrainConfig, parse_config
 from trainable.config.yaml_reader import dump_yaml
 from trainable.errors import ExperimentError
-from trainable.together import Together, train_together
+from trainable.profiling.concurrent import Together, train_together
 
 CARD_GIB = 80.0
 ONE_CARD = {"CPU": 16.0, "GPU": 1.0}

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.support.replayed_operations import Recording, ReplayRecorder
-from trainable import measure
 from trainable.artifacts.checkpoint import OPTIMIZER
 from trainable.config import TrainConfig
 from trainable.optim.optimizers import RatesOnDevice
+from trainable.profiling import cost
 from trainable.training.cuda_graphs import (
     MIN_BATCHES,
     RECORDED,
@@ -268,10 +268,10 @@ def test_what_is_recorded_on_a_gpu(
 def test_what_is_measured_is_what_trains(tiny_trainer: MakeTrainer) -> None:
     trainer = tiny_trainer(training={"epochs": 1, "batch_size": 10})
     recorder = replay_steps(trainer, unchecked=True)
-    assert measure._epoch_s(trainer) > 0
+    assert cost._epoch_s(trainer) > 0
     training, evaluation = recorder.recordings
-    assert training.replays >= measure.timed(trainer)
-    assert evaluation.replays >= measure.timed(trainer)
+    assert training.replays >= cost.timed(trainer)
+    assert evaluation.replays >= cost.timed(trainer)
 
 
 # ---------------------------------------------------------------------- loads

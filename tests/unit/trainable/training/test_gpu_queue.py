@@ -4,7 +4,7 @@ import pytest
 
 from trainable.config import parse_config
 from trainable.errors import ExperimentError
-from trainable.together import train_together
+from trainable.profiling.concurrent import train_together
 from trainable.training.gpu_queue import CONNECTIONS_VARIABLE, is_unreached, queue_settings
 
 

@@ -1,7 +1,7 @@
 """What several copies of one training do together on one card, each in a process of its own.
 
-`python -m trainable.together` is one of these processes. It reads what to train as JSON, says
-`ready`, waits for a line, trains for a while, and says what came of it.
+`python -m trainable.profiling.concurrent` is one of these processes. It reads what to train as
+JSON, says `ready`, waits for a line, trains for a while, and says what came of it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from trainable.config import TrainConfig, parse_config
 from trainable.data.source import Batch
 from trainable.errors import ExperimentError
-from trainable.measure import TIMED, endless, train, warm_up
+from trainable.profiling.cost import TIMED, endless, train, warm_up
 from trainable.training.device import limited_device
 from trainable.training.gpu_queue import queue_settings
 from trainable.training.trainer import GIB, Trainer
@@ -107,7 +107,7 @@ def train_together(
 
 def _started(errors: TextIO) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "trainable.together"],
+        [sys.executable, "-m", "trainable.profiling.concurrent"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,

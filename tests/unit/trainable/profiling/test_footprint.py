@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from sweeps.cli import main
 from trainable.artifacts.checkpoint import write_checkpoint
 from trainable.config import parse_config
-from trainable.footprint import footprint
-from trainable.measure import endless, train
+from trainable.profiling.cost import endless, train
+from trainable.profiling.footprint import footprint
 from trainable.training.trainer import Trainer
 
 CONFIG = {

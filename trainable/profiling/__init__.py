@@ -1,0 +1,1 @@
+"""Measures what a training costs, alone and next to others."""

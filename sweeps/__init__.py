@@ -1,7 +1,8 @@
 """Decides what is tried and launches it; the only package a sweep's user reads.
 
 search file -> `spec` (checked) -> `search` (proposes values) -> `trial_source` (hands trials to
-Tune) -> `trainable.classifier` (trains them) -> the layout on disk -> `results` -> `report`.
+Tune) -> `trainable.ray_trial.classifier` (trains them) -> the layout on disk -> `results` ->
+`report`.
 
 `from sweeps import run_sweep, load_sweep` is `sweeps.api`, which is loaded when it is first used.
 """

@@ -57,7 +57,7 @@ class Packing:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Holds the processes for as long as trials run."""
-        from trainable.packed import PackedWorker  # torch
+        from trainable.ray_trial.shared_worker import PackedWorker  # torch
 
         worker: Any = ray.remote(PackedWorker)
         variables = store_keys()  # Tune gives them only to its own actors

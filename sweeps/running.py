@@ -40,8 +40,8 @@ from sweeps.spec import METRICS, SearchSpec
 from sweeps.trial_source import TrialSource
 from sweeps.tune_costs import NoProgress, cheaper_tune
 from sweeps.warm_start import tell_points
-from trainable.classifier import ClassifierTrainable
 from trainable.config import parse_config
+from trainable.ray_trial.classifier import ClassifierTrainable
 
 KEPT, KEPT_FOR_EXPLOITS = 1, sys.maxsize
 """Of Tune's own checkpoint directories of a trial; PBT's are deleted by `DonorFiles`."""

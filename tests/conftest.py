@@ -118,7 +118,7 @@ def make_trial(
     """Makes `ClassifierTrainable`s without a running Ray, and stops them at the end."""
     import ray  # takes seconds
 
-    from trainable.classifier import ClassifierTrainable
+    from trainable.ray_trial.classifier import ClassifierTrainable
 
     monkeypatch.setenv("RAY_CHDIR_TO_TRIAL_DIR", "0")
     results = str(tmp_path / "ray_results")

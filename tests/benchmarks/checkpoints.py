@@ -13,8 +13,8 @@ from tests.benchmarks.sides import ROUNDS, Figure, compare
 from tests.support.saving import save_due
 from trainable.config import parse_config
 from trainable.experiment.directory import Experiment
+from trainable.ray_trial.trial_run import TrialRun
 from trainable.training.trainer import Trainer
-from trainable.trial_run import TrialRun
 
 IMAGES, SAVES = 512, 3
 NEVER = {"save_frequency": 10**6, "save_best": False}

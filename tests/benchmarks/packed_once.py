@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from tests.benchmarks.launches import Launch
-from trainable.packed import PackedWorker
+from trainable.ray_trial.shared_worker import PackedWorker
 from trainable.trial_settings import SETTINGS
 
 WARM_UP_EPOCHS = 2

@@ -29,7 +29,7 @@ from sweeps.cluster import ENVIRONMENT, start_ray
 from sweeps.launch import start_sweep
 from sweeps.spec import parse_search
 from trainable.artifacts.metrics import History
-from trainable.trial_storage import next_checkpoint_directory, trial_directory
+from trainable.ray_trial.tune_storage import next_checkpoint_directory, trial_directory
 
 CPUS = 2
 MARKS = "BENCHMARK_MARKS"

@@ -20,7 +20,7 @@ from tests.benchmarks.epoch import Epochs
 from tests.benchmarks.launches import EAGER, RECORDED, Launch
 from tests.benchmarks.packed_once import PackedCopies
 from tests.benchmarks.packing import GIB, POLL_S, Trials, training
-from trainable.packed import PackedWorker
+from trainable.ray_trial.shared_worker import PackedWorker
 
 ON_GPU = torch.cuda.is_available()
 IMAGES = 12_800 if ON_GPU else 128

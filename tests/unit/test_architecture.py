@@ -39,8 +39,8 @@ RAY_USERS = {
     "sweeps.sweep_trial",
     "sweeps.trial_source",
     "sweeps.tune_costs",
-    "trainable.classifier",
-    "trainable.packed_run",
+    "trainable.ray_trial.classifier",
+    "trainable.ray_trial.shared_worker_client",
 }
 OPTUNA_USERS = {
     "sweeps.charts",

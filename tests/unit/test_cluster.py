@@ -157,7 +157,7 @@ def test_a_cluster_is_sent_our_code_and_the_users(
     start_ray(Joining("auto"))
     start_ray(Joining("auto", tmp_path, (tmp_path / "results",)))
     without, with_user = seen
-    assert {"sweeps/run.py", "trainable/classifier.py"} < without
+    assert {"sweeps/run.py", "trainable/ray_trial/classifier.py"} < without
     assert with_user - without == {"mine.py"}
     assert "of code to the cluster" in capsys.readouterr().out
 

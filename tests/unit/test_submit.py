@@ -86,7 +86,11 @@ def test_a_sweep_is_sent_as_the_run_command_with_one_search_file_and_our_code() 
     assert "sweep jobs stop raysubmit_1 --address http://head:8265\n" in result.stdout
     sent = FakeClient.sent
     assert sent["command"] == ["python", "sweeps/run.py", "search.yaml", "--or-resume"]
-    assert sent["files"].keys() > {"sweeps/run.py", "trainable/classifier.py", "search.yaml"}
+    assert sent["files"].keys() > {
+        "sweeps/run.py",
+        "trainable/ray_trial/classifier.py",
+        "search.yaml",
+    }
     assert "my_model.py" not in sent["files"]
     data = parse_yaml(sent["files"]["search.yaml"].decode(), "sent").data
     assert "seed" not in data["tune"]  # drawn once, where the sweep starts

@@ -14,7 +14,7 @@ from sweeps.packing import Packing
 from sweeps.pause import PauseSwitch
 from sweeps.retries import Retries
 from sweeps.sections import FailurePolicy
-from trainable.packed import PackedWorker
+from trainable.ray_trial.shared_worker import PackedWorker
 
 SHARE = {"cpu": 1.0, "gpu": 0.25}
 TRIALS = [f"trial{number}" for number in range(4)]

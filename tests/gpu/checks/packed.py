@@ -10,9 +10,9 @@ from typing import Any
 
 from tests.gpu.checks.common import ON_GPU, Check, assert_close, assert_recorded, data_of
 from trainable.artifacts.checkpoint import read_checkpoint
-from trainable.packed import PackedWorker
+from trainable.ray_trial.shared_worker import PackedWorker
+from trainable.ray_trial.trial_run import TrialRun
 from trainable.training.trainer import Row
-from trainable.trial_run import TrialRun
 
 KEYS = ("a", "b", "c")
 SETTINGS = {"gpu": 1 if ON_GPU else 0, "cpu": 2, "allow_custom_model": True}

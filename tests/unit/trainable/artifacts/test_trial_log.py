@@ -10,8 +10,8 @@ from ray.train._internal.storage import StorageContext
 
 from tests.support import talking_models
 from trainable.artifacts.trial_log import TrialLog
-from trainable.classifier import ClassifierTrainable
 from trainable.errors import CheckpointError
+from trainable.ray_trial.classifier import ClassifierTrainable
 
 MakeTrial = Callable[..., ClassifierTrainable]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_classifier_storage import make_storage
+from tests.unit.trainable.ray_trial.test_tune_storage import make_storage
 from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.artifacts.metrics import read_rows
-from trainable.classifier import ClassifierTrainable
+from trainable.ray_trial.classifier import ClassifierTrainable
 from trainable.storage import scratch
 from trainable.storage.object_store import Remote
 

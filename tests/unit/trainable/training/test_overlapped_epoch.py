@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from trainable.ray_trial.trial_run import TrialRun
 from trainable.training.epoch import drain
 from trainable.training.overlapped_epoch import EpochAhead
 from trainable.training.seeding import seed_everything
 from trainable.training.trainer import Trainer
-from trainable.trial_run import TrialRun
 
 BETWEEN_S = 100_000.0
 

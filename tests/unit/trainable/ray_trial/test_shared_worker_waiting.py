@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from trainable.packed import PackedWorker
-from trainable.trial_run import TrialRun
+from trainable.ray_trial.shared_worker import PackedWorker
+from trainable.ray_trial.trial_run import TrialRun
 
 TrialConfig = Callable[..., dict[str, Any]]
 WaitFirst = Callable[[str, "GpuEvent"], list[None]]

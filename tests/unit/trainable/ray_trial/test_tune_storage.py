@@ -10,8 +10,8 @@ from ray.train._internal.storage import StorageContext
 
 from trainable.artifacts.checkpoint import checkpoint_epoch, read_checkpoint
 from trainable.artifacts.metrics import read_rows
-from trainable.classifier import ClassifierTrainable
 from trainable.config import load_config
+from trainable.ray_trial.classifier import ClassifierTrainable
 
 Same = Callable[[Any, Any], None]
 MakeTrial = Callable[..., ClassifierTrainable]

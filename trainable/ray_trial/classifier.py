@@ -16,18 +16,18 @@ from ray import tune
 from ray.air.constants import TRAINING_ITERATION
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
-from trainable.packed_run import PackedRun
-from trainable.trial_settings import DONE as ENDED
-from trainable.trial_settings import REMOTE, SAVED, SETTINGS, WORKERS
-from trainable.trial_storage import (
+from trainable.ray_trial.shared_worker_client import PackedRun
+from trainable.ray_trial.tune_storage import (
     make_room,
     next_checkpoint_directory,
     stand_alone,
     trial_directory,
 )
+from trainable.trial_settings import DONE as ENDED
+from trainable.trial_settings import REMOTE, SAVED, SETTINGS, WORKERS
 
 if TYPE_CHECKING:
-    from trainable.trial_run import TrialRun
+    from trainable.ray_trial.trial_run import TrialRun
 
 
 class ClassifierTrainable(tune.Trainable):
@@ -50,7 +50,7 @@ class ClassifierTrainable(tune.Trainable):
         if config.get(SETTINGS, {}).get(WORKERS):
             self._run = PackedRun(config, self.trial_id, place)
             return
-        from trainable.trial_run import TrialRun
+        from trainable.ray_trial.trial_run import TrialRun
 
         self._run = TrialRun(config, self.trial_id, place)
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from trainable.artifacts.checkpoint import read_checkpoint
-from trainable.classifier import ClassifierTrainable
 from trainable.errors import CheckpointError, ConfigError, TuneSweepsError
+from trainable.ray_trial.classifier import ClassifierTrainable
 
 Same = Callable[[Any, Any], None]
 MakeTrial = Callable[..., ClassifierTrainable]

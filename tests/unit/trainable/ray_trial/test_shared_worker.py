@@ -13,15 +13,15 @@ from weakref import ReferenceType, ref
 import pytest
 import torch
 
-from trainable import trial_run
 from trainable.artifacts import checkpoint
 from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.artifacts.metrics import read_rows
 from trainable.artifacts.tensorboard import Curves
-from trainable.packed import ClosedError, PackedWorker
+from trainable.ray_trial import trial_run
+from trainable.ray_trial.shared_worker import ClosedError, PackedWorker
+from trainable.ray_trial.trial_run import TrialRun
 from trainable.training.overlapped_epoch import EpochAhead
 from trainable.training.trainer import Trainer
-from trainable.trial_run import TrialRun
 
 EPOCHS = 3
 

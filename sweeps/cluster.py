@@ -20,11 +20,11 @@ import ray
 from ray._private import ray_constants, services
 from ray.exceptions import RayError, RayTaskError
 
-from sweeps.console import ray_is_shown, say
 from sweeps.layout import SweepError
 from sweeps.parcel import JOINED_LIMIT, mebibytes, own_code, with_directory
 from sweeps.placement import Booking, places, spread
 from sweeps.spec import Resources
+from sweeps.terminal.console import ray_is_shown, say
 from trainable.signals import SIGNALS
 
 T = TypeVar("T")

@@ -10,10 +10,10 @@ from sweeps.configurations import (
     pareto_front,
     pareto_table,
 )
-from sweeps.console import say, show
 from sweeps.layout import REPORT, SweepLayout
 from sweeps.report import table
 from sweeps.running import Outcome
+from sweeps.terminal.console import say, show
 
 
 def print_ending(outcome: Outcome) -> None:

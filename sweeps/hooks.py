@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from sweeps.console import say
 from sweeps.layout import SweepRecord
 from sweeps.results import TrialResult
 from sweeps.sections import Hooks, Mode, is_url
+from sweeps.terminal.console import say
 
 BETWEEN_BESTS_S = 1.0
 SHOWN = 200

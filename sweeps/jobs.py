@@ -17,9 +17,9 @@ from ray.exceptions import RayError
 from ray.job_submission import JobSubmissionClient
 
 from sweeps.cluster import WORKER_ENVIRONMENT
-from sweeps.console import say
 from sweeps.layout import SEARCH_FILE, SweepError
 from sweeps.parcel import SUBMITTED_LIMIT, Parcel, mebibytes
+from sweeps.terminal.console import say
 
 PAUSE_S = 24 * 3600
 """How long a job that is stopped may take for its running epochs; Ray's own 3 s would kill it."""

@@ -13,7 +13,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sweeps.cluster import Joining, several_nodes, start_ray, trial_share
-from sweeps.console import say
 from sweeps.disk import delete
 from sweeps.environment import being_described
 from sweeps.layout import LOCK_FILE, SweepError, SweepLayout, SweepRecord, TrialRecord, now
@@ -23,6 +22,7 @@ from sweeps.running import Outcome, Run
 from sweeps.shared_storage import check_shared
 from sweeps.spec import SearchSpec
 from sweeps.store_keeper import kept
+from sweeps.terminal.console import say
 from sweeps.warm_start import record_points
 from trainable.artifacts.names import automatic_name
 from trainable.atomic_files import write_text

@@ -8,8 +8,8 @@ from __future__ import annotations
 import atexit
 from pathlib import Path
 
-from sweeps.console import stands_for
 from sweeps.desk import Desk
+from sweeps.terminal.console import stands_for
 from trainable.atomic_files import add_name
 from trainable.errors import StorageError
 from trainable.storage.object_store import SHORT_PATIENCE_S, Remote

@@ -13,7 +13,6 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from sweeps.console import say
 from sweeps.failures import describe_nan
 from sweeps.hooks import HookRunner
 from sweeps.layout import (
@@ -28,6 +27,7 @@ from sweeps.layout import (
 from sweeps.live import LiveView
 from sweeps.pause import PauseSwitch
 from sweeps.progress import Running
+from sweeps.terminal.console import say
 from trainable.artifacts.names import TENSORBOARD
 from trainable.trial_settings import SETTINGS
 

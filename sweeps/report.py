@@ -13,9 +13,9 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from sweeps.configurations import has_copies, pareto_front, titled_table
-from sweeps.console import console
 from sweeps.layout import SweepLayout
 from sweeps.results import TrialResult
+from sweeps.terminal.console import console
 from trainable.atomic_files import write_text
 
 ROWS_SHOWN = 20

@@ -8,13 +8,13 @@ from pathlib import Path
 import ray
 from ray.tune.experiment import Trial
 
-from sweeps.console import say
 from sweeps.failures import Verdict, cause_of, describe, halved, judge, losses
 from sweeps.layout import SweepLayout, TrialRecord
 from sweeps.packing import Packing
 from sweeps.pause import PauseSwitch
 from sweeps.spec import FailurePolicy
 from sweeps.sweep_trial import SweepTrial
+from sweeps.terminal.console import say
 from trainable.trial_settings import SETTINGS, SUSPECT
 
 

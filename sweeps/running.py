@@ -14,7 +14,6 @@ from ray.tune.schedulers import HyperBandScheduler, PopulationBasedTraining
 
 from sweeps import store_callback as store
 from sweeps.cluster import booking, machines, slots
-from sweeps.console import console, say
 from sweeps.disk import WeightKeeper, prune_weights
 from sweeps.events import EventLog
 from sweeps.grid_files import GridFiles
@@ -37,6 +36,7 @@ from sweeps.schedulers import build_scheduler
 from sweeps.search import Searcher
 from sweeps.sections import Mode
 from sweeps.spec import METRICS, SearchSpec
+from sweeps.terminal.console import console, say
 from sweeps.trial_source import TrialSource
 from sweeps.tune_costs import NoProgress, cheaper_tune
 from sweeps.warm_start import tell_points

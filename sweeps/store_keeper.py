@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sweeps.console import say
 from sweeps.desk import Contents, Desk
 from sweeps.layout import STOP_FILE
 from sweeps.places import desk_of
+from sweeps.terminal.console import say
 from trainable.errors import StorageError
 from trainable.storage.object_store import PATIENCE_S
 

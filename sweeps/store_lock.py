@@ -18,8 +18,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sweeps.console import complain
 from sweeps.layout import LOCK_FILE
+from sweeps.terminal.console import complain
 from trainable.errors import StorageError
 from trainable.storage.object_store import Remote
 

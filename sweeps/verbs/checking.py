@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sweeps.console import console, say
+from sweeps.terminal.console import console, say
 from sweeps.verbs.common import FINISHED, SET_IN_SEARCH, exits
 from trainable.uri import is_uri
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeps.console import console, say
 from sweeps.layout import SweepError
+from sweeps.terminal.console import console, say
 from sweeps.verbs.common import ALLOW_CUSTOM_MODEL, FINISHED, SET_IN_SEARCH, exits
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any, ParamSpec
 
 import click
 
-from sweeps import console as terminal
-from sweeps.console import complain
+from sweeps.terminal import console as terminal
+from sweeps.terminal.console import complain
 from trainable.errors import TuneSweepsError
 from trainable.uri import is_uri
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from sweeps.console import say, show
 from sweeps.layout import SWEEP_FILE, SweepError
 from sweeps.loading import load
+from sweeps.terminal.console import say, show
+from sweeps.terminal.formatting import AS_JSON, say_json, score, table
 from sweeps.verbs.common import FINISHED, PLACE, exits
-from sweeps.verbs.wording import AS_JSON, say_json, score, table
 from trainable.errors import TuneSweepsError
 
 

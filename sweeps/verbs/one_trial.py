@@ -11,13 +11,13 @@ from typing import Any
 import click
 from rich.table import Table
 
-from sweeps.console import console, say, show
 from sweeps.layout import ENDED, SweepError, SweepLayout, TrialRecord
 from sweeps.loading import LoadedSweep, find_record, load_trials, saved_best, true_state
 from sweeps.results import TrialResult
+from sweeps.terminal.console import console, say, show
+from sweeps.terminal.formatting import AS_JSON, quoted, say_json, score, short, size, table
 from sweeps.text_charts import Series, chart
 from sweeps.verbs.common import DIRECTORY, FINISHED, exits
-from sweeps.verbs.wording import AS_JSON, quoted, say_json, score, short, size, table
 from trainable.artifacts.trial_log import LOG_FILE
 from trainable.config.yaml_reader import read_yaml
 

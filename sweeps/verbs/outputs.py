@@ -10,13 +10,13 @@ from pathlib import Path
 
 import click
 
-from sweeps.console import console, say
 from sweeps.layout import SweepError
 from sweeps.loading import LoadedSweep, load
+from sweeps.terminal.console import console, say
+from sweeps.terminal.formatting import AS_JSON, finite, quoted, say_json, score, size
 from sweeps.text_charts import Series, chart
 from sweeps.verbs.common import DIRECTORY, FINISHED, exits
 from sweeps.verbs.reading import best_line
-from sweeps.verbs.wording import AS_JSON, finite, quoted, say_json, score, size
 from trainable.atomic_files import write_text
 
 CURVES = 5

@@ -12,11 +12,11 @@ import click
 import rich.box
 from rich.table import Table
 
-from sweeps.console import say, show
 from sweeps.progress import duration
+from sweeps.terminal.console import say, show
+from sweeps.terminal.formatting import AS_JSON, quoted, say_json, short, size
 from sweeps.verbs.checking import check_warm_start
 from sweeps.verbs.common import ALLOW_CUSTOM_MODEL, FINISHED, SET_IN_SEARCH, exits
-from sweeps.verbs.wording import AS_JSON, quoted, say_json, short, size
 from trainable.errors import TuneSweepsError
 
 if TYPE_CHECKING:

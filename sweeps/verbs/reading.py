@@ -14,14 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.configurations import pareto_table
-from sweeps.console import console, say, show
 from sweeps.layout import ENDED, SweepError
 from sweeps.loading import LoadedSweep, load, saved_best
 from sweeps.progress import duration, time_left
 from sweeps.results import TrialResult
 from sweeps.status import front_values, status_values
+from sweeps.terminal.console import console, say, show
+from sweeps.terminal.formatting import AS_JSON, quoted, say_json, short, table
 from sweeps.verbs.common import DIRECTORY, FINISHED, exits
-from sweeps.verbs.wording import AS_JSON, quoted, say_json, short, table
 from trainable.config.yaml_reader import read_yaml
 
 WATCH_S = 2.0

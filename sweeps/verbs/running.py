@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeps.console import say
 from sweeps.layout import ENDED, SWEEP_FILE, SweepLayout
 from sweeps.places import publish
+from sweeps.terminal.console import say
 from sweeps.verbs.common import (
     ADDRESS,
     ALLOW_CUSTOM_MODEL,

@@ -7,7 +7,7 @@ import shlex
 
 import click
 
-from sweeps.console import console, say
+from sweeps.terminal.console import console, say
 from sweeps.verbs.common import (
     ALLOW_CUSTOM_MODEL,
     FINISHED,

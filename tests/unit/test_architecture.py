@@ -97,7 +97,7 @@ PURE = [
     "sweeps.verbs.reading",
     "sweeps.verbs.running",
     "sweeps.verbs.single",
-    "sweeps.verbs.wording",
+    "sweeps.terminal.formatting",
     "trainable.uri",
     "trainable.config",
     "trainable.errors",

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sweeps import console, load_sweep, places
+from sweeps import load_sweep, places
 from sweeps.cli import main
 from sweeps.layout import SweepLayout
 from sweeps.store_lock import StoreLock
+from sweeps.terminal import console
 from tests.support.fake_sweeps import FakeSweep, as_json, sweep
 from trainable.storage.object_store import Remote
 from trainable.uri import child_uri

@@ -12,7 +12,7 @@ import click
 import rich.box
 from rich.table import Table
 
-from sweeps.console import say
+from sweeps.terminal.console import say
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON, for a script.")
 

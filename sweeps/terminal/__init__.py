@@ -1,0 +1,1 @@
+"""Prints to the terminal and formats numbers, sizes and durations."""

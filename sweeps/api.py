@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeps.layout import SweepError
 from sweeps.loading import LoadedSweep, load
 from sweeps.places import bring, local
 from sweeps.results import TrialResult
+from sweeps.sweep_dir.layout import SweepError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,10 +8,10 @@ from itertools import islice
 from statistics import fmean
 from typing import Any
 
-from sweeps.layout import ENDED, TrialRecord
 from sweeps.search import Searcher
 from sweeps.search_sections import BOHBSearch
 from sweeps.spec import SearchSpec
+from sweeps.sweep_dir.layout import ENDED, TrialRecord
 
 Score = Callable[[TrialRecord], list[float] | None]
 """Reads a trial's metrics from its files when it has ended; None if it has none."""

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from sweeps.layout import (
+from sweeps.sweep_dir.layout import (
     BEST_CONFIG,
     EVENTS_FILE,
     LOCK_FILE,

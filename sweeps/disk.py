@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from sweeps.layout import ENDED, TrialRecord
 from sweeps.places import desk_of
 from sweeps.results import Standings, TrialResult, read_result, read_results
 from sweeps.spec import SearchSpec
+from sweeps.sweep_dir.layout import ENDED, TrialRecord
 
 
 def surplus_weights(directory: Path, spec: SearchSpec) -> list[Path]:

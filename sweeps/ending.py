@@ -10,9 +10,9 @@ from sweeps.configurations import (
     pareto_front,
     pareto_table,
 )
-from sweeps.layout import REPORT, SweepLayout
 from sweeps.report import table
 from sweeps.running import Outcome
+from sweeps.sweep_dir.layout import REPORT, SweepLayout
 from sweeps.terminal.console import say, show
 
 

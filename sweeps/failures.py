@@ -8,8 +8,8 @@ from typing import Any
 
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
-from sweeps.layout import Cause, Failure, TrialRecord, now
 from sweeps.spec import FailurePolicy
+from sweeps.sweep_dir.layout import Cause, Failure, TrialRecord, now
 
 NOT_COUNTED: set[Cause] = {"oom", "lost_worker", "disk_full"}
 """Causes that `max_retries` is not about."""

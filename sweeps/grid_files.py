@@ -15,7 +15,7 @@ from ray.air.constants import EXPR_RESULT_FILE, TRAINING_ITERATION
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from sweeps.layout import TrialRecord
+from sweeps.sweep_dir.layout import TrialRecord
 from trainable.artifacts.metrics import read_rows
 from trainable.artifacts.names import METRICS_FILE
 from trainable.atomic_files import TEMPORARY_SUFFIX

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from sweeps.layout import SweepRecord
 from sweeps.results import TrialResult
 from sweeps.sections import Hooks, Mode, is_url
+from sweeps.sweep_dir.layout import SweepRecord
 from sweeps.terminal.console import say
 
 BETWEEN_BESTS_S = 1.0

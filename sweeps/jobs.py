@@ -17,8 +17,8 @@ from ray.exceptions import RayError
 from ray.job_submission import JobSubmissionClient
 
 from sweeps.cluster import WORKER_ENVIRONMENT
-from sweeps.layout import SEARCH_FILE, SweepError
 from sweeps.parcel import SUBMITTED_LIMIT, Parcel, mebibytes
+from sweeps.sweep_dir.layout import SEARCH_FILE, SweepError
 from sweeps.terminal.console import say
 
 PAUSE_S = 24 * 3600

@@ -15,13 +15,20 @@ from pathlib import Path
 from sweeps.cluster import Joining, several_nodes, start_ray, trial_share
 from sweeps.disk import delete
 from sweeps.environment import being_described
-from sweeps.layout import LOCK_FILE, SweepError, SweepLayout, SweepRecord, TrialRecord, now
 from sweeps.ownership import sole_owner
 from sweeps.places import desk_of, local, place_in
 from sweeps.running import Outcome, Run
 from sweeps.shared_storage import check_shared
 from sweeps.spec import SearchSpec
 from sweeps.store_keeper import kept
+from sweeps.sweep_dir.layout import (
+    LOCK_FILE,
+    SweepError,
+    SweepLayout,
+    SweepRecord,
+    TrialRecord,
+    now,
+)
 from sweeps.terminal.console import say
 from sweeps.warm_start import record_points
 from trainable.artifacts.names import automatic_name

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from sweeps.disk import surplus_weights
-from sweeps.layout import ENDED, TrialRecord
 from sweeps.spec import SearchSpec
+from sweeps.sweep_dir.layout import ENDED, TrialRecord
 from trainable.atomic_files import TEMPORARY_SUFFIX
 
 Kind = Literal["weights", "temporary", "tune"]

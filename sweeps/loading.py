@@ -13,11 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.configurations import Configuration, copied_configurations, pareto_front
-from sweeps.layout import ENDED, LOCK_FILE, SweepError, SweepLayout, SweepRecord, TrialRecord
 from sweeps.ownership import is_running
 from sweeps.places import refresh
 from sweeps.results import TrialResult, best_row, read_result, read_results
 from sweeps.sections import trials_in_all
+from sweeps.sweep_dir.layout import (
+    ENDED,
+    LOCK_FILE,
+    SweepError,
+    SweepLayout,
+    SweepRecord,
+    TrialRecord,
+)
 from trainable.config.names import suggestion
 from trainable.config.yaml_reader import read_yaml
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sweeps.layout import LOCK_FILE, SweepError, SweepLayout
 from sweeps.places import desk_of, remote_of
 from sweeps.store_lock import StoreLock
+from sweeps.sweep_dir.layout import LOCK_FILE, SweepError, SweepLayout
 from trainable.storage.object_store import Remote
 
 

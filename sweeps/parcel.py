@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweeps.layout import SweepError
+from sweeps.sweep_dir.layout import SweepError
 
 OURS = ("sweeps", "trainable")
 

@@ -15,8 +15,8 @@ from types import FrameType
 
 from ray.tune import Stopper
 
-from sweeps.layout import Reason
 from sweeps.spec import SearchSpec
+from sweeps.sweep_dir.layout import Reason
 from trainable.signals import SIGNALS
 
 EXIT_CODES: dict[Reason, int] = {

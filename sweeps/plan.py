@@ -8,13 +8,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from sweeps.layout import SweepError
 from sweeps.placement import per_card, places, spread
 from sweeps.rungs import Expectation, expected
 from sweeps.search import Searcher
 from sweeps.search_sections import LEARNING, THROUGH_RAY, BOHBSearch
 from sweeps.space import Values
 from sweeps.spec import SearchSpec
+from sweeps.sweep_dir.layout import SweepError
 from trainable.atomic_files import write_text
 from trainable.config import parse_config
 from trainable.config.yaml_reader import dump_yaml

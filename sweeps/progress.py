@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from sweeps.layout import ENDED, TrialRecord
+from sweeps.sweep_dir.layout import ENDED, TrialRecord
 
 UNITS = (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48), ("d", 86400, math.inf))
 """Of a time: name, seconds, and the number from which on the next one is taken."""

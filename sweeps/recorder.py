@@ -15,7 +15,10 @@ from ray.tune.experiment import Trial
 
 from sweeps.failures import describe_nan
 from sweeps.hooks import HookRunner
-from sweeps.layout import (
+from sweeps.live import LiveView
+from sweeps.pause import PauseSwitch
+from sweeps.progress import Running
+from sweeps.sweep_dir.layout import (
     ENDED,
     SweepLayout,
     SweepRecord,
@@ -24,9 +27,6 @@ from sweeps.layout import (
     now,
     value_at,
 )
-from sweeps.live import LiveView
-from sweeps.pause import PauseSwitch
-from sweeps.progress import Running
 from sweeps.terminal.console import say
 from trainable.artifacts.names import TENSORBOARD
 from trainable.trial_settings import SETTINGS

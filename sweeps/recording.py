@@ -13,7 +13,6 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, PopulationBasedTraining, TrialScheduler
 
-from sweeps.events import ENDS, Event, EventLog
 from sweeps.pause import PauseStopper, PauseSwitch
 from sweeps.population import IN_CONFIG, go_back
 from sweeps.replayed import (
@@ -31,6 +30,7 @@ from sweeps.replayed import (
     waits,
 )
 from sweeps.schedulers import TIME_ATTR
+from sweeps.sweep_dir.event_log import ENDS, Event, EventLog
 from sweeps.sweep_trial import is_final
 
 

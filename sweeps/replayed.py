@@ -17,9 +17,9 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from sweeps.events import ENDS, Event
 from sweeps.population import remember
 from sweeps.schedulers import TIME_ATTR
+from sweeps.sweep_dir.event_log import ENDS, Event
 
 
 class Unasked:

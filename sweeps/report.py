@@ -13,8 +13,8 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from sweeps.configurations import has_copies, pareto_front, titled_table
-from sweeps.layout import SweepLayout
 from sweeps.results import TrialResult
+from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.terminal.console import console
 from trainable.atomic_files import write_text
 

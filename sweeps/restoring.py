@@ -12,11 +12,11 @@ from typing import Any
 
 from ray.tune.schedulers import TrialScheduler
 
-from sweeps.events import Event, EventLog
-from sweeps.layout import ENDED, SweepLayout, TrialRecord, TrialState, now, value_at
 from sweeps.places import bring, let_go
 from sweeps.recording import RecordingScheduler
 from sweeps.sections import METRICS
+from sweeps.sweep_dir.event_log import Event, EventLog
+from sweeps.sweep_dir.layout import ENDED, SweepLayout, TrialRecord, TrialState, now, value_at
 from sweeps.sweep_trial import SweepTrial, continue_from, show_result
 from sweeps.terminal.console import say
 from trainable.artifacts.metrics import History, read_rows

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from sweeps.layout import SweepLayout, TrialRecord
+from sweeps.sweep_dir.layout import SweepLayout, TrialRecord
 from trainable.artifacts.metrics import read_rows
 from trainable.artifacts.names import CHECKPOINTS, METRICS_FILE
 

@@ -9,10 +9,10 @@ import ray
 from ray.tune.experiment import Trial
 
 from sweeps.failures import Verdict, cause_of, describe, halved, judge, losses
-from sweeps.layout import SweepLayout, TrialRecord
 from sweeps.packing import Packing
 from sweeps.pause import PauseSwitch
 from sweeps.spec import FailurePolicy
+from sweeps.sweep_dir.layout import SweepLayout, TrialRecord
 from sweeps.sweep_trial import SweepTrial
 from sweeps.terminal.console import say
 from trainable.trial_settings import SETTINGS, SUSPECT

@@ -15,10 +15,8 @@ from ray.tune.schedulers import HyperBandScheduler, PopulationBasedTraining
 from sweeps import store_callback as store
 from sweeps.cluster import booking, machines, slots
 from sweeps.disk import WeightKeeper, prune_weights
-from sweeps.events import EventLog
 from sweeps.grid_files import GridFiles
 from sweeps.hooks import HookRunner
-from sweeps.layout import ENDED, Reason, SweepLayout, SweepRecord, TrialRecord, now
 from sweeps.live import LiveView
 from sweeps.packing import Packing
 from sweeps.pause import PauseStopper, PauseSwitch, deadline, target
@@ -36,6 +34,8 @@ from sweeps.schedulers import build_scheduler
 from sweeps.search import Searcher
 from sweeps.sections import Mode
 from sweeps.spec import METRICS, SearchSpec
+from sweeps.sweep_dir.event_log import EventLog
+from sweeps.sweep_dir.layout import ENDED, Reason, SweepLayout, SweepRecord, TrialRecord, now
 from sweeps.terminal.console import console, say
 from sweeps.trial_source import TrialSource
 from sweeps.tune_costs import NoProgress, cheaper_tune

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sweeps.layout import SWEEP_FILE
 from sweeps.loading import LoadedSweep
 from sweeps.progress import Running, progress
 from sweeps.results import TrialResult
+from sweeps.sweep_dir.layout import SWEEP_FILE
 
 
 def status_values(sweep: LoadedSweep) -> dict[str, Any]:

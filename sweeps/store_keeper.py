@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sweeps.desk import Contents, Desk
-from sweeps.layout import STOP_FILE
 from sweeps.places import desk_of
+from sweeps.sweep_dir.layout import STOP_FILE
 from sweeps.terminal.console import say
 from trainable.errors import StorageError
 from trainable.storage.object_store import PATIENCE_S

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sweeps.layout import LOCK_FILE
+from sweeps.sweep_dir.layout import LOCK_FILE
 from sweeps.terminal.console import complain
 from trainable.errors import StorageError
 from trainable.storage.object_store import Remote

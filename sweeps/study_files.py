@@ -17,9 +17,9 @@ from optuna.storages import RDBStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial
 
-from sweeps.layout import SweepError
 from sweeps.loading import load
 from sweeps.study import empty_study, frozen_trials, read_space
+from sweeps.sweep_dir.layout import SweepError
 
 SQLITE = (".db", ".sqlite", ".sqlite3")
 KNOWN_TABLES = "v3.2.0.a"

@@ -17,8 +17,8 @@ from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
 from ray.tune.experiment import Trial
 
 from sweeps.failures import Verdict
-from sweeps.layout import TrialRecord
 from sweeps.places import begin_from
+from sweeps.sweep_dir.layout import TrialRecord
 from trainable.trial_settings import CHECKPOINT_FILE, SETTINGS
 
 OnFailure = Callable[["SweepTrial", Exception], Verdict]

@@ -17,13 +17,13 @@ from ray.tune.experiment import Trial
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from sweeps.copies import Copies, Planned
-from sweeps.layout import SweepLayout, TrialRecord, value_at
 from sweeps.pause import PauseSwitch
 from sweeps.placement import Booking
 from sweeps.recorder import diverged
 from sweeps.replayed import Unasked
 from sweeps.search import Searcher
 from sweeps.spec import SearchSpec
+from sweeps.sweep_dir.layout import SweepLayout, TrialRecord, value_at
 from sweeps.sweep_trial import OnFailure, SweepTrial, new_trial
 from trainable.artifacts.metrics import read_rows
 from trainable.artifacts.names import METRICS_FILE, automatic_name

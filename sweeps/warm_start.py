@@ -8,12 +8,12 @@ from typing import Any
 
 from sweeps.distributions import Distribution
 from sweeps.entries import Computed, Entry, Linked, shown
-from sweeps.layout import ENDED, SweepLayout
 from sweeps.places import local
 from sweeps.results import read_results
 from sweeps.search import Searcher
 from sweeps.space import holds
 from sweeps.spec import SearchSpec
+from sweeps.sweep_dir.layout import ENDED, SweepLayout
 from trainable.atomic_files import write_text
 
 COMPLETE = ENDED - {"failed"}

@@ -39,7 +39,7 @@ def check_warm_start(spec: SearchSpec) -> None:
     Raises:
         SweepError: There is none.
     """
-    from sweeps.layout import SweepLayout
+    from sweeps.sweep_dir.layout import SweepLayout
 
     earlier = spec.tune.warm_start
     if earlier is not None and not is_uri(earlier):

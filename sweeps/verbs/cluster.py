@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeps.layout import SweepError
+from sweeps.sweep_dir.layout import SweepError
 from sweeps.terminal.console import console, say
 from sweeps.verbs.common import ALLOW_CUSTOM_MODEL, FINISHED, SET_IN_SEARCH, exits
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from sweeps.layout import SWEEP_FILE, SweepError
 from sweeps.loading import load
+from sweeps.sweep_dir.layout import SWEEP_FILE, SweepError
 from sweeps.terminal.console import say, show
 from sweeps.terminal.formatting import AS_JSON, say_json, score, table
 from sweeps.verbs.common import FINISHED, PLACE, exits

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
-from sweeps.layout import SweepError
 from sweeps.loading import LoadedSweep, load
+from sweeps.sweep_dir.layout import SweepError
 from sweeps.terminal.console import console, say
 from sweeps.terminal.formatting import AS_JSON, finite, quoted, say_json, score, size
 from sweeps.text_charts import Series, chart

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeps.layout import ENDED, SWEEP_FILE, SweepLayout
 from sweeps.places import publish
+from sweeps.sweep_dir.layout import ENDED, SWEEP_FILE, SweepLayout
 from sweeps.terminal.console import say
 from sweeps.verbs.common import (
     ADDRESS,

@@ -26,10 +26,10 @@ from ray.tune.registry import register_trainable
 from ray.tune.schedulers import TrialScheduler
 
 from sweeps import running
-from sweeps.layout import SweepLayout, SweepRecord, now
 from sweeps.placement import Booking
 from sweeps.reopening import open_sweep
 from sweeps.spec import SearchSpec, parse_search
+from sweeps.sweep_dir.layout import SweepLayout, SweepRecord, now
 from trainable.artifacts.metrics import History
 
 EPOCH_S = 60.0

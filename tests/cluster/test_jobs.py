@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.layout import SweepLayout
+from sweeps.sweep_dir.layout import SweepLayout
 from tests.cluster.conftest import HAS_JOBS, Nodes, sweep, wait_for
 from tests.cluster.test_nodes import rows
 

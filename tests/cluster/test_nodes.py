@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.layout import SweepLayout
+from sweeps.sweep_dir.layout import SweepLayout
 from tests.cluster.conftest import PATIENCE_S, Nodes, command, sweep, wait_for
 from trainable.artifacts.metrics import read_rows
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sweeps import places
-from sweeps.layout import SweepLayout
+from sweeps.sweep_dir.layout import SweepLayout
 from tests.cluster.conftest import PATIENCE_S, Nodes, command, sweep, wait_for
 from tests.cluster.test_nodes import can_unshare, rows
 from tests.support.object_store import ENVIRONMENT, object_store

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 import pytest
 
-from sweeps import layout
 from sweeps.cli import main
 from sweeps.spec import parse_search
+from sweeps.sweep_dir import layout
 from trainable.artifacts.checkpoint import BEST, LATEST, epoch_file
 from trainable.artifacts.names import CHECKPOINTS, CONFIG_FILE, METRICS_FILE, TENSORBOARD
 from trainable.artifacts.trial_log import LOG_FILE

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 import torch
 
-from sweeps.layout import Reason, SweepError
 from sweeps.reopening import merged, open_sweep, opened
 from sweeps.spec import SearchSpec
+from sweeps.sweep_dir.layout import Reason, SweepError
 from tests.integration.commands import invoke
 from tests.integration.sweeping import epochs, pause_after, resume, search, start, trials, watch
 from trainable.config.yaml_reader import dump_yaml

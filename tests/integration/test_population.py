@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from sweeps.layout import TrialRecord, value_at
 from sweeps.running import Outcome
+from sweeps.sweep_dir.layout import TrialRecord, value_at
 from tests.integration.chronicle import Exploit, one_epoch_after, watched
 from tests.integration.sweeping import epochs, search, start, trials
 from trainable.artifacts.checkpoint import read_checkpoint

@@ -11,9 +11,9 @@ import pytest
 from ray.tune.schedulers import PopulationBasedTraining
 
 import sweeps.restoring
-from sweeps.layout import ENDED, TrialRecord, value_at
 from sweeps.recording import RecordingScheduler
 from sweeps.running import Outcome
+from sweeps.sweep_dir.layout import ENDED, TrialRecord, value_at
 from sweeps.sweep_trial import SweepTrial
 from tests.integration.chronicle import Chronicle, one_epoch_after, watched
 from tests.integration.sweeping import (

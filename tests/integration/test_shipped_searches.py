@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from sweeps.cli import main
-from sweeps.layout import SweepLayout
 from sweeps.spec import load_search
+from sweeps.sweep_dir.layout import SweepLayout
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DIGITS = [CONFIGS / "search.yaml", *sorted((CONFIGS / "searches").glob("digits_*.yaml"))]

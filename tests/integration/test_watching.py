@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from sweeps.cli import main
-from sweeps.layout import TrialRecord, value_at
+from sweeps.sweep_dir.layout import TrialRecord, value_at
 from tests.integration.sweeping import pause_after, resume, search, start, trials
 from tests.support.hparams_page import Shown, page, points
 from trainable.artifacts.metrics import read_rows

@@ -12,8 +12,15 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from sweeps.cli import main
-from sweeps.layout import Failure, SweepLayout, SweepRecord, SweepState, TrialRecord, TrialState
 from sweeps.spec import parse_search
+from sweeps.sweep_dir.layout import (
+    Failure,
+    SweepLayout,
+    SweepRecord,
+    SweepState,
+    TrialRecord,
+    TrialState,
+)
 from trainable.config.yaml_reader import dump_yaml
 
 SPACE: dict[str, Any] = {

@@ -63,7 +63,7 @@ PURE = [
     "sweeps.expressions",
     "sweeps.hooks",
     "sweeps.json_schema",
-    "sweeps.layout",
+    "sweeps.sweep_dir.layout",
     "sweeps.live",
     "sweeps.leftovers",
     "sweeps.loading",

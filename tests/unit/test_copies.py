@@ -6,9 +6,9 @@ import pytest
 
 from sweeps.configurations import configurations, pareto_front
 from sweeps.copies import Copies
-from sweeps.layout import TrialRecord
 from sweeps.results import TrialResult
 from sweeps.spec import parse_search
+from sweeps.sweep_dir.layout import TrialRecord
 
 LR = "optimizer.learning_rate"
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sweeps.disk import WeightKeeper, prune_weights
-from sweeps.layout import SweepLayout, TrialRecord, TrialState
 from sweeps.spec import SearchSpec, parse_search
+from sweeps.sweep_dir.layout import SweepLayout, TrialRecord, TrialState
 from trainable.artifacts.metrics import History
 from trainable.errors import ConfigError
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from sweeps.ending import print_ending
-from sweeps.layout import SweepError, SweepLayout
 from sweeps.reopening import opened
 from sweeps.results import read_results
 from sweeps.running import Outcome
+from sweeps.sweep_dir.layout import SweepError, SweepLayout
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
 
 Ending = Callable[..., list[str]]

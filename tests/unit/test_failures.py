@@ -16,8 +16,8 @@ from sweeps.failures import (
     halved,
     judge,
 )
-from sweeps.layout import Cause, Failure, TrialRecord
 from sweeps.sections import FailurePolicy
+from sweeps.sweep_dir.layout import Cause, Failure, TrialRecord
 from trainable.errors import CheckpointError, ConfigError, DataError, DiskFullError, Problem
 
 GIVE_UP = Verdict(retry=False)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from sweeps.grid_files import GridFiles
-from sweeps.layout import TrialRecord
+from sweeps.sweep_dir.layout import TrialRecord
 from trainable.artifacts.metrics import History
 
 

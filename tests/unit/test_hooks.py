@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from sweeps.hooks import HookRunner, masked, post
-from sweeps.layout import SweepLayout
 from sweeps.reopening import merged, open_sweep
 from sweeps.results import read_results
 from sweeps.sections import Hooks, Mode
 from sweeps.spec import parse_search
+from sweeps.sweep_dir.layout import SweepLayout
 from tests.support.fake_sweeps import FakeSweep
 from tests.support.hook_server import Server
 from trainable.config.yaml_reader import dump_yaml

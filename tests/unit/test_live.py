@@ -6,9 +6,9 @@ import re
 import pytest
 from rich.console import Console
 
-from sweeps.layout import TrialRecord
 from sweeps.live import REDRAW_S, SUMMARY_S, LiveView
 from sweeps.progress import Running, duration, lines_of, parts, progress
+from sweeps.sweep_dir.layout import TrialRecord
 
 
 def trial(number, state, epochs=10, done=0, *, acc=0.1, epoch_s=2.0):

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from ray.tune.experiment import Trial
 
-from sweeps.events import EventLog
 from sweeps.failures import Verdict
 from sweeps.scheduler_sections import BOHBHyperBand, HyperBand
 from sweeps.schedulers import build_scheduler
+from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_trial import SweepTrial
 from tests.support.fake_tune import Killed, Process, Sweep, decisions, ends
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.layout import SweepError, SweepLayout, SweepRecord
 from sweeps.ownership import SweepRunningError, is_running, sole_owner
+from sweeps.sweep_dir.layout import SweepError, SweepLayout, SweepRecord
 
 HOLDS = """
 import sys, time

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from sweeps.layout import SweepError
 from sweeps.ownership import sole_owner
 from sweeps.reopening import changed, merged, open_sweep, opened
 from sweeps.spec import SearchSpec
+from sweeps.sweep_dir.layout import SweepError
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
 from trainable.config.yaml_reader import dump_yaml
 from trainable.errors import ConfigError

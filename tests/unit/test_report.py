@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sweeps.layout import SweepLayout, TrialRecord, TrialState
 from sweeps.report import ROWS_SHOWN, table, write_files
 from sweeps.results import TrialResult, read_results
+from sweeps.sweep_dir.layout import SweepLayout, TrialRecord, TrialState
 from trainable.artifacts.metrics import History
 from trainable.config import TrainConfig, load_config
 from trainable.config.yaml_reader import dump_yaml

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.layout import SweepError, SweepLayout, TrialRecord, TrialState
 from sweeps.results import best_row, read_results
+from sweeps.sweep_dir.layout import SweepError, SweepLayout, TrialRecord, TrialState
 from trainable.artifacts.metrics import History
 
 NAN, INF = math.nan, math.inf

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sweeps import store_lock
-from sweeps.layout import LOCK_FILE
 from sweeps.store_lock import StoreLock
+from sweeps.sweep_dir.layout import LOCK_FILE
 from trainable.storage.object_store import Remote
 
 

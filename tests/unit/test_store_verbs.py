@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from sweeps import load_sweep, places
 from sweeps.cli import main
-from sweeps.layout import SweepLayout
 from sweeps.store_lock import StoreLock
+from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.terminal import console
 from tests.support.fake_sweeps import FakeSweep, as_json, sweep
 from trainable.storage.object_store import Remote

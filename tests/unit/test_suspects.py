@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from ray.exceptions import RayTaskError
 
-from sweeps.layout import SweepLayout, TrialRecord
 from sweeps.packing import Packing
 from sweeps.pause import PauseSwitch
 from sweeps.retries import Retries
 from sweeps.sections import FailurePolicy
+from sweeps.sweep_dir.layout import SweepLayout, TrialRecord
 from trainable.ray_trial.shared_worker import PackedWorker
 
 SHARE = {"cpu": 1.0, "gpu": 0.25}

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from sweeps.layout import (
+from sweeps.sweep_dir.layout import (
     ENDED,
     Failure,
     SweepError,

@@ -1,0 +1,1 @@
+"""File names and records of a sweep directory, and its event log."""

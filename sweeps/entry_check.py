@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sweeps.distributions import Choice
-from sweeps.entries import Computed, Linked, shown
-from sweeps.expressions import Expression
-from sweeps.space import Constraints, Space, draw_order, is_swept, needed
+from sweeps.space.distributions import Choice
+from sweeps.space.expressions import Expression
+from sweeps.space.parameters import Computed, Linked, shown
+from sweeps.space.search_space import Constraints, Space, draw_order, is_swept, needed
 from trainable.config.names import suggestion
 from trainable.config.yaml_reader import PathKey
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sweeps.notation import ARGUMENTS
 from sweeps.sections import METRICS, OBJECTIVES
+from sweeps.space.parsing import ARGUMENTS
 from sweeps.space_check import OF_THE_SWEEP, config_keys
 from sweeps.spec import SearchSpec
 from trainable.config import MODEL_NAMES, TrainConfig

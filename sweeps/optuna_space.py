@@ -12,8 +12,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from sweeps.distributions import Choice, Distribution, Normal, Range
-from sweeps.space import Space
+from sweeps.space.distributions import Choice, Distribution, Normal, Range
+from sweeps.space.search_space import Space
 
 
 def optuna_distribution(found: Distribution) -> BaseDistribution:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweeps.plan import Plan
-from sweeps.space import Values
+from sweeps.space.search_space import Values
 from trainable.config import TrainConfig, parse_config
 from trainable.profiling.cost import Measured, measure
 

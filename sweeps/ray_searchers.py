@@ -18,7 +18,6 @@ import numpy as np
 from ray import tune
 from ray.tune.search import Searcher as TuneSearcher
 
-from sweeps.distributions import Choice, Distribution
 from sweeps.optuna_space import drawn
 from sweeps.samplers import Known
 from sweeps.search_sections import (
@@ -29,7 +28,8 @@ from sweeps.search_sections import (
     NevergradSearch,
     ZOOptSearch,
 )
-from sweeps.space import Values, draw
+from sweeps.space.distributions import Choice, Distribution
+from sweeps.space.search_space import Values, draw
 from sweeps.spec import SearchSpec
 from trainable.training.seeding import seed_everything
 

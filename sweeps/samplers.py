@@ -18,10 +18,10 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler,
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweeps.distributions import Distribution
 from sweeps.optuna_space import drawn, from_optuna, optuna_distribution, to_optuna
 from sweeps.search_sections import BOHBSearch, CMAESSearch, GPSearch, TPESearch
-from sweeps.space import Space, Values, draw
+from sweeps.space.distributions import Distribution
+from sweeps.space.search_space import Space, Values, draw
 from sweeps.spec import SearchSpec
 
 Told = Literal["running", "complete", "failed"]

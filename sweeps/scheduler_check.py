@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sweeps.distributions import Choice, Distribution
 from sweeps.rungs import ladder
 from sweeps.scheduler_sections import (
     ASHA,
@@ -19,6 +18,7 @@ from sweeps.scheduler_sections import (
     mutated_keys,
 )
 from sweeps.search_sections import LEARNING
+from sweeps.space.distributions import Choice, Distribution
 from trainable.config import parse_config
 from trainable.config.names import suggestion
 from trainable.config.yaml_reader import PathKey

@@ -17,7 +17,6 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from sweeps.distributions import Choice, Distribution, Normal, Range, sample
 from sweeps.scheduler_sections import (
     ASHA,
     FIFO,
@@ -28,7 +27,8 @@ from sweeps.scheduler_sections import (
     Median,
     mutated_keys,
 )
-from sweeps.space import Space
+from sweeps.space.distributions import Choice, Distribution, Normal, Range, sample
+from sweeps.space.search_space import Space
 
 TIME_ATTR = "epoch"
 """What schedulers count in. Tune's own `training_iteration` begins again with each process."""

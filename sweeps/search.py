@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.expressions import ExpressionError
 from sweeps.samplers import Known, Past, Told, propose
 from sweeps.search_sections import (
     THROUGH_RAY,
@@ -24,7 +23,8 @@ from sweeps.search_sections import (
     QMCSearch,
     RandomSearch,
 )
-from sweeps.space import Values, draw, grid_part, grid_points, holds, random_draw
+from sweeps.space.expressions import ExpressionError
+from sweeps.space.search_space import Values, draw, grid_part, grid_points, holds, random_draw
 from sweeps.spec import SearchSpec
 
 ATTEMPTS = 20

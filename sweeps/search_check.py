@@ -8,14 +8,14 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from sweeps.distributions import Choice, Distribution
-from sweeps.entries import Computed, flat, shown
 from sweeps.entry_check import entry_problems, expression_problems
-from sweeps.expressions import ExpressionError
 from sweeps.scheduler_check import scheduler_problems
 from sweeps.scheduler_sections import FIFO, PB2, PBT, BOHBHyperBand, HyperBand
 from sweeps.search_sections import NEEDS, ONE_METRIC, WARM
-from sweeps.space import (
+from sweeps.space.distributions import Choice, Distribution
+from sweeps.space.expressions import ExpressionError
+from sweeps.space.parameters import Computed, flat, shown
+from sweeps.space.search_space import (
     MAX_DRAWS,
     MAX_POINTS,
     Space,

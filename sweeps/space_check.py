@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from sweeps.distributions import Choice, Distribution
-from sweeps.entries import Entry, Linked, flat, shown
-from sweeps.space import Constraints, Space, Values, draw, grid_points, holds, needed
+from sweeps.space.distributions import Choice, Distribution
+from sweeps.space.parameters import Entry, Linked, flat, shown
+from sweeps.space.search_space import Constraints, Space, Values, draw, grid_points, holds, needed
 from trainable.config import TrainConfig, parse_config
 from trainable.config.introspection import fields_of, names_of, options
 from trainable.config.names import suggestion

@@ -20,10 +20,6 @@ from pydantic import (
 )
 
 from sweeps.assignments import named, of_config, with_causes, with_search_keys
-from sweeps.distributions import Distribution
-from sweeps.entries import Entry, Linked, flat
-from sweeps.expressions import Expression, ExpressionError, parse_expression
-from sweeps.notation import parse_entry
 from sweeps.search_check import search_problems
 from sweeps.sections import (
     METRICS,
@@ -35,7 +31,11 @@ from sweeps.sections import (
     Tune,
     trials_in_all,
 )
-from sweeps.space import bound, grid_size, resolved
+from sweeps.space.distributions import Distribution
+from sweeps.space.expressions import Expression, ExpressionError, parse_expression
+from sweeps.space.parameters import Entry, Linked, flat
+from sweeps.space.parsing import parse_entry
+from sweeps.space.search_space import bound, grid_size, resolved
 from sweeps.training_file import line_of, read_training_config
 from trainable.config import parse_config
 from trainable.config.names import check_directory_name

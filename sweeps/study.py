@@ -26,10 +26,10 @@ from optuna.distributions import (
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.distributions import Choice, Distribution, Range
 from sweeps.loading import LoadedSweep, load
 from sweeps.reopening import open_sweep
 from sweeps.results import TrialResult
+from sweeps.space.distributions import Choice, Distribution, Range
 
 STATES = {
     "pending": TrialState.WAITING,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.assignments import SET, with_config_keys
-from sweeps.entries import shown
+from sweeps.space.parameters import shown
 from trainable.config import (
     BuiltinDataset,
     CheckpointConfig,

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sweeps.distributions import Distribution
-from sweeps.entries import Computed, Entry, Linked, shown
 from sweeps.places import local
 from sweeps.results import read_results
 from sweeps.search import Searcher
-from sweeps.space import holds
+from sweeps.space.distributions import Distribution
+from sweeps.space.parameters import Computed, Entry, Linked, shown
+from sweeps.space.search_space import holds
 from sweeps.spec import SearchSpec
 from sweeps.sweep_dir.layout import ENDED, SweepLayout
 from trainable.atomic_files import write_text

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from sweeps.notation import ARGUMENTS
+from sweeps.space.parsing import ARGUMENTS
 from sweeps.spec import SearchSpec, parse_search
 from trainable.config import MODEL_NAMES, TrainConfig, load_config, parse_config
 from trainable.config.introspection import names_of, options

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from sweeps.json_schema import sections_of
-from sweeps.notation import ARGUMENTS
+from sweeps.space.parsing import ARGUMENTS
 from sweeps.space_check import config_keys
 from sweeps.spec import SearchSpec, parse_search
 from trainable.config import TrainConfig, parse_config

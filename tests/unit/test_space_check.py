@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from sweeps.notation import parse_entry
-from sweeps.space import grid_points
+from sweeps.space.parsing import parse_entry
+from sweeps.space.search_space import grid_points
 from sweeps.space_check import config_problems, draw_problem, unknown_keys, without
 
 CONFIG = {

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweeps.expressions import Expression
+from sweeps.space.expressions import Expression
 
 
 def shown(value: Any) -> str:

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from sweeps.distributions import Normal, Range
-from sweeps.entries import shown
-from sweeps.notation import parse_entry
+from sweeps.space.distributions import Normal, Range
+from sweeps.space.parameters import shown
+from sweeps.space.parsing import parse_entry
 
 
 @pytest.mark.parametrize(

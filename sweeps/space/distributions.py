@@ -1,6 +1,6 @@
 """The distributions of a search space: what each can draw, and how it draws.
 
-The kinds are Ray Tune's (`ray.tune.search.sample`); `sweeps.notation` reads them from a file.
+The kinds are Ray Tune's (`ray.tune.search.sample`); `sweeps.space.parsing` reads them from a file.
 Every kind is its inverse distribution function: `from_unit` turns a number in [0, 1] into a value,
 so a search algorithm that proposes numbers in [0, 1] can drive all of them.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.entries import Entry, shown
+from sweeps.space.parameters import Entry, shown
 
 _CUT = NormalDist().cdf(-4)
 """Share of a normal distribution below minus four standard deviations."""

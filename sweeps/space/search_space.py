@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.distributions import Choice, Distribution, sample
-from sweeps.entries import Computed, Entry, Linked, flat
-from sweeps.expressions import Expression, ExpressionError
+from sweeps.space.distributions import Choice, Distribution, sample
+from sweeps.space.expressions import Expression, ExpressionError
+from sweeps.space.parameters import Computed, Entry, Linked, flat
 
 Space = Mapping[str, Entry]
 Constraints = Sequence[Expression]

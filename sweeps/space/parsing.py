@@ -11,7 +11,7 @@
   so that all that can be drawn is checked before a sweep starts. The mean and the standard
   deviation of `lognormal` are those of the natural logarithm.
 - `choice` `[a, b, ...]`: one of these values. `grid` `[a, b, ...]`: each of them in turn.
-- `expr` `text`: what an expression over other keys comes to (`sweeps.expressions`).
+- `expr` `text`: what an expression over other keys comes to (`sweeps.space.expressions`).
 - `zip` `{key: [a, b, ...]}`: one of these values, at the position of the other key's, which must
   be a `choice` or `grid` of the same space.
 - `when: {key: value or [values]}`: the hyperparameter exists only while each key, which must be
@@ -28,9 +28,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from sweeps.distributions import Choice, Normal, Range
-from sweeps.entries import Computed, Entry, Linked, shown
-from sweeps.expressions import Expression, ExpressionError, parse_expression
+from sweeps.space.distributions import Choice, Normal, Range
+from sweeps.space.expressions import Expression, ExpressionError, parse_expression
+from sweeps.space.parameters import Computed, Entry, Linked, shown
 from trainable.config.names import suggestion
 
 ARGUMENTS = {

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.expressions import MAX_DEPTH, ExpressionError, parse_expression
+from sweeps.space.expressions import MAX_DEPTH, ExpressionError, parse_expression
 
 VALUES = {"a.b": 2, "a.c": 0.5, "name": "sgd", "on": True, "sizes": [32, 64]}
 

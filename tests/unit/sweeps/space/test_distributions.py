@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray import tune
 
-from sweeps.distributions import Choice, Range, sample
-from sweeps.entries import shown
-from sweeps.notation import ARGUMENTS, parse_entry
+from sweeps.space.distributions import Choice, Range, sample
+from sweeps.space.parameters import shown
+from sweeps.space.parsing import ARGUMENTS, parse_entry
 
 # ---------------------------------------------------------------------------- any distribution
 

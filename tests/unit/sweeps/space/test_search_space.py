@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps.distributions import sample
 from sweeps.entry_check import entry_problems
-from sweeps.notation import parse_entry
-from sweeps.space import (
+from sweeps.space.distributions import sample
+from sweeps.space.parsing import parse_entry
+from sweeps.space.search_space import (
     MAX_POINTS,
     draw,
     draw_order,

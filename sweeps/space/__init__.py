@@ -1,0 +1,1 @@
+"""The search space: parameters, distributions, expressions and sampling."""

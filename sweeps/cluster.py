@@ -22,7 +22,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from sweeps.parcel import JOINED_LIMIT, mebibytes, own_code, with_directory
 from sweeps.placement import Booking, places, spread
-from sweeps.spec import Resources
+from sweeps.spec.search_spec import Resources
 from sweeps.sweep_dir.layout import SweepError
 from sweeps.terminal.console import ray_is_shown, say
 from trainable.signals import SIGNALS

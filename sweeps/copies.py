@@ -9,8 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from sweeps.search import Searcher
-from sweeps.search_sections import BOHBSearch
-from sweeps.spec import SearchSpec
+from sweeps.spec.search_algorithms import BOHBSearch
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import ENDED, TrialRecord
 
 Score = Callable[[TrialRecord], list[float] | None]

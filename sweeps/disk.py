@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sweeps.places import desk_of
 from sweeps.results import Standings, TrialResult, read_result, read_results
-from sweeps.spec import SearchSpec
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import ENDED, TrialRecord
 
 

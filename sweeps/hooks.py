@@ -26,7 +26,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from sweeps.results import TrialResult
-from sweeps.sections import Hooks, Mode, is_url
+from sweeps.spec.settings import Hooks, Mode, is_url
 from sweeps.sweep_dir.layout import SweepRecord
 from sweeps.terminal.console import say
 

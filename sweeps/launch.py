@@ -19,7 +19,7 @@ from sweeps.ownership import sole_owner
 from sweeps.places import desk_of, local, place_in
 from sweeps.running import Outcome, Run
 from sweeps.shared_storage import check_shared
-from sweeps.spec import SearchSpec
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.store_keeper import kept
 from sweeps.sweep_dir.layout import (
     LOCK_FILE,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from sweeps.disk import surplus_weights
-from sweeps.spec import SearchSpec
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import ENDED, TrialRecord
 from trainable.atomic_files import TEMPORARY_SUFFIX
 

@@ -16,7 +16,7 @@ from sweeps.configurations import Configuration, copied_configurations, pareto_f
 from sweeps.ownership import is_running
 from sweeps.places import refresh
 from sweeps.results import TrialResult, best_row, read_result, read_results
-from sweeps.sections import trials_in_all
+from sweeps.spec.settings import trials_in_all
 from sweeps.sweep_dir.layout import (
     ENDED,
     LOCK_FILE,

@@ -15,7 +15,7 @@ from types import FrameType
 
 from ray.tune import Stopper
 
-from sweeps.spec import SearchSpec
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import Reason
 from trainable.signals import SIGNALS
 

@@ -11,9 +11,9 @@ from typing import Any
 from sweeps.placement import per_card, places, spread
 from sweeps.rungs import Expectation, expected
 from sweeps.search import Searcher
-from sweeps.search_sections import LEARNING, THROUGH_RAY, BOHBSearch
 from sweeps.space.search_space import Values
-from sweeps.spec import SearchSpec
+from sweeps.spec.search_algorithms import LEARNING, THROUGH_RAY, BOHBSearch
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import SweepError
 from trainable.atomic_files import write_text
 from trainable.config import parse_config

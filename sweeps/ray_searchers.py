@@ -20,7 +20,9 @@ from ray.tune.search import Searcher as TuneSearcher
 
 from sweeps.optuna_space import drawn
 from sweeps.samplers import Known
-from sweeps.search_sections import (
+from sweeps.space.distributions import Choice, Distribution
+from sweeps.space.search_space import Values, draw
+from sweeps.spec.search_algorithms import (
     AxSearch,
     BayesOptSearch,
     HEBOSearch,
@@ -28,9 +30,7 @@ from sweeps.search_sections import (
     NevergradSearch,
     ZOOptSearch,
 )
-from sweeps.space.distributions import Choice, Distribution
-from sweeps.space.search_space import Values, draw
-from sweeps.spec import SearchSpec
+from sweeps.spec.search_spec import SearchSpec
 from trainable.training.seeding import seed_everything
 
 MIDDLE = 0.5

@@ -11,7 +11,7 @@ from ray.tune.experiment import Trial
 from sweeps.failures import Verdict, cause_of, describe, halved, judge, losses
 from sweeps.packing import Packing
 from sweeps.pause import PauseSwitch
-from sweeps.spec import FailurePolicy
+from sweeps.spec.search_spec import FailurePolicy
 from sweeps.sweep_dir.layout import SweepLayout, TrialRecord
 from sweeps.sweep_trial import SweepTrial
 from sweeps.terminal.console import say

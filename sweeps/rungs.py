@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweeps.scheduler_sections import ASHA, BOHBHyperBand, HyperBand, Median
+from sweeps.spec.schedulers import ASHA, BOHBHyperBand, HyperBand, Median
 from trainable.config.schema import Section
 
 SIMULATED = 20_000

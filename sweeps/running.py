@@ -29,11 +29,11 @@ from sweeps.report import write_files
 from sweeps.restoring import Restoration
 from sweeps.results import TrialResult, read_result, read_results
 from sweeps.retries import Retries
-from sweeps.scheduler_sections import mutated_keys
 from sweeps.schedulers import build_scheduler
 from sweeps.search import Searcher
-from sweeps.sections import Mode
-from sweeps.spec import METRICS, SearchSpec
+from sweeps.spec.schedulers import mutated_keys
+from sweeps.spec.search_spec import METRICS, SearchSpec
+from sweeps.spec.settings import Mode
 from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_dir.layout import ENDED, Reason, SweepLayout, SweepRecord, TrialRecord, now
 from sweeps.terminal.console import console, say

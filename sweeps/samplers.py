@@ -19,10 +19,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweeps.optuna_space import drawn, from_optuna, optuna_distribution, to_optuna
-from sweeps.search_sections import BOHBSearch, CMAESSearch, GPSearch, TPESearch
 from sweeps.space.distributions import Distribution
 from sweeps.space.search_space import Space, Values, draw
-from sweeps.spec import SearchSpec
+from sweeps.spec.search_algorithms import BOHBSearch, CMAESSearch, GPSearch, TPESearch
+from sweeps.spec.search_spec import SearchSpec
 
 Told = Literal["running", "complete", "failed"]
 Known = tuple[Mapping[str, Any], Told, Sequence[float]]

@@ -17,7 +17,9 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from sweeps.scheduler_sections import (
+from sweeps.space.distributions import Choice, Distribution, Normal, Range, sample
+from sweeps.space.search_space import Space
+from sweeps.spec.schedulers import (
     ASHA,
     FIFO,
     PB2,
@@ -27,8 +29,6 @@ from sweeps.scheduler_sections import (
     Median,
     mutated_keys,
 )
-from sweeps.space.distributions import Choice, Distribution, Normal, Range, sample
-from sweeps.space.search_space import Space
 
 TIME_ATTR = "epoch"
 """What schedulers count in. Tune's own `training_iteration` begins again with each process."""

@@ -16,16 +16,16 @@ from typing import Any
 import numpy as np
 
 from sweeps.samplers import Known, Past, Told, propose
-from sweeps.search_sections import (
+from sweeps.space.expressions import ExpressionError
+from sweeps.space.search_space import Values, draw, grid_part, grid_points, holds, random_draw
+from sweeps.spec.search_algorithms import (
     THROUGH_RAY,
     BOHBSearch,
     GridSearch,
     QMCSearch,
     RandomSearch,
 )
-from sweeps.space.expressions import ExpressionError
-from sweeps.space.search_space import Values, draw, grid_part, grid_points, holds, random_draw
-from sweeps.spec import SearchSpec
+from sweeps.spec.search_spec import SearchSpec
 
 ATTEMPTS = 20
 """Proposals that break a constraint, one after the other, before one is drawn at random."""

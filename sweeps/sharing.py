@@ -11,7 +11,7 @@ from typing import Any
 from sweeps.cluster import machines, on_a_card
 from sweeps.plan import make_plan
 from sweeps.probe import chosen
-from sweeps.spec import SearchSpec
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.terminal.console import say
 from trainable.config import TrainConfig
 from trainable.profiling.concurrent import Together, train_together

@@ -22,7 +22,7 @@ from sweeps.placement import Booking
 from sweeps.recorder import diverged
 from sweeps.replayed import Unasked
 from sweeps.search import Searcher
-from sweeps.spec import SearchSpec
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import SweepLayout, TrialRecord, value_at
 from sweeps.sweep_trial import OnFailure, SweepTrial, new_trial
 from trainable.artifacts.metrics import read_rows

@@ -12,7 +12,7 @@ from sweeps.search import Searcher
 from sweeps.space.distributions import Distribution
 from sweeps.space.parameters import Computed, Entry, Linked, shown
 from sweeps.space.search_space import holds
-from sweeps.spec import SearchSpec
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import ENDED, SweepLayout
 from trainable.atomic_files import write_text
 

@@ -12,7 +12,7 @@ from sweeps.verbs.common import FINISHED, SET_IN_SEARCH, exits
 from trainable.uri import is_uri
 
 if TYPE_CHECKING:
-    from sweeps.spec import SearchSpec
+    from sweeps.spec.search_spec import SearchSpec
 
 
 @click.command()
@@ -24,8 +24,8 @@ def validate(search_file: Path, assignments: tuple[str, ...]) -> int:
 
     Example: sweep validate configs/search.yaml
     """
-    from sweeps.assignments import parse_assignments
-    from sweeps.spec import load_search
+    from sweeps.spec.overrides import parse_assignments
+    from sweeps.spec.search_spec import load_search
 
     spec = load_search(search_file, parse_assignments(assignments))
     check_warm_start(spec)
@@ -54,7 +54,7 @@ def schema(kind: str) -> int:
 
     Example: sweep schema training
     """
-    from sweeps.json_schema import schema_text
+    from sweeps.spec.json_schema import schema_text
 
     console.out(schema_text(kind), end="", highlight=False)
     return FINISHED

@@ -13,7 +13,7 @@ from sweeps.terminal.console import console, say
 from sweeps.verbs.common import ALLOW_CUSTOM_MODEL, FINISHED, SET_IN_SEARCH, exits
 
 if TYPE_CHECKING:
-    from sweeps.spec import SearchSpec
+    from sweeps.spec.search_spec import SearchSpec
 
 JOB_SERVER = click.option(
     "--address",
@@ -40,10 +40,10 @@ def submit(
 
     Example: sweep submit search.yaml --address http://head:8265
     """
-    from sweeps.assignments import parse_assignments
     from sweeps.parcel import own_code, with_directory
     from sweeps.places import place_in
-    from sweeps.spec import load_search
+    from sweeps.spec.overrides import parse_assignments
+    from sweeps.spec.search_spec import load_search
     from trainable.config.yaml_reader import dump_yaml
 
     values = parse_assignments(assignments)
@@ -119,7 +119,7 @@ def stop(job: str, address: str) -> int:
 
 def _raw(search_file: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """A good search file as it is written, its training config in it, with what is set."""
-    from sweeps.assignments import of_config, with_search_keys
+    from sweeps.spec.overrides import of_config, with_search_keys
     from trainable.config.override import override
     from trainable.config.yaml_reader import read_yaml
 

@@ -58,8 +58,8 @@ def plan(
 
     Example: sweep plan configs/search.yaml --probe
     """
-    from sweeps.assignments import parse_assignments
-    from sweeps.spec import load_search
+    from sweeps.spec.overrides import parse_assignments
+    from sweeps.spec.search_spec import load_search
 
     spec = load_search(search_file, parse_assignments(assignments))
     check_warm_start(spec)
@@ -171,7 +171,7 @@ def _about_draws(found: Plan) -> str:
 
 
 def _about_rungs(found: Plan) -> str:
-    from sweeps.scheduler_sections import PB2, PBT
+    from sweeps.spec.schedulers import PB2, PBT
 
     rungs, last = found.expectation.rungs, found.spec.max_epochs
     scheduler = found.spec.tune.scheduler

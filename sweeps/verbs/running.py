@@ -24,7 +24,7 @@ from sweeps.verbs.common import (
 
 if TYPE_CHECKING:
     from sweeps.running import Outcome
-    from sweeps.spec import SearchSpec
+    from sweeps.spec.search_spec import SearchSpec
 
 
 @click.command()
@@ -60,10 +60,10 @@ def run(
     """
     if search_file is None and (directory is None or assignments):
         raise click.UsageError("give a search file, or --resume and a sweep's directory")
-    from sweeps.assignments import parse_assignments
+    from sweeps.spec.overrides import parse_assignments
 
     values = parse_assignments(assignments)
-    from sweeps.spec import load_search
+    from sweeps.spec.search_spec import load_search
 
     if directory is None:
         assert search_file is not None

@@ -45,7 +45,7 @@ def restore(
 
     Example: sweep restore experiments/digits_asha/TRIAL/checkpoints/best.pt --epochs 50
     """
-    from sweeps.assignments import parse_assignments
+    from sweeps.spec.overrides import parse_assignments
     from trainable.experiment.from_checkpoint import restore as restore_checkpoint
     from trainable.experiment.from_checkpoint import restored_config
     from trainable.signals import StopRequest
@@ -79,7 +79,7 @@ def eval_(
 
     Example: sweep eval experiments/digits_asha/TRIAL/checkpoints/best.pt
     """
-    from sweeps.assignments import parse_assignments
+    from sweeps.spec.overrides import parse_assignments
     from trainable.experiment.from_checkpoint import evaluate_checkpoint
 
     found = evaluate_checkpoint(

@@ -28,7 +28,7 @@ from ray.tune.schedulers import TrialScheduler
 from sweeps import running
 from sweeps.placement import Booking
 from sweeps.reopening import open_sweep
-from sweeps.spec import SearchSpec, parse_search
+from sweeps.spec.search_spec import SearchSpec, parse_search
 from sweeps.sweep_dir.layout import SweepLayout, SweepRecord, now
 from trainable.artifacts.metrics import History
 

@@ -27,7 +27,7 @@ from ray import tune
 from sweeps import running
 from sweeps.cluster import ENVIRONMENT, start_ray
 from sweeps.launch import start_sweep
-from sweeps.spec import parse_search
+from sweeps.spec.search_spec import parse_search
 from trainable.artifacts.metrics import History
 from trainable.ray_trial.tune_storage import next_checkpoint_directory, trial_directory
 

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from sweeps.cli import main
-from sweeps.json_schema import search_schema, training_schema
 from sweeps.space.parsing import ARGUMENTS
-from sweeps.spec import load_search, parse_search
+from sweeps.spec.json_schema import search_schema, training_schema
+from sweeps.spec.search_spec import load_search, parse_search
 from trainable.config import MODEL_NAMES, TrainConfig, load_config, parse_config
 from trainable.config.yaml_reader import read_yaml
 from trainable.errors import ConfigError

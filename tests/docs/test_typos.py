@@ -12,10 +12,10 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from sweeps.json_schema import sections_of
 from sweeps.space.parsing import ARGUMENTS
-from sweeps.space_check import config_keys
-from sweeps.spec import SearchSpec, parse_search
+from sweeps.spec.json_schema import sections_of
+from sweeps.spec.search_spec import SearchSpec, parse_search
+from sweeps.spec.validate_space import config_keys
 from trainable.config import TrainConfig, parse_config
 from trainable.config.names import _likeness
 from trainable.config.yaml_reader import parse_yaml

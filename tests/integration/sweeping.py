@@ -17,7 +17,7 @@ from sweeps.pause import PauseSwitch
 from sweeps.recorder import Recorder
 from sweeps.reopening import opened
 from sweeps.running import Outcome
-from sweeps.spec import SearchSpec, parse_search
+from sweeps.spec.search_spec import SearchSpec, parse_search
 from sweeps.sweep_dir.layout import Reason, SweepLayout, TrialRecord
 from trainable.artifacts.metrics import read_rows
 

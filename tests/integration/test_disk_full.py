@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sweeps.recorder import Recorder
-from sweeps.spec import SearchSpec
+from sweeps.spec.search_spec import SearchSpec
 from tests.integration.commands import invoke
 from tests.integration.sweeping import ONE_AT_A_TIME, epochs, search, start, trials
 from tests.support.failing_models import MARKS

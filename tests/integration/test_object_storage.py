@@ -14,7 +14,7 @@ import torch
 
 from sweeps import load_sweep, places
 from sweeps.launch import start_sweep
-from sweeps.spec import load_search
+from sweeps.spec.search_spec import load_search
 from tests.crash.session import ROOT, Session
 from tests.integration import sweeping
 from tests.support.object_store import ObjectStore, object_store

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from sweeps.reopening import merged, open_sweep, opened
-from sweeps.spec import SearchSpec
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import Reason, SweepError
 from tests.integration.commands import invoke
 from tests.integration.sweeping import epochs, pause_after, resume, search, start, trials, watch

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.spec import SearchSpec
+from sweeps.spec.search_spec import SearchSpec
 from tests.integration.sweeping import (
     ONE_AT_A_TIME,
     epochs,

@@ -12,10 +12,10 @@ import pytest
 
 from sweeps.pause import PauseStopper, PauseSwitch
 from sweeps.recording import RecordingScheduler
-from sweeps.scheduler_sections import ASHA, FIFO
 from sweeps.schedulers import build_scheduler
 from sweeps.search import Searcher
-from sweeps.spec import load_search
+from sweeps.spec.schedulers import ASHA, FIFO
+from sweeps.spec.search_spec import load_search
 from sweeps.sweep_dir.event_log import EventLog
 from tests.search_quality.curve_table import EPOCHS, TABLE, Curve, read_table
 from tests.search_quality.simulation import Trained, simulate

@@ -52,17 +52,17 @@ OPTUNA_USERS = {
 
 PURE = [
     "sweeps.api",
-    "sweeps.assignments",
+    "sweeps.spec.overrides",
     "sweeps.cli",
     "sweeps.desk",
     "sweeps.space.distributions",
     "sweeps.space.parameters",
-    "sweeps.entry_check",
+    "sweeps.spec.validate_parameters",
     "sweeps.environment",
     "sweeps.export",
     "sweeps.space.expressions",
     "sweeps.hooks",
-    "sweeps.json_schema",
+    "sweeps.spec.json_schema",
     "sweeps.sweep_dir.layout",
     "sweeps.live",
     "sweeps.leftovers",
@@ -75,18 +75,18 @@ PURE = [
     "sweeps.report",
     "sweeps.results",
     "sweeps.rungs",
-    "sweeps.scheduler_check",
-    "sweeps.scheduler_sections",
-    "sweeps.search_check",
-    "sweeps.search_sections",
-    "sweeps.sections",
+    "sweeps.spec.validate_scheduler",
+    "sweeps.spec.schedulers",
+    "sweeps.spec.validate_search",
+    "sweeps.spec.search_algorithms",
+    "sweeps.spec.settings",
     "sweeps.space.search_space",
-    "sweeps.space_check",
-    "sweeps.spec",
+    "sweeps.spec.validate_space",
+    "sweeps.spec.search_spec",
     "sweeps.store_keeper",
     "sweeps.store_lock",
     "sweeps.text_charts",
-    "sweeps.training_file",
+    "sweeps.spec.training_config",
     "sweeps.verbs.checking",
     "sweeps.verbs.cluster",
     "sweeps.verbs.common",
@@ -166,7 +166,7 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 def test_the_modules_are_found() -> None:
     assert len(MODULES) > 50
-    assert {"sweeps.spec", "trainable.config", "trainable.models.cnv"} <= set(MODULES)
+    assert {"sweeps.spec.search_spec", "trainable.config", "trainable.models.cnv"} <= set(MODULES)
 
 
 def test_the_trainable_knows_nothing_of_sweeps() -> None:

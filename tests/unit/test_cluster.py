@@ -15,7 +15,7 @@ import ray
 from ray._private import services
 
 from sweeps.cluster import ENVIRONMENT, WORKER_ENVIRONMENT, Joining, slots, start_ray, trial_share
-from sweeps.sections import Resources
+from sweeps.spec.settings import Resources
 from sweeps.sweep_dir.layout import SweepError
 
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"

@@ -7,7 +7,7 @@ import pytest
 from sweeps.configurations import configurations, pareto_front
 from sweeps.copies import Copies
 from sweeps.results import TrialResult
-from sweeps.spec import parse_search
+from sweeps.spec.search_spec import parse_search
 from sweeps.sweep_dir.layout import TrialRecord
 
 LR = "optimizer.learning_rate"

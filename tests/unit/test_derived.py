@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.search import Searcher
-from sweeps.search_sections import NEEDS
-from sweeps.spec import parse_search
+from sweeps.spec.search_algorithms import NEEDS
+from sweeps.spec.search_spec import parse_search
 from trainable.errors import ConfigError
 
 CONFIG = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sweeps.disk import WeightKeeper, prune_weights
-from sweeps.spec import SearchSpec, parse_search
+from sweeps.spec.search_spec import SearchSpec, parse_search
 from sweeps.sweep_dir.layout import SweepLayout, TrialRecord, TrialState
 from trainable.artifacts.metrics import History
 from trainable.errors import ConfigError

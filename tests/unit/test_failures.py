@@ -16,7 +16,7 @@ from sweeps.failures import (
     halved,
     judge,
 )
-from sweeps.sections import FailurePolicy
+from sweeps.spec.settings import FailurePolicy
 from sweeps.sweep_dir.layout import Cause, Failure, TrialRecord
 from trainable.errors import CheckpointError, ConfigError, DataError, DiskFullError, Problem
 

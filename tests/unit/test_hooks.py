@@ -14,8 +14,8 @@ import pytest
 from sweeps.hooks import HookRunner, masked, post
 from sweeps.reopening import merged, open_sweep
 from sweeps.results import read_results
-from sweeps.sections import Hooks, Mode
-from sweeps.spec import parse_search
+from sweeps.spec.search_spec import parse_search
+from sweeps.spec.settings import Hooks, Mode
 from sweeps.sweep_dir.layout import SweepLayout
 from tests.support.fake_sweeps import FakeSweep
 from tests.support.hook_server import Server

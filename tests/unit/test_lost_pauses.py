@@ -9,8 +9,8 @@ import pytest
 from ray.tune.experiment import Trial
 
 from sweeps.failures import Verdict
-from sweeps.scheduler_sections import BOHBHyperBand, HyperBand
 from sweeps.schedulers import build_scheduler
+from sweeps.spec.schedulers import BOHBHyperBand, HyperBand
 from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_trial import SweepTrial
 from tests.support.fake_tune import Killed, Process, Sweep, decisions, ends

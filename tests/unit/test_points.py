@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from sweeps.cli import main
 from sweeps.search import Searcher
-from sweeps.spec import parse_search
+from sweeps.spec.search_spec import parse_search
 from trainable.errors import ConfigError
 
 SPACE = {

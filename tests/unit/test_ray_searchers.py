@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sweeps.search import Searcher
-from sweeps.search_sections import NEEDS, OF_RAY
-from sweeps.spec import parse_search
+from sweeps.spec.search_algorithms import NEEDS, OF_RAY
+from sweeps.spec.search_spec import parse_search
 from trainable.errors import ConfigError
 
 SPACE = {
@@ -128,7 +128,7 @@ def test_those_of_nevergrad_can_be_told_what_they_did_not_ask_for():
 
 @pytest.mark.parametrize("name", NEEDS)
 def test_a_package_that_is_missing_is_named_with_what_installs_it(monkeypatch, name):
-    monkeypatch.setattr("sweeps.search_check.find_spec", lambda module: None)
+    monkeypatch.setattr("sweeps.spec.validate_search.find_spec", lambda module: None)
     needed = NEEDS[name]
     with pytest.raises(ConfigError) as error:
         parse_search(
@@ -156,8 +156,8 @@ def test_a_package_that_is_missing_is_named_with_what_installs_it(monkeypatch, n
     ],
 )
 def test_a_package_too_new_for_ray_is_refused(monkeypatch, name, version, rule):
-    monkeypatch.setattr("sweeps.search_check.find_spec", lambda module: module)
-    monkeypatch.setattr("sweeps.search_check.version", lambda package: version)
+    monkeypatch.setattr("sweeps.spec.validate_search.find_spec", lambda module: module)
+    monkeypatch.setattr("sweeps.spec.validate_search.version", lambda package: version)
     data = {"config": CONFIG, "space": SPACE, "tune": {"num_samples": 4, "search_alg": name}}
     if rule is None:
         assert parse_search(data).tune.search_alg.name == name
@@ -169,7 +169,8 @@ def test_a_package_too_new_for_ray_is_refused(monkeypatch, name, version, rule):
 def test_a_package_without_one_of_its_own_is_told(monkeypatch):
     """HEBO is installed without what it asks for, so that may be forgotten."""
     monkeypatch.setattr(
-        "sweeps.search_check.find_spec", lambda module: None if module == "pymoo" else module
+        "sweeps.spec.validate_search.find_spec",
+        lambda module: None if module == "pymoo" else module,
     )
     data = {"config": CONFIG, "space": SPACE, "tune": {"num_samples": 4, "search_alg": "hebo"}}
     with pytest.raises(ConfigError, match="needs the package HEBO with its pymoo, not here: pip"):

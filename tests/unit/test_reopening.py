@@ -10,7 +10,7 @@ import pytest
 
 from sweeps.ownership import sole_owner
 from sweeps.reopening import changed, merged, open_sweep, opened
-from sweeps.spec import SearchSpec
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import SweepError
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
 from trainable.config.yaml_reader import dump_yaml

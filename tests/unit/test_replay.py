@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from sweeps.scheduler_sections import ASHA, FIFO, BOHBHyperBand, HyperBand, Median
 from sweeps.schedulers import build_scheduler
+from sweeps.spec.schedulers import ASHA, FIFO, BOHBHyperBand, HyperBand, Median
 from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_dir.layout import TrialRecord
 from tests.support.fake_tune import Killed, Process, Sweep, decisions, ends

@@ -13,7 +13,7 @@ from sweeps.failures import Verdict
 from sweeps.packing import Packing
 from sweeps.pause import PauseSwitch
 from sweeps.retries import Retries
-from sweeps.sections import FailurePolicy
+from sweeps.spec.settings import FailurePolicy
 from sweeps.sweep_dir.layout import SweepLayout, TrialRecord
 
 ON_CPU, ON_GPU = {"cpu": 1.0, "gpu": 0.0}, {"cpu": 1.0, "gpu": 0.25}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sweeps.rungs import expected
-from sweeps.scheduler_sections import ASHA, FIFO, PBT, BOHBHyperBand, HyperBand, Median
 from sweeps.schedulers import build_scheduler
+from sweeps.spec.schedulers import ASHA, FIFO, PBT, BOHBHyperBand, HyperBand, Median
 
 SWEEPS = 40
 

@@ -8,9 +8,9 @@ import ray.tune.schedulers.pb2
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
 import sweeps.schedulers
-from sweeps.scheduler_sections import ASHA, FIFO, PB2, PBT, BOHBHyperBand, HyperBand, Median
 from sweeps.schedulers import build_scheduler
 from sweeps.space.distributions import Range
+from sweeps.spec.schedulers import ASHA, FIFO, PB2, PBT, BOHBHyperBand, HyperBand, Median
 
 
 def decide(scheduler, curves, metric="val_acc"):

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from sweeps.assignments import parse_assignments
 from sweeps.cli import main
-from sweeps.spec import SearchSpec, load_search
+from sweeps.spec.overrides import parse_assignments
+from sweeps.spec.search_spec import SearchSpec, load_search
 from trainable.config import parse_config
 
 SEARCH = """\

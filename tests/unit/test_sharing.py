@@ -8,7 +8,7 @@ import pytest
 
 from sweeps.reopening import merged
 from sweeps.sharing import Choice, choose, settled
-from sweeps.spec import SearchSpec, parse_search
+from sweeps.spec.search_spec import SearchSpec, parse_search
 from tests.integration.sweeping import CONFIG
 from trainable.config import TrainConfig, parse_config
 from trainable.config.yaml_reader import dump_yaml

@@ -10,8 +10,8 @@ import pytest
 from ray.job_submission import JobStatus
 
 from sweeps import jobs
-from sweeps.sections import SEEDS
-from sweeps.spec import parse_search
+from sweeps.spec.search_spec import parse_search
+from sweeps.spec.settings import SEEDS
 from tests.integration.commands import invoke
 from trainable.config.yaml_reader import parse_yaml
 

@@ -12,7 +12,7 @@ from ray.exceptions import RayTaskError
 from sweeps.packing import Packing
 from sweeps.pause import PauseSwitch
 from sweeps.retries import Retries
-from sweeps.sections import FailurePolicy
+from sweeps.spec.settings import FailurePolicy
 from sweeps.sweep_dir.layout import SweepLayout, TrialRecord
 from trainable.ray_trial.shared_worker import PackedWorker
 

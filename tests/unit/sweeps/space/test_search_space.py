@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps.entry_check import entry_problems
 from sweeps.space.distributions import sample
 from sweeps.space.parsing import parse_entry
 from sweeps.space.search_space import (
@@ -19,6 +18,7 @@ from sweeps.space.search_space import (
     grid_size,
     random_draw,
 )
+from sweeps.spec.validate_parameters import entry_problems
 
 
 def space_of(written):

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
-from sweeps.scheduler_sections import FIFO, TrialScheduler
-from sweeps.search_sections import RandomSearch, SearchAlgorithm
+from sweeps.spec.schedulers import FIFO, TrialScheduler
+from sweeps.spec.search_algorithms import RandomSearch, SearchAlgorithm
 from trainable.config.names import check_name
 from trainable.config.schema import Items, Section
 

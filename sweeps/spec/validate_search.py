@@ -8,10 +8,6 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from sweeps.entry_check import entry_problems, expression_problems
-from sweeps.scheduler_check import scheduler_problems
-from sweeps.scheduler_sections import FIFO, PB2, PBT, BOHBHyperBand, HyperBand
-from sweeps.search_sections import NEEDS, ONE_METRIC, WARM
 from sweeps.space.distributions import Choice, Distribution
 from sweeps.space.expressions import ExpressionError
 from sweeps.space.parameters import Computed, flat, shown
@@ -26,12 +22,16 @@ from sweeps.space.search_space import (
     is_finite,
     random_draw,
 )
-from sweeps.space_check import config_problems, draw_problem, unknown_keys, without
+from sweeps.spec.schedulers import FIFO, PB2, PBT, BOHBHyperBand, HyperBand
+from sweeps.spec.search_algorithms import NEEDS, ONE_METRIC, WARM
+from sweeps.spec.validate_parameters import entry_problems, expression_problems
+from sweeps.spec.validate_scheduler import scheduler_problems
+from sweeps.spec.validate_space import config_problems, draw_problem, unknown_keys, without
 from trainable.config.names import suggestion
 from trainable.config.yaml_reader import PathKey
 
 if TYPE_CHECKING:
-    from sweeps.spec import SearchSpec
+    from sweeps.spec.search_spec import SearchSpec
 
 CHECKED_DRAWS = 256
 """First draws of a sweep that are made into configs before it starts."""

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sweeps.assignments import SET, with_config_keys
 from sweeps.space.parameters import shown
+from sweeps.spec.overrides import SET, with_config_keys
 from trainable.config import (
     BuiltinDataset,
     CheckpointConfig,

@@ -19,9 +19,13 @@ from pydantic import (
     model_validator,
 )
 
-from sweeps.assignments import named, of_config, with_causes, with_search_keys
-from sweeps.search_check import search_problems
-from sweeps.sections import (
+from sweeps.space.distributions import Distribution
+from sweeps.space.expressions import Expression, ExpressionError, parse_expression
+from sweeps.space.parameters import Entry, Linked, flat
+from sweeps.space.parsing import parse_entry
+from sweeps.space.search_space import bound, grid_size, resolved
+from sweeps.spec.overrides import named, of_config, with_causes, with_search_keys
+from sweeps.spec.settings import (
     METRICS,
     SEEDS,
     FailurePolicy,
@@ -31,12 +35,8 @@ from sweeps.sections import (
     Tune,
     trials_in_all,
 )
-from sweeps.space.distributions import Distribution
-from sweeps.space.expressions import Expression, ExpressionError, parse_expression
-from sweeps.space.parameters import Entry, Linked, flat
-from sweeps.space.parsing import parse_entry
-from sweeps.space.search_space import bound, grid_size, resolved
-from sweeps.training_file import line_of, read_training_config
+from sweeps.spec.training_config import line_of, read_training_config
+from sweeps.spec.validate_search import search_problems
 from trainable.config import parse_config
 from trainable.config.names import check_directory_name
 from trainable.config.override import override

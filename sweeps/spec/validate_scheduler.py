@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sweeps.rungs import ladder
-from sweeps.scheduler_sections import (
+from sweeps.space.distributions import Choice, Distribution
+from sweeps.spec.schedulers import (
     ASHA,
     FIFO,
     MUTABLE,
@@ -17,14 +18,13 @@ from sweeps.scheduler_sections import (
     Median,
     mutated_keys,
 )
-from sweeps.search_sections import LEARNING
-from sweeps.space.distributions import Choice, Distribution
+from sweeps.spec.search_algorithms import LEARNING
 from trainable.config import parse_config
 from trainable.config.names import suggestion
 from trainable.config.yaml_reader import PathKey
 
 if TYPE_CHECKING:
-    from sweeps.spec import SearchSpec
+    from sweeps.spec.search_spec import SearchSpec
 
 AT: PathKey = ("tune", "scheduler")
 

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sweeps.sections import Tune
 from sweeps.space.parsing import ARGUMENTS
+from sweeps.spec.settings import Tune
 from trainable.config import TrainConfig
 from trainable.config.introspection import names_of, options
 from trainable.config.override import override

@@ -6,7 +6,7 @@ import pytest
 
 from sweeps.space.parsing import parse_entry
 from sweeps.space.search_space import grid_points
-from sweeps.space_check import config_problems, draw_problem, unknown_keys, without
+from sweeps.spec.validate_space import config_problems, draw_problem, unknown_keys, without
 
 CONFIG = {
     "dataset": {"name": "digits"},

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.assignments import parse_assignments
+from sweeps.spec.overrides import parse_assignments
 from trainable.errors import ConfigError
 
 

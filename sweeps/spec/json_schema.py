@@ -14,10 +14,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sweeps.sections import METRICS, OBJECTIVES
 from sweeps.space.parsing import ARGUMENTS
-from sweeps.space_check import OF_THE_SWEEP, config_keys
-from sweeps.spec import SearchSpec
+from sweeps.spec.search_spec import SearchSpec
+from sweeps.spec.settings import METRICS, OBJECTIVES
+from sweeps.spec.validate_space import OF_THE_SWEEP, config_keys
 from trainable.config import MODEL_NAMES, TrainConfig
 from trainable.config.introspection import options
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.loading import LoadedSweep, load
-from sweeps.places import bring, local
 from sweeps.results import TrialResult
+from sweeps.storage.location import bring, local
 from sweeps.sweep_dir.layout import SweepError
 
 if TYPE_CHECKING:

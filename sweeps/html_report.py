@@ -18,9 +18,9 @@ from sweeps.charts import Subject, all_charts, pareto_chart
 from sweeps.curve_charts import Chart
 from sweeps.html_tables import limited, number, of_configurations, of_front, pairs
 from sweeps.loading import LoadedSweep, load, saved_best
-from sweeps.places import publish
 from sweeps.progress import duration
 from sweeps.results import TrialResult
+from sweeps.storage.location import publish
 from sweeps.study import chart_studies, read_space
 from sweeps.sweep_dir.layout import REPORT, now
 from trainable.atomic_files import write_text

@@ -15,12 +15,12 @@ from pathlib import Path
 from sweeps.cluster import Joining, several_nodes, start_ray, trial_share
 from sweeps.disk import delete
 from sweeps.environment import being_described
-from sweeps.ownership import sole_owner
-from sweeps.places import desk_of, local, place_in
 from sweeps.running import Outcome, Run
 from sweeps.shared_storage import check_shared
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.store_keeper import kept
+from sweeps.storage.location import desk_of, local, place_in
+from sweeps.storage.lock import sole_owner
+from sweeps.storage.uploader import kept
 from sweeps.sweep_dir.layout import (
     LOCK_FILE,
     SweepError,

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.configurations import Configuration, copied_configurations, pareto_front
-from sweeps.ownership import is_running
-from sweeps.places import refresh
 from sweeps.results import TrialResult, best_row, read_result, read_results
 from sweeps.spec.settings import trials_in_all
+from sweeps.storage.location import refresh
+from sweeps.storage.lock import is_running
 from sweeps.sweep_dir.layout import (
     ENDED,
     LOCK_FILE,

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
-from sweeps.ownership import sole_owner
-from sweeps.places import base_of
 from sweeps.results import TrialResult, read_results
 from sweeps.spec.search_spec import SearchSpec, load_search, parse_search
+from sweeps.storage.location import base_of
+from sweeps.storage.lock import sole_owner
 from sweeps.sweep_dir.layout import ENDED, Cause, SweepError, SweepLayout, TrialRecord, value_at
 from trainable.config import parse_config
 from trainable.config.names import check_name

@@ -12,9 +12,9 @@ from typing import Any
 
 from ray.tune.schedulers import TrialScheduler
 
-from sweeps.places import bring, let_go
 from sweeps.recording import RecordingScheduler
 from sweeps.spec.settings import METRICS
+from sweeps.storage.location import bring, let_go
 from sweeps.sweep_dir.event_log import Event, EventLog
 from sweeps.sweep_dir.layout import ENDED, SweepLayout, TrialRecord, TrialState, now, value_at
 from sweeps.sweep_trial import SweepTrial, continue_from, show_result

@@ -20,7 +20,6 @@ from sweeps.hooks import HookRunner
 from sweeps.live import LiveView
 from sweeps.packing import Packing
 from sweeps.pause import PauseStopper, PauseSwitch, deadline, target
-from sweeps.places import collect, collect_all, place_in
 from sweeps.population import DonorFiles
 from sweeps.progress import Running
 from sweeps.recorder import Recorder, end_curves
@@ -34,6 +33,7 @@ from sweeps.search import Searcher
 from sweeps.spec.schedulers import mutated_keys
 from sweeps.spec.search_spec import METRICS, SearchSpec
 from sweeps.spec.settings import Mode
+from sweeps.storage.location import collect, collect_all, place_in
 from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_dir.layout import ENDED, Reason, SweepLayout, SweepRecord, TrialRecord, now
 from sweeps.terminal.console import console, say

@@ -20,7 +20,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sweeps.places import remote_of
+from sweeps.storage.location import remote_of
 from sweeps.sweep_dir.layout import SweepError
 from trainable.errors import StorageError
 from trainable.storage.object_store import Remote

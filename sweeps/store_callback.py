@@ -10,8 +10,8 @@ from ray import tune
 from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
-from sweeps.places import desk_of
-from sweeps.store_keeper import StoreKeeper, keeper_of
+from sweeps.storage.location import desk_of
+from sweeps.storage.uploader import StoreKeeper, keeper_of
 from trainable.trial_settings import CHECKPOINT_FILE, REMOTE
 
 

@@ -17,7 +17,7 @@ from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
 from ray.tune.experiment import Trial
 
 from sweeps.failures import Verdict
-from sweeps.places import begin_from
+from sweeps.storage.location import begin_from
 from sweeps.sweep_dir.layout import TrialRecord
 from trainable.trial_settings import CHECKPOINT_FILE, SETTINGS
 

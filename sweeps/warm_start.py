@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sweeps.places import local
 from sweeps.results import read_results
 from sweeps.search import Searcher
 from sweeps.space.distributions import Distribution
 from sweeps.space.parameters import Computed, Entry, Linked, shown
 from sweeps.space.search_space import holds
 from sweeps.spec.search_spec import SearchSpec
+from sweeps.storage.location import local
 from sweeps.sweep_dir.layout import ENDED, SweepLayout
 from trainable.atomic_files import write_text
 

@@ -41,9 +41,9 @@ def submit(
     Example: sweep submit search.yaml --address http://head:8265
     """
     from sweeps.parcel import own_code, with_directory
-    from sweeps.places import place_in
     from sweeps.spec.overrides import parse_assignments
     from sweeps.spec.search_spec import load_search
+    from sweeps.storage.location import place_in
     from trainable.config.yaml_reader import dump_yaml
 
     values = parse_assignments(assignments)

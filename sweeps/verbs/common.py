@@ -87,7 +87,7 @@ def _desks(given: Mapping[str, Any]) -> dict[str, Path]:
     addresses = {name: value for name, value in given.items() if isinstance(value, Address)}
     if not addresses:
         return {}
-    from sweeps.places import local
+    from sweeps.storage.location import local
 
     return {name: local(value) for name, value in addresses.items()}
 

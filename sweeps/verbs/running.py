@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeps.places import publish
+from sweeps.storage.location import publish
 from sweeps.sweep_dir.layout import ENDED, SWEEP_FILE, SweepLayout
 from sweeps.terminal.console import say
 from sweeps.verbs.common import (
@@ -103,7 +103,7 @@ def resume(directory: Path, allow_custom_model: bool, address: str | None, **cha
 
 def _existing(spec: SearchSpec) -> Path | None:
     """The directory of the sweep of this name, if there is one."""
-    from sweeps.places import local, place_in
+    from sweeps.storage.location import local, place_in
 
     assert spec.sweep_name is not None
     directory = local(place_in(spec.config["checkpoint"]["dir"], spec.sweep_name))
@@ -188,7 +188,7 @@ def stop(directory: Path) -> int:
 
     Example: sweep stop experiments/digits_asha
     """
-    from sweeps.ownership import is_running
+    from sweeps.storage.lock import is_running
 
     record = SweepLayout(directory).read_sweep()
     if not is_running(directory):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import places
+from sweeps.storage import location
 from sweeps.sweep_dir.layout import SweepLayout
 from tests.cluster.conftest import PATIENCE_S, Nodes, command, sweep, wait_for
 from tests.cluster.test_nodes import can_unshare, rows
@@ -39,7 +39,7 @@ def test_trials_of_a_dead_node_go_on_elsewhere_from_the_store(
         )
 
         def epochs() -> list[int]:
-            directory = places.local(uri)
+            directory = location.local(uri)
             if not (directory / "sweep.json").exists():
                 return []
             return [len(found) for found in rows(directory).values()]
@@ -54,7 +54,7 @@ def test_trials_of_a_dead_node_go_on_elsewhere_from_the_store(
         finally:
             driver.kill()
         assert driver.returncode == 0, out
-        directory = places.local(uri)
+        directory = location.local(uri)
         trials = SweepLayout(directory).read_trials()
         assert [trial.state for trial in trials] == ["finished"] * 3
         assert rows(directory) == {trial.id: list(range(1, 13)) for trial in trials}

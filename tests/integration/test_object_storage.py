@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from sweeps import load_sweep, places
+from sweeps import load_sweep
 from sweeps.launch import start_sweep
 from sweeps.spec.search_spec import load_search
+from sweeps.storage import location
 from tests.crash.session import ROOT, Session
 from tests.integration import sweeping
 from tests.support.object_store import ObjectStore, object_store
@@ -32,8 +33,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
 
 def fresh_desk(uri: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The desk of a process that knows nothing of the sweep."""
-    monkeypatch.setattr(places, "_desks", {})
-    return places.local(uri)
+    monkeypatch.setattr(location, "_desks", {})
+    return location.local(uri)
 
 
 def uploads(store: ObjectStore) -> tuple[Counter[str], Counter[str]]:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from sweeps import places
 from sweeps.results import read_results
+from sweeps.storage import location
 from tests.integration import sweeping
 from tests.integration.commands import invoke
 from tests.support.object_store import ObjectStore, object_store
@@ -53,8 +53,8 @@ def search(base: str, tmp_path: Path) -> Search:
 
 
 def fresh_desk(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(places, "_desks", {})
-    return places.local(remote.uri)
+    monkeypatch.setattr(location, "_desks", {})
+    return location.local(remote.uri)
 
 
 @pytest.mark.parametrize("process", ["trial", "card"])
@@ -85,7 +85,7 @@ def test_weights_of_the_worse_go_and_the_best_are_continued(
     ranked = sweeping.start(spec).results
     weights = {name.partition("/")[0] for name in remote.list() if name.endswith(".pt")}
     assert weights == {ranked[0].record.directory}
-    monkeypatch.setattr(places, "_desks", {})
+    monkeypatch.setattr(location, "_desks", {})
     done = invoke("continue", remote.uri, "--top", 1, "--epochs", 6, "--allow-custom-model")
     assert done.exit_code == 0, done.output
     best = read_results(fresh_desk(remote, monkeypatch), "val_acc", "max")

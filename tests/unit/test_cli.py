@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sweeps.cli import main
-from sweeps.ownership import sole_owner
+from sweeps.storage.lock import sole_owner
 from sweeps.sweep_dir.layout import SweepLayout
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
 from trainable.config.yaml_reader import dump_yaml

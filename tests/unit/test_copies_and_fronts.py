@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sweeps.html_report import write_report
-from sweeps.ownership import sole_owner
+from sweeps.storage.lock import sole_owner
 from tests.support.fake_sweeps import FakeSweep, as_json, sweep, trial
 
 FINISHED: dict[str, Any] = {"states": dict.fromkeys(range(20), "finished")}

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sweeps.cli import main
-from sweeps.ownership import sole_owner
+from sweeps.storage.lock import sole_owner
 from tests.support.fake_sweeps import FakeSweep
 
 

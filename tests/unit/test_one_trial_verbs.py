@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.ownership import sole_owner
+from sweeps.storage.lock import sole_owner
 from tests.support.fake_sweeps import FakeSweep, as_json, sweep, trial
 
 

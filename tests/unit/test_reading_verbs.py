@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from sweeps import cli
-from sweeps.ownership import sole_owner
+from sweeps.storage.lock import sole_owner
 from tests.support.fake_sweeps import FakeSweep, as_json, sweep, trial
 
 ROOT = Path(__file__).parents[2]

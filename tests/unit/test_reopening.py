@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from sweeps.ownership import sole_owner
 from sweeps.reopening import changed, merged, open_sweep, opened
 from sweeps.spec.search_spec import SearchSpec
+from sweeps.storage.lock import sole_owner
 from sweeps.sweep_dir.layout import SweepError
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
 from trainable.config.yaml_reader import dump_yaml

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sweeps import load_sweep, places
+from sweeps import load_sweep
 from sweeps.cli import main
-from sweeps.store_lock import StoreLock
+from sweeps.storage import location
+from sweeps.storage.lease import StoreLock
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.terminal import console
 from tests.support.fake_sweeps import FakeSweep, as_json, sweep
@@ -27,9 +28,9 @@ PutUp = Callable[..., str]
 def no_desks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every test begins with no desk, and every command that `again` precedes has a new one."""
     monkeypatch.setattr(console, "_addresses", {})
-    monkeypatch.setattr(places, "_desks", {})
+    monkeypatch.setattr(location, "_desks", {})
     yield
-    places._clear()
+    location._clear()
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.ownership import SweepRunningError, is_running, sole_owner
+from sweeps.storage.lock import SweepRunningError, is_running, sole_owner
 from sweeps.sweep_dir.layout import SweepError, SweepLayout, SweepRecord
 
 HOLDS = """
 import sys, time
 from pathlib import Path
-from sweeps.ownership import sole_owner
+from sweeps.storage.lock import sole_owner
 with sole_owner(Path(sys.argv[1])):
     print("holding", flush=True)
     time.sleep(600)

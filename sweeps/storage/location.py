@@ -8,7 +8,7 @@ from __future__ import annotations
 import atexit
 from pathlib import Path
 
-from sweeps.desk import Desk
+from sweeps.storage.sweep_mirror import Desk
 from sweeps.terminal.console import stands_for
 from trainable.atomic_files import add_name
 from trainable.errors import StorageError

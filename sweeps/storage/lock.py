@@ -11,8 +11,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sweeps.places import desk_of, remote_of
-from sweeps.store_lock import StoreLock
+from sweeps.storage.lease import StoreLock
+from sweeps.storage.location import desk_of, remote_of
 from sweeps.sweep_dir.layout import LOCK_FILE, SweepError, SweepLayout
 from trainable.storage.object_store import Remote
 

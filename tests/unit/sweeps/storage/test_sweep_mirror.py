@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from sweeps import places, store_keeper
-from sweeps.desk import Desk
-from sweeps.store_keeper import keeper_of, kept
+from sweeps.storage import location, uploader
+from sweeps.storage.sweep_mirror import Desk
+from sweeps.storage.uploader import keeper_of, kept
 from trainable.storage.mirror import is_stand_in
 from trainable.storage.object_store import Remote
 
@@ -24,8 +24,8 @@ def remote() -> Remote:
 
 @pytest.fixture
 def desk(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    monkeypatch.setattr(places, "_desks", {})
-    found = places.desk_of(places.local(remote.uri))
+    monkeypatch.setattr(location, "_desks", {})
+    found = location.desk_of(location.local(remote.uri))
     assert found is not None
     yield found
     found.close()
@@ -81,8 +81,8 @@ def test_what_a_worker_has_left_is_collected_and_its_end_is_noted(desk: Desk) ->
     assert (trial / "metrics.jsonl").read_text() == "{}\n"
     best = trial / "checkpoints" / "best.pt"
     assert is_stand_in(best)
-    assert places.bring(best).read_bytes() == b"weights"
-    places.let_go(trial)
+    assert location.bring(best).read_bytes() == b"weights"
+    location.let_go(trial)
     assert is_stand_in(best)
     write(desk, "trial/tensorboard/events", "curve, ended")
     desk.collect_all()
@@ -103,7 +103,7 @@ def test_a_checkpoint_is_begun_from_without_being_fetched(desk: Desk, remote: Re
     desk.pull()
     trial = desk.directory / "trial"
     target = trial / "checkpoint_000000" / "checkpoint.pt"
-    places.begin_from(trial / "checkpoints" / "latest.pt", target)
+    location.begin_from(trial / "checkpoints" / "latest.pt", target)
     assert remote.list().keys() == {
         "trial/checkpoints/latest.pt",
         "trial/checkpoint_000000/checkpoint.pt",
@@ -114,7 +114,7 @@ def test_a_checkpoint_is_begun_from_without_being_fetched(desk: Desk, remote: Re
 def test_changes_go_to_the_store_while_a_sweep_runs_and_all_of_them_in_the_end(
     desk: Desk, remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_keeper, "LOOKED_S", 0.01)
+    monkeypatch.setattr(uploader, "LOOKED_S", 0.01)
     remote.write("stop", b"asked of one who is dead")
     write(desk, "sweep.json", "1")
     with kept(desk.directory):

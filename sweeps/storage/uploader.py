@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sweeps.desk import Contents, Desk
-from sweeps.places import desk_of
+from sweeps.storage.location import desk_of
+from sweeps.storage.sweep_mirror import Contents, Desk
 from sweeps.sweep_dir.layout import STOP_FILE
 from sweeps.terminal.console import say
 from trainable.errors import StorageError

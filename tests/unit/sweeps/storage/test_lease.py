@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import store_lock
-from sweeps.store_lock import StoreLock
+from sweeps.storage import lease
+from sweeps.storage.lease import StoreLock
 from sweeps.sweep_dir.layout import LOCK_FILE
 from trainable.storage.object_store import Remote
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_lock, "SETTLED_S", 0.01)
+    monkeypatch.setattr(lease, "SETTLED_S", 0.01)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_of_another_machine_nothing_is_known_until_the_lock_is_stale(
 ) -> None:
     written_by(remote, pid=2**22 + 1, machine="another", host="far")
     assert str(StoreLock(remote).take()) == f"process {2**22 + 1} on far"
-    monkeypatch.setattr(store_lock, "STALE_S", 0.0)
+    monkeypatch.setattr(lease, "STALE_S", 0.0)
     assert StoreLock(remote).take() is None
 
 
@@ -72,7 +72,7 @@ def test_of_two_that_take_it_at_once_the_later_has_it(
 def test_who_has_lost_the_lock_pauses(
     remote: Remote, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(store_lock, "RENEWED_S", 0.01)
+    monkeypatch.setattr(lease, "RENEWED_S", 0.01)
     sent: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "kill", lambda *words: sent.append(words))
     mine = StoreLock(remote)
@@ -92,6 +92,6 @@ def test_a_lock_that_is_no_lock_is_somebodys(remote: Remote) -> None:
 
 
 def test_the_machine_is_told_by_its_start_and_its_processes(tmp_path: Path) -> None:
-    boot, processes = store_lock._machine().split()
+    boot, processes = lease._machine().split()
     assert boot == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     assert processes.startswith("pid:")

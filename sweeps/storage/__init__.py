@@ -1,0 +1,1 @@
+"""Object storage and locks on the driver's side."""

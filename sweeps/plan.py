@@ -10,7 +10,7 @@ from typing import Any
 
 from sweeps.placement import per_card, places, spread
 from sweeps.rungs import Expectation, expected
-from sweeps.search import Searcher
+from sweeps.search.searcher import Searcher
 from sweeps.space.search_space import Values
 from sweeps.spec.search_algorithms import LEARNING, THROUGH_RAY, BOHBSearch
 from sweeps.spec.search_spec import SearchSpec

@@ -29,7 +29,7 @@ from sweeps.restoring import Restoration
 from sweeps.results import TrialResult, read_result, read_results
 from sweeps.retries import Retries
 from sweeps.schedulers import build_scheduler
-from sweeps.search import Searcher
+from sweeps.search.searcher import Searcher
 from sweeps.spec.schedulers import mutated_keys
 from sweeps.spec.search_spec import METRICS, SearchSpec
 from sweeps.spec.settings import Mode

@@ -16,12 +16,12 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
-from sweeps.copies import Copies, Planned
 from sweeps.pause import PauseSwitch
 from sweeps.placement import Booking
 from sweeps.recorder import diverged
 from sweeps.replayed import Unasked
-from sweeps.search import Searcher
+from sweeps.search.searcher import Searcher
+from sweeps.search.trial_planner import Copies, Planned
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import SweepLayout, TrialRecord, value_at
 from sweeps.sweep_trial import OnFailure, SweepTrial, new_trial

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sweeps.results import read_results
-from sweeps.search import Searcher
+from sweeps.search.searcher import Searcher
 from sweeps.space.distributions import Distribution
 from sweeps.space.parameters import Computed, Entry, Linked, shown
 from sweeps.space.search_space import holds

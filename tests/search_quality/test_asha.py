@@ -13,7 +13,7 @@ import pytest
 from sweeps.pause import PauseStopper, PauseSwitch
 from sweeps.recording import RecordingScheduler
 from sweeps.schedulers import build_scheduler
-from sweeps.search import Searcher
+from sweeps.search.searcher import Searcher
 from sweeps.spec.schedulers import ASHA, FIFO
 from sweeps.spec.search_spec import load_search
 from sweeps.sweep_dir.event_log import EventLog

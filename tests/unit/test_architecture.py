@@ -26,7 +26,7 @@ RAY_USERS = {
     "sweeps.packing",
     "sweeps.pause",
     "sweeps.population",
-    "sweeps.ray_searchers",
+    "sweeps.search.ray_searchers",
     "sweeps.recorder",
     "sweeps.recording",
     "sweeps.replayed",
@@ -44,8 +44,8 @@ RAY_USERS = {
 }
 OPTUNA_USERS = {
     "sweeps.charts",
-    "sweeps.optuna_space",
-    "sweeps.samplers",
+    "sweeps.search.optuna_space",
+    "sweeps.search.optuna_samplers",
     "sweeps.study",
     "sweeps.study_files",
 }

@@ -13,7 +13,7 @@ from sweeps.cli import main
 from sweeps.placement import places, this_machine
 from sweeps.plan import make_plan
 from sweeps.probe import Probed, forecast, probe
-from sweeps.search import Searcher
+from sweeps.search.searcher import Searcher
 from sweeps.spec.search_spec import SearchSpec, parse_search
 from trainable.config import load_config, parse_config
 from trainable.profiling.cost import Measured

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sweeps.samplers import Known, Past, Told, propose
+from sweeps.search.optuna_samplers import Known, Past, Told, propose
 from sweeps.space.expressions import ExpressionError
 from sweeps.space.search_space import Values, draw, grid_part, grid_points, holds, random_draw
 from sweeps.spec.search_algorithms import (
@@ -158,7 +158,7 @@ class Searcher:
                 return None
             told = self._up_to(budget, number)
         if isinstance(tune.search_alg, THROUGH_RAY):
-            from sweeps.ray_searchers import propose_by_ray  # Ray is not for `sweep plan`
+            from sweeps.search.ray_searchers import propose_by_ray  # Ray is not for `sweep plan`
 
             return propose_by_ray(self._spec, [*told, *_as_bad(refused, told, tune.mode)], seed)
         return propose(self._spec, told, seed, self._past, again=attempt > 0)

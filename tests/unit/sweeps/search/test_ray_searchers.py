@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from sweeps.search import Searcher
+from sweeps.search.searcher import Searcher
 from sweeps.spec.search_algorithms import NEEDS, OF_RAY
 from sweeps.spec.search_spec import parse_search
 from trainable.errors import ConfigError

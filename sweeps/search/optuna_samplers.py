@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler,
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweeps.optuna_space import drawn, from_optuna, optuna_distribution, to_optuna
+from sweeps.search.optuna_space import drawn, from_optuna, optuna_distribution, to_optuna
 from sweeps.space.distributions import Distribution
 from sweeps.space.search_space import Space, Values, draw
 from sweeps.spec.search_algorithms import BOHBSearch, CMAESSearch, GPSearch, TPESearch

@@ -6,8 +6,8 @@ import numpy as np
 import optuna
 import pytest
 
-from sweeps.samplers import Past, propose
-from sweeps.search import Searcher
+from sweeps.search.optuna_samplers import Past, propose
+from sweeps.search.searcher import Searcher
 from sweeps.spec.search_spec import parse_search
 
 SPACE = {

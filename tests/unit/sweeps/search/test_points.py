@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from sweeps.cli import main
-from sweeps.search import Searcher
+from sweeps.search.searcher import Searcher
 from sweeps.spec.search_spec import parse_search
 from trainable.errors import ConfigError
 

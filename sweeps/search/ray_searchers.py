@@ -18,8 +18,8 @@ import numpy as np
 from ray import tune
 from ray.tune.search import Searcher as TuneSearcher
 
-from sweeps.optuna_space import drawn
-from sweeps.samplers import Known
+from sweeps.search.optuna_samplers import Known
+from sweeps.search.optuna_space import drawn
 from sweeps.space.distributions import Choice, Distribution
 from sweeps.space.search_space import Values, draw
 from sweeps.spec.search_algorithms import (

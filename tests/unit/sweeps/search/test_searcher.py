@@ -5,7 +5,7 @@ import math
 import optuna
 import pytest
 
-from sweeps.search import Searcher
+from sweeps.search.searcher import Searcher
 from sweeps.spec.search_spec import parse_search
 from trainable.config import parse_config
 

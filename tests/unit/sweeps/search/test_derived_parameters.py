@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps.search import Searcher
+from sweeps.search.searcher import Searcher
 from sweeps.spec.search_algorithms import NEEDS
 from sweeps.spec.search_spec import parse_search
 from trainable.errors import ConfigError

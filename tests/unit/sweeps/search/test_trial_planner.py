@@ -5,8 +5,8 @@ import math
 import pytest
 
 from sweeps.configurations import configurations, pareto_front
-from sweeps.copies import Copies
 from sweeps.results import TrialResult
+from sweeps.search.trial_planner import Copies
 from sweeps.spec.search_spec import parse_search
 from sweeps.sweep_dir.layout import TrialRecord
 

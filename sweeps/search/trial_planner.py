@@ -8,7 +8,7 @@ from itertools import islice
 from statistics import fmean
 from typing import Any
 
-from sweeps.search import Searcher
+from sweeps.search.searcher import Searcher
 from sweeps.spec.search_algorithms import BOHBSearch
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import ENDED, TrialRecord

@@ -1,0 +1,1 @@
+"""Suggests hyperparameter values and decides which trial comes next."""

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeps.loading import LoadedSweep, load
-from sweeps.results import TrialResult
+from sweeps.results.loaded_sweep import LoadedSweep, load
+from sweeps.results.trial_results import TrialResult
 from sweeps.storage.location import bring, local
 from sweeps.sweep_dir.layout import SweepError
 
@@ -41,14 +41,14 @@ class Sweep:
     @cached_property
     def trials(self) -> pd.DataFrame:
         """A row a trial, best first: its sampled values, its metric, where it lies."""
-        from sweeps.export import frame, trial_rows
+        from sweeps.results.export import frame, trial_rows
 
         return frame(trial_rows(self.files))
 
     @cached_property
     def curves(self) -> pd.DataFrame:
         """A row a trial and epoch with everything that was measured."""
-        from sweeps.export import epoch_rows, frame
+        from sweeps.results.export import epoch_rows, frame
 
         return frame(epoch_rows(self.files))
 

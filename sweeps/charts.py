@@ -19,10 +19,10 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweeps.configurations import has_all
 from sweeps.curve_charts import Chart, learning_curves, of_some, some_of, stops
-from sweeps.loading import LoadedSweep
-from sweeps.results import TrialResult
+from sweeps.results.aggregate import has_all
+from sweeps.results.loaded_sweep import LoadedSweep
+from sweeps.results.trial_results import TrialResult
 
 SLICES, CONTOURS, COORDINATES = 6, 3, 8
 """Parameters in these charts, the most important ones."""

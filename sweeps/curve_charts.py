@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import plotly.graph_objects as go
 
-from sweeps.loading import LoadedSweep
-from sweeps.results import TrialResult
+from sweeps.results.loaded_sweep import LoadedSweep
+from sweeps.results.trial_results import TrialResult
 from trainable.artifacts.metrics import read_rows
 
 MANY = 200

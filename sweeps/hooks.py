@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from sweeps.results import TrialResult
+from sweeps.results.trial_results import TrialResult
 from sweeps.spec.settings import Hooks, Mode, is_url
 from sweeps.sweep_dir.layout import SweepRecord
 from sweeps.terminal.console import say

@@ -17,9 +17,9 @@ from plotly.offline import get_plotlyjs
 from sweeps.charts import Subject, all_charts, pareto_chart
 from sweeps.curve_charts import Chart
 from sweeps.html_tables import limited, number, of_configurations, of_front, pairs
-from sweeps.loading import LoadedSweep, load, saved_best
-from sweeps.progress import duration
-from sweeps.results import TrialResult
+from sweeps.results.loaded_sweep import LoadedSweep, load, saved_best
+from sweeps.results.progress import duration
+from sweeps.results.trial_results import TrialResult
 from sweeps.storage.location import publish
 from sweeps.study import chart_studies, read_space
 from sweeps.sweep_dir.layout import REPORT, now

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-from sweeps.configurations import Configuration
-from sweeps.results import TrialResult
+from sweeps.results.aggregate import Configuration
+from sweeps.results.trial_results import TrialResult
 
 ROWS, OPEN_ROWS = 100, 12
 """Rows of a table at most, and how many are shown without a click."""

@@ -13,8 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sweeps.cluster import Joining, several_nodes, start_ray, trial_share
-from sweeps.disk import delete
 from sweeps.environment import being_described
+from sweeps.results.retention import delete
 from sweeps.running import Outcome, Run
 from sweeps.shared_storage import check_shared
 from sweeps.spec.search_spec import SearchSpec

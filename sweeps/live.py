@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.progress import Progress, Running, lines_of, parts, progress
+from sweeps.results.progress import Progress, Running, lines_of, parts, progress
 
 REDRAW_S = 0.5
 SUMMARY_S = 60.0

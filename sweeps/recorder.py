@@ -17,7 +17,7 @@ from sweeps.failures import describe_nan
 from sweeps.hooks import HookRunner
 from sweeps.live import LiveView
 from sweeps.pause import PauseSwitch
-from sweeps.progress import Running
+from sweeps.results.progress import Running
 from sweeps.sweep_dir.layout import (
     ENDED,
     SweepLayout,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
-from sweeps.results import TrialResult, read_results
+from sweeps.results.trial_results import TrialResult, read_results
 from sweeps.spec.search_spec import SearchSpec, load_search, parse_search
 from sweeps.storage.location import base_of
 from sweeps.storage.lock import sole_owner

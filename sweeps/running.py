@@ -14,19 +14,19 @@ from ray.tune.schedulers import HyperBandScheduler, PopulationBasedTraining
 
 from sweeps import store_callback as store
 from sweeps.cluster import booking, machines, slots
-from sweeps.disk import WeightKeeper, prune_weights
 from sweeps.grid_files import GridFiles
 from sweeps.hooks import HookRunner
 from sweeps.live import LiveView
 from sweeps.packing import Packing
 from sweeps.pause import PauseStopper, PauseSwitch, deadline, target
 from sweeps.population import DonorFiles
-from sweeps.progress import Running
 from sweeps.recorder import Recorder, end_curves
 from sweeps.recording import RecordingScheduler
-from sweeps.report import write_files
 from sweeps.restoring import Restoration
-from sweeps.results import TrialResult, read_result, read_results
+from sweeps.results.progress import Running
+from sweeps.results.ranking import write_files
+from sweeps.results.retention import WeightKeeper, prune_weights
+from sweeps.results.trial_results import TrialResult, read_result, read_results
 from sweeps.retries import Retries
 from sweeps.schedulers import build_scheduler
 from sweeps.search.searcher import Searcher

@@ -26,9 +26,9 @@ from optuna.distributions import (
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.loading import LoadedSweep, load
 from sweeps.reopening import open_sweep
-from sweeps.results import TrialResult
+from sweeps.results.loaded_sweep import LoadedSweep, load
+from sweeps.results.trial_results import TrialResult
 from sweeps.space.distributions import Choice, Distribution, Range
 
 STATES = {

@@ -17,7 +17,7 @@ from optuna.storages import RDBStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial
 
-from sweeps.loading import load
+from sweeps.results.loaded_sweep import load
 from sweeps.study import empty_study, frozen_trials, read_space
 from sweeps.sweep_dir.layout import SweepError
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sweeps.results import read_results
+from sweeps.results.trial_results import read_results
 from sweeps.search.searcher import Searcher
 from sweeps.space.distributions import Distribution
 from sweeps.space.parameters import Computed, Entry, Linked, shown

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sweeps.loading import load
+from sweeps.results.loaded_sweep import load
 from sweeps.sweep_dir.layout import SWEEP_FILE, SweepError
 from sweeps.terminal.console import say, show
 from sweeps.terminal.formatting import AS_JSON, say_json, score, table

@@ -11,8 +11,14 @@ from typing import Any
 import click
 from rich.table import Table
 
-from sweeps.loading import LoadedSweep, find_record, load_trials, saved_best, true_state
-from sweeps.results import TrialResult
+from sweeps.results.loaded_sweep import (
+    LoadedSweep,
+    find_record,
+    load_trials,
+    saved_best,
+    true_state,
+)
+from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.layout import ENDED, SweepError, SweepLayout, TrialRecord
 from sweeps.terminal.console import console, say, show
 from sweeps.terminal.formatting import AS_JSON, quoted, say_json, score, short, size, table

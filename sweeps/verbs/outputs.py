@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from sweeps.loading import LoadedSweep, load
+from sweeps.results.loaded_sweep import LoadedSweep, load
 from sweeps.sweep_dir.layout import SweepError
 from sweeps.terminal.console import console, say
 from sweeps.terminal.formatting import AS_JSON, finite, quoted, say_json, score, size
@@ -48,7 +48,7 @@ def export(directory: Path, kind: str, output: Path | None, epochs: bool) -> int
 
     Example: sweep export experiments/digits_asha --format parquet --output trials.parquet
     """
-    from sweeps.export import as_csv, epoch_rows, trial_rows, write_parquet
+    from sweeps.results.export import as_csv, epoch_rows, trial_rows, write_parquet
 
     if kind == "optuna" and epochs:
         raise SweepError("a study has the epochs of its trials already: leave out --epochs")
@@ -160,9 +160,9 @@ def gc(directory: Path, dry_run: bool, as_json: bool) -> int:
 
     Example: sweep gc experiments/digits_asha --dry-run
     """
-    from sweeps.disk import delete
-    from sweeps.leftovers import freed_bytes, leftovers
     from sweeps.reopening import open_sweep, opened
+    from sweeps.results.cleanup import freed_bytes, leftovers
+    from sweeps.results.retention import delete
 
     # To say what could go, nobody has to stop, and not even a lock file is made.
     held = nullcontext(open_sweep(directory)) if dry_run else opened(directory)

@@ -12,7 +12,7 @@ import click
 import rich.box
 from rich.table import Table
 
-from sweeps.progress import duration
+from sweeps.results.progress import duration
 from sweeps.terminal.console import say, show
 from sweeps.terminal.formatting import AS_JSON, quoted, say_json, short, size
 from sweeps.verbs.checking import check_warm_start

@@ -13,11 +13,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.configurations import pareto_table
-from sweeps.loading import LoadedSweep, load, saved_best
-from sweeps.progress import duration, time_left
-from sweeps.results import TrialResult
-from sweeps.status import front_values, status_values
+from sweeps.results.aggregate import pareto_table
+from sweeps.results.loaded_sweep import LoadedSweep, load, saved_best
+from sweeps.results.progress import duration, time_left
+from sweeps.results.status import front_values, status_values
+from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.layout import ENDED, SweepError
 from sweeps.terminal.console import console, say, show
 from sweeps.terminal.formatting import AS_JSON, quoted, say_json, short, table

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.results import read_results
+from sweeps.results.trial_results import read_results
 from sweeps.storage import location
 from tests.integration import sweeping
 from tests.integration.commands import invoke

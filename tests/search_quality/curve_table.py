@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweeps.loading import load
+from sweeps.results.loaded_sweep import load
 
 TABLE = Path(__file__).with_name("digits_curves.csv")
 EPOCHS = 27

@@ -10,7 +10,7 @@ import pytest
 
 from sweeps.ending import print_ending
 from sweeps.reopening import opened
-from sweeps.results import read_results
+from sweeps.results.trial_results import read_results
 from sweeps.running import Outcome
 from sweeps.sweep_dir.layout import SweepError, SweepLayout
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep

@@ -13,7 +13,7 @@ import pytest
 
 from sweeps.hooks import HookRunner, masked, post
 from sweeps.reopening import merged, open_sweep
-from sweeps.results import read_results
+from sweeps.results.trial_results import read_results
 from sweeps.spec.search_spec import parse_search
 from sweeps.spec.settings import Hooks, Mode
 from sweeps.sweep_dir.layout import SweepLayout

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from sweeps.live import REDRAW_S, SUMMARY_S, LiveView
-from sweeps.progress import Running, duration, lines_of, parts, progress
+from sweeps.results.progress import Running, duration, lines_of, parts, progress
 from sweeps.sweep_dir.layout import TrialRecord
 
 

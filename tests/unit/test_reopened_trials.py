@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sweeps.reopening import open_sweep, reopen_best, reopen_failed
-from sweeps.results import read_results
+from sweeps.results.trial_results import read_results
 from sweeps.sweep_dir.layout import Failure, SweepError, SweepLayout, TrialRecord
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
 from trainable.errors import ConfigError

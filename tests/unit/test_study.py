@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from sweeps.charts import importance
 from sweeps.cli import main
 from sweeps.curve_charts import rungs
-from sweeps.loading import load
+from sweeps.results.loaded_sweep import load
 from sweeps.study import study_of
 from sweeps.study_files import export_study
 from tests.support.fake_sweeps import ASHA, FakeSweep

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from sweeps.configurations import configurations, pareto_front
-from sweeps.results import TrialResult
+from sweeps.results.aggregate import configurations, pareto_front
+from sweeps.results.trial_results import TrialResult
 from sweeps.search.trial_planner import Copies
 from sweeps.spec.search_spec import parse_search
 from sweeps.sweep_dir.layout import TrialRecord

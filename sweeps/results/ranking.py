@@ -12,8 +12,8 @@ from typing import Any
 from rich.measure import Measurement
 from rich.table import Table
 
-from sweeps.configurations import has_copies, pareto_front, titled_table
-from sweeps.results import TrialResult
+from sweeps.results.aggregate import has_copies, pareto_front, titled_table
+from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.terminal.console import console
 from trainable.atomic_files import write_text

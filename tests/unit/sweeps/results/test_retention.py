@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.disk import WeightKeeper, prune_weights
+from sweeps.results.retention import WeightKeeper, prune_weights
 from sweeps.spec.search_spec import SearchSpec, parse_search
 from sweeps.sweep_dir.layout import SweepLayout, TrialRecord, TrialState
 from trainable.artifacts.metrics import History

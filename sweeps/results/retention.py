@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from sweeps.results import Standings, TrialResult, read_result, read_results
+from sweeps.results.trial_results import Standings, TrialResult, read_result, read_results
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.storage.location import desk_of
 from sweeps.sweep_dir.layout import ENDED, TrialRecord

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sweeps.disk import surplus_weights
+from sweeps.results.retention import surplus_weights
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import ENDED, TrialRecord
 from trainable.atomic_files import TEMPORARY_SUFFIX

@@ -11,7 +11,7 @@ from typing import Any
 import rich.box
 from rich.table import Table
 
-from sweeps.results import TrialResult
+from sweeps.results.trial_results import TrialResult
 
 ROWS_SHOWN = 10
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.results import best_row, read_results
+from sweeps.results.trial_results import best_row, read_results
 from sweeps.sweep_dir.layout import SweepError, SweepLayout, TrialRecord, TrialState
 from trainable.artifacts.metrics import History
 

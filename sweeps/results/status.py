@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sweeps.loading import LoadedSweep
-from sweeps.progress import Running, progress
-from sweeps.results import TrialResult
+from sweeps.results.loaded_sweep import LoadedSweep
+from sweeps.results.progress import Running, progress
+from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.layout import SWEEP_FILE
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sweeps.report import ROWS_SHOWN, table, write_files
-from sweeps.results import TrialResult, read_results
+from sweeps.results.ranking import ROWS_SHOWN, table, write_files
+from sweeps.results.trial_results import TrialResult, read_results
 from sweeps.sweep_dir.layout import SweepLayout, TrialRecord, TrialState
 from trainable.artifacts.metrics import History
 from trainable.config import TrainConfig, load_config
@@ -166,7 +166,7 @@ def test_names_that_are_too_long_for_the_terminal_are_broken_at_underscores(
     layout: SweepLayout, trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trial(0, {LR: 0.00123456, NAME: "adamw"}, [0.25])
-    monkeypatch.setattr("sweeps.report.console", Console(width=64))
+    monkeypatch.setattr("sweeps.results.ranking.console", Console(width=64))
     lines = drawn(layout)
     at = lines.index("learning_")
     assert lines[at + 1] == "# trial state val_acc epoch of rate name"
@@ -175,7 +175,7 @@ def test_names_that_are_too_long_for_the_terminal_are_broken_at_underscores(
 def test_names_that_end_the_same_are_written_in_full(
     layout: SweepLayout, trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeps.report.console", Console(width=120))
+    monkeypatch.setattr("sweeps.results.ranking.console", Console(width=120))
     trial(0, {LR: 0.5, NAME: "adamw", "scheduler.name": "none"}, [0.25])
     head = "# trial state val_acc epoch of learning_rate optimizer.name scheduler.name"
     assert head in drawn(layout)
@@ -185,7 +185,7 @@ def test_values_that_no_terminal_has_room_for_are_counted(
     layout: SweepLayout, trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trial(0, {NAME: "adamw", "scheduler.name": "none", LR: 0.5}, [0.25])
-    monkeypatch.setattr("sweeps.report.console", Console(width=54))
+    monkeypatch.setattr("sweeps.results.ranking.console", Console(width=54))
     lines = drawn(layout)
     assert "# trial state val_acc epoch of name" in lines
     assert lines[lines.index("# trial state val_acc epoch of name") - 1] == "optimizer."

@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sweeps.configurations import Configuration, copied_configurations, pareto_front
-from sweeps.results import TrialResult, best_row, read_result, read_results
+from sweeps.results.aggregate import Configuration, copied_configurations, pareto_front
+from sweeps.results.trial_results import TrialResult, best_row, read_result, read_results
 from sweeps.spec.settings import trials_in_all
 from sweeps.storage.location import refresh
 from sweeps.storage.lock import is_running

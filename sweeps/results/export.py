@@ -7,8 +7,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweeps.loading import LoadedSweep
-from sweeps.report import csv_text, ranking
+from sweeps.results.loaded_sweep import LoadedSweep
+from sweeps.results.ranking import csv_text, ranking
 from trainable.atomic_files import write_once
 
 if TYPE_CHECKING:

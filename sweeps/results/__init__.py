@@ -1,0 +1,1 @@
+"""Reads sweeps from disk: results, ranking, progress, export, retention."""

@@ -12,11 +12,11 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from sweeps.cluster import Joining, several_nodes, start_ray, trial_share
+from sweeps.cluster.session import Joining, several_nodes, start_ray, trial_share
+from sweeps.cluster.storage_check import check_shared
 from sweeps.environment import being_described
 from sweeps.results.retention import delete
 from sweeps.running import Outcome, Run
-from sweeps.shared_storage import check_shared
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.storage.location import desk_of, local, place_in
 from sweeps.storage.lock import sole_owner

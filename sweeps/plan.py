@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from sweeps.placement import per_card, places, spread
+from sweeps.cluster.placement import per_card, places, spread
 from sweeps.rungs import Expectation, expected
 from sweeps.search.searcher import Searcher
 from sweeps.space.search_space import Values

@@ -8,8 +8,8 @@ from pathlib import Path
 import ray
 from ray.tune.experiment import Trial
 
+from sweeps.cluster.gpu_workers import Packing
 from sweeps.failures import Verdict, cause_of, describe, halved, judge, losses
-from sweeps.packing import Packing
 from sweeps.pause import PauseSwitch
 from sweeps.spec.search_spec import FailurePolicy
 from sweeps.sweep_dir.layout import SweepLayout, TrialRecord

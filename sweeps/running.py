@@ -13,11 +13,11 @@ from ray import tune
 from ray.tune.schedulers import HyperBandScheduler, PopulationBasedTraining
 
 from sweeps import store_callback as store
-from sweeps.cluster import booking, machines, slots
+from sweeps.cluster.gpu_workers import Packing
+from sweeps.cluster.session import booking, machines, slots
 from sweeps.grid_files import GridFiles
 from sweeps.hooks import HookRunner
 from sweeps.live import LiveView
-from sweeps.packing import Packing
 from sweeps.pause import PauseStopper, PauseSwitch, deadline, target
 from sweeps.population import DonorFiles
 from sweeps.recorder import Recorder, end_curves

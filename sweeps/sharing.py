@@ -8,7 +8,7 @@ from functools import partial
 from math import ceil
 from typing import Any
 
-from sweeps.cluster import machines, on_a_card
+from sweeps.cluster.session import machines, on_a_card
 from sweeps.plan import make_plan
 from sweeps.probe import chosen
 from sweeps.spec.search_spec import SearchSpec

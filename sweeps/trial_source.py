@@ -16,8 +16,8 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
+from sweeps.cluster.placement import Booking
 from sweeps.pause import PauseSwitch
-from sweeps.placement import Booking
 from sweeps.recorder import diverged
 from sweeps.replayed import Unasked
 from sweeps.search.searcher import Searcher

@@ -13,7 +13,7 @@ from typing import Any
 from ray.tune import registry
 from ray.tune.progress_reporter import TrialProgressCallback
 
-from sweeps.cluster import ENVIRONMENT
+from sweeps.cluster.session import ENVIRONMENT
 
 PENDING = "TUNE_MAX_PENDING_TRIALS_PG"
 SNAPSHOTS = "TUNE_GLOBAL_CHECKPOINT_S"

@@ -40,7 +40,7 @@ def submit(
 
     Example: sweep submit search.yaml --address http://head:8265
     """
-    from sweeps.parcel import own_code, with_directory
+    from sweeps.cluster.code_package import own_code, with_directory
     from sweeps.spec.overrides import parse_assignments
     from sweeps.spec.search_spec import load_search
     from sweeps.storage.location import place_in
@@ -55,7 +55,7 @@ def submit(
     parcel = own_code()
     if allow_custom_model:
         parcel = with_directory(parcel, Path.cwd())
-    from sweeps import jobs
+    from sweeps.cluster import jobs
 
     client = jobs.connect(address)
     options = ["--allow-custom-model"] * allow_custom_model
@@ -82,7 +82,7 @@ def jobs() -> None:
 @exits
 def status(job: str, address: str) -> int:
     """Says what JOB is doing, or what it came to."""
-    from sweeps import jobs
+    from sweeps.cluster import jobs
 
     say(f"job {job}: {jobs.describe(jobs.connect(address), job)}")
     return FINISHED
@@ -95,7 +95,7 @@ def status(job: str, address: str) -> int:
 @exits
 def logs(job: str, address: str, follow: bool) -> int:
     """Prints what JOB has printed."""
-    from sweeps import jobs
+    from sweeps.cluster import jobs
 
     for text in jobs.output(jobs.connect(address), job, follow=follow):
         console.out(text, end="", highlight=False)
@@ -108,7 +108,7 @@ def logs(job: str, address: str, follow: bool) -> int:
 @exits
 def stop(job: str, address: str) -> int:
     """Pauses JOB: its running trials finish their epoch and save."""
-    from sweeps import jobs
+    from sweeps.cluster import jobs
 
     if jobs.stop(jobs.connect(address), job):
         say(f"asked job {job} to pause: its running trials finish their epoch and save")

@@ -63,7 +63,7 @@ def plan(
 
     spec = load_search(search_file, parse_assignments(assignments))
     check_warm_start(spec)
-    from sweeps.placement import this_machine
+    from sweeps.cluster.placement import this_machine
     from sweeps.plan import make_plan, write_configs
 
     machine, probed, cost, about_gpu = this_machine(), None, None, None

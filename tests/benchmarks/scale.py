@@ -43,7 +43,7 @@ def one(trials: int, scheduler: str) -> dict[str, Any]:
     """Runs one sweep in this process and says what it took."""
     import ray
 
-    from sweeps.cluster import ENVIRONMENT, start_ray
+    from sweeps.cluster.session import ENVIRONMENT, start_ray
     from sweeps.launch import start_sweep
     from sweeps.spec.search_spec import parse_search
 

@@ -26,7 +26,7 @@ from ray.tune.registry import register_trainable
 from ray.tune.schedulers import TrialScheduler
 
 from sweeps import running
-from sweeps.placement import Booking
+from sweeps.cluster.placement import Booking
 from sweeps.reopening import open_sweep
 from sweeps.spec.search_spec import SearchSpec, parse_search
 from sweeps.sweep_dir.layout import SweepLayout, SweepRecord, now

@@ -25,7 +25,7 @@ import ray
 from ray import tune
 
 from sweeps import running
-from sweeps.cluster import ENVIRONMENT, start_ray
+from sweeps.cluster.session import ENVIRONMENT, start_ray
 from sweeps.launch import start_sweep
 from sweeps.spec.search_spec import parse_search
 from trainable.artifacts.metrics import History

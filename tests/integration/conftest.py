@@ -20,7 +20,7 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A local Ray of two CPUs and four logical cards; its workers can import the tests' models."""
     import ray
 
-    from sweeps.cluster import ENVIRONMENT
+    from sweeps.cluster.session import ENVIRONMENT
 
     paths = [str(TESTS.parent), str(TESTS / "support"), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))

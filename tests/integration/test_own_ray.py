@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import json, os, pathlib
 import ray
-from sweeps.cluster import start_ray
+from sweeps.cluster.session import start_ray
 
 start_ray()
 ray.get(ray.remote(lambda: None).remote())  # a worker listens, too
@@ -50,7 +50,7 @@ print(json.dumps({"hosts": hosts, "auth": os.environ.get("RAY_AUTH_MODE")}))
 
 ENDING = """
 import os, signal, threading
-from sweeps.cluster import start_ray
+from sweeps.cluster.session import start_ray
 
 start_ray()
 timer = threading.Timer(0.25, os.kill, (os.getpid(), signal.{}))

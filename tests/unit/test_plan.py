@@ -10,7 +10,7 @@ import yaml
 from click.testing import CliRunner
 
 from sweeps.cli import main
-from sweeps.placement import places, this_machine
+from sweeps.cluster.placement import places, this_machine
 from sweeps.plan import make_plan
 from sweeps.probe import Probed, forecast, probe
 from sweeps.search.searcher import Searcher
@@ -146,7 +146,7 @@ def test_trials_are_placed_as_a_cluster_of_that_machine_would(
 
 def test_auto_is_said_to_be_measured_later(search_file: Path, monkeypatch: Any) -> None:
     def said(machine: dict[str, float]) -> str:
-        monkeypatch.setattr("sweeps.placement.this_machine", lambda: machine)
+        monkeypatch.setattr("sweeps.cluster.placement.this_machine", lambda: machine)
         return " ".join(run_plan(search_file, "--set", "resources.gpu=auto").stdout.split())
 
     text = said(TWO_CPUS)

@@ -9,8 +9,8 @@ import pytest
 import ray
 from ray.exceptions import RayTaskError
 
+from sweeps.cluster.gpu_workers import Packing
 from sweeps.failures import Verdict
-from sweeps.packing import Packing
 from sweeps.pause import PauseSwitch
 from sweeps.retries import Retries
 from sweeps.spec.settings import FailurePolicy

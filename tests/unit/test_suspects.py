@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ray.exceptions import RayTaskError
 
-from sweeps.packing import Packing
+from sweeps.cluster.gpu_workers import Packing
 from sweeps.pause import PauseSwitch
 from sweeps.retries import Retries
 from sweeps.spec.settings import FailurePolicy

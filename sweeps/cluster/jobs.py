@@ -16,8 +16,8 @@ from typing import Any
 from ray.exceptions import RayError
 from ray.job_submission import JobSubmissionClient
 
-from sweeps.cluster import WORKER_ENVIRONMENT
-from sweeps.parcel import SUBMITTED_LIMIT, Parcel, mebibytes
+from sweeps.cluster.code_package import SUBMITTED_LIMIT, Parcel, mebibytes
+from sweeps.cluster.session import WORKER_ENVIRONMENT
 from sweeps.sweep_dir.layout import SEARCH_FILE, SweepError
 from sweeps.terminal.console import say
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import ray
 
-from sweeps.placement import Booking, places
-from sweeps.shared_storage import store_keys
+from sweeps.cluster.placement import Booking, places
+from sweeps.cluster.storage_check import store_keys
 from trainable.training.gpu_queue import queue_settings
 from trainable.trial_settings import WORKERS
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.parcel import Parcel, own_code, with_directory
+from sweeps.cluster.code_package import Parcel, own_code, with_directory
 from sweeps.sweep_dir.layout import SweepError
 
 CODE = ["my_model.py", "lib/blocks.py", "lib/table.json", "lib/data/names.py"]

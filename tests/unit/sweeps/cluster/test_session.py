@@ -14,12 +14,19 @@ import pytest
 import ray
 from ray._private import services
 
-from sweeps.cluster import ENVIRONMENT, WORKER_ENVIRONMENT, Joining, slots, start_ray, trial_share
+from sweeps.cluster.session import (
+    ENVIRONMENT,
+    WORKER_ENVIRONMENT,
+    Joining,
+    slots,
+    start_ray,
+    trial_share,
+)
 from sweeps.spec.settings import Resources
 from sweeps.sweep_dir.layout import SweepError
 
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-ROOT = str(Path(__file__).parents[2])
+ROOT = str(Path(__file__).parents[4])
 
 
 @pytest.fixture

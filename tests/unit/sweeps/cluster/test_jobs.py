@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ray.job_submission import JobStatus
 
-from sweeps import jobs
+from sweeps.cluster import jobs
 from sweeps.spec.search_spec import parse_search
 from sweeps.spec.settings import SEEDS
 from tests.integration.commands import invoke

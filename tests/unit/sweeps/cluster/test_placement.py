@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.placement import UNITS, Booking, per_card, places, spread
+from sweeps.cluster.placement import UNITS, Booking, per_card, places, spread
 
 
 def machine(cards: int, cpus: int = 64) -> dict[str, float]:

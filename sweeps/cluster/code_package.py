@@ -72,7 +72,7 @@ def mebibytes(size: int) -> str:
 
 def own_code() -> Parcel:
     """The two packages of this project, wherever they lie."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     found = {
         path.relative_to(root).as_posix(): path
         for package in OURS

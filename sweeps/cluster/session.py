@@ -20,8 +20,8 @@ import ray
 from ray._private import ray_constants, services
 from ray.exceptions import RayError, RayTaskError
 
-from sweeps.parcel import JOINED_LIMIT, mebibytes, own_code, with_directory
-from sweeps.placement import Booking, places, spread
+from sweeps.cluster.code_package import JOINED_LIMIT, mebibytes, own_code, with_directory
+from sweeps.cluster.placement import Booking, places, spread
 from sweeps.spec.search_spec import Resources
 from sweeps.sweep_dir.layout import SweepError
 from sweeps.terminal.console import ray_is_shown, say
@@ -86,7 +86,7 @@ def start_ray(joining: Joining = Joining()) -> None:
     if address != LOCAL:
         _join(address, joining, shown)
         return
-    root = str(Path(__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if root not in paths:
         # Without an installation the workers would find `trainable` only from this directory.

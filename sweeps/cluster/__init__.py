@@ -1,0 +1,1 @@
+"""Connection to Ray: start, placement, GPU workers, code upload, jobs."""

@@ -13,10 +13,8 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from sweeps.failures import describe_nan
 from sweeps.hooks import HookRunner
 from sweeps.live import LiveView
-from sweeps.pause import PauseSwitch
 from sweeps.results.progress import Running
 from sweeps.sweep_dir.layout import (
     ENDED,
@@ -28,6 +26,8 @@ from sweeps.sweep_dir.layout import (
     value_at,
 )
 from sweeps.terminal.console import say
+from sweeps.trials.failures import describe_nan
+from sweeps.trials.pause import PauseSwitch
 from trainable.artifacts.names import TENSORBOARD
 from trainable.trial_settings import SETTINGS
 

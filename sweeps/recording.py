@@ -13,7 +13,6 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, PopulationBasedTraining, TrialScheduler
 
-from sweeps.pause import PauseStopper, PauseSwitch
 from sweeps.population import IN_CONFIG, go_back
 from sweeps.replayed import (
     ReplayedController,
@@ -31,7 +30,8 @@ from sweeps.replayed import (
 )
 from sweeps.schedulers import TIME_ATTR
 from sweeps.sweep_dir.event_log import ENDS, Event, EventLog
-from sweeps.sweep_trial import is_final
+from sweeps.trials.pause import PauseStopper, PauseSwitch
+from sweeps.trials.trial import is_final
 
 
 class RecordingScheduler(TrialScheduler):

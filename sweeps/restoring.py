@@ -17,8 +17,8 @@ from sweeps.spec.settings import METRICS
 from sweeps.storage.location import bring, let_go
 from sweeps.sweep_dir.event_log import Event, EventLog
 from sweeps.sweep_dir.layout import ENDED, SweepLayout, TrialRecord, TrialState, now, value_at
-from sweeps.sweep_trial import SweepTrial, continue_from, show_result
 from sweeps.terminal.console import say
+from sweeps.trials.trial import SweepTrial, continue_from, show_result
 from trainable.artifacts.metrics import History, read_rows
 from trainable.artifacts.names import CHECKPOINTS, METRICS_FILE
 from trainable.errors import CheckpointError

@@ -18,7 +18,6 @@ from sweeps.cluster.session import booking, machines, slots
 from sweeps.grid_files import GridFiles
 from sweeps.hooks import HookRunner
 from sweeps.live import LiveView
-from sweeps.pause import PauseStopper, PauseSwitch, deadline, target
 from sweeps.population import DonorFiles
 from sweeps.recorder import Recorder, end_curves
 from sweeps.recording import RecordingScheduler
@@ -27,7 +26,6 @@ from sweeps.results.progress import Running
 from sweeps.results.ranking import write_files
 from sweeps.results.retention import WeightKeeper, prune_weights
 from sweeps.results.trial_results import TrialResult, read_result, read_results
-from sweeps.retries import Retries
 from sweeps.schedulers import build_scheduler
 from sweeps.search.searcher import Searcher
 from sweeps.spec.schedulers import mutated_keys
@@ -38,6 +36,8 @@ from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_dir.layout import ENDED, Reason, SweepLayout, SweepRecord, TrialRecord, now
 from sweeps.terminal.console import console, say
 from sweeps.trial_source import TrialSource
+from sweeps.trials.pause import PauseStopper, PauseSwitch, deadline, target
+from sweeps.trials.retries import Retries
 from sweeps.tune_costs import NoProgress, cheaper_tune
 from sweeps.warm_start import tell_points
 from trainable.config import parse_config

@@ -17,14 +17,14 @@ from ray.tune.experiment import Trial
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from sweeps.cluster.placement import Booking
-from sweeps.pause import PauseSwitch
 from sweeps.recorder import diverged
 from sweeps.replayed import Unasked
 from sweeps.search.searcher import Searcher
 from sweeps.search.trial_planner import Copies, Planned
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import SweepLayout, TrialRecord, value_at
-from sweeps.sweep_trial import OnFailure, SweepTrial, new_trial
+from sweeps.trials.pause import PauseSwitch
+from sweeps.trials.trial import OnFailure, SweepTrial, new_trial
 from trainable.artifacts.metrics import read_rows
 from trainable.artifacts.names import METRICS_FILE, automatic_name
 from trainable.config import parse_config

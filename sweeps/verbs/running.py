@@ -204,7 +204,7 @@ def stop(directory: Path) -> int:
 def _finish(outcome: Outcome) -> int:
     """Prints what the sweep came to; returns the exit code."""
     from sweeps.ending import print_ending, write_last_report
-    from sweeps.pause import EXIT_CODES
+    from sweeps.trials.pause import EXIT_CODES
 
     write_last_report(outcome)
     print_ending(outcome)

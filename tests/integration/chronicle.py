@@ -15,7 +15,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import PopulationBasedTraining
 
 from sweeps.recorder import Recorder
-from sweeps.sweep_trial import SweepTrial
+from sweeps.trials.trial import SweepTrial
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import parse_config
 from trainable.training.trainer import Trainer

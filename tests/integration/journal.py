@@ -15,9 +15,9 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
-from sweeps.failures import Verdict
 from sweeps.sweep_dir.layout import TrialRecord
-from sweeps.sweep_trial import SweepTrial, new_trial
+from sweeps.trials.failures import Verdict
+from sweeps.trials.trial import SweepTrial, new_trial
 from tests.support.toy_trainable import Toy
 
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from sweeps.launch import resume_sweep, start_sweep
-from sweeps.pause import PauseSwitch
 from sweeps.recorder import Recorder
 from sweeps.reopening import opened
 from sweeps.running import Outcome
 from sweeps.spec.search_spec import SearchSpec, parse_search
 from sweeps.sweep_dir.layout import Reason, SweepLayout, TrialRecord
+from sweeps.trials.pause import PauseSwitch
 from trainable.artifacts.metrics import read_rows
 
 CONFIG: dict[str, dict[str, Any]] = {

@@ -14,7 +14,7 @@ import sweeps.restoring
 from sweeps.recording import RecordingScheduler
 from sweeps.running import Outcome
 from sweeps.sweep_dir.layout import ENDED, TrialRecord, value_at
-from sweeps.sweep_trial import SweepTrial
+from sweeps.trials.trial import SweepTrial
 from tests.integration.chronicle import Chronicle, one_epoch_after, watched
 from tests.integration.sweeping import (
     ONE_AT_A_TIME,

@@ -27,7 +27,7 @@ from ray.tune.schedulers import (
     pb2,
 )
 
-from sweeps.sweep_trial import SweepTrial
+from sweeps.trials.trial import SweepTrial
 from tests.integration.journal import Journal, checkpoint, make, noted_run
 from tests.support.toy_trainable import Toy
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeps.pause import PauseStopper, PauseSwitch
 from sweeps.recording import RecordingScheduler
 from sweeps.schedulers import build_scheduler
 from sweeps.search.searcher import Searcher
 from sweeps.spec.schedulers import ASHA, FIFO
 from sweeps.spec.search_spec import load_search
 from sweeps.sweep_dir.event_log import EventLog
+from sweeps.trials.pause import PauseStopper, PauseSwitch
 from tests.search_quality.curve_table import EPOCHS, TABLE, Curve, read_table
 from tests.search_quality.simulation import Trained, simulate
 

@@ -22,14 +22,14 @@ from ray.tune.experiment import Trial
 from ray.tune.registry import register_trainable
 from ray.tune.schedulers import TrialScheduler
 
-from sweeps.failures import Verdict
-from sweeps.pause import PauseStopper, PauseSwitch
 from sweeps.recording import RecordingScheduler
 from sweeps.replayed import Unasked
 from sweeps.restoring import Restoration
 from sweeps.sweep_dir.event_log import Event, EventLog
 from sweeps.sweep_dir.layout import ENDED, Failure, SweepLayout, TrialRecord, now
-from sweeps.sweep_trial import SweepTrial, new_trial
+from sweeps.trials.failures import Verdict
+from sweeps.trials.pause import PauseStopper, PauseSwitch
+from sweeps.trials.trial import SweepTrial, new_trial
 from trainable.artifacts.metrics import History, read_rows
 
 MakeScheduler = Callable[[], TrialScheduler]

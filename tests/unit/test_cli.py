@@ -111,7 +111,7 @@ def test_an_unknown_verb_is_refused_with_the_nearest() -> None:
 
 
 def test_the_documented_exit_codes_are_those_of_the_module() -> None:
-    from sweeps.pause import EXIT_CODES
+    from sweeps.trials.pause import EXIT_CODES
 
     text = ast.get_docstring(ast.parse((ROOT / "sweeps" / "cli.py").read_text())) or ""
     documented = {int(code) for code in re.findall(r"\b\d+\b", text)}

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from ray.tune.experiment import Trial
 
-from sweeps.failures import Verdict
 from sweeps.schedulers import build_scheduler
 from sweeps.spec.schedulers import BOHBHyperBand, HyperBand
 from sweeps.sweep_dir.event_log import EventLog
-from sweeps.sweep_trial import SweepTrial
+from sweeps.trials.failures import Verdict
+from sweeps.trials.trial import SweepTrial
 from tests.support.fake_tune import Killed, Process, Sweep, decisions, ends
 
 EPOCHS, TRIALS = 4, 10

@@ -10,11 +10,11 @@ import ray
 from ray.exceptions import RayTaskError
 
 from sweeps.cluster.gpu_workers import Packing
-from sweeps.failures import Verdict
-from sweeps.pause import PauseSwitch
-from sweeps.retries import Retries
 from sweeps.spec.settings import FailurePolicy
 from sweeps.sweep_dir.layout import SweepLayout, TrialRecord
+from sweeps.trials.failures import Verdict
+from sweeps.trials.pause import PauseSwitch
+from sweeps.trials.retries import Retries
 
 ON_CPU, ON_GPU = {"cpu": 1.0, "gpu": 0.0}, {"cpu": 1.0, "gpu": 0.25}
 

@@ -9,12 +9,12 @@ import ray
 from ray.tune.experiment import Trial
 
 from sweeps.cluster.gpu_workers import Packing
-from sweeps.failures import Verdict, cause_of, describe, halved, judge, losses
-from sweeps.pause import PauseSwitch
 from sweeps.spec.search_spec import FailurePolicy
 from sweeps.sweep_dir.layout import SweepLayout, TrialRecord
-from sweeps.sweep_trial import SweepTrial
 from sweeps.terminal.console import say
+from sweeps.trials.failures import Verdict, cause_of, describe, halved, judge, losses
+from sweeps.trials.pause import PauseSwitch
+from sweeps.trials.trial import SweepTrial
 from trainable.trial_settings import SETTINGS, SUSPECT
 
 

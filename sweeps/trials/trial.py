@@ -16,9 +16,9 @@ from ray.tune import Checkpoint, CheckpointConfig
 from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
 from ray.tune.experiment import Trial
 
-from sweeps.failures import Verdict
 from sweeps.storage.location import begin_from
 from sweeps.sweep_dir.layout import TrialRecord
+from sweeps.trials.failures import Verdict
 from trainable.trial_settings import CHECKPOINT_FILE, SETTINGS
 
 OnFailure = Callable[["SweepTrial", Exception], Verdict]

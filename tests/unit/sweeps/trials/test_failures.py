@@ -7,7 +7,9 @@ import pytest
 import torch
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
-from sweeps.failures import (
+from sweeps.spec.settings import FailurePolicy
+from sweeps.sweep_dir.layout import Cause, Failure, TrialRecord
+from sweeps.trials.failures import (
     LOST_WORKER_LIMIT,
     Verdict,
     cause_of,
@@ -16,8 +18,6 @@ from sweeps.failures import (
     halved,
     judge,
 )
-from sweeps.spec.settings import FailurePolicy
-from sweeps.sweep_dir.layout import Cause, Failure, TrialRecord
 from trainable.errors import CheckpointError, ConfigError, DataError, DiskFullError, Problem
 
 GIVE_UP = Verdict(retry=False)

@@ -9,8 +9,8 @@ from typing import get_args
 
 import pytest
 
-from sweeps.pause import EXIT_CODES, PauseStopper, PauseSwitch
 from sweeps.sweep_dir.layout import Reason
+from sweeps.trials.pause import EXIT_CODES, PauseStopper, PauseSwitch
 
 
 @pytest.fixture

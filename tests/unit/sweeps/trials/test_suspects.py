@@ -10,10 +10,10 @@ import pytest
 from ray.exceptions import RayTaskError
 
 from sweeps.cluster.gpu_workers import Packing
-from sweeps.pause import PauseSwitch
-from sweeps.retries import Retries
 from sweeps.spec.settings import FailurePolicy
 from sweeps.sweep_dir.layout import SweepLayout, TrialRecord
+from sweeps.trials.pause import PauseSwitch
+from sweeps.trials.retries import Retries
 from trainable.ray_trial.shared_worker import PackedWorker
 
 SHARE = {"cpu": 1.0, "gpu": 0.25}

@@ -1,0 +1,1 @@
+"""The trial as Tune sees it, its failures and retries, and the pause protocol."""

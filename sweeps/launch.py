@@ -141,7 +141,9 @@ def _prepare(
     check_shared(directory)
     settled = None
     if spec.resources.gpu == "auto":
-        from sweeps.sharing import settle_gpu  # torch, which a driver has no need of otherwise
+        from sweeps.planning.gpu_sharing import (
+            settle_gpu,  # torch, which a driver has no need of otherwise
+        )
 
         spec, settled = settle_gpu(spec, allow_custom_model=allow_custom_model)
     share, notice = trial_share(spec.resources)

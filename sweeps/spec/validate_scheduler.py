@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from sweeps.rungs import ladder
+from sweeps.planning.expected_epochs import ladder
 from sweeps.space.distributions import Choice, Distribution
 from sweeps.spec.schedulers import (
     ASHA,

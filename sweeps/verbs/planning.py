@@ -20,8 +20,8 @@ from sweeps.verbs.common import ALLOW_CUSTOM_MODEL, FINISHED, SET_IN_SEARCH, exi
 from trainable.errors import TuneSweepsError
 
 if TYPE_CHECKING:
-    from sweeps.plan import Plan
-    from sweeps.probe import Forecast, Probed
+    from sweeps.planning.cost import Forecast, Probed
+    from sweeps.planning.plan import Plan
 
 SHOWN = 5
 """Draws that are shown, and their training configs."""
@@ -64,11 +64,11 @@ def plan(
     spec = load_search(search_file, parse_assignments(assignments))
     check_warm_start(spec)
     from sweeps.cluster.placement import this_machine
-    from sweeps.plan import make_plan, write_configs
+    from sweeps.planning.plan import make_plan, write_configs
 
     machine, probed, cost, about_gpu = this_machine(), None, None, None
     if probes:
-        from sweeps.sharing import measured, settled
+        from sweeps.planning.gpu_sharing import measured, settled
         from trainable.profiling.cost import cards
 
         machine["GPU"] = float(cards())
@@ -76,7 +76,7 @@ def plan(
         spec, about_gpu = settled(spec, [machine], measure)
     found = make_plan(spec, machine)
     if probes:
-        from sweeps.probe import forecast, probe
+        from sweeps.planning.cost import forecast, probe
 
         probed = probe(found, allow_custom_model=allow_custom_model)
         cost = forecast(found, probed)
@@ -106,7 +106,7 @@ def _disk(
     if cost is not None:
         low, high = cost.disk_bytes
     else:
-        from sweeps.predicted import predicted_disk
+        from sweeps.planning.disk_cost import predicted_disk
 
         try:
             low, high = predicted_disk(found, allow_custom_model=allow_custom_model)
@@ -138,7 +138,7 @@ def _say_plan(found: Plan) -> None:
 
 def _say_configs(found: Plan) -> None:
     """The whole training config of the first draw, and where those of the next ones differ."""
-    from sweeps.plan import first_configs
+    from sweeps.planning.plan import first_configs
 
     first, *others = first_configs(found, SHOWN)
     say("training config of draw 0:")
@@ -264,7 +264,7 @@ def _as_data(
     disk: tuple[int, int] | None,
     written: int | None,
 ) -> dict[str, Any]:
-    from sweeps.plan import first_configs
+    from sweeps.planning.plan import first_configs
 
     spec, place = found.spec, found.placement
     return {

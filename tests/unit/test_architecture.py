@@ -74,7 +74,7 @@ PURE = [
     "sweeps.results.progress",
     "sweeps.results.ranking",
     "sweeps.results.trial_results",
-    "sweeps.rungs",
+    "sweeps.planning.expected_epochs",
     "sweeps.spec.validate_scheduler",
     "sweeps.spec.schedulers",
     "sweeps.spec.validate_search",

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from sweeps.cli import main
 from sweeps.cluster.placement import places, this_machine
-from sweeps.plan import make_plan
-from sweeps.probe import Probed, forecast, probe
+from sweeps.planning.cost import Probed, forecast, probe
+from sweeps.planning.plan import make_plan
 from sweeps.search.searcher import Searcher
 from sweeps.spec.search_spec import SearchSpec, parse_search
 from trainable.config import load_config, parse_config

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sweeps.plan import Plan
-from sweeps.probe import Probed, chosen, forecast
+from sweeps.planning.cost import Probed, chosen, forecast
+from sweeps.planning.plan import Plan
 from trainable.profiling.cost import Measured
 from trainable.profiling.footprint import footprint
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sweeps.plan import Plan
+from sweeps.planning.plan import Plan
 from sweeps.space.search_space import Values
 from trainable.config import TrainConfig, parse_config
 from trainable.profiling.cost import Measured, measure

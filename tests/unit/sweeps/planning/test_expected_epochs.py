@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeps.rungs import expected
+from sweeps.planning.expected_epochs import expected
 from sweeps.schedulers import build_scheduler
 from sweeps.spec.schedulers import ASHA, FIFO, PBT, BOHBHyperBand, HyperBand, Median
 

@@ -9,8 +9,8 @@ from math import ceil
 from typing import Any
 
 from sweeps.cluster.session import machines, on_a_card
-from sweeps.plan import make_plan
-from sweeps.probe import chosen
+from sweeps.planning.cost import chosen
+from sweeps.planning.plan import make_plan
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.terminal.console import say
 from trainable.config import TrainConfig

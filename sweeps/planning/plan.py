@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from sweeps.cluster.placement import per_card, places, spread
-from sweeps.rungs import Expectation, expected
+from sweeps.planning.expected_epochs import Expectation, expected
 from sweeps.search.searcher import Searcher
 from sweeps.space.search_space import Values
 from sweeps.spec.search_algorithms import LEARNING, THROUGH_RAY, BOHBSearch

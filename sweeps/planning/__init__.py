@@ -1,0 +1,1 @@
+"""Predictions before a sweep runs: trials, epochs, time, disk, GPU sharing."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from ray.tune.schedulers import TrialScheduler
 
-from sweeps.recording import RecordingScheduler
+from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.spec.settings import METRICS
 from sweeps.storage.location import bring, let_go
 from sweeps.sweep_dir.event_log import Event, EventLog

@@ -18,15 +18,15 @@ from sweeps.cluster.session import booking, machines, slots
 from sweeps.grid_files import GridFiles
 from sweeps.hooks import HookRunner
 from sweeps.live import LiveView
-from sweeps.population import DonorFiles
 from sweeps.recorder import Recorder, end_curves
-from sweeps.recording import RecordingScheduler
 from sweeps.restoring import Restoration
 from sweeps.results.progress import Running
 from sweeps.results.ranking import write_files
 from sweeps.results.retention import WeightKeeper, prune_weights
 from sweeps.results.trial_results import TrialResult, read_result, read_results
-from sweeps.schedulers import build_scheduler
+from sweeps.schedulers.build import build_scheduler
+from sweeps.schedulers.pbt import DonorFiles
+from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.search.searcher import Searcher
 from sweeps.spec.schedulers import mutated_keys
 from sweeps.spec.search_spec import METRICS, SearchSpec

@@ -18,7 +18,7 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from sweeps.cluster.placement import Booking
 from sweeps.recorder import diverged
-from sweeps.replayed import Unasked
+from sweeps.schedulers.replay import Unasked
 from sweeps.search.searcher import Searcher
 from sweeps.search.trial_planner import Copies, Planned
 from sweeps.spec.search_spec import SearchSpec

@@ -11,8 +11,8 @@ import pytest
 from ray.tune.schedulers import PopulationBasedTraining
 
 import sweeps.restoring
-from sweeps.recording import RecordingScheduler
 from sweeps.running import Outcome
+from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.sweep_dir.layout import ENDED, TrialRecord, value_at
 from sweeps.trials.trial import SweepTrial
 from tests.integration.chronicle import Chronicle, one_epoch_after, watched

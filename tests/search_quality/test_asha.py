@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeps.recording import RecordingScheduler
-from sweeps.schedulers import build_scheduler
+from sweeps.schedulers.build import build_scheduler
+from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.search.searcher import Searcher
 from sweeps.spec.schedulers import ASHA, FIFO
 from sweeps.spec.search_spec import load_search

@@ -22,9 +22,9 @@ from ray.tune.experiment import Trial
 from ray.tune.registry import register_trainable
 from ray.tune.schedulers import TrialScheduler
 
-from sweeps.recording import RecordingScheduler
-from sweeps.replayed import Unasked
 from sweeps.restoring import Restoration
+from sweeps.schedulers.recording import RecordingScheduler
+from sweeps.schedulers.replay import Unasked
 from sweeps.sweep_dir.event_log import Event, EventLog
 from sweeps.sweep_dir.layout import ENDED, Failure, SweepLayout, TrialRecord, now
 from sweeps.trials.failures import Verdict

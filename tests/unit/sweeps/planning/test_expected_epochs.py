@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sweeps.planning.expected_epochs import expected
-from sweeps.schedulers import build_scheduler
+from sweeps.schedulers.build import build_scheduler
 from sweeps.spec.schedulers import ASHA, FIFO, PBT, BOHBHyperBand, HyperBand, Median
 
 SWEEPS = 40

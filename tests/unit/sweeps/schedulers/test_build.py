@@ -7,8 +7,8 @@ import pytest
 import ray.tune.schedulers.pb2
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 
-import sweeps.schedulers
-from sweeps.schedulers import build_scheduler
+import sweeps.schedulers.build
+from sweeps.schedulers.build import build_scheduler
 from sweeps.space.distributions import Range
 from sweeps.spec.schedulers import ASHA, FIFO, PB2, PBT, BOHBHyperBand, HyperBand, Median
 
@@ -70,11 +70,11 @@ def test_asha_gets_its_reduction_factor_and_brackets(reduction_factor, brackets)
 @pytest.mark.parametrize(
     ("section", "module", "name"),
     [
-        (ASHA(name="asha"), sweeps.schedulers, "ASHAScheduler"),
-        (HyperBand(name="hyperband"), sweeps.schedulers, "HyperBandScheduler"),
-        (BOHBHyperBand(name="bohb"), sweeps.schedulers, "HyperBandForBOHB"),
-        (Median(name="median"), sweeps.schedulers, "MedianStoppingRule"),
-        (PBT(name="pbt"), sweeps.schedulers, "PopulationBasedTraining"),
+        (ASHA(name="asha"), sweeps.schedulers.build, "ASHAScheduler"),
+        (HyperBand(name="hyperband"), sweeps.schedulers.build, "HyperBandScheduler"),
+        (BOHBHyperBand(name="bohb"), sweeps.schedulers.build, "HyperBandForBOHB"),
+        (Median(name="median"), sweeps.schedulers.build, "MedianStoppingRule"),
+        (PBT(name="pbt"), sweeps.schedulers.build, "PopulationBasedTraining"),
         (PB2(name="pb2"), ray.tune.schedulers.pb2, "PB2"),
     ],
     ids=lambda each: each if isinstance(each, str) else "",

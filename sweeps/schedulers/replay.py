@@ -17,8 +17,8 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from sweeps.population import remember
-from sweeps.schedulers import TIME_ATTR
+from sweeps.schedulers.build import TIME_ATTR
+from sweeps.schedulers.pbt import remember
 from sweeps.sweep_dir.event_log import ENDS, Event
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ray.tune.experiment import Trial
 
-from sweeps.schedulers import build_scheduler
+from sweeps.schedulers.build import build_scheduler
 from sweeps.spec.schedulers import BOHBHyperBand, HyperBand
 from sweeps.sweep_dir.event_log import EventLog
 from sweeps.trials.failures import Verdict

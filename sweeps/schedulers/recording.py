@@ -13,8 +13,9 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, PopulationBasedTraining, TrialScheduler
 
-from sweeps.population import IN_CONFIG, go_back
-from sweeps.replayed import (
+from sweeps.schedulers.build import TIME_ATTR
+from sweeps.schedulers.pbt import IN_CONFIG, go_back
+from sweeps.schedulers.replay import (
     ReplayedController,
     StopsLater,
     Unended,
@@ -28,7 +29,6 @@ from sweeps.replayed import (
     unmark,
     waits,
 )
-from sweeps.schedulers import TIME_ATTR
 from sweeps.sweep_dir.event_log import ENDS, Event, EventLog
 from sweeps.trials.pause import PauseStopper, PauseSwitch
 from sweeps.trials.trial import is_final

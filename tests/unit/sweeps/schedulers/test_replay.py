@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.schedulers import build_scheduler
+from sweeps.schedulers.build import build_scheduler
 from sweeps.spec.schedulers import ASHA, FIFO, BOHBHyperBand, HyperBand, Median
 from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_dir.layout import TrialRecord

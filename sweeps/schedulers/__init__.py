@@ -1,0 +1,1 @@
+"""Builds Tune schedulers, records their decisions and replays them."""

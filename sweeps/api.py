@@ -121,7 +121,7 @@ class Sweep:
 
     def report(self) -> Path:
         """Writes `report.html`; returns its path."""
-        from sweeps.html_report import write_report
+        from sweeps.report.page import write_report
 
         return write_report(self.directory)
 

@@ -51,7 +51,7 @@ def write_last_report(outcome: Outcome) -> None:
     """
     if outcome.paused is not None or not _are_kept(outcome):
         return
-    from sweeps.html_report import write_report
+    from sweeps.report.page import write_report
 
     try:
         write_report(outcome.directory)

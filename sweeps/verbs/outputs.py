@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 
+from sweeps.report.text_charts import Series, chart
 from sweeps.results.loaded_sweep import LoadedSweep, load
 from sweeps.sweep_dir.layout import SweepError
 from sweeps.terminal.console import console, say
 from sweeps.terminal.formatting import AS_JSON, finite, quoted, say_json, score, size
-from sweeps.text_charts import Series, chart
 from sweeps.verbs.common import DIRECTORY, FINISHED, exits
 from sweeps.verbs.reading import best_line
 from trainable.atomic_files import write_text
@@ -55,7 +55,7 @@ def export(directory: Path, kind: str, output: Path | None, epochs: bool) -> int
     if output is None and kind in {"parquet", "optuna"}:
         raise SweepError(f"--format {kind} makes a file: add --output FILE")
     if kind == "optuna" and output is not None:
-        from sweeps.study_files import SQLITE, export_study
+        from sweeps.report.optuna_files import SQLITE, export_study
 
         export_study(directory, output)
         address = f"sqlite:///{output}" if output.suffix in SQLITE else str(output)
@@ -138,10 +138,10 @@ def report(directory: Path) -> int:
 
     Example: sweep report experiments/digits_asha
     """
-    from sweeps.study import import_importances_alone
+    from sweeps.report.optuna_study import import_importances_alone
 
     import_importances_alone()
-    from sweeps.html_report import write_report
+    from sweeps.report.page import write_report
 
     say(f"report: {quoted(write_report(directory))}")
     return FINISHED

@@ -43,11 +43,11 @@ RAY_USERS = {
     "trainable.ray_trial.shared_worker_client",
 }
 OPTUNA_USERS = {
-    "sweeps.charts",
+    "sweeps.report.optuna_charts",
     "sweeps.search.optuna_space",
     "sweeps.search.optuna_samplers",
-    "sweeps.study",
-    "sweeps.study_files",
+    "sweeps.report.optuna_study",
+    "sweeps.report.optuna_files",
 }
 
 PURE = [
@@ -85,7 +85,7 @@ PURE = [
     "sweeps.spec.search_spec",
     "sweeps.storage.uploader",
     "sweeps.storage.lease",
-    "sweeps.text_charts",
+    "sweeps.report.text_charts",
     "sweeps.spec.training_config",
     "sweeps.verbs.checking",
     "sweeps.verbs.cluster",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.html_report import write_report
+from sweeps.report.page import write_report
 from sweeps.storage.lock import sole_owner
 from tests.support.fake_sweeps import FakeSweep, as_json, sweep, trial
 

@@ -19,7 +19,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sweeps.curve_charts import Chart, learning_curves, of_some, some_of, stops
+from sweeps.report.curve_charts import Chart, learning_curves, of_some, some_of, stops
 from sweeps.results.aggregate import has_all
 from sweeps.results.loaded_sweep import LoadedSweep
 from sweeps.results.trial_results import TrialResult

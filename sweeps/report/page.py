@@ -14,14 +14,14 @@ from typing import Any
 import plotly.io
 from plotly.offline import get_plotlyjs
 
-from sweeps.charts import Subject, all_charts, pareto_chart
-from sweeps.curve_charts import Chart
-from sweeps.html_tables import limited, number, of_configurations, of_front, pairs
+from sweeps.report.curve_charts import Chart
+from sweeps.report.optuna_charts import Subject, all_charts, pareto_chart
+from sweeps.report.optuna_study import chart_studies, read_space
+from sweeps.report.tables import limited, number, of_configurations, of_front, pairs
 from sweeps.results.loaded_sweep import LoadedSweep, load, saved_best
 from sweeps.results.progress import duration
 from sweeps.results.trial_results import TrialResult
 from sweeps.storage.location import publish
-from sweeps.study import chart_studies, read_space
 from sweeps.sweep_dir.layout import REPORT, now
 from trainable.atomic_files import write_text
 

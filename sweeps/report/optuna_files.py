@@ -17,8 +17,8 @@ from optuna.storages import RDBStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial
 
+from sweeps.report.optuna_study import empty_study, frozen_trials, read_space
 from sweeps.results.loaded_sweep import load
-from sweeps.study import empty_study, frozen_trials, read_space
 from sweeps.sweep_dir.layout import SweepError
 
 SQLITE = (".db", ".sqlite", ".sqlite3")

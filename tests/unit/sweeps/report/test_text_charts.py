@@ -2,7 +2,7 @@
 
 import math
 
-from sweeps.text_charts import Series, chart
+from sweeps.report.text_charts import Series, chart
 
 
 def rows(lines: list[str]) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from sweeps.cli import main
-from sweeps.html_report import write_report
+from sweeps.report.page import write_report
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep, sweep, trial
 
 TITLES = [
@@ -86,7 +86,7 @@ def test_the_report_has_every_part(page: Callable[..., Page]) -> None:
 def test_of_many_trials_some_are_drawn_one_by_one(
     page: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeps.curve_charts.MANY", 6)
+    monkeypatch.setattr("sweeps.report.curve_charts.MANY", 6)
     found = page()
     for title in ("Parallel coordinates", "Contours", "Learning curves"):
         assert "6 of 12 trials: the best 3, of the others some." in found.text[title]

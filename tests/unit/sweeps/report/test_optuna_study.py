@@ -15,12 +15,12 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import TrialState
 
-from sweeps.charts import importance
 from sweeps.cli import main
-from sweeps.curve_charts import rungs
+from sweeps.report.curve_charts import rungs
+from sweeps.report.optuna_charts import importance
+from sweeps.report.optuna_files import export_study
+from sweeps.report.optuna_study import study_of
 from sweeps.results.loaded_sweep import load
-from sweeps.study import study_of
-from sweeps.study_files import export_study
 from tests.support.fake_sweeps import ASHA, FakeSweep
 
 
@@ -146,7 +146,7 @@ def test_the_tables_are_filled_as_optuna_fills_them(
     directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export_study(directory, tmp_path / "at_once.db")
-    monkeypatch.setattr("sweeps.study_files.KNOWN_TABLES", "another revision")
+    monkeypatch.setattr("sweeps.report.optuna_files.KNOWN_TABLES", "another revision")
     export_study(directory, tmp_path / "by_optuna.db")
     found, wanted = rows_of(tmp_path / "at_once.db"), rows_of(tmp_path / "by_optuna.db")
     assert found == wanted

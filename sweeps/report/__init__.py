@@ -1,0 +1,1 @@
+"""The HTML report, its charts and tables, and the Optuna study behind them."""

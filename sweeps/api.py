@@ -169,7 +169,7 @@ def run_sweep(
     from sweeps.spec.search_spec import load_search, parse_search
 
     spec = parse_search(search) if isinstance(search, Mapping) else load_search(search)
-    from sweeps.launch import start_sweep
+    from sweeps.execution.launch import start_sweep
 
     outcome = start_sweep(spec, allow_custom_model=allow_custom_model, address=address)
     return Sweep(load(outcome.directory), outcome.grid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from sweeps.execution.tune_run import Outcome
 from sweeps.results.aggregate import (
     configurations_table,
     copied_configurations,
@@ -11,7 +12,6 @@ from sweeps.results.aggregate import (
     pareto_table,
 )
 from sweeps.results.ranking import table
-from sweeps.running import Outcome
 from sweeps.sweep_dir.layout import REPORT, SweepLayout
 from sweeps.terminal.console import say, show
 

@@ -26,7 +26,7 @@ from optuna.distributions import (
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.reopening import open_sweep
+from sweeps.execution.resume import open_sweep
 from sweeps.results.loaded_sweep import LoadedSweep, load
 from sweeps.results.trial_results import TrialResult
 from sweeps.space.distributions import Choice, Distribution, Range

@@ -160,7 +160,7 @@ def gc(directory: Path, dry_run: bool, as_json: bool) -> int:
 
     Example: sweep gc experiments/digits_asha --dry-run
     """
-    from sweeps.reopening import open_sweep, opened
+    from sweeps.execution.resume import open_sweep, opened
     from sweeps.results.cleanup import freed_bytes, leftovers
     from sweeps.results.retention import delete
 

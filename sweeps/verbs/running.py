@@ -23,7 +23,7 @@ from sweeps.verbs.common import (
 )
 
 if TYPE_CHECKING:
-    from sweeps.running import Outcome
+    from sweeps.execution.tune_run import Outcome
     from sweeps.spec.search_spec import SearchSpec
 
 
@@ -72,7 +72,7 @@ def run(
             raise click.UsageError("--or-resume needs the sweep's name in the search file")
         directory = _existing(spec) if or_resume else None
         if directory is None:
-            from sweeps.launch import start_sweep
+            from sweeps.execution.launch import start_sweep
 
             return _finish(start_sweep(spec, **how))
     return _resume(directory, how, search_file=search_file, assignments=values)
@@ -119,7 +119,7 @@ def _resume(
     tune: dict[str, Any] | None = None,
     resources: dict[str, Any] | None = None,
 ) -> int:
-    from sweeps.reopening import changed, merged, opened
+    from sweeps.execution.resume import changed, merged, opened
 
     with opened(directory) as (spec, records):
         if search_file is not None:
@@ -129,7 +129,7 @@ def _resume(
         if made and all(record.state in ENDED for record in records):
             say(f"all {len(records)} trials of {directory} have ended")
             say(f"to add more: sweep resume {directory} --num-samples {len(records) * 2}")
-        from sweeps.launch import resume_sweep
+        from sweeps.execution.launch import resume_sweep
 
         return _finish(resume_sweep(spec, directory, records, **how))
 
@@ -147,11 +147,11 @@ def continue_(directory: Path, top: int, epochs: int, **how: Any) -> int:
 
     Example: sweep continue experiments/digits_asha --top 3 --epochs 50
     """
-    from sweeps.reopening import opened, reopen_best
+    from sweeps.execution.resume import opened, reopen_best
 
     with opened(directory) as (spec, records):
         longer = reopen_best(spec, directory, records, top=top, epochs=epochs)
-        from sweeps.launch import resume_sweep
+        from sweeps.execution.launch import resume_sweep
 
         return _finish(resume_sweep(longer, directory, records, recorded=spec, **how))
 
@@ -168,14 +168,14 @@ def retry(directory: Path, cause: str | None, **how: Any) -> int:
 
     Example: sweep retry experiments/digits_asha --cause oom
     """
-    from sweeps.reopening import opened, reopen_failed
+    from sweeps.execution.resume import opened, reopen_failed
 
     with opened(directory) as (spec, records):
         chosen = reopen_failed(directory, records, cause)
         if not chosen:
             say(f"no trial of {directory} has failed" + (f" of {cause}" if cause else ""))
             return FINISHED
-        from sweeps.launch import resume_sweep
+        from sweeps.execution.launch import resume_sweep
 
         return _finish(resume_sweep(spec, directory, records, **how))
 

@@ -44,7 +44,7 @@ def one(trials: int, scheduler: str) -> dict[str, Any]:
     import ray
 
     from sweeps.cluster.session import ENVIRONMENT, start_ray
-    from sweeps.launch import start_sweep
+    from sweeps.execution.launch import start_sweep
     from sweeps.spec.search_spec import parse_search
 
     for name, value in ENVIRONMENT.items():

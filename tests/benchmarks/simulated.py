@@ -25,9 +25,9 @@ from ray.tune.experiment import Trial
 from ray.tune.registry import register_trainable
 from ray.tune.schedulers import TrialScheduler
 
-from sweeps import running
 from sweeps.cluster.placement import Booking
-from sweeps.reopening import open_sweep
+from sweeps.execution import tune_run
+from sweeps.execution.resume import open_sweep
 from sweeps.spec.search_spec import SearchSpec, parse_search
 from sweeps.sweep_dir.layout import SweepLayout, SweepRecord, now
 from trainable.artifacts.metrics import History
@@ -47,7 +47,7 @@ class Controller:
         layout: Where it lies.
     """
 
-    def __init__(self, run: running.Run, spec: SearchSpec, layout: SweepLayout) -> None:
+    def __init__(self, run: tune_run.Run, spec: SearchSpec, layout: SweepLayout) -> None:
         self._run = run
         self._layout = layout
         self._epochs = spec.max_epochs
@@ -189,11 +189,11 @@ def rss_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def new_run(spec: SearchSpec, layout: SweepLayout, records: list[Any]) -> running.Run:
+def new_run(spec: SearchSpec, layout: SweepLayout, records: list[Any]) -> tune_run.Run:
     """A run as the command makes it."""
     record = SweepRecord("simulated", "running", now())
     share = {"cpu": 1.0, "gpu": 1.0}
-    return running.Run(spec, layout, record, share, records, allow_custom_model=False)
+    return tune_run.Run(spec, layout, record, share, records, allow_custom_model=False)
 
 
 def main() -> None:
@@ -205,12 +205,12 @@ def main() -> None:
     parser.add_argument("--search", default="random")
     parser.add_argument("--keep", default="all")
     options = parser.parse_args()
-    running.slots = lambda share: options.cards
-    running.booking = lambda share, at_once: Booking(share)
-    running.say = lambda text: None
-    import sweeps.recorder
+    tune_run.slots = lambda share: options.cards
+    tune_run.booking = lambda share, at_once: Booking(share)
+    tune_run.say = lambda text: None
+    import sweeps.execution.recorder
 
-    sweeps.recorder.say = lambda text: None
+    sweeps.execution.recorder.say = lambda text: None
     with tempfile.TemporaryDirectory() as temporary:
         spec = search_file(Path(temporary), options)
         layout = SweepLayout(Path(temporary) / "simulated")

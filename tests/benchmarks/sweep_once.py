@@ -24,9 +24,9 @@ from pathlib import Path
 import ray
 from ray import tune
 
-from sweeps import running
 from sweeps.cluster.session import ENVIRONMENT, start_ray
-from sweeps.launch import start_sweep
+from sweeps.execution import tune_run
+from sweeps.execution.launch import start_sweep
 from sweeps.spec.search_spec import parse_search
 from trainable.artifacts.metrics import History
 from trainable.ray_trial.tune_storage import next_checkpoint_directory, trial_directory
@@ -104,7 +104,7 @@ def ours(place: Path, trials: int, epochs: int, epoch_s: float) -> None:
     }
     space = {"optimizer.learning_rate": {"loguniform": [1e-4, 1.0]}}
     tuned = {"num_samples": trials, "seed": 1}
-    running.ClassifierTrainable = SleepingTrial
+    tune_run.ClassifierTrainable = SleepingTrial
     start_sweep(parse_search({"name": "bench", "config": config, "space": space, "tune": tuned}))
 
 

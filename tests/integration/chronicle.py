@@ -14,7 +14,7 @@ import torch
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import PopulationBasedTraining
 
-from sweeps.recorder import Recorder
+from sweeps.execution.recorder import Recorder
 from sweeps.trials.trial import SweepTrial
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import parse_config

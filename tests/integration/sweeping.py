@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from sweeps.launch import resume_sweep, start_sweep
-from sweeps.recorder import Recorder
-from sweeps.reopening import opened
-from sweeps.running import Outcome
+from sweeps.execution.launch import resume_sweep, start_sweep
+from sweeps.execution.recorder import Recorder
+from sweeps.execution.resume import opened
+from sweeps.execution.tune_run import Outcome
 from sweeps.spec.search_spec import SearchSpec, parse_search
 from sweeps.sweep_dir.layout import Reason, SweepLayout, TrialRecord
 from sweeps.trials.pause import PauseSwitch

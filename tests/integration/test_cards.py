@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sweeps.reopening import opened
+from sweeps.execution.resume import opened
 from tests.integration.sweeping import search, start
 
 pytestmark = pytest.mark.ray

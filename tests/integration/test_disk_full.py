@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from sweeps.recorder import Recorder
+from sweeps.execution.recorder import Recorder
 from sweeps.spec.search_spec import SearchSpec
 from tests.integration.commands import invoke
 from tests.integration.sweeping import ONE_AT_A_TIME, epochs, search, start, trials

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from sweeps import load_sweep
-from sweeps.launch import start_sweep
+from sweeps.execution.launch import start_sweep
 from sweeps.spec.search_spec import load_search
 from sweeps.storage import location
 from tests.crash.session import ROOT, Session

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from ray.tune.schedulers import PopulationBasedTraining
 
-import sweeps.restoring
-from sweeps.running import Outcome
+import sweeps.execution.restore_trials
+from sweeps.execution.tune_run import Outcome
 from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.sweep_dir.layout import ENDED, TrialRecord, value_at
 from sweeps.trials.trial import SweepTrial
@@ -127,13 +127,13 @@ def scores(scheduler: RecordingScheduler) -> dict[str, Any]:
 
 
 def watch_continued(patch: pytest.MonkeyPatch, found: dict[str, dict[str, Any]]) -> None:
-    continue_from = sweeps.restoring.continue_from
+    continue_from = sweeps.execution.restore_trials.continue_from
 
     def on_continue(trial: SweepTrial, *args: Any) -> None:
         found[trial.trial_id] = dict(trial.config)
         continue_from(trial, *args)
 
-    patch.setattr(sweeps.restoring, "continue_from", on_continue)
+    patch.setattr(sweeps.execution.restore_trials, "continue_from", on_continue)
 
 
 def unended(paused: Paused) -> list[TrialRecord]:

@@ -9,7 +9,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.registry import register_trainable
 from ray.tune.utils.callback import _create_default_callbacks
 
-from sweeps.tune_costs import NoProgress, cheaper_tune
+from sweeps.execution.tune_overhead import NoProgress, cheaper_tune
 from tests.support.toy_trainable import Toy
 
 pytestmark = pytest.mark.ray

@@ -22,7 +22,7 @@ from ray.tune.experiment import Trial
 from ray.tune.registry import register_trainable
 from ray.tune.schedulers import TrialScheduler
 
-from sweeps.restoring import Restoration
+from sweeps.execution.restore_trials import Restoration
 from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.schedulers.replay import Unasked
 from sweeps.sweep_dir.event_log import Event, EventLog

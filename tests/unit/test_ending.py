@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from sweeps.ending import print_ending
-from sweeps.reopening import opened
+from sweeps.execution.resume import opened
+from sweeps.execution.tune_run import Outcome
 from sweeps.results.trial_results import read_results
-from sweeps.running import Outcome
 from sweeps.sweep_dir.layout import SweepError, SweepLayout
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
 

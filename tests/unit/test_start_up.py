@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
     ("module", "heavy"),
     [
         ("sweeps.cli", {"torch", "ray", "optuna", "scipy", "pandas", "tensorboard"}),
-        ("sweeps.launch", {"torch", "torchvision", "sklearn", "tensorboard"}),
+        ("sweeps.execution.launch", {"torch", "torchvision", "sklearn", "tensorboard"}),
     ],
 )
 def test_nothing_is_loaded_that_is_not_needed_yet(module: str, heavy: set[str]) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from sweeps.execution.resume import merged
 from sweeps.planning.gpu_sharing import Choice, choose, settled
-from sweeps.reopening import merged
 from sweeps.spec.search_spec import SearchSpec, parse_search
 from tests.integration.sweeping import CONFIG
 from trainable.config import TrainConfig, parse_config

@@ -13,8 +13,8 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from sweeps.hooks import HookRunner
-from sweeps.live import LiveView
+from sweeps.execution.hooks import HookRunner
+from sweeps.execution.live_view import LiveView
 from sweeps.results.progress import Running
 from sweeps.sweep_dir.layout import (
     ENDED,

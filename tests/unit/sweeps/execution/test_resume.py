@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.reopening import changed, merged, open_sweep, opened
+from sweeps.execution.resume import changed, merged, open_sweep, opened
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.storage.lock import sole_owner
 from sweeps.sweep_dir.layout import SweepError

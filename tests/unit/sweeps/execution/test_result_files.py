@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from sweeps.grid_files import GridFiles
+from sweeps.execution.result_files import GridFiles
 from sweeps.sweep_dir.layout import TrialRecord
 from trainable.artifacts.metrics import History
 

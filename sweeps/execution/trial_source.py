@@ -17,7 +17,7 @@ from ray.tune.experiment import Trial
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from sweeps.cluster.placement import Booking
-from sweeps.recorder import diverged
+from sweeps.execution.recorder import diverged
 from sweeps.schedulers.replay import Unasked
 from sweeps.search.searcher import Searcher
 from sweeps.search.trial_planner import Copies, Planned

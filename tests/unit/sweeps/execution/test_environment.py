@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.environment import being_described, describe_environment
+from sweeps.execution.environment import being_described, describe_environment
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from sweeps.hooks import HookRunner, masked, post
-from sweeps.reopening import merged, open_sweep
+from sweeps.execution.hooks import HookRunner, masked, post
+from sweeps.execution.resume import merged, open_sweep
 from sweeps.results.trial_results import read_results
 from sweeps.spec.search_spec import parse_search
 from sweeps.spec.settings import Hooks, Mode

@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from sweeps.live import REDRAW_S, SUMMARY_S, LiveView
+from sweeps.execution.live_view import REDRAW_S, SUMMARY_S, LiveView
 from sweeps.results.progress import Running, duration, lines_of, parts, progress
 from sweeps.sweep_dir.layout import TrialRecord
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from sweeps.cluster.session import Joining, several_nodes, start_ray, trial_share
 from sweeps.cluster.storage_check import check_shared
-from sweeps.environment import being_described
+from sweeps.execution.environment import being_described
+from sweeps.execution.tune_run import Outcome, Run
+from sweeps.execution.warm_start import record_points
 from sweeps.results.retention import delete
-from sweeps.running import Outcome, Run
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.storage.location import desk_of, local, place_in
 from sweeps.storage.lock import sole_owner
@@ -30,7 +31,6 @@ from sweeps.sweep_dir.layout import (
     now,
 )
 from sweeps.terminal.console import say
-from sweeps.warm_start import record_points
 from trainable.artifacts.names import automatic_name
 from trainable.atomic_files import write_text
 from trainable.config import TrainConfig, parse_config

@@ -12,14 +12,17 @@ from pathlib import Path
 from ray import tune
 from ray.tune.schedulers import HyperBandScheduler, PopulationBasedTraining
 
-from sweeps import store_callback as store
 from sweeps.cluster.gpu_workers import Packing
 from sweeps.cluster.session import booking, machines, slots
-from sweeps.grid_files import GridFiles
-from sweeps.hooks import HookRunner
-from sweeps.live import LiveView
-from sweeps.recorder import Recorder, end_curves
-from sweeps.restoring import Restoration
+from sweeps.execution import storage_callback as store
+from sweeps.execution.hooks import HookRunner
+from sweeps.execution.live_view import LiveView
+from sweeps.execution.recorder import Recorder, end_curves
+from sweeps.execution.restore_trials import Restoration
+from sweeps.execution.result_files import GridFiles
+from sweeps.execution.trial_source import TrialSource
+from sweeps.execution.tune_overhead import NoProgress, cheaper_tune
+from sweeps.execution.warm_start import tell_points
 from sweeps.results.progress import Running
 from sweeps.results.ranking import write_files
 from sweeps.results.retention import WeightKeeper, prune_weights
@@ -35,11 +38,8 @@ from sweeps.storage.location import collect, collect_all, place_in
 from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_dir.layout import ENDED, Reason, SweepLayout, SweepRecord, TrialRecord, now
 from sweeps.terminal.console import console, say
-from sweeps.trial_source import TrialSource
 from sweeps.trials.pause import PauseStopper, PauseSwitch, deadline, target
 from sweeps.trials.retries import Retries
-from sweeps.tune_costs import NoProgress, cheaper_tune
-from sweeps.warm_start import tell_points
 from trainable.config import parse_config
 from trainable.ray_trial.classifier import ClassifierTrainable
 

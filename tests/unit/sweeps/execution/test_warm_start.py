@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from sweeps.execution.warm_start import record_points, tell_points
 from sweeps.search.searcher import Searcher
 from sweeps.spec.search_spec import SearchSpec, parse_search
 from sweeps.sweep_dir.layout import SweepError, SweepLayout, SweepRecord, TrialRecord, TrialState
-from sweeps.warm_start import record_points, tell_points
 from trainable.artifacts.metrics import History
 from trainable.errors import ConfigError
 

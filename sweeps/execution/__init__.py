@@ -1,0 +1,1 @@
+"""Runs a sweep on Ray Tune: launch, resume, callbacks, hooks, live view."""

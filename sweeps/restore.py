@@ -9,6 +9,6 @@ if __name__ == "__main__":
     # See run.py: what imports are relative to is the folder above this one.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-    from sweeps.cli import main
+    from sweeps.cli.main import main
 
     main(args=["restore", *sys.argv[1:]], prog_name="python sweeps/restore.py")

@@ -11,6 +11,6 @@ if __name__ == "__main__":
     root = str(Path(__file__).resolve().parent.parent)
     sys.path[0] = root
 
-    from sweeps.cli import main
+    from sweeps.cli.main import main
 
     main(args=["run", *sys.argv[1:]], prog_name="python sweeps/run.py")

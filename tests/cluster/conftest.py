@@ -173,7 +173,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def command(*words: object) -> list[str]:
     """The `sweep` command of this checkout, from any directory."""
-    start = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from sweeps.cli import main; main()"
+    start = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from sweeps.cli.main import main; main()"
+    )
     return [sys.executable, "-c", start, *map(str, words)]
 
 

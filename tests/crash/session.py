@@ -152,5 +152,5 @@ def resume_command(directory: Path, *, as_script: bool) -> list[str]:
     if as_script:
         script = str(ROOT / "sweeps" / "run.py")
         return [sys.executable, script, "--resume", str(directory), "--allow-custom-model"]
-    code = "from sweeps.cli import main; main()"
+    code = "from sweeps.cli.main import main; main()"
     return [sys.executable, "-c", code, "resume", str(directory), "--allow-custom-model"]

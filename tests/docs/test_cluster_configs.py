@@ -14,7 +14,7 @@ import pytest
 import ray
 import yaml
 
-from sweeps.cli import main
+from sweeps.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "configs" / "cluster"

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from click.testing import CliRunner
 
-from sweeps.cli import main
+from sweeps.cli.main import main
 from sweeps.space.parsing import ARGUMENTS
 from sweeps.spec.json_schema import search_schema, training_schema
 from sweeps.spec.search_spec import load_search, parse_search

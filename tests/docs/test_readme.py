@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from sweeps.cli import main
+from sweeps.cli.main import main
 from sweeps.spec.search_spec import parse_search
 from sweeps.sweep_dir import layout
 from trainable.artifacts.checkpoint import BEST, LATEST, epoch_file

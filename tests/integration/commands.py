@@ -6,7 +6,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
-from sweeps.cli import main
+from sweeps.cli.main import main
 
 
 def invoke(*args: object) -> Result:

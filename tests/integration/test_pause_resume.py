@@ -266,7 +266,7 @@ def test_a_signal_pauses_the_command(
     spec = one_by_one(tmp_path, save_frequency=1000).to_dict()
     spec["config"]["training"]["epochs"] = 400
     (tmp_path / "search.yaml").write_text(dump_yaml(spec))
-    program = "import sys; from sweeps.cli import main; main(prog_name='sweep')"
+    program = "import sys; from sweeps.cli.main import main; main(prog_name='sweep')"
     process = subprocess.Popen(
         [sys.executable, "-c", program, "run", "search.yaml", "--allow-custom-model"],
         cwd=tmp_path,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sweeps.cli import main
+from sweeps.cli.main import main
 from sweeps.spec.search_spec import load_search
 from sweeps.sweep_dir.layout import SweepLayout
 

@@ -25,7 +25,11 @@ from trainable.config import TrainConfig, load_config
 from trainable.experiment.fit import fit
 
 ROOT = Path(__file__).parents[2]
-SWEEP = [sys.executable, "-c", "import sys; from sweeps.cli import main; main(prog_name='sweep')"]
+SWEEP = [
+    sys.executable,
+    "-c",
+    "import sys; from sweeps.cli.main import main; main(prog_name='sweep')",
+]
 SCRIPT = [sys.executable, str(ROOT / "sweeps" / "restore.py")]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from sweeps.cli import main
+from sweeps.cli.main import main
 from sweeps.sweep_dir.layout import TrialRecord, value_at
 from tests.integration.sweeping import pause_after, resume, search, start, trials
 from tests.support.hparams_page import Shown, page, points

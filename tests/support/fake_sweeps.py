@@ -11,7 +11,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from sweeps.cli import main
+from sweeps.cli.main import main
 from sweeps.spec.search_spec import parse_search
 from sweeps.sweep_dir.layout import (
     Failure,

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("sweeps.cli", {"torch", "ray", "optuna", "scipy", "pandas", "tensorboard"}),
+        ("sweeps.cli.main", {"torch", "ray", "optuna", "scipy", "pandas", "tensorboard"}),
         ("sweeps.execution.launch", {"torch", "torchvision", "sklearn", "tensorboard"}),
     ],
 )

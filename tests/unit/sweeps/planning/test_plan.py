@@ -9,7 +9,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from sweeps.cli import main
+from sweeps.cli.main import main
 from sweeps.cluster.placement import places, this_machine
 from sweeps.planning.cost import Probed, forecast, probe
 from sweeps.planning.plan import make_plan

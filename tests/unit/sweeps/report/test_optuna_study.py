@@ -15,7 +15,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import TrialState
 
-from sweeps.cli import main
+from sweeps.cli.main import main
 from sweeps.report.curve_charts import rungs
 from sweeps.report.optuna_charts import importance
 from sweeps.report.optuna_files import export_study
@@ -156,7 +156,7 @@ def test_the_tables_are_filled_as_optuna_fills_them(
 
 LEAN = """
 import sys
-from sweeps.cli import main
+from sweeps.cli.main import main
 try:
     main(["report", sys.argv[1]])
 except SystemExit as end:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from sweeps.cli import main
+from sweeps.cli.main import main
 from sweeps.report.page import write_report
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep, sweep, trial
 

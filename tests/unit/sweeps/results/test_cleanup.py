@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from sweeps.cli import main
+from sweeps.cli.main import main
 from sweeps.storage.lock import sole_owner
 from tests.support.fake_sweeps import FakeSweep
 

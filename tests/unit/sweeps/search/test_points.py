@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sweeps.cli import main
+from sweeps.cli.main import main
 from sweeps.search.searcher import Searcher
 from sweeps.spec.search_spec import parse_search
 from trainable.errors import ConfigError

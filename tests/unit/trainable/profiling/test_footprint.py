@@ -7,7 +7,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from sweeps.cli import main
+from sweeps.cli.main import main
 from trainable.artifacts.checkpoint import write_checkpoint
 from trainable.config import parse_config
 from trainable.profiling.cost import endless, train

@@ -7,8 +7,7 @@ import shlex
 
 import click
 
-from sweeps.terminal.console import console, say
-from sweeps.verbs.common import (
+from sweeps.cli.options import (
     ALLOW_CUSTOM_MODEL,
     FINISHED,
     PLACE_AS_GIVEN,
@@ -16,6 +15,7 @@ from sweeps.verbs.common import (
     SOME_FAILED,
     exits,
 )
+from sweeps.terminal.console import console, say
 
 
 @click.command()

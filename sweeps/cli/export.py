@@ -10,13 +10,13 @@ from pathlib import Path
 
 import click
 
+from sweeps.cli.options import DIRECTORY, FINISHED, exits
+from sweeps.cli.status import best_line
 from sweeps.report.text_charts import Series, chart
 from sweeps.results.loaded_sweep import LoadedSweep, load
 from sweeps.sweep_dir.layout import SweepError
 from sweeps.terminal.console import console, say
 from sweeps.terminal.formatting import AS_JSON, finite, quoted, say_json, score, size
-from sweeps.verbs.common import DIRECTORY, FINISHED, exits
-from sweeps.verbs.reading import best_line
 from trainable.atomic_files import write_text
 
 CURVES = 5

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from sweeps import load_sweep
-from sweeps.cli import main
+from sweeps.cli.main import main
 from sweeps.storage import location
 from sweeps.storage.lease import StoreLock
 from sweeps.sweep_dir.layout import SweepLayout

@@ -13,13 +13,13 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from sweeps.cli import main
+from sweeps.cli.main import main
 from sweeps.storage.lock import sole_owner
 from sweeps.sweep_dir.layout import SweepLayout
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
 from trainable.config.yaml_reader import dump_yaml
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 VERBS = sorted(main.commands)
 GOOD: dict[str, dict[str, Any]] = {
     "config": {
@@ -88,7 +88,7 @@ def test_every_verb_has_help_with_an_example_of_its_own(verb: str) -> None:
 def test_help_loads_neither_torch_nor_ray(project_environment: dict[str, str]) -> None:
     script = (
         "import sys\n"
-        "from sweeps.cli import main\n"
+        "from sweeps.cli.main import main\n"
         "for verb in [None, *main.commands]:\n"
         "    main([*filter(None, [verb]), '--help'], standalone_mode=False)\n"
         "assert not {'torch', 'ray', 'optuna'} & set(sys.modules)\n"
@@ -113,7 +113,7 @@ def test_an_unknown_verb_is_refused_with_the_nearest() -> None:
 def test_the_documented_exit_codes_are_those_of_the_module() -> None:
     from sweeps.trials.pause import EXIT_CODES
 
-    text = ast.get_docstring(ast.parse((ROOT / "sweeps" / "cli.py").read_text())) or ""
+    text = ast.get_docstring(ast.parse((ROOT / "sweeps" / "cli" / "main.py").read_text())) or ""
     documented = {int(code) for code in re.findall(r"\b\d+\b", text)}
     assert documented == {0, 1, 2, *EXIT_CODES.values()}
 

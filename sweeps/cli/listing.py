@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
+from sweeps.cli.options import FINISHED, PLACE, exits
 from sweeps.results.loaded_sweep import load
 from sweeps.sweep_dir.layout import SWEEP_FILE, SweepError
 from sweeps.terminal.console import say, show
 from sweeps.terminal.formatting import AS_JSON, say_json, score, table
-from sweeps.verbs.common import FINISHED, PLACE, exits
 from trainable.errors import TuneSweepsError
 
 

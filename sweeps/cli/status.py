@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from sweeps.cli.options import DIRECTORY, FINISHED, exits
 from sweeps.results.aggregate import pareto_table
 from sweeps.results.loaded_sweep import LoadedSweep, load, saved_best
 from sweeps.results.progress import duration, time_left
@@ -21,7 +22,6 @@ from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.layout import ENDED, SweepError
 from sweeps.terminal.console import console, say, show
 from sweeps.terminal.formatting import AS_JSON, quoted, say_json, short, table
-from sweeps.verbs.common import DIRECTORY, FINISHED, exits
 from trainable.config.yaml_reader import read_yaml
 
 WATCH_S = 2.0

@@ -10,41 +10,31 @@ from __future__ import annotations
 
 import click
 
-from sweeps.verbs import (
-    checking,
-    cluster,
-    listing,
-    one_trial,
-    outputs,
-    planning,
-    reading,
-    running,
-    single,
-)
+from sweeps.cli import checkpoint, export, jobs, listing, plan, run, status, trial, validate
 
 VERBS = (
-    running.run,
-    running.resume,
-    running.continue_,
-    running.retry,
-    running.stop,
-    cluster.submit,
-    cluster.jobs,
-    single.restore,
-    single.eval_,
-    checking.validate,
-    checking.schema,
-    planning.plan,
+    run.run,
+    run.resume,
+    run.continue_,
+    run.retry,
+    run.stop,
+    jobs.submit,
+    jobs.jobs,
+    checkpoint.restore,
+    checkpoint.eval_,
+    validate.validate,
+    validate.schema,
+    plan.plan,
     listing.list_,
-    reading.status,
-    reading.best,
-    one_trial.show_,
-    one_trial.logs,
-    one_trial.compare,
-    outputs.plot,
-    outputs.report,
-    outputs.export,
-    outputs.gc,
+    status.status,
+    status.best,
+    trial.show_,
+    trial.logs,
+    trial.compare,
+    export.plot,
+    export.report,
+    export.export,
+    export.gc,
 )
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sweeps.cli.options import ALLOW_CUSTOM_MODEL, FINISHED, SET_IN_SEARCH, exits
 from sweeps.sweep_dir.layout import SweepError
 from sweeps.terminal.console import console, say
-from sweeps.verbs.common import ALLOW_CUSTOM_MODEL, FINISHED, SET_IN_SEARCH, exits
 
 if TYPE_CHECKING:
     from sweeps.spec.search_spec import SearchSpec

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from rich.table import Table
 
+from sweeps.cli.options import DIRECTORY, FINISHED, exits
 from sweeps.report.text_charts import Series, chart
 from sweeps.results.loaded_sweep import (
     LoadedSweep,
@@ -23,7 +24,6 @@ from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.layout import ENDED, SweepError, SweepLayout, TrialRecord
 from sweeps.terminal.console import console, say, show
 from sweeps.terminal.formatting import AS_JSON, quoted, say_json, score, short, size, table
-from sweeps.verbs.common import DIRECTORY, FINISHED, exits
 from trainable.artifacts.trial_log import LOG_FILE
 from trainable.config.yaml_reader import read_yaml
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sweeps.cli.options import FINISHED, SET_IN_SEARCH, exits
 from sweeps.terminal.console import console, say
-from sweeps.verbs.common import FINISHED, SET_IN_SEARCH, exits
 from trainable.uri import is_uri
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from sweeps.cli import main
+from sweeps.cli.main import main
 from sweeps.spec.overrides import parse_assignments
 from sweeps.spec.search_spec import SearchSpec, load_search
 from trainable.config import parse_config

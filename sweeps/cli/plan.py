@@ -12,11 +12,11 @@ import click
 import rich.box
 from rich.table import Table
 
+from sweeps.cli.options import ALLOW_CUSTOM_MODEL, FINISHED, SET_IN_SEARCH, exits
+from sweeps.cli.validate import check_warm_start
 from sweeps.results.progress import duration
 from sweeps.terminal.console import say, show
 from sweeps.terminal.formatting import AS_JSON, quoted, say_json, short, size
-from sweeps.verbs.checking import check_warm_start
-from sweeps.verbs.common import ALLOW_CUSTOM_MODEL, FINISHED, SET_IN_SEARCH, exits
 from trainable.errors import TuneSweepsError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.ending import print_ending
+from sweeps.cli.summary import print_ending
 from sweeps.execution.resume import opened
 from sweeps.execution.tune_run import Outcome
 from sweeps.results.trial_results import read_results

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sweeps.storage.location import publish
-from sweeps.sweep_dir.layout import ENDED, SWEEP_FILE, SweepLayout
-from sweeps.terminal.console import say
-from sweeps.verbs.common import (
+from sweeps.cli.options import (
     ADDRESS,
     ALLOW_CUSTOM_MODEL,
     DIRECTORY,
@@ -21,6 +18,9 @@ from sweeps.verbs.common import (
     VERBOSE,
     exits,
 )
+from sweeps.storage.location import publish
+from sweeps.sweep_dir.layout import ENDED, SWEEP_FILE, SweepLayout
+from sweeps.terminal.console import say
 
 if TYPE_CHECKING:
     from sweeps.execution.tune_run import Outcome
@@ -203,7 +203,7 @@ def stop(directory: Path) -> int:
 
 def _finish(outcome: Outcome) -> int:
     """Prints what the sweep came to; returns the exit code."""
-    from sweeps.ending import print_ending, write_last_report
+    from sweeps.cli.summary import print_ending, write_last_report
     from sweeps.trials.pause import EXIT_CODES
 
     write_last_report(outcome)

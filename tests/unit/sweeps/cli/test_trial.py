@@ -80,7 +80,7 @@ def test_logs_follows_until_the_trial_has_ended(
         record = trial(directory, 1) / "trial.json"
         record.write_text(record.read_text().replace('"running"', '"finished"'))
 
-    monkeypatch.setattr("sweeps.verbs.one_trial.time.sleep", the_trial_goes_on)
+    monkeypatch.setattr("sweeps.cli.trial.time.sleep", the_trial_goes_on)
     with sole_owner(directory):
         assert sweep("logs", directory, "0001", "-f").stdout == "epoch 1\nepoch 2\n"
 

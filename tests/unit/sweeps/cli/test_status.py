@@ -13,11 +13,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sweeps import cli
+from sweeps.cli import main
 from sweeps.storage.lock import sole_owner
 from tests.support.fake_sweeps import FakeSweep, as_json, sweep, trial
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 READING = ["list", "status", "best", "show", "logs", "compare", "plot", "report", "export", "gc"]
 
 
@@ -225,11 +225,11 @@ def test_what_is_no_sweep_is_one_error(tmp_path: Path, verb: str) -> None:
 @pytest.mark.parametrize("verb", READING)
 def test_the_help_of_a_verb_has_an_example(verb: str) -> None:
     assert f"Example: sweep {verb} " in " ".join(sweep(verb, "--help").stdout.split())
-    assert verb in cli.main.commands
+    assert verb in main.main.commands
 
 
 def test_a_reader_that_has_had_enough_is_no_error(finished: Path) -> None:
-    script = "from sweeps.cli import main; main()"
+    script = "from sweeps.cli.main import main; main()"
     words = [sys.executable, "-c", script, "show", str(finished), "0001"]
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT

@@ -1,1 +1,0 @@
-"""The verbs of the `sweep` command, by what they do."""

@@ -166,7 +166,7 @@ def run_sweep(
     Raises:
         TuneSweepsError: The search is not good, or the sweep's directory is taken.
     """
-    from sweeps.spec.search_spec import load_search, parse_search
+    from sweeps.spec.load import load_search, parse_search
 
     spec = parse_search(search) if isinstance(search, Mapping) else load_search(search)
     from sweeps.execution.launch import start_sweep

@@ -160,9 +160,10 @@ def gc(directory: Path, dry_run: bool, as_json: bool) -> int:
 
     Example: sweep gc experiments/digits_asha --dry-run
     """
-    from sweeps.execution.resume import open_sweep, opened
+    from sweeps.execution.resume import opened
     from sweeps.results.cleanup import freed_bytes, leftovers
     from sweeps.results.retention import delete
+    from sweeps.results.stored_spec import open_sweep
 
     # To say what could go, nobody has to stop, and not even a lock file is made.
     held = nullcontext(open_sweep(directory)) if dry_run else opened(directory)

@@ -41,8 +41,8 @@ def submit(
     Example: sweep submit search.yaml --address http://head:8265
     """
     from sweeps.cluster.code_package import own_code, with_directory
+    from sweeps.spec.load import load_search
     from sweeps.spec.overrides import parse_assignments
-    from sweeps.spec.search_spec import load_search
     from sweeps.storage.location import place_in
     from trainable.config.yaml_reader import dump_yaml
 

@@ -14,9 +14,8 @@ from rich.table import Table
 
 from sweeps.cli.options import ALLOW_CUSTOM_MODEL, FINISHED, SET_IN_SEARCH, exits
 from sweeps.cli.validate import check_warm_start
-from sweeps.results.progress import duration
 from sweeps.terminal.console import say, show
-from sweeps.terminal.formatting import AS_JSON, quoted, say_json, short, size
+from sweeps.terminal.formatting import AS_JSON, duration, quoted, say_json, short, size
 from trainable.errors import TuneSweepsError
 
 if TYPE_CHECKING:
@@ -58,8 +57,8 @@ def plan(
 
     Example: sweep plan configs/search.yaml --probe
     """
+    from sweeps.spec.load import load_search
     from sweeps.spec.overrides import parse_assignments
-    from sweeps.spec.search_spec import load_search
 
     spec = load_search(search_file, parse_assignments(assignments))
     check_warm_start(spec)

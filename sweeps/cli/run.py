@@ -18,12 +18,12 @@ from sweeps.cli.options import (
     VERBOSE,
     exits,
 )
+from sweeps.results.outcome import Outcome
 from sweeps.storage.location import publish
 from sweeps.sweep_dir.layout import ENDED, SWEEP_FILE, SweepLayout
 from sweeps.terminal.console import say
 
 if TYPE_CHECKING:
-    from sweeps.execution.tune_run import Outcome
     from sweeps.spec.search_spec import SearchSpec
 
 
@@ -63,7 +63,7 @@ def run(
     from sweeps.spec.overrides import parse_assignments
 
     values = parse_assignments(assignments)
-    from sweeps.spec.search_spec import load_search
+    from sweeps.spec.load import load_search
 
     if directory is None:
         assert search_file is not None

@@ -16,12 +16,12 @@ from rich.text import Text
 from sweeps.cli.options import DIRECTORY, FINISHED, exits
 from sweeps.results.aggregate import pareto_table
 from sweeps.results.loaded_sweep import LoadedSweep, load, saved_best
-from sweeps.results.progress import duration, time_left
+from sweeps.results.progress import time_left
 from sweeps.results.status import front_values, status_values
 from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.layout import ENDED, SweepError
 from sweeps.terminal.console import console, say, show
-from sweeps.terminal.formatting import AS_JSON, quoted, say_json, short, table
+from sweeps.terminal.formatting import AS_JSON, duration, quoted, say_json, short, table
 from trainable.config.yaml_reader import read_yaml
 
 WATCH_S = 2.0

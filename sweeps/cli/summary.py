@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 
-from sweeps.execution.tune_run import Outcome
 from sweeps.results.aggregate import (
     configurations_table,
     copied_configurations,
     pareto_front,
     pareto_table,
 )
+from sweeps.results.outcome import Outcome
 from sweeps.results.ranking import table
 from sweeps.sweep_dir.layout import REPORT, SweepLayout
 from sweeps.terminal.console import say, show

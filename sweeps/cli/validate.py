@@ -24,8 +24,8 @@ def validate(search_file: Path, assignments: tuple[str, ...]) -> int:
 
     Example: sweep validate configs/search.yaml
     """
+    from sweeps.spec.load import load_search
     from sweeps.spec.overrides import parse_assignments
-    from sweeps.spec.search_spec import load_search
 
     spec = load_search(search_file, parse_assignments(assignments))
     check_warm_start(spec)

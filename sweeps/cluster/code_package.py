@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.sweep_dir.layout import SweepError
+from sweeps.terminal.formatting import mebibytes
 
 OURS = ("sweeps", "trainable")
 
@@ -63,11 +64,6 @@ class Parcel:
                 info = zipfile.ZipInfo(name)
                 info.external_attr = (path.stat().st_mode & 0o777) << 16
                 out.writestr(info, path.read_bytes())
-
-
-def mebibytes(size: int) -> str:
-    """A size in bytes as it is shown."""
-    return f"{size / 2**20:.1f} MiB"
 
 
 def own_code() -> Parcel:

@@ -16,10 +16,11 @@ from typing import Any
 from ray.exceptions import RayError
 from ray.job_submission import JobSubmissionClient
 
-from sweeps.cluster.code_package import SUBMITTED_LIMIT, Parcel, mebibytes
+from sweeps.cluster.code_package import SUBMITTED_LIMIT, Parcel
 from sweeps.cluster.session import WORKER_ENVIRONMENT
 from sweeps.sweep_dir.layout import SEARCH_FILE, SweepError
 from sweeps.terminal.console import say
+from sweeps.terminal.formatting import mebibytes
 
 PAUSE_S = 24 * 3600
 """How long a job that is stopped may take for its running epochs; Ray's own 3 s would kill it."""

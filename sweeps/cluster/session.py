@@ -20,11 +20,12 @@ import ray
 from ray._private import ray_constants, services
 from ray.exceptions import RayError, RayTaskError
 
-from sweeps.cluster.code_package import JOINED_LIMIT, mebibytes, own_code, with_directory
+from sweeps.cluster.code_package import JOINED_LIMIT, own_code, with_directory
 from sweeps.cluster.placement import Booking, places, spread
-from sweeps.spec.search_spec import Resources
+from sweeps.spec.settings import Resources
 from sweeps.sweep_dir.layout import SweepError
 from sweeps.terminal.console import ray_is_shown, say
+from sweeps.terminal.formatting import mebibytes
 from trainable.signals import SIGNALS
 
 T = TypeVar("T")

@@ -15,8 +15,9 @@ from pathlib import Path
 from sweeps.cluster.session import Joining, several_nodes, start_ray, trial_share
 from sweeps.cluster.storage_check import check_shared
 from sweeps.execution.environment import being_described
-from sweeps.execution.tune_run import Outcome, Run
+from sweeps.execution.tune_run import Run
 from sweeps.execution.warm_start import record_points
+from sweeps.results.outcome import Outcome
 from sweeps.results.retention import delete
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.storage.location import desk_of, local, place_in

@@ -7,15 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
+from sweeps.results.stored_spec import open_sweep
 from sweeps.results.trial_results import TrialResult, read_results
-from sweeps.spec.search_spec import SearchSpec, load_search, parse_search
-from sweeps.storage.location import base_of
+from sweeps.spec.load import load_search, parse_search
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.storage.lock import sole_owner
 from sweeps.sweep_dir.layout import ENDED, Cause, SweepError, SweepLayout, TrialRecord, value_at
 from trainable.config import parse_config
 from trainable.config.names import check_name
 from trainable.config.override import override
-from trainable.config.yaml_reader import Document, read_yaml
+from trainable.config.yaml_reader import read_yaml
 
 IN_CONFIG = ("progress", "dataset.root", "dataset.download", "dataset.num_workers")
 """Keys and sections of the training config that change nothing of what trials compute."""
@@ -54,24 +55,6 @@ def opened(directory: Path) -> Iterator[tuple[SearchSpec, list[TrialRecord]]]:
                 "there is nothing to go on from"
             )
         yield spec, records
-
-
-def open_sweep(directory: Path) -> tuple[SearchSpec, list[TrialRecord]]:
-    """Reads a sweep's search file and trials, wherever its directory lies by now.
-
-    Raises:
-        SweepError: The directory holds no sweep.
-        ConfigError: Its search file is broken.
-    """
-    directory = directory.absolute()
-    layout = SweepLayout(directory)
-    layout.read_sweep()
-    document = read_yaml(layout.search_file)
-    data = dict(document.data)
-    if isinstance(data.get("config"), Mapping):
-        data["config"] = override(data["config"], {"checkpoint.dir": base_of(directory)})
-    spec = parse_search(Document(data, document.lines, document.source), directory=directory)
-    return spec, layout.read_trials()
 
 
 def reopen_best(

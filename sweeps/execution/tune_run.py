@@ -6,8 +6,6 @@ import os
 import platform
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass
-from pathlib import Path
 
 from ray import tune
 from ray.tune.schedulers import HyperBandScheduler, PopulationBasedTraining
@@ -23,20 +21,21 @@ from sweeps.execution.result_files import GridFiles
 from sweeps.execution.trial_source import TrialSource
 from sweeps.execution.tune_overhead import NoProgress, cheaper_tune
 from sweeps.execution.warm_start import tell_points
+from sweeps.results.outcome import Outcome
 from sweeps.results.progress import Running
 from sweeps.results.ranking import write_files
 from sweeps.results.retention import WeightKeeper, prune_weights
-from sweeps.results.trial_results import TrialResult, read_result, read_results
+from sweeps.results.trial_results import read_result, read_results
 from sweeps.schedulers.build import build_scheduler
 from sweeps.schedulers.pbt import DonorFiles
 from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.search.searcher import Searcher
 from sweeps.spec.schedulers import mutated_keys
-from sweeps.spec.search_spec import METRICS, SearchSpec
-from sweeps.spec.settings import Mode
+from sweeps.spec.search_spec import SearchSpec
+from sweeps.spec.settings import METRICS
 from sweeps.storage.location import collect, collect_all, place_in
 from sweeps.sweep_dir.event_log import EventLog
-from sweeps.sweep_dir.layout import ENDED, Reason, SweepLayout, SweepRecord, TrialRecord, now
+from sweeps.sweep_dir.layout import ENDED, SweepLayout, SweepRecord, TrialRecord, now
 from sweeps.terminal.console import console, say
 from sweeps.trials.pause import PauseStopper, PauseSwitch, deadline, target
 from sweeps.trials.retries import Retries
@@ -45,29 +44,6 @@ from trainable.ray_trial.classifier import ClassifierTrainable
 
 KEPT, KEPT_FOR_EXPLOITS = 1, sys.maxsize
 """Of Tune's own checkpoint directories of a trial; PBT's are deleted by `DonorFiles`."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a sweep came to."""
-
-    directory: Path
-    record: SweepRecord
-    results: list[TrialResult]
-    """Best first."""
-    metrics: dict[str, Mode]
-    """What the sweep looked at, each with its mode; the first one ranks."""
-    grid: tune.ResultGrid
-
-    @property
-    def metric(self) -> str:
-        """What trials are ranked by."""
-        return next(iter(self.metrics))
-
-    @property
-    def paused(self) -> Reason | None:
-        """Why the sweep is paused; None if it has finished."""
-        return self.record.reason if self.record.state == "paused" else None
 
 
 class Run:

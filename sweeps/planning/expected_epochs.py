@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sweeps.spec.schedulers import ASHA, BOHBHyperBand, HyperBand, Median
+from sweeps.spec.schedulers import ASHA, BOHBHyperBand, HyperBand, Median, asha_rungs
 from trainable.config.schema import Section
 
 SIMULATED = 20_000
@@ -68,7 +68,7 @@ def expected(scheduler: Section, *, trials: int, epochs: int) -> Expectation:
 
 
 def _of_asha(scheduler: ASHA, trials: int, last: int, epochs: int) -> Expectation:
-    ladders = [ladder(scheduler, last, s) for s in range(scheduler.brackets)]
+    ladders = [asha_rungs(scheduler, last, s) for s in range(scheduler.brackets)]
     sizes = np.array([len(ladder) for ladder in ladders])
     chances = np.exp(sizes - sizes.max())
     count = min(trials, MOST_TRIALS)
@@ -80,20 +80,6 @@ def _of_asha(scheduler: ASHA, trials: int, last: int, epochs: int) -> Expectatio
         ends += _asha_ends(scheduler.reduction_factor, ladders, chosen, rng.random(count), last)
     scale = trials / count / sweeps
     return _summed({end: number * scale for end, number in ends.items()}, trials, last, epochs)
-
-
-def ladder(scheduler: ASHA, last: int, offset: int) -> list[int]:
-    """The rungs of a bracket before the last epoch, as `ray.tune.schedulers.async_hyperband`'s.
-
-    Args:
-        scheduler: ASHA's section.
-        last: The last epoch.
-        offset: 0-based number of the bracket.
-    """
-    first, factor = scheduler.grace_period, scheduler.reduction_factor
-    count = int(np.log(last / first) / np.log(factor) - offset + 1)
-    rungs = (math.ceil(first * factor ** (k + offset)) for k in range(count))
-    return [epoch for epoch in rungs if epoch < last]
 
 
 def _asha_ends(

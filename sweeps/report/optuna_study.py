@@ -26,8 +26,8 @@ from optuna.distributions import (
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from sweeps.execution.resume import open_sweep
 from sweeps.results.loaded_sweep import LoadedSweep, load
+from sweeps.results.stored_spec import open_sweep
 from sweeps.results.trial_results import TrialResult
 from sweeps.space.distributions import Choice, Distribution, Range
 

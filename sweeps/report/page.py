@@ -1,6 +1,7 @@
 """`report.html`: a sweep in one file that opens anywhere, with no network.
 
-Its charts are those of `charts` and `curve_charts`; here are the page around them and its tables.
+Its charts are those of `optuna_charts` and `curve_charts`; here are the page around them and its
+tables.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from sweeps.report.optuna_charts import Subject, all_charts, pareto_chart
 from sweeps.report.optuna_study import chart_studies, read_space
 from sweeps.report.tables import limited, number, of_configurations, of_front, pairs
 from sweeps.results.loaded_sweep import LoadedSweep, load, saved_best
-from sweeps.results.progress import duration
 from sweeps.results.trial_results import TrialResult
 from sweeps.storage.location import publish
 from sweeps.sweep_dir.layout import REPORT, now
+from sweeps.terminal.formatting import duration
 from trainable.atomic_files import write_text
 
 # Nothing may be fetched. plotly.js compiles its WebGL commands at run time.

@@ -10,8 +10,8 @@ from statistics import fmean
 from typing import Any
 
 from sweeps.sweep_dir.layout import ENDED, TrialRecord
+from sweeps.terminal.formatting import duration
 
-UNITS = (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48), ("d", 86400, math.inf))
 """Of a time: name, seconds, and the number from which on the next one is taken."""
 
 
@@ -121,14 +121,6 @@ def _left(
     )
     at_once = max(1, min(slots, unmade + len(live)))
     return least * mean_s / at_once, most * mean_s / at_once
-
-
-def duration(seconds: float) -> str:
-    """A time for people: `42 s`, `3.5 min`, `12 min`, `2 h`, `3.4 h`, `2.1 d`."""
-    unit, size = next((name, size) for name, size, most in UNITS if round(seconds / size) < most)
-    count = seconds / size
-    digits = 1 if size > 1 and round(count, 1) < 10 else 0
-    return f"{count:.{digits}f}".removesuffix(".0") + f" {unit}"
 
 
 def time_left(left: tuple[float, float] | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
@@ -116,3 +117,19 @@ def mutated_keys(scheduler: Section, space: tuple[str, ...]) -> tuple[str, ...]:
     else:
         return ()
     return named if named is not None else tuple(key for key in space if key in MUTABLE)
+
+
+def asha_rungs(scheduler: ASHA, last: int, offset: int) -> list[int]:
+    """The rungs of a bracket before the last epoch, as `ray.tune.schedulers.async_hyperband`'s.
+
+    Args:
+        scheduler: ASHA's section.
+        last: The last epoch.
+        offset: 0-based number of the bracket.
+    """
+    import numpy as np  # loads slowly
+
+    first, factor = scheduler.grace_period, scheduler.reduction_factor
+    count = int(np.log(last / first) / np.log(factor) - offset + 1)
+    rungs = (math.ceil(first * factor ** (k + offset)) for k in range(count))
+    return [epoch for epoch in rungs if epoch < last]

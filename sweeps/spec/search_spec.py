@@ -1,14 +1,13 @@
 """The search file: what it says, and how a file becomes a `SearchSpec`.
 
-A search file names a training config and says what to try in it: `notation` describes `space`,
-`sections` the rest. This module imports neither torch nor Ray, so a file is checked before either
+A search file names a training config and says what to try in it: `space.parsing` reads `space`,
+`settings` the rest. This module imports neither torch nor Ray, so a file is checked before either
 is loaded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
@@ -24,9 +23,7 @@ from sweeps.space.expressions import Expression, ExpressionError, parse_expressi
 from sweeps.space.parameters import Entry, Linked, flat
 from sweeps.space.parsing import parse_entry
 from sweeps.space.search_space import bound, grid_size, resolved
-from sweeps.spec.overrides import named, of_config, with_causes, with_search_keys
 from sweeps.spec.settings import (
-    METRICS,
     SEEDS,
     FailurePolicy,
     Hooks,
@@ -35,26 +32,11 @@ from sweeps.spec.settings import (
     Tune,
     trials_in_all,
 )
-from sweeps.spec.training_config import line_of, read_training_config
-from sweeps.spec.validate_search import search_problems
 from trainable.config import parse_config
 from trainable.config.names import check_directory_name
 from trainable.config.override import override
-from trainable.config.schema import Items, Section, validate
-from trainable.config.yaml_reader import Document, dotted, read_yaml
-from trainable.errors import ConfigError, Problem
-
-__all__ = [
-    "METRICS",
-    "FailurePolicy",
-    "Hooks",
-    "Keep",
-    "Resources",
-    "SearchSpec",
-    "Tune",
-    "load_search",
-    "parse_search",
-]
+from trainable.config.schema import Items, Section
+from trainable.errors import ConfigError
 
 SECTIONS = ("space", "tune", "resources", "failure", "keep", "hooks")
 
@@ -180,81 +162,6 @@ class SearchSpec(Section):
     def to_dict(self) -> dict[str, Any]:
         """The resolved search file as plain values; `parse_search` makes an equal spec of it."""
         return self.model_dump(mode="json")
-
-
-def load_search(path: str | Path, assignments: Mapping[str, Any] | None = None) -> SearchSpec:
-    """Reads a search file and the training config that it names.
-
-    Args:
-        path: The search file.
-        assignments: Dotted key -> value that is set instead of what the files say.
-
-    Raises:
-        ConfigError: With every problem of both files at once; what the assignments cause says
-            `--set`.
-    """
-    document, directory = read_yaml(path), Path(path).parent
-    if not assignments:
-        return parse_search(document, directory=directory)
-    try:
-        return parse_search(document, directory=directory, assignments=assignments)
-    except ConfigError as error:
-        without = {
-            key: _problems(
-                document, directory, {k: assignments[k] for k in assignments if k != key}
-            )
-            for key in assignments
-        }
-        raise ConfigError(error.source, with_causes(error.problems, without)) from None
-
-
-def parse_search(
-    data: Any,
-    source: str = "search",
-    directory: str | Path = ".",
-    assignments: Mapping[str, Any] | None = None,
-) -> SearchSpec:
-    """Checks a search file's plain values.
-
-    Args:
-        data: The nested mapping, or a `Document` that knows its lines.
-        source: What error messages call it.
-        directory: What a path under `config` is relative to.
-        assignments: See `load_search`.
-
-    Raises:
-        ConfigError: With every problem at once; those of the training config say so.
-    """
-    document = data if isinstance(data, Document) else Document(data, {}, source)
-    document, unset = with_search_keys(document, assignments or {})
-    values = document.data
-    problems: list[Problem] = []
-    if isinstance(values, Mapping) and values.get("config") is not None:
-        changes = of_config(assignments or {})
-        config, problems = read_training_config(document, Path(directory), changes)
-        values = {**values, "config": config}
-    problems += unset
-    try:
-        spec = validate(SearchSpec, Document(values, document.lines, document.source))
-    except ConfigError as error:
-        problems += error.problems
-    else:
-        found = search_problems(spec, is_config_good=not problems)
-        problems += [Problem(dotted(path), rule, line_of(document, path)) for path, rule in found]
-        if not problems:
-            return spec
-    ordered = sorted(problems, key=lambda found: found.line or 0)
-    raise ConfigError(document.source, [named(problem) for problem in ordered])
-
-
-def _problems(
-    document: Document, directory: Path, assignments: Mapping[str, Any]
-) -> tuple[Problem, ...]:
-    try:
-        parse_search(document, directory=directory, assignments=assignments)
-    except ConfigError as error:
-        return error.problems
-    return ()
 
 
 def _constants(config: Mapping[str, Any]) -> dict[str, Any]:

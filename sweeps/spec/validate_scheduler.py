@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from sweeps.planning.expected_epochs import ladder
 from sweeps.space.distributions import Choice, Distribution
 from sweeps.spec.schedulers import (
     ASHA,
@@ -16,15 +14,14 @@ from sweeps.spec.schedulers import (
     BOHBHyperBand,
     HyperBand,
     Median,
+    asha_rungs,
     mutated_keys,
 )
 from sweeps.spec.search_algorithms import LEARNING
+from sweeps.spec.search_spec import SearchSpec
 from trainable.config import parse_config
 from trainable.config.names import suggestion
 from trainable.config.yaml_reader import PathKey
-
-if TYPE_CHECKING:
-    from sweeps.spec.search_spec import SearchSpec
 
 AT: PathKey = ("tune", "scheduler")
 
@@ -58,7 +55,7 @@ def _about_epochs(spec: SearchSpec) -> Iterator[Found]:
         rule = f"must be at most {what} ({end}), found {scheduler.grace_period}"
         yield (*AT, "grace_period"), rule
     elif isinstance(scheduler, ASHA) and scheduler.brackets > 1:
-        most = max(1, sum(bool(ladder(scheduler, end, s)) for s in range(scheduler.brackets)))
+        most = max(1, sum(bool(asha_rungs(scheduler, end, s)) for s in range(scheduler.brackets)))
         if scheduler.brackets > most:
             rule = f"must be at most {most}, those that have a rung before {what} ({end})"
             yield (*AT, "brackets"), f"{rule}, found {scheduler.brackets}"

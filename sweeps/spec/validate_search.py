@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sweeps.space.distributions import Choice, Distribution
 from sweeps.space.expressions import ExpressionError
@@ -24,14 +24,12 @@ from sweeps.space.search_space import (
 )
 from sweeps.spec.schedulers import FIFO, PB2, PBT, BOHBHyperBand, HyperBand
 from sweeps.spec.search_algorithms import NEEDS, ONE_METRIC, WARM
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.validate_parameters import entry_problems, expression_problems
 from sweeps.spec.validate_scheduler import scheduler_problems
 from sweeps.spec.validate_space import config_problems, draw_problem, unknown_keys, without
 from trainable.config.names import suggestion
 from trainable.config.yaml_reader import PathKey
-
-if TYPE_CHECKING:
-    from sweeps.spec.search_spec import SearchSpec
 
 CHECKED_DRAWS = 256
 """First draws of a sweep that are made into configs before it starts."""

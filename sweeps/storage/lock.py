@@ -1,6 +1,6 @@
 """One process at a time runs a sweep: a lock in its directory that dies with its holder.
 
-In object storage it is one that is renewed; see `store_lock`.
+In object storage it is one that is renewed; see `lease`.
 """
 
 from __future__ import annotations

@@ -68,3 +68,19 @@ def quoted(path: Path) -> str:
     """A path as a shell takes it, from the working directory where it lies below that."""
     here = Path.cwd()
     return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+
+
+UNITS = (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48), ("d", 86400, math.inf))
+
+
+def duration(seconds: float) -> str:
+    """A time for people: `42 s`, `3.5 min`, `12 min`, `2 h`, `3.4 h`, `2.1 d`."""
+    unit, size = next((name, size) for name, size, most in UNITS if round(seconds / size) < most)
+    count = seconds / size
+    digits = 1 if size > 1 and round(count, 1) < 10 else 0
+    return f"{count:.{digits}f}".removesuffix(".0") + f" {unit}"
+
+
+def mebibytes(size: int) -> str:
+    """A size in bytes as it is shown."""
+    return f"{size / 2**20:.1f} MiB"

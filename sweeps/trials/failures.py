@@ -8,7 +8,7 @@ from typing import Any
 
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
-from sweeps.spec.search_spec import FailurePolicy
+from sweeps.spec.settings import FailurePolicy
 from sweeps.sweep_dir.layout import Cause, Failure, TrialRecord, now
 
 NOT_COUNTED: set[Cause] = {"oom", "lost_worker", "disk_full"}

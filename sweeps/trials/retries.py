@@ -9,7 +9,7 @@ import ray
 from ray.tune.experiment import Trial
 
 from sweeps.cluster.gpu_workers import Packing
-from sweeps.spec.search_spec import FailurePolicy
+from sweeps.spec.settings import FailurePolicy
 from sweeps.sweep_dir.layout import SweepLayout, TrialRecord
 from sweeps.terminal.console import say
 from sweeps.trials.failures import Verdict, cause_of, describe, halved, judge, losses

@@ -45,7 +45,7 @@ def one(trials: int, scheduler: str) -> dict[str, Any]:
 
     from sweeps.cluster.session import ENVIRONMENT, start_ray
     from sweeps.execution.launch import start_sweep
-    from sweeps.spec.search_spec import parse_search
+    from sweeps.spec.load import parse_search
 
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)

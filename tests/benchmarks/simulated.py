@@ -27,8 +27,9 @@ from ray.tune.schedulers import TrialScheduler
 
 from sweeps.cluster.placement import Booking
 from sweeps.execution import tune_run
-from sweeps.execution.resume import open_sweep
-from sweeps.spec.search_spec import SearchSpec, parse_search
+from sweeps.results.stored_spec import open_sweep
+from sweeps.spec.load import parse_search
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import SweepLayout, SweepRecord, now
 from trainable.artifacts.metrics import History
 

@@ -27,7 +27,7 @@ from ray import tune
 from sweeps.cluster.session import ENVIRONMENT, start_ray
 from sweeps.execution import tune_run
 from sweeps.execution.launch import start_sweep
-from sweeps.spec.search_spec import parse_search
+from sweeps.spec.load import parse_search
 from trainable.artifacts.metrics import History
 from trainable.ray_trial.tune_storage import next_checkpoint_directory, trial_directory
 

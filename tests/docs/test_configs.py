@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.spec.search_spec import load_search
+from sweeps.spec.load import load_search
 from trainable.config import load_config, parse_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from sweeps.cli.main import main
 from sweeps.space.parsing import ARGUMENTS
 from sweeps.spec.json_schema import search_schema, training_schema
-from sweeps.spec.search_spec import load_search, parse_search
+from sweeps.spec.load import load_search, parse_search
 from trainable.config import MODEL_NAMES, TrainConfig, load_config, parse_config
 from trainable.config.yaml_reader import read_yaml
 from trainable.errors import ConfigError

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from sweeps.cli.main import main
-from sweeps.spec.search_spec import parse_search
+from sweeps.spec.load import parse_search
 from sweeps.sweep_dir import layout
 from trainable.artifacts.checkpoint import BEST, LATEST, epoch_file
 from trainable.artifacts.names import CHECKPOINTS, CONFIG_FILE, METRICS_FILE, TENSORBOARD

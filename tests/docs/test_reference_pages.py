@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from sweeps.space.parsing import ARGUMENTS
-from sweeps.spec.search_spec import SearchSpec, parse_search
+from sweeps.spec.load import parse_search
+from sweeps.spec.search_spec import SearchSpec
 from trainable.config import MODEL_NAMES, TrainConfig, load_config, parse_config
 from trainable.config.introspection import names_of, options
 from trainable.config.yaml_reader import parse_yaml

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from sweeps.space.parsing import ARGUMENTS
 from sweeps.spec.json_schema import sections_of
-from sweeps.spec.search_spec import SearchSpec, parse_search
+from sweeps.spec.load import parse_search
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.validate_space import config_keys
 from trainable.config import TrainConfig, parse_config
 from trainable.config.names import _likeness

@@ -15,8 +15,9 @@ import pytest
 from sweeps.execution.launch import resume_sweep, start_sweep
 from sweeps.execution.recorder import Recorder
 from sweeps.execution.resume import opened
-from sweeps.execution.tune_run import Outcome
-from sweeps.spec.search_spec import SearchSpec, parse_search
+from sweeps.results.outcome import Outcome
+from sweeps.spec.load import parse_search
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import Reason, SweepLayout, TrialRecord
 from sweeps.trials.pause import PauseSwitch
 from trainable.artifacts.metrics import read_rows

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.execution.launch import start_sweep
-from sweeps.spec.search_spec import load_search
+from sweeps.spec.load import load_search
 from tests.crash.campaign import Campaign
 from tests.crash.harness import write_search_file
 from tests.crash.kills import RunPlan, Step

@@ -14,7 +14,7 @@ import torch
 
 from sweeps import load_sweep
 from sweeps.execution.launch import start_sweep
-from sweeps.spec.search_spec import load_search
+from sweeps.spec.load import load_search
 from sweeps.storage import location
 from tests.crash.session import ROOT, Session
 from tests.integration import sweeping

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import torch
 
-from sweeps.execution.resume import merged, open_sweep, opened
+from sweeps.execution.resume import merged, opened
+from sweeps.results.stored_spec import open_sweep
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import Reason, SweepError
 from tests.integration.commands import invoke

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from sweeps.execution.tune_run import Outcome
+from sweeps.results.outcome import Outcome
 from sweeps.sweep_dir.layout import TrialRecord, value_at
 from tests.integration.chronicle import Exploit, one_epoch_after, watched
 from tests.integration.sweeping import epochs, search, start, trials

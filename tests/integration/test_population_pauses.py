@@ -11,7 +11,7 @@ import pytest
 from ray.tune.schedulers import PopulationBasedTraining
 
 import sweeps.execution.restore_trials
-from sweeps.execution.tune_run import Outcome
+from sweeps.results.outcome import Outcome
 from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.sweep_dir.layout import ENDED, TrialRecord, value_at
 from sweeps.trials.trial import SweepTrial

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from sweeps.cli.main import main
-from sweeps.spec.search_spec import load_search
+from sweeps.spec.load import load_search
 from sweeps.sweep_dir.layout import SweepLayout
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -13,8 +13,8 @@ import pytest
 from sweeps.schedulers.build import build_scheduler
 from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.search.searcher import Searcher
+from sweeps.spec.load import load_search
 from sweeps.spec.schedulers import ASHA, FIFO
-from sweeps.spec.search_spec import load_search
 from sweeps.sweep_dir.event_log import EventLog
 from sweeps.trials.pause import PauseStopper, PauseSwitch
 from tests.search_quality.curve_table import EPOCHS, TABLE, Curve, read_table

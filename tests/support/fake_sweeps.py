@@ -12,7 +12,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from sweeps.cli.main import main
-from sweeps.spec.search_spec import parse_search
+from sweeps.spec.load import parse_search
 from sweeps.sweep_dir.layout import (
     Failure,
     SweepLayout,

@@ -2,7 +2,7 @@
 
 Loss and hits add up on the device and are read once a pass, so the host never waits inside.
 A pass is a generator that yields after every batch: a process can alternate between the passes of
-several trainings (`packed.py`); a single one is run to its end by `drain`.
+several trainings (`ray_trial/shared_worker.py`); a single one is run to its end by `drain`.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from sweeps.cli.main import main
+from sweeps.spec.load import load_search
 from sweeps.spec.overrides import parse_assignments
-from sweeps.spec.search_spec import SearchSpec, load_search
+from sweeps.spec.search_spec import SearchSpec
 from trainable.config import parse_config
 
 SEARCH = """\

@@ -10,7 +10,7 @@ import pytest
 
 from sweeps.cli.summary import print_ending
 from sweeps.execution.resume import opened
-from sweeps.execution.tune_run import Outcome
+from sweeps.results.outcome import Outcome
 from sweeps.results.trial_results import read_results
 from sweeps.sweep_dir.layout import SweepError, SweepLayout
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep

@@ -10,7 +10,7 @@ import pytest
 from ray.job_submission import JobStatus
 
 from sweeps.cluster import jobs
-from sweeps.spec.search_spec import parse_search
+from sweeps.spec.load import parse_search
 from sweeps.spec.settings import SEEDS
 from tests.integration.commands import invoke
 from trainable.config.yaml_reader import parse_yaml

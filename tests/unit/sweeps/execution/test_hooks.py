@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from sweeps.execution.hooks import HookRunner, masked, post
-from sweeps.execution.resume import merged, open_sweep
+from sweeps.execution.resume import merged
+from sweeps.results.stored_spec import open_sweep
 from sweeps.results.trial_results import read_results
-from sweeps.spec.search_spec import parse_search
+from sweeps.spec.load import parse_search
 from sweeps.spec.settings import Hooks, Mode
 from sweeps.sweep_dir.layout import SweepLayout
 from tests.support.fake_sweeps import FakeSweep

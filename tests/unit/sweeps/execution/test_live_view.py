@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from sweeps.execution.live_view import REDRAW_S, SUMMARY_S, LiveView
-from sweeps.results.progress import Running, duration, lines_of, parts, progress
+from sweeps.results.progress import Running, lines_of, parts, progress
 from sweeps.sweep_dir.layout import TrialRecord
+from sweeps.terminal.formatting import duration
 
 
 def trial(number, state, epochs=10, done=0, *, acc=0.1, epoch_s=2.0):

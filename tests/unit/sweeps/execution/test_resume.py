@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from sweeps.execution.resume import changed, merged, open_sweep, opened
+from sweeps.execution.resume import changed, merged, opened
+from sweeps.results.stored_spec import open_sweep
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.storage.lock import sole_owner
 from sweeps.sweep_dir.layout import SweepError

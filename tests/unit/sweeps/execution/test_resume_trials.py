@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sweeps.execution.resume import open_sweep, reopen_best, reopen_failed
+from sweeps.execution.resume import reopen_best, reopen_failed
+from sweeps.results.stored_spec import open_sweep
 from sweeps.results.trial_results import read_results
 from sweeps.sweep_dir.layout import Failure, SweepError, SweepLayout, TrialRecord
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep

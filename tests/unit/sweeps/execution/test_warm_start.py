@@ -10,7 +10,8 @@ import pytest
 
 from sweeps.execution.warm_start import record_points, tell_points
 from sweeps.search.searcher import Searcher
-from sweeps.spec.search_spec import SearchSpec, parse_search
+from sweeps.spec.load import parse_search
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import SweepError, SweepLayout, SweepRecord, TrialRecord, TrialState
 from trainable.artifacts.metrics import History
 from trainable.errors import ConfigError

@@ -8,7 +8,8 @@ import pytest
 
 from sweeps.execution.resume import merged
 from sweeps.planning.gpu_sharing import Choice, choose, settled
-from sweeps.spec.search_spec import SearchSpec, parse_search
+from sweeps.spec.load import parse_search
+from sweeps.spec.search_spec import SearchSpec
 from tests.integration.sweeping import CONFIG
 from trainable.config import TrainConfig, parse_config
 from trainable.config.yaml_reader import dump_yaml

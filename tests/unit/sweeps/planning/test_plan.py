@@ -14,7 +14,8 @@ from sweeps.cluster.placement import places, this_machine
 from sweeps.planning.cost import Probed, forecast, probe
 from sweeps.planning.plan import make_plan
 from sweeps.search.searcher import Searcher
-from sweeps.spec.search_spec import SearchSpec, parse_search
+from sweeps.spec.load import parse_search
+from sweeps.spec.search_spec import SearchSpec
 from trainable.config import load_config, parse_config
 from trainable.profiling.cost import Measured
 

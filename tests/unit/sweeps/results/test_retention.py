@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from sweeps.results.retention import WeightKeeper, prune_weights
-from sweeps.spec.search_spec import SearchSpec, parse_search
+from sweeps.spec.load import parse_search
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import SweepLayout, TrialRecord, TrialState
 from trainable.artifacts.metrics import History
 from trainable.errors import ConfigError

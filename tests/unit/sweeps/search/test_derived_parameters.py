@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.search.searcher import Searcher
+from sweeps.spec.load import parse_search
 from sweeps.spec.search_algorithms import NEEDS
-from sweeps.spec.search_spec import parse_search
 from trainable.errors import ConfigError
 
 CONFIG = {

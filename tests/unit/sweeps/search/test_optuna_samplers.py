@@ -8,7 +8,7 @@ import pytest
 
 from sweeps.search.optuna_samplers import Past, propose
 from sweeps.search.searcher import Searcher
-from sweeps.spec.search_spec import parse_search
+from sweeps.spec.load import parse_search
 
 SPACE = {
     "optimizer.learning_rate": {"loguniform": [1e-3, 1.0]},

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from sweeps.cli.main import main
 from sweeps.search.searcher import Searcher
-from sweeps.spec.search_spec import parse_search
+from sweeps.spec.load import parse_search
 from trainable.errors import ConfigError
 
 SPACE = {

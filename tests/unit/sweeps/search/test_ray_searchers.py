@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sweeps.search.searcher import Searcher
+from sweeps.spec.load import parse_search
 from sweeps.spec.search_algorithms import NEEDS, OF_RAY
-from sweeps.spec.search_spec import parse_search
 from trainable.errors import ConfigError
 
 SPACE = {

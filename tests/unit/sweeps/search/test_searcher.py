@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from sweeps.search.searcher import Searcher
-from sweeps.spec.search_spec import parse_search
+from sweeps.spec.load import parse_search
 from trainable.config import parse_config
 
 CONFIG = {

@@ -7,7 +7,7 @@ import pytest
 from sweeps.results.aggregate import configurations, pareto_front
 from sweeps.results.trial_results import TrialResult
 from sweeps.search.trial_planner import Copies
-from sweeps.spec.search_spec import parse_search
+from sweeps.spec.load import parse_search
 from sweeps.sweep_dir.layout import TrialRecord
 
 LR = "optimizer.learning_rate"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps.spec.search_spec import load_search, parse_search
+from sweeps.spec.load import load_search, parse_search
 from trainable.config.yaml_reader import parse_yaml
 from trainable.errors import ConfigError
 

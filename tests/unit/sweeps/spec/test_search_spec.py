@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.spec.search_spec import METRICS, load_search, parse_search
+from sweeps.spec.load import load_search, parse_search
+from sweeps.spec.settings import METRICS
 from trainable.config import parse_config
 from trainable.config.yaml_reader import dump_yaml, parse_yaml
 from trainable.errors import ConfigError
@@ -260,7 +261,7 @@ def test_the_most_epochs_of_a_trial_follow_from_config_and_space(entry, epochs):
 def test_reading_a_search_file_imports_neither_torch_nor_ray_nor_optuna():
     Path("files/search.yaml").write_text(SEARCH)
     code = (
-        "import sys; from sweeps.spec.search_spec import load_search; "
+        "import sys; from sweeps.spec.load import load_search; "
         "load_search('files/search.yaml'); "
         "print({'torch', 'ray', 'optuna'} & set(sys.modules))"
     )

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from sweeps.spec.load import parse_search
 from sweeps.spec.schedulers import MUTABLE
-from sweeps.spec.search_spec import parse_search
 from trainable.errors import ConfigError
 
 LR = "optimizer.learning_rate"

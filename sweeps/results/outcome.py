@@ -1,0 +1,35 @@
+"""The outcome of one run of a sweep, as it is returned and printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweeps.results.trial_results import TrialResult
+from sweeps.spec.settings import Mode
+from sweeps.sweep_dir.layout import Reason, SweepRecord
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a sweep came to."""
+
+    directory: Path
+    record: SweepRecord
+    results: list[TrialResult]
+    """Best first."""
+    metrics: dict[str, Mode]
+    """What the sweep looked at, each with its mode; the first one ranks."""
+    grid: Any
+    """Tune's own `ResultGrid`."""
+
+    @property
+    def metric(self) -> str:
+        """What trials are ranked by."""
+        return next(iter(self.metrics))
+
+    @property
+    def paused(self) -> Reason | None:
+        """Why the sweep is paused; None if it has finished."""
+        return self.record.reason if self.record.state == "paused" else None

@@ -1,0 +1,31 @@
+"""Reads the search file and the trial records that a sweep directory holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from sweeps.spec.load import parse_search
+from sweeps.spec.search_spec import SearchSpec
+from sweeps.storage.location import base_of
+from sweeps.sweep_dir.layout import SweepLayout, TrialRecord
+from trainable.config.override import override
+from trainable.config.yaml_reader import Document, read_yaml
+
+
+def open_sweep(directory: Path) -> tuple[SearchSpec, list[TrialRecord]]:
+    """Reads a sweep's search file and trials, wherever its directory lies by now.
+
+    Raises:
+        SweepError: The directory holds no sweep.
+        ConfigError: Its search file is broken.
+    """
+    directory = directory.absolute()
+    layout = SweepLayout(directory)
+    layout.read_sweep()
+    document = read_yaml(layout.search_file)
+    data = dict(document.data)
+    if isinstance(data.get("config"), Mapping):
+        data["config"] = override(data["config"], {"checkpoint.dir": base_of(directory)})
+    spec = parse_search(Document(data, document.lines, document.source), directory=directory)
+    return spec, layout.read_trials()

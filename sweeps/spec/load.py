@@ -1,0 +1,90 @@
+"""Loads a search file and the training config that it names into a `SearchSpec`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sweeps.spec.overrides import named, of_config, with_causes, with_search_keys
+from sweeps.spec.search_spec import SearchSpec
+from sweeps.spec.training_config import line_of, read_training_config
+from sweeps.spec.validate_search import search_problems
+from trainable.config.schema import validate
+from trainable.config.yaml_reader import Document, dotted, read_yaml
+from trainable.errors import ConfigError, Problem
+
+
+def load_search(path: str | Path, assignments: Mapping[str, Any] | None = None) -> SearchSpec:
+    """Reads a search file and the training config that it names.
+
+    Args:
+        path: The search file.
+        assignments: Dotted key -> value that is set instead of what the files say.
+
+    Raises:
+        ConfigError: With every problem of both files at once; what the assignments cause says
+            `--set`.
+    """
+    document, directory = read_yaml(path), Path(path).parent
+    if not assignments:
+        return parse_search(document, directory=directory)
+    try:
+        return parse_search(document, directory=directory, assignments=assignments)
+    except ConfigError as error:
+        without = {
+            key: _problems(
+                document, directory, {k: assignments[k] for k in assignments if k != key}
+            )
+            for key in assignments
+        }
+        raise ConfigError(error.source, with_causes(error.problems, without)) from None
+
+
+def parse_search(
+    data: Any,
+    source: str = "search",
+    directory: str | Path = ".",
+    assignments: Mapping[str, Any] | None = None,
+) -> SearchSpec:
+    """Checks a search file's plain values.
+
+    Args:
+        data: The nested mapping, or a `Document` that knows its lines.
+        source: What error messages call it.
+        directory: What a path under `config` is relative to.
+        assignments: See `load_search`.
+
+    Raises:
+        ConfigError: With every problem at once; those of the training config say so.
+    """
+    document = data if isinstance(data, Document) else Document(data, {}, source)
+    document, unset = with_search_keys(document, assignments or {})
+    values = document.data
+    problems: list[Problem] = []
+    if isinstance(values, Mapping) and values.get("config") is not None:
+        changes = of_config(assignments or {})
+        config, problems = read_training_config(document, Path(directory), changes)
+        values = {**values, "config": config}
+    problems += unset
+    try:
+        spec = validate(SearchSpec, Document(values, document.lines, document.source))
+    except ConfigError as error:
+        problems += error.problems
+    else:
+        found = search_problems(spec, is_config_good=not problems)
+        problems += [Problem(dotted(path), rule, line_of(document, path)) for path, rule in found]
+        if not problems:
+            return spec
+    ordered = sorted(problems, key=lambda found: found.line or 0)
+    raise ConfigError(document.source, [named(problem) for problem in ordered])
+
+
+def _problems(
+    document: Document, directory: Path, assignments: Mapping[str, Any]
+) -> tuple[Problem, ...]:
+    try:
+        parse_search(document, directory=directory, assignments=assignments)
+    except ConfigError as error:
+        return error.problems
+    return ()

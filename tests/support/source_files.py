@@ -1,0 +1,73 @@
+"""The Python files of the project and what they import, for the tests of its structure."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ALIASES = ROOT / "trainable" / "aliases"
+
+
+@dataclass(frozen=True)
+class ImportedModule:
+    """One import of one module."""
+
+    name: str
+    line: int
+    for_types_only: bool
+    """Whether it stands below `if TYPE_CHECKING`."""
+
+
+def sources(*folders: str) -> list[Path]:
+    """Lists the Python files below some folders of the project."""
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def _modules() -> dict[str, Path]:
+    modules = {}
+    for path in sources("sweeps", "trainable"):
+        if not path.is_relative_to(ALIASES):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            modules[name.removesuffix(".__init__")] = path
+    return modules
+
+
+MODULES = _modules()
+"""Dotted name -> file of every module of the two packages, without the aliases."""
+
+
+def imported_modules(path: Path) -> Iterator[ImportedModule]:
+    """Yields every module that a file imports, also inside functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing_blocks = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+    ]
+    for_types = {id(node) for block in typing_blocks for node in ast.walk(block)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
+            module = node.module or ""
+            full = [f"{module}.{alias.name}" for alias in node.names]
+            names = [name if name in MODULES else module for name in full]
+        else:
+            continue
+        for name in dict.fromkeys(names):
+            yield ImportedModule(name, node.lineno, id(node) in for_types)
+
+
+def importers(package: str) -> set[str]:
+    """Names the modules that import a top-level package or something below it."""
+    return {
+        name
+        for name, path in MODULES.items()
+        if any(module.name.partition(".")[0] == package for module in imported_modules(path))
+    }

@@ -5,11 +5,8 @@ They are pydantic's, mended where a validator takes more or less than the type b
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
-import sys
-from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel
@@ -152,14 +149,9 @@ def _entry() -> Schema:
 
 
 def _described(model: type[BaseModel]) -> Schema:
-    """The schema by pydantic with what the sources say of every key, and without its titles."""
+    """Returns pydantic's schema without its titles and with every description on one line."""
     schema = model.model_json_schema()
-    _untitle(schema)
-    for kind in sections_of(model):
-        own = schema if kind is model else schema["$defs"][kind.__name__]
-        for key, text in _docstrings(kind).items():
-            if key in own["properties"]:
-                own["properties"][key]["description"] = text
+    _tidy(schema)
     return schema
 
 
@@ -173,36 +165,18 @@ def sections_of(model: type[BaseModel]) -> list[type[BaseModel]]:
     return found
 
 
-def _docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """Key -> the text that stands below it in the source of the class or of one above it."""
-    found: dict[str, str] = {}
-    for kind in reversed(model.__mro__):
-        if not issubclass(kind, BaseModel) or kind.__module__.startswith("pydantic"):
-            continue
-        source = ast.parse(inspect.getsource(sys.modules[kind.__module__]))
-        body = next(
-            node.body
-            for node in source.body
-            if isinstance(node, ast.ClassDef) and node.name == kind.__name__
-        )
-        for field, below in pairwise(body):
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-                text = getattr(getattr(below, "value", None), "value", None)
-                if isinstance(below, ast.Expr) and isinstance(text, str):
-                    found[field.target.id] = inspect.cleandoc(text).replace("\n", " ")
-    return found
-
-
-def _untitle(schema: Any) -> None:
-    """Removes pydantic's titles, which only repeat the names."""
+def _tidy(schema: Any) -> None:
+    """Removes pydantic's titles, which only repeat the names, and joins broken lines."""
     if isinstance(schema, dict):
         if isinstance(schema.get("title"), str):
             del schema["title"]
+        if isinstance(schema.get("description"), str):
+            schema["description"] = " ".join(schema["description"].split())
         for value in schema.values():
-            _untitle(value)
+            _tidy(value)
     elif isinstance(schema, list):
         for value in schema:
-            _untitle(value)
+            _tidy(value)
 
 
 def _replace(place: Schema, by: Schema) -> None:

@@ -38,7 +38,13 @@ class Section(BaseModel):
     An integer is taken where a number is wanted; a boolean never is, nor NaN or infinity.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
 
 
 @dataclass(frozen=True)

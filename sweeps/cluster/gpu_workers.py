@@ -1,4 +1,4 @@
-"""`resources.process: card`: a process a card trains its trials, a batch of each in turn.
+"""`resources.process: shared`: a process a card trains its trials, a batch of each in turn.
 
 The processes are actors that hold the cards. A trial of Tune's is then a thin one that passes
 every call on. They belong to the driver and end with it.

@@ -36,7 +36,7 @@ from sweeps.spec.settings import METRICS
 from sweeps.storage.location import collect, collect_all, place_in
 from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_dir.layout import ENDED, SweepLayout, SweepRecord, TrialRecord, now
-from sweeps.terminal.console import console, say
+from sweeps.terminal.console import console, print_line
 from sweeps.trials.pause import PauseStopper, PauseSwitch, deadline, target
 from sweeps.trials.retries import Retries
 from trainable.config import parse_config
@@ -79,7 +79,7 @@ class Run:
             scheduler, log, self._switch, self._stopper, METRICS, mutated
         )
         at_once = min(self._limit(), slots(share), spec.trials)
-        shared = spec.resources.process == "card"
+        shared = spec.resources.process == "shared"
         self._packing = Packing(share, machines(), at_once) if shared else None
         self._booking = self._packing.booking if self._packing else booking(share, at_once)
         self._source = self._trial_source(records, allow_custom_model)
@@ -114,7 +114,7 @@ class Run:
         spec, layout, record = self._spec, self._layout, self._record
         self._recorder.write_sweep()
         known = len(self._source.records)
-        say(
+        print_line(
             f"sweep {record.name}: {spec.trials} trials"
             + (f", {known} of them known" if known else "")
             + f", {min(self._source.limit, spec.trials)} at once, in {layout.directory}"

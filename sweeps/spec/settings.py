@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import shlex
@@ -131,10 +132,10 @@ class Resources(Section):
 
     cpu: float = Field(default=1, gt=0)
     gpu: Literal["auto"] | Annotated[float, Field(ge=0)] = 0.0
-    """A fraction shares a card with other trials; `auto` is measured before the first trial."""
-    process: Literal["trial", "card"] = "trial"
-    """One process a trial; or one a card, which trains its trials in turns, a batch of each, with
-    one context and one data set for all."""
+    """A fraction shares a GPU with other trials; `auto` is measured before the first trial."""
+    process: Literal["trial", "shared"] = "trial"
+    """`trial`: one process per trial. `shared`: one process per GPU trains all of its trials in
+    turns, a batch of each, with one CUDA context and one data set for all."""
 
     @field_validator("gpu")
     @classmethod
@@ -143,13 +144,21 @@ class Resources(Section):
             raise ValueError(f"must be whole above 1, found {gpu}")
         return gpu
 
+    @field_validator("process", mode="before")
+    @classmethod
+    def _read_old_name(cls, process: Any) -> Any:
+        if process != "card":
+            return process
+        logging.getLogger(__name__).warning('note: resources.process: "card" is now "shared"')
+        return "shared"
+
     @field_validator("process")
     @classmethod
-    def _shared_card(cls, process: str, info: ValidationInfo) -> str:
+    def _check_shared_process(cls, process: str, info: ValidationInfo) -> str:
         gpu = info.data.get("gpu", 0)
-        if process == "card" and gpu != "auto" and gpu >= 1:
+        if process == "shared" and gpu != "auto" and gpu >= 1:
             raise ValueError(
-                f"must be trial where a trial has whole cards (gpu {gpu:g}), found card"
+                f"must be trial where a trial has whole GPUs (gpu {gpu:g}), found shared"
             )
         return process
 

@@ -1,7 +1,7 @@
 """P1, P2, P4: throughput and memory of several trials that train at once on one GPU.
 
 Both ways of packing are measured: a process per trial, each with its fraction of the GPU
-(`resources.gpu: 1/K`), and one process for all trials (`resources.process: card`). On a GPU each
+(`resources.gpu: 1/K`), and one process for all trials (`resources.process: shared`). On a GPU each
 is measured with recorded and with eager steps.
 """
 

@@ -145,7 +145,7 @@ if ((ON_GPU)); then
     stage pytest_failing 45 bash -c pytest_apart
     stage steps 120 "$PYTHON" -m tests.gpu.step_time resnet20 resnet18
     sweep sweep_quarter 60 --set resources.gpu=0.25
-    sweep sweep_card 60 --set resources.gpu=0.25 --set resources.process=card
+    sweep sweep_card 60 --set resources.gpu=0.25 --set resources.process=shared
     stage E 120 "$PYTHON" -m tests.benchmarks --profile gpu-quick E1 E2 E3 --output "$OUT/E.json"
     stage P20 80 "$PYTHON" -m tests.gpu.packing_quick resnet20 --plain --one-process 1 2 4 8 16 --processes 1 8
     stage P18 60 "$PYTHON" -m tests.gpu.packing_quick resnet18 --one-process 1 2 4 --processes 1 4
@@ -163,7 +163,7 @@ else
         --set config.training.batch_size=16 --set config.training.epochs=2
         --set tune.num_samples=2 --set resources.cpu=1 --set resources.gpu=0)
     sweep sweep_quarter 120 "${small[@]}"
-    sweep sweep_card 120 "${small[@]}" --set resources.process=card
+    sweep sweep_card 120 "${small[@]}" --set resources.process=shared
     stage E 300 "$PYTHON" -m tests.benchmarks --profile rehearsal E1 E2 E3 --output "$OUT/E.json"
     stage P20 300 "$PYTHON" -m tests.gpu.packing_quick resnet20 --plain --one-process 1 2 --processes 1 --seconds 1
     needs_gpu P18

@@ -1,4 +1,4 @@
-"""`resources.process: card`: sweeps whose trials share a process, which may be lost."""
+"""`resources.process: shared`: sweeps whose trials share a process, which may be lost."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from trainable.artifacts.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.ray
 
-CARD = {"cpu": 1, "gpu": 0.5, "process": "card"}
+CARD = {"cpu": 1, "gpu": 0.5, "process": "shared"}
 SPACE = {"optimizer.learning_rate": {"loguniform": [1e-3, 1.0]}}
 
 
@@ -30,7 +30,7 @@ def test_trials_of_one_process_come_out_as_those_of_their_own(
     tmp_path: Path, assert_same: Callable[[Any, Any], None]
 ) -> None:
     found = {}
-    for process in ("trial", "card"):
+    for process in ("trial", "shared"):
         directory = tmp_path / process
         directory.mkdir()
         resources = {**CARD, "process": process}
@@ -39,7 +39,7 @@ def test_trials_of_one_process_come_out_as_those_of_their_own(
         assert [result.record.state for result in outcome.results] == ["finished"] * 4
         assert epochs(directory / "sweep") == {n: [1, 2, 3, 4] for n in range(4)}
         found[process] = states(directory / "sweep")
-    assert_same(found["card"], found["trial"])
+    assert_same(found["shared"], found["trial"])
 
 
 def test_the_loss_of_the_process_costs_no_trial_its_life(tmp_path: Path) -> None:

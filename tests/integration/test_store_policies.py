@@ -57,7 +57,7 @@ def fresh_desk(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> Path:
     return location.local(remote.uri)
 
 
-@pytest.mark.parametrize("process", ["trial", "card"])
+@pytest.mark.parametrize("process", ["trial", "shared"])
 def test_a_population_loads_donors_from_the_store(
     search: Search, remote: Remote, monkeypatch: pytest.MonkeyPatch, process: str
 ) -> None:

@@ -1,6 +1,6 @@
 """A training as a Ray Tune trial: a thin adapter from Tune's hooks to a `TrialRun`.
 
-The training is in this process or, with `resources.process: card`, in one that several trials
+The training is in this process or, with `resources.process: shared`, in one that several trials
 share; this one then never loads torch. `step()` is one epoch. What is saved when is the training
 config's matter; Tune is told of every save, so that a retry, a pause or a PBT exploit finds the
 newest state.

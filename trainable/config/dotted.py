@@ -1,0 +1,58 @@
+"""Dotted keys of nested mappings, such as `optimizer.name`: get, set and flatten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def get_dotted(data: Mapping[str, Any], key: str) -> Any:
+    """Returns the value of a dotted key.
+
+    Raises:
+        KeyError: The mapping has no such key.
+    """
+    value: Any = data
+    for step in key.split("."):
+        if not isinstance(value, Mapping):
+            raise KeyError(key)
+        value = value[step]
+    return value
+
+
+def set_dotted(data: dict[str, Any], key: str, value: Any) -> None:
+    """Sets a dotted key in place and creates the mappings on the way to it.
+
+    Raises:
+        ValueError: Another value than a mapping is in the way.
+    """
+    *sections, last = key.split(".")
+    target: Any = data
+    for section in sections:
+        target = target.setdefault(section, {})
+        if not isinstance(target, dict):
+            raise ValueError(f'"{section}" must be a mapping, found {target!r}')
+    target[last] = value
+
+
+def flatten(data: Mapping[str, Any], *, keep_mappings: bool = False) -> dict[str, Any]:
+    """Dotted key -> value for everything in nested mappings; an empty mapping is a value.
+
+    A key that `data` has itself wins over one inside a mapping.
+
+    Args:
+        data: The nested mapping; its own keys may be dotted already.
+        keep_mappings: Whether each nested mapping appears as a value beside its contents.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        if keep_mappings or not _is_nested(value):
+            flat[key] = value
+        if _is_nested(value):
+            inner = {f"{key}.{name}": item for name, item in value.items()}
+            flat |= flatten(inner, keep_mappings=keep_mappings)
+    return flat | {key: value for key, value in data.items() if not _is_nested(value)}
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value)

@@ -15,7 +15,7 @@ from sweeps.cli.options import (
     SOME_FAILED,
     exits,
 )
-from sweeps.terminal.console import console, say
+from sweeps.terminal.console import console, print_line
 
 
 @click.command()
@@ -57,12 +57,12 @@ def restore(
             config, values, console, allow_custom_model=allow_custom_model, should_stop=stop
         )
     name = "best" if outcome.finished else "best so far"
-    say(f"{name}: val_acc {outcome.best_acc:.4f} at epoch {outcome.best_epoch}")
-    say(f"experiment: {outcome.place}, continued from {checkpoint}")
+    print_line(f"{name}: val_acc {outcome.best_acc:.4f} at epoch {outcome.best_epoch}")
+    print_line(f"experiment: {outcome.place}, continued from {checkpoint}")
     if outcome.finished or outcome.diverged or stop.signal is None:
         return FINISHED if outcome.finished else SOME_FAILED
-    say("stopped early; to go on:")
-    say(f"sweep restore {shlex.quote(outcome.latest)} --dir {shlex.quote(str(base))}")
+    print_line("stopped early; to go on:")
+    print_line(f"sweep restore {shlex.quote(outcome.latest)} --dir {shlex.quote(str(base))}")
     return 128 + stop.signal
 
 
@@ -86,9 +86,9 @@ def eval_(
         checkpoint, parse_assignments(assignments), allow_custom_model=allow_custom_model
     )
     if as_json:
-        say(json.dumps(found))
+        print_line(json.dumps(found))
     else:
-        say(
+        print_line(
             f"test_acc {found['test_acc']:.4f}  test_loss {found['test_loss']:.4f}  "
             f"on {found['images']} images, epoch {found['epoch']} of {checkpoint}"
         )

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import click
 
-from sweeps.cli.options import DIRECTORY, FINISHED, exits
+from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, exits
 from sweeps.cli.status import best_line
 from sweeps.report.text_charts import Series, chart
 from sweeps.results.loaded_sweep import LoadedSweep, load
-from sweeps.sweep_dir.layout import SweepError
-from sweeps.terminal.console import console, say
-from sweeps.terminal.formatting import AS_JSON, finite, quoted, say_json, score, size
+from sweeps.sweep_dir.errors import SweepError
+from sweeps.terminal.console import console, print_json, print_line
+from sweeps.terminal.formatting import format_metric, format_size, quote_path, replace_non_finite
 from trainable.atomic_files import write_text
 
 CURVES = 5
@@ -59,20 +59,24 @@ def export(directory: Path, kind: str, output: Path | None, epochs: bool) -> int
 
         export_study(directory, output)
         address = f"sqlite:///{output}" if output.suffix in SQLITE else str(output)
-        say(f"{output}: to look at it, pip install optuna-dashboard")
-        say(f"optuna-dashboard {shlex.quote(address)}")
+        print_line(f"{output}: to look at it, pip install optuna-dashboard")
+        print_line(f"optuna-dashboard {shlex.quote(address)}")
         return FINISHED
     sweep = load(directory)
     rows = epoch_rows(sweep) if epochs else trial_rows(sweep)
     if kind == "parquet" and output is not None:
         write_parquet(rows, output)
     else:
-        text = as_csv(rows) if kind == "csv" else json.dumps(finite(rows), default=str) + "\n"
+        text = (
+            as_csv(rows)
+            if kind == "csv"
+            else json.dumps(replace_non_finite(rows), default=str) + "\n"
+        )
         if output is None:
             console.out(text, end="", highlight=False)
             return FINISHED
         write_text(output, text)
-    say(f"{output}: {len(rows)} rows")
+    print_line(f"{output}: {len(rows)} rows")
     return FINISHED
 
 
@@ -88,13 +92,13 @@ def plot(directory: Path) -> int:
     if sweep.best is None:
         raise SweepError(f"{directory}: no trial has completed an epoch")
     width = min(console.width, 100)
-    say(f"{sweep.metric} of each trial's best epoch; o finished, x not, - the best so far")
+    print_line(f"{sweep.metric} of each trial's best epoch; o finished, x not, - the best so far")
     for line in chart(_history(sweep), width=width, height=14, x_label="trial"):
-        say(line)
-    say(f"{sweep.best_is}: {best_line(sweep)}")
-    say("")
+        print_line(line)
+    print_line(f"{sweep.best_is}: {best_line(sweep)}")
+    print_line("")
     shown = [result for result in sweep.results[:CURVES] if result.best is not None]
-    say(f"{sweep.metric} of the best {len(shown)} by epoch")
+    print_line(f"{sweep.metric} of the best {len(shown)} by epoch")
     curves = [
         Series(
             str(rank), [(r["epoch"], r[sweep.metric]) for r in result.rows if sweep.metric in r]
@@ -102,9 +106,10 @@ def plot(directory: Path) -> int:
         for rank, result in enumerate(shown, start=1)
     ]
     for line in chart(curves[::-1], width=width, height=14, x_label="epoch"):
-        say(line)
+        print_line(line)
     for rank, result in enumerate(shown, start=1):
-        say(f"{rank}: {result.record.id} {result.record.state} {score(result.best, sweep.metric)}")
+        best = format_metric(result.best, sweep.metric)
+        print_line(f"{rank}: {result.record.id} {result.record.state} {best}")
     return FINISHED
 
 
@@ -143,7 +148,7 @@ def report(directory: Path) -> int:
     import_importances_alone()
     from sweeps.report.page import write_report
 
-    say(f"report: {quoted(write_report(directory))}")
+    print_line(f"report: {quote_path(write_report(directory))}")
     return FINISHED
 
 
@@ -175,13 +180,13 @@ def gc(directory: Path, dry_run: bool, as_json: bool) -> int:
                 delete(leftover.path)
     if as_json:
         paths = [{"path": str(entry.path), "kind": entry.kind} for entry in found]
-        say_json({"deleted": not dry_run, "bytes": freed, "paths": paths})
+        print_json({"deleted": not dry_run, "bytes": freed, "paths": paths})
         return FINISHED
     if dry_run:
         for leftover in found:
-            say(f"{leftover.kind:9}  {quoted(leftover.path)}")
+            print_line(f"{leftover.kind:9}  {quote_path(leftover.path)}")
     counts = Counter(leftover.kind for leftover in found)
     kinds = ", ".join(f"{count} {KINDS[kind]}" for kind, count in sorted(counts.items()))
     verb = "would delete" if dry_run else "deleted"
-    say(f"{verb} {kinds}: {size(freed)}" if found else "nothing to delete")
+    print_line(f"{verb} {kinds}: {format_size(freed)}" if found else "nothing to delete")
     return FINISHED

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sweeps.cli.options import ALLOW_CUSTOM_MODEL, FINISHED, SET_IN_SEARCH, exits
-from sweeps.sweep_dir.layout import SweepError
-from sweeps.terminal.console import console, say
+from sweeps.sweep_dir.errors import SweepError
+from sweeps.terminal.console import console, print_line
 
 if TYPE_CHECKING:
     from sweeps.spec.search_spec import SearchSpec
@@ -60,11 +60,11 @@ def submit(
     client = jobs.connect(address)
     options = ["--allow-custom-model"] * allow_custom_model
     job = jobs.submit(client, text, parcel, options)
-    say(f"job {job}: sweep {name}, in {place_in(spec.config['checkpoint']['dir'], name)}")
+    print_line(f"job {job}: sweep {name}, in {place_in(spec.config['checkpoint']['dir'], name)}")
     for what, verb in (("how far it is", "status"), ("its output", "logs"), ("pause it", "stop")):
-        say(f"  {what + ':':15}sweep jobs {verb} {job} --address {address}")
+        print_line(f"  {what + ':':15}sweep jobs {verb} {job} --address {address}")
     again = "" if spec.sweep_name is not None else f" --set name={name}"
-    say(f"  to go on after a pause, the same command again{again}")
+    print_line(f"  to go on after a pause, the same command again{again}")
     return FINISHED
 
 
@@ -84,7 +84,7 @@ def status(job: str, address: str) -> int:
     """Says what JOB is doing, or what it came to."""
     from sweeps.cluster import jobs
 
-    say(f"job {job}: {jobs.describe(jobs.connect(address), job)}")
+    print_line(f"job {job}: {jobs.describe(jobs.connect(address), job)}")
     return FINISHED
 
 
@@ -111,23 +111,23 @@ def stop(job: str, address: str) -> int:
     from sweeps.cluster import jobs
 
     if jobs.stop(jobs.connect(address), job):
-        say(f"asked job {job} to pause: its running trials finish their epoch and save")
+        print_line(f"asked job {job} to pause: its running trials finish their epoch and save")
     else:
-        say(f"job {job} was not running")
+        print_line(f"job {job} was not running")
     return FINISHED
 
 
 def _raw(search_file: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """A good search file as it is written, its training config in it, with what is set."""
-    from sweeps.spec.overrides import of_config, with_search_keys
+    from sweeps.spec.overrides import select_config_keys, set_search_keys
     from trainable.config.override import override
     from trainable.config.yaml_reader import read_yaml
 
-    document, _ = with_search_keys(read_yaml(search_file), values)
+    document, _ = set_search_keys(read_yaml(search_file), values)
     config = document.data["config"]
     if isinstance(config, str):
         config = read_yaml(search_file.parent / Path(config).expanduser()).data
-    return {**document.data, "config": override(config, of_config(values))}
+    return {**document.data, "config": override(config, select_config_keys(values))}
 
 
 def _refuse_relative(config: Mapping[str, Any]) -> None:

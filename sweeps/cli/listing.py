@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from sweeps.cli.options import FINISHED, PLACE, exits
+from sweeps.cli.options import AS_JSON, FINISHED, PLACE, exits
 from sweeps.results.loaded_sweep import load
-from sweeps.sweep_dir.layout import SWEEP_FILE, SweepError
-from sweeps.terminal.console import say, show
-from sweeps.terminal.formatting import AS_JSON, say_json, score, table
+from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.layout import SWEEP_FILE
+from sweeps.terminal.console import print_json, print_line, print_table
+from sweeps.terminal.formatting import format_metric, make_table
 from trainable.errors import TuneSweepsError
 
 
@@ -29,12 +30,12 @@ def list_(directory: Path, as_json: bool) -> int:
     found = [_listed(path.parent) for path in directory.glob(f"*/{SWEEP_FILE}")]
     found.sort(key=lambda entry: str(entry["started"]), reverse=True)
     if as_json:
-        say_json(found)
+        print_json(found)
         return FINISHED
     if not found:
-        say(f"no sweeps in {directory}")
+        print_line(f"no sweeps in {directory}")
         return FINISHED
-    drawn = table("sweep", "state", "trials", "metric", "best", "trial", "started")
+    drawn = make_table("sweep", "state", "trials", "metric", "best", "trial", "started")
     for entry in found:
         done = "" if "error" in entry else f"{entry['ended']}/{entry['total']}"
         best = entry.get("best") or {}
@@ -43,14 +44,14 @@ def list_(directory: Path, as_json: bool) -> int:
             str(entry["state"]),
             done,
             str(entry.get("metric", "")),
-            score(best, "value") if best else "-",
+            format_metric(best, "value") if best else "-",
             str(best.get("trial", "-")),
             str(entry["started"] or "").replace("T", " ")[:16],
         )
-    show(drawn)
+    print_table(drawn)
     for entry in found:
         if "error" in entry:
-            say(f"{entry['name']}: {entry['error']}")
+            print_line(f"{entry['name']}: {entry['error']}")
     return FINISHED
 
 

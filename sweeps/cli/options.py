@@ -11,7 +11,7 @@ from typing import Any, ParamSpec
 import click
 
 from sweeps.terminal import console as terminal
-from sweeps.terminal.console import complain
+from sweeps.terminal.console import print_error
 from trainable.errors import TuneSweepsError
 from trainable.uri import is_uri
 
@@ -47,6 +47,7 @@ PLACE = Place()
 PLACE_AS_GIVEN = click.Path()
 """For verbs that know addresses themselves."""
 DIRECTORY = click.argument("directory", type=PLACE)
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 ALLOW_CUSTOM_MODEL = click.option(
     "--allow-custom-model",
     is_flag=True,
@@ -62,7 +63,7 @@ VERBOSE = click.option(
     "--verbose",
     is_flag=True,
     expose_value=False,
-    callback=lambda *given: terminal.show_ray(given[-1]),
+    callback=lambda *given: terminal.enable_ray_output(given[-1]),
     help="Show Ray's own messages, too.",
 )
 SET = click.option(
@@ -105,13 +106,13 @@ def exits(verb: Callable[P, int]) -> Callable[P, None]:
             kwargs.update(_desks(kwargs))
             code = verb(*args, **kwargs)
         except TuneSweepsError as error:
-            complain(str(error))
+            print_error(str(error))
             code = BAD_INPUT
         except KeyboardInterrupt:
-            complain("interrupted by SIGINT; no trial was running")
+            print_error("interrupted by SIGINT; no trial was running")
             code = BY_SIGINT
         except SystemExit:  # what Ray makes of SIGTERM, with a code of its own
-            complain("interrupted by SIGTERM; no trial was running")
+            print_error("interrupted by SIGTERM; no trial was running")
             code = BY_SIGTERM
         sys.exit(code)
 

@@ -12,10 +12,10 @@ import click
 import rich.box
 from rich.table import Table
 
-from sweeps.cli.options import ALLOW_CUSTOM_MODEL, FINISHED, SET_IN_SEARCH, exits
+from sweeps.cli.options import ALLOW_CUSTOM_MODEL, AS_JSON, FINISHED, SET_IN_SEARCH, exits
 from sweeps.cli.validate import check_warm_start
-from sweeps.terminal.console import say, show
-from sweeps.terminal.formatting import AS_JSON, duration, quoted, say_json, short, size
+from sweeps.terminal.console import print_json, print_line, print_table
+from sweeps.terminal.formatting import format_duration, format_size, format_value, quote_path
 from trainable.errors import TuneSweepsError
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ def plan(
     machine, probed, cost, about_gpu = this_machine(), None, None, None
     if probes:
         from sweeps.planning.gpu_sharing import measured, settled
-        from trainable.profiling.cost import cards
+        from trainable.profiling.cost import gpu_count
 
-        machine["GPU"] = float(cards())
+        machine["GPU"] = float(gpu_count())
         measure = partial(measured, spec, allow_custom_model=allow_custom_model)
         spec, about_gpu = settled(spec, [machine], measure)
     found = make_plan(spec, machine)
@@ -82,15 +82,17 @@ def plan(
     disk, about_disk = _disk(found, cost, allow_custom_model)
     written = None if target is None else write_configs(found, target)
     if as_json:
-        say_json(_as_data(found, probed, cost, disk, written))
+        print_json(_as_data(found, probed, cost, disk, written))
         return FINISHED
     _say_plan(found)
     if about_gpu is not None:
-        say(about_gpu)
+        print_line(about_gpu)
     _say_cost(probed, cost)
-    say(f"disk: {about_disk}")
+    print_line(f"disk: {about_disk}")
     if target is not None:
-        say(f"wrote {written} training configs: python -m trainable {quoted(target)}/...")
+        print_line(
+            f"wrote {written} training configs: python -m trainable {quote_path(target)}/..."
+        )
     return FINISHED
 
 
@@ -111,7 +113,11 @@ def _disk(
             low, high = predicted_disk(found, allow_custom_model=allow_custom_model)
         except TuneSweepsError as error:
             return None, f"not known: {error}"
-    span = size(low) if size(low) == size(high) else f"{size(low)} to {size(high)}"
+    span = (
+        format_size(low)
+        if format_size(low) == format_size(high)
+        else f"{format_size(low)} to {format_size(high)}"
+    )
     return (low, high), f"{span} of checkpoints"
 
 
@@ -120,19 +126,19 @@ def _say_plan(found: Plan) -> None:
     copies = f" x {tune.repeats} repeats" if tune.repeats > 1 else ""
     finals = f" + {found.finals} of final" if found.finals else ""
     what = f"{_count(tune.num_samples, 'configuration')}{copies}{finals}"
-    say(f"{what}: {_count(spec.trials, 'trial')} in all")
-    say(_about_draws(found))
+    print_line(f"{what}: {_count(spec.trials, 'trial')} in all")
+    print_line(_about_draws(found))
     for number, values in enumerate(found.draws[:SHOWN]):
-        text = ", ".join(f"{key}: {short(value)}" for key, value in values.items())
-        say(f"  {number}  {text or 'nothing but another seed'}")
+        text = ", ".join(f"{key}: {format_value(value)}" for key, value in values.items())
+        print_line(f"  {number}  {text or 'nothing but another seed'}")
     if tune.num_samples > SHOWN:
-        say("  ...")
+        print_line("  ...")
     _say_configs(found)
-    say(f"scheduler {tune.scheduler.name}: {_about_rungs(found)}")
-    say(f"epochs: {_about_epochs(found)}")
-    say(f"at once: {_about_places(found)}")
+    print_line(f"scheduler {tune.scheduler.name}: {_about_rungs(found)}")
+    print_line(f"epochs: {_about_epochs(found)}")
+    print_line(f"at once: {_about_places(found)}")
     if tune.time_budget is not None:
-        say(f"budget: a run is paused after {duration(tune.time_budget)}")
+        print_line(f"budget: a run is paused after {format_duration(tune.time_budget)}")
 
 
 def _say_configs(found: Plan) -> None:
@@ -140,14 +146,14 @@ def _say_configs(found: Plan) -> None:
     from sweeps.planning.plan import first_configs
 
     first, *others = first_configs(found, SHOWN)
-    say("training config of draw 0:")
+    print_line("training config of draw 0:")
     for section, keys in first.items():
-        say(f"  {section}: {_flow(keys)}")
+        print_line(f"  {section}: {_flow(keys)}")
     for number, config in enumerate(others, start=1):
         differing = {key: keys for key, keys in config.items() if keys != first[key]}
-        say(f"training config of draw {number}: the same" + " but for" * bool(differing))
+        print_line(f"training config of draw {number}: the same" + " but for" * bool(differing))
         for section, keys in differing.items():
-            say(f"  {section}: {_flow(keys)}")
+            print_line(f"  {section}: {_flow(keys)}")
 
 
 def _flow(keys: Any) -> str:
@@ -232,7 +238,7 @@ def _count(number: float, what: str) -> str:
 
 def _say_cost(probed: list[Probed] | None, cost: Forecast | None) -> None:
     if probed is None or cost is None:
-        say("time: not known without a look at the model; add --probe")
+        print_line("time: not known without a look at the model; add --probe")
         return
     table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("draw", "model", "batch", "parameters", "s an epoch", "GiB", "checkpoint"):
@@ -246,14 +252,14 @@ def _say_cost(probed: list[Probed] | None, cost: Forecast | None) -> None:
             f"{measured.parameters:,}",
             f"{measured.epoch_s:.3g}",
             f"{measured.peak_memory_gib:.2f}",
-            size(measured.checkpoint_bytes),
+            format_size(measured.checkpoint_bytes),
         )
     device = probed[0].measured.device
     table.caption = f"on {device}, one trial alone"
     if device == "cpu":
         table.caption += "; GiB: of this process"
-    show(table)
-    say(f"time: {duration(cost.seconds[0])} to {duration(cost.seconds[1])}")
+    print_table(table)
+    print_line(f"time: {format_duration(cost.seconds[0])} to {format_duration(cost.seconds[1])}")
 
 
 def _as_data(

@@ -20,8 +20,9 @@ from sweeps.cli.options import (
 )
 from sweeps.results.outcome import Outcome
 from sweeps.storage.location import publish
-from sweeps.sweep_dir.layout import ENDED, SWEEP_FILE, SweepLayout
-from sweeps.terminal.console import say
+from sweeps.sweep_dir.layout import SWEEP_FILE, SweepLayout
+from sweeps.sweep_dir.records import ENDED
+from sweeps.terminal.console import print_line
 
 if TYPE_CHECKING:
     from sweeps.spec.search_spec import SearchSpec
@@ -127,8 +128,8 @@ def _resume(
         spec = changed(spec, tune or {}, resources or {})
         made = len(records) >= spec.trials
         if made and all(record.state in ENDED for record in records):
-            say(f"all {len(records)} trials of {directory} have ended")
-            say(f"to add more: sweep resume {directory} --num-samples {len(records) * 2}")
+            print_line(f"all {len(records)} trials of {directory} have ended")
+            print_line(f"to add more: sweep resume {directory} --num-samples {len(records) * 2}")
         from sweeps.execution.launch import resume_sweep
 
         return _finish(resume_sweep(spec, directory, records, **how))
@@ -173,7 +174,7 @@ def retry(directory: Path, cause: str | None, **how: Any) -> int:
     with opened(directory) as (spec, records):
         chosen = reopen_failed(directory, records, cause)
         if not chosen:
-            say(f"no trial of {directory} has failed" + (f" of {cause}" if cause else ""))
+            print_line(f"no trial of {directory} has failed" + (f" of {cause}" if cause else ""))
             return FINISHED
         from sweeps.execution.launch import resume_sweep
 
@@ -192,12 +193,12 @@ def stop(directory: Path) -> int:
 
     record = SweepLayout(directory).read_sweep()
     if not is_running(directory):
-        say(f"{directory} is not running; it is {record.state}")
+        print_line(f"{directory} is not running; it is {record.state}")
         return FINISHED
     SweepLayout(directory).stop_file.touch()
     publish(SweepLayout(directory).stop_file)
-    say(f"asked process {record.pid} on {record.host} to pause")
-    say(f"to go on afterwards: sweep resume {directory}")
+    print_line(f"asked process {record.pid} on {record.host} to pause")
+    print_line(f"to go on afterwards: sweep resume {directory}")
     return FINISHED
 
 

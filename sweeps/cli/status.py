@@ -13,15 +13,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.cli.options import DIRECTORY, FINISHED, exits
+from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, exits
 from sweeps.results.aggregate import pareto_table
 from sweeps.results.loaded_sweep import LoadedSweep, load, saved_best
 from sweeps.results.progress import time_left
 from sweeps.results.status import front_values, status_values
 from sweeps.results.trial_results import TrialResult
-from sweeps.sweep_dir.layout import ENDED, SweepError
-from sweeps.terminal.console import console, say, show
-from sweeps.terminal.formatting import AS_JSON, duration, quoted, say_json, short, table
+from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.records import ENDED
+from sweeps.terminal.console import console, print_json, print_line, print_table
+from sweeps.terminal.formatting import format_duration, format_value, make_table, quote_path
 from trainable.config.yaml_reader import read_yaml
 
 WATCH_S = 2.0
@@ -56,7 +57,7 @@ def status(directory: Path, watch: bool, as_json: bool) -> int:
                 text = Text("\n".join(_status_lines(now)))
                 live.update(Group(text, *_tables(sweep, now)))
     except KeyboardInterrupt:
-        say("no longer watching; the sweep is not affected")
+        print_line("no longer watching; the sweep is not affected")
     return FINISHED
 
 
@@ -82,12 +83,12 @@ def _print_changes(directory: Path, as_json: bool) -> None:
 
 def _print_status(sweep: LoadedSweep, now: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        say_json(now)
+        print_json(now)
         return
     for line in _status_lines(now):
-        say(line)
+        print_line(line)
     for drawn in _tables(sweep, now):
-        show(drawn)
+        print_table(drawn)
 
 
 def _tables(sweep: LoadedSweep, now: dict[str, Any]) -> list[Table]:
@@ -105,7 +106,7 @@ def _status_lines(now: dict[str, Any]) -> list[str]:
         f"sweep {now['name']}: {now['state']}{reason}",
         f"{now['ended']} of {now['total']} trials ended{_states_text(now['trials'])}",
         f"{'best' if now['state'] == 'finished' else 'best so far'}: {best}",
-        f"{duration(now['elapsed_s'])}{so_far}{time_left(now['left_s'])}; "
+        f"{format_duration(now['elapsed_s'])}{so_far}{time_left(now['left_s'])}; "
         f"{now['epochs']} epochs trained{saved}",
     ]
     if best_copies := _copies_text(now["best"]):
@@ -114,7 +115,7 @@ def _status_lines(now: dict[str, Any]) -> list[str]:
     if causes:
         lines.append(f"{len(now['failed'])} failed ({', '.join(causes)})")
     if now["state"] in {"paused", "interrupted"}:
-        lines.append(f"to go on: sweep resume {quoted(Path(now['directory']))}")
+        lines.append(f"to go on: sweep resume {quote_path(Path(now['directory']))}")
     return lines
 
 
@@ -129,10 +130,12 @@ def _states_text(trials: Mapping[str, int]) -> str:
 
 def _live_table(now: dict[str, Any]) -> Table:
     """The trials that have started and not ended."""
-    drawn = table("trial", "state", "epoch", "of", now["metric"], "best", "s/epoch", "images/s")
+    drawn = make_table(
+        "trial", "state", "epoch", "of", now["metric"], "best", "s/epoch", "images/s"
+    )
     names = ("trial", "state", "epoch", "epochs", "value", "best", "epoch_s", "images_per_s")
     for entry in now["unended"][:LIVE_ROWS]:
-        drawn.add_row(*(short(entry[name]) for name in names))
+        drawn.add_row(*(format_value(entry[name]) for name in names))
     if len(now["unended"]) > LIVE_ROWS:
         drawn.caption = f"{len(now['unended']) - LIVE_ROWS} more"
     return drawn
@@ -177,7 +180,7 @@ def best(directory: Path, as_json: bool) -> int:
         raise SweepError(f"{directory}: no trial has completed an epoch")
     checkpoint, saved = found.checkpoint, saved_best(found)
     config = found.directory / "config.yaml"
-    restore = None if checkpoint is None else f"sweep restore {quoted(checkpoint)} --epochs N"
+    restore = None if checkpoint is None else f"sweep restore {quote_path(checkpoint)} --epochs N"
     if as_json:
         entry = {
             **(sweep.best_entry() or {}),
@@ -191,7 +194,7 @@ def best(directory: Path, as_json: bool) -> int:
             "restore": restore,
             "pareto": front_values(sweep),
         }
-        say_json(entry)
+        print_json(entry)
         return FINISHED
     _print_best(sweep, found, saved, restore)
     return FINISHED
@@ -201,20 +204,22 @@ def _print_best(
     sweep: LoadedSweep, found: TrialResult, saved: int | None, restore: str | None
 ) -> None:
     checkpoint, config = found.checkpoint, found.directory / "config.yaml"
-    say(f"{sweep.best_is}: {best_line(sweep)}")
+    print_line(f"{sweep.best_is}: {best_line(sweep)}")
     if best_copies := _copies_text(sweep.best_entry()):
-        say(best_copies)
+        print_line(best_copies)
     for key, value in found.record.current.items():
-        say(f"  {key}: {short(value)}")
+        print_line(f"  {key}: {format_value(value)}")
     if sweep.front:
-        show(pareto_table(sweep.front, sweep.metrics))
-    say(f"config:      {quoted(config)}")
+        print_table(pareto_table(sweep.front, sweep.metrics))
+    print_line(f"config:      {quote_path(config)}")
     if checkpoint is None:
-        say("checkpoint:  none, its weights were not kept")
+        print_line("checkpoint:  none, its weights were not kept")
         return
-    say(f"checkpoint:  {quoted(checkpoint)}")
+    print_line(f"checkpoint:  {quote_path(checkpoint)}")
     if saved != (found.best or {})["epoch"] and checkpoint.name == "best.pt":
-        say(f"             of epoch {saved}, the best val_acc, not of the best {sweep.metric}")
-    say(f"score it:    sweep eval {quoted(checkpoint)}")
-    say(f"train it on: {restore}")
-    say(f"anew:        python -m trainable {quoted(config)}")
+        print_line(
+            f"             of epoch {saved}, the best val_acc, not of the best {sweep.metric}"
+        )
+    print_line(f"score it:    sweep eval {quote_path(checkpoint)}")
+    print_line(f"train it on: {restore}")
+    print_line(f"anew:        python -m trainable {quote_path(config)}")

@@ -13,34 +13,34 @@ from sweeps.results.aggregate import (
 from sweeps.results.outcome import Outcome
 from sweeps.results.ranking import table
 from sweeps.sweep_dir.layout import REPORT, SweepLayout
-from sweeps.terminal.console import say, show
+from sweeps.terminal.console import print_line, print_table
 
 
 def print_ending(outcome: Outcome) -> None:
     """The ranked trials, where the best model lies, how to use it, and how to go on."""
     metric = outcome.metric
-    show(table(outcome.results, metric))
+    print_table(table(outcome.results, metric))
     copied = copied_configurations(outcome.results, metric)
     if copied:
-        show(configurations_table(copied, metric))
+        print_table(configurations_table(copied, metric))
     if len(outcome.metrics) > 1:
         front = pareto_front(outcome.results, outcome.metrics)
-        show(pareto_table(front, outcome.metrics))
+        print_table(pareto_table(front, outcome.metrics))
     failed = [result.record for result in outcome.results if result.record.state == "failed"]
     kept = _are_kept(outcome)
     if failed:
         causes = sorted({record.failures[-1].cause for record in failed})
         where = "trial.json of each trial" if kept else "above"
-        say(f"{len(failed)} failed ({', '.join(causes)}); why: {where}")
+        print_line(f"{len(failed)} failed ({', '.join(causes)}); why: {where}")
         if kept:
-            say(f"to try them again: sweep retry {shlex.quote(str(outcome.directory))}")
+            print_line(f"to try them again: sweep retry {shlex.quote(str(outcome.directory))}")
     _print_best(outcome)
     if outcome.paused is not None and kept:
-        say(f"paused ({outcome.paused}), not finished; to go on:")
-        say(f"sweep resume {shlex.quote(str(outcome.directory))}")
+        print_line(f"paused ({outcome.paused}), not finished; to go on:")
+        print_line(f"sweep resume {shlex.quote(str(outcome.directory))}")
     elif outcome.paused is not None:
-        say(f"ended early ({outcome.paused}), not finished")
-        say("checkpoint.enabled is false: there is nothing to go on from")
+        print_line(f"ended early ({outcome.paused}), not finished")
+        print_line("checkpoint.enabled is false: there is nothing to go on from")
 
 
 def write_last_report(outcome: Outcome) -> None:
@@ -56,7 +56,7 @@ def write_last_report(outcome: Outcome) -> None:
     try:
         write_report(outcome.directory)
     except Exception as error:  # noqa: BLE001 - see above
-        say(f"note: no {REPORT}: {type(error).__name__}: {error}")
+        print_line(f"note: no {REPORT}: {type(error).__name__}: {error}")
 
 
 def _are_kept(outcome: Outcome) -> bool:
@@ -69,16 +69,16 @@ def _print_best(outcome: Outcome) -> None:
     name = "best" if outcome.paused is None else "best so far"
     best = outcome.results[0] if outcome.results else None
     if best is None or best.best is None:
-        say(f"{name}: no trial has completed an epoch")
+        print_line(f"{name}: no trial has completed an epoch")
         return
     value, epoch = best.best[metric], best.best["epoch"]
-    say(f"{name}: trial {best.record.id}, {metric} {value:.4f} at epoch {epoch}")
+    print_line(f"{name}: trial {best.record.id}, {metric} {value:.4f} at epoch {epoch}")
     if best.checkpoint is not None:
         path = shlex.quote(str(best.checkpoint))
-        say(f"  score it on the test set:  sweep eval {path}")
-        say(f"  train it further, alone:   sweep restore {path} --epochs N")
+        print_line(f"  score it on the test set:  sweep eval {path}")
+        print_line(f"  train it further, alone:   sweep restore {path} --epochs N")
     config, report = SweepLayout(outcome.directory).best_config, outcome.directory / REPORT
     if outcome.paused is None and report.exists():
-        say(f"  see it all in a browser:   {shlex.quote(str(report))}")
+        print_line(f"  see it all in a browser:   {shlex.quote(str(report))}")
     if config.exists():
-        say(f"  train its config anew:     python -m trainable {shlex.quote(str(config))}")
+        print_line(f"  train its config anew:     python -m trainable {shlex.quote(str(config))}")

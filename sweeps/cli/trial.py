@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from sweeps.cli.options import DIRECTORY, FINISHED, exits
+from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, exits
 from sweeps.report.text_charts import Series, chart
 from sweeps.results.loaded_sweep import (
     LoadedSweep,
@@ -21,10 +21,18 @@ from sweeps.results.loaded_sweep import (
     true_state,
 )
 from sweeps.results.trial_results import TrialResult
-from sweeps.sweep_dir.layout import ENDED, SweepError, SweepLayout, TrialRecord
-from sweeps.terminal.console import console, say, show
-from sweeps.terminal.formatting import AS_JSON, quoted, say_json, score, short, size, table
-from trainable.artifacts.trial_log import LOG_FILE
+from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.records import ENDED, TrialRecord
+from sweeps.terminal.console import console, print_json, print_line, print_table
+from sweeps.terminal.formatting import (
+    format_metric,
+    format_size,
+    format_value,
+    make_table,
+    quote_path,
+)
+from trainable.artifacts.names import LOG_FILE
 from trainable.config.yaml_reader import read_yaml
 
 TRIAL = click.argument("trial")
@@ -50,30 +58,32 @@ def show_(directory: Path, trial: str, as_json: bool) -> int:
     """
     sweep, (found,) = load_trials(directory, [trial])
     if as_json:
-        say_json(_shown(sweep, found))
+        print_json(_shown(sweep, found))
         return FINISHED
     record = found.record
-    say(f"trial {record.id}, number {record.number}: {record.state}")
-    say(f"  {quoted(found.directory)}")
+    print_line(f"trial {record.id}, number {record.number}: {record.state}")
+    print_line(f"  {quote_path(found.directory)}")
     times = {"created": record.created, "started": record.started, "ended": record.ended}
-    say("  " + ", ".join(f"{name} {time}" for name, time in times.items() if time is not None))
+    print_line(
+        "  " + ", ".join(f"{name} {time}" for name, time in times.items() if time is not None)
+    )
     for key, value in record.current.items():
-        say(f"  {key}: {short(value)}")
+        print_line(f"  {key}: {format_value(value)}")
     for key, value in record.changes.items():
-        say(f"  {key}: {short(value)} (changed by the sweep)")
+        print_line(f"  {key}: {format_value(value)} (changed by the sweep)")
     for step in record.lineage:
         donor = step["donor"].rpartition("_")[2]  # of its directory's name, the id
-        say(f"  took over {donor} after epoch {step['epoch']}")
+        print_line(f"  took over {donor} after epoch {step['epoch']}")
     for failure in record.failures:
-        say(f"  failed after epoch {failure.epoch}: {failure.cause}: {failure.message}")
+        print_line(f"  failed after epoch {failure.epoch}: {failure.cause}: {failure.message}")
     if found.rows:
-        show(_rows_table(found.rows))
+        print_table(_rows_table(found.rows))
         if found.best is not None:
-            value = score(found.best, sweep.metric)
-            say(f"best: {sweep.metric} {value} at epoch {found.best['epoch']}")
+            value = format_metric(found.best, sweep.metric)
+            print_line(f"best: {sweep.metric} {value} at epoch {found.best['epoch']}")
     for path in _checkpoints(found.directory):
         epoch = f", epoch {saved_best(found)}" if path.name == "best.pt" else ""
-        say(f"  {quoted(path)}  {size(path.stat().st_size)}{epoch}")
+        print_line(f"  {quote_path(path)}  {format_size(path.stat().st_size)}{epoch}")
     return FINISHED
 
 
@@ -98,9 +108,9 @@ def _checkpoints(directory: Path) -> list[Path]:
 
 
 def _rows_table(rows: list[dict[str, Any]]) -> Table:
-    drawn = table(*SHOWN_METRICS)
+    drawn = make_table(*SHOWN_METRICS)
     for row in _some(rows):
-        drawn.add_row(*(short(row.get(name)) for name in SHOWN_METRICS))
+        drawn.add_row(*(format_value(row.get(name)) for name in SHOWN_METRICS))
     if len(rows) > ROWS:
         drawn.caption = f"{ROWS} of {len(rows)} epochs; all of them: --json"
     return drawn
@@ -135,9 +145,9 @@ def logs(directory: Path, trial: str, follow: bool) -> int:
     except KeyboardInterrupt:
         return FINISHED
     for failure in SweepLayout(directory).read_trial(record.directory).failures:
-        say(f"--- failed after epoch {failure.epoch}, {failure.time}: {failure.cause}")
+        print_line(f"--- failed after epoch {failure.epoch}, {failure.time}: {failure.cause}")
         in_log = bool(failure.message) and failure.message in told
-        say(failure.message if in_log else failure.traceback.rstrip() or failure.message)
+        print_line(failure.message if in_log else failure.traceback.rstrip() or failure.message)
     return FINISHED
 
 
@@ -187,22 +197,24 @@ def compare(directory: Path, first: str, second: str, as_json: bool) -> int:
     if as_json:
         ids = [left.record.id, right.record.id]
         data = {"trials": ids, "config": differing, "metric": sweep.metric, "curves": curves}
-        say_json(data)
+        print_json(data)
         return FINISHED
     drawn = _pair_table("", left, right)
     for key, values in differing.items():
-        drawn.add_row(key, *map(short, values))
+        drawn.add_row(key, *map(format_value, values))
     for name, row in (("best", "best"), ("last", "last")):
         pair = [getattr(result, row) for result in (left, right)]
-        drawn.add_row(f"{name} {sweep.metric}", *(score(found, sweep.metric) for found in pair))
+        drawn.add_row(
+            f"{name} {sweep.metric}", *(format_metric(found, sweep.metric) for found in pair)
+        )
     drawn.add_row("state", left.record.state, right.record.state)
-    show(drawn)
+    print_table(drawn)
     _show_curves(sweep, left, right, curves)
     return FINISHED
 
 
 def _pair_table(head: str, left: TrialResult, right: TrialResult) -> Table:
-    return table(head, left.record.id, right.record.id)
+    return make_table(head, left.record.id, right.record.id)
 
 
 def _differences(left: TrialResult, right: TrialResult) -> dict[str, list[Any]]:
@@ -235,8 +247,8 @@ def _show_curves(
 ) -> None:
     rows = _pair_table(f"{sweep.metric} at epoch", left, right)
     for epoch, first, second in _some(curves):
-        rows.add_row(str(epoch), short(first), short(second))
-    show(rows)
+        rows.add_row(str(epoch), format_value(first), format_value(second))
+    print_table(rows)
     points = [[(row[0], row[side]) for row in curves if row[side] is not None] for side in (1, 2)]
     drawn = chart(
         [Series("1", points[0]), Series("2", points[1])],
@@ -245,6 +257,6 @@ def _show_curves(
         x_label="epoch",
     )
     for line in drawn:
-        say(line)
+        print_line(line)
     if drawn:
-        say(f"1: {left.record.id}, 2: {right.record.id}, {sweep.metric}")
+        print_line(f"1: {left.record.id}, 2: {right.record.id}, {sweep.metric}")

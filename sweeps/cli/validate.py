@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sweeps.cli.options import FINISHED, SET_IN_SEARCH, exits
-from sweeps.terminal.console import console, say
+from sweeps.terminal.console import console, print_line
 from trainable.uri import is_uri
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def validate(search_file: Path, assignments: tuple[str, ...]) -> int:
 
     spec = load_search(search_file, parse_assignments(assignments))
     check_warm_start(spec)
-    say(f"{search_file}: good; {spec.trials} trials over {len(spec.space)} keys")
+    print_line(f"{search_file}: good; {spec.trials} trials over {len(spec.space)} keys")
     return FINISHED
 
 

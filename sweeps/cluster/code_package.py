@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweeps.sweep_dir.layout import SweepError
-from sweeps.terminal.formatting import mebibytes
+from sweeps.sweep_dir.errors import SweepError
+from sweeps.terminal.formatting import format_size
 
 OURS = ("sweeps", "trainable")
 
@@ -49,10 +49,10 @@ class Parcel:
             return
         sizes = sorted(((path.stat().st_size, name) for name, path in self.files.items()))
         largest = [
-            f"  {mebibytes(size):>9}  {name}" for size, name in sizes[: -LARGEST_SHOWN - 1 : -1]
+            f"  {format_size(size):>9}  {name}" for size, name in sizes[: -LARGEST_SHOWN - 1 : -1]
         ]
         raise SweepError(
-            f"the code to send is {mebibytes(self.size)}, Ray takes {mebibytes(limit)}; "
+            f"the code to send is {format_size(self.size)}, Ray takes {format_size(limit)}; "
             "the largest files:\n" + "\n".join(largest) + "\n"
             "  leave them out by a .gitignore, or run from a directory without them"
         )

@@ -18,9 +18,10 @@ from ray.job_submission import JobSubmissionClient
 
 from sweeps.cluster.code_package import SUBMITTED_LIMIT, Parcel
 from sweeps.cluster.session import WORKER_ENVIRONMENT
-from sweeps.sweep_dir.layout import SEARCH_FILE, SweepError
-from sweeps.terminal.console import say
-from sweeps.terminal.formatting import mebibytes
+from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.layout import SEARCH_FILE
+from sweeps.terminal.console import print_line
+from sweeps.terminal.formatting import format_size
 
 PAUSE_S = 24 * 3600
 """How long a job that is stopped may take for its running epochs; Ray's own 3 s would kill it."""
@@ -86,7 +87,7 @@ def submit(client: JobSubmissionClient, search: str, parcel: Parcel, options: li
         whole.check(SUBMITTED_LIMIT)
         archive = Path(folder) / "code.zip"
         whole.write(archive)
-        say(f"sending {mebibytes(whole.size)} of code to the cluster")
+        print_line(f"sending {format_size(whole.size)} of code to the cluster")
         command = ["python", "sweeps/run.py", SEARCH_FILE, "--or-resume", *options]
         variables = {
             **WORKER_ENVIRONMENT,

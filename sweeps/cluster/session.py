@@ -23,9 +23,9 @@ from ray.exceptions import RayError, RayTaskError
 from sweeps.cluster.code_package import JOINED_LIMIT, own_code, with_directory
 from sweeps.cluster.placement import Booking, places, spread
 from sweeps.spec.settings import Resources
-from sweeps.sweep_dir.layout import SweepError
-from sweeps.terminal.console import ray_is_shown, say
-from sweeps.terminal.formatting import mebibytes
+from sweeps.sweep_dir.errors import SweepError
+from sweeps.terminal.console import print_line, ray_output_enabled
+from sweeps.terminal.formatting import format_size
 from trainable.signals import SIGNALS
 
 T = TypeVar("T")
@@ -80,8 +80,8 @@ def start_ray(joining: Joining = Joining()) -> None:
         return
     atexit.register(_die_of_signals)  # what is registered later comes earlier: before Ray's own
     shown: dict[str, Any] = {
-        "logging_level": logging.INFO if ray_is_shown() else logging.ERROR,
-        "log_to_driver": ray_is_shown(),
+        "logging_level": logging.INFO if ray_output_enabled() else logging.ERROR,
+        "log_to_driver": ray_output_enabled(),
     }
     address = joining.address or os.environ.get("RAY_ADDRESS") or LOCAL
     if address != LOCAL:
@@ -137,7 +137,7 @@ def _environment(joining: Joining, archive: Path) -> dict[str, Any]:
         parcel.check(JOINED_LIMIT)
         parcel.write(archive)
         environment["working_dir"] = str(archive)
-        say(f"sending {mebibytes(parcel.size)} of code to the cluster")
+        print_line(f"sending {format_size(parcel.size)} of code to the cluster")
     return environment
 
 

@@ -23,15 +23,10 @@ from sweeps.spec.search_spec import SearchSpec
 from sweeps.storage.location import desk_of, local, place_in
 from sweeps.storage.lock import sole_owner
 from sweeps.storage.uploader import kept
-from sweeps.sweep_dir.layout import (
-    LOCK_FILE,
-    SweepError,
-    SweepLayout,
-    SweepRecord,
-    TrialRecord,
-    now,
-)
-from sweeps.terminal.console import say
+from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
+from sweeps.sweep_dir.records import SweepRecord, TrialRecord, now
+from sweeps.terminal.console import print_line
 from trainable.artifacts.names import automatic_name
 from trainable.atomic_files import write_text
 from trainable.config import TrainConfig, parse_config
@@ -66,7 +61,9 @@ def start_sweep(
     record.versions, record.environment = _versions(), environment()
     with _workplace(directory, spec, record, keep_trials=base.checkpoint.enabled) as layout:
         if spec.tune.warm_start is not None:
-            say(f"warm start: {record_points(spec, layout)} trials of {spec.tune.warm_start}")
+            print_line(
+                f"warm start: {record_points(spec, layout)} trials of {spec.tune.warm_start}"
+            )
         run = Run(spec, layout, record, share, [], allow_custom_model=allow_custom_model)
         outcome = run.until_done_or_paused()
     return replace(outcome, directory=directory)  # its files are there by now
@@ -97,7 +94,7 @@ def resume_sweep(
         CheckpointError: An interrupted trial has checkpoints, and none of them is good.
     """
     layout = SweepLayout(directory)
-    layout.tidy()
+    layout.remove_partial_writes()
     record = layout.read_sweep()
     environment = being_described()
     spec, share = _prepare(spec, layout.directory, allow_custom_model, address)
@@ -149,7 +146,7 @@ def _prepare(
         spec, settled = settle_gpu(spec, allow_custom_model=allow_custom_model)
     share, notice = trial_share(spec.resources)
     for text in [*filter(None, [settled, notice]), *_notices(base)]:
-        say(f"note: {text}")
+        print_line(f"note: {text}")
     return spec, share
 
 

@@ -16,16 +16,9 @@ from ray.tune.experiment import Trial
 from sweeps.execution.hooks import HookRunner
 from sweeps.execution.live_view import LiveView
 from sweeps.results.progress import Running
-from sweeps.sweep_dir.layout import (
-    ENDED,
-    SweepLayout,
-    SweepRecord,
-    TrialRecord,
-    TrialState,
-    now,
-    value_at,
-)
-from sweeps.terminal.console import say
+from sweeps.sweep_dir.layout import SweepLayout, value_at
+from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, TrialState, now
+from sweeps.terminal.console import print_line
 from sweeps.trials.failures import describe_nan
 from sweeps.trials.pause import PauseSwitch
 from trainable.artifacts.names import TENSORBOARD
@@ -99,7 +92,9 @@ class Recorder(Callback):
         asked = self._switch.reason
         self._switch.poll()
         if self._switch.reason and not asked:
-            say(f"pausing ({self._switch.reason}): running trials finish their epoch and save")
+            print_line(
+                f"pausing ({self._switch.reason}): running trials finish their epoch and save"
+            )
         self._view.tick(self._running.values())
         self._write_waiting(time.monotonic())
 
@@ -141,10 +136,10 @@ class Recorder(Callback):
         value = result.get(self._metric)
         self._hooks.note(trial.trial_id, value, result.get("epoch", 0))
         if value is not None and self._target(value) and self._switch.reason is None:
-            say(f"target reached: trial {trial.trial_id}, {self._metric} {value:.4f}")
+            print_line(f"target reached: trial {trial.trial_id}, {self._metric} {value:.4f}")
             self._switch.request("target")
         if self._expects_gpu and result.get("device") == "cpu":
-            say(CPU_NOTICE)
+            print_line(CPU_NOTICE)
             self._expects_gpu = False
 
     def on_trial_complete(
@@ -186,7 +181,7 @@ class Recorder(Callback):
             text += f"  {record.failures[-1].cause}: {record.failures[-1].message}"
         elif last.get(self._metric) is not None:
             text += f"  {self._metric} {last[self._metric]:.4f}"
-        say(text)
+        print_line(text)
         self._on_end()
 
     def _note_exploit(self, record: TrialRecord, trial: Trial) -> None:

@@ -16,11 +16,12 @@ from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.spec.settings import METRICS
 from sweeps.storage.location import bring, let_go
 from sweeps.sweep_dir.event_log import Event, EventLog
-from sweeps.sweep_dir.layout import ENDED, SweepLayout, TrialRecord, TrialState, now, value_at
-from sweeps.terminal.console import say
+from sweeps.sweep_dir.layout import SweepLayout, value_at
+from sweeps.sweep_dir.records import ENDED, TrialRecord, TrialState, now
+from sweeps.terminal.console import print_line
 from sweeps.trials.trial import SweepTrial, continue_from, show_result
-from trainable.artifacts.metrics import History, read_rows
-from trainable.artifacts.names import CHECKPOINTS, METRICS_FILE
+from trainable.artifacts.metrics import MetricsFile, read_rows
+from trainable.artifacts.names import CHECKPOINTS, LATEST_FILE, METRICS_FILE
 from trainable.errors import CheckpointError
 
 Row = dict[str, Any]
@@ -44,9 +45,9 @@ def newest_checkpoint(directory: Path) -> SavedState | None:
         CheckpointError: There are checkpoint files, and none of them is good.
     """
     files = sorted((directory / CHECKPOINTS).glob("*.pt"))
-    from trainable.artifacts.checkpoint import LATEST, checkpoint_epoch  # torch
+    from trainable.artifacts.checkpoint import checkpoint_epoch  # torch
 
-    latest = directory / CHECKPOINTS / LATEST
+    latest = directory / CHECKPOINTS / LATEST_FILE
     epoch = checkpoint_epoch(bring(latest))
     if epoch is not None:
         return SavedState(latest, epoch)
@@ -55,7 +56,9 @@ def newest_checkpoint(directory: Path) -> SavedState | None:
     ]
     if good:
         epoch, path = max(good)
-        say(f"note: {latest} is missing or broken; going on from {path.name} of epoch {epoch}")
+        print_line(
+            f"note: {latest} is missing or broken; going on from {path.name} of epoch {epoch}"
+        )
         return SavedState(path, epoch)
     if files:
         names = ", ".join(path.name for path in files)
@@ -111,10 +114,10 @@ class Restoration:
         recorded, epoch = self._rows[record.id], saved.epoch if saved else 0
         self._rows[record.id] = [row for row in recorded if row["epoch"] <= epoch]
         # Here, not when it runs again: a waiting trial may be ended without that.
-        History(self._layout.directory / record.directory / METRICS_FILE).truncate(epoch)
+        MetricsFile(self._layout.directory / record.directory / METRICS_FILE).truncate(epoch)
         if saved is None:
             if recorded:
-                say(f"note: trial {record.id} has no checkpoint and begins anew")
+                print_line(f"note: trial {record.id} has no checkpoint and begins anew")
             record.lineage.clear()
             return
         self._saved[record.id] = saved
@@ -164,7 +167,7 @@ class Restoration:
             elif id_ in ended and self._rows[id_]:
                 show_result(trial, self._rows[id_][-1])
         for line in scheduler.replay(trials, ended, self._events):
-            say(f"note: the scheduler decides otherwise than before: {line}")
+            print_line(f"note: the scheduler decides otherwise than before: {line}")
         for id_, trial in trials.items():
             if id_ not in ended:
                 self._catch_up(trial, scheduler)

@@ -27,7 +27,7 @@ from sweeps.results.ranking import write_files
 from sweeps.results.retention import WeightKeeper, prune_weights
 from sweeps.results.trial_results import read_result, read_results
 from sweeps.schedulers.build import build_scheduler
-from sweeps.schedulers.pbt import DonorFiles
+from sweeps.schedulers.pbt import DonorCheckpointCleanup
 from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.search.searcher import Searcher
 from sweeps.spec.schedulers import mutated_keys
@@ -35,7 +35,8 @@ from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.settings import METRICS
 from sweeps.storage.location import collect, collect_all, place_in
 from sweeps.sweep_dir.event_log import EventLog
-from sweeps.sweep_dir.layout import ENDED, SweepLayout, SweepRecord, TrialRecord, now
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, now
 from sweeps.terminal.console import console, print_line
 from sweeps.trials.pause import PauseStopper, PauseSwitch, deadline, target
 from sweeps.trials.retries import Retries
@@ -43,7 +44,7 @@ from trainable.config import parse_config
 from trainable.ray_trial.classifier import ClassifierTrainable
 
 KEPT, KEPT_FOR_EXPLOITS = 1, sys.maxsize
-"""Of Tune's own checkpoint directories of a trial; PBT's are deleted by `DonorFiles`."""
+"""Of Tune's own checkpoint directories of a trial; PBT's are deleted by `DonorCheckpointCleanup`."""
 
 
 class Run:
@@ -151,7 +152,7 @@ class Run:
             place_in(base, self._layout.directory.name),
             metric=tune.metric,
             mode=tune.mode,
-            before=[trial.best for trial in known.values()],
+            best_values=[trial.best for trial in known.values()],
         )
 
     def _prune(self) -> None:
@@ -203,7 +204,7 @@ class Run:
             mutated=mutated_keys(spec.tune.scheduler, tuple(spec.space)),
             limit=self._limit(),
             booking=self._booking,
-            waits=self._scheduler.waits,
+            waits=self._scheduler.is_waiting,
             kept=store.kept_by_tune(self._layout.directory, self._checkpoints_kept()),
             on_failure=Retries(
                 self._layout, by_id, spec.failure, self._share, self._switch, self._packing
@@ -260,7 +261,7 @@ class Run:
         files = GridFiles(directory, self._source.records)
         found = [*store.callbacks(directory), self._recorder, files, NoProgress()]
         if isinstance(self._scheduler.inner, PopulationBasedTraining):
-            found.append(DonorFiles(self._scheduler.inner, store.forget_checkpoint))
+            found.append(DonorCheckpointCleanup(self._scheduler.inner, store.forget_checkpoint))
         return found
 
     def _score(self, trial: TrialRecord) -> list[float] | None:

@@ -12,9 +12,9 @@ from sweeps.cluster.session import machines, on_a_card
 from sweeps.planning.cost import chosen
 from sweeps.planning.plan import make_plan
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.terminal.console import say
+from sweeps.terminal.console import print_line
 from trainable.config import TrainConfig
-from trainable.profiling.concurrent import Together, train_together
+from trainable.profiling.concurrent import ConcurrencyResult, train_concurrently
 
 AUTO = "resources.gpu auto"
 COPIES = (2, 4, 8)
@@ -23,7 +23,7 @@ GAIN = 1.1
 MARGIN = 1.1
 """Memory for what a long training takes more than a short one."""
 
-Measure = Callable[[TrainConfig, int], Together | None]
+Measure = Callable[[TrainConfig, int], ConcurrencyResult | None]
 """Trains so many copies of a training at once on one card; None where memory does not suffice."""
 
 
@@ -34,8 +34,8 @@ class Choice:
     copies: int
     reason: str
     """Why not more."""
-    alone: Together | None = None
-    together: Together | None = None
+    alone: ConcurrencyResult | None = None
+    together: ConcurrencyResult | None = None
     """So many as have been chosen."""
 
     def sentence(self) -> str:
@@ -43,7 +43,7 @@ class Choice:
         text = f"{AUTO} is {1 / self.copies:g}: "
         if self.alone is not None:
             text += f"alone on a card, a trial trains {self.alone.images_per_s:.0f} images/s and "
-            text += f"takes {self.alone.process_gib:.1f} of {self.alone.card_gib:.1f} GiB; "
+            text += f"takes {self.alone.process_gib:.1f} of {self.alone.gpu_gib:.1f} GiB; "
         if self.together is not None and self.copies > 1:
             text += f"{self.copies} train {self.together.images_per_s:.0f} images/s in all; "
         return text + self.reason
@@ -54,20 +54,20 @@ def settle_gpu(
 ) -> tuple[SearchSpec, str | None]:
     """`settled`, on a card of the cluster."""
 
-    def measure(config: TrainConfig, copies: int) -> Together | None:
+    def measure(config: TrainConfig, copies: int) -> ConcurrencyResult | None:
         return on_a_card(partial(measured, spec, config, copies, allow_custom_model))
 
     found = machines()
     if spec.resources.gpu == "auto" and any(machine.get("GPU") for machine in found):
-        say(f"{AUTO}: measuring how many trials a card is good for")
+        print_line(f"{AUTO}: measuring how many trials a card is good for")
     return settled(spec, found, measure)
 
 
 def measured(
     spec: SearchSpec, config: TrainConfig, copies: int, allow_custom_model: bool
-) -> Together | None:
+) -> ConcurrencyResult | None:
     """What so many trials with a training config do at once on the first card of this process."""
-    return train_together(
+    return train_concurrently(
         config,
         copies,
         gpu=1 / copies,
@@ -119,7 +119,7 @@ def _of_dearest(
         taken = measure(config, 1)
         if taken is None:
             return Choice(1, f"draw {number} fills a card's memory alone")
-        if not taken.card_gib:
+        if not taken.gpu_gib:
             return None
         if most_taken is None or taken.process_gib > most_taken.process_gib:
             dearest, most_taken = config, taken
@@ -136,7 +136,9 @@ def _most(spec: SearchSpec, machines: Sequence[Mapping[str, float]]) -> int:
     return max(1, ceil(at_once / sum(machine["GPU"] for machine in machines)))
 
 
-def choose(alone: Together, measure: Callable[[int], Together | None], most: int) -> Choice:
+def choose(
+    alone: ConcurrencyResult, measure: Callable[[int], ConcurrencyResult | None], most: int
+) -> Choice:
     """The knee: twice as many copies for as long as they fit and train more in all.
 
     Args:
@@ -148,7 +150,7 @@ def choose(alone: Together, measure: Callable[[int], Together | None], most: int
     for copies in COPIES:
         if copies > most:
             reason = f"no more than {most} will ever be on one"
-        elif alone.process_gib * MARGIN * copies > alone.card_gib:
+        elif alone.process_gib * MARGIN * copies > alone.gpu_gib:
             reason = f"{copies} would not fit into its memory"
         elif (found := measure(copies)) is None:
             reason = f"{copies} did not fit into its memory"

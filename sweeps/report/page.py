@@ -22,8 +22,9 @@ from sweeps.report.tables import limited, number, of_configurations, of_front, p
 from sweeps.results.loaded_sweep import LoadedSweep, load, saved_best
 from sweeps.results.trial_results import TrialResult
 from sweeps.storage.location import publish
-from sweeps.sweep_dir.layout import REPORT, now
-from sweeps.terminal.formatting import duration
+from sweeps.sweep_dir.layout import REPORT
+from sweeps.sweep_dir.records import now
+from sweeps.terminal.formatting import format_duration
 from trainable.atomic_files import write_text
 
 # Nothing may be fetched. plotly.js compiles its WebGL commands at run time.
@@ -132,7 +133,7 @@ def _summary(sweep: LoadedSweep) -> str:
         "trials ended": f"{sweep.ended} of {sweep.total}",
         "epochs trained": epochs,
         "epochs saved by stopping early": sweep.saved_epochs(),
-        "run time": duration(record.elapsed_s),
+        "run time": format_duration(record.elapsed_s),
     }
     drawn = "".join(
         f'<div class="tile"><b>{escape(str(figure))}</b><span>{escape(name)}</span></div>'

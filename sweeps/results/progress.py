@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from sweeps.sweep_dir.layout import ENDED, TrialRecord
-from sweeps.terminal.formatting import duration
+from sweeps.sweep_dir.records import ENDED, TrialRecord
+from sweeps.terminal.formatting import format_duration
 
 """Of a time: name, seconds, and the number from which on the next one is taken."""
 
@@ -127,7 +127,7 @@ def time_left(left: tuple[float, float] | None) -> str:
     """What is left of a sweep, at least and at most; nothing if that is not known."""
     if left is None:
         return ""
-    least, most = map(duration, left)
+    least, most = map(format_duration, left)
     return f", {least} left" if least == most else f", {least} to {most} left"
 
 
@@ -138,7 +138,7 @@ def parts(found: Progress, elapsed_s: float, metric: str) -> list[str]:
     said = [", ".join([f"{found.ended}/{found.total} done", *states])]
     if found.best is not None:
         said.append(f"best so far {metric} {found.best[1]:.4f} ({found.best[0]})")
-    said.append(f"{duration(elapsed_s)} so far{time_left(found.left_s)}")
+    said.append(f"{format_duration(elapsed_s)} so far{time_left(found.left_s)}")
     if found.saved:
         said.append(f"{found.saved} epochs saved")
     return said

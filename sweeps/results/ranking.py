@@ -140,7 +140,7 @@ def write_files(
 
 def _copy(result: TrialResult) -> list[Any]:
     record = result.record
-    return [record.group, record.repeat, str(record.final).lower()]
+    return [record.configuration_id, record.repeat, str(record.final).lower()]
 
 
 def _sampled_keys(results: list[TrialResult]) -> list[str]:

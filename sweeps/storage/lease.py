@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sweeps.sweep_dir.layout import LOCK_FILE
-from sweeps.terminal.console import complain
+from sweeps.terminal.console import print_error
 from trainable.errors import StorageError
 from trainable.storage.object_store import Remote
 
@@ -110,12 +110,12 @@ class StoreLock:
             try:
                 now = self._read()
                 if now is not None and now != self._me:
-                    complain(f"{self._remote.uri}: {now} has taken over; this process pauses")
+                    print_error(f"{self._remote.uri}: {now} has taken over; this process pauses")
                     os.kill(os.getpid(), signal.SIGINT)
                     return
                 self._write()
             except StorageError as error:
-                complain(f"note: the sweep's lock cannot be renewed: {error}")
+                print_error(f"note: the sweep's lock cannot be renewed: {error}")
 
     def _read(self) -> Holder | None:
         data = self._remote.read(LOCK_FILE)

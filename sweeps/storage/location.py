@@ -9,11 +9,11 @@ import atexit
 from pathlib import Path
 
 from sweeps.storage.sweep_mirror import Desk
-from sweeps.terminal.console import stands_for
+from sweeps.terminal.console import show_as_uri
 from trainable.atomic_files import add_name
 from trainable.errors import StorageError
 from trainable.storage.object_store import SHORT_PATIENCE_S, Remote
-from trainable.uri import as_place, child_uri, is_uri, parent_uri
+from trainable.uri import child_uri, is_uri, normalize_directory, parent_uri
 
 _desks: dict[Path, Desk] = {}
 
@@ -31,7 +31,7 @@ def local(place: str | Path, *, patience_s: float = SHORT_PATIENCE_S) -> Path:
     if not is_uri(str(place)):
         return Path(place)
     try:
-        uri = as_place(str(place))
+        uri = normalize_directory(str(place))
     except ValueError as error:
         raise StorageError(f"an address {error}") from error
     if not is_uri(uri):
@@ -42,7 +42,7 @@ def local(place: str | Path, *, patience_s: float = SHORT_PATIENCE_S) -> Path:
         if not _desks:
             atexit.register(_clear)
         _desks[desk.directory] = desk
-        stands_for(desk.directory, lambda name: child_uri(uri, name) if name else uri)
+        show_as_uri(desk.directory, lambda name: child_uri(uri, name) if name else uri)
     desk.pull()
     return desk.directory
 

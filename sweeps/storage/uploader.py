@@ -16,7 +16,7 @@ from pathlib import Path
 from sweeps.storage.location import desk_of
 from sweeps.storage.sweep_mirror import Contents, Desk
 from sweeps.sweep_dir.layout import STOP_FILE
-from sweeps.terminal.console import say
+from sweeps.terminal.console import print_line
 from trainable.errors import StorageError
 from trainable.storage.object_store import PATIENCE_S
 
@@ -95,7 +95,7 @@ class StoreKeeper:
                 if time.monotonic() - self._looked > LOOKED_S:
                     self._look()
             except StorageError as error:
-                say(f"note: not all of the sweep's files are stored yet: {error}")
+                print_line(f"note: not all of the sweep's files are stored yet: {error}")
 
     def _look(self) -> None:
         """Looks for the object that asks for a stop; the file of that name does the rest."""

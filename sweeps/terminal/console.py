@@ -1,76 +1,86 @@
-"""The one place that talks to the terminal."""
+"""Prints to the terminal: the `sweep` command's output and a running sweep's messages."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console, RenderableType
+
+from sweeps.terminal.formatting import replace_non_finite
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Whoever read the output has had enough, as `| head` has: from now on it goes nowhere.
+        """Discards all further output, e.g. after `| head` has closed the pipe.
 
-        Rich would end the process, in the middle of a sweep too; afterwards `quiet` is true.
+        Rich would end the process, even in the middle of a sweep. Afterwards `quiet` is true.
         """
         with suppress(SystemExit):
             super().on_broken_pipe()
 
 
 console = _Console()
-_ray_is_shown = False
 errors = Console(stderr=True)
-_addresses: dict[Path, Callable[[str], str]] = {}
+_ray_output_enabled = False
+_uris: dict[Path, Callable[[str], str]] = {}
+"""Local mirror of a directory in object storage -> the URI of a name below it."""
 
 
-def say(text: str) -> None:
-    """One plain line; long paths are not broken."""
-    console.print(_addressed(text), highlight=False, markup=False, soft_wrap=True)
+def print_line(text: str) -> None:
+    """Prints plain text without wrapping long paths."""
+    console.print(_with_uris(text), highlight=False, markup=False, soft_wrap=True)
 
 
-def show(drawing: RenderableType) -> None:
-    """A table or another drawing."""
-    console.print(drawing)
+def print_table(table: RenderableType) -> None:
+    """Prints a table or another renderable of Rich's."""
+    console.print(table)
 
 
-def complain(text: str) -> None:
-    """An error, in full, on standard error."""
-    errors.print(_addressed(text), style="red", highlight=False, markup=False, soft_wrap=True)
+def print_error(text: str) -> None:
+    """Prints an error to standard error without wrapping it."""
+    errors.print(_with_uris(text), style="red", highlight=False, markup=False, soft_wrap=True)
 
 
-def stands_for(directory: Path, address: Callable[[str], str]) -> None:
-    """Has a directory's paths shown as what they stand for.
+def print_json(data: Any) -> None:
+    """Prints plain values as JSON on one line; numbers that are not finite become null."""
+    print_line(json.dumps(replace_non_finite(data), default=str))
+
+
+def show_as_uri(directory: Path, to_uri: Callable[[str], str]) -> None:
+    """Prints URIs instead of the paths of a local mirror from now on.
 
     Args:
-        directory: A local one.
-        address: Of the name of what is below it; of no name, its own.
+        directory: The local mirror.
+        to_uri: Returns the URI of a name below the directory; for an empty name, the directory's.
     """
-    _addresses[directory] = address
+    _uris[directory] = to_uri
 
 
-def _addressed(text: str) -> str:
-    """A text with addresses in place of the paths that stand for them, as a shell takes them."""
-    for directory, address in _addresses.items():
+def _with_uris(text: str) -> str:
+    """Replaces paths of local mirrors by their URIs, quoted for a shell."""
+    for directory, to_uri in _uris.items():
         pattern = re.compile(rf"(\"?){re.escape(str(directory))}(?:/([^\s'\",:;]*)|(?![\w-]))")
 
-        def shown(found: re.Match[str], address: Callable[[str], str] = address) -> str:
-            place = address((found[2] or "").rstrip("/"))
-            return found[1] + (place if found[1] else shlex.quote(place))
+        def replace(match: re.Match[str], to_uri: Callable[[str], str] = to_uri) -> str:
+            uri = to_uri((match[2] or "").rstrip("/"))
+            return match[1] + (uri if match[1] else shlex.quote(uri))
 
-        text = pattern.sub(shown, text)
+        text = pattern.sub(replace, text)
     return text
 
 
-def show_ray(shown: bool) -> None:
-    """Says whether Ray's own messages are to be shown."""
-    global _ray_is_shown
-    _ray_is_shown = shown
+def enable_ray_output(enabled: bool) -> None:
+    """Sets whether Ray's own messages are printed."""
+    global _ray_output_enabled
+    _ray_output_enabled = enabled
 
 
-def ray_is_shown() -> bool:
-    """Whether Ray's own messages are shown."""
-    return _ray_is_shown
+def ray_output_enabled() -> bool:
+    """Returns whether Ray's own messages are printed."""
+    return _ray_output_enabled

@@ -1,4 +1,4 @@
-"""Carries out what the failure policy says when a trial fails."""
+"""Records a trial's failure and prepares its retry."""
 
 from __future__ import annotations
 
@@ -8,26 +8,34 @@ from pathlib import Path
 import ray
 from ray.tune.experiment import Trial
 
-from sweeps.cluster.gpu_workers import Packing
+from sweeps.cluster.gpu_workers import GpuWorkerPool
 from sweeps.spec.settings import FailurePolicy
-from sweeps.sweep_dir.layout import SweepLayout, TrialRecord
-from sweeps.terminal.console import say
-from sweeps.trials.failures import Verdict, cause_of, describe, halved, judge, losses
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.records import TrialRecord
+from sweeps.terminal.console import print_line
+from sweeps.trials.failures import (
+    RetryDecision,
+    count_worker_losses,
+    decide_retry,
+    describe,
+    find_cause,
+    halve_batches,
+)
 from sweeps.trials.pause import PauseSwitch
 from sweeps.trials.trial import SweepTrial
 from trainable.trial_settings import SETTINGS, SUSPECT
 
 
-class Retries:
-    """Called by a trial with its failure; records it and prepares the retry.
+class RetryPolicy:
+    """Callback for failed trials: records the failure and prepares the retry.
 
     Args:
-        layout: Where trials are recorded.
+        layout: The sweep directory that trials are recorded in.
         records: Trial id -> record, shared with the trial source.
         policy: The search file's `failure`.
-        share: What one trial takes of the cluster.
-        switch: Asked for a pause when the disk is full.
-        packing: The processes that trials share, if they do: nothing is alone there.
+        share: CPUs and GPUs of one trial.
+        switch: Switch that pauses the sweep when the disk is full.
+        pool: The workers that trials share, if they do; no trial can run alone in one.
     """
 
     def __init__(
@@ -37,42 +45,42 @@ class Retries:
         policy: FailurePolicy,
         share: dict[str, float],
         switch: PauseSwitch,
-        packing: Packing | None = None,
+        pool: GpuWorkerPool | None = None,
     ) -> None:
         self._layout = layout
         self._records = records
         self._policy = policy
         self._share = share
         self._switch = switch
-        self._packing = packing
+        self._pool = pool
 
-    def __call__(self, trial: SweepTrial, error: Exception) -> Verdict:
+    def __call__(self, trial: SweepTrial, error: Exception) -> RetryDecision:
         """Records the failure; changes the trial's config and resources for its retry."""
         record = self._records[trial.trial_id]
         epoch = (trial.last_result or {}).get("epoch", 0)
-        failure = describe(error, cause_of(error), epoch, _checkpoint(trial))
+        failure = describe(error, find_cause(error), epoch, _checkpoint_path(trial))
         record.failures.append(failure)
-        verdict = judge(record, self._policy)
+        decision = decide_retry(record, self._policy)
         if failure.cause == "disk_full":
             self._switch.request("disk_full")
-        if self._packing is not None:
-            self._packing.forget(trial.trial_id)
-            verdict = replace(verdict, alone=False, halve=verdict.alone)
-            _suspect(trial, failure.cause == "lost_worker" and losses(record) > 1)
-        if verdict.retry and verdict.halve:
-            verdict = replace(verdict, retry=self._halve(trial, record))
-        if verdict.retry and verdict.alone:
-            trial.take(_alone(self._share))
+        if self._pool is not None:
+            self._pool.release(trial.trial_id)
+            decision = replace(decision, alone=False, halve=decision.alone)
+            _set_suspect(trial, failure.cause == "lost_worker" and count_worker_losses(record) > 1)
+        if decision.retry and decision.halve:
+            decision = replace(decision, retry=self._halve_batches(trial, record))
+        if decision.retry and decision.alone:
+            trial.change_resources(_whole_share(self._share))
         self._layout.write_trial(record)
-        if verdict.retry:
-            how = " alone" * verdict.alone + " with its batch in halves" * verdict.halve
-            say(f"trial {record.id} {failure.cause}: {failure.message}; tried again{how}")
-        return verdict
+        if decision.retry:
+            how = " alone" * decision.alone + " with halved batches" * decision.halve
+            print_line(f"trial {record.id} {failure.cause}: {failure.message}; retrying{how}")
+        return decision
 
-    def _halve(self, trial: SweepTrial, record: TrialRecord) -> bool:
-        """Makes a trial run its batches in twice as many parts; whether they can be cut so."""
+    def _halve_batches(self, trial: SweepTrial, record: TrialRecord) -> bool:
+        """Doubles a trial's accumulation steps; returns whether its batch is divisible."""
         settings = trial.config[SETTINGS]
-        config = halved({k: v for k, v in trial.config.items() if k != SETTINGS})
+        config = halve_batches({k: v for k, v in trial.config.items() if k != SETTINGS})
         if config is None:
             return False
         trial.config = {**config, SETTINGS: settings}
@@ -80,25 +88,25 @@ class Retries:
         return True
 
 
-def _suspect(trial: SweepTrial, suspect: bool) -> None:
-    """Tells a trial whether it may be the one that takes its process with it, again and again.
+def _set_suspect(trial: SweepTrial, suspect: bool) -> None:
+    """Marks a trial that may be crashing the worker it shares with other trials.
 
-    Every trial of a process is lost with it. Those that come into question begin one after the
-    other, so that the one it is does not use up the others' retries.
+    All trials of a worker fail when it crashes. Suspects start one after the other, so that the
+    trial that causes the crashes does not use up the retries of the others.
     """
     trial.config = {**trial.config, SETTINGS: {**trial.config[SETTINGS], SUSPECT: suspect}}
 
 
-def _checkpoint(trial: Trial) -> str | None:
-    """The checkpoint that a retry continues from, by its path from the sweep's directory."""
+def _checkpoint_path(trial: Trial) -> str | None:
+    """Returns the checkpoint that a retry continues from, relative to the sweep directory."""
     if trial.checkpoint is None:
         return None
     path = Path(trial.checkpoint.path)
     return str(Path(path.parent.name, path.name))
 
 
-def _alone(share: dict[str, float]) -> dict[str, float]:
-    """A whole card; without GPUs all the CPUs of the largest machine."""
+def _whole_share(share: dict[str, float]) -> dict[str, float]:
+    """Returns a whole GPU; without GPUs, all the CPUs of the largest machine."""
     if share["gpu"]:
         return {**share, "gpu": max(1.0, share["gpu"])}
     cpus = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]

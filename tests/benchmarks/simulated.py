@@ -30,8 +30,9 @@ from sweeps.execution import tune_run
 from sweeps.results.stored_spec import open_sweep
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.sweep_dir.layout import SweepLayout, SweepRecord, now
-from trainable.artifacts.metrics import History
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.records import SweepRecord, now
+from trainable.artifacts.metrics import MetricsFile
 
 EPOCH_S = 60.0
 EVENTS_A_RESULT = 2
@@ -55,7 +56,7 @@ class Controller:
         self.trials: list[Any] = []
         self._live: set[Any] = set()
         self._heap: list[tuple[float, int, Any]] = []
-        self._history: dict[str, History] = {}
+        self._history: dict[str, MetricsFile] = {}
         self.clock = 0.0
         self.results = 0
         self.spent: dict[str, float] = defaultdict(float)
@@ -130,7 +131,9 @@ class Controller:
         self.results += 1
         row = _row(trial.trial_id, epoch)
         directory = self._layout.directory / source.records[trial.trial_id].directory
-        history = self._history.setdefault(trial.trial_id, History(directory / "metrics.jsonl"))
+        history = self._history.setdefault(
+            trial.trial_id, MetricsFile(directory / "metrics.jsonl")
+        )
         history.append(row)  # the worker's
         done = epoch >= self._epochs
         result = {**row, "training_iteration": epoch, "trial_id": trial.trial_id, "done": done}
@@ -208,10 +211,10 @@ def main() -> None:
     options = parser.parse_args()
     tune_run.slots = lambda share: options.cards
     tune_run.booking = lambda share, at_once: Booking(share)
-    tune_run.say = lambda text: None
+    tune_run.print_line = lambda text: None
     import sweeps.execution.recorder
 
-    sweeps.execution.recorder.say = lambda text: None
+    sweeps.execution.recorder.print_line = lambda text: None
     with tempfile.TemporaryDirectory() as temporary:
         spec = search_file(Path(temporary), options)
         layout = SweepLayout(Path(temporary) / "simulated")

@@ -26,7 +26,7 @@ def test_a_job_is_paused_and_sent_again_and_finishes(nodes: Nodes, project: Path
         done = sweep("submit", "search.yaml", "--allow-custom-model", *server, cwd=project)
         assert done.returncode == 0, done.stderr
         size, first, *hints, last = done.stdout.splitlines()
-        assert size.endswith("MiB of code to the cluster")
+        assert size.endswith("iB of code to the cluster")
         job = first.split()[1].rstrip(":")
         assert first == f"job {job}: sweep sweep, in {directory}"
         assert f"sweep jobs stop {job} --address {nodes.http}" in hints[-1]

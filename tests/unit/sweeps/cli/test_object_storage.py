@@ -27,7 +27,7 @@ PutUp = Callable[..., str]
 @pytest.fixture(autouse=True)
 def no_desks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every test begins with no desk, and every command that `again` precedes has a new one."""
-    monkeypatch.setattr(console, "_addresses", {})
+    monkeypatch.setattr(console, "_uris", {})
     monkeypatch.setattr(location, "_desks", {})
     yield
     location._clear()
@@ -73,8 +73,8 @@ def test_a_sweep_is_listed_read_compared_and_drawn(put_up: PutUp) -> None:
 
 
 def test_an_address_with_a_query_is_shown_as_a_shell_takes_it(put_up: PutUp) -> None:
-    console.stands_for(Path("/desk/mine"), lambda name: child_uri("s3://b/mine?x=1&y=2", name))
-    text = console._addressed('sweep resume /desk/mine/t/best.pt, "/desk/mine/a" /desk/minefield')
+    console.show_as_uri(Path("/desk/mine"), lambda name: child_uri("s3://b/mine?x=1&y=2", name))
+    text = console._with_uris('sweep resume /desk/mine/t/best.pt, "/desk/mine/a" /desk/minefield')
     assert text == (
         "sweep resume 's3://b/mine/t/best.pt?x=1&y=2', \"s3://b/mine/a?x=1&y=2\" /desk/minefield"
     )

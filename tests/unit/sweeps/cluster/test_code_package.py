@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.cluster.code_package import Parcel, own_code, with_directory
-from sweeps.sweep_dir.layout import SweepError
+from sweeps.sweep_dir.errors import SweepError
 
 CODE = ["my_model.py", "lib/blocks.py", "lib/table.json", "lib/data/names.py"]
 NO_CODE = [
@@ -100,6 +100,6 @@ def test_too_much_is_refused_with_the_largest_files(tmp_path: Path) -> None:
     assert [line.split() for line in largest] == [
         ["5.0", "MiB", "huge.bin"],
         ["3.0", "MiB", "lib/large.bin"],
-        ["0.0", "MiB", "small.py"],
+        ["3", "B", "small.py"],
     ]
     assert "leave them out by a .gitignore" in last

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from sweeps.execution.live_view import REDRAW_S, SUMMARY_S, LiveView
 from sweeps.results.progress import Running, lines_of, parts, progress
-from sweeps.sweep_dir.layout import TrialRecord
-from sweeps.terminal.formatting import duration
+from sweeps.sweep_dir.records import TrialRecord
+from sweeps.terminal.formatting import format_duration
 
 
 def trial(number, state, epochs=10, done=0, *, acc=0.1, epoch_s=2.0):
@@ -81,7 +81,7 @@ def test_epochs_saved_are_those_that_stopped_trials_have_not_run():
     ],
 )
 def test_a_time_is_readable(seconds, text):
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text
 
 
 def test_all_of_it_is_said_and_nothing_that_is_not_there():

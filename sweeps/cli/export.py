@@ -95,7 +95,7 @@ def plot(directory: Path) -> int:
     print_line(f"{sweep.metric} of each trial's best epoch; o finished, x not, - the best so far")
     for line in chart(_history(sweep), width=width, height=14, x_label="trial"):
         print_line(line)
-    print_line(f"{sweep.best_is}: {best_line(sweep)}")
+    print_line(f"{sweep.best_label}: {best_line(sweep)}")
     print_line("")
     shown = [result for result in sweep.results[:CURVES] if result.best is not None]
     print_line(f"{sweep.metric} of the best {len(shown)} by epoch")
@@ -166,14 +166,14 @@ def gc(directory: Path, dry_run: bool, as_json: bool) -> int:
     Example: sweep gc experiments/digits_asha --dry-run
     """
     from sweeps.execution.resume import opened
-    from sweeps.results.cleanup import freed_bytes, leftovers
+    from sweeps.results.cleanup import find_removable, freed_bytes
     from sweeps.results.retention import delete
     from sweeps.results.stored_spec import open_sweep
 
     # To say what could go, nobody has to stop, and not even a lock file is made.
     held = nullcontext(open_sweep(directory)) if dry_run else opened(directory)
     with held as (spec, records):
-        found = leftovers(directory.absolute(), spec, records)
+        found = find_removable(directory.absolute(), spec, records)
         freed = freed_bytes([leftover.path for leftover in found])
         if not dry_run:
             for leftover in found:

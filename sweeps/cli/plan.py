@@ -19,7 +19,7 @@ from sweeps.terminal.formatting import format_duration, format_size, format_valu
 from trainable.errors import TuneSweepsError
 
 if TYPE_CHECKING:
-    from sweeps.planning.cost import Forecast, Probed
+    from sweeps.planning.cost import Forecast, ProbedDraw
     from sweeps.planning.plan import Plan
 
 SHOWN = 5
@@ -67,7 +67,7 @@ def plan(
 
     machine, probed, cost, about_gpu = this_machine(), None, None, None
     if probes:
-        from sweeps.planning.gpu_sharing import measured, settled
+        from sweeps.planning.gpu_sharing import measure_copies, resolve_gpu
         from trainable.profiling.cost import gpu_count
 
         machine["GPU"] = float(gpu_count())
@@ -107,10 +107,10 @@ def _disk(
     if cost is not None:
         low, high = cost.disk_bytes
     else:
-        from sweeps.planning.disk_cost import predicted_disk
+        from sweeps.planning.cost import predict_disk_bytes
 
         try:
-            low, high = predicted_disk(found, allow_custom_model=allow_custom_model)
+            low, high = predict_disk_bytes(found, allow_custom_model=allow_custom_model)
         except TuneSweepsError as error:
             return None, f"not known: {error}"
     span = (
@@ -166,7 +166,7 @@ def _flow(keys: Any) -> str:
 
 def _about_draws(found: Plan) -> str:
     tune = found.spec.tune
-    name, known, wanted = tune.search_alg.name, found.known, tune.num_samples
+    name, known, wanted = tune.search_alg.name, found.fixed_draws, tune.num_samples
     if known == wanted:
         return f"draws, by {name}; none depends on how trials end"
     if tune.warm_start is not None:
@@ -211,32 +211,32 @@ def _about_epochs(found: Plan) -> str:
 
 
 def _about_places(found: Plan) -> str:
-    place, resources = found.placement, found.spec.resources
-    cards = _count(place.cards, "GPU") if place.cards else "no GPU"
+    place, resources = found.concurrency, found.spec.resources
+    cards = _count(place.gpus, "GPU") if place.gpus else "no GPU"
     machine = f"this machine ({_count(place.cpus, 'CPU')}, {cards})"
     if os.environ.get("RAY_ADDRESS"):
         machine += "; the cluster that RAY_ADDRESS names has not been asked"
     each = _count(place.share["cpu"], "CPU")
     if resources.gpu == "auto":
-        found_at = "measured when the sweep starts" if place.cards else "0 without a GPU"
-        each += " and at most 1 GPU" * bool(place.cards)
+        found_at = "measured when the sweep starts" if place.gpus else "0 without a GPU"
+        each += " and at most 1 GPU" * bool(place.gpus)
         each += f" (resources.gpu auto: {found_at})"
     elif place.share["gpu"]:
         each += f" and {_count(place.share['gpu'], 'GPU')}"
     elif resources.gpu:
         each += f" (resources.gpu {resources.gpu:g} is taken as 0)"
-    if not place.at_once:
+    if not place.trials:
         return f"not one trial has its {each} on {machine}"
-    on_card = f", {place.per_card} to a card" if (place.per_card or 1) > 1 else ""
-    least = "at least " if resources.gpu == "auto" and place.cards else ""
-    return f"{least}{_count(place.at_once, 'trial')}{on_card}, each with {each}, on {machine}"
+    on_card = f", {place.trials_per_gpu} to a card" if (place.trials_per_gpu or 1) > 1 else ""
+    least = "at least " if resources.gpu == "auto" and place.gpus else ""
+    return f"{least}{_count(place.trials, 'trial')}{on_card}, each with {each}, on {machine}"
 
 
 def _count(number: float, what: str) -> str:
     return f"{number:g} {what}{'' if number == 1 else 's'}"
 
 
-def _say_cost(probed: list[Probed] | None, cost: Forecast | None) -> None:
+def _say_cost(probed: list[ProbedDraw] | None, cost: Forecast | None) -> None:
     if probed is None or cost is None:
         print_line("time: not known without a look at the model; add --probe")
         return
@@ -244,7 +244,7 @@ def _say_cost(probed: list[Probed] | None, cost: Forecast | None) -> None:
     for name in ("draw", "model", "batch", "parameters", "s an epoch", "GiB", "checkpoint"):
         table.add_column(name, justify="right", no_wrap=True)
     for each in probed:
-        measured, config = each.measured, each.config
+        measured, config = each.cost, each.config
         table.add_row(
             str(each.number),
             config.model.name,
@@ -254,7 +254,7 @@ def _say_cost(probed: list[Probed] | None, cost: Forecast | None) -> None:
             f"{measured.peak_memory_gib:.2f}",
             format_size(measured.checkpoint_bytes),
         )
-    device = probed[0].measured.device
+    device = probed[0].cost.device
     table.caption = f"on {device}, one trial alone"
     if device == "cpu":
         table.caption += "; GiB: of this process"
@@ -264,34 +264,34 @@ def _say_cost(probed: list[Probed] | None, cost: Forecast | None) -> None:
 
 def _as_data(
     found: Plan,
-    probed: list[Probed] | None,
+    probed: list[ProbedDraw] | None,
     cost: Forecast | None,
     disk: tuple[int, int] | None,
     written: int | None,
 ) -> dict[str, Any]:
     from sweeps.planning.plan import first_configs
 
-    spec, place = found.spec, found.placement
+    spec, place = found.spec, found.concurrency
     return {
         "name": spec.name,
         "configurations": spec.tune.num_samples,
         "repeats": spec.tune.repeats,
         "finals": found.finals,
         "trials": spec.trials,
-        "known_draws": found.known,
+        "known_draws": found.fixed_draws,
         "draws": found.draws,
         "configs": first_configs(found, SHOWN),
         "rungs": [vars(rung) for rung in found.expectation.rungs],
         "epochs_a_trial": found.epochs,
         "all_epochs": found.all_epochs,
         "expected_epochs": found.expected_epochs,
-        "machine": {"cpus": place.cpus, "cards": place.cards},
+        "machine": {"cpus": place.cpus, "cards": place.gpus},
         "gpu": spec.resources.gpu,
         "share": place.share,
-        "at_once": place.at_once,
-        "per_card": place.per_card,
+        "at_once": place.trials,
+        "per_card": place.trials_per_gpu,
         "probe": probed
-        and [{"draw": p.number, "values": p.values, **vars(p.measured)} for p in probed],
+        and [{"draw": p.number, "values": p.values, **vars(p.cost)} for p in probed],
         "seconds": cost and cost.seconds,
         "disk_bytes": disk,
         "written": written,

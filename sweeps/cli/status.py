@@ -15,7 +15,7 @@ from rich.text import Text
 
 from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, exits
 from sweeps.results.aggregate import pareto_table
-from sweeps.results.loaded_sweep import LoadedSweep, load, saved_best
+from sweeps.results.loaded_sweep import LoadedSweep, best_checkpoint_epoch, load
 from sweeps.results.progress import time_left
 from sweeps.results.status import front_values, status_values
 from sweeps.results.trial_results import TrialResult
@@ -178,7 +178,7 @@ def best(directory: Path, as_json: bool) -> int:
     found = sweep.best
     if found is None or found.best is None:
         raise SweepError(f"{directory}: no trial has completed an epoch")
-    checkpoint, saved = found.checkpoint, saved_best(found)
+    checkpoint, saved = found.checkpoint, best_checkpoint_epoch(found)
     config = found.directory / "config.yaml"
     restore = None if checkpoint is None else f"sweep restore {quote_path(checkpoint)} --epochs N"
     if as_json:
@@ -204,7 +204,7 @@ def _print_best(
     sweep: LoadedSweep, found: TrialResult, saved: int | None, restore: str | None
 ) -> None:
     checkpoint, config = found.checkpoint, found.directory / "config.yaml"
-    print_line(f"{sweep.best_is}: {best_line(sweep)}")
+    print_line(f"{sweep.best_label}: {best_line(sweep)}")
     if best_copies := _copies_text(sweep.best_entry()):
         print_line(best_copies)
     for key, value in found.record.current.items():

@@ -6,9 +6,9 @@ import shlex
 
 from sweeps.results.aggregate import (
     configurations_table,
-    copied_configurations,
     pareto_front,
     pareto_table,
+    repeated_configurations,
 )
 from sweeps.results.outcome import Outcome
 from sweeps.results.ranking import table
@@ -20,7 +20,7 @@ def print_ending(outcome: Outcome) -> None:
     """The ranked trials, where the best model lies, how to use it, and how to go on."""
     metric = outcome.metric
     print_table(table(outcome.results, metric))
-    copied = copied_configurations(outcome.results, metric)
+    copied = repeated_configurations(outcome.results, metric)
     if copied:
         print_table(configurations_table(copied, metric))
     if len(outcome.metrics) > 1:

@@ -15,10 +15,10 @@ from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, exits
 from sweeps.report.text_charts import Series, chart
 from sweeps.results.loaded_sweep import (
     LoadedSweep,
+    best_checkpoint_epoch,
+    current_state,
     find_record,
     load_trials,
-    saved_best,
-    true_state,
 )
 from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.errors import SweepError
@@ -82,7 +82,7 @@ def show_(directory: Path, trial: str, as_json: bool) -> int:
             value = format_metric(found.best, sweep.metric)
             print_line(f"best: {sweep.metric} {value} at epoch {found.best['epoch']}")
     for path in _checkpoints(found.directory):
-        epoch = f", epoch {saved_best(found)}" if path.name == "best.pt" else ""
+        epoch = f", epoch {best_checkpoint_epoch(found)}" if path.name == "best.pt" else ""
         print_line(f"  {quote_path(path)}  {format_size(path.stat().st_size)}{epoch}")
     return FINISHED
 
@@ -173,7 +173,7 @@ def _written(directory: Path, record: TrialRecord, path: Path, *, follow: bool) 
 def _is_over(directory: Path, record: TrialRecord) -> bool:
     """Whether the trial has ended, or nobody runs the sweep."""
     layout = SweepLayout(directory)
-    if true_state(directory, layout.read_sweep()) != "running":
+    if current_state(directory, layout.read_sweep()) != "running":
         return True
     return layout.read_trial(record.directory).state in ENDED
 

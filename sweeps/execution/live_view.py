@@ -17,7 +17,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.results.progress import Progress, Running, lines_of, parts, progress
+from sweeps.results.progress import (
+    SweepProgress,
+    TrialProgress,
+    compute_progress,
+    describe_progress,
+    join_parts,
+)
 
 REDRAW_S = 0.5
 SUMMARY_S = 60.0
@@ -78,7 +84,7 @@ class LiveView:
         """Nothing: Tune pickles its callbacks, and no process ever takes this one up."""
         return {}
 
-    def tick(self, trials: Iterable[Running]) -> None:
+    def tick(self, trials: Iterable[TrialProgress]) -> None:
         """Draws again if it is time to.
 
         Args:
@@ -89,28 +95,28 @@ class LiveView:
             return
         self._drawn = now
         known = list(trials)
-        found = progress(known, **self._settings)
+        found = compute_progress(known, **self._settings)
         if self._live is None:
             text = "  ".join(self._summary(found))
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
         else:
             self._live.update(self._drawing(known, found), refresh=True)
 
-    def _summary(self, found: Progress) -> list[str]:
-        return parts(found, self._clock() - self._started, self._metric)
+    def _summary(self, found: SweepProgress) -> list[str]:
+        return describe_progress(found, self._clock() - self._started, self._metric)
 
-    def _drawing(self, trials: list[Running], found: Progress) -> RenderableType:
+    def _drawing(self, trials: list[TrialProgress], found: SweepProgress) -> RenderableType:
         width = self._console.width
         running = [trial for trial in trials if trial.record.state in {"running", "paused"}]
         running.sort(key=lambda trial: trial.record.state != "running")
         more = len(running) - ROWS_SHOWN
         return Group(
-            *(Text(each, style="bold") for each in lines_of(self._summary(found), width)),
+            *(Text(each, style="bold") for each in join_parts(self._summary(found), width)),
             *([self._table(running[:ROWS_SHOWN])] if running else []),
             *([Text(f"and {more} more", style="dim")] if more > 0 else []),
         )
 
-    def _table(self, running: list[Running]) -> Table:
+    def _table(self, running: list[TrialProgress]) -> Table:
         wide = self._console.width >= WIDE
         table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
         table.add_column("trial", no_wrap=True)

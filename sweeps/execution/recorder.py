@@ -15,7 +15,7 @@ from ray.tune.experiment import Trial
 
 from sweeps.execution.hooks import HookRunner
 from sweeps.execution.live_view import LiveView
-from sweeps.results.progress import Running
+from sweeps.results.progress import TrialProgress
 from sweeps.sweep_dir.layout import SweepLayout, value_at
 from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, TrialState, now
 from sweeps.terminal.console import print_line
@@ -63,7 +63,7 @@ class Recorder(Callback):
         target: Callable[[float], bool],
         expects_gpu: bool,
         view: LiveView,
-        running: dict[str, Running],
+        running: dict[str, TrialProgress],
         on_end: Callable[[], None],
         hooks: HookRunner,
     ) -> None:
@@ -115,7 +115,7 @@ class Recorder(Callback):
         record.state = "running"
         record.started = record.started or now()
         epochs = trial.config["training"]["epochs"]
-        self._running.setdefault(record.id, Running(record, epochs)).epochs = epochs
+        self._running.setdefault(record.id, TrialProgress(record, epochs)).epochs = epochs
         if len(record.lineage) > exploits:
             self._write(record)  # before anything is saved under the new values
         else:

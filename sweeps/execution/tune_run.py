@@ -22,9 +22,9 @@ from sweeps.execution.trial_source import TrialSource
 from sweeps.execution.tune_overhead import NoProgress, cheaper_tune
 from sweeps.execution.warm_start import tell_points
 from sweeps.results.outcome import Outcome
-from sweeps.results.progress import Running
+from sweeps.results.progress import TrialProgress
 from sweeps.results.ranking import write_files
-from sweeps.results.retention import WeightKeeper, prune_weights
+from sweeps.results.retention import CheckpointRetention, prune_weights
 from sweeps.results.trial_results import read_result, read_results
 from sweeps.schedulers.build import build_scheduler
 from sweeps.schedulers.pbt import DonorCheckpointCleanup
@@ -92,7 +92,7 @@ class Run:
             metric=spec.tune.metric,
             mode=spec.tune.mode,
         )
-        self._keeper = WeightKeeper(layout.directory, spec)
+        self._keeper = CheckpointRetention(layout.directory, spec)
         known = self._known_trials(records)
         self._hooks = self._hook_runner(known)
         self._recorder = Recorder(
@@ -133,17 +133,17 @@ class Run:
             self._hooks.finish(record, results)
         return Outcome(layout.directory, record, results, spec.tune.metrics, grid)
 
-    def _known_trials(self, records: list[TrialRecord]) -> dict[str, Running]:
+    def _known_trials(self, records: list[TrialRecord]) -> dict[str, TrialProgress]:
         tune = self._spec.tune
         found = {}
         for record in records:
-            found[record.id] = trial = Running(record, _epochs(self._spec, record))
+            found[record.id] = trial = TrialProgress(record, _epochs(self._spec, record))
             read = read_result(self._layout.directory, record, tune.metric, tune.mode)
             for row in read.rows:
                 trial.note(row, tune.metric, tune.mode)
         return found
 
-    def _hook_runner(self, known: dict[str, Running]) -> HookRunner:
+    def _hook_runner(self, known: dict[str, TrialProgress]) -> HookRunner:
         tune = self._spec.tune
         # With checkpoints off, the layout is in a temporary place until the end.
         base = parse_config(self._spec.config).checkpoint.dir

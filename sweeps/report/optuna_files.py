@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial
 
 from sweeps.report.optuna_study import empty_study, frozen_trials, read_space
 from sweeps.results.loaded_sweep import load
-from sweeps.sweep_dir.layout import SweepError
+from sweeps.sweep_dir.errors import SweepError
 
 SQLITE = (".db", ".sqlite", ".sqlite3")
 KNOWN_TABLES = "v3.2.0.a"

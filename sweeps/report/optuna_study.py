@@ -29,7 +29,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sweeps.results.loaded_sweep import LoadedSweep, load
 from sweeps.results.stored_spec import open_sweep
 from sweeps.results.trial_results import TrialResult
-from sweeps.space.distributions import Choice, Distribution, Range
+from sweeps.space.distributions import Choice, Distribution, NumericDistribution, Range
 
 STATES = {
     "pending": TrialState.WAITING,
@@ -228,11 +228,11 @@ def _native(distribution: Distribution, values: list[Any]) -> BaseDistribution:
     if isinstance(distribution, Choice):
         known = [plain(value) for value in (*distribution.values, *values)]
         return CategoricalDistribution(_unique(known))
-    low, high = distribution.corners
-    if isinstance(distribution, Range) and isinstance(low, float) and distribution.q is None:
+    low, high = distribution.extremes
+    if isinstance(distribution, Range) and isinstance(low, float) and distribution.step is None:
         low, high = distribution.low, distribution.high  # a corner may be off by a rounding error
     ends = min([low, *values]), max([high, *values])
-    log = "log" in distribution.kind and ends[0] > 0
+    log = isinstance(distribution, NumericDistribution) and distribution.log and ends[0] > 0
     if all(isinstance(value, int) for value in (low, *values)):
         return IntDistribution(int(ends[0]), int(ends[1]), log=log)
     return FloatDistribution(float(ends[0]), float(ends[1]), log=log)

@@ -19,7 +19,7 @@ from sweeps.report.curve_charts import Chart
 from sweeps.report.optuna_charts import Subject, all_charts, pareto_chart
 from sweeps.report.optuna_study import chart_studies, read_space
 from sweeps.report.tables import limited, number, of_configurations, of_front, pairs
-from sweeps.results.loaded_sweep import LoadedSweep, load, saved_best
+from sweeps.results.loaded_sweep import LoadedSweep, best_checkpoint_epoch, load
 from sweeps.results.trial_results import TrialResult
 from sweeps.storage.location import publish
 from sweeps.sweep_dir.layout import REPORT
@@ -129,7 +129,7 @@ def _summary(sweep: LoadedSweep) -> str:
     value = "none yet" if best is None or best.best is None else f"{best.best[sweep.metric]:.4f}"
     epochs = sum(len(result.rows) for result in sweep.results)
     tiles = {
-        f"{sweep.best_is} {sweep.metric}": value,
+        f"{sweep.best_label} {sweep.metric}": value,
         "trials ended": f"{sweep.ended} of {sweep.total}",
         "epochs trained": epochs,
         "epochs saved by stopping early": sweep.saved_epochs(),
@@ -170,7 +170,7 @@ def _best_config(sweep: LoadedSweep) -> str:
     }
     parts = [pairs(rows)]
     if best.checkpoint is not None:
-        path, epoch = best.checkpoint, saved_best(best)
+        path, epoch = best.checkpoint, best_checkpoint_epoch(best)
         of = f", of epoch {epoch}" if path.name == "best.pt" else ""
         parts.append(f"<p>Weights{of}, scored on the test set and trained further:</p>")
         commands = f"sweep eval {path}\nsweep restore {path} --epochs N"

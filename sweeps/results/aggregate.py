@@ -54,7 +54,7 @@ def configurations(results: Iterable[TrialResult], metric: str) -> list[Configur
     """The configurations of ranked trials in their order, without those that have no score."""
     groups: dict[int, list[TrialResult]] = {}
     for result in results:
-        groups.setdefault(result.record.group, []).append(result)
+        groups.setdefault(result.record.configuration_id, []).append(result)
     found = []
     for number, members in groups.items():
         final = any(member.record.final and member.best is not None for member in members)
@@ -68,17 +68,17 @@ def configurations(results: Iterable[TrialResult], metric: str) -> list[Configur
     return found
 
 
-def copied_configurations(results: list[TrialResult], metric: str) -> list[Configuration]:
+def repeated_configurations(results: list[TrialResult], metric: str) -> list[Configuration]:
     """The configurations, best first, of a sweep that has several trials of one; else none.
 
     Args:
         results: Best first.
         metric: What they are ranked by.
     """
-    return configurations(results, metric) if has_copies(results) else []
+    return configurations(results, metric) if has_repeats(results) else []
 
 
-def has_copies(results: Iterable[TrialResult]) -> bool:
+def has_repeats(results: Iterable[TrialResult]) -> bool:
     """Whether a sweep has several trials of one configuration."""
     return any(result.record.repeat for result in results)
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from sweeps.results.retention import surplus_weights
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.sweep_dir.layout import ENDED, TrialRecord
+from sweeps.sweep_dir.records import ENDED, TrialRecord
 from trainable.atomic_files import TEMPORARY_SUFFIX
 
 Kind = Literal["weights", "temporary", "tune"]
@@ -26,14 +26,16 @@ OF_A_TRIAL = ("checkpoint_[0-9]*", "params.json", "params.pkl", "result.json", "
 
 
 @dataclass(frozen=True)
-class Leftover:
+class Removable:
     """One file, or one directory of Tune's, that can go."""
 
     path: Path
     kind: Kind
 
 
-def leftovers(directory: Path, spec: SearchSpec, records: list[TrialRecord]) -> list[Leftover]:
+def find_removable(
+    directory: Path, spec: SearchSpec, records: list[TrialRecord]
+) -> list[Removable]:
     """Everything that can go from a sweep which nobody runs.
 
     Args:
@@ -41,13 +43,13 @@ def leftovers(directory: Path, spec: SearchSpec, records: list[TrialRecord]) -> 
         spec: Its search file.
         records: Its trials; of those that have not ended only temporary files can go.
     """
-    found: dict[Path, Leftover] = {}
+    found: dict[Path, Removable] = {}
     for path in surplus_weights(directory, spec):
-        found[path] = Leftover(path, "weights")
+        found[path] = Removable(path, "weights")
     for path in _temporaries(directory, records):
-        found.setdefault(path, Leftover(path, "temporary"))
+        found.setdefault(path, Removable(path, "temporary"))
     for path in _of_tune(directory, records):
-        found.setdefault(path, Leftover(path, "tune"))
+        found.setdefault(path, Removable(path, "tune"))
     return list(found.values())
 
 

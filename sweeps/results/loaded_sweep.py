@@ -12,19 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sweeps.results.aggregate import Configuration, copied_configurations, pareto_front
+from sweeps.results.aggregate import Configuration, pareto_front, repeated_configurations
 from sweeps.results.trial_results import TrialResult, best_row, read_result, read_results
-from sweeps.spec.settings import trials_in_all
+from sweeps.spec.settings import count_trials
 from sweeps.storage.location import refresh
 from sweeps.storage.lock import is_running
-from sweeps.sweep_dir.layout import (
-    ENDED,
-    LOCK_FILE,
-    SweepError,
-    SweepLayout,
-    SweepRecord,
-    TrialRecord,
-)
+from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
+from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord
 from trainable.config.names import suggestion
 from trainable.config.yaml_reader import read_yaml
 
@@ -66,7 +61,7 @@ class LoadedSweep:
         tune = self.search["tune"]
         given = tune.get("final")
         final = (given["top"], given["repeats"]) if given else None
-        found = trials_in_all(int(tune["num_samples"]), int(tune.get("repeats", 1)), final)
+        found = count_trials(int(tune["num_samples"]), int(tune.get("repeats", 1)), final)
         return max(found, len(self.results))
 
     @property
@@ -86,7 +81,7 @@ class LoadedSweep:
     @cached_property
     def copies(self) -> list[Configuration]:
         """The configurations, best first, where there are several trials of one; else none."""
-        return copied_configurations(self.results, self.metric)
+        return repeated_configurations(self.results, self.metric)
 
     @cached_property
     def front(self) -> list[TrialResult]:
@@ -94,7 +89,7 @@ class LoadedSweep:
         return pareto_front(self.results, self.metrics) if len(self.metrics) > 1 else []
 
     @property
-    def best_is(self) -> str:
+    def best_label(self) -> str:
         """What to call the best trial: only a finished sweep has more than a best so far."""
         return "best" if self.state == "finished" else "best so far"
 
@@ -145,7 +140,7 @@ def load(directory: Path) -> LoadedSweep:
     return LoadedSweep(
         directory.absolute(),
         record,
-        true_state(directory, record),
+        current_state(directory, record),
         search,
         read_results(directory.absolute(), tune["metric"], tune["mode"]),
     )
@@ -170,7 +165,7 @@ def load_trials(directory: Path, names: Sequence[str]) -> tuple[LoadedSweep, lis
     chosen = [find_trial(directory, records, name) for name in names]
     metric, mode = search["tune"]["metric"], search["tune"]["mode"]
     results = [read_result(directory.absolute(), trial, metric, mode) for trial in chosen]
-    state = true_state(directory, record)
+    state = current_state(directory, record)
     return LoadedSweep(directory.absolute(), record, state, search, results), results
 
 
@@ -181,7 +176,7 @@ def _heading(directory: Path) -> tuple[SweepRecord, dict[str, Any]]:
     return record, read_yaml(layout.search_file).data
 
 
-def true_state(directory: Path, record: SweepRecord) -> str:
+def current_state(directory: Path, record: SweepRecord) -> str:
     """The state of a sweep; `interrupted` if it says it is running and nobody runs it."""
     if record.state != "running":
         return record.state
@@ -233,7 +228,7 @@ def find_trial(directory: Path, records: Sequence[TrialRecord], name: str) -> Tr
     )
 
 
-def saved_best(result: TrialResult) -> int | None:
+def best_checkpoint_epoch(result: TrialResult) -> int | None:
     """The epoch of a trial's `best.pt`, which is always that of the best val_acc."""
     row = best_row(result.rows, "val_acc", "max")
     return None if row is None else int(row["epoch"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from sweeps.results.trial_results import TrialResult
 from sweeps.spec.settings import Mode
-from sweeps.sweep_dir.layout import Reason, SweepRecord
+from sweeps.sweep_dir.records import Reason, SweepRecord
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from sweeps.terminal.formatting import format_duration
 
 
 @dataclass
-class Running:
+class TrialProgress:
     """What is known of a trial while the sweep runs."""
 
     record: TrialRecord
@@ -49,7 +49,7 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Progress:
+class SweepProgress:
     """A sweep as a whole at one moment."""
 
     counts: dict[str, int]
@@ -68,9 +68,9 @@ class Progress:
         return sum(number for state, number in self.counts.items() if state in ENDED)
 
 
-def progress(
-    trials: Iterable[Running], *, total: int, epochs: int, slots: int, mode: str
-) -> Progress:
+def compute_progress(
+    trials: Iterable[TrialProgress], *, total: int, epochs: int, slots: int, mode: str
+) -> SweepProgress:
     """Counts and estimates.
 
     Args:
@@ -84,7 +84,7 @@ def progress(
     counts = Counter(trial.record.state for trial in known)
     counts["pending"] += max(0, total - len(known))
     stopped = [trial for trial in known if trial.record.state == "stopped"]
-    return Progress(
+    return SweepProgress(
         counts={state: number for state, number in counts.items() if number},
         total=total,
         best=_best(known, mode),
@@ -93,7 +93,7 @@ def progress(
     )
 
 
-def _best(trials: list[Running], mode: str) -> tuple[str, float] | None:
+def _best(trials: list[TrialProgress], mode: str) -> tuple[str, float] | None:
     found = [(trial.record.id, trial.best) for trial in trials if trial.best is not None]
     if not found:
         return None
@@ -101,7 +101,7 @@ def _best(trials: list[Running], mode: str) -> tuple[str, float] | None:
 
 
 def _left(
-    trials: list[Running], unmade: int, epochs: int, slots: int
+    trials: list[TrialProgress], unmade: int, epochs: int, slots: int
 ) -> tuple[float, float] | None:
     """Epochs left x seconds an epoch / trials at once.
 
@@ -131,7 +131,7 @@ def time_left(left: tuple[float, float] | None) -> str:
     return f", {least} left" if least == most else f", {least} to {most} left"
 
 
-def parts(found: Progress, elapsed_s: float, metric: str) -> list[str]:
+def describe_progress(found: SweepProgress, elapsed_s: float, metric: str) -> list[str]:
     """What there is to say of the sweep: counts, best so far, times, epochs saved."""
     order = ("running", "paused", "failed")
     states = [f"{found.counts[state]} {state}" for state in order if found.counts.get(state)]
@@ -144,7 +144,7 @@ def parts(found: Progress, elapsed_s: float, metric: str) -> list[str]:
     return said
 
 
-def lines_of(said: list[str], width: int) -> list[str]:
+def join_parts(said: list[str], width: int) -> list[str]:
     """Parts on as few lines as there must be; none is broken for as long as it fits by itself."""
     lines = said[:1]
     for part in said[1:]:

@@ -12,7 +12,7 @@ from typing import Any
 from rich.measure import Measurement
 from rich.table import Table
 
-from sweeps.results.aggregate import has_copies, pareto_front, titled_table
+from sweeps.results.aggregate import has_repeats, pareto_front, titled_table
 from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.terminal.console import console
@@ -88,7 +88,7 @@ def ranking(results: list[TrialResult], metric: str) -> list[dict[str, Any]]:
             best.get("epoch"),
             last.get(metric),
             last.get("epoch", 0),
-            *(_copy(result) if has_copies(results) else []),
+            *(_copy(result) if has_repeats(results) else []),
             *(result.record.current.get(key) for key in keys),
             result.record.directory,
             None if found is None else str(found.relative_to(result.directory.parent)),
@@ -100,7 +100,7 @@ def ranking(results: list[TrialResult], metric: str) -> list[dict[str, Any]]:
 def ranking_columns(results: list[TrialResult], metric: str) -> list[str]:
     """The columns of `ranking`, every sampled key among them."""
     head = ["rank", "trial", "number", "state", metric, "best_epoch", "last_" + metric, "epochs"]
-    copies = ["configuration", "repeat", "final"] if has_copies(results) else []
+    copies = ["configuration", "repeat", "final"] if has_repeats(results) else []
     return [*head, *copies, *_sampled_keys(results), "directory", "checkpoint"]
 
 

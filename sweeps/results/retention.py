@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from sweeps.results.trial_results import Standings, TrialResult, read_result, read_results
+from sweeps.results.trial_results import TrialRanking, TrialResult, read_result, read_results
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.storage.location import desk_of
-from sweeps.sweep_dir.layout import ENDED, TrialRecord
+from sweeps.sweep_dir.records import ENDED, TrialRecord
 
 
 def surplus_weights(directory: Path, spec: SearchSpec) -> list[Path]:
@@ -51,7 +51,7 @@ def prune_weights(directory: Path, spec: SearchSpec) -> list[str]:
     return list(dict.fromkeys(path.relative_to(directory).parts[0] for path in paths))
 
 
-class WeightKeeper:
+class CheckpointRetention:
     """The same for a sweep that runs: each trial is looked at once, when it has ended.
 
     Args:
@@ -63,7 +63,7 @@ class WeightKeeper:
         self._directory = directory
         self._keep = spec.keep.trials
         self._metric, self._mode = spec.tune.metric, spec.tune.mode
-        self._standings = Standings(self._metric, self._mode)
+        self._standings = TrialRanking(self._metric, self._mode)
         self._ended: set[str] = set()
         self._holders: list[TrialResult] = []
         """Ended trials that have their weights."""

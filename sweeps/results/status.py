@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from sweeps.results.loaded_sweep import LoadedSweep
-from sweeps.results.progress import Running, progress
+from sweeps.results.progress import TrialProgress, compute_progress
 from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.layout import SWEEP_FILE
 
@@ -73,11 +73,11 @@ def _left(sweep: LoadedSweep) -> tuple[float, float] | None:
     tune = sweep.search["tune"]
     known = []
     for result in sweep.results:
-        known.append(trial := Running(result.record, sweep.epochs(result.record)))
+        known.append(trial := TrialProgress(result.record, sweep.epochs(result.record)))
         for row in result.rows:
             trial.note(row, sweep.metric, sweep.mode)
     at_once = tune.get("max_concurrent_trials", "auto")
-    return progress(
+    return compute_progress(
         known,
         total=sweep.total,
         epochs=int(sweep.search["config"]["training"]["epochs"]),

@@ -8,12 +8,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from sweeps.sweep_dir.layout import SweepLayout, TrialRecord
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.records import TrialRecord
 from trainable.artifacts.metrics import read_rows
-from trainable.artifacts.names import CHECKPOINTS, METRICS_FILE
+from trainable.artifacts.names import BEST_FILE, CHECKPOINTS, LATEST_FILE, METRICS_FILE
 
-BEST_CHECKPOINT = Path(CHECKPOINTS, "best.pt")
-LATEST_CHECKPOINT = Path(CHECKPOINTS, "latest.pt")
+BEST_CHECKPOINT = Path(CHECKPOINTS, BEST_FILE)
+LATEST_CHECKPOINT = Path(CHECKPOINTS, LATEST_FILE)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def read_result(directory: Path, record: TrialRecord, metric: str, mode: str) ->
     return TrialResult(record, path, rows, best_row(rows, metric, mode))
 
 
-class Standings:
+class TrialRanking:
     """Where the trials of a sweep stand: best first by their best epoch, those without one last.
 
     Trials of the same values stand together, by their mean: that of the final ones where there
@@ -74,12 +75,12 @@ class Standings:
     def add(self, result: TrialResult) -> None:
         """Takes a trial in."""
         if result.best is not None:
-            at = result.record.group, result.record.final
+            at = result.record.configuration_id, result.record.final
             self._scores.setdefault(at, []).append(self._own(result))
 
     def order(self, result: TrialResult) -> tuple[Any, ...]:
         """What trials are sorted by, when all that count have been taken in."""
-        group, number = result.record.group, result.record.number
+        group, number = result.record.configuration_id, result.record.number
         finals = self._scores.get((group, True))
         standing = finals or self._scores.get((group, False)) or [0.0]
         return result.best is None, not finals, fmean(standing), group, self._own(result), number
@@ -89,7 +90,7 @@ class Standings:
 
 
 def read_results(directory: Path, metric: str, mode: str) -> list[TrialResult]:
-    """Every trial of a sweep, best first: see `Standings`.
+    """Every trial of a sweep, best first: see `TrialRanking`.
 
     Args:
         directory: The sweep's.
@@ -101,7 +102,7 @@ def read_results(directory: Path, metric: str, mode: str) -> list[TrialResult]:
     """
     records = SweepLayout(directory).read_trials()
     results = [read_result(directory, record, metric, mode) for record in records]
-    standings = Standings(metric, mode)
+    standings = TrialRanking(metric, mode)
     for result in results:
         standings.add(result)
     return sorted(results, key=standings.order)

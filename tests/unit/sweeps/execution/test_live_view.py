@@ -7,13 +7,15 @@ import pytest
 from rich.console import Console
 
 from sweeps.execution.live_view import REDRAW_S, SUMMARY_S, LiveView
-from sweeps.results.progress import Running, lines_of, parts, progress
+from sweeps.results.progress import TrialProgress, compute_progress, describe_progress, join_parts
 from sweeps.sweep_dir.records import TrialRecord
 from sweeps.terminal.formatting import format_duration
 
 
 def trial(number, state, epochs=10, done=0, *, acc=0.1, epoch_s=2.0):
-    found = Running(TrialRecord(f"{number:08x}", number, f"t{number}", {}, state=state), epochs)
+    found = TrialProgress(
+        TrialRecord(f"{number:08x}", number, f"t{number}", {}, state=state), epochs
+    )
     for epoch in range(1, done + 1):
         row = {"epoch": epoch, "val_acc": acc * epoch, "epoch_s": epoch_s}
         found.note({**row, "images_per_s": 1234.5, "peak_memory_gib": None}, "val_acc", "max")
@@ -21,7 +23,9 @@ def trial(number, state, epochs=10, done=0, *, acc=0.1, epoch_s=2.0):
 
 
 def figures(trials, **settings):
-    return progress(trials, **{"total": 8, "epochs": 10, "slots": 2, "mode": "max", **settings})
+    return compute_progress(
+        trials, **{"total": 8, "epochs": 10, "slots": 2, "mode": "max", **settings}
+    )
 
 
 def test_trials_are_counted_by_state_those_still_to_come_as_pending():
@@ -86,23 +90,23 @@ def test_a_time_is_readable(seconds, text):
 
 def test_all_of_it_is_said_and_nothing_that_is_not_there():
     ended = [trial(0, "finished", done=10, acc=0.09), trial(1, "stopped", done=2)]
-    said = parts(figures([*ended, trial(2, "running", done=5)]), 61, "val_acc")
+    said = describe_progress(figures([*ended, trial(2, "running", done=5)]), 61, "val_acc")
     assert said == [
         "2/8 done, 1 running",
         "best so far val_acc 0.9000 (00000000)",
         "61 s so far, 31 s to 55 s left",
         "8 epochs saved",
     ]
-    assert parts(figures([]), 3, "val_acc") == ["0/8 done", "3 s so far"]
+    assert describe_progress(figures([]), 3, "val_acc") == ["0/8 done", "3 s so far"]
 
 
 def test_a_part_goes_to_the_next_line_as_a_whole():
-    assert lines_of(["12345", "123", "1234567890ab", "1"], 10) == [
+    assert join_parts(["12345", "123", "1234567890ab", "1"], 10) == [
         "12345  123",
         "1234567890ab",
         "1",
     ]
-    assert lines_of(["12345", "1234"], 10) == ["12345", "1234"]
+    assert join_parts(["12345", "1234"], 10) == ["12345", "1234"]
 
 
 class Clock:

@@ -11,8 +11,9 @@ from rich.console import Console
 
 from sweeps.results.ranking import ROWS_SHOWN, table, write_files
 from sweeps.results.trial_results import TrialResult, read_results
-from sweeps.sweep_dir.layout import SweepLayout, TrialRecord, TrialState
-from trainable.artifacts.metrics import History
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.records import TrialRecord, TrialState
+from trainable.artifacts.metrics import MetricsFile
 from trainable.config import TrainConfig, load_config
 from trainable.config.yaml_reader import dump_yaml
 
@@ -42,7 +43,7 @@ def trial(layout: SweepLayout, tiny_config: Callable[..., TrainConfig]) -> Calla
         config = tiny_config(optimizer={"learning_rate": values[LR]})
         (directory / "config.yaml").write_text(dump_yaml(config.to_dict()))
         for epoch, accuracy in enumerate(accuracies, 1):
-            History(directory / "metrics.jsonl").append({"epoch": epoch, "val_acc": accuracy})
+            MetricsFile(directory / "metrics.jsonl").append({"epoch": epoch, "val_acc": accuracy})
         if accuracies:
             (directory / "checkpoints").mkdir()
             (directory / "checkpoints" / "best.pt").touch()

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from sweeps.results.retention import WeightKeeper, prune_weights
+from sweeps.results.retention import CheckpointRetention, prune_weights
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.sweep_dir.layout import SweepLayout, TrialRecord, TrialState
-from trainable.artifacts.metrics import History
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.records import TrialRecord, TrialState
+from trainable.artifacts.metrics import MetricsFile
 from trainable.errors import ConfigError
 
 WEIGHTS = (
@@ -45,7 +46,7 @@ def make_trial(
         (trial / name).parent.mkdir(exist_ok=True)
         (trial / name).write_bytes(b"content")
     for epoch, row in enumerate(rows, 1):
-        History(trial / "metrics.jsonl").append({"epoch": epoch, **row})
+        MetricsFile(trial / "metrics.jsonl").append({"epoch": epoch, **row})
     return trial
 
 
@@ -159,7 +160,7 @@ def test_in_a_running_sweep_each_trial_is_looked_at_once_when_it_has_ended(
     values = (0.3, 0.9, 0.1, 0.6, 0.7)
     trials = [make_trial(tmp_path, n, "running", scores(v)) for n, v in enumerate(values)]
     records = SweepLayout(tmp_path).read_trials()
-    keeper = WeightKeeper(tmp_path, spec_keeping(2, tiny_data))
+    keeper = CheckpointRetention(tmp_path, spec_keeping(2, tiny_data))
     holding = []
     for record, trial in zip(records, trials, strict=True):
         record.state = "finished"

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeps.results.trial_results import best_row, read_results
-from sweeps.sweep_dir.layout import SweepError, SweepLayout, TrialRecord, TrialState
-from trainable.artifacts.metrics import History
+from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.records import TrialRecord, TrialState
+from trainable.artifacts.metrics import MetricsFile
 
 NAN, INF = math.nan, math.inf
 
@@ -30,7 +32,7 @@ def sweep(tmp_path: Path) -> Callable[..., Path]:
             record = TrialRecord(str(number), number, f"trial_{number}", {}, state=state)
             SweepLayout(tmp_path).write_trial(record)
             for row in rows(*curve):
-                History(tmp_path / record.directory / "metrics.jsonl").append(row)
+                MetricsFile(tmp_path / record.directory / "metrics.jsonl").append(row)
         return tmp_path
 
     return write

@@ -39,7 +39,7 @@ from trainable.config.components import (
 from trainable.config.names import check_directory_name, check_name
 from trainable.config.schema import Section, validate
 from trainable.config.yaml_reader import Document, read_yaml
-from trainable.uri import as_place
+from trainable.uri import normalize_directory
 
 __all__ = [
     "MODEL_NAMES",
@@ -87,22 +87,27 @@ MODEL_NAMES = (
 class SeedConfig(Section):
     """`seed`: what makes a run repeatable."""
 
-    enabled: bool = False
-    """Seed Python, NumPy and torch. When false a seed is drawn; the checkpoint records it."""
-    value: int = Field(default=42, ge=0, lt=2**63)
-    deterministic: bool = False
+    enabled: bool = Field(default=False, examples=[True])
+    """Seed Python, NumPy and torch. Where false a seed is drawn and kept in the checkpoints, so
+    that a resume continues the same run."""
+    value: int = Field(default=42, ge=0, lt=2**63, examples=[7])
+    """The seed. Each epoch's data order, crops and flips follow from it and the epoch's number
+    alone."""
+    deterministic: bool = Field(default=False, examples=[True])
     """Deterministic algorithms: bit-equal reruns, slower."""
 
 
 class ModelConfig(Section):
     """`model`: the architecture."""
 
-    name: str
-    """One of the built-in models, or `module:callable` for one of your own."""
-    num_classes: int | None = Field(default=None, ge=2)
-    """Null means the data set's."""
-    in_channels: PositiveInt | None = None
-    """Null means the data set's."""
+    name: str = Field(examples=["resnet18"])
+    """A built-in model, or `module:callable` for one of your own: called with the keywords
+    `num_classes` and `in_channels`, it returns a `torch.nn.Module`. That runs your code, so the
+    command line must allow it: `--allow-custom-model`."""
+    num_classes: int | None = Field(default=None, ge=2, examples=[10])
+    """`null` takes the data set's."""
+    in_channels: PositiveInt | None = Field(default=None, examples=[3])
+    """`null` takes the data set's."""
 
     @field_validator("name")
     @classmethod
@@ -117,65 +122,87 @@ class ModelConfig(Section):
 class TrainingConfig(Section):
     """`training`: how long and in what batches."""
 
-    batch_size: PositiveInt = 128
-    """Images a batch, in training and evaluation."""
-    epochs: PositiveInt
-    """Total epochs."""
-    test_frequency: PositiveInt = 10
-    """With a `dataset.val_split`: epochs between looks at the test set."""
-    accumulation_steps: PositiveInt = 1
-    """Each batch is run in this many equal parts whose gradients are added up: same batch
-    arithmetic but for batch norm, less memory."""
-    cuda_graph: Literal["auto"] | bool = "auto"
-    """Record a step once on a GPU and replay it, instead of launching each kernel. `auto` does so
-    for built-in models where it pays; `true` also tries a model of your own."""
-    compile: Literal["auto"] | bool = False
-    """Compile the model with `torch.compile`, about a minute for the first trial of a worker;
-    `auto` does so only on a GPU and for trainings that are long enough to gain from it."""
+    batch_size: PositiveInt = Field(default=128, examples=[256])
+    """Images a batch, in training and evaluation. A last training batch of one image is left
+    out."""
+    epochs: PositiveInt = Field(examples=[60])
+    """Total number of epochs, including those before a resume."""
+    test_frequency: PositiveInt = Field(default=10, examples=[5])
+    """With a `val_split`: epochs between looks at the test set; the last epoch always looks."""
+    accumulation_steps: PositiveInt = Field(default=1, examples=[2])
+    """Every batch is run in this many equal parts whose gradients add up: less memory, the same
+    steps but for batch norm. Must divide `batch_size`."""
+    cuda_graph: Literal["auto"] | bool = Field(default="auto", examples=[False])
+    """On a GPU, a whole step (forward and backward pass, scaling of the loss, optimizer) is
+    recorded at the fourth full batch and replayed from then on, so that small networks do not
+    wait for Python to launch each kernel. See below. Not yet run on a GPU."""
+    compile: Literal["auto"] | bool = Field(default=False, examples=[True])
+    """The model is compiled with `torch.compile`: about a minute for the first trial of a worker,
+    less where the compiler's cache on disk knows the model; later trials of the same model and
+    batch size in that worker use the compiled code. `auto` compiles only on a GPU, only recorded
+    trainings of built-in models, and only those of at least 78,000 full batches (an estimate, not
+    yet measured). Needs a C++ compiler or, on a GPU, Triton; without one the model runs
+    uncompiled and the log says why. The last digits of the metrics may differ from those without
+    it."""
 
 
 class AmpConfig(Section):
     """`amp`: mixed precision, on CUDA only."""
 
-    enabled: bool = False
-    dtype: Literal["bfloat16", "float16"] = "bfloat16"
-    """float16 scales the loss; bfloat16 needs no scaling."""
+    enabled: bool = Field(default=False, examples=[True])
+    """Mixed precision. It has an effect on a GPU only; elsewhere a note says that it is off."""
+    dtype: Literal["bfloat16", "float16"] = Field(default="bfloat16", examples=["float16"])
+    """`float16` scales the loss and adds `scaler_state_dict` to checkpoints; `bfloat16` needs no
+    scaling."""
 
 
 class TensorboardConfig(Section):
     """`tensorboard`: event files."""
 
-    enabled: bool = False
-    log_dir: str = "./runs"
-    """Used when checkpoints are off; else the experiment's own `tensorboard/`."""
+    enabled: bool = Field(default=False, examples=[True])
+    """Write event files; with checkpoints on, into `tensorboard/` of the experiment directory."""
+    log_dir: str = Field(
+        default="./runs", examples=["./curves"], json_schema_extra={"format": "path"}
+    )
+    """Where the event files are written if checkpoints are off."""
 
 
 class ProgressConfig(Section):
     """`progress`: progress bars."""
 
-    enabled: bool = True
+    enabled: bool = Field(default=True, examples=[False])
+    """Show a progress bar in a terminal. Trials of a sweep show none."""
 
 
 class CheckpointConfig(Section):
     """`checkpoint`: what is saved, where, and what is resumed."""
 
-    enabled: bool = False
-    dir: str = "./experiments"
-    """Base directory, relative to the working directory, or an address in object storage such as
-    `s3://bucket/experiments`."""
-    experiment_name: str = ""
-    """Empty means `{model}_{dataset}_{timestamp}`."""
-    save_frequency: PositiveInt = 10
+    enabled: bool = Field(default=False, examples=[True])
+    """Save checkpoints in an experiment directory."""
+    dir: str = Field(
+        default="./experiments",
+        examples=["/scratch/experiments"],
+        json_schema_extra={"x-type": "path or address"},
+    )
+    """Where it goes; also `s3://bucket/experiments` and [other object
+    storage](cluster.md#storage)."""
+    experiment_name: str = Field(default="", examples=["my_exp"])
+    """Name of the experiment directory. Empty means `{model}_{dataset}_{timestamp}`."""
+    save_frequency: PositiveInt = Field(default=10, examples=[5])
     """Epochs between `epoch_NNNN.pt` files."""
-    save_best: bool = True
+    save_best: bool = Field(default=True, examples=[False])
     """Keep `best.pt`, the state of the best accuracy so far."""
-    resume: str | None = None
-    """A `.pt` file to continue from: a path, or an address in object storage."""
+    resume: str | None = Field(
+        default=None,
+        examples=["experiments/my_exp/checkpoints/latest.pt"],
+        json_schema_extra={"x-type": "path or `null`"},
+    )
+    """A `.pt` file to continue from, with the next epoch; also its address in object storage."""
 
     @field_validator("dir")
     @classmethod
     def _place(cls, path: str) -> str:
-        return as_place(path)
+        return normalize_directory(path)
 
     @field_validator("experiment_name", mode="before")
     @classmethod
@@ -190,19 +217,24 @@ class CheckpointConfig(Section):
     @field_validator("resume")
     @classmethod
     def _empty_is_none(cls, path: str | None) -> str | None:
-        return as_place(path) if path else None
+        return normalize_directory(path) if path else None
 
 
 class TrainConfig(Section):
     """A complete training config, one attribute a section; immutable."""
 
     seed: SeedConfig = SeedConfig()
-    dataset: DatasetConfig
+    dataset: DatasetConfig = Field(examples=[{"name": "cifar10"}])
+    """Which data set, and how it is split and augmented."""
     model: ModelConfig
-    loss: LossConfig = CrossEntropyLoss()
+    loss: LossConfig = Field(default=CrossEntropyLoss(), examples=[{"name": "mse"}])
+    """`mse` and `l1`: against one-hot targets. `bce`: binary cross-entropy on the sigmoid of the
+    logits. `sqr_hinge`: squared hinge with targets -1 and +1. These four have no other keys."""
     training: TrainingConfig
-    optimizer: OptimizerConfig
-    scheduler: SchedulerConfig = CosineScheduler()
+    optimizer: OptimizerConfig = Field(examples=[{"name": "sgd"}])
+    """`adam` adds the weight decay to the gradient, `adamw` decouples it."""
+    scheduler: SchedulerConfig = Field(default=CosineScheduler(), examples=[{"name": "step"}])
+    """`none`: the learning rate as it is."""
     amp: AmpConfig = AmpConfig()
     tensorboard: TensorboardConfig = TensorboardConfig()
     progress: ProgressConfig = ProgressConfig()

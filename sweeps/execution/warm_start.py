@@ -9,11 +9,12 @@ from typing import Any
 from sweeps.results.trial_results import read_results
 from sweeps.search.searcher import Searcher
 from sweeps.space.distributions import Distribution
-from sweeps.space.parameters import Computed, Entry, Linked, shown
-from sweeps.space.search_space import holds
+from sweeps.space.parameters import ExpressionParameter, Parameter, ZippedParameter, to_json
+from sweeps.space.search_space import satisfies
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.storage.location import local
-from sweeps.sweep_dir.layout import ENDED, SweepLayout
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.records import ENDED
 from trainable.atomic_files import write_text
 
 COMPLETE = ENDED - {"failed"}
@@ -63,16 +64,16 @@ def tell_points(searcher: Searcher, layout: SweepLayout) -> None:
 def _fits(values: Mapping[str, Any], spec: SearchSpec) -> bool:
     """Whether values could have been drawn from a space."""
     active = {key for key, found in spec.space.items() if found.is_active(values)}
-    if active != values.keys() or not holds(spec.constraints, dict(values)):
+    if active != values.keys() or not satisfies(spec.constraints, dict(values)):
         return False
     return all(_could_be_had(spec.space[key], values, key) for key in values)
 
 
-def _could_be_had(found: Entry, values: Mapping[str, Any], key: str) -> bool:
+def _could_be_had(found: Parameter, values: Mapping[str, Any], key: str) -> bool:
     if isinstance(found, Distribution):
         return found.can_draw(values[key])
-    assert isinstance(found, Computed | Linked)
+    assert isinstance(found, ExpressionParameter | ZippedParameter)
     try:
-        return shown(found.value(values)) == shown(values[key])
-    except ValueError:  # no expression of these values, or no value of the leader's
+        return to_json(found.value(values)) == to_json(values[key])
+    except ValueError:  # no expression of these values, or no value of the source_key's
         return False

@@ -31,7 +31,9 @@ from sweeps.spec.schedulers import (
 )
 
 TIME_ATTR = "epoch"
-"""What schedulers count in. Tune's own `training_iteration` begins again with each process."""
+"""Key of a result that schedulers count time in.
+
+Tune's own `training_iteration` starts again with each process."""
 
 
 def build_scheduler(
@@ -45,11 +47,11 @@ def build_scheduler(
     """Builds a scheduler with every argument given: Tune's defaults may change.
 
     Args:
-        section: What the search file says.
-        space: Whose distributions PBT and PB2 draw new values from.
+        section: The section of the search file.
+        space: The search space; PBT and PB2 sample new values from its distributions.
         metric: The key of a result that trials are compared by.
         mode: `max` or `min`.
-        max_t: Epochs that a trial has, where the section does not say.
+        max_t: Epochs of a trial, unless the section gives them.
     """
     common: dict[str, Any] = {"time_attr": TIME_ATTR, "metric": metric, "mode": mode}
     if isinstance(section, FIFO):
@@ -72,7 +74,7 @@ def build_scheduler(
             stop_last_trials=True,
         )
     if isinstance(section, Median):
-        # A trial that is live has its place: one that yields to others would only lose time.
+        # A live trial has its slot: yielding to other trials would only lose time.
         never: Any = math.inf
         return MedianStoppingRule(
             **common,
@@ -87,51 +89,54 @@ def build_scheduler(
 def _population_scheduler(
     section: PBT | PB2, space: Space, common: Mapping[str, Any]
 ) -> PopulationBasedTraining:
-    entries = {key: space[key] for key in mutated_keys(section, tuple(space))}
-    mutated = {key: each for key, each in entries.items() if isinstance(each, Distribution)}
+    mutated = {
+        key: parameter
+        for key in mutated_keys(section, tuple(space))
+        if isinstance(parameter := space[key], Distribution)
+    }
     shared: dict[str, Any] = {
         **common,
         "perturbation_interval": section.perturbation_interval,
         "quantile_fraction": section.quantile_fraction,
-        "custom_explore_fn": _within(mutated),
+        "custom_explore_fn": _clip_to(mutated),
         "log_config": False,
         "require_attrs": True,
         "synch": False,
     }
     if isinstance(section, PB2):
-        bounds: dict[str, Any] = {key: list(found.corners) for key, found in mutated.items()}
-        from ray.tune.schedulers import pb2  # loads scikit-learn, for which nobody else waits
+        bounds: dict[str, Any] = {key: list(d.extremes) for key, d in mutated.items()}
+        from ray.tune.schedulers import pb2  # imports scikit-learn, which is slow
 
         return pb2.PB2(**shared, hyperparam_bounds=bounds)
     up, down = section.perturbation_factors
     return PopulationBasedTraining(
         **shared,
         burn_in_period=0,
-        hyperparam_mutations={key: _mutation(found) for key, found in mutated.items()},
+        hyperparam_mutations={key: _build_mutation(d) for key, d in mutated.items()},
         resample_probability=section.resample_probability,
         perturbation_factors=(up, down),
     )
 
 
-def _mutation(distribution: Distribution) -> list[Any] | Callable[[], Any]:
-    """What PBT takes a new value from: neighbours in a list, or a draw."""
+def _build_mutation(distribution: Distribution) -> list[Any] | Callable[[], Any]:
+    """Builds the argument from which PBT takes a new value: a list of neighbours or a sampler."""
     if isinstance(distribution, Choice):
         return list(distribution.values)
     return lambda: sample(distribution, np.random.default_rng())
 
 
 def _nearest(distribution: Distribution, value: float) -> float:
-    """The value that a range can draw which is nearest to a number."""
-    if isinstance(distribution, Range | Normal) and distribution.q is not None:
+    """Returns the value of a range that is nearest to a number."""
+    if isinstance(distribution, Range | Normal) and distribution.step is not None:
         nearest: float = distribution.from_unit(distribution.to_unit(value))
         return nearest
-    low, high = distribution.corners
+    low, high = distribution.extremes
     inside = min(max(value, low), high)
     return round(inside) if isinstance(low, int) else float(inside)
 
 
-def _within(mutated: Mapping[str, Distribution]) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Keeps changed values inside their distribution, and of its type."""
+def _clip_to(mutated: Mapping[str, Distribution]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Builds a function that keeps mutated values inside their distribution, and of its type."""
 
     def clip(config: dict[str, Any]) -> dict[str, Any]:
         for key, distribution in mutated.items():

@@ -27,15 +27,15 @@ def optuna_distribution(found: Distribution) -> BaseDistribution:
     if isinstance(found, Normal) or _is_logarithm_of_multiples(found):
         return FloatDistribution(0.0, 1.0)
     assert isinstance(found, Range)
-    low, high = found.corners
-    log = "log" in found.kind
+    low, high = found.extremes
+    log = found.log
     if isinstance(low, int):
-        return IntDistribution(low, high, log=log, step=1 if log else int(found.q or 1))
-    return FloatDistribution(low, high, log=log, step=found.q)
+        return IntDistribution(low, high, log=log, step=1 if log else int(found.step or 1))
+    return FloatDistribution(low, high, log=log, step=found.step)
 
 
 def _is_logarithm_of_multiples(found: Distribution) -> bool:
-    return found.kind in {"qloguniform", "qlograndint"}
+    return isinstance(found, Range) and found.log and found.step is not None
 
 
 def to_optuna(found: Distribution, value: Any) -> Any:
@@ -44,7 +44,7 @@ def to_optuna(found: Distribution, value: Any) -> Any:
         return found.index(value)
     if isinstance(found, Normal) or _is_logarithm_of_multiples(found):
         return found.to_unit(value)
-    low, high = found.corners
+    low, high = found.extremes
     return min(max(value, low), high)
 
 
@@ -54,7 +54,7 @@ def from_optuna(found: Distribution, value: Any) -> Any:
         return found.values[value]
     if isinstance(found, Normal) or _is_logarithm_of_multiples(found):
         return found.from_unit(value)
-    if isinstance(found, Range) and found.q is not None:
+    if isinstance(found, Range) and found.step is not None:
         return found.from_unit(found.to_unit(value))  # the nearest multiple as it is written
     return value
 

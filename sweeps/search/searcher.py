@@ -17,7 +17,7 @@ import numpy as np
 
 from sweeps.search.optuna_samplers import Known, Past, Told, propose
 from sweeps.space.expressions import ExpressionError
-from sweeps.space.search_space import Values, draw, grid_part, grid_points, holds, random_draw
+from sweeps.space.search_space import Values, draw, grid_part, grid_points, random_draw, satisfies
 from sweeps.spec.search_algorithms import (
     THROUGH_RAY,
     BOHBSearch,
@@ -115,7 +115,7 @@ class Searcher:
                 continue
             if values is None:
                 break
-            if holds(self._spec.constraints, values):
+            if satisfies(self._spec.constraints, values):
                 return values
             refused.append(values)
         return self._at_random(number)
@@ -140,7 +140,7 @@ class Searcher:
             values = draw(spec.space, lambda key, found: found.from_unit(float(units[place[key]])))
         except ExpressionError:
             return self._at_random(number)
-        return values if holds(spec.constraints, values) else self._at_random(number)
+        return values if satisfies(spec.constraints, values) else self._at_random(number)
 
     def _learned(self, number: int, attempt: int, refused: Sequence[Values]) -> Values | None:
         """What the sampler makes of the trials told; None where it leaves it to chance."""

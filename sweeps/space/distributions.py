@@ -1,65 +1,85 @@
-"""The distributions of a search space: what each can draw, and how it draws.
+"""Distributions of a search space: ranges, normal distributions and lists of values.
 
 The kinds are Ray Tune's (`ray.tune.search.sample`); `sweeps.space.parsing` reads them from a file.
-Every kind is its inverse distribution function: `from_unit` turns a number in [0, 1] into a value,
-so a search algorithm that proposes numbers in [0, 1] can drive all of them.
+Each one is its inverse distribution function: `from_unit` maps a number in [0, 1] to a value, so
+any search algorithm that suggests numbers in [0, 1] can drive all of them.
 """
 
 from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
-from sweeps.space.parameters import Entry, shown
+from sweeps.space.parameters import Parameter, to_json
 
-_CUT = NormalDist().cdf(-4)
+_TAIL = NormalDist().cdf(-4)
 """Share of a normal distribution below minus four standard deviations."""
 
 
 @dataclass(frozen=True)
-class Distribution(Entry):
-    """What one hyperparameter is drawn from."""
+class Distribution(Parameter):
+    """A parameter whose value is drawn."""
 
     @property
     @abstractmethod
-    def arguments(self) -> list[Any]:
-        """What the kind takes, as in a search file."""
-
-    @property
-    def corners(self) -> tuple[Any, ...]:
+    def extremes(self) -> tuple[Any, ...]:
         """The values to check before a sweep: both ends of a range, every value of a choice."""
-        return self.from_unit(0.0), self.from_unit(1.0)
 
     @abstractmethod
     def from_unit(self, unit: float) -> Any:
-        """The inverse distribution function: the value below which the share `unit` lies.
+        """Inverse distribution function: the value below which the share `unit` lies.
 
         Args:
-            unit: In [0, 1].
+            unit: A share in [0, 1].
         """
 
     @abstractmethod
     def to_unit(self, value: Any) -> float:
-        """A number in [0, 1] from which `from_unit` makes `value`, up to rounding."""
+        """The share in [0, 1] that `from_unit` maps to `value`, up to rounding."""
 
-    def typed(self, value: Any) -> Any:
-        """A value that it can draw, of the type that it draws: 1 is 1.0 where numbers are."""
-        return type(self.corners[0])(value)
+    @abstractmethod
+    def convert(self, value: Any) -> Any:
+        """A value that can be drawn, in the type that is drawn: 1 becomes 1.0 in a float range."""
+
+    @abstractmethod
+    def can_draw(self, value: Any) -> bool:
+        """Whether the distribution can give this value."""
+
+
+@dataclass(frozen=True)
+class NumericDistribution(Distribution):
+    """A distribution of numbers."""
+
+    step: float | None = field(default=None, kw_only=True)
+    """Only multiples of it are drawn (`q` in a search file); None means every number."""
+    log: bool = field(default=False, kw_only=True)
+    """Whether the logarithm of the value has the distribution."""
+    integer: bool = field(default=False, kw_only=True)
+    """Whether the values are integers."""
+
+    @property
+    def extremes(self) -> tuple[Any, ...]:
+        """The smallest and the largest value."""
+        return self.from_unit(0.0), self.from_unit(1.0)
+
+    def convert(self, value: Any) -> Any:
+        """See `Distribution.convert`."""
+        return int(value) if self.integer else float(value)
 
     def can_draw(self, value: Any) -> bool:
-        """Whether a value may have come from here."""
+        """See `Distribution.can_draw`."""
         if not isinstance(value, int | float) or isinstance(value, bool):
             return False
-        low, high = self.corners
-        if isinstance(low, int) and value != int(value):
+        if self.integer and value != int(value):
             return False
-        if self.kind.startswith("q") and not math.isclose(
+        low, high = self.extremes
+        if self.step is not None and not math.isclose(
             value, self.from_unit(self.to_unit(value)), abs_tol=1e-12
         ):
             return False  # between two multiples
@@ -68,94 +88,97 @@ class Distribution(Entry):
 
 
 @dataclass(frozen=True)
-class Range(Distribution):
-    """Numbers between two ends, on a linear or a logarithmic scale."""
+class Range(NumericDistribution):
+    """Numbers between two ends, equally likely on a linear or a logarithmic scale."""
 
     low: float
     high: float
-    q: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """`uniform` or `randint`; after `log` on that scale, and after `q` with a step."""
+        prefix = ("q" if self.step is not None else "") + ("log" if self.log else "")
+        return prefix + ("randint" if self.integer else "uniform")
 
     @property
     def arguments(self) -> list[Any]:
-        """`[low, high]` or `[low, high, q]`."""
-        return [self.low, self.high] + ([] if self.q is None else [self.q])
-
-    @property
-    def _is_whole(self) -> bool:
-        return "randint" in self.kind
-
-    @property
-    def _is_log(self) -> bool:
-        return "log" in self.kind
+        """`[low, high]` or `[low, high, step]`."""
+        return [self.low, self.high] + ([] if self.step is None else [self.step])
 
     def _multiples(self) -> tuple[int, int]:
-        """The first and the last multiple of `q` that can be drawn; of 1 where there is no q."""
-        if self.q is None:
+        """The first and the last multiple of the step (of 1 without one) that can be drawn."""
+        if self.step is None:
             return int(self.low), int(self.high) - 1
-        step = _exact(self.q)
-        return math.ceil(_exact(self.low) / step), math.floor(_exact(self.high) / step)
+        step = _to_fraction(self.step)
+        return math.ceil(_to_fraction(self.low) / step), math.floor(_to_fraction(self.high) / step)
 
-    def _scale(self) -> tuple[float, float]:
-        """Both ends, in the logarithm for a log kind; a whole number n covers [n, n + 1)."""
-        if self._is_whole:
+    def _scaled_ends(self) -> tuple[float, float]:
+        """Both ends on the scale of the distribution; an integer n covers [n, n + 1)."""
+        if self.integer:
             first, last = self._multiples()
             ends = float(first), float(last + 1)
-        elif self.q is None:
+        elif self.step is None:
             ends = self.low, self.high
         else:
             first, last = self._multiples()
-            ends = _multiple(first, self.q), _multiple(last, self.q)
-        return (math.log(ends[0]), math.log(ends[1])) if self._is_log else ends
+            ends = _multiply(first, self.step), _multiply(last, self.step)
+        return (math.log(ends[0]), math.log(ends[1])) if self.log else ends
 
     def from_unit(self, unit: float) -> Any:
         """See `Distribution.from_unit`."""
-        start, end = self._scale()
+        start, end = self._scaled_ends()
         point = start * (1 - unit) + end * unit
-        value = math.exp(point) if self._is_log else point
-        if self._is_whole:
+        value = math.exp(point) if self.log else point
+        if self.integer:
             first, last = self._multiples()
-            return min(max(math.floor(value), first), last) * int(self.q or 1)
-        if self.q is None:
+            return min(max(math.floor(value), first), last) * int(self.step or 1)
+        if self.step is None:
             return min(max(value, self.low), self.high)
         first, last = self._multiples()
-        return _multiple(min(max(round(value / self.q), first), last), self.q)
+        return _multiply(min(max(round(value / self.step), first), last), self.step)
 
     def to_unit(self, value: Any) -> float:
-        """See `Distribution.to_unit`; a whole number is the middle of what becomes it."""
-        start, end = self._scale()
-        if self._is_whole:
-            index = value / int(self.q or 1)
-            point = math.log(index) + math.log1p(1 / index) / 2 if self._is_log else index + 0.5
+        """See `Distribution.to_unit`; an integer is mapped to the middle of its share."""
+        start, end = self._scaled_ends()
+        if self.integer:
+            index = value / int(self.step or 1)
+            point = math.log(index) + math.log1p(1 / index) / 2 if self.log else index + 0.5
         else:
-            point = math.log(value) if self._is_log else value
+            point = math.log(value) if self.log else value
         return _clip((point - start) / ((end - start) or 1.0))
 
 
 @dataclass(frozen=True)
-class Normal(Distribution):
-    """A bell curve, of the value or of its logarithm, cut at four standard deviations."""
+class Normal(NumericDistribution):
+    """A normal distribution of the value or its logarithm, cut at four standard deviations."""
 
     mean: float
     sd: float
-    q: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """`normal`, `qnormal` or `lognormal`."""
+        if self.log:
+            return "lognormal"
+        return "normal" if self.step is None else "qnormal"
 
     @property
     def arguments(self) -> list[Any]:
-        """`[mean, sd]` or `[mean, sd, q]`."""
-        return [self.mean, self.sd] + ([] if self.q is None else [self.q])
+        """`[mean, sd]` or `[mean, sd, step]`."""
+        return [self.mean, self.sd] + ([] if self.step is None else [self.step])
 
     def from_unit(self, unit: float) -> float:
         """See `Distribution.from_unit`."""
-        value = self.mean + self.sd * NormalDist().inv_cdf(_CUT + unit * (1 - 2 * _CUT))
-        if self.kind == "lognormal":
+        value = self.mean + self.sd * NormalDist().inv_cdf(_TAIL + unit * (1 - 2 * _TAIL))
+        if self.log:
             return math.exp(value)
-        return value if self.q is None else _multiple(round(value / self.q), self.q)
+        return value if self.step is None else _multiply(round(value / self.step), self.step)
 
     def to_unit(self, value: Any) -> float:
         """See `Distribution.to_unit`."""
-        point = math.log(value) if self.kind == "lognormal" else value
+        point = math.log(value) if self.log else value
         share = NormalDist().cdf((point - self.mean) / self.sd)
-        return _clip((share - _CUT) / (1 - 2 * _CUT))
+        return _clip((share - _TAIL) / (1 - 2 * _TAIL))
 
 
 @dataclass(frozen=True)
@@ -163,6 +186,13 @@ class Choice(Distribution):
     """`choice` and `grid`: a list of values."""
 
     values: tuple[Any, ...]
+    is_grid: bool = False
+    """Whether trials take the values in turn (`grid`) instead of drawing them."""
+
+    @property
+    def kind(self) -> str:
+        """`grid` or `choice`."""
+        return "grid" if self.is_grid else "choice"
 
     @property
     def arguments(self) -> list[Any]:
@@ -170,25 +200,25 @@ class Choice(Distribution):
         return list(self.values)
 
     @property
-    def corners(self) -> tuple[Any, ...]:
+    def extremes(self) -> tuple[Any, ...]:
         """Every value."""
         return self.values
 
-    def typed(self, value: Any) -> Any:
-        """See `Distribution.typed`."""
+    def convert(self, value: Any) -> Any:
+        """See `Distribution.convert`."""
         return self.values[self.index(value)]
 
     def can_draw(self, value: Any) -> bool:
         """See `Distribution.can_draw`."""
-        return shown(value) in map(shown, self.values)
+        return to_json(value) in map(to_json, self.values)
 
     def index(self, value: Any) -> int:
         """The position of a value; `1`, `1.0` and `true` are three different ones.
 
         Raises:
-            ValueError: When it is none of the values.
+            ValueError: The value is not in the list.
         """
-        return [shown(known) for known in self.values].index(shown(value))
+        return [to_json(option) for option in self.values].index(to_json(value))
 
     def from_unit(self, unit: float) -> Any:
         """See `Distribution.from_unit`; every value has the same share."""
@@ -200,18 +230,18 @@ class Choice(Distribution):
 
 
 def sample(distribution: Distribution, rng: np.random.Generator) -> Any:
-    """Draws one plain Python value: whole numbers are `int`, others `float`."""
+    """Draws one plain Python value: integers are `int`, other numbers `float`."""
     return distribution.from_unit(rng.random())
 
 
-def _exact(value: float) -> Fraction:
+def _to_fraction(value: float) -> Fraction:
     """The number as it is written: 0.1 is one tenth, not the nearest binary fraction."""
     return Fraction(repr(value))
 
 
-def _multiple(count: int, q: float) -> float:
-    """`count * q`, rounded once: 3 times 0.1 is 0.3."""
-    return float(count * _exact(q))
+def _multiply(count: int, step: float) -> float:
+    """`count * step`, rounded once: 3 times 0.1 is 0.3."""
+    return float(count * _to_fraction(step))
 
 
 def _clip(unit: float) -> float:

@@ -3,8 +3,8 @@
     training.batch_size * optimizer.learning_rate < 64
     0.1 * optimizer.learning_rate
 
-Python's grammar, none of its powers: a text is parsed, never run. There are numbers, texts,
-`true`, `false`, `null`, lists, keys, `+ - * / // % **`, comparisons with `in`, and `and or not`.
+The grammar is a part of Python's; a text is parsed and never run. It has numbers, texts, `true`,
+`false`, `null`, lists, keys, `+ - * / // % **`, comparisons, `in`, and `and or not`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-MAX_LENGTH, MAX_DEPTH = 1000, 50
-"""Characters of an expression, and how deep it may be nested."""
+MAX_LENGTH = 1000
+"""Characters that an expression may have."""
+
+MAX_DEPTH = 50
+"""Levels that an expression may be nested."""
+
+MAX_NUMBER = 1e300
+"""Absolute value that arithmetic may reach."""
 
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -38,11 +44,11 @@ _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.In: lambda value, values: value in values,
     ast.NotIn: lambda value, values: value not in values,
 }
-_WORDS = {"true": True, "false": False, "null": None}
+_CONSTANTS = {"true": True, "false": False, "null": None}
 
 
 class ExpressionError(ValueError):
-    """An expression is none, or has no value for the values that it is given."""
+    """A text is not an expression, or an expression cannot be computed from the given values."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,8 @@ class Expression:
     """A parsed expression.
 
     Args:
-        text: As written.
-        constants: Dotted key -> value, for keys that no draw has.
+        text: The expression as written.
+        constants: Dotted key -> value, for keys that draws do not have.
     """
 
     text: str
@@ -60,28 +66,27 @@ class Expression:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The dotted keys in it, each once."""
-        found = dict.fromkeys(_names(self._tree))
-        return tuple(found)
+        return tuple(dict.fromkeys(_list_names(self._tree)))
 
     @cached_property
     def _tree(self) -> ast.expr:
         return _parse(self.text)
 
-    def bound(self, constants: Mapping[str, Any]) -> Expression:
-        """The same with values for keys that draws do not have."""
+    def bind(self, constants: Mapping[str, Any]) -> Expression:
+        """Returns a copy with values for the keys that draws do not have."""
         return replace(self, constants=constants)
 
     def value(self, values: Mapping[str, Any]) -> Any:
-        """What it comes to.
+        """Computes the value.
 
         Args:
-            values: Dotted key -> value; they win over the constants.
+            values: Dotted key -> value; these override the constants.
 
         Raises:
             ExpressionError: A key has no value, or the arithmetic is not possible.
         """
         try:
-            return _value(self._tree, {**self.constants, **values})
+            return _evaluate(self._tree, {**self.constants, **values})
         except (ArithmeticError, TypeError, ValueError, LookupError) as error:
             raise ExpressionError(f"{self.text}: {error}") from error
 
@@ -90,10 +95,10 @@ class Expression:
 
 
 def parse_expression(text: Any) -> Expression:
-    """Reads an expression.
+    """Parses an expression.
 
     Raises:
-        ExpressionError: With the rule that it breaks.
+        ExpressionError: The text is not an expression over keys; the message names the rule.
     """
     if isinstance(text, Expression):
         return text
@@ -112,20 +117,20 @@ def _parse(text: str) -> ast.expr:
         tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         at = f" at character {error.offset}" if isinstance(error, SyntaxError) else ""
-        raise ExpressionError(f"{text!r} is no expression{at}") from None
-    _check(tree, text, 0)
+        raise ExpressionError(f"{text!r} is not an expression{at}") from None
+    _check_node(tree, text, 0)
     return tree
 
 
-def _check(node: ast.expr, text: str, depth: int) -> None:
-    """Raises for anything that an expression may not have."""
+def _check_node(node: ast.expr, text: str, depth: int) -> None:
+    """Raises an error for anything that an expression must not contain."""
     if depth > MAX_DEPTH:
         raise ExpressionError(f"must be nested at most {MAX_DEPTH} deep")
     match node:
         case ast.Constant(value=bool() | int() | float() | str() | None):
             return
         case ast.Name() | ast.Attribute():
-            _key(node, text)
+            _to_key(node, text)
             return
         case ast.UnaryOp(op=ast.UAdd() | ast.USub() | ast.Not(), operand=operand):
             parts = [operand]
@@ -133,77 +138,76 @@ def _check(node: ast.expr, text: str, depth: int) -> None:
             parts = [left, right]
         case ast.BoolOp(values=values):
             parts = values
-        case ast.Compare(left=left, ops=ops, comparators=rest) if _all_known(ops):
+        case ast.Compare(left=left, ops=ops, comparators=rest) if _are_comparisons(ops):
             parts = [left, *rest]
         case ast.List(elts=elements) | ast.Tuple(elts=elements):
             parts = elements
         case _:
-            found = ast.get_source_segment(text, node) or text
+            segment = ast.get_source_segment(text, node) or text
             raise ExpressionError(
-                f"may have numbers, texts, keys, arithmetic, comparisons and and/or/not, "
-                f"found {found}"
+                "may have numbers, texts, keys, arithmetic, comparisons and and/or/not, "
+                f"found {segment}"
             )
     for part in parts:
-        _check(part, text, depth + 1)
+        _check_node(part, text, depth + 1)
 
 
-def _all_known(operators: list[ast.cmpop]) -> bool:
+def _are_comparisons(operators: list[ast.cmpop]) -> bool:
     return all(type(op) in _COMPARISONS for op in operators)
 
 
-def _key(node: ast.expr, text: str) -> str:
-    """The dotted key that a name or a chain of attributes is."""
+def _to_key(node: ast.expr, text: str) -> str:
+    """The dotted key that a name or a chain of attributes spells."""
     if isinstance(node, ast.Attribute):
-        return f"{_key(node.value, text)}.{node.attr}"
+        return f"{_to_key(node.value, text)}.{node.attr}"
     if isinstance(node, ast.Name):
         return node.id
     raise ExpressionError(f"may have keys, found {ast.get_source_segment(text, node) or text}")
 
 
-def _names(node: ast.expr) -> list[str]:
+def _list_names(node: ast.expr) -> list[str]:
     if isinstance(node, ast.Name | ast.Attribute):
-        key = _key(node, "")
-        return [] if key in _WORDS else [key]
-    found = [_names(child) for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
-    return [name for names in found for name in names]
+        key = _to_key(node, "")
+        return [] if key in _CONSTANTS else [key]
+    children = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+    return [name for child in children for name in _list_names(child)]
 
 
-def _value(node: ast.expr, values: Mapping[str, Any]) -> Any:
+def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:
     match node:
         case ast.Constant(value=value):
             return value
         case ast.Name() | ast.Attribute():
-            key = _key(node, "")
-            if key in _WORDS:
-                return _WORDS[key]
+            key = _to_key(node, "")
+            if key in _CONSTANTS:
+                return _CONSTANTS[key]
             if key not in values:
                 raise LookupError(f"{key} has no value")
             return values[key]
         case ast.UnaryOp(op=op, operand=operand):
-            return _unary(op, _value(operand, values))
+            return _apply_unary(op, _evaluate(operand, values))
         case ast.BinOp(left=left, op=op, right=right):
-            pair = _number(_value(left, values)), _number(_value(right, values))
-            return _number(_ARITHMETIC[type(op)](*pair))
+            pair = _check_number(_evaluate(left, values)), _check_number(_evaluate(right, values))
+            return _check_number(_ARITHMETIC[type(op)](*pair))
         case ast.BoolOp(op=op, values=parts):
-            every = isinstance(op, ast.And)
-            found = (bool(_value(part, values)) for part in parts)
-            return all(found) if every else any(found)
+            operands = (bool(_evaluate(part, values)) for part in parts)
+            return all(operands) if isinstance(op, ast.And) else any(operands)
         case ast.Compare(left=left, ops=ops, comparators=rest):
-            sides = [_value(side, values) for side in (left, *rest)]
+            sides = [_evaluate(side, values) for side in (left, *rest)]
             return all(_COMPARISONS[type(op)](sides[i], sides[i + 1]) for i, op in enumerate(ops))
         case ast.List(elts=elements) | ast.Tuple(elts=elements):
-            return [_value(element, values) for element in elements]
+            return [_evaluate(element, values) for element in elements]
     raise TypeError(f"unexpected {type(node).__name__}")
 
 
-def _unary(op: ast.unaryop, value: Any) -> Any:
+def _apply_unary(op: ast.unaryop, value: Any) -> Any:
     if isinstance(op, ast.Not):
         return not value
-    return -_number(value) if isinstance(op, ast.USub) else _number(value)
+    return -_check_number(value) if isinstance(op, ast.USub) else _check_number(value)
 
 
 def _power(base: float, exponent: float) -> float:
-    """Whole where both are; of what would be endless digits, the overflow of floats."""
+    """An integer for small integers, else a float, which overflows before it gets too long."""
     if isinstance(base, int) and isinstance(exponent, int) and 0 <= exponent <= 64 >= abs(base):
         result: int = base**exponent
         return result
@@ -211,10 +215,10 @@ def _power(base: float, exponent: float) -> float:
     return power
 
 
-def _number(value: Any) -> Any:
-    """A number that arithmetic goes on with; texts and lists are not multiplied here."""
+def _check_number(value: Any) -> Any:
+    """Returns an operand or result of arithmetic unchanged; refuses texts, lists and booleans."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"arithmetic needs numbers, found {value!r}")
-    if abs(value) > 1e300:
+    if abs(value) > MAX_NUMBER:
         raise OverflowError(f"{value:.3g} is too large")
     return value

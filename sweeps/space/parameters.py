@@ -1,4 +1,4 @@
-"""What a key of a search space can have: a distribution, or a value that follows from others."""
+"""Parameters of a search space: the base class, and those computed from other parameters."""
 
 from __future__ import annotations
 
@@ -9,58 +9,59 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweeps.space.expressions import Expression
+from trainable.config.dotted import flatten
 
 
-def shown(value: Any) -> str:
+def to_json(value: Any) -> str:
     """A plain value as messages show it; values of different types never look the same."""
     return json.dumps(value, ensure_ascii=False)
 
 
-def flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values, and what lies in those that are mappings, all by dotted key."""
-    found = dict(values)
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            found |= flat({f"{key}.{name}": inner for name, inner in value.items()})
-    return found
-
-
 @dataclass(frozen=True)
-class Entry(ABC):
-    """What one hyperparameter's value comes from."""
+class Parameter(ABC):
+    """One key of a search space: where its value comes from, and when the key exists."""
 
-    kind: str
     when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, kw_only=True)
     """Other key of the space -> the values with which this hyperparameter exists."""
 
     @property
     @abstractmethod
+    def kind(self) -> str:
+        """The name that a search file uses for it, such as `loguniform`."""
+
+    @property
+    @abstractmethod
     def arguments(self) -> Any:
-        """What the kind takes, as in a search file."""
+        """The arguments of the kind, as in a search file."""
 
     @property
     def parents(self) -> set[str]:
-        """The keys whose values must be there before this one's; others may be constants."""
+        """Keys that must have a value before this one; some may be constants of the config."""
         return set(self.when)
 
     def is_active(self, values: Mapping[str, Any]) -> bool:
         """Whether `when` holds under the values of the hyperparameters drawn before."""
         return all(
-            key in values and shown(values[key]) in map(shown, allowed)
+            key in values and to_json(values[key]) in map(to_json, allowed)
             for key, allowed in self.when.items()
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The entry as a search file writes it."""
+        """The parameter as a search file writes it."""
         when = {key: list(allowed) for key, allowed in self.when.items()}
         return {self.kind: self.arguments} | ({"when": when} if when else {})
 
 
 @dataclass(frozen=True)
-class Computed(Entry):
-    """`expr`: what an expression over other keys comes to; absent where one of them is."""
+class ExpressionParameter(Parameter):
+    """`expr`: the value of an expression over other keys; absent where one of them is."""
 
     expression: Expression
+
+    @property
+    def kind(self) -> str:
+        """`expr`."""
+        return "expr"
 
     @property
     def arguments(self) -> str:
@@ -74,47 +75,53 @@ class Computed(Entry):
 
     def is_active(self, values: Mapping[str, Any]) -> bool:
         """Whether `when` holds and every key of the expression has a value."""
-        known = {*flat(values), *self.expression.constants}
-        return super().is_active(values) and known.issuperset(self.expression.names)
+        keys = {*flatten(values, keep_mappings=True), *self.expression.constants}
+        return super().is_active(values) and keys.issuperset(self.expression.names)
 
     def value(self, values: Mapping[str, Any]) -> Any:
-        """The value under those drawn before.
+        """The value that follows from those drawn before.
 
         Raises:
-            ExpressionError: There is none.
+            ExpressionError: The expression cannot be computed from them.
         """
-        return self.expression.value(flat(values))
+        return self.expression.value(flatten(values, keep_mappings=True))
 
 
 @dataclass(frozen=True)
-class Linked(Entry):
-    """`zip`: goes along with a choice or grid, position by position."""
+class ZippedParameter(Parameter):
+    """`zip`: takes the value at the position that a choice or grid of the space has drawn."""
 
-    leader: str
-    leading: tuple[Any, ...]
-    """The leader's values."""
+    source_key: str
+    """Key of that choice or grid."""
+    source_values: tuple[Any, ...]
+    """Its values; empty until `search_space.resolve` fills them in."""
     values: tuple[Any, ...]
-    """This key's, one for each of the leader's."""
+    """This key's values, one for each of the source's."""
+
+    @property
+    def kind(self) -> str:
+        """`zip`."""
+        return "zip"
 
     @property
     def arguments(self) -> dict[str, list[Any]]:
-        """`{leader: values}`."""
-        return {self.leader: list(self.values)}
+        """`{source_key: values}`."""
+        return {self.source_key: list(self.values)}
 
     @property
     def parents(self) -> set[str]:
-        """The keys of the condition, and the leader."""
-        return {*self.when, self.leader}
+        """The keys of the condition, and the source key."""
+        return {*self.when, self.source_key}
 
     def is_active(self, values: Mapping[str, Any]) -> bool:
-        """Whether `when` holds and the leader exists."""
-        return super().is_active(values) and self.leader in values
+        """Whether `when` holds and the source key has a value."""
+        return super().is_active(values) and self.source_key in values
 
     def value(self, values: Mapping[str, Any]) -> Any:
-        """The value at the position of the leader's."""
-        position = [shown(known) for known in self.leading].index(shown(values[self.leader]))
-        return self.values[position]
+        """The value at the position of the source's."""
+        options = [to_json(value) for value in self.source_values]
+        return self.values[options.index(to_json(values[self.source_key]))]
 
 
-Derived = Computed | Linked
-"""Entries that nothing is drawn for."""
+DerivedParameter = ExpressionParameter | ZippedParameter
+"""Parameters whose values follow from others instead of being drawn."""

@@ -1,23 +1,23 @@
-"""How a search file writes an entry of its space: one kind, its arguments, perhaps a condition.
+"""Reads a parameter of a space as a search file writes it: a kind, its arguments, a condition.
 
     optimizer.learning_rate: {loguniform: [1e-3, 1.0]}
     optimizer.momentum: {uniform: [0.8, 0.99], when: {optimizer.name: sgd}}
 
-- `uniform`, `loguniform` `[low, high]`, and `quniform`, `qloguniform` `[low, high, q]`: numbers,
-  with `q` the multiples of `q` between both ends.
-- `randint`, `lograndint` `[low, high]`: whole numbers; `high` itself is never drawn.
-- `qrandint`, `qlograndint` `[low, high, q]`: whole multiples of `q`; `high` can be drawn.
+- `uniform`, `loguniform` `[low, high]`, and `quniform`, `qloguniform` `[low, high, q]`: numbers;
+  with `q`, its multiples between both ends.
+- `randint`, `lograndint` `[low, high]`: integers; `high` itself is never drawn.
+- `qrandint`, `qlograndint` `[low, high, q]`: integer multiples of `q`; `high` can be drawn.
 - `normal`, `lognormal` `[mean, sd]`, `qnormal` `[mean, sd, q]`: cut at four standard deviations,
-  so that all that can be drawn is checked before a sweep starts. The mean and the standard
+  so that everything that can be drawn is checked before a sweep starts. The mean and the standard
   deviation of `lognormal` are those of the natural logarithm.
 - `choice` `[a, b, ...]`: one of these values. `grid` `[a, b, ...]`: each of them in turn.
-- `expr` `text`: what an expression over other keys comes to (`sweeps.space.expressions`).
-- `zip` `{key: [a, b, ...]}`: one of these values, at the position of the other key's, which must
-  be a `choice` or `grid` of the same space.
-- `when: {key: value or [values]}`: the hyperparameter exists only while each key, which must be
-  a `choice` or `grid` of the same space, has one of these values.
+- `expr` `text`: the value of an expression over other keys (`sweeps.space.expressions`).
+- `zip` `{key: [a, b, ...]}`: one of these values, at the position of the other key's value. The
+  other key must be a `choice` or `grid` of the same space.
+- `when: {key: value or [values]}`: the hyperparameter exists only while each key has one of these
+  values. Each key must be a `choice` or `grid` of the same space.
 
-`{min: , max: , log: true}` and `{values: [...]}` are read too; a range with two whole ends then
+`{min: , max: , log: true}` and `{values: [...]}` are read too; a range with two integer ends then
 includes both.
 """
 
@@ -30,7 +30,7 @@ from typing import Any
 
 from sweeps.space.distributions import Choice, Normal, Range
 from sweeps.space.expressions import Expression, ExpressionError, parse_expression
-from sweeps.space.parameters import Computed, Entry, Linked, shown
+from sweeps.space.parameters import ExpressionParameter, Parameter, ZippedParameter, to_json
 from trainable.config.names import suggestion
 
 ARGUMENTS = {
@@ -50,55 +50,59 @@ ARGUMENTS = {
     "expr": "text",
     "zip": "key: [a, b, ...]",
 }
-"""Every kind and what it takes."""
+"""Every kind and its arguments."""
+
+_RANGES: dict[str, dict[str, bool]] = {
+    "uniform": {},
+    "loguniform": {"log": True},
+    "randint": {"integer": True},
+    "lograndint": {"log": True, "integer": True},
+}
+_NORMALS: dict[str, dict[str, bool]] = {"normal": {}, "lognormal": {"log": True}}
+"""Kinds of ranges and normal distributions, without the `q` of those that have a step."""
 
 
-def parse_entry(raw: Any) -> Entry:
-    """Reads one entry.
+def parse_parameter(raw: Any) -> Parameter:
+    """Parses one parameter.
 
     Raises:
-        ValueError: With the rule that it breaks; begins with the key that breaks it.
+        ValueError: A rule is broken; the message begins with the key that breaks it.
     """
-    if isinstance(raw, Entry):
+    if isinstance(raw, Parameter):
         return raw
     if isinstance(raw, list):
-        raise ValueError(_two_readings(raw))
+        raise ValueError(_explain_bare_list(raw))
     if not isinstance(raw, Mapping):
         raise ValueError(
             "must be a distribution such as {choice: [1, 2]}; a constant belongs in config, "
-            f"found {shown(raw)}"
+            f"found {to_json(raw)}"
         )
     body = {key: value for key, value in raw.items() if key != "when"}
-    kind, arguments = _kind_and_arguments(body)
+    kind, arguments = _split_body(body)
     when = _parse_when(raw.get("when", {}))
     if kind == "expr":
-        return Computed(kind, _parse_expression(arguments), when=when)
+        return ExpressionParameter(_parse_expression(arguments), when=when)
     if kind == "zip":
-        leader, values = _parse_zip(arguments)
-        return Linked(kind, leader, (), values, when=when)
+        source_key, values = _parse_zip(arguments)
+        return ZippedParameter(source_key, (), values, when=when)
     if kind in ("choice", "grid"):
-        return Choice(kind, _parse_values(next(iter(body)), arguments), when=when)
-    numbers = _parse_numbers(kind, arguments)
-    if "normal" in kind:
-        normal = Normal(kind, *numbers, when=when)
-        _check_normal(normal)
-        return normal
-    found = Range(kind, *numbers, when=when)
-    _check_range(found)
-    return found
+        options = _parse_values(next(iter(body)), arguments)
+        return Choice(options, is_grid=kind == "grid", when=when)
+    return _parse_numeric(kind, arguments, when)
 
 
-def _two_readings(values: list[Any]) -> str:
+def _explain_bare_list(values: list[Any]) -> str:
     text = "a bare list can be read in two ways: "
-    text += f"write {{choice: {shown(values)}}} to try these values, "
+    text += f"write {{choice: {to_json(values)}}} to try these values, "
     if len(values) == 2 and all(map(_is_number, values)):
-        return f"{text}or {{uniform: {shown(values)}}} for the range between them"
+        return f"{text}or {{uniform: {to_json(values)}}} for the range between them"
     return f"{text}or {{uniform: [low, high]}} for a range"
 
 
-def _kind_and_arguments(body: dict[str, Any]) -> tuple[str, Any]:
+def _split_body(body: dict[str, Any]) -> tuple[str, Any]:
+    """The kind and its arguments, whichever form they are written in."""
     if body.keys() & {"min", "max", "values", "value"}:
-        return _other_form(body)
+        return _split_alternative_form(body)
     foreign = [key for key in body if key not in ARGUMENTS]
     if len(body) == 1 and foreign:
         kind = foreign[0]
@@ -108,30 +112,30 @@ def _kind_and_arguments(body: dict[str, Any]) -> tuple[str, Any]:
     if len(body) == 2 and len(foreign) == 1:
         raise ValueError(f"{foreign[0]} unknown key{suggestion(foreign[0], ['when'])}")
     if len(body) != 1:
-        found = ", ".join(body) or "none"
-        raise ValueError(f"must name one distribution, and at most when beside it, found {found}")
+        keys = ", ".join(body) or "none"
+        raise ValueError(f"must name one distribution, and at most when beside it, found {keys}")
     return next(iter(body.items()))
 
 
-def _other_form(body: dict[str, Any]) -> tuple[str, Any]:
+def _split_alternative_form(body: dict[str, Any]) -> tuple[str, Any]:
     """`{min, max, log}` and `{values}` as a kind and its arguments."""
     if body.keys() == {"values"}:
         return "choice", body["values"]
     if body.keys() == {"value"}:
-        raise ValueError(f"value is a constant, which belongs in config, found {shown(body)}")
+        raise ValueError(f"value is a constant, which belongs in config, found {to_json(body)}")
     if body.keys() - {"log"} != {"min", "max"}:
-        found = ", ".join(body)
-        raise ValueError(f"must have min and max, and at most log beside them, found {found}")
+        keys = ", ".join(body)
+        raise ValueError(f"must have min and max, and at most log beside them, found {keys}")
     low, high, log = body["min"], body["max"], body.get("log", False)
     if not isinstance(log, bool):
-        raise ValueError(f"log must be true or false, found {shown(log)}")
+        raise ValueError(f"log must be true or false, found {to_json(log)}")
     for key in ("min", "max"):
         if not _is_number(body[key]):
-            raise ValueError(f"{key} must be a finite number, found {shown(body[key])}")
+            raise ValueError(f"{key} must be a finite number, found {to_json(body[key])}")
     if low >= high:
-        raise ValueError(f"min must be below max ({shown(high)}), found {shown(low)}")
+        raise ValueError(f"min must be below max ({to_json(high)}), found {to_json(low)}")
     if log and low <= 0:
-        raise ValueError(f"min must be > 0 with log: true, found {shown(low)}")
+        raise ValueError(f"min must be > 0 with log: true, found {to_json(low)}")
     if isinstance(low, int) and isinstance(high, int):
         return "lograndint" if log else "randint", [low, high + 1]
     return "loguniform" if log else "uniform", [low, high]
@@ -142,51 +146,67 @@ def _is_number(value: Any) -> bool:
     return is_number and abs(value) <= sys.float_info.max
 
 
-def _parse_numbers(kind: str, arguments: Any) -> list[Any]:
-    wanted = ARGUMENTS[kind]
-    if not isinstance(arguments, list) or len(arguments) != wanted.count(",") + 1:
-        raise ValueError(f"{kind} must be [{wanted}], found {shown(arguments)}")
-    wrong = [value for value in arguments if not _is_number(value)]
-    if wrong:
-        raise ValueError(f"{kind} must be finite numbers, found {shown(wrong[0])}")
-    if "randint" not in kind:
+def _parse_numeric(
+    kind: str, arguments: Any, when: Mapping[str, tuple[Any, ...]]
+) -> Range | Normal:
+    base = kind.removeprefix("q")
+    flags = _RANGES[base] if base in _RANGES else _NORMALS[base]
+    first, second, *step = _parse_numbers(kind, arguments, integer="integer" in flags)
+    settings: dict[str, Any] = {**flags, "step": step[0] if step else None, "when": when}
+    if base in _NORMALS:
+        normal = Normal(first, second, **settings)
+        _check_normal(normal)
+        return normal
+    numbers = Range(first, second, **settings)
+    _check_range(numbers)
+    return numbers
+
+
+def _parse_numbers(kind: str, arguments: Any, *, integer: bool) -> list[Any]:
+    names = ARGUMENTS[kind]
+    if not isinstance(arguments, list) or len(arguments) != names.count(",") + 1:
+        raise ValueError(f"{kind} must be [{names}], found {to_json(arguments)}")
+    others = [value for value in arguments if not _is_number(value)]
+    if others:
+        raise ValueError(f"{kind} must be finite numbers, found {to_json(others[0])}")
+    if not integer:
         return [float(value) for value in arguments]
-    broken = [value for value in arguments if not isinstance(value, int)]
-    if broken:
-        raise ValueError(f"{kind} must be whole numbers, found {shown(broken[0])}")
+    fractions = [value for value in arguments if not isinstance(value, int)]
+    if fractions:
+        raise ValueError(f"{kind} must be whole numbers, found {to_json(fractions[0])}")
     return arguments
 
 
-def _check_range(found: Range) -> None:
-    low, high, q = found.low, found.high, found.q
+def _check_range(numbers: Range) -> None:
+    kind, low, high, step = numbers.kind, numbers.low, numbers.high, numbers.step
     if low >= high:
-        ends = shown(found.arguments[:2])
-        raise ValueError(f"{found.kind} must have its low end below its high end, found {ends}")
-    if "log" in found.kind and low <= 0:
-        raise ValueError(f"{found.kind} must have its low end > 0, found {shown(low)}")
-    if q is None:
+        ends = to_json([low, high])
+        raise ValueError(f"{kind} must have its low end below its high end, found {ends}")
+    if numbers.log and low <= 0:
+        raise ValueError(f"{kind} must have its low end > 0, found {to_json(low)}")
+    if step is None:
         return
-    if q <= 0:
-        raise ValueError(f"{found.kind} must have q > 0, found {shown(q)}")
-    if found.corners[0] >= found.corners[1]:
+    if step <= 0:
+        raise ValueError(f"{kind} must have q > 0, found {to_json(step)}")
+    if numbers.extremes[0] >= numbers.extremes[1]:
         raise ValueError(
-            f"{found.kind} must hold two multiples of q or more, found {shown(found.arguments)}"
+            f"{kind} must hold two multiples of q or more, found {to_json(numbers.arguments)}"
         )
 
 
-def _check_normal(found: Normal) -> None:
-    if found.sd <= 0:
-        raise ValueError(f"{found.kind} must have sd > 0, found {shown(found.sd)}")
-    if found.q is not None and found.q <= 0:
-        raise ValueError(f"{found.kind} must have q > 0, found {shown(found.q)}")
+def _check_normal(normal: Normal) -> None:
+    if normal.sd <= 0:
+        raise ValueError(f"{normal.kind} must have sd > 0, found {to_json(normal.sd)}")
+    if normal.step is not None and normal.step <= 0:
+        raise ValueError(f"{normal.kind} must have q > 0, found {to_json(normal.step)}")
     try:
-        finite = all(map(math.isfinite, found.corners))
+        is_finite = all(map(math.isfinite, normal.extremes))
     except OverflowError:
-        finite = False
-    if not finite:
+        is_finite = False
+    if not is_finite:
         raise ValueError(
-            f"{found.kind} must stay finite up to four standard deviations, "
-            f"found {shown(found.arguments)}"
+            f"{normal.kind} must stay finite up to four standard deviations, "
+            f"found {to_json(normal.arguments)}"
         )
 
 
@@ -199,46 +219,46 @@ def _parse_expression(text: Any) -> Expression:
 
 def _parse_zip(arguments: Any) -> tuple[str, tuple[Any, ...]]:
     if not isinstance(arguments, Mapping) or len(arguments) != 1:
-        raise ValueError(f"zip must be {{key: [a, b, ...]}}, found {shown(arguments)}")
-    ((leader, values),) = arguments.items()
+        raise ValueError(f"zip must be {{key: [a, b, ...]}}, found {to_json(arguments)}")
+    ((source_key, values),) = arguments.items()
     if not isinstance(values, list) or not values or not all(map(_is_plain, values)):
-        raise ValueError(f"zip.{leader} must be a list of values, found {shown(values)}")
-    return leader, tuple(values)
+        raise ValueError(f"zip.{source_key} must be a list of values, found {to_json(values)}")
+    return source_key, tuple(values)
 
 
 def _is_plain(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_is_plain, value))
     if isinstance(value, Mapping):
-        return all(isinstance(k, str) and _is_plain(each) for k, each in value.items())
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
     return value is None or isinstance(value, str | bool) or _is_number(value)
 
 
-def _parse_values(written: str, arguments: Any) -> tuple[Any, ...]:
+def _parse_values(key: str, arguments: Any) -> tuple[Any, ...]:
     if not isinstance(arguments, list) or not arguments:
-        raise ValueError(f"{written} must be a list of values, found {shown(arguments)}")
-    wrong = [value for value in arguments if not _is_plain(value)]
-    if wrong:
+        raise ValueError(f"{key} must be a list of values, found {to_json(arguments)}")
+    others = [value for value in arguments if not _is_plain(value)]
+    if others:
         raise ValueError(
-            f"{written} must be plain values (text, numbers, true, false, null, or lists and "
-            f"mappings of them), found {shown(wrong[0])}"
+            f"{key} must be plain values (text, numbers, true, false, null, or lists and "
+            f"mappings of them), found {to_json(others[0])}"
         )
-    texts = [shown(value) for value in arguments]
-    twice = [text for index, text in enumerate(texts) if text in texts[:index]]
-    if twice:
-        raise ValueError(f"{written} must have each value once, found {twice[0]} twice")
+    texts = [to_json(value) for value in arguments]
+    repeated = [text for index, text in enumerate(texts) if text in texts[:index]]
+    if repeated:
+        raise ValueError(f"{key} must have each value once, found {repeated[0]} twice")
     return tuple(arguments)
 
 
 def _parse_when(raw: Any) -> dict[str, tuple[Any, ...]]:
     if not isinstance(raw, Mapping):
-        raise ValueError(f"when must be a mapping of keys to values, found {shown(raw)}")
+        raise ValueError(f"when must be a mapping of keys to values, found {to_json(raw)}")
     when = {}
     for key, allowed in raw.items():
-        listed = allowed if isinstance(allowed, list) else [allowed]
-        if not listed or not all(map(_is_plain, listed)):
+        values = allowed if isinstance(allowed, list) else [allowed]
+        if not values or not all(map(_is_plain, values)):
             raise ValueError(
-                f"when.{key} must be a value or a list of values, found {shown(allowed)}"
+                f"when.{key} must be a value or a list of values, found {to_json(allowed)}"
             )
-        when[key] = tuple(listed)
+        when[key] = tuple(values)
     return when

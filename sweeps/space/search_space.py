@@ -1,7 +1,7 @@
-"""The search space: dotted key of the training config -> entry; what is drawn from it.
+"""The search space: dotted key of the training config -> parameter, and drawing from it.
 
-A hyperparameter with a `when` that does not hold is absent from a draw, and so is what derives
-from it.
+A hyperparameter whose `when` does not hold is absent from a draw. Values computed from it are
+absent too.
 """
 
 from __future__ import annotations
@@ -15,79 +15,91 @@ import numpy as np
 
 from sweeps.space.distributions import Choice, Distribution, sample
 from sweeps.space.expressions import Expression, ExpressionError
-from sweeps.space.parameters import Computed, Entry, Linked, flat
+from sweeps.space.parameters import (
+    DerivedParameter,
+    ExpressionParameter,
+    Parameter,
+    ZippedParameter,
+)
+from trainable.config.dotted import flatten
 
-Space = Mapping[str, Entry]
+Space = Mapping[str, Parameter]
 Constraints = Sequence[Expression]
 Values = dict[str, Any]
 """Dotted key -> value, one draw from a space."""
 
-MAX_POINTS = 100_000
-"""A grid with more points is a mistake."""
+MAX_GRID_POINTS = 100_000
+"""Points that a grid may have; more are taken for a mistake."""
 
-MAX_DRAWS = 1000
-"""Draws that break a constraint, one after the other, before it is taken for impossible."""
+MAX_REJECTED_DRAWS = 1000
+"""Consecutive draws that may break a constraint before the constraints count as impossible."""
 
 
-def resolved(space: Space, constants: Mapping[str, Any]) -> dict[str, Entry]:
-    """The space with what its entries need of one another.
+def resolve(space: Space, constants: Mapping[str, Any]) -> dict[str, Parameter]:
+    """Fills in what derived parameters need: constants, and the values of a zip's source.
 
     Args:
-        space: As written.
+        space: The space as written.
         constants: Dotted key of the training config -> value, for expressions.
     """
-    return {key: _resolved(entry, space, constants) for key, entry in space.items()}
+    return {key: _resolve_parameter(p, space, constants) for key, p in space.items()}
 
 
-def _resolved(entry: Entry, space: Space, constants: Mapping[str, Any]) -> Entry:
-    if isinstance(entry, Computed):
-        return replace(entry, expression=bound(entry.expression, space, constants))
-    if isinstance(entry, Linked):
-        leader = space.get(entry.leader)
-        return replace(entry, leading=leader.values if isinstance(leader, Choice) else ())
-    return entry
+def _resolve_parameter(
+    parameter: Parameter, space: Space, constants: Mapping[str, Any]
+) -> Parameter:
+    if isinstance(parameter, ExpressionParameter):
+        return replace(parameter, expression=bind(parameter.expression, space, constants))
+    if isinstance(parameter, ZippedParameter):
+        source = space.get(parameter.source_key)
+        values = source.values if isinstance(source, Choice) else ()
+        return replace(parameter, source_values=values)
+    return parameter
 
 
-def bound(expression: Expression, space: Space, constants: Mapping[str, Any]) -> Expression:
-    """An expression with the values of those of its keys that are no keys of the space."""
-    swept = [name for name in expression.names if is_swept(name, space)]
-    return expression.bound(
-        {k: constants[k] for k in expression.names if k in constants and k not in swept}
+def bind(expression: Expression, space: Space, constants: Mapping[str, Any]) -> Expression:
+    """Gives an expression the values of those of its keys that are not in the space."""
+    return expression.bind(
+        {
+            name: constants[name]
+            for name in expression.names
+            if name in constants and not is_swept(name, space)
+        }
     )
 
 
 def is_swept(name: str, space: Space) -> bool:
-    """Whether a dotted key is one of the space, or lies in one whose values are mappings."""
+    """Whether a dotted key is in the space, or inside a key whose values are mappings."""
     return any(name == key or name.startswith(f"{key}.") for key in space)
 
 
 def draw_order(space: Space) -> list[str]:
-    """The keys so that every entry comes after those it depends on, else in the file's order.
+    """The keys in the file's order, but every parameter after those it depends on.
 
-    Keys that depend on one another in a circle are left out; `entry_problems` names them.
+    Keys that depend on one another in a circle are left out; `check_parameters` reports them.
     """
     order: dict[str, None] = {}
-    left = list(space)
-    while left:
-        ready = next((k for k in left if not needed(space, k) - order.keys()), None)
+    remaining = list(space)
+    while remaining:
+        ready = next((k for k in remaining if not dependencies(space, k) - order.keys()), None)
         if ready is None:
             break
-        left.remove(ready)
+        remaining.remove(ready)
         order[ready] = None
     return list(order)
 
 
-def needed(space: Space, key: str) -> set[str]:
-    """The keys of the space that an entry depends on."""
+def dependencies(space: Space, key: str) -> set[str]:
+    """The keys of the space that a parameter depends on."""
     parents = space[key].parents
     return {k for k in space if k in parents or any(p.startswith(f"{k}.") for p in parents)}
 
 
 def draw(space: Space, pick: Callable[[str, Distribution], Any]) -> Values:
-    """Draws once: asks `pick` for the value of every hyperparameter whose `when` holds.
+    """Draws once: calls `pick` for the value of every hyperparameter whose `when` holds.
 
     Args:
-        space: The space; nothing in it goes round in a circle.
+        space: A space without circular dependencies.
         pick: Called with a key and its distribution, parents before children.
 
     Raises:
@@ -95,27 +107,28 @@ def draw(space: Space, pick: Callable[[str, Distribution], Any]) -> Values:
     """
     values: Values = {}
     for key in draw_order(space):
-        entry = space[key]
-        if not entry.is_active(values):
+        parameter = space[key]
+        if not parameter.is_active(values):
             continue
-        if isinstance(entry, Distribution):
-            values[key] = pick(key, entry)
-        elif isinstance(entry, Computed | Linked):
-            values[key] = entry.value(values)
+        if isinstance(parameter, Distribution):
+            values[key] = pick(key, parameter)
+        elif isinstance(parameter, DerivedParameter):
+            values[key] = parameter.value(values)
     return values
 
 
-def holds(constraints: Iterable[Expression], values: Values) -> bool:
-    """Whether a draw keeps every constraint; one on a key that the draw lacks does not apply.
+def satisfies(constraints: Iterable[Expression], values: Values) -> bool:
+    """Whether a draw satisfies every constraint.
 
-    A constraint that cannot be computed is not kept.
+    A constraint on a key that the draw lacks does not apply. One that cannot be computed counts
+    as broken.
     """
-    known = flat(values)
+    flat = flatten(values, keep_mappings=True)
     for constraint in constraints:
-        if not {*known, *constraint.constants}.issuperset(constraint.names):
+        if not {*flat, *constraint.constants}.issuperset(constraint.names):
             continue
         try:
-            if not constraint.value(known):
+            if not constraint.value(flat):
                 return False
         except ExpressionError:
             return False
@@ -123,7 +136,7 @@ def holds(constraints: Iterable[Expression], values: Values) -> bool:
 
 
 def grid_points(space: Space, constraints: Constraints = ()) -> Iterator[Values]:
-    """Every point of a space of finite entries, once; the last key varies fastest.
+    """Every point of a finite space, once; the last key varies fastest.
 
     Raises:
         ExpressionError: A derived value cannot be computed.
@@ -135,41 +148,41 @@ def grid_points(space: Space, constraints: Constraints = ()) -> Iterator[Values]
             yield values
             return
         key = order[index]
-        entry = space[key]
-        if not entry.is_active(values):
+        parameter = space[key]
+        if not parameter.is_active(values):
             options: Iterable[Values] = [{}]
-        elif isinstance(entry, Computed | Linked):
-            options = [{key: entry.value(values)}]
+        elif isinstance(parameter, DerivedParameter):
+            options = [{key: parameter.value(values)}]
         else:
-            assert isinstance(entry, Choice), f"{key} has no finite number of values"
-            options = ({key: value} for value in entry.values)
+            assert isinstance(parameter, Choice), f"{key} does not have a list of values"
+            options = ({key: value} for value in parameter.values)
         for option in options:
             yield from expand(index + 1, {**values, **option})
 
-    return (point for point in expand(0, {}) if holds(constraints, point))
+    return (point for point in expand(0, {}) if satisfies(constraints, point))
 
 
 def is_finite(space: Space) -> bool:
-    """Whether a space has only so many points."""
-    return all(isinstance(entry, Choice | Computed | Linked) for entry in space.values())
+    """Whether a space has a finite number of points."""
+    return all(isinstance(parameter, Choice | DerivedParameter) for parameter in space.values())
 
 
 def grid_size(space: Space, constraints: Constraints = ()) -> int | None:
-    """The number of `grid_points`, None when there is no end of them.
+    """The number of `grid_points`; None for a space that is not finite.
 
-    Counts no further than one above `MAX_POINTS`.
+    Stops counting at one above `MAX_GRID_POINTS`.
     """
     if not is_finite(space):
         return None
-    return sum(1 for _ in islice(grid_points(space, constraints), MAX_POINTS + 1))
+    return sum(1 for _ in islice(grid_points(space, constraints), MAX_GRID_POINTS + 1))
 
 
-def grid_part(space: Space) -> dict[str, Entry]:
-    """The `grid` keys of a space, under those conditions that are on `grid` keys themselves."""
-    grid = {key: found for key, found in space.items() if found.kind == "grid"}
+def grid_part(space: Space) -> dict[str, Parameter]:
+    """The `grid` keys of a space; conditions on keys that are not `grid` keys are dropped."""
+    grid = {key: p for key, p in space.items() if isinstance(p, Choice) and p.is_grid}
     return {
-        key: replace(found, when={k: v for k, v in found.when.items() if k in grid})
-        for key, found in grid.items()
+        key: replace(p, when={k: v for k, v in p.when.items() if k in grid})
+        for key, p in grid.items()
     }
 
 
@@ -181,29 +194,30 @@ def random_draw(
     number: int,
     fixed: Mapping[str, Any] | None = None,
 ) -> Values | None:
-    """Trial `number`'s draw, which depends on the seed and that number alone.
+    """Draws for trial `number`; the result depends only on the seed and that number.
 
     Args:
         space: The space.
-        constraints: What a draw must keep; others are thrown away.
-        cycle: The points of its `grid_part`, which trials take in turn.
+        constraints: Constraints that the draw must satisfy.
+        cycle: The points of the space's `grid_part`, which trials take in turn.
         seed: The sweep's seed.
         number: 0-based number of the trial.
-        fixed: Values that are given.
+        fixed: Dotted key -> value to use instead of drawing one.
 
     Returns:
-        The first draw of `MAX_DRAWS` that keeps the constraints; None if none does.
+        The first of `MAX_REJECTED_DRAWS` draws that satisfies the constraints; None if none does.
     """
     rng = np.random.default_rng([seed, number])
     given = {**(cycle[number % len(cycle)] if cycle else {}), **(fixed or {})}
-    for _ in range(MAX_DRAWS):
+
+    def pick(key: str, distribution: Distribution) -> Any:
+        return distribution.convert(given[key]) if key in given else sample(distribution, rng)
+
+    for _ in range(MAX_REJECTED_DRAWS):
         try:
-            values = draw(
-                space,
-                lambda key, found: found.typed(given[key]) if key in given else sample(found, rng),
-            )
+            values = draw(space, pick)
         except ExpressionError:
             continue
-        if holds(constraints, values):
+        if satisfies(constraints, values):
             return values
     return None

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from sweeps.space.parsing import ARGUMENTS
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.settings import METRICS, OBJECTIVES
-from sweeps.spec.validate_space import OF_THE_SWEEP, config_keys
+from sweeps.spec.validate_space import SHARED_KEYS, list_config_keys
 from trainable.config import MODEL_NAMES, TrainConfig
 from trainable.config.introspection import options
 
@@ -24,6 +24,8 @@ DRAFT = "http://json-schema.org/draft-07/schema#"
 """The newest that editors support throughout."""
 
 DIRECTORY_NAME = r'^$|^(?![.\-\s])[^/\\:*?"<>|]*$'
+KEPT = ("description", "default", "examples", "format")
+"""What stays of a key's schema when its rule is replaced."""
 NULL: Schema = {"type": "null"}
 NUMBER: Schema = {"type": "number"}
 INTEGER: Schema = {"type": "integer"}
@@ -47,7 +49,7 @@ def search_schema() -> Schema:
     training = _of_training()
     definitions = {**schema["$defs"], **training.pop("$defs")}
     definitions["TrainConfig"] = training
-    definitions["SpaceEntry"] = _entry()
+    definitions["SpaceParameter"] = _entry()
     _mend_sections(definitions)
     _mend_tune(definitions["Tune"], definitions)
     top = schema["properties"]
@@ -109,8 +111,8 @@ def _names(section: Schema) -> list[str]:
 
 def _space() -> Schema:
     """Every key of the training config that can be swept."""
-    entry = {"$ref": "#/$defs/SpaceEntry"}
-    keys = [key for key in config_keys() if not {key, key.partition(".")[0]} & OF_THE_SWEEP]
+    entry = {"$ref": "#/$defs/SpaceParameter"}
+    keys = [key for key in list_config_keys() if not {key, key.partition(".")[0]} & SHARED_KEYS]
     swept = dict.fromkeys(keys, entry)
     known = {"type": "object", "properties": swept, "additionalProperties": False}
     return {"anyOf": [known, NULL]}
@@ -181,7 +183,7 @@ def _tidy(schema: Any) -> None:
 
 def _replace(place: Schema, by: Schema) -> None:
     """Puts another rule in place of one, whose description and default stay."""
-    kept: Schema = {k: v for k, v in place.items() if k in ("description", "default")}
+    kept: Schema = {k: v for k, v in place.items() if k in KEPT}
     place.clear()
     place.update(by)
     place.update(kept)

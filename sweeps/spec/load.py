@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sweeps.spec.overrides import named, of_config, with_causes, with_search_keys
+from sweeps.spec.overrides import add_causes, named, select_config_keys, set_search_keys
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.training_config import line_of, read_training_config
 from sweeps.spec.validate_search import search_problems
@@ -38,7 +38,7 @@ def load_search(path: str | Path, assignments: Mapping[str, Any] | None = None) 
             )
             for key in assignments
         }
-        raise ConfigError(error.source, with_causes(error.problems, without)) from None
+        raise ConfigError(error.source, add_causes(error.problems, without)) from None
 
 
 def parse_search(
@@ -59,11 +59,11 @@ def parse_search(
         ConfigError: With every problem at once; those of the training config say so.
     """
     document = data if isinstance(data, Document) else Document(data, {}, source)
-    document, unset = with_search_keys(document, assignments or {})
+    document, unset = set_search_keys(document, assignments or {})
     values = document.data
     problems: list[Problem] = []
     if isinstance(values, Mapping) and values.get("config") is not None:
-        changes = of_config(assignments or {})
+        changes = select_config_keys(assignments or {})
         config, problems = read_training_config(document, Path(directory), changes)
         values = {**values, "config": config}
     problems += unset

@@ -59,13 +59,13 @@ def _value(text: str) -> Any:
     return parse_yaml(f"value: {text}", "--set").data["value"]
 
 
-def of_config(assignments: Mapping[str, Any]) -> dict[str, Any]:
+def select_config_keys(assignments: Mapping[str, Any]) -> dict[str, Any]:
     """Those below `config`, by their keys in the training config."""
     prefix = "config."
     return {k.removeprefix(prefix): v for k, v in assignments.items() if k.startswith(prefix)}
 
 
-def with_search_keys(
+def set_search_keys(
     document: Document, assignments: Mapping[str, Any]
 ) -> tuple[Document, list[Problem]]:
     """A search file with the keys set that are not below `config`.
@@ -90,7 +90,7 @@ def with_search_keys(
     return Document(data, lines, document.source), problems
 
 
-def with_config_keys(document: Document, values: Mapping[str, Any]) -> Document:
+def set_config_keys(document: Document, values: Mapping[str, Any]) -> Document:
     """A training config with dotted keys set, as `trainable.config.override` sets them.
 
     Raises:
@@ -109,7 +109,7 @@ def named(problem: Problem) -> Problem:
     return replace(problem, key=f"--set {problem.key}", line=None)
 
 
-def with_causes(
+def add_causes(
     problems: Iterable[Problem], without: Mapping[str, Collection[Problem]]
 ) -> list[Problem]:
     """The problems of a file with assignments; of those elsewhere, which assignment causes them.

@@ -92,7 +92,7 @@ class PB2(_Population):
     """Keys of the space that change, within their bounds; null means all that can."""
 
 
-TrialScheduler = Annotated[
+SchedulerConfig = Annotated[
     FIFO | ASHA | HyperBand | BOHBHyperBand | Median | PBT | PB2,
     ByName("scheduler", default="fifo"),
 ]

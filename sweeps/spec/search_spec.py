@@ -20,9 +20,9 @@ from pydantic import (
 
 from sweeps.space.distributions import Distribution
 from sweeps.space.expressions import Expression, ExpressionError, parse_expression
-from sweeps.space.parameters import Entry, Linked, flat
-from sweeps.space.parsing import parse_entry
-from sweeps.space.search_space import bound, grid_size, resolved
+from sweeps.space.parameters import Parameter, ZippedParameter
+from sweeps.space.parsing import parse_parameter
+from sweeps.space.search_space import bind, grid_size, resolve
 from sweeps.spec.settings import (
     SEEDS,
     FailurePolicy,
@@ -30,9 +30,10 @@ from sweeps.spec.settings import (
     Keep,
     Resources,
     Tune,
-    trials_in_all,
+    count_trials,
 )
 from trainable.config import parse_config
+from trainable.config.dotted import flatten
 from trainable.config.names import check_directory_name
 from trainable.config.override import override
 from trainable.config.schema import Items, Section
@@ -40,9 +41,9 @@ from trainable.errors import ConfigError
 
 SECTIONS = ("space", "tune", "resources", "failure", "keep", "hooks")
 
-SpaceEntry = Annotated[
-    Entry,
-    PlainValidator(parse_entry),
+SpaceParameter = Annotated[
+    Parameter,
+    PlainValidator(parse_parameter),
     PlainSerializer(lambda found: found.to_dict()),
 ]
 Constraint = Annotated[Expression, PlainValidator(parse_expression), PlainSerializer(str)]
@@ -59,7 +60,7 @@ class SearchSpec(Section):
     config: dict[str, Any]
     """The training config's plain values as given, with absolute paths. Defaults stay unwritten:
     some depend on the names that a trial is given."""
-    space: dict[str, SpaceEntry]
+    space: dict[str, SpaceParameter]
     constraints: Items[Constraint] = ()
     """What every draw keeps; one on a key that a draw lacks does not apply to it."""
     tune: Tune
@@ -86,8 +87,8 @@ class SearchSpec(Section):
 
     @field_validator("space")
     @classmethod
-    def _resolved(cls, space: dict[str, Entry], info: ValidationInfo) -> dict[str, Entry]:
-        return resolved(space, _constants(info.data.get("config", {})))
+    def _resolved(cls, space: dict[str, Parameter], info: ValidationInfo) -> dict[str, Parameter]:
+        return resolve(space, _constants(info.data.get("config", {})))
 
     @field_validator("constraints")
     @classmethod
@@ -95,7 +96,7 @@ class SearchSpec(Section):
         cls, constraints: tuple[Expression, ...], info: ValidationInfo
     ) -> tuple[Expression, ...]:
         space, constants = info.data.get("space", {}), _constants(info.data.get("config", {}))
-        return tuple(bound(each, space, constants) for each in constraints)
+        return tuple(bind(each, space, constants) for each in constraints)
 
     @field_validator("tune", mode="before")
     @classmethod
@@ -123,18 +124,18 @@ class SearchSpec(Section):
         """The most epochs that a trial trains."""
         epochs: int = parse_config(self.config).training.epochs
         swept = self.space.get("training.epochs")
-        if isinstance(swept, Linked):
+        if isinstance(swept, ZippedParameter):
             return max(epochs if swept.when else 0, *map(int, swept.values))
         if not isinstance(swept, Distribution):
             return epochs
-        return max(epochs if swept.when else 0, *map(int, swept.corners))
+        return max(epochs if swept.when else 0, *map(int, swept.extremes))
 
     @property
     def trials(self) -> int:
         """Trials in all, those of `final` too."""
         tune = self.tune
         final = (tune.final.top, tune.final.repeats) if tune.final else None
-        return trials_in_all(tune.num_samples, tune.repeats, final)
+        return count_trials(tune.num_samples, tune.repeats, final)
 
     def trial_config(
         self, values: Mapping[str, Any], number: int, repeat: int = 0
@@ -167,6 +168,6 @@ class SearchSpec(Section):
 def _constants(config: Mapping[str, Any]) -> dict[str, Any]:
     """Every value of a training config by its dotted key; none of a broken one."""
     try:
-        return flat(parse_config(config).to_dict())
+        return flatten(parse_config(config).to_dict(), keep_mappings=True)
     except ConfigError:
         return {}

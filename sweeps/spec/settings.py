@@ -8,11 +8,10 @@ import secrets
 import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
-from sweeps.spec.schedulers import FIFO, TrialScheduler
+from sweeps.spec.schedulers import FIFO, SchedulerConfig
 from sweeps.spec.search_algorithms import RandomSearch, SearchAlgorithm
 from trainable.config.names import check_name
 from trainable.config.schema import Items, Section
@@ -40,7 +39,7 @@ class Final(Section):
     """Trials of each, under seeds that it has not been trained with; they run all their epochs."""
 
 
-def trials_in_all(configurations: int, repeats: int, final: tuple[int, int] | None) -> int:
+def count_trials(configurations: int, repeats: int, final: tuple[int, int] | None) -> int:
     """Trials of a sweep.
 
     Args:
@@ -72,7 +71,7 @@ class Tune(Section):
     points_to_evaluate: Items[dict[str, Any]] = ()
     """Values that the first trials begin with; keys that are left out are drawn."""
     search_alg: SearchAlgorithm = RandomSearch()
-    scheduler: TrialScheduler = FIFO()
+    scheduler: SchedulerConfig = FIFO()
     max_concurrent_trials: Literal["auto"] | PositiveInt = "auto"
     """`auto` means as many as the machines hold."""
     time_budget: float | None = Field(default=None, gt=0)
@@ -192,34 +191,52 @@ class Keep(Section):
 
 
 class Hooks(Section):
-    """`hooks`: a command or a URL that is told what happens; nothing by default.
+    """`hooks`: commands that are run on a new best trial and at the end; none by default.
 
-    A command gets the event as JSON on its standard input, an http or https URL by POST. It never
-    touches the sweep.
+    A command gets the event as JSON on its standard input. Its failure does not affect the sweep.
     """
 
     on_best: str | None = None
-    """When the best trial of the sweep is better than any before; once a second at most."""
+    """Run when a trial beats the best so far; at most once a second."""
     on_finish: str | None = None
-    """When the sweep has finished or is paused."""
+    """Run when the sweep has finished or is paused."""
     timeout: float = Field(default=30, gt=0)
-    """Seconds after which a command is ended and an answer no longer waited for."""
+    """Seconds after which a command is killed."""
 
     @field_validator("on_best", "on_finish")
     @classmethod
-    def _can_be_told(cls, target: str | None) -> str | None:
-        if target is None:
+    def _check_command(cls, command: str | None) -> str | None:
+        if command is None:
             return None
-        # What was found is not shown: it may hold a secret.
+        if _is_url(command):
+            raise ValueError(f"must be a command, found {_URL_NOT_CALLED}")
         try:
-            good = bool(urlsplit(target).hostname if is_url(target) else shlex.split(target))
+            words = shlex.split(command)
         except ValueError:
-            good = False
-        if not good:
-            raise ValueError("must be a command, its quotes closed, or an http(s) URL with a host")
-        return target
+            words = []
+        if not words:  # the value is not shown: it may hold a secret
+            raise ValueError("must be a command with its quotes closed")
+        return command
 
 
-def is_url(target: str) -> bool:
-    """Whether a hook is an address and not a command."""
-    return target.lower().startswith(("http://", "https://"))
+_URL_NOT_CALLED = (
+    "a URL; URLs are no longer called, write this command instead: "
+    'curl -fsS -H "Content-Type: application/json" -d @- URL'
+)
+
+
+def _is_url(hook: str) -> bool:
+    return hook.lower().startswith(("http://", "https://"))
+
+
+def drop_url_hooks(hooks: Any) -> Any:
+    """Returns a recorded sweep's `hooks` without URLs, which earlier versions called.
+
+    Logs one line for each, so that such a sweep can still be read and resumed.
+    """
+    if not isinstance(hooks, Mapping):
+        return hooks
+    urls = {key for key, hook in hooks.items() if isinstance(hook, str) and _is_url(hook)}
+    for key in sorted(urls):
+        logging.getLogger(__name__).warning("note: hooks.%s was %s", key, _URL_NOT_CALLED)
+    return {key: hook for key, hook in hooks.items() if key not in urls}

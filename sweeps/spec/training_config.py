@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sweeps.space.parameters import shown
-from sweeps.spec.overrides import SET, with_config_keys
+from sweeps.space.parameters import to_json
+from sweeps.spec.overrides import SET, set_config_keys
 from trainable.config import (
     BuiltinDataset,
     CheckpointConfig,
@@ -59,10 +59,12 @@ def read_training_config(
         except ConfigError as error:
             return {}, [_of_file(error.source, problem, line) for problem in error.problems]
     else:
-        rule = f"must be the path of a training config or the config itself, found {shown(given)}"
+        rule = (
+            f"must be the path of a training config or the config itself, found {to_json(given)}"
+        )
         return {}, [Problem("config", rule, line)]
     try:
-        inner = with_config_keys(inner, changes)
+        inner = set_config_keys(inner, changes)
     except ConfigError as error:
         return {}, [Problem(f"config.{each.key}", each.rule, SET) for each in error.problems]
     config = _absolute(inner.data)

@@ -7,8 +7,8 @@ from typing import Any
 
 from sweeps.space.distributions import Choice
 from sweeps.space.expressions import Expression
-from sweeps.space.parameters import Computed, Linked, shown
-from sweeps.space.search_space import Constraints, Space, draw_order, is_swept, needed
+from sweeps.space.parameters import ExpressionParameter, ZippedParameter, to_json
+from sweeps.space.search_space import Constraints, Space, dependencies, draw_order, is_swept
 from trainable.config.names import suggestion
 from trainable.config.yaml_reader import PathKey
 
@@ -16,7 +16,7 @@ Found = tuple[PathKey, str]
 """Where, and the rule."""
 
 
-def entry_problems(space: Space) -> list[Found]:
+def check_parameters(space: Space) -> list[Found]:
     """What is wrong between the entries themselves: where below the space, and the rule."""
     problems: list[Found] = [
         ((key, "when", parent), rule)
@@ -25,9 +25,9 @@ def entry_problems(space: Space) -> list[Found]:
         for rule in _about_parent(space, parent, allowed)
     ]
     for key, found in space.items():
-        if isinstance(found, Linked):
+        if isinstance(found, ZippedParameter):
             problems += [
-                ((key, "zip", found.leader), rule) for rule in _about_leader(space, found)
+                ((key, "zip", found.source_key), rule) for rule in _about_leader(space, found)
             ]
     circle = _circle(space)
     if circle:
@@ -38,12 +38,12 @@ def entry_problems(space: Space) -> list[Found]:
     return problems
 
 
-def expression_problems(space: Space, constraints: Constraints) -> Iterator[Found]:
+def check_expressions(space: Space, constraints: Constraints) -> Iterator[Found]:
     """Which keys in expressions have no value: where in the search file, and the rule."""
     found: dict[PathKey, Expression] = {
         ("space", key, "expr"): entry.expression
         for key, entry in space.items()
-        if isinstance(entry, Computed)
+        if isinstance(entry, ExpressionParameter)
     }
     found |= {("constraints", number): each for number, each in enumerate(constraints)}
     for path, expression in found.items():
@@ -53,15 +53,15 @@ def expression_problems(space: Space, constraints: Constraints) -> Iterator[Foun
                 yield path, f"{name} is no key of the space or the training config{hint}"
 
 
-def _about_leader(space: Space, found: Linked) -> Iterator[str]:
-    leader = space.get(found.leader)
-    if leader is None:
-        yield f"must be a key of the space{suggestion(found.leader, space)}"
-    elif not isinstance(leader, Choice):
-        yield f"must be a choice or a grid of the space, found {leader.kind}"
-    elif len(leader.values) != len(found.values):
+def _about_leader(space: Space, found: ZippedParameter) -> Iterator[str]:
+    source_key = space.get(found.source_key)
+    if source_key is None:
+        yield f"must be a key of the space{suggestion(found.source_key, space)}"
+    elif not isinstance(source_key, Choice):
+        yield f"must be a choice or a grid of the space, found {source_key.kind}"
+    elif len(source_key.values) != len(found.values):
         yield (
-            f"must have a value for each of {found.leader} ({len(leader.values)}), "
+            f"must have a value for each of {found.source_key} ({len(source_key.values)}), "
             f"found {len(found.values)}"
         )
 
@@ -73,8 +73,8 @@ def _about_parent(space: Space, parent: str, allowed: tuple[Any, ...]) -> Iterat
     elif not isinstance(found, Choice):
         yield f"must be a choice or a grid of the space, found {found.kind}"
     else:
-        known = [shown(value) for value in found.values]
-        for text in map(shown, allowed):
+        known = [to_json(value) for value in found.values]
+        for text in map(to_json, allowed):
             if text not in known:
                 yield f"must be what {parent} can be ({', '.join(known)}), found {text}"
 
@@ -87,5 +87,5 @@ def _circle(space: Space) -> list[str]:
         return []
     path = [waiting[0]]
     while path[-1] not in path[:-1]:
-        path.append(next(parent for parent in needed(space, path[-1]) if parent in waiting))
+        path.append(next(parent for parent in dependencies(space, path[-1]) if parent in waiting))
     return path[path.index(path[-1]) : -1]

@@ -29,7 +29,7 @@ Found = tuple[PathKey, str]
 """Where in the search file, and the rule."""
 
 
-def scheduler_problems(spec: SearchSpec) -> Iterator[Found]:
+def check_scheduler(spec: SearchSpec) -> Iterator[Found]:
     """What is wrong between a good scheduler section and the other, good sections."""
     yield from _about_epochs(spec)
     yield from _about_median(spec)

@@ -10,10 +10,10 @@ from typing import Any
 
 from sweeps.space.distributions import Choice, Distribution
 from sweeps.space.expressions import ExpressionError
-from sweeps.space.parameters import Computed, flat, shown
+from sweeps.space.parameters import ExpressionParameter, to_json
 from sweeps.space.search_space import (
-    MAX_DRAWS,
-    MAX_POINTS,
+    MAX_GRID_POINTS,
+    MAX_REJECTED_DRAWS,
     Space,
     Values,
     grid_part,
@@ -25,9 +25,10 @@ from sweeps.space.search_space import (
 from sweeps.spec.schedulers import FIFO, PB2, PBT, BOHBHyperBand, HyperBand
 from sweeps.spec.search_algorithms import NEEDS, ONE_METRIC, WARM
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.spec.validate_parameters import entry_problems, expression_problems
-from sweeps.spec.validate_scheduler import scheduler_problems
-from sweeps.spec.validate_space import config_problems, draw_problem, unknown_keys, without
+from sweeps.spec.validate_parameters import check_expressions, check_parameters
+from sweeps.spec.validate_scheduler import check_scheduler
+from sweeps.spec.validate_space import check_configs, check_keys, drop_keys, find_broken_draw
+from trainable.config.dotted import flatten
 from trainable.config.names import suggestion
 from trainable.config.yaml_reader import PathKey
 
@@ -40,27 +41,27 @@ Found = tuple[PathKey, str]
 
 def search_problems(spec: SearchSpec, *, is_config_good: bool) -> list[Found]:
     """What is wrong between the keys of a search file each of which is good by itself."""
-    unknown = _under_space(unknown_keys(spec.space))
-    found = _under_space(entry_problems(spec.space))
+    unknown = _under_space(check_keys(spec.space))
+    found = _under_space(check_parameters(spec.space))
     if found:
         return [*unknown, *found]
     if is_config_good:  # else expressions know none of its values
-        found = list(expression_problems(spec.space, spec.constraints))
+        found = list(check_expressions(spec.space, spec.constraints))
         if found:
             return [*unknown, *found]
-    known = without(spec.space, {str(path[-1]) for path, _ in unknown})
+    known = drop_keys(spec.space, {str(path[-1]) for path, _ in unknown})
     try:
         found = [*unknown, *_of_space(spec, known), *_about_search(spec)]
     except ExpressionError as error:
         return [*unknown, (("space",), f"some draws have no value: {error}")]
     if found or not is_config_good:
         return found
-    return [*scheduler_problems(spec), *_about_draws(spec)]
+    return [*check_scheduler(spec), *_about_draws(spec)]
 
 
 def _of_space(spec: SearchSpec, known: Space) -> Iterator[Found]:
-    yield from _under_space(config_problems(known, spec.constraints, spec.config))
-    if isinstance(spec.space.get("training.epochs"), Computed):
+    yield from _under_space(check_configs(known, spec.constraints, spec.config))
+    if isinstance(spec.space.get("training.epochs"), ExpressionParameter):
         yield (
             ("space", "training.epochs"),
             "must not be an expr: its largest value is needed",
@@ -76,15 +77,17 @@ def _about_draws(spec: SearchSpec) -> Iterator[Found]:
     good: list[Values] = []
     for number, values in enumerate(islice(_draws(spec), CHECKED_DRAWS)):
         if values is None:
-            none = f"leave nothing to draw: none of {MAX_DRAWS} draws keeps them"
+            none = f"leave nothing to draw: none of {MAX_REJECTED_DRAWS} draws keeps them"
             if number < len(spec.tune.points_to_evaluate):
-                none = f"must keep the constraints: none of {MAX_DRAWS} draws with it does"
+                none = (
+                    f"must keep the constraints: none of {MAX_REJECTED_DRAWS} draws with it does"
+                )
                 yield ("tune", "points_to_evaluate", number), none
             else:
                 yield ("constraints",), none + _without_a_value(spec)
             return
         good.append(values)
-    broken = draw_problem(good, spec.config)
+    broken = find_broken_draw(good, spec.config)
     if broken:
         yield ("space",), broken
 
@@ -94,7 +97,7 @@ def _without_a_value(spec: SearchSpec) -> str:
     values = random_draw(spec.space, (), [], spec.tune.seed, 0)
     for constraint in spec.constraints if values is not None else ():
         try:
-            constraint.value(flat(values or {}))
+            constraint.value(flatten(values or {}, keep_mappings=True))
         except ExpressionError as error:
             return f"; {error}"
     return ""
@@ -162,8 +165,8 @@ def _about_grid(spec: SearchSpec) -> Iterator[Found]:
     if not is_finite(space):
         return
     size = grid_size(space, spec.constraints)
-    if size is not None and size > MAX_POINTS:
-        yield ("space",), f"must have at most {MAX_POINTS} points in its grid"
+    if size is not None and size > MAX_GRID_POINTS:
+        yield ("space",), f"must have at most {MAX_GRID_POINTS} points in its grid"
     elif size == 0:
         yield ("constraints",), "leave no point of the grid"
     elif size is not None and name == "grid" and wanted > size:
@@ -194,7 +197,7 @@ def _about_point(spec: SearchSpec, at: PathKey, key: str, value: Any) -> Iterato
     elif not isinstance(found, Distribution):
         yield at, f"follows from other keys ({found.kind}); leave it out"
     elif not found.can_draw(value):
-        yield at, f"must be one that {shown(found.to_dict())} can draw, found {shown(value)}"
+        yield at, f"must be one that {to_json(found.to_dict())} can draw, found {to_json(value)}"
 
 
 def _about_absence(
@@ -202,8 +205,8 @@ def _about_absence(
 ) -> Iterator[Found]:
     """A key that is given where its condition does not hold."""
     for parent, allowed in spec.space[key].when.items():
-        if parent in point and shown(point[parent]) not in map(shown, allowed):
-            yield at, f"does not exist where {parent} is {shown(point[parent])}; leave it out"
+        if parent in point and to_json(point[parent]) not in map(to_json, allowed):
+            yield at, f"does not exist where {parent} is {to_json(point[parent])}; leave it out"
 
 
 def _about_more_metrics(spec: SearchSpec) -> Iterator[Found]:

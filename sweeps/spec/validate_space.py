@@ -12,9 +12,18 @@ from itertools import islice
 from typing import Any
 
 from sweeps.space.distributions import Choice, Distribution
-from sweeps.space.parameters import Entry, Linked, flat, shown
-from sweeps.space.search_space import Constraints, Space, Values, draw, grid_points, holds, needed
+from sweeps.space.parameters import Parameter, ZippedParameter, to_json
+from sweeps.space.search_space import (
+    Constraints,
+    Space,
+    Values,
+    dependencies,
+    draw,
+    grid_points,
+    satisfies,
+)
 from trainable.config import TrainConfig, parse_config
+from trainable.config.dotted import flatten
 from trainable.config.introspection import fields_of, names_of, options
 from trainable.config.names import suggestion
 from trainable.config.override import override
@@ -24,7 +33,7 @@ from trainable.errors import ConfigError, Problem
 MAX_CONTEXTS = 512
 """Combinations of the values that conditions depend on; more than a space has in practice."""
 
-OF_THE_SWEEP = {
+SHARED_KEYS = {
     "checkpoint", "progress", "tensorboard",
     "dataset.download", "dataset.num_workers", "dataset.root", "seed.enabled",
 }  # fmt: skip
@@ -34,7 +43,7 @@ Found = tuple[PathKey, str]
 """Where below the space, and the rule."""
 
 
-def config_keys() -> list[str]:
+def list_config_keys() -> list[str]:
     """Every section and dotted key that some training config has."""
     keys: dict[str, None] = {}
     for section, field in TrainConfig.model_fields.items():
@@ -43,9 +52,9 @@ def config_keys() -> list[str]:
     return list(keys)
 
 
-def unknown_keys(space: Space) -> list[Found]:
+def check_keys(space: Space) -> list[Found]:
     """The keys of a space that no training config has: where below the space, and the rule."""
-    known = config_keys()
+    known = list_config_keys()
     return [((key,), _nearest(key, known)) for key in space if key not in known]
 
 
@@ -58,17 +67,17 @@ def _nearest(key: str, known: list[str]) -> str:
     return f"unknown key{near}" if near else f"unknown key: {section} is no section of a config"
 
 
-def without(space: Space, keys: Collection[str]) -> dict[str, Entry]:
+def drop_keys(space: Space, keys: Collection[str]) -> dict[str, Parameter]:
     """A space without some keys and what depends on them."""
     left = {key: entry for key, entry in space.items() if key not in keys}
     while True:
-        depending = {key for key in left if needed(space, key) - left.keys()}
+        depending = {key for key in left if dependencies(space, key) - left.keys()}
         if not depending:
             return left
         left = {key: entry for key, entry in left.items() if key not in depending}
 
 
-def config_problems(
+def check_configs(
     space: Space, constraints: Constraints, config: Mapping[str, Any]
 ) -> list[Found]:
     """What can be drawn from a space and is no valid training config.
@@ -83,7 +92,7 @@ def config_problems(
     """
     problems: dict[tuple[PathKey, str], str] = {}
     own = set(_problems_with(config, {}))
-    contexts = [each for each in _contexts(space) if holds(constraints, each)]
+    contexts = [each for each in _contexts(space) if satisfies(constraints, each)]
     active: set[str] = set()
     for path, rule in [
         *_not_swept(space),
@@ -99,27 +108,27 @@ def config_problems(
     return [(path, rule) for (path, _), rule in problems.items()]
 
 
-def draw_problem(draws: Iterable[Values], config: Mapping[str, Any]) -> str | None:
+def find_broken_draw(draws: Iterable[Values], config: Mapping[str, Any]) -> str | None:
     """The first of some draws that makes no config, although each of its values can."""
     for values in draws:
         for problem in _problems_with(config, values):
-            pairs = ", ".join(f"{key}: {shown(value)}" for key, value in values.items())
+            pairs = ", ".join(f"{key}: {to_json(value)}" for key, value in values.items())
             return f"some draws break the training config, e.g. {{{pairs}}}: {_text(problem)}"
     return None
 
 
 def _not_swept(space: Space) -> Iterator[Found]:
     for key, found in space.items():
-        if {key, key.partition(".")[0]} & OF_THE_SWEEP:
+        if {key, key.partition(".")[0]} & SHARED_KEYS:
             yield (key,), "must not be swept, it is the same for every trial; set it in config"
-        values = found.values if isinstance(found, Choice | Linked) else ()
+        values = found.values if isinstance(found, Choice | ZippedParameter) else ()
         for value in values:
-            inner = flat({key: value})
-            for name in inner.keys() & OF_THE_SWEEP - {key}:
+            inner = flatten({key: value}, keep_mappings=True)
+            for name in inner.keys() & SHARED_KEYS - {key}:
                 yield (key,), f"must not sweep {name}, it is the same for every trial"
             model = inner.get("model.name")
             if isinstance(model, str) and ":" in model:
-                yield (key,), f"must be built-in models in a space, found {shown(model)}"
+                yield (key,), f"must be built-in models in a space, found {to_json(model)}"
 
 
 def _contexts(space: Space) -> list[Values]:
@@ -161,7 +170,7 @@ def _tried(
             for corner in _corners(space[key])
         ]
         for values, varied in [(first, None), *variants]:
-            if not holds(constraints, values):
+            if not satisfies(constraints, values):
                 continue
             for problem in _problems_with(config, values):
                 # What a broken config does to the rest of it is not the space's fault.
@@ -170,13 +179,13 @@ def _tried(
                     known |= {problem} if varied is None else set()
 
 
-def _corners(entry: Entry) -> tuple[Any, ...]:
-    return entry.corners if isinstance(entry, Distribution) else ()
+def _corners(entry: Parameter) -> tuple[Any, ...]:
+    return entry.extremes if isinstance(entry, Distribution) else ()
 
 
 def _first(space: Space, context: Values) -> Values:
     """The draw with the values of the context, and of the other keys the first ones."""
-    return draw(space, lambda key, found: context[key] if key in context else found.corners[0])
+    return draw(space, lambda key, found: context[key] if key in context else found.extremes[0])
 
 
 def _problems_with(config: Mapping[str, Any], values: Values) -> tuple[Problem, ...]:
@@ -201,9 +210,9 @@ def _blame(space: Space, values: Values, varied: str | None, problem: Problem) -
     if varied is None and deciding in values:
         varied = deciding
     if varied is None:
-        pairs = ", ".join(f"{key}: {shown(value)}" for key, value in values.items())
+        pairs = ", ".join(f"{key}: {to_json(value)}" for key, value in values.items())
         return (), f"with {{{pairs}}}: {_text(problem)}"
-    return (varied,), f"with {shown(values[varied])}: {_text(problem)}"
+    return (varied,), f"with {to_json(values[varied])}: {_text(problem)}"
 
 
 def _lacking_condition(space: Space, values: Values, section: str, field: str) -> str | None:

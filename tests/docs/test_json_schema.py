@@ -192,7 +192,7 @@ def test_every_key_says_what_it_is_for_or_has_a_name_that_does() -> None:
 def test_names_and_defaults_are_offered() -> None:
     text = json.dumps(SCHEMAS["training"])
     assert all(f'"{name}"' in text for name in MODEL_NAMES)
-    entry = SCHEMAS["search"]["$defs"]["SpaceEntry"]["properties"]
+    entry = SCHEMAS["search"]["$defs"]["SpaceParameter"]["properties"]
     assert set(ARGUMENTS) < set(entry)
     training = SCHEMAS["training"]["$defs"]["TrainingConfig"]["properties"]
     assert training["batch_size"]["default"] == 128

@@ -16,7 +16,7 @@ from sweeps.space.parsing import ARGUMENTS
 from sweeps.spec.json_schema import sections_of
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.spec.validate_space import config_keys
+from sweeps.spec.validate_space import list_config_keys
 from trainable.config import TrainConfig, parse_config
 from trainable.config.names import _likeness
 from trainable.config.yaml_reader import parse_yaml
@@ -52,7 +52,7 @@ def keys(path: Path) -> Iterator[Key]:
             waiting.extend(node.value)
 
 
-ALLOWED = {"when", "min", "max", "log", "values", *ARGUMENTS, *config_keys()} | {
+ALLOWED = {"when", "min", "max", "log", "values", *ARGUMENTS, *list_config_keys()} | {
     name
     for model in (SearchSpec, TrainConfig)
     for section in sections_of(model)

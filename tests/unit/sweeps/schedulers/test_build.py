@@ -83,7 +83,7 @@ def test_tunes_own_class_is_given_every_argument_that_it_has(monkeypatch, sectio
     """Tune takes unknown ones in silence, and its defaults may change."""
     real, given = getattr(module, name), {}
     monkeypatch.setattr(module, name, lambda **arguments: given.update(arguments))
-    space = {"optimizer.learning_rate": Range("uniform", 0.1, 0.2)}
+    space = {"optimizer.learning_rate": Range(0.1, 0.2)}
     build_scheduler(section, space, metric="val_acc", mode="max", max_t=4)
     known = set(inspect.signature(real.__init__).parameters) - {"self"}
     assert set(given) == known

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from ray import tune
 
 from sweeps.space.distributions import Choice, Range, sample
-from sweeps.space.parameters import shown
-from sweeps.space.parsing import ARGUMENTS, parse_entry
+from sweeps.space.parameters import to_json
+from sweeps.space.parsing import ARGUMENTS, parse_parameter
 
 # ---------------------------------------------------------------------------- any distribution
 
@@ -53,7 +53,7 @@ choices = st.tuples(
     st.lists(plain | st.lists(finite(0, 1), max_size=2), min_size=1, max_size=6, unique_by=repr),
 ).map(lambda pair: {pair[0]: pair[1]})
 
-any_distribution = (ranges() | whole_ranges() | normals() | choices).map(parse_entry)
+any_distribution = (ranges() | whole_ranges() | normals() | choices).map(parse_parameter)
 seeds = st.integers(0, 2**32)
 
 
@@ -68,10 +68,10 @@ def test_every_draw_lies_in_its_set_and_keeps_its_type(distribution, seed):
     if isinstance(distribution, Choice):
         assert any(value is known for known in distribution.values)
         return
-    first, last = distribution.corners
+    first, last = distribution.extremes
     assert first <= value <= last
-    assert type(value) is (int if "randint" in distribution.kind else float)
-    assert distribution.q is None or multiple_of(value, distribution.q)
+    assert type(value) is (int if distribution.kind.endswith("randint") else float)
+    assert distribution.step is None or multiple_of(value, distribution.step)
     if isinstance(distribution, Range):
         is_open = distribution.kind in ("randint", "lograndint")
         assert distribution.low <= value <= distribution.high - is_open
@@ -81,7 +81,7 @@ def test_every_draw_lies_in_its_set_and_keeps_its_type(distribution, seed):
 @given(any_distribution, seeds)
 def test_a_draw_repeats_under_its_seed(distribution, seed):
     first, second = (sample(distribution, np.random.default_rng(seed)) for _ in range(2))
-    assert shown(first) == shown(second)
+    assert to_json(first) == to_json(second)
 
 
 @settings(max_examples=100, deadline=None)
@@ -104,22 +104,22 @@ def test_a_value_turned_into_a_share_and_back_is_the_same_value(distribution, un
     if isinstance(value, float) and not isinstance(distribution, Choice):
         assert math.isclose(again, value, rel_tol=1e-6, abs_tol=1e-6)
     else:
-        assert shown(again) == shown(value)
+        assert to_json(again) == to_json(value)
 
 
 @settings(max_examples=200, deadline=None)
 @given(any_distribution)
 def test_a_distribution_written_down_is_read_back_as_it_was(distribution):
     written = json.loads(json.dumps(distribution.to_dict()))
-    assert parse_entry(written) == distribution
-    assert shown(parse_entry(written).to_dict()) == shown(distribution.to_dict())
+    assert parse_parameter(written) == distribution
+    assert to_json(parse_parameter(written).to_dict()) == to_json(distribution.to_dict())
 
 
 # ---------------------------------------------------------------------------- what is drawn
 
 
 def draws(raw: dict, count: int = 4000) -> np.ndarray:
-    distribution = parse_entry(raw)
+    distribution = parse_parameter(raw)
     rng = np.random.default_rng(0)
     return np.array([sample(distribution, rng) for _ in range(count)])
 
@@ -183,12 +183,12 @@ def test_normal_kinds_have_their_mean_and_standard_deviation():
 
 
 def test_normal_kinds_end_at_four_standard_deviations():
-    assert parse_entry({"normal": [10, 2]}).corners == pytest.approx((2, 18))
+    assert parse_parameter({"normal": [10, 2]}).extremes == pytest.approx((2, 18))
 
 
 def test_a_choice_of_values_of_different_types_returns_each_as_it_is():
-    found = parse_entry({"choice": [1, 1.0, True, "1", None, [1]]})
+    found = parse_parameter({"choice": [1, 1.0, True, "1", None, [1]]})
     assert [found.index(value) for value in found.values] == [0, 1, 2, 3, 4, 5]
-    assert {shown(found.from_unit(unit)) for unit in np.linspace(0, 1, 50)} == {
+    assert {to_json(found.from_unit(unit)) for unit in np.linspace(0, 1, 50)} == {
         "1", "1.0", "true", '"1"', "null", "[1]",
     }  # fmt: skip

@@ -98,7 +98,7 @@ def test_the_keys_of_an_expression_are_found_in_order_and_once():
 
 
 def test_values_win_over_constants():
-    expression = parse_expression("a.b + c").bound({"a.b": 10, "c": 1})
+    expression = parse_expression("a.b + c").bind({"a.b": 10, "c": 1})
     assert expression.value({"a.b": 2}) == 3
 
 

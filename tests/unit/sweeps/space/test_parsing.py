@@ -5,8 +5,8 @@ import math
 import pytest
 
 from sweeps.space.distributions import Normal, Range
-from sweeps.space.parameters import shown
-from sweeps.space.parsing import parse_entry
+from sweeps.space.parameters import to_json
+from sweeps.space.parsing import parse_parameter
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,14 @@ from sweeps.space.parsing import parse_entry
     ],
 )
 def test_other_ways_to_write_a_distribution(written, meant):
-    assert parse_entry(written).to_dict() == meant
+    assert parse_parameter(written).to_dict() == meant
 
 
 def test_numbers_of_a_float_kind_become_floats_and_those_of_a_whole_kind_stay():
-    assert parse_entry({"uniform": [0, 1]}) == Range("uniform", 0.0, 1.0)
-    assert shown(parse_entry({"uniform": [0, 1]}).to_dict()) == '{"uniform": [0.0, 1.0]}'
-    assert shown(parse_entry({"randint": [0, 2]}).to_dict()) == '{"randint": [0, 2]}'
-    assert parse_entry({"qnormal": [0, 1, 2]}) == Normal("qnormal", 0.0, 1.0, 2.0)
+    assert parse_parameter({"uniform": [0, 1]}) == Range(0.0, 1.0)
+    assert to_json(parse_parameter({"uniform": [0, 1]}).to_dict()) == '{"uniform": [0.0, 1.0]}'
+    assert to_json(parse_parameter({"randint": [0, 2]}).to_dict()) == '{"randint": [0, 2]}'
+    assert parse_parameter({"qnormal": [0, 1, 2]}) == Normal(0.0, 1.0, step=2.0)
 
 
 KINDS = (
@@ -143,12 +143,12 @@ NOT_A_DISTRIBUTION = (
 )
 def test_what_is_refused_says_the_rule_and_what_was_found(written, rule):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
-        parse_entry(written)
+        parse_parameter(written)
     assert str(caught.value) == rule
 
 
 def test_a_condition_holds_for_the_listed_values_of_every_key_and_no_others():
-    found = parse_entry({"uniform": [0, 1], "when": {"a.b": [1, 2], "c.d": "x"}})
+    found = parse_parameter({"uniform": [0, 1], "when": {"a.b": [1, 2], "c.d": "x"}})
     assert found.is_active({"a.b": 2, "c.d": "x"})
     assert not found.is_active({"a.b": 3, "c.d": "x"})
     assert not found.is_active({"a.b": True, "c.d": "x"})

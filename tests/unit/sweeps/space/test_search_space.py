@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.space.distributions import sample
-from sweeps.space.parsing import parse_entry
+from sweeps.space.parsing import parse_parameter
 from sweeps.space.search_space import (
-    MAX_POINTS,
+    MAX_GRID_POINTS,
     draw,
     draw_order,
     grid_part,
@@ -18,11 +18,11 @@ from sweeps.space.search_space import (
     grid_size,
     random_draw,
 )
-from sweeps.spec.validate_parameters import entry_problems
+from sweeps.spec.validate_parameters import check_parameters
 
 
 def space_of(written):
-    return {key: parse_entry(value) for key, value in written.items()}
+    return {key: parse_parameter(value) for key, value in written.items()}
 
 
 def first_draws(space, count, seed=0):
@@ -48,8 +48,8 @@ def test_parents_are_drawn_before_children_and_else_the_order_is_the_files():
 
 
 def test_a_hyperparameter_whose_condition_does_not_hold_is_absent_and_so_are_its_children():
-    assert draw(CONDITIONAL, lambda key, found: found.corners[-1]) == {"a": "z", "d": 2}
-    assert list(draw(CONDITIONAL, lambda key, found: found.corners[0])) == ["a", "b", "d"]
+    assert draw(CONDITIONAL, lambda key, found: found.extremes[-1]) == {"a": "z", "d": 2}
+    assert list(draw(CONDITIONAL, lambda key, found: found.extremes[0])) == ["a", "b", "d"]
 
 
 def test_pick_is_asked_for_active_keys_only():
@@ -57,7 +57,7 @@ def test_pick_is_asked_for_active_keys_only():
 
     def pick(key, found):
         asked.append(key)
-        return found.corners[-1]
+        return found.extremes[-1]
 
     draw(CONDITIONAL, pick)
     assert asked == ["a", "d"]
@@ -143,7 +143,7 @@ def test_every_grid_point_is_one_that_a_draw_can_give_and_none_is_missing(length
 def test_the_size_of_a_grid_is_none_without_end_and_counted_no_further_than_needed():
     assert grid_size(CONDITIONAL) is None
     large = space_of({f"k{n}": {"grid": list(range(100))} for n in range(6)})
-    assert grid_size(large) == MAX_POINTS + 1
+    assert grid_size(large) == MAX_GRID_POINTS + 1
 
 
 def test_grid_keys_beside_others_are_taken_in_turn_by_trial_number():
@@ -211,8 +211,8 @@ def test_a_grid_key_under_a_drawn_condition_takes_its_turn_when_it_is_active():
     ],
 )
 def test_conditions_that_cannot_be_evaluated_are_problems(written, problems):
-    assert entry_problems(space_of(written)) == problems
+    assert check_parameters(space_of(written)) == problems
 
 
 def test_conditions_that_can_be_evaluated_are_none():
-    assert entry_problems(CONDITIONAL) == []
+    assert check_parameters(CONDITIONAL) == []

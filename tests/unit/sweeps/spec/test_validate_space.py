@@ -4,9 +4,9 @@ import copy
 
 import pytest
 
-from sweeps.space.parsing import parse_entry
+from sweeps.space.parsing import parse_parameter
 from sweeps.space.search_space import grid_points
-from sweeps.spec.validate_space import config_problems, draw_problem, unknown_keys, without
+from sweeps.spec.validate_space import check_configs, check_keys, drop_keys, find_broken_draw
 
 CONFIG = {
     "dataset": {"name": "digits"},
@@ -17,12 +17,12 @@ CONFIG = {
 
 
 def space_of(written):
-    return {key: parse_entry(value) for key, value in written.items()}
+    return {key: parse_parameter(value) for key, value in written.items()}
 
 
 def problems_of(written, config=CONFIG):
     before = copy.deepcopy(config)
-    found = config_problems(space_of(written), (), config)
+    found = check_configs(space_of(written), (), config)
     assert config == before
     return [(".".join(map(str, path)), rule) for path, rule in found]
 
@@ -235,12 +235,12 @@ def test_a_draw_whose_values_clash_is_found_although_each_can_be_drawn():
         "training.batch_size": {"choice": [4, 6]},
     }
     assert problems_of(written) == []
-    assert draw_problem(grid_points(space_of(written)), CONFIG) == (
+    assert find_broken_draw(grid_points(space_of(written)), CONFIG) == (
         "some draws break the training config, e.g. {training.accumulation_steps: 4, "
         "training.batch_size: 6}: training.accumulation_steps: must divide training.batch_size "
         "(6), found 4"
     )
-    assert draw_problem([{"training.batch_size": 6}], CONFIG) is None
+    assert find_broken_draw([{"training.batch_size": 6}], CONFIG) is None
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_draw_whose_values_clash_is_found_although_each_can_be_drawn():
     ],
 )
 def test_a_key_that_no_config_has_is_named_with_the_nearest(key: str, rule: str) -> None:
-    ((path, found),) = unknown_keys({key: parse_entry({"choice": [1, 2]})})
+    ((path, found),) = check_keys({key: parse_parameter({"choice": [1, 2]})})
     assert path == (key,)
     assert found.startswith(rule)
 
@@ -265,6 +265,6 @@ def test_what_depends_on_a_dropped_key_is_dropped_too() -> None:
         "c": {"expr": "b + 1"},
         "d": {"choice": [1, 2]},
     }
-    space = {key: parse_entry(entry) for key, entry in written.items()}
-    assert list(without(space, {"a"})) == ["d"]
-    assert list(without(space, {"b"})) == ["a", "d"]
+    space = {key: parse_parameter(entry) for key, entry in written.items()}
+    assert list(drop_keys(space, {"a"})) == ["d"]
+    assert list(drop_keys(space, {"b"})) == ["a", "d"]

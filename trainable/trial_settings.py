@@ -14,7 +14,7 @@ SETTINGS = "_trial"
 - `mutated`: those that a scheduler may change in mid-training;
 - `keep_epochs`, `min_free_gib`: see `Experiment`;
 - `allow_custom_model`: whether `model.name` may import a callable;
-- `workers`: names of the `PackedWorker` actors that train the trials, with `resources.process:
+- `workers`: names of the `SharedWorker` actors that train the trials, with `resources.process:
   card`; there `gpu` is what such a process has;
 - `suspect`: whether it may be the one of which a process dies;
 - `remote`: the arguments of `StoredTrial`, of a sweep in object storage.
@@ -29,10 +29,7 @@ SUSPECT = "suspect"
 HYPERPARAMETERS = ("optimizer.learning_rate", "optimizer.weight_decay", "optimizer.momentum")
 """What a restored trial takes from its own config, not from the checkpoint: all of `optimizer`."""
 
-CHECKPOINT_FILE = "checkpoint.pt"
-"""The file in each of Tune's `checkpoint_NNNNNN` directories."""
-
 SAVED = "saved"
 """Key of a step's row: whether a checkpoint was written after the epoch."""
-DONE = "ended"
+ENDED = "ended"
 """Key of a step's row: whether the training has come to its end, good or bad."""

@@ -15,7 +15,7 @@ def is_uri(path: str) -> bool:
     return "://" in path
 
 
-def as_place(path: str) -> str:
+def normalize_directory(path: str) -> str:
     """A `checkpoint.dir` as it is used: `file:///x` is the plain path, other URIs are checked.
 
     Raises:

@@ -12,7 +12,8 @@ from ray.tune.experiment import Trial
 
 from sweeps.storage.location import desk_of
 from sweeps.storage.uploader import StoreKeeper, keeper_of
-from trainable.trial_settings import CHECKPOINT_FILE, REMOTE
+from trainable.artifacts.names import CHECKPOINT_FILE
+from trainable.trial_settings import REMOTE
 
 
 class StoreCallback(Callback):

@@ -1,4 +1,4 @@
-"""What a sweep will cost, from a few batches of its first draws."""
+"""Predicts a sweep's time and disk space from its first draws."""
 
 from __future__ import annotations
 
@@ -9,115 +9,132 @@ from typing import Any
 from sweeps.planning.plan import Plan
 from sweeps.space.search_space import Values
 from trainable.config import TrainConfig, parse_config
-from trainable.profiling.cost import Measured, measure
+from trainable.profiling.cost import TrainingCost, estimate_size, measure_cost
 
-MOST = 4
-"""Draws that are tried."""
-LOOKED_AT = 64
-"""First draws among which those are sought that cost differently."""
-COSTLY = ("dataset", "model", "amp")
-"""Sections that decide on what an epoch costs, besides the batches."""
+MAX_PROBED_DRAWS = 4
+MAX_SEARCHED_DRAWS = 64
+"""First draws that are searched for ones that differ in cost."""
+COST_SECTIONS = ("dataset", "model", "amp")
+"""Sections of the training config that determine an epoch's cost, besides the batches."""
 
 
 @dataclass(frozen=True)
-class Probed:
-    """One draw that was tried."""
+class ProbedDraw:
+    """A draw and its cost."""
 
     number: int
     values: Values
     config: TrainConfig
-    measured: Measured
+    cost: TrainingCost
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What the whole sweep takes; at least, and at most."""
+    """Cost of the whole sweep, each as (least, most)."""
 
     seconds: tuple[float, float]
-    """Wall clock. At least: trials that share a card do not slow one another. At most: they gain
-    nothing by sharing, and all cost as much as the dearest."""
+    """Wall-clock time. Least: trials that share a GPU do not slow one another down. Most: sharing
+    gains nothing, and every trial is as slow as the slowest draw."""
     disk_bytes: tuple[int, int]
-    """Checkpoints. At least: of the epochs that are expected. At most: of all."""
+    """Checkpoints. Least: of the expected epochs. Most: of all epochs."""
 
 
-def probe(plan: Plan, *, allow_custom_model: bool = False) -> list[Probed]:
+def probe(plan: Plan, *, allow_custom_model: bool = False) -> list[ProbedDraw]:
     """Trains a few batches of the first draw, and of others whose model or batches differ.
 
     Args:
-        plan: Of the sweep.
+        plan: The sweep's plan.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
 
     Raises:
-        TuneSweepsError: A draw cannot be trained; it says why.
+        TuneSweepsError: A draw cannot be trained; the message says why.
     """
-    share = plan.placement.share
-    found = []
-    for number, config in chosen(plan):
-        cost = measure(
+    share = plan.concurrency.share
+    draws = []
+    for number, config in select_draws(plan):
+        cost = measure_cost(
             config,
             gpu=share["gpu"],
             threads=int(share["cpu"]),
             allow_custom_model=allow_custom_model,
         )
-        found.append(Probed(number, plan.draws[number], config, cost))
-    return found
+        draws.append(ProbedDraw(number, plan.draws[number], config, cost))
+    return draws
 
 
-def chosen(plan: Plan) -> list[tuple[int, TrainConfig]]:
-    """The first draw, the one with the largest batches, and then others that cost differently."""
+def predict_disk_bytes(plan: Plan, *, allow_custom_model: bool = False) -> tuple[int, int]:
+    """Predicts `Forecast.disk_bytes` from the sizes of the models, without training.
+
+    Args:
+        plan: The sweep's plan.
+        allow_custom_model: Whether `model.name` may import a callable of the user's.
+
+    Raises:
+        TuneSweepsError: A model cannot be built; the message says why.
+    """
+    draws = []
+    for number, config in select_draws(plan):
+        parameters, size = estimate_size(config, allow_custom_model=allow_custom_model)
+        only_size = TrainingCost("", parameters, size, 0.0, 0.0, 0.0)
+        draws.append(ProbedDraw(number, plan.draws[number], config, only_size))
+    return forecast(plan, draws).disk_bytes
+
+
+def select_draws(plan: Plan) -> list[tuple[int, TrainConfig]]:
+    """Selects the first draw, the one with the largest batches, and others that differ in cost."""
     by_cost: dict[str, tuple[int, TrainConfig]] = {}
-    for number, values in enumerate(plan.draws[:LOOKED_AT]):
+    for number, values in enumerate(plan.draws[:MAX_SEARCHED_DRAWS]):
         config = parse_config(plan.spec.trial_config(values, number))
-        by_cost.setdefault(_cost(config), (number, config))
+        by_cost.setdefault(_cost_key(config), (number, config))
     first, *others = by_cost.values()
-    others.sort(key=lambda found: -found[1].training.batch_size)
+    others.sort(key=lambda draw: -draw[1].training.batch_size)
     largest = others[:1] if others else []
-    rest = sorted(others[1:], key=lambda found: found[0])
-    return [first, *largest, *rest][:MOST]
+    rest = sorted(others[1:], key=lambda draw: draw[0])
+    return [first, *largest, *rest][:MAX_PROBED_DRAWS]
 
 
-def _cost(config: TrainConfig) -> str:
-    """What is the same for draws that cost the same."""
+def _cost_key(config: TrainConfig) -> str:
+    """Returns a text that is equal for configs of equal cost."""
     data = config.to_dict()
-    parts: list[Any] = [data[section] for section in COSTLY]
+    parts: list[Any] = [data[section] for section in COST_SECTIONS]
     training = config.training
     return repr([*parts, training.batch_size, training.accumulation_steps, config.optimizer.name])
 
 
-def forecast(plan: Plan, probed: Sequence[Probed]) -> Forecast:
-    """What the sweep takes if the draws that were tried stand for all."""
-    costs = [each.measured for each in probed]
-    place = plan.placement
+def forecast(plan: Plan, draws: Sequence[ProbedDraw]) -> Forecast:
+    """Forecasts the cost of the sweep, taking the probed draws as representative."""
+    costs = [draw.cost for draw in draws]
+    concurrency = plan.concurrency
     fastest, slowest = (pick(cost.epoch_s for cost in costs) for pick in (min, max))
     fewest, most = plan.expected_epochs
-    at_once = max(1, place.at_once)
-    # Beyond one trial a card, sharing may only keep the card busy.
-    alone = min(at_once, place.cards) if place.share["gpu"] else at_once
-    setup = plan.spec.trials * max(cost.setup_s for cost in costs) / at_once
-    low = max(fewest * fastest / at_once, plan.epochs * fastest)
-    high = max(most * slowest / max(1, alone), plan.epochs * slowest) + setup
-    return Forecast((low, high), _disk(plan, probed))
+    trials = max(1, concurrency.trials)
+    # Trials beyond one per GPU may only keep the GPU busy.
+    unshared = min(trials, concurrency.gpus) if concurrency.share["gpu"] else trials
+    setup = plan.spec.trials * max(cost.setup_s for cost in costs) / trials
+    low = max(fewest * fastest / trials, plan.epochs * fastest)
+    high = max(most * slowest / max(1, unshared), plan.epochs * slowest) + setup
+    return Forecast((low, high), _forecast_disk_bytes(plan, draws))
 
 
-def _disk(plan: Plan, probed: Sequence[Probed]) -> tuple[int, int]:
+def _forecast_disk_bytes(plan: Plan, draws: Sequence[ProbedDraw]) -> tuple[int, int]:
     spec = plan.spec
     keep = spec.keep.trials
-    trials = spec.trials if keep == "all" else min(spec.trials, keep + plan.placement.at_once)
+    trials = spec.trials if keep == "all" else min(spec.trials, keep + plan.concurrency.trials)
     share = plan.expected_epochs[0] / plan.all_epochs
-    low, high = (pick(each.measured.checkpoint_bytes for each in probed) for pick in (min, max))
+    low, high = (pick(draw.cost.checkpoint_bytes for draw in draws) for pick in (min, max))
     epochs = round(plan.epochs)
-    config = probed[0].config
-    few = _files(config, spec.keep.epochs, max(1, round(epochs * share)))
-    many = _files(config, spec.keep.epochs, epochs)
-    return trials * few * low, trials * many * high
+    config = draws[0].config
+    fewest = _count_files(config, spec.keep.epochs, max(1, round(epochs * share)))
+    most = _count_files(config, spec.keep.epochs, epochs)
+    return trials * fewest * low, trials * most * high
 
 
-def _files(config: TrainConfig, kept: str | int, epochs: int) -> int:
-    """Checkpoint files of one trial that has run so many epochs, names of one file once."""
+def _count_files(config: TrainConfig, keep_epochs: str | int, epochs: int) -> int:
+    """Counts the checkpoint files of a trial after so many epochs; links count once."""
     checkpoint = config.checkpoint
     if not checkpoint.enabled:
         return 0
     numbered = epochs // checkpoint.save_frequency
-    stay = numbered if kept == "all" else min(numbered, int(kept))
-    is_numbered = bool(stay) and epochs % checkpoint.save_frequency == 0
-    return stay + checkpoint.save_best + (not is_numbered)
+    kept = numbered if keep_epochs == "all" else min(numbered, int(keep_epochs))
+    latest_is_numbered = bool(kept) and epochs % checkpoint.save_frequency == 0
+    return kept + checkpoint.save_best + (not latest_is_numbered)

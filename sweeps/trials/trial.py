@@ -1,7 +1,7 @@
-"""Tune's trial with our rules: tried again by cause, rebuilt from what its directory holds.
+"""Tune's trial, with retries by cause of failure and with a restore from its own directory.
 
-Everything here that Tune does not call public is checked by `tests/integration/
-test_tune_contract.py`, which a new release of Ray must pass first.
+`tests/integration/test_tune_contract.py` checks every private name of Ray that is used here. Run
+it first with a new release of Ray.
 """
 
 from __future__ import annotations
@@ -17,55 +17,56 @@ from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
 from ray.tune.experiment import Trial
 
 from sweeps.storage.location import begin_from
-from sweeps.sweep_dir.layout import TrialRecord
-from sweeps.trials.failures import Verdict
-from trainable.trial_settings import CHECKPOINT_FILE, SETTINGS
+from sweeps.sweep_dir.records import TrialRecord
+from sweeps.trials.failures import RetryDecision
+from trainable.artifacts.names import CHECKPOINT_FILE
+from trainable.trial_settings import SETTINGS
 
-OnFailure = Callable[["SweepTrial", Exception], Verdict]
+OnFailure = Callable[["SweepTrial", Exception], RetryDecision]
 
 
 class SweepTrial(Trial):
-    """A trial that asks the sweep's failure policy whether to go on.
+    """A trial that follows the sweep's failure policy.
 
-    Tune asks twice, in this order: `handle_error` when it learns of a failure, `should_recover`
-    when it decides. In between the trial's config and resources may change.
+    After a failure Tune calls `handle_error` and then `should_recover`. The failure policy runs in
+    the first call and may change the trial's config and resources for the retry.
     """
 
     on_failure: OnFailure | None = None
     final = False
-    """Whether no scheduler judges it."""
-    is_alone = False
-    """Whether it has booked a whole card where others have booked a part."""
-    _verdict: Verdict | None = None
+    """Whether the scheduler lets it run all its epochs."""
+    has_whole_gpu = False
+    """Whether it reserves a whole GPU; other trials of the sweep may reserve a part."""
+    _decision: RetryDecision | None = None
 
     def handle_error(self, exc: Any = None) -> None:
-        """Records a failure and takes on what the retry is to run with."""
+        """Records a failure and prepares the retry."""
         super().handle_error(exc)
         assert self.on_failure is not None, "the trial source gives every trial its policy"
-        self._verdict = self.on_failure(self, exc)
+        self._decision = self.on_failure(self, exc)
 
     def should_recover(self) -> bool:
-        """Whether the last failure is followed by a retry."""
-        return self._verdict is not None and self._verdict.retry
+        """Returns whether the last failure is retried."""
+        return self._decision is not None and self._decision.retry
 
-    def book(self, share: Mapping[str, float]) -> None:
-        """Asks for other resources than the sweep's, from the next start on."""
+    def reserve(self, share: Mapping[str, float]) -> None:
+        """Reserves other resources than the rest of the sweep, from the next start on."""
         self.placement_group_factory = resource_dict_to_pg_factory(dict(share))
         self._default_placement_group_factory = self.placement_group_factory
-        self._setup_default_resource = False  # Tune would take the sweep's again
-        self.is_alone = share.get("gpu") == 1
+        self._setup_default_resource = False  # or Tune would return to the sweep's resources
+        self.has_whole_gpu = share.get("gpu") == 1
 
-    def take(self, share: dict[str, float]) -> None:
-        """Asks for other resources from the next start on, and is told so."""
-        self.book(share)
+    def change_resources(self, share: dict[str, float]) -> None:
+        """Reserves other resources and passes them to the trial's process as its limits."""
+        self.reserve(share)
         self.config = {**self.config, SETTINGS: {**self.config[SETTINGS], **share}}
         self.invalidate_json_state()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leaves the policy out of Tune's own snapshots."""
-        ours = {"on_failure", "_verdict"}
+        """Returns the state for Tune's snapshots, without the failure policy."""
+        excluded = {"on_failure", "_decision"}
         state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
-        return {k: v for k, v in state.items() if k not in ours}
+        return {k: v for k, v in state.items() if k not in excluded}
 
 
 def new_trial(
@@ -74,18 +75,18 @@ def new_trial(
     config: dict[str, Any],
     *,
     on_failure: OnFailure,
-    kept: int,
+    num_to_keep: int,
 ) -> SweepTrial:
-    """Makes Tune's trial of a record.
+    """Creates Tune's trial for a record.
 
     Args:
-        experiment: Tune's, with the trainable's name, storage and checkpoint rules.
-        record: Gives the id and the directory's name.
+        experiment: Tune's experiment, with the trainable's name, storage and checkpoint rules.
+        record: The trial's record, with its id and the name of its directory.
         config: The training config plus `SETTINGS`.
-        on_failure: Called with every failure; decides on a retry.
-        kept: How many of Tune's own checkpoint directories the trial keeps, the newest; 0 where
-            there are no checkpoints. Set here and not in Tune's run config, where it would make
-            Tune write a snapshot of the whole sweep every so many saves.
+        on_failure: Callback that decides on a retry after every failure.
+        num_to_keep: Number of Tune's own checkpoint directories that are kept, newest first; 0 if
+            there are no checkpoints. It is not set in Tune's run config, because Tune would then
+            write a snapshot of the whole sweep after every `num_to_keep` saves of a trial.
     """
     spec = experiment.spec
     trial = SweepTrial(
@@ -95,8 +96,10 @@ def new_trial(
         evaluated_params=record.values,
         experiment_tag=record.id,
         storage=spec["storage"],
-        checkpoint_config=CheckpointConfig(num_to_keep=kept or None, checkpoint_at_end=kept > 0),
-        trial_name_creator=_trial_id,
+        checkpoint_config=CheckpointConfig(
+            num_to_keep=num_to_keep or None, checkpoint_at_end=num_to_keep > 0
+        ),
+        trial_name_creator=_name_trial,
     )
     trial.on_failure = on_failure
     trial.final = record.final
@@ -107,15 +110,15 @@ def new_trial(
 
 
 def is_final(trial: Trial) -> bool:
-    """Whether a trial repeats a winner and runs all its epochs, whatever the scheduler thinks."""
+    """Returns whether a trial repeats a winner and therefore always runs all its epochs."""
     return isinstance(trial, SweepTrial) and trial.final
 
 
-def continue_from(trial: SweepTrial, checkpoint: Path, row: dict[str, Any]) -> None:
-    """Makes Tune restore a rebuilt trial from a checkpoint of its layout.
+def restore_from(trial: SweepTrial, checkpoint: Path, row: dict[str, Any]) -> None:
+    """Lets Tune restore a new trial from a checkpoint of its directory when it starts.
 
     Args:
-        trial: As made by `new_trial`.
+        trial: A trial that `new_trial` created.
         checkpoint: A `.pt` file in the trial's directory.
         row: The metrics of the checkpoint's epoch.
     """
@@ -129,14 +132,14 @@ def continue_from(trial: SweepTrial, checkpoint: Path, row: dict[str, Any]) -> N
     begin_from(checkpoint, directory / name / CHECKPOINT_FILE)
     epoch = row["epoch"]
     metrics = {**row, "training_iteration": epoch, "config": trial.config}
-    found = _TrainingResult(Checkpoint.from_directory(str(directory / name)), metrics)
-    checkpoints.register_checkpoint(found)
+    training_result = _TrainingResult(Checkpoint.from_directory(str(directory / name)), metrics)
+    checkpoints.register_checkpoint(training_result)
     storage.current_checkpoint_index = 0
-    show_result(trial, row)
+    set_last_result(trial, row)
 
 
-def show_result(trial: SweepTrial, row: dict[str, Any]) -> None:
-    """Makes a row the trial's last result, as `ResultGrid` and schedulers read it."""
+def set_last_result(trial: SweepTrial, row: dict[str, Any]) -> None:
+    """Sets the trial's last result, which `ResultGrid` and schedulers read."""
     trial.run_metadata.last_result = {
         **row,
         "training_iteration": row["epoch"],
@@ -145,5 +148,5 @@ def show_result(trial: SweepTrial, row: dict[str, Any]) -> None:
     }
 
 
-def _trial_id(trial: Trial) -> str:
+def _name_trial(trial: Trial) -> str:
     return str(trial.trial_id)

@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from tests.benchmarks.launches import Launch
-from trainable.ray_trial.shared_worker import PackedWorker
+from trainable.ray_trial.shared_worker import SharedWorker
 from trainable.trial_settings import SETTINGS
 
 WARM_UP_EPOCHS = 2
@@ -34,7 +34,7 @@ class PackedCopies:
 
     def __init__(
         self,
-        worker: PackedWorker,
+        worker: SharedWorker,
         config: dict[str, Any],
         copies: int,
         *,
@@ -88,7 +88,7 @@ class PackedCopies:
 def main() -> None:
     """Measures what the order on the command line asks for."""
     order = json.loads(sys.argv[1])
-    worker = PackedWorker(order["copies"], order["threads"])
+    worker = SharedWorker(order["copies"], order["threads"])
     copies = PackedCopies(
         worker, order["config"], order["copies"], gpu=order["gpu"], threads=order["threads"]
     )

@@ -31,7 +31,7 @@ from tests.benchmarks.sides import (
     compare_variants,
 )
 from trainable.config import parse_config
-from trainable.profiling.concurrent import train_together
+from trainable.profiling.concurrent import train_concurrently
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 3.0
@@ -90,7 +90,7 @@ class Trials:
 
     def in_processes(self) -> float:
         """Trains in a process per trial; returns the images a second of all."""
-        together = train_together(
+        together = train_concurrently(
             parse_config(training(self.model, self.images, self.launch)),
             self.count,
             gpu=1 / self.count if torch.cuda.is_available() else 0.0,

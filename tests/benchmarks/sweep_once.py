@@ -28,7 +28,7 @@ from sweeps.cluster.session import ENVIRONMENT, start_ray
 from sweeps.execution import tune_run
 from sweeps.execution.launch import start_sweep
 from sweeps.spec.load import parse_search
-from trainable.artifacts.metrics import History
+from trainable.artifacts.metrics import MetricsFile
 from trainable.ray_trial.tune_storage import next_checkpoint_directory, trial_directory
 
 CPUS = 2
@@ -83,7 +83,7 @@ class SleepingTrial(InPlace):
         super().setup({"epochs": config["training"]["epochs"], "epoch_s": epoch_s})
         directory = trial_directory(self._storage)
         directory.mkdir(parents=True, exist_ok=True)
-        self._history = History(directory / "metrics.jsonl")
+        self._history = MetricsFile(directory / "metrics.jsonl")
 
     def step(self) -> dict:
         row = super().step()

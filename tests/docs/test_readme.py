@@ -11,9 +11,16 @@ import pytest
 from sweeps.cli.main import main
 from sweeps.spec.load import parse_search
 from sweeps.sweep_dir import layout
-from trainable.artifacts.checkpoint import BEST, LATEST, epoch_file
-from trainable.artifacts.names import CHECKPOINTS, CONFIG_FILE, METRICS_FILE, TENSORBOARD
-from trainable.artifacts.trial_log import LOG_FILE
+from trainable.artifacts.names import (
+    BEST_FILE,
+    CHECKPOINTS,
+    CONFIG_FILE,
+    LATEST_FILE,
+    LOG_FILE,
+    METRICS_FILE,
+    TENSORBOARD,
+    epoch_file,
+)
 from trainable.config import load_config
 from trainable.config.yaml_reader import parse_yaml
 
@@ -117,8 +124,8 @@ def test_the_tree_of_a_sweep_has_the_names_that_are_written() -> None:
     of_a_trial = [CONFIG_FILE, layout.TRIAL_FILE, METRICS_FILE, LOG_FILE]
     of_a_trial += [f"{CHECKPOINTS}/", f"{TENSORBOARD}/"]
     assert [name for name in shown if not name.startswith("resnet20")] == of_the_sweep + of_a_trial
-    assert LATEST in tree
-    assert BEST in tree
+    assert LATEST_FILE in tree
+    assert BEST_FILE in tree
 
 
 def test_the_reading_order_leads_through_files_that_exist() -> None:

@@ -20,7 +20,7 @@ from tests.benchmarks.epoch import Epochs
 from tests.benchmarks.launches import EAGER, RECORDED, Launch
 from tests.benchmarks.packed_once import PackedCopies
 from tests.benchmarks.packing import GIB, POLL_S, Trials, training
-from trainable.ray_trial.shared_worker import PackedWorker
+from trainable.ray_trial.shared_worker import SharedWorker
 
 ON_GPU = torch.cuda.is_available()
 IMAGES = 12_800 if ON_GPU else 128
@@ -52,7 +52,7 @@ class Measurements:
         self._results: dict[tuple[str, int], Result] = {}
         self._own_gib = _used_gib()
 
-    def in_one_process(self, worker: PackedWorker, count: int) -> None:
+    def in_one_process(self, worker: SharedWorker, count: int) -> None:
         """Measures some trials in this process."""
         copies = PackedCopies(
             worker,
@@ -163,7 +163,7 @@ def main() -> None:
     measurements = Measurements(options.model, launch, options.seconds)
     for count in options.processes:
         measurements.in_processes(count)
-    worker = PackedWorker(max(options.one_process), CORES)
+    worker = SharedWorker(max(options.one_process), CORES)
     for count in options.one_process:
         measurements.in_one_process(worker, count)
     measurements.print_goals(plain)

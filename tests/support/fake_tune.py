@@ -24,13 +24,14 @@ from ray.tune.schedulers import TrialScheduler
 
 from sweeps.execution.restore_trials import Restoration
 from sweeps.schedulers.recording import RecordingScheduler
-from sweeps.schedulers.replay import Unasked
+from sweeps.schedulers.replay import NullSearcher
 from sweeps.sweep_dir.event_log import Event, EventLog
-from sweeps.sweep_dir.layout import ENDED, Failure, SweepLayout, TrialRecord, now
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.records import ENDED, Failure, TrialRecord, now
 from sweeps.trials.failures import Verdict
 from sweeps.trials.pause import PauseStopper, PauseSwitch
 from sweeps.trials.trial import SweepTrial, new_trial
-from trainable.artifacts.metrics import History, read_rows
+from trainable.artifacts.metrics import MetricsFile, read_rows
 
 MakeScheduler = Callable[[], TrialScheduler]
 
@@ -106,7 +107,7 @@ class Process:
         killed_after_epochs: int | None = None,
     ) -> None:
         self.sweep = sweep
-        self.search_alg = SimpleNamespace(searcher=Unasked())
+        self.search_alg = SimpleNamespace(searcher=NullSearcher())
         self.records = {record.id: record for record in sweep.layout.read_trials()}
         sweep.directory.mkdir(exist_ok=True)
         switch = PauseSwitch(sweep.layout.stop_file, None)
@@ -183,7 +184,7 @@ class Process:
             self._add(self._trial(record))
 
     def _taken(self) -> int:
-        return sum(not self.scheduler.waits(trial) for trial in self.get_live_trials())
+        return sum(not self.scheduler.is_waiting(trial) for trial in self.get_live_trials())
 
     def _fill_slots(self) -> None:
         controller: Any = self
@@ -209,7 +210,7 @@ class Process:
             return
         self._epochs[trial.trial_id] = epoch
         row = {"epoch": epoch, "val_acc": self.sweep.score(self._number(trial), epoch)}
-        history = History(self._directory(trial) / "metrics.jsonl")
+        history = MetricsFile(self._directory(trial) / "metrics.jsonl")
         if trial.trial_id not in self._truncated:
             self._truncated.add(trial.trial_id)
             history.truncate(epoch - 1)

@@ -82,7 +82,7 @@ class ReplayRecorder:
         self.recordings.append(record(work))
         return self.recordings[-1]
 
-    def find_wait(self, work: Callable[[], None]) -> str | None:
+    def find_synchronization(self, work: Callable[[], None]) -> str | None:
         """Does the work, and returns the first line that reads a value back."""
         watch = _WaitWatch()
         with watch:

@@ -34,7 +34,7 @@ def test_what_reads_values_back_is_refused(name: str) -> None:
     values = torch.tensor([0.0, 1.0, 2.0])
     with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):
         record(partial(do, READS[name], values))
-    line = ReplayRecorder().find_wait(partial(do, READS[name], values))
+    line = ReplayRecorder().find_synchronization(partial(do, READS[name], values))
     assert line is not None
     assert "reading_back.py:" in line
 
@@ -46,7 +46,7 @@ def test_what_reads_nothing_back_is_recorded() -> None:
     def work() -> None:
         result.copy_(torch.where(values > 1, values, -values)[places])
 
-    assert ReplayRecorder().find_wait(work) is None
+    assert ReplayRecorder().find_synchronization(work) is None
     replay = record(work)
     values.mul_(3)
     replay()

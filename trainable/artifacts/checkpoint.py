@@ -55,15 +55,6 @@ TYPES = {
     RESUME: dict,
 }
 
-EPOCH_FILES = "epoch_*.pt"
-LATEST = "latest.pt"
-BEST = "best.pt"
-
-
-def epoch_file(epoch: int) -> str:
-    """The name of an epoch's own checkpoint, e.g. `epoch_0010.pt`."""
-    return f"epoch_{epoch:04d}.pt"
-
 
 def to_cpu(value: Any) -> Any:
     """Copies every tensor of a nested state to the CPU; other values stay as they are."""

@@ -37,7 +37,7 @@ def _first_broken(lines: list[bytes]) -> str:
     return "the lines are no epochs' metrics"
 
 
-class History:
+class MetricsFile:
     """Appends and truncates the rows of one training."""
 
     def __init__(self, path: Path) -> None:

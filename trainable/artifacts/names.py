@@ -1,4 +1,7 @@
-"""Names in and of an experiment's directory. Loads nothing: a sweep's driver needs no torch."""
+"""Names of the files that a training leaves on disk, and of an experiment's directory.
+
+Loads neither torch nor Ray: the driver of a sweep imports it.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,33 @@ from datetime import datetime
 from trainable.config import TrainConfig
 
 CONFIG_FILE = "config.yaml"
-CHECKPOINTS = "checkpoints"
-TENSORBOARD = "tensorboard"
 METRICS_FILE = "metrics.jsonl"
+LOG_FILE = "trial.log"
+
+TENSORBOARD = "tensorboard"
+EVENT_FILES = "events.out.tfevents.*"
+"""The event files in `tensorboard/`."""
+
+CHECKPOINTS = "checkpoints"
+LATEST_FILE = "latest.pt"
+BEST_FILE = "best.pt"
+EPOCH_FILES = "epoch_*.pt"
+
+CHECKPOINT_FILE = "checkpoint.pt"
+"""The file in each of Tune's `checkpoint_NNNNNN` directories."""
+
 TIMESTAMP = "%Y%m%d_%H%M%S"
 
 
+def epoch_file(epoch: int) -> str:
+    """Returns the name of an epoch's own checkpoint, e.g. `epoch_0010.pt`."""
+    return f"epoch_{epoch:04d}.pt"
+
+
 def automatic_name(config: TrainConfig, now: datetime) -> str:
-    """`{model}_{dataset}_{timestamp}`; of an own model `module:callable`, the callable."""
+    """Returns `{model}_{dataset}_{timestamp}`.
+
+    A model of the user's, `module:callable`, is named by its callable.
+    """
     model = config.model.name.rpartition(":")[2]
     return f"{model}_{config.dataset.name}_{now.strftime(TIMESTAMP)}"

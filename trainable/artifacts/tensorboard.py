@@ -17,6 +17,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from trainable.artifacts.names import EVENT_FILES
 from trainable.artifacts.tensorboard_hparams import Session, ended, is_end, is_start, same_values
 from trainable.atomic_files import remove_temporaries, write_once
 
@@ -35,13 +36,12 @@ TAGS = {
 }
 """Metric to TensorBoard tag; the part before the slash groups the charts."""
 
-EVENT_FILES = "events.out.tfevents.*"
 FILE_VERSION = "brain.Event:2"
 RECORD_OVERHEAD = 16
 """Bytes around a record's data: its length and two checksums."""
 
 
-class Curves:
+class TensorBoardWriter:
     """Writes one training's curves into one event file, which a resumed training goes on with.
 
     Nothing is created before the first row, so that a truncation comes first.

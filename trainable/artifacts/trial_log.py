@@ -1,4 +1,4 @@
-"""`trial.log`: all that a trial's process prints while it trains. Needs neither torch nor Ray."""
+"""`trial.log`: everything that a trial prints while it trains. Loads neither torch nor Ray."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, TypeVar
 
-LOG_FILE = "trial.log"
-
 T = TypeVar("T")
 Step = TypeVar("Step")
 
 
 def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
-    """An epoch's metrics on one line, for a log and for the terminal.
+    """Formats an epoch's metrics as one line for the log and the terminal.
 
     Args:
-        row: The metrics.
-        epochs: How many epochs there are to be.
+        row: The epoch's metrics.
+        epochs: Number of epochs of the whole training.
     """
     test = "" if row["test_acc"] is None else f"  test_acc {row['test_acc']:.4f}"
     return (
@@ -36,17 +34,16 @@ def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
 
 
 class _Stream:
-    """Stands for a stream of the process, whichever that is at the moment.
+    """Forwards to the file that is current.
 
-    A model or a logging handler may keep the object that it finds as `sys.stderr`; a process
-    trains one trial after the other, and a file that was closed with the first would fail the
-    second.
+    A model or a logging handler may keep the object it reads from `sys.stderr`. A process trains
+    one trial after another, so such an object must not end with the first trial's file.
     """
 
-    now: Any = None
+    target: Any = None
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.now, name)
+        return getattr(self.target, name)
 
 
 _OUT: Any = _Stream()
@@ -57,7 +54,7 @@ class TrialLog:
     """Appends to the log of one trial.
 
     Args:
-        path: The file; None where no log is kept, then all output goes where it always goes.
+        path: The log file; None keeps no log and leaves all output where it is.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -65,17 +62,17 @@ class TrialLog:
         self._file: TextIO | None = None
 
     @contextmanager
-    def capturing(self) -> Iterator[None]:
-        """Captures all that is printed, and the traceback of a failure.
+    def capture(self) -> Iterator[None]:
+        """Captures all output, and the traceback of a failure.
 
         Every line is in the file as soon as it is printed.
         """
-        with self._opened() as capture, capture:
+        with self._open() as capture, capture:
             yield
 
-    def capturing_steps(self, steps: Generator[Step, None, T]) -> Generator[Step, None, T]:
-        """Captures what a piece of work prints in its own steps, not in between."""
-        with self._opened() as capture:
+    def capture_steps(self, steps: Generator[Step, None, T]) -> Generator[Step, None, T]:
+        """Captures the output of a generator's steps, but not what is printed between them."""
+        with self._open() as capture:
             while True:
                 with capture:
                     try:
@@ -86,7 +83,7 @@ class TrialLog:
                 yield step
 
     @contextmanager
-    def _opened(self) -> Iterator[_Capture]:
+    def _open(self) -> Iterator[_Capture]:
         if self._path is None:
             yield _Capture(self, None)
             return
@@ -96,30 +93,31 @@ class TrialLog:
         ) as file:
             yield _Capture(self, file)
 
-    def use(self, file: TextIO | None) -> None:
-        """Sets where `say` adds its lines."""
+    def set_file(self, file: TextIO | None) -> None:
+        """Sets the open file that `write` adds lines to; None ends that."""
         self._file = file
 
-    def say(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """Adds a line while output is captured; otherwise does nothing."""
         if self._file is not None:
             print(text, file=self._file)
 
-    def say_where(self) -> None:
+    def write_header(self) -> None:
         """Adds a line with the time, the machine and the GPUs that this process may use."""
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").strip()
-        where = f"{platform.node()}, card {gpus}" if gpus else platform.node()
-        self.say(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} on {where}")
+        machine = f"{platform.node()}, GPU {gpus}" if gpus else platform.node()
+        self.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} on {machine}")
 
 
 class _Capture:
-    """Redirects stdout and stderr to an open log while it is entered; may be entered repeatedly.
+    """Redirects stdout and stderr to an open log inside `with`; can be entered repeatedly.
 
-    Plain assignments: this happens around every step of a trial that shares its process.
+    It assigns plain variables, because it is entered for every step of a trial that shares its
+    process.
 
     Args:
-        log: Told the file for its own lines.
-        file: The open log; None to redirect nothing.
+        log: The log whose own lines go to the file as well.
+        file: The open log file; None redirects nothing.
     """
 
     def __init__(self, log: TrialLog, file: TextIO | None) -> None:
@@ -130,9 +128,9 @@ class _Capture:
     def __enter__(self) -> None:
         if self._file is None:
             return
-        self._log.use(self._file)
+        self._log.set_file(self._file)
         self._outside = sys.stdout, sys.stderr
-        _OUT.now = _ERR.now = self._file
+        _OUT.target = _ERR.target = self._file
         sys.stdout, sys.stderr = _OUT, _ERR
 
     def __exit__(
@@ -143,8 +141,8 @@ class _Capture:
     ) -> None:
         if self._file is None:
             return
-        sys.stdout, sys.stderr = _OUT.now, _ERR.now = self._outside
-        self._log.use(None)
+        sys.stdout, sys.stderr = _OUT.target, _ERR.target = self._outside
+        self._log.set_file(None)
         if isinstance(error, Exception):
-            with suppress(OSError):  # a full disk, which may be the failure itself
+            with suppress(OSError):  # the failure itself may be a full disk
                 traceback.print_exception(error, file=self._file)

@@ -17,15 +17,19 @@ from datetime import datetime
 from pathlib import Path
 
 from trainable.artifacts import checkpoint
-from trainable.artifacts.metrics import History
+from trainable.artifacts.metrics import MetricsFile
 from trainable.artifacts.names import (
+    BEST_FILE,
     CHECKPOINTS,
     CONFIG_FILE,
+    EPOCH_FILES,
+    LATEST_FILE,
     METRICS_FILE,
     TENSORBOARD,
     automatic_name,
+    epoch_file,
 )
-from trainable.artifacts.tensorboard import Curves
+from trainable.artifacts.tensorboard import TensorBoardWriter
 from trainable.artifacts.tensorboard_hparams import Session
 from trainable.atomic_files import add_name, remove_temporaries, write_text
 from trainable.config import CheckpointConfig, TrainConfig
@@ -75,7 +79,7 @@ def _custom_directory(directory: Path, config: CheckpointConfig) -> Path:
         # Of two callers at the same time the one that makes this has the name.
         (directory / CHECKPOINTS).mkdir(parents=True)
     except FileExistsError:
-        latest = directory / CHECKPOINTS / checkpoint.LATEST
+        latest = directory / CHECKPOINTS / LATEST_FILE
         raise ExperimentError(
             f"{directory} already holds an experiment; set checkpoint.resume to {latest} to "
             "continue it, or choose another checkpoint.experiment_name"
@@ -118,15 +122,15 @@ class Experiment:
         self._saved_epoch: int | None = None
         self._last: Snapshot | None = None
         self._recorded_epoch: int | None = None
-        self._history = History(directory / METRICS_FILE) if keep_metrics else None
+        self._history = MetricsFile(directory / METRICS_FILE) if keep_metrics else None
         logs = config.tensorboard.enabled
-        self._curves = Curves(directory / TENSORBOARD, session) if logs else None
+        self._curves = TensorBoardWriter(directory / TENSORBOARD, session) if logs else None
         write_text(directory / CONFIG_FILE, dump_yaml(config.to_dict()))
 
     @property
     def latest(self) -> Path:
         """Where the most recent checkpoint is, or will be."""
-        return self.checkpoints / checkpoint.LATEST
+        return self.checkpoints / LATEST_FILE
 
     def start(self, epoch: int) -> None:
         """Continues after a completed epoch: what was recorded of later ones is dropped.
@@ -153,7 +157,7 @@ class Experiment:
 
     def best(self) -> tuple[float, int]:
         """Accuracy and epoch of `best.pt`; zeros where there is none."""
-        path = self.checkpoints / checkpoint.BEST
+        path = self.checkpoints / BEST_FILE
         if not path.exists():
             return 0.0, 0
         state = checkpoint.read_checkpoint(path)
@@ -169,10 +173,10 @@ class Experiment:
             resumed: The checkpoint that was resumed.
             trainer: Has loaded it.
         """
-        own = self.checkpoints / checkpoint.BEST
+        own = self.checkpoints / BEST_FILE
         if not self._config.save_best or own.exists():
             return
-        for found in (resumed, resumed.parent / checkpoint.BEST):
+        for found in (resumed, resumed.parent / BEST_FILE):
             if not checkpoint.is_complete(found):
                 continue
             state = checkpoint.read_checkpoint(found)
@@ -197,9 +201,9 @@ class Experiment:
             return None
         names = []
         if trainer.epoch % self._config.save_frequency == 0:
-            names.append(checkpoint.epoch_file(trainer.epoch))
+            names.append(epoch_file(trainer.epoch))
         if self._config.save_best and trainer.improved:
-            names.append(checkpoint.BEST)
+            names.append(BEST_FILE)
         if not names and not trainer.done:
             return None
         snapshot = self._snapshot(trainer)
@@ -238,7 +242,7 @@ class Experiment:
         return self._last
 
     def _save(self, snapshot: Snapshot, names: list[str]) -> None:
-        paths = [self.checkpoints / name for name in (*names, checkpoint.LATEST)]
+        paths = [self.checkpoints / name for name in (*names, LATEST_FILE)]
         self._check_free_space()
         try:
             snapshot.wait()
@@ -250,7 +254,7 @@ class Experiment:
         self._saved_epoch = snapshot.epoch
         if self._keep_epochs is not None:
             # By age, not by name: after a step back, later epochs' files are the older ones.
-            files = self.checkpoints.glob(checkpoint.EPOCH_FILES)
+            files = self.checkpoints.glob(EPOCH_FILES)
             old = sorted(files, key=lambda path: path.stat().st_mtime_ns)
             for path in old[: max(0, len(old) - self._keep_epochs)]:
                 path.unlink()

@@ -13,9 +13,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trainable.artifacts.checkpoint import LATEST, read_checkpoint
-from trainable.artifacts.names import CHECKPOINTS, automatic_name
-from trainable.artifacts.tensorboard import Curves
+from trainable.artifacts.checkpoint import read_checkpoint
+from trainable.artifacts.names import CHECKPOINTS, LATEST_FILE, automatic_name
+from trainable.artifacts.tensorboard import TensorBoardWriter
 from trainable.artifacts.trial_log import epoch_line
 from trainable.config import TrainConfig
 from trainable.errors import ExperimentError
@@ -47,7 +47,7 @@ class Outcome:
     def latest(self) -> str:
         """Where its `latest.pt` is."""
         assert self.place is not None, "there is none with checkpoints off"
-        name = f"{CHECKPOINTS}/{LATEST}"
+        name = f"{CHECKPOINTS}/{LATEST_FILE}"
         return child_uri(self.place, name) if is_uri(self.place) else str(Path(self.place, name))
 
 
@@ -109,7 +109,7 @@ def fit(
 def _train(
     trainer: Trainer,
     experiment: Experiment | None,
-    curves: Curves | None,
+    curves: TensorBoardWriter | None,
     stored: StoredExperiment | None,
     console: Console,
     should_stop: Callable[[], bool],
@@ -171,7 +171,7 @@ def _resume(trainer: Trainer, path: Path, place: str, own: Collection[str]) -> N
 
 def _open(
     trainer: Trainer, resumed: Path | None, now: datetime
-) -> tuple[Experiment | None, Curves | None, StoredExperiment | None]:
+) -> tuple[Experiment | None, TensorBoardWriter | None, StoredExperiment | None]:
     """The experiment with checkpoints on; with them off at most curves in `log_dir`.
 
     Args:
@@ -189,7 +189,7 @@ def _open(
         return experiment, None, stored
     if config.tensorboard.enabled:
         logs = Path(config.tensorboard.log_dir)
-        return None, Curves(unique_directory(logs, automatic_name(config, now))), None
+        return None, TensorBoardWriter(unique_directory(logs, automatic_name(config, now))), None
     return None, None, None
 
 

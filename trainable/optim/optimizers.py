@@ -114,7 +114,7 @@ def load_state(
     return in_place
 
 
-class RatesOnDevice:
+class DeviceLearningRates:
     """Learning rates in a card's memory, where every step, recorded or not, reads them anew.
 
     A recording holds the numbers that it was made with; of the learning rates, which change with

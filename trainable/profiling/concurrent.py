@@ -1,7 +1,7 @@
-"""What several copies of one training do together on one card, each in a process of its own.
+"""Measures several copies of one training that share a GPU, each in a process of its own.
 
 `python -m trainable.profiling.concurrent` is one of these processes. It reads what to train as
-JSON, says `ready`, waits for a line, trains for a while, and says what came of it.
+JSON, prints `ready`, waits for a line, trains for a few seconds and prints its measurements.
 """
 
 from __future__ import annotations
@@ -23,57 +23,56 @@ import torch
 from trainable.config import TrainConfig, parse_config
 from trainable.data.source import Batch
 from trainable.errors import ExperimentError
-from trainable.profiling.cost import TIMED, endless, train, warm_up
-from trainable.training.device import limited_device
+from trainable.profiling.cost import TIMED_BATCHES, endless_batches, train, warm_up_batches
+from trainable.training.device import GIB, limited_device
 from trainable.training.gpu_queue import queue_settings
-from trainable.training.trainer import GIB, Trainer
+from trainable.training.trainer import Trainer
 
-SECONDS = 3.0
-"""That the copies train, all at the same time."""
-OUT_OF_MEMORY = 3
-"""Exit code."""
+TRAINING_S = 3.0
+"""How long the copies train, all at the same time."""
+OUT_OF_MEMORY_EXIT_CODE = 3
 READY = "ready\n"
 
 
 @dataclass(frozen=True)
-class Together:
-    """What some copies of a training do at once."""
+class ConcurrencyResult:
+    """Throughput and memory of copies of a training that ran concurrently."""
 
     copies: int
     images_per_s: float
-    """Of all of them."""
+    """Of all copies together."""
     process_gib: float
-    """The most that one of them takes of the card: tensors, cache, and the process itself."""
-    card_gib: float
-    """All of the card; 0 without one."""
+    """The most GPU memory that one copy takes: tensors, cache, and the process itself."""
+    gpu_gib: float
+    """The GPU's whole memory; 0 without a GPU."""
 
 
-def train_together(
+def train_concurrently(
     config: TrainConfig,
     copies: int,
     *,
     gpu: float,
     threads: int,
     allow_custom_model: bool = False,
-    seconds: float = SECONDS,
-) -> Together | None:
-    """Trains copies of one training at once; nothing is written.
+    seconds: float = TRAINING_S,
+) -> ConcurrencyResult | None:
+    """Trains copies of one training at the same time; writes nothing.
 
     Args:
         config: Complete settings.
-        copies: How many.
-        gpu: The part of a card that each may use; 0 for the CPU.
-        threads: Of the CPU, for each.
+        copies: Number of copies.
+        gpu: The share of a GPU that each copy may use; 0 for the CPU.
+        threads: The CPU threads of each copy.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
-        seconds: How long.
+        seconds: How long to train.
 
     Returns:
-        None where memory does not suffice for so many.
+        The measurements, or None if there is too little memory for so many copies.
 
     Raises:
-        ExperimentError: Not even one copy can be trained, for another reason; it says which.
+        ExperimentError: A single copy cannot be trained, for another reason; the text says why.
     """
-    order = {
+    request = {
         "config": config.to_dict(),
         "gpu": gpu,
         "threads": threads,
@@ -81,31 +80,31 @@ def train_together(
         "seconds": seconds,
     }
     with tempfile.TemporaryFile("w+") as errors:
-        processes = [_started(errors) for _ in range(copies)]
+        processes = [_start_copy(errors) for _ in range(copies)]
         try:
-            answers = _answers(processes, json.dumps(order))
-            codes = [process.wait() for process in processes] if answers is None else []
+            lines = _run_copies(processes, json.dumps(request))
+            codes = [process.wait() for process in processes] if lines is None else []
         finally:
             for process in processes:
                 process.kill()
                 with process:
                     pass  # waits for it and closes its pipes
-        if answers is None:
-            if copies > 1 or OUT_OF_MEMORY in codes:
+        if lines is None:
+            if copies > 1 or OUT_OF_MEMORY_EXIT_CODE in codes:
                 return None
             errors.seek(0)
-            last = errors.read().strip().splitlines()[-1:] or [f"exit code {codes[0]}"]
-            raise ExperimentError(f"{config.model.name} cannot be measured: {last[0]}")
-    each = [json.loads(line) for line in answers]
-    return Together(
+            last_line = errors.read().strip().splitlines()[-1:] or [f"exit code {codes[0]}"]
+            raise ExperimentError(f"{config.model.name} cannot be measured: {last_line[0]}")
+    measurements = [json.loads(line) for line in lines]
+    return ConcurrencyResult(
         copies,
-        sum(one["images_per_s"] for one in each),
-        max(one["process_gib"] for one in each),
-        each[0]["card_gib"],
+        sum(copy["images_per_s"] for copy in measurements),
+        max(copy["process_gib"] for copy in measurements),
+        measurements[0]["gpu_gib"],
     )
 
 
-def _started(errors: TextIO) -> subprocess.Popen[str]:
+def _start_copy(errors: TextIO) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "trainable.profiling.concurrent"],
         stdin=subprocess.PIPE,
@@ -120,17 +119,20 @@ def _started(errors: TextIO) -> subprocess.Popen[str]:
     )
 
 
-def _answers(processes: list[subprocess.Popen[str]], order: str) -> list[str] | None:
-    """What each says in the end; None as soon as one has failed, the others then end, too."""
+def _run_copies(processes: list[subprocess.Popen[str]], request: str) -> list[str] | None:
+    """Returns the last line of every copy, or None as soon as one has failed.
+
+    The other copies then end, too.
+    """
     for process in processes:
-        _send(process, order)
-    ready = [_heard(process) == READY for process in processes]
+        _write_line(process, request)
+    ready = [_read_line(process) == READY for process in processes]
     if all(ready):
         for process in processes:
-            _send(process, "go")
-        found = [_heard(process) for process in processes]
-        if all(found):
-            return found
+            _write_line(process, "go")
+        lines = [_read_line(process) for process in processes]
+        if all(lines):
+            return lines
     for process in processes:
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -138,58 +140,58 @@ def _answers(processes: list[subprocess.Popen[str]], order: str) -> list[str] | 
     return None
 
 
-def _send(process: subprocess.Popen[str], line: str) -> None:
+def _write_line(process: subprocess.Popen[str], line: str) -> None:
     assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError):  # it has ended, which is heard of next
+    with contextlib.suppress(BrokenPipeError):  # it has ended, which the next read shows
         process.stdin.write(line + "\n")
         process.stdin.flush()
 
 
-def _heard(process: subprocess.Popen[str]) -> str:
-    """A line of a process; empty when it has ended."""
+def _read_line(process: subprocess.Popen[str]) -> str:
+    """Returns a line that a process has printed; empty when the process has ended."""
     assert process.stdout is not None
     return process.stdout.readline()
 
 
 def main() -> None:
-    """Is one of the processes."""
-    # What a model or a library prints is not an answer.
-    with os.fdopen(os.dup(1), "w") as answers:
+    """Runs one of the copies."""
+    # What a model or a library prints must not reach the pipe.
+    with os.fdopen(os.dup(1), "w") as output:
         os.dup2(2, 1)
-        order = json.loads(sys.stdin.readline())
+        request = json.loads(sys.stdin.readline())
         try:
-            _obey(order, answers)
+            _train_copy(request, output)
         except torch.cuda.OutOfMemoryError:
-            sys.exit(OUT_OF_MEMORY)
+            sys.exit(OUT_OF_MEMORY_EXIT_CODE)
 
 
-def _obey(order: dict[str, Any], answers: TextIO) -> None:
-    device = limited_device(order["gpu"])
-    torch.set_num_threads(max(1, order["threads"]))
-    config = parse_config(order["config"])
+def _train_copy(request: dict[str, Any], output: TextIO) -> None:
+    device = limited_device(request["gpu"])
+    torch.set_num_threads(max(1, request["threads"]))
+    config = parse_config(request["config"])
     trainer = Trainer(
         config,
         device=device,
-        num_workers=min(config.dataset.num_workers, order["threads"]),
-        allow_custom_model=order["allow_custom_model"],
+        num_workers=min(config.dataset.num_workers, request["threads"]),
+        allow_custom_model=request["allow_custom_model"],
     )
-    stream = _Counted(endless(trainer))
-    train(trainer, islice(stream, warm_up(trainer)))
-    answers.write(READY)
-    answers.flush()
+    stream = _CountedBatches(endless_batches(trainer))
+    train(trainer, islice(stream, warm_up_batches(trainer)))
+    output.write(READY)
+    output.flush()
     if not sys.stdin.readline():
-        return  # another one has failed
+        return  # another copy has failed
     stream.images, started = 0, time.perf_counter()
-    while time.perf_counter() - started < order["seconds"]:
-        train(trainer, islice(stream, TIMED))
+    while time.perf_counter() - started < request["seconds"]:
+        train(trainer, islice(stream, TIMED_BATCHES))
     images_per_s = stream.images / (time.perf_counter() - started)
-    process, card = _memory_gib(device)
-    found = {"images_per_s": images_per_s, "process_gib": process, "card_gib": card}
-    answers.write(json.dumps(found) + "\n")
+    process_gib, gpu_gib = _measure_memory_gib(device)
+    result = {"images_per_s": images_per_s, "process_gib": process_gib, "gpu_gib": gpu_gib}
+    output.write(json.dumps(result) + "\n")
 
 
-class _Counted:
-    """Batches, and how many images have been in them."""
+class _CountedBatches:
+    """Batches, and the number of images in those that have been taken."""
 
     def __init__(self, batches: Iterator[Batch]) -> None:
         self._batches = batches
@@ -204,17 +206,17 @@ class _Counted:
         return batch
 
 
-def _memory_gib(device: torch.device) -> tuple[float, float]:
-    """What this process takes of the card, and all that the card has.
+def _measure_memory_gib(device: torch.device) -> tuple[float, float]:
+    """Returns the GPU memory that this process takes, and the GPU's whole memory.
 
-    What is in use besides torch's own memory is taken for this process's, which is right where
-    it is alone, and too much otherwise.
+    All memory in use besides torch's own is counted as this process's. That is right where the
+    process has the GPU to itself, and too much otherwise.
     """
     if device.type != "cuda":
         return 0.0, 0.0
-    free, there = torch.cuda.mem_get_info(device)
-    besides = there - free - torch.cuda.memory_reserved(device)
-    return (torch.cuda.max_memory_reserved(device) + besides) / GIB, there / GIB
+    free, total = torch.cuda.mem_get_info(device)
+    outside_torch = total - free - torch.cuda.memory_reserved(device)
+    return (torch.cuda.max_memory_reserved(device) + outside_torch) / GIB, total / GIB
 
 
 if __name__ == "__main__":

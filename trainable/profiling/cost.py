@@ -1,4 +1,4 @@
-"""What a training costs, measured on a few of its batches."""
+"""Measures the cost of a training on a few batches; estimates a checkpoint's size from shapes."""
 
 from __future__ import annotations
 
@@ -12,49 +12,52 @@ from itertools import cycle, islice
 import torch
 
 from trainable.artifacts.checkpoint import to_cpu
-from trainable.config import TrainConfig
+from trainable.config import OptimizerConfig, TrainConfig
 from trainable.data.source import Batch, Split, batch_slices, train_slices
 from trainable.errors import ExperimentError
+from trainable.models import get_model
 from trainable.training import cuda_graphs
-from trainable.training.device import limited_device
+from trainable.training.device import GIB, gpu_peak_memory_gib, limited_device
 from trainable.training.epoch import drain
-from trainable.training.trainer import GIB, Trainer
+from trainable.training.trainer import Trainer
 
-WARM_UP = 2
+WARM_UP_BATCHES = 2
 """Batches before the clock starts."""
-TIMED, TIMED_ON_GPU = 8, 64
-"""Batches that are timed. Reading the sums at their end costs a GPU several replays."""
+TIMED_BATCHES, TIMED_BATCHES_ON_GPU = 8, 64
+"""Batches that are timed. Reading the sums after the last one costs a GPU several replays."""
+TENSOR_OVERHEAD, FILE_OVERHEAD = 300, 6_000
+"""Bytes that `torch.save` adds per tensor and per file, about: names, headers, plain values."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class TrainingCost:
     """The cost of one training."""
 
     device: str
-    """`cpu`, or the name of the card."""
+    """`cpu`, or the name of the GPU."""
     parameters: int
     checkpoint_bytes: int
     setup_s: float
     """Reading the data and building the model."""
     epoch_s: float
-    """Training and evaluation of one epoch, from the timed batches."""
+    """Training and evaluation of one epoch, extrapolated from the timed batches."""
     peak_memory_gib: float
-    """Of the card, as torch allocates it; without one, of this process."""
+    """GPU memory as torch allocates it; without a GPU, the memory of this process."""
 
 
-def measure(
+def measure_cost(
     config: TrainConfig, *, gpu: float, threads: int, allow_custom_model: bool = False
-) -> Measured:
-    """Trains a few batches and tells what an epoch would cost; nothing is written.
+) -> TrainingCost:
+    """Trains a few batches and returns what an epoch would cost; writes nothing.
 
     Args:
         config: Complete settings.
-        gpu: The share of a card, or the cards, that the training is to have.
-        threads: The same of the CPU.
+        gpu: The training's share of a GPU, or its number of GPUs.
+        threads: The training's CPU threads.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
 
     Raises:
-        TuneSweepsError: Data, config or model do not serve, or memory does not suffice.
+        TuneSweepsError: Data, config or model cannot be used, or there is too little memory.
     """
     device = limited_device(gpu)
     torch.set_num_threads(max(1, threads))
@@ -67,69 +70,69 @@ def measure(
     )
     setup_s = time.perf_counter() - started
     try:
-        epoch_s = _epoch_s(trainer)
+        epoch_s = _measure_epoch_s(trainer)
     except torch.cuda.OutOfMemoryError as error:
-        part = f"{gpu:g} of a card" if gpu < 1 else "a card"
+        share = f"{gpu:g} of a GPU" if gpu < 1 else "a GPU"
         raise ExperimentError(
             f"{config.model.name} with batches of {config.training.batch_size} does not fit into "
-            f"the memory of {part}"
+            f"the memory of {share}"
         ) from error
     file = io.BytesIO()
     torch.save(to_cpu(trainer.state_dict()), file)
-    return Measured(
+    gpu_peak_gib = gpu_peak_memory_gib(device)
+    return TrainingCost(
         torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         sum(parameter.numel() for parameter in trainer.model.parameters()),
         file.tell(),
         setup_s,
         epoch_s,
-        _peak_memory_gib(device),
+        _process_peak_memory_gib() if gpu_peak_gib is None else gpu_peak_gib,
     )
 
 
-def cards() -> int:
-    """How many cards torch finds."""
+def estimate_size(config: TrainConfig, *, allow_custom_model: bool = False) -> tuple[int, int]:
+    """Returns a model's parameters and the bytes of its checkpoint, from shapes alone.
+
+    The bytes are right to a few percent. Nothing is computed.
+
+    Args:
+        config: Complete settings.
+        allow_custom_model: Whether `model.name` may import a callable of the user's.
+
+    Raises:
+        TuneSweepsError: The model cannot be built; the text says why.
+    """
+    with torch.device("meta"):
+        model = get_model(config, allow_custom=allow_custom_model)
+    parameters = list(model.parameters())
+    copies, scalars = _optimizer_state_size(config.optimizer)
+    tensors = [*model.state_dict().values(), *parameters * copies]
+    tensor_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    count = len(tensors) + len(parameters) * scalars
+    total = sum(parameter.numel() for parameter in parameters)
+    return total, tensor_bytes + count * TENSOR_OVERHEAD + FILE_OVERHEAD
+
+
+def gpu_count() -> int:
+    """Returns how many GPUs torch can use."""
     return torch.cuda.device_count()
 
 
-def _epoch_s(trainer: Trainer) -> float:
-    training, source = trainer.config.training, trainer.source
-    batches = len(train_slices(source.size("train"), training.batch_size))
-    pass_s = batches * _batch_s(trainer, batches)
-    looks: dict[Split, float] = {"test": 1.0}
-    if source.has_val:
-        looks = {"val": 1.0, "test": 1 / training.test_frequency}
-    size = training.batch_size // training.accumulation_steps
-    for split, often in looks.items():
-        parts = len(batch_slices(source.size(split), size))
-        drain(trainer.score_on(islice(cycle(source.eval_batches(split, size)), warm_up(trainer))))
-        started = time.perf_counter()
-        drain(trainer.score_on(islice(source.eval_batches(split, size), timed(trainer))))
-        pass_s += often * parts * (time.perf_counter() - started) / min(parts, timed(trainer))
-    return pass_s
+def warm_up_batches(trainer: Trainer) -> int:
+    """Returns how many batches run before the clock starts.
+
+    With CUDA graphs the last of them is the first one that is recorded.
+    """
+    return WARM_UP_BATCHES if trainer.graphs is None else cuda_graphs.WARM_UP + 1
 
 
-def _batch_s(trainer: Trainer, batches: int) -> float:
-    """Seconds a training batch; what is left of a short pass is begun anew."""
-    stream = endless(trainer)
-    train(trainer, islice(stream, warm_up(trainer)))
-    count = max(1, min(timed(trainer), batches))
-    started = time.perf_counter()
-    train(trainer, islice(stream, count))
-    return (time.perf_counter() - started) / count
+def timed_batches(trainer: Trainer) -> int:
+    """Returns how many batches run between two readings of the clock."""
+    return TIMED_BATCHES_ON_GPU if trainer.device.type == "cuda" else TIMED_BATCHES
 
 
-def warm_up(trainer: Trainer) -> int:
-    """Batches before the clock starts; the last of them is the first to be recorded."""
-    return WARM_UP if trainer.graphs is None else cuda_graphs.WARM_UP + 1
-
-
-def timed(trainer: Trainer) -> int:
-    """Returns how many batches are timed between two looks at the clock."""
-    return TIMED_ON_GPU if trainer.device.type == "cuda" else TIMED
-
-
-def endless(trainer: Trainer) -> Iterator[Batch]:
-    """Training batches, one pass after the other."""
+def endless_batches(trainer: Trainer) -> Iterator[Batch]:
+    """Yields training batches, one pass after the other."""
     seed = 0
     while True:
         yield from trainer.source.train_batches(trainer.config.training.batch_size, seed=seed)
@@ -137,12 +140,45 @@ def endless(trainer: Trainer) -> Iterator[Batch]:
 
 
 def train(trainer: Trainer, batches: Iterator[Batch]) -> None:
-    """Trains on some batches; reading the sums at its end waits for the device."""
+    """Trains on some batches and waits for the device."""
     drain(trainer.train_on(batches))
 
 
-def _peak_memory_gib(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / GIB
+def _measure_epoch_s(trainer: Trainer) -> float:
+    training, source = trainer.config.training, trainer.source
+    batches = len(train_slices(source.size("train"), training.batch_size))
+    epoch_s = batches * _measure_batch_s(trainer, batches)
+    passes_per_epoch: dict[Split, float] = {"test": 1.0}
+    if source.has_val:
+        passes_per_epoch = {"val": 1.0, "test": 1 / training.test_frequency}
+    size = training.batch_size // training.accumulation_steps
+    warm_up, timed = warm_up_batches(trainer), timed_batches(trainer)
+    for split, passes in passes_per_epoch.items():
+        count = len(batch_slices(source.size(split), size))
+        drain(trainer.score_on(islice(cycle(source.eval_batches(split, size)), warm_up)))
+        started = time.perf_counter()
+        drain(trainer.score_on(islice(source.eval_batches(split, size), timed)))
+        epoch_s += passes * count * (time.perf_counter() - started) / min(count, timed)
+    return epoch_s
+
+
+def _measure_batch_s(trainer: Trainer, batches: int) -> float:
+    """Returns the seconds of a training batch; a pass that ends early is begun again."""
+    stream = endless_batches(trainer)
+    train(trainer, islice(stream, warm_up_batches(trainer)))
+    count = max(1, min(timed_batches(trainer), batches))
+    started = time.perf_counter()
+    train(trainer, islice(stream, count))
+    return (time.perf_counter() - started) / count
+
+
+def _process_peak_memory_gib() -> float:
     kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kib * 1024 / GIB
+
+
+def _optimizer_state_size(config: OptimizerConfig) -> tuple[int, int]:
+    """Returns, per parameter, the state's tensors of the parameter's shape and its scalars."""
+    if config.name == "sgd":
+        return (1 if config.momentum else 0), 0
+    return 2, 1

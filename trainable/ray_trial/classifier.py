@@ -16,15 +16,14 @@ from ray import tune
 from ray.air.constants import TRAINING_ITERATION
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
-from trainable.ray_trial.shared_worker_client import PackedRun
+from trainable.ray_trial.shared_worker_client import SharedWorkerClient
 from trainable.ray_trial.tune_storage import (
     make_room,
     next_checkpoint_directory,
     stand_alone,
     trial_directory,
 )
-from trainable.trial_settings import DONE as ENDED
-from trainable.trial_settings import REMOTE, SAVED, SETTINGS, WORKERS
+from trainable.trial_settings import ENDED, REMOTE, SAVED, SETTINGS, WORKERS
 
 if TYPE_CHECKING:
     from trainable.ray_trial.trial_run import TrialRun
@@ -37,7 +36,7 @@ class ClassifierTrainable(tune.Trainable):
     mid-training. The trial's directory in Tune's storage is the experiment directory.
     """
 
-    _run: TrialRun | PackedRun | None = None
+    _run: TrialRun | SharedWorkerClient | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         """Takes the config; nothing is built before the first step.
@@ -48,7 +47,7 @@ class ClassifierTrainable(tune.Trainable):
             logging.getLogger(name).setLevel(logging.WARNING)
         place = trial_directory(self._storage)
         if config.get(SETTINGS, {}).get(WORKERS):
-            self._run = PackedRun(config, self.trial_id, place)
+            self._run = SharedWorkerClient(config, self.trial_id, place)
             return
         from trainable.ray_trial.trial_run import TrialRun
 
@@ -102,6 +101,6 @@ class ClassifierTrainable(tune.Trainable):
         return bool(self.config.get(SETTINGS, {}).get(REMOTE))
 
     @property
-    def _running(self) -> TrialRun | PackedRun:
+    def _running(self) -> TrialRun | SharedWorkerClient:
         assert self._run is not None, "Tune calls setup first, and nothing after cleanup"
         return self._run

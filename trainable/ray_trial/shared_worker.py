@@ -1,6 +1,6 @@
 """Several trials in one process: a batch of each in turn, one context and one data set for all.
 
-A `PackedWorker` holds a GPU. Ray calls it from as many threads as there are trials; all of
+A `SharedWorker` holds a GPU. Ray calls it from as many threads as there are trials; all of
 torch's work is done by one thread of its own. Each trial has its own stream and its own random
 state, so that its results are those of a training alone in its process.
 """
@@ -84,7 +84,7 @@ class _Epoch:
         return False
 
 
-class PackedWorker:
+class SharedWorker:
     """Holds the trials of one GPU and trains them in turns. Its methods are safe between threads.
 
     Args:

@@ -1,4 +1,4 @@
-"""A trial whose training is in a process of several: every call goes on to its `PackedWorker`."""
+"""A trial whose training is in a process of several: every call goes on to its `SharedWorker`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE_S = 300.0
 PAUSE_S = 0.5
 
 
-class PackedRun:
+class SharedWorkerClient:
     """Stands for a `TrialRun` that is in another process; its methods are the same.
 
     Args:

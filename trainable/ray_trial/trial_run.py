@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 
-from trainable.artifacts.checkpoint import BEST, read_checkpoint, write_checkpoint
+from trainable.artifacts.checkpoint import read_checkpoint, write_checkpoint
+from trainable.artifacts.names import BEST_FILE, CHECKPOINT_FILE, LOG_FILE
 from trainable.artifacts.tensorboard_hparams import Session
-from trainable.artifacts.trial_log import LOG_FILE, TrialLog, epoch_line
+from trainable.artifacts.trial_log import TrialLog, epoch_line
 from trainable.atomic_files import add_name, remove_temporaries
 from trainable.config import TrainConfig, parse_config
 from trainable.config.override import override
@@ -25,12 +26,11 @@ from trainable.storage.experiment import local_file
 from trainable.storage.trial import StoredTrial
 from trainable.training.device import limited_device
 from trainable.training.epoch import Steps, drain
-from trainable.training.overlapped_epoch import EpochAhead
+from trainable.training.overlapped_epoch import OverlappedEpoch
 from trainable.training.seeding import draws_globally
 from trainable.training.trainer import Row, Trainer
 from trainable.trial_settings import (
-    CHECKPOINT_FILE,
-    DONE,
+    ENDED,
     HYPERPARAMETERS,
     REMOTE,
     SAVED,
@@ -70,7 +70,7 @@ class TrialRun:
         self._log = TrialLog(directory / LOG_FILE if directory and keeps else None)
         self._trainer: Trainer | None = None
         self._experiment: Experiment | None = None
-        self._ahead: EpochAhead | None = None
+        self._ahead: OverlappedEpoch | None = None
         self._logged_notes: list[str] = []
 
     @property
@@ -84,13 +84,13 @@ class TrialRun:
         A training whose loss is no longer finite ends here; its last good checkpoint stays.
 
         Returns:
-            The epoch's metrics, with `SAVED` and `DONE`.
+            The epoch's metrics, with `SAVED` and `ENDED`.
         """
         return drain(self.steps())
 
     def steps(self) -> Steps[Row]:
         """`step` in steps: something else may be done between two of them."""
-        return self._log.capturing_steps(self._epoch())
+        return self._log.capture_steps(self._epoch())
 
     def save_into(self, directory: Path) -> None:
         """Names the present state in a directory; it is written only if it is nowhere yet."""
@@ -112,7 +112,7 @@ class TrialRun:
         Weights, optimizer buffers, epoch and schedule position are the checkpoint's; every
         hyperparameter is this trial's own, and so is its best accuracy: that of its `best.pt`.
         """
-        with self._log.capturing():
+        with self._log.capture():
             self._load(directory)
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ class TrialRun:
         config, settings = self._config, self._settings
         if self._stored is not None:
             self._stored.open()
-        self._log.say_where()
+        self._log.write_header()
         trainer = Trainer(
             config,
             device=limited_device(float(settings.get("gpu", 1))),
@@ -146,9 +146,9 @@ class TrialRun:
             with local_file(config.checkpoint.resume) as path:
                 state = read_checkpoint(path)
             trainer.load_state_dict(state, own=settings.get("sampled", ()))
-            self._log.say(f"goes on from {config.checkpoint.resume}, epoch {trainer.epoch}")
+            self._log.write(f"goes on from {config.checkpoint.resume}, epoch {trainer.epoch}")
         for notice in trainer.notices:
-            self._log.say(f"note: {notice}")
+            self._log.write(f"note: {notice}")
         if self._directory is not None:
             self._experiment = self._open(self._directory, trainer.config)
         self._trainer = trainer
@@ -171,41 +171,41 @@ class TrialRun:
     def _epoch(self) -> Steps[Row]:
         trainer = self._training()
         ahead, self._ahead = self._ahead, None
-        row = yield from (ahead.rest() if ahead else trainer.epoch_steps())
+        row = yield from (ahead.finish() if ahead else trainer.epoch_steps())
         if self._settings.get(WORKERS):
             row["peak_memory_gib"] = None  # torch measures a whole process
-        self._log.say(epoch_line(row, trainer.config.training.epochs))
+        self._log.write(epoch_line(row, trainer.config.training.epochs))
         self._log_execution(trainer)
         diverged, ends = trainer.diverged, trainer.done or trainer.diverged
         if diverged:
-            self._log.say("the loss is not finite: the training ends here")
+            self._log.write("the loss is not finite: the training ends here")
         writing = None
         if self._experiment is not None:
             self._experiment.record(row)
             writing = self._experiment.begin_save(trainer)
             if writing is not None:
-                self._ahead = None if ends else EpochAhead(trainer)
+                self._ahead = None if ends else OverlappedEpoch(trainer)
                 yield from self._while_writing(writing)
             if ends:
                 self._experiment.end(failed=diverged)
         if self._stored is not None:
             yield from self._while_writing(self._stored.begin_push())
-        return {**row, SAVED: writing is not None, DONE: ends}
+        return {**row, SAVED: writing is not None, ENDED: ends}
 
     def _log_execution(self, trainer: Trainer) -> None:
         """Logs how steps are executed, whenever that changes."""
         for note in trainer.execution_notes:
             if note not in self._logged_notes:
-                self._log.say(note)
+                self._log.write(note)
         self._logged_notes = trainer.execution_notes
 
     def _while_writing(self, writing: Future[None]) -> Steps[None]:
         """Begins the next epoch until a checkpoint has been written."""
         try:
             while not writing.done():
-                if self._ahead is None or self._ahead.over:
+                if self._ahead is None or self._ahead.is_done:
                     yield _Written(writing, None)
-                elif self._ahead.waiting:
+                elif self._ahead.waits_for_gpu:
                     yield _Written(writing, self._ahead)
                 else:
                     self._ahead.take_step()
@@ -217,17 +217,17 @@ class TrialRun:
     def _load(self, directory: Path) -> None:
         trainer = self._training()
         if self._ahead is not None:
-            self._ahead.drop()
+            self._ahead.cancel()
             self._ahead = None
         state = self._read(directory)
         trainer.load_state_dict(state, own=HYPERPARAMETERS)
-        self._log.say(f"goes on after epoch {trainer.epoch} of {directory.parent.name}")
+        self._log.write(f"goes on after epoch {trainer.epoch} of {directory.parent.name}")
         if self._experiment is None:
             return
         is_own = directory.parent == self._experiment.directory
         if not is_own and self._config.checkpoint.save_best:
             if self._stored is not None:
-                self._stored.bring(self._experiment.checkpoints / BEST)
+                self._stored.bring(self._experiment.checkpoints / BEST_FILE)
             trainer.best_acc, trainer.best_epoch = self._experiment.best()
         self._experiment.start(trainer.epoch)
 
@@ -248,11 +248,11 @@ class _Written:
     """
 
     writing: Future[None]
-    ahead: EpochAhead | None
+    ahead: OverlappedEpoch | None
 
     def query(self) -> bool:
         """See `Event.query`."""
-        return self.writing.done() or (self.ahead is not None and not self.ahead.waiting)
+        return self.writing.done() or (self.ahead is not None and not self.ahead.waits_for_gpu)
 
     def synchronize(self) -> None:
         """See `Event.synchronize`."""

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from trainable.artifacts.checkpoint import BEST, LATEST
-from trainable.artifacts.names import CHECKPOINTS, automatic_name
+from trainable.artifacts.names import BEST_FILE, CHECKPOINTS, LATEST_FILE, automatic_name
 from trainable.config import TrainConfig
 from trainable.errors import ExperimentError
 from trainable.storage import scratch
@@ -77,7 +76,7 @@ def _unique(base: str, name: str) -> Remote:
 def _custom(config: TrainConfig) -> Remote:
     remote = Remote(child_uri(config.checkpoint.dir, config.checkpoint.experiment_name))
     resume = config.checkpoint.resume
-    latest = child_uri(remote.uri, f"{CHECKPOINTS}/{LATEST}")
+    latest = child_uri(remote.uri, f"{CHECKPOINTS}/{LATEST_FILE}")
     goes_on = resume is not None and parent_uri(resume)[0] == parent_uri(latest)[0]
     if not goes_on and not _claim(remote):
         raise ExperimentError(
@@ -114,8 +113,8 @@ def local_file(path: str) -> Iterator[Path]:
     run = scratch.new_place()
     try:
         remote.download(name, run / name)
-        if name != BEST and remote.stat(BEST) is not None:
-            remote.download(BEST, run / BEST)
+        if name != BEST_FILE and remote.stat(BEST_FILE) is not None:
+            remote.download(BEST_FILE, run / BEST_FILE)
         yield run / name
     finally:
         scratch.let_go(run)

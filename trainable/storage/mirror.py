@@ -6,21 +6,28 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from trainable.artifacts.names import CHECKPOINTS, METRICS_FILE
+from trainable.artifacts.names import (
+    CHECKPOINT_FILE,
+    CHECKPOINTS,
+    CONFIG_FILE,
+    LATEST_FILE,
+    LOG_FILE,
+    METRICS_FILE,
+    TENSORBOARD,
+)
 from trainable.storage.object_store import Remote, Stored, at_once
 
-OF_TUNE = "checkpoint_*/checkpoint.pt"
+OF_TUNE = f"checkpoint_*/{CHECKPOINT_FILE}"
 OF_A_TRAINING = (
-    "config.yaml",
+    CONFIG_FILE,
     METRICS_FILE,
-    "trial.log",
-    "tensorboard/*",
+    LOG_FILE,
+    f"{TENSORBOARD}/*",
     f"{CHECKPOINTS}/*.pt",
     OF_TUNE,
 )
 """The names that the process of a training writes; whatever else is there is another's."""
 WEIGHTS = ".pt"
-LATEST = "latest.pt"
 
 Mark = tuple[int, int, int]
 """Inode, time and size: another content has another one, another name of the same has the same."""
@@ -64,7 +71,7 @@ class Mirror:
             [name for name in changed if not name.endswith(WEIGHTS)],
         )
         weights = sorted(name for name in changed if name.endswith(WEIGHTS))
-        for name in sorted(weights, key=lambda name: name.endswith(LATEST)):
+        for name in sorted(weights, key=lambda name: name.endswith(LATEST_FILE)):
             self._send(name, found[name])
         gone = [name for name in self._there if name not in found]
         kept = {name for name in gone if _fits(name, self._kept)}

@@ -13,12 +13,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainable.artifacts.trial_log import LOG_FILE
+from trainable.artifacts.names import CHECKPOINT_FILE, LOG_FILE
 from trainable.errors import StorageError
 from trainable.storage import scratch
 from trainable.storage.mirror import OF_A_TRAINING, OF_TUNE, WEIGHTS, Mirror
 from trainable.storage.object_store import SHORT_PATIENCE_S, THREADS, Remote
-from trainable.trial_settings import CHECKPOINT_FILE
 
 log = logging.getLogger(__name__)
 

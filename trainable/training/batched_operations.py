@@ -19,7 +19,7 @@ _COUNTING = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 
 @contextmanager
-def counters_at_once(model: nn.Module) -> Iterator[None]:
+def batched_counters(model: nn.Module) -> Iterator[None]:
     """Counts the batches of all batch norms at the end, in one operation.
 
     Args:
@@ -77,7 +77,7 @@ class WeightCasts:
         logits: Tensor = functional_call(self._model, self._casts, (images,))
         return logits
 
-    def hand_over_gradients(self) -> None:
+    def assign_gradients(self) -> None:
         """Gives the weights their gradients, in single precision."""
         weights, gradients = [], []
         for name, cast in self._casts.items():

@@ -24,7 +24,7 @@ FORMS = 64
 limit of 8 is reached by four batch sizes."""
 
 
-def compile_wanted(config: TrainConfig, device: torch.device, full_batches: int) -> bool:
+def should_compile(config: TrainConfig, device: torch.device, full_batches: int) -> bool:
     """Returns whether `training.compile` asks for a compiled model.
 
     Args:

@@ -56,7 +56,7 @@ class Recorder(Protocol):
         """
         ...
 
-    def find_wait(self, work: Callable[[], None]) -> str | None:
+    def find_synchronization(self, work: Callable[[], None]) -> str | None:
         """Does the work, and returns the first operation that waits for the device, if any."""
         ...
 
@@ -100,8 +100,8 @@ class CudaRecorder:
             raise
         return graph.replay
 
-    def find_wait(self, work: Callable[[], None]) -> str | None:
-        """See `Recorder.find_wait`; a recording would fail at such an operation."""
+    def find_synchronization(self, work: Callable[[], None]) -> str | None:
+        """See `Recorder.find_synchronization`; a recording would fail at such an operation."""
         thread, messages = threading.get_ident(), list[str]()
         before = torch.cuda.get_sync_debug_mode()
         with warnings.catch_warnings():
@@ -196,7 +196,7 @@ class _Recordability:
         waits: list[str | None] = []
 
         def watched() -> None:
-            waits.append(self._recorder.find_wait(work))
+            waits.append(self._recorder.find_synchronization(work))
 
         if self._checks is None:
             watched()

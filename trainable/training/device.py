@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import torch
 
+GIB = 2**30
+"""Bytes."""
+
 _memory_fractions: dict[int, float] = {}
 """Fraction of each GPU's memory that this process may allocate, by device index."""
 
@@ -56,3 +59,14 @@ def free_memory(device: torch.device) -> int:
     limit = int(total * _memory_fractions.get(device.index, 1.0))
     cached = reserved - torch.cuda.memory_allocated(device)
     return max(0, min(free, limit - reserved) + cached)
+
+
+def gpu_peak_memory_gib(device: torch.device) -> float | None:
+    """Returns the most GPU memory that torch has allocated since the last reset of its statistics.
+
+    Args:
+        device: The training's device; None is returned for the CPU.
+    """
+    if device.type != "cuda":
+        return None
+    return torch.cuda.max_memory_allocated(device) / GIB

@@ -1,6 +1,7 @@
-"""An epoch that is begun while the checkpoint of the one before is still being written.
+"""Starts the next epoch while the checkpoint of the last one is still being written.
 
-Its row is not reported before the epoch is asked for; what was reported stays what is on disk.
+Nothing of such an epoch is reported or saved until the trial is asked for it, so the files on disk
+always match what has been reported.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from trainable.training.seeding import CpuRngState, draws_globally
 from trainable.training.trainer import Row, Trainer
 
 
-class EpochAhead:
-    """An epoch under way that has not been asked for yet.
+class OverlappedEpoch:
+    """An epoch that has been started before it is asked for.
 
     The CPU's random state is kept apart from that of other work in the process. The CUDA
     generator is not: a training has one CUDA state for its whole life, which its CUDA graphs read.
 
     Args:
-        trainer: The training whose next epoch this is.
+        trainer: The training whose next epoch is started.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -34,17 +35,17 @@ class EpochAhead:
         self._error: Exception | None = None
 
     @property
-    def over(self) -> bool:
-        """Whether there is nothing left to do, for good or bad."""
+    def is_done(self) -> bool:
+        """Whether the epoch has ended or failed."""
         return self._row is not None or self._error is not None
 
     @property
-    def waiting(self) -> bool:
+    def waits_for_gpu(self) -> bool:
         """Whether the next step has to wait for the GPU."""
         return is_unreached(self._event)
 
     def take_step(self) -> None:
-        """Does one step; a failure is kept for the caller that asks for the epoch."""
+        """Does one step; `finish` raises its failure."""
         self._event = None
         try:
             with nullcontext() if self._rng is None else self._rng:
@@ -52,12 +53,12 @@ class EpochAhead:
             self._event = None if isinstance(step, int) else step
         except StopIteration as end:
             self._row = end.value
-        except Exception as error:  # noqa: BLE001 (raised by `rest`)
+        except Exception as error:  # noqa: BLE001 (raised by `finish`)
             self._error = error
         self._last_step = time.perf_counter()
 
-    def rest(self) -> Steps[Row]:
-        """The steps that are left, now that the epoch is asked for."""
+    def finish(self) -> Steps[Row]:
+        """Yields the remaining steps and returns the epoch's metrics."""
         if self._error is not None:
             raise self._error
         if self._row is not None:
@@ -67,6 +68,6 @@ class EpochAhead:
         self._trainer.idle_s += time.perf_counter() - self._last_step
         return (yield from self._steps)
 
-    def drop(self) -> None:
-        """Gives the epoch up; the training's state is that of some moment within it."""
+    def cancel(self) -> None:
+        """Stops the epoch; the training's state is then that of some moment within it."""
         self._steps.close()

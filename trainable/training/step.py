@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from trainable.optim.optimizers import RatesOnDevice
-from trainable.training.batched_operations import WeightCasts, counters_at_once
+from trainable.optim.optimizers import DeviceLearningRates
+from trainable.training.batched_operations import WeightCasts, batched_counters
 
 Forward = Callable[[Tensor], Tensor]
 """Maps images `[B, C, H, W]` to logits `[B, num_classes]`."""
@@ -137,11 +137,11 @@ class TrainStep(_Step):
     ) -> None:
         super().__init__(model, loss_fn, amp_dtype, forward)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp_dtype is torch.float16)
-        self.rates: RatesOnDevice | None = None
+        self.rates: DeviceLearningRates | None = None
         """On a GPU the learning rates are always read there, so that a recorded step computes what
         any other one does."""
         if self.device.type == "cuda":
-            self.rates = RatesOnDevice(optimizer, self.device)
+            self.rates = DeviceLearningRates(optimizer, self.device)
         self.pending_copy: Callable[[], None] | None = None
         """Waits for a copy of the weights that is being made: they change only after it."""
         self._optimizer = optimizer
@@ -187,14 +187,14 @@ class TrainStep(_Step):
         if self._is_compiled:
             yield
             return
-        with counters_at_once(self.model), self._weights_cast_at_once():
+        with batched_counters(self.model), self._weights_cast_at_once():
             yield
 
     def _add_gradients(self, images: Tensor, labels: Tensor, share: float) -> None:
         logits, loss = self._loss(images, labels)
         self.scaler.scale(loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
         if self._casts is not None:
-            self._casts.hand_over_gradients()
+            self._casts.assign_gradients()
         self.sums.add(logits, labels, loss)
 
 

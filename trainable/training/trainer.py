@@ -22,7 +22,7 @@ from trainable.errors import CheckpointError
 from trainable.models import MODELS, get_model
 from trainable.optim.lr_schedule import LRSchedule
 from trainable.optim.optimizers import build_optimizer, load_state
-from trainable.training.compiled_model import CompiledModel, compile_wanted
+from trainable.training.compiled_model import CompiledModel, should_compile
 from trainable.training.cuda_graphs import (
     RECORDED,
     CudaGraphs,
@@ -30,7 +30,12 @@ from trainable.training.cuda_graphs import (
     Recorder,
     graph_refusal,
 )
-from trainable.training.device import default_device, leave_default_stream, with_index
+from trainable.training.device import (
+    default_device,
+    gpu_peak_memory_gib,
+    leave_default_stream,
+    with_index,
+)
 from trainable.training.epoch import Batches, Score, Steps, drain, evaluate, train_epoch
 from trainable.training.losses import build_loss
 from trainable.training.replay_checks import ReplayChecks
@@ -41,7 +46,6 @@ Row = dict[str, Any]
 """One epoch's metrics: plain numbers and strings, None where nothing was measured."""
 
 LEARNING_RATE = "optimizer.learning_rate"
-GIB = 2**30
 
 
 class Trainer:
@@ -79,7 +83,7 @@ class Trainer:
         """Of the epoch under way, what it waited to be asked for."""
         self._diverged = False
         self._improved = False
-        self._peak_memory = 0
+        self._last_peak_memory_gib = 0.0
         self._seed = config.seed.value if config.seed.enabled else secrets.randbits(63)
         set_determinism(config.seed.deterministic)
         seed_everything(stream_seed(self._seed, 0))
@@ -109,7 +113,7 @@ class Trainer:
         amp = config.amp.enabled and on_gpu
         amp_dtype: torch.dtype | None = getattr(torch, config.amp.dtype) if amp else None
         self.compiled: CompiledModel | None = None
-        if compile_wanted(config, self.device, self._full_batches()):
+        if should_compile(config, self.device, self._full_batches()):
             size = config.training.batch_size // config.training.accumulation_steps
             self.compiled = CompiledModel(self.model, size)
         self.train_step = TrainStep(
@@ -238,7 +242,7 @@ class Trainer:
             "lr": lr,
             "epoch_s": time.perf_counter() - started - self.idle_s,
             "images_per_s": self.source.size("train") / trained_s,
-            "peak_memory_gib": self._peak_memory_gib(),
+            "peak_memory_gib": self._measure_peak_memory_gib(),
             "device": self.device.type,
             "cuda_graph": self.graph_status,
         }
@@ -342,12 +346,10 @@ class Trainer:
             self.best_acc, self.best_epoch = val.acc, epoch
         self.schedule.step(val.acc, val.loss)
 
-    def _peak_memory_gib(self) -> float | None:
+    def _measure_peak_memory_gib(self) -> float | None:
         """Returns the peak of the epoch or, as replays allocate nothing, of an earlier one."""
-        if self.device.type != "cuda":
-            return None
-        peak = torch.cuda.max_memory_allocated(self.device)
-        if self.graph_status == RECORDED:
-            peak = max(peak, self._peak_memory)
-        self._peak_memory = peak
-        return peak / GIB
+        peak = gpu_peak_memory_gib(self.device)
+        if peak is not None and self.graph_status == RECORDED:
+            peak = max(peak, self._last_peak_memory_gib)
+        self._last_peak_memory_gib = peak or 0.0
+        return peak

@@ -11,7 +11,7 @@ import torch
 from tests.support.replayed_operations import ReplayRecorder
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import parse_config
-from trainable.optim.optimizers import RatesOnDevice
+from trainable.optim.optimizers import DeviceLearningRates
 from trainable.training.cuda_graphs import RECORDED, CudaRecorder, Recorder, Replay, graph_refusal
 from trainable.training.device import default_device
 from trainable.training.trainer import Row, Trainer
@@ -92,7 +92,7 @@ class CountingRecorder:
     def __init__(self, recorder: Recorder) -> None:
         self.recordings = 0
         self._recorder = recorder
-        self.find_wait = recorder.find_wait
+        self.find_synchronization = recorder.find_synchronization
         self.memory_shortage = recorder.memory_shortage
 
     def record(self, work: Callable[[], None]) -> Replay:
@@ -112,7 +112,7 @@ def trainer_of(device: torch.device = DEVICE, **values: Any) -> Trainer:
     refused = graph_refusal(config, torch.device("cuda", 0), full_batches)
     if not ON_GPU and refused is None:
         trainer.record_with(ReplayRecorder())
-        trainer.train_step.rates = RatesOnDevice(trainer.optimizer, device)
+        trainer.train_step.rates = DeviceLearningRates(trainer.optimizer, device)
     return trainer
 
 

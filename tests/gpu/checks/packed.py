@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.gpu.checks.common import ON_GPU, Check, assert_close, assert_recorded, data_of
 from trainable.artifacts.checkpoint import read_checkpoint
-from trainable.ray_trial.shared_worker import PackedWorker
+from trainable.ray_trial.shared_worker import SharedWorker
 from trainable.ray_trial.trial_run import TrialRun
 from trainable.training.trainer import Row
 
@@ -40,7 +40,7 @@ def as_alone(model: str, graph: bool | str, amp: str = "bfloat16") -> str:
             for _ in range(2):
                 run.step()
             run.close()
-        worker = PackedWorker(len(KEYS), 4 if ON_GPU else 1)
+        worker = SharedWorker(len(KEYS), 4 if ON_GPU else 1)
 
         def train(key: str, config: dict[str, Any]) -> Row:
             worker.open(key, config, str(packed / key))
@@ -61,7 +61,7 @@ def as_alone(model: str, graph: bool | str, amp: str = "bfloat16") -> str:
 
 def out_of_memory() -> str:
     """One trial runs out of memory; its neighbour is not disturbed."""
-    worker = PackedWorker(2, 4)
+    worker = SharedWorker(2, 4)
     worker.open("good", data_of(_trial=SETTINGS), None)
     worker.open("hog", data_of("tests.gpu.models:Hog", _trial=SETTINGS), None)
     with ThreadPoolExecutor(2) as pool:

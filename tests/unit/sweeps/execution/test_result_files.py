@@ -6,8 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from sweeps.execution.result_files import GridFiles
-from sweeps.sweep_dir.layout import TrialRecord
-from trainable.artifacts.metrics import History
+from sweeps.sweep_dir.records import TrialRecord
+from trainable.artifacts.metrics import MetricsFile
 
 
 def trial(directory: Path, number: int, epochs: int) -> Any:
@@ -16,7 +16,7 @@ def trial(directory: Path, number: int, epochs: int) -> Any:
     place = directory / f"trial_{id_}"
     place.mkdir()
     for epoch in range(1, epochs + 1):
-        History(place / "metrics.jsonl").append({"epoch": epoch, "val_acc": epoch / 10})
+        MetricsFile(place / "metrics.jsonl").append({"epoch": epoch, "val_acc": epoch / 10})
     record = TrialRecord(id_, number, place.name, {})
     return SimpleNamespace(trial_id=id_, record=record, place=place)
 

@@ -12,8 +12,10 @@ from sweeps.execution.warm_start import record_points, tell_points
 from sweeps.search.searcher import Searcher
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.sweep_dir.layout import SweepError, SweepLayout, SweepRecord, TrialRecord, TrialState
-from trainable.artifacts.metrics import History
+from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.records import SweepRecord, TrialRecord, TrialState
+from trainable.artifacts.metrics import MetricsFile
 from trainable.errors import ConfigError
 
 LR, NAME, MOMENTUM = "optimizer.learning_rate", "optimizer.name", "optimizer.momentum"
@@ -66,7 +68,7 @@ def earlier(tmp_path: Path) -> Callable[..., TrialRecord]:
         number = len(layout.read_trials())
         trial = TrialRecord(str(number), number, f"t{number}", values, state=state, **record)
         layout.write_trial(trial)
-        history = History(layout.directory / trial.directory / "metrics.jsonl")
+        history = MetricsFile(layout.directory / trial.directory / "metrics.jsonl")
         for epoch, score in enumerate(scores, 1):
             history.append({"epoch": epoch, "val_acc": score, "val_loss": 1 - score})
         return trial

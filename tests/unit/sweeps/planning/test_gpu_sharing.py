@@ -7,47 +7,47 @@ from typing import Any
 import pytest
 
 from sweeps.execution.resume import merged
-from sweeps.planning.gpu_sharing import Choice, choose, settled
+from sweeps.planning.gpu_sharing import SharingDecision, decide_sharing, resolve_gpu
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
 from tests.integration.sweeping import CONFIG
 from trainable.config import TrainConfig, parse_config
 from trainable.config.yaml_reader import dump_yaml
 from trainable.errors import ExperimentError
-from trainable.profiling.concurrent import Together, train_together
+from trainable.profiling.concurrent import ConcurrencyResult, train_concurrently
 
-CARD_GIB = 80.0
-ONE_CARD = {"CPU": 16.0, "GPU": 1.0}
+GPU_GIB = 80.0
+ONE_GPU = {"CPU": 16.0, "GPU": 1.0}
 
 
 def table(
     gib: float, rates: dict[int, float | None]
-) -> tuple[Together, Callable[[int], Together | None], list[int]]:
+) -> tuple[ConcurrencyResult, Callable[[int], ConcurrencyResult | None], list[int]]:
     """What one copy does, the measuring of more, and which have been measured."""
     asked: list[int] = []
 
-    def measure(copies: int) -> Together | None:
+    def measure(copies: int) -> ConcurrencyResult | None:
         asked.append(copies)
         rate = rates[copies]
-        return None if rate is None else Together(copies, rate, gib, CARD_GIB)
+        return None if rate is None else ConcurrencyResult(copies, rate, gib, GPU_GIB)
 
-    return Together(1, float(rates[1] or 0), gib, CARD_GIB), measure, asked
+    return ConcurrencyResult(1, float(rates[1] or 0), gib, GPU_GIB), measure, asked
 
 
 @pytest.mark.parametrize(
     ("gib", "rates", "most", "copies", "asked", "reason"),
     [
-        (2, {1: 100, 2: 190, 4: 300, 8: 400}, 99, 8, [2, 4, 8], "more have not been tried"),
-        (2, {1: 100, 2: 190, 4: 300, 8: 310}, 99, 4, [2, 4, 8], "8 no more than 310"),
-        (2, {1: 100, 2: 105}, 99, 1, [2], "2 no more than 105"),
-        (2, {1: 100, 2: 80}, 99, 1, [2], "2 no more than 80"),
-        (2, {1: 100, 2: 190, 4: 205}, 99, 2, [2, 4], "4 no more than 205"),
+        (2, {1: 100, 2: 190, 4: 300, 8: 400}, 99, 8, [2, 4, 8], "more were not tried"),
+        (2, {1: 100, 2: 190, 4: 300, 8: 310}, 99, 4, [2, 4, 8], "8 only 310"),
+        (2, {1: 100, 2: 105}, 99, 1, [2], "2 only 105"),
+        (2, {1: 100, 2: 80}, 99, 1, [2], "2 only 80"),
+        (2, {1: 100, 2: 190, 4: 205}, 99, 2, [2, 4], "4 only 205"),
         (15, {1: 100, 2: 190, 4: 300}, 99, 4, [2, 4], "8 would not fit into its memory"),
         (38, {1: 100}, 99, 1, [], "2 would not fit into its memory"),
         (5, {1: 100, 2: 190, 4: None}, 99, 2, [2, 4], "4 did not fit into its memory"),
         (5, {1: 100, 2: None}, 99, 1, [2], "2 did not fit into its memory"),
-        (2, {1: 100, 2: 190}, 3, 2, [2], "no more than 3 will ever be on one"),
-        (2, {1: 100}, 1, 1, [], "no more than 1 will ever be on one"),
+        (2, {1: 100, 2: 190}, 3, 2, [2], "at most 3 can run on one"),
+        (2, {1: 100}, 1, 1, [], "at most 1 can run on one"),
     ],
 )
 def test_as_many_share_a_card_as_fit_and_train_more_in_all(
@@ -59,17 +59,17 @@ def test_as_many_share_a_card_as_fit_and_train_more_in_all(
     reason: str,
 ) -> None:
     alone, measure, measured = table(gib, rates)
-    found = choose(alone, measure, most)
+    found = decide_sharing(alone, measure, most)
     assert (found.copies, measured, found.reason) == (copies, asked, reason)
 
 
 def test_what_is_said_has_the_numbers() -> None:
     alone, measure, _ = table(9.5, {1: 1000, 2: 1900, 4: 2600})
-    assert choose(alone, measure, 99).sentence() == (
-        "resources.gpu auto is 0.25: alone on a card, a trial trains 1000 images/s and takes 9.5 "
+    assert decide_sharing(alone, measure, 99).describe() == (
+        "resources.gpu auto is 0.25: alone on a GPU, a trial trains 1000 images/s and takes 9.5 "
         "of 80.0 GiB; 4 train 2600 images/s in all; 8 would not fit into its memory"
     )
-    assert Choice(1, "why").sentence() == "resources.gpu auto is 1: why"
+    assert SharingDecision(1, "why").describe() == "resources.gpu auto is 1: why"
 
 
 def auto(**sections: Any) -> SearchSpec:
@@ -86,18 +86,18 @@ def gpu_of(spec: SearchSpec, machines: list[dict[str, float]], **rates: Any) -> 
     """What `auto` comes to where memory grows with the batch, and what was trained."""
     trained: list[tuple[int, int]] = []
 
-    def measure(config: TrainConfig, copies: int) -> Together | None:
+    def measure(config: TrainConfig, copies: int) -> ConcurrencyResult | None:
         batch = config.training.batch_size
         trained.append((batch, copies))
-        return Together(copies, 100.0 * copies, batch / 16, CARD_GIB)
+        return ConcurrencyResult(copies, 100.0 * copies, batch / 16, GPU_GIB)
 
-    found, _ = settled(spec, machines, measure)
+    found, _ = resolve_gpu(spec, machines, measure)
     assert parse_search(found.to_dict()) == found
     return found.resources.gpu, trained
 
 
 def test_it_is_measured_for_the_draw_that_takes_most_memory() -> None:
-    gpu, trained = gpu_of(auto(), [ONE_CARD])
+    gpu, trained = gpu_of(auto(), [ONE_GPU])
     assert gpu == 0.25
     alone = {batch for batch, copies in trained if copies == 1}
     assert alone == {64, 128, 256}
@@ -109,8 +109,8 @@ def test_it_is_measured_for_the_draw_that_takes_most_memory() -> None:
     [
         ([{"CPU": 4.0, "GPU": 1.0}], {}, 0.5),  # two trials by their CPUs
         ([{"CPU": 16.0, "GPU": 8.0}], {}, 1),
-        ([ONE_CARD], {"max_concurrent_trials": 2}, 0.5),
-        ([ONE_CARD], {"num_samples": 3}, 0.5),
+        ([ONE_GPU], {"max_concurrent_trials": 2}, 0.5),
+        ([ONE_GPU], {"num_samples": 3}, 0.5),
         ([{"CPU": 64.0}, {"CPU": 4.0, "GPU": 1.0}], {}, 0.5),
     ],
 )
@@ -122,24 +122,24 @@ def test_no_more_share_a_card_than_run_at_once(
 
 
 def test_a_draw_that_fills_a_card_has_one() -> None:
-    found, said = settled(auto(), [ONE_CARD], lambda config, copies: None)
+    found, said = resolve_gpu(auto(), [ONE_GPU], lambda config, copies: None)
     assert found.resources.gpu == 1
-    assert said == "resources.gpu auto is 1: draw 0 fills a card's memory alone"
+    assert said == "resources.gpu auto is 1: draw 0 fills a GPU's memory alone"
 
 
-def never(config: TrainConfig, copies: int) -> Together | None:
+def never(config: TrainConfig, copies: int) -> ConcurrencyResult | None:
     raise AssertionError("nothing is to be measured")
 
 
 def test_without_a_card_it_is_0_and_says_so() -> None:
-    found, said = settled(auto(), [{"CPU": 8.0}, {"CPU": 8.0, "GPU": 0.0}], never)
+    found, said = resolve_gpu(auto(), [{"CPU": 8.0}, {"CPU": 8.0, "GPU": 0.0}], never)
     assert found.resources.gpu == 0
     assert said == "resources.gpu auto is 0: there is no GPU"
 
 
 def test_a_number_stays_what_it_is() -> None:
     spec = auto(resources={"gpu": 0.3})
-    assert settled(spec, [ONE_CARD], never) == (spec, None)
+    assert resolve_gpu(spec, [ONE_GPU], never) == (spec, None)
 
 
 def test_what_it_has_come_to_stays_when_the_same_file_is_given_again(tmp_path: Path) -> None:
@@ -150,9 +150,11 @@ def test_what_it_has_come_to_stays_when_the_same_file_is_given_again(tmp_path: P
     assert (again.resources.cpu, again.resources.gpu) == (1, 0.125)
 
 
-def together(copies: int, model: str = "tiny_models:mlp") -> Together | None:
+def together(copies: int, model: str = "tiny_models:mlp") -> ConcurrencyResult | None:
     config = parse_config({**CONFIG, "model": {"name": model}})
-    return train_together(config, copies, gpu=0, threads=1, allow_custom_model=True, seconds=0.2)
+    return train_concurrently(
+        config, copies, gpu=0, threads=1, allow_custom_model=True, seconds=0.2
+    )
 
 
 def test_copies_are_trained_at_the_same_time() -> None:

@@ -11,16 +11,16 @@ from click.testing import CliRunner
 
 from sweeps.cli.main import main
 from sweeps.cluster.placement import places, this_machine
-from sweeps.planning.cost import Probed, forecast, probe
+from sweeps.planning.cost import ProbedDraw, forecast, probe
 from sweeps.planning.plan import make_plan
 from sweeps.search.searcher import Searcher
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
 from trainable.config import load_config, parse_config
-from trainable.profiling.cost import Measured
+from trainable.profiling.cost import TrainingCost
 
 TWO_CPUS = {"CPU": 2.0, "GPU": 0.0}
-TWO_CARDS = {"CPU": 16.0, "GPU": 2.0}
+TWO_GPUS = {"CPU": 16.0, "GPU": 2.0}
 
 MakeSpec = Callable[..., SearchSpec]
 
@@ -76,7 +76,7 @@ def test_the_draws_are_those_of_the_sweep(make_spec: MakeSpec, tune: dict[str, A
     spec = make_spec(**tune)
     found = make_plan(spec, TWO_CPUS)
     searcher = Searcher(spec)
-    assert found.known == 6
+    assert found.fixed_draws == 6
     for number, values in enumerate(found.draws):
         assert searcher.suggest(number) == values
         searcher.tell(number, values, [0.5 + number / 100])
@@ -96,7 +96,7 @@ def test_the_draws_are_those_of_the_sweep(make_spec: MakeSpec, tune: dict[str, A
 def test_draws_that_depend_on_results_are_told_from_those_that_do_not(
     make_spec: MakeSpec, tune: dict[str, Any], known: int
 ) -> None:
-    assert make_plan(make_spec(**tune), TWO_CPUS).known == known
+    assert make_plan(make_spec(**tune), TWO_CPUS).fixed_draws == known
 
 
 def test_repeats_and_finals_are_counted(make_spec: MakeSpec) -> None:
@@ -121,16 +121,16 @@ def test_swept_epochs_are_averaged_over_the_draws(make_spec: MakeSpec) -> None:
 
 
 @pytest.mark.parametrize(
-    ("machine", "resources", "tune", "at_once", "per_card"),
+    ("machine", "resources", "tune", "trials", "trials_per_gpu"),
     [
         (TWO_CPUS, {"cpu": 1, "gpu": 0.25}, {}, 2, None),
         (TWO_CPUS, {"cpu": 4}, {}, 0, None),
-        (TWO_CARDS, {"cpu": 1, "gpu": 0.25}, {"num_samples": 20}, 8, 4),
-        (TWO_CARDS, {"cpu": 4, "gpu": 0.25}, {"num_samples": 20}, 4, 2),
-        (TWO_CARDS, {"cpu": 1, "gpu": 0.4}, {"num_samples": 20}, 4, 2),
-        (TWO_CARDS, {"cpu": 1, "gpu": 0.25}, {}, 6, 3),
-        (TWO_CARDS, {"cpu": 1, "gpu": 0.25}, {"max_concurrent_trials": 3}, 3, 2),
-        (TWO_CARDS, {"cpu": 1, "gpu": 2}, {}, 1, None),
+        (TWO_GPUS, {"cpu": 1, "gpu": 0.25}, {"num_samples": 20}, 8, 4),
+        (TWO_GPUS, {"cpu": 4, "gpu": 0.25}, {"num_samples": 20}, 4, 2),
+        (TWO_GPUS, {"cpu": 1, "gpu": 0.4}, {"num_samples": 20}, 4, 2),
+        (TWO_GPUS, {"cpu": 1, "gpu": 0.25}, {}, 6, 3),
+        (TWO_GPUS, {"cpu": 1, "gpu": 0.25}, {"max_concurrent_trials": 3}, 3, 2),
+        (TWO_GPUS, {"cpu": 1, "gpu": 2}, {}, 1, None),
     ],
 )
 def test_trials_are_placed_as_a_cluster_of_that_machine_would(
@@ -138,11 +138,11 @@ def test_trials_are_placed_as_a_cluster_of_that_machine_would(
     machine: dict[str, float],
     resources: dict[str, float],
     tune: dict[str, Any],
-    at_once: int,
-    per_card: int | None,
+    trials: int,
+    trials_per_gpu: int | None,
 ) -> None:
-    place = make_plan(make_spec({"resources": resources}, **tune), machine).placement
-    assert (place.at_once, place.per_card) == (at_once, per_card)
+    concurrency = make_plan(make_spec({"resources": resources}, **tune), machine).concurrency
+    assert (concurrency.trials, concurrency.trials_per_gpu) == (trials, trials_per_gpu)
 
 
 def test_auto_is_said_to_be_measured_later(search_file: Path, monkeypatch: Any) -> None:
@@ -152,7 +152,7 @@ def test_auto_is_said_to_be_measured_later(search_file: Path, monkeypatch: Any) 
 
     text = said(TWO_CPUS)
     assert "2 trials, each with 1 CPU (resources.gpu auto: 0 without a GPU)" in text
-    text = said(TWO_CARDS)
+    text = said(TWO_GPUS)
     assert "at once: at least 2 trials, each with 1 CPU and at most 1 GPU" in text
     assert "(resources.gpu auto: measured when the sweep starts)" in text
 
@@ -243,9 +243,9 @@ def test_the_probe_tries_draws_whose_batches_differ(make_spec: MakeSpec) -> None
     found = make_plan(make_spec(), TWO_CPUS)
     probed = probe(found, allow_custom_model=True)
     assert probed[0].number == 0
-    assert {each.config.training.batch_size for each in probed} == {128, 256}
+    assert {draw.config.training.batch_size for each in probed} == {128, 256}
     for each in probed:
-        measured = each.measured
+        measured = draw.cost
         assert measured.device == "cpu"
         assert measured.parameters > 0
         assert measured.checkpoint_bytes > 4 * measured.parameters
@@ -264,9 +264,9 @@ def test_the_verb_adds_what_the_probe_found(search_file: Path) -> None:
     assert "--allow-custom-model" in refused.stderr
 
 
-def probed_once(spec: SearchSpec, epoch_s: float = 2.0) -> list[Probed]:
+def probed_once(spec: SearchSpec, epoch_s: float = 2.0) -> list[ProbedDraw]:
     config = parse_config(spec.trial_config({}, 0))
-    return [Probed(0, {}, config, Measured("cpu", 10, 1000, 1.0, epoch_s, 0.5))]
+    return [ProbedDraw(0, {}, config, TrainingCost("cpu", 10, 1000, 1.0, epoch_s, 0.5))]
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_without_checkpoints_nothing_stays(
 
 def test_the_forecast_of_time_is_a_range_that_sharing_a_card_opens(make_spec: MakeSpec) -> None:
     spec = make_spec({"resources": {"cpu": 1, "gpu": 0.5}})
-    low, high = forecast(make_plan(spec, TWO_CARDS), probed_once(spec)).seconds
+    low, high = forecast(make_plan(spec, TWO_GPUS), probed_once(spec)).seconds
     assert low == pytest.approx(18 * 2.0 / 4)  # four at once
     assert high == pytest.approx(18 * 2.0 / 2 + 6 * 1.0 / 4)  # one a card, and reading the data
     long = make_spec({"resources": {"cpu": 1}}, num_samples=1)

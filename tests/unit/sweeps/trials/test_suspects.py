@@ -11,10 +11,11 @@ from ray.exceptions import RayTaskError
 
 from sweeps.cluster.gpu_workers import Packing
 from sweeps.spec.settings import FailurePolicy
-from sweeps.sweep_dir.layout import SweepLayout, TrialRecord
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.records import TrialRecord
 from sweeps.trials.pause import PauseSwitch
 from sweeps.trials.retries import Retries
-from trainable.ray_trial.shared_worker import PackedWorker
+from trainable.ray_trial.shared_worker import SharedWorker
 
 SHARE = {"cpu": 1.0, "gpu": 0.25}
 TRIALS = [f"trial{number}" for number in range(4)]
@@ -37,7 +38,7 @@ class Sweep:
             )
             for key in TRIALS
         }
-        self.worker = PackedWorker(places=len(TRIALS), threads=1)
+        self.worker = SharedWorker(places=len(TRIALS), threads=1)
         self.here: set[str] = set()
 
     def round(self, deadly: str) -> None:
@@ -52,7 +53,7 @@ class Sweep:
                 epoch = self.worker.step(key)["epoch"]
                 self.trials[key].last_result = {"epoch": epoch}
             return
-        self.worker = PackedWorker(places=len(TRIALS), threads=1)
+        self.worker = SharedWorker(places=len(TRIALS), threads=1)
         lost, self.here = self.here, set()
         for key in lost:
             self._lost(key)

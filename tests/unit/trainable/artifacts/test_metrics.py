@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trainable.artifacts.metrics import History, read_rows
+from trainable.artifacts.metrics import MetricsFile, read_rows
 
 
 def row(epoch: int, **metrics: float | None) -> dict:
@@ -10,7 +10,7 @@ def row(epoch: int, **metrics: float | None) -> dict:
 
 
 def test_rows_are_read_back_as_they_were(tmp_path: Path) -> None:
-    history = History(tmp_path / "metrics.jsonl")
+    history = MetricsFile(tmp_path / "metrics.jsonl")
     rows = [row(1, test_acc=None), row(2, test_acc=0.1 + 0.2)]
     for one in rows:
         history.append(one)
@@ -20,13 +20,13 @@ def test_rows_are_read_back_as_they_were(tmp_path: Path) -> None:
 def test_a_missing_file_has_no_rows(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     assert read_rows(path) == []
-    History(path).truncate(3)
+    MetricsFile(path).truncate(3)
     assert not path.exists()
 
 
 def test_a_last_line_cut_short_is_left_out_and_then_dropped(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    history = History(path)
+    history = MetricsFile(path)
     history.append(row(1))
     history.append(row(2))
     whole = path.read_bytes()
@@ -40,7 +40,7 @@ def test_a_last_line_cut_short_is_left_out_and_then_dropped(tmp_path: Path) -> N
 
 
 def test_later_epochs_are_dropped_and_each_epoch_comes_once(tmp_path: Path) -> None:
-    history = History(tmp_path / "metrics.jsonl")
+    history = MetricsFile(tmp_path / "metrics.jsonl")
     for epoch in (1, 2, 3, 4):
         history.append(row(epoch))
     history.truncate(2)
@@ -51,14 +51,14 @@ def test_later_epochs_are_dropped_and_each_epoch_comes_once(tmp_path: Path) -> N
 
 
 def test_a_cut_at_the_start_drops_everything(tmp_path: Path) -> None:
-    history = History(tmp_path / "metrics.jsonl")
+    history = MetricsFile(tmp_path / "metrics.jsonl")
     history.append(row(1))
     history.truncate(0)
     assert read_rows(tmp_path / "metrics.jsonl") == []
 
 
 def test_values_that_are_no_numbers_survive(tmp_path: Path) -> None:
-    history = History(tmp_path / "metrics.jsonl")
+    history = MetricsFile(tmp_path / "metrics.jsonl")
     history.append(row(1, train_loss=float("nan"), val_loss=float("inf")))
     history.truncate(1)
     (found,) = read_rows(tmp_path / "metrics.jsonl")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from trainable.artifacts.tensorboard import TAGS, Curves
+from trainable.artifacts.tensorboard import TAGS, TensorBoardWriter
 
 
 def row(epoch: int, **metrics: float | None) -> dict:
@@ -22,7 +22,7 @@ def read(directory: Path, tag: str = "acc/val") -> list[tuple[int, float]]:
 
 
 def test_every_epoch_is_a_point_at_its_own_step(tmp_path: Path) -> None:
-    curves = Curves(tmp_path / "tensorboard")
+    curves = TensorBoardWriter(tmp_path / "tensorboard")
     for epoch in (1, 2, 3):
         curves.append(row(epoch))
     curves.close()
@@ -32,7 +32,7 @@ def test_every_epoch_is_a_point_at_its_own_step(tmp_path: Path) -> None:
 
 
 def test_what_was_not_measured_has_no_point(tmp_path: Path) -> None:
-    curves = Curves(tmp_path)
+    curves = TensorBoardWriter(tmp_path)
     curves.append(row(1))
     curves.append(row(2, test_acc=0.5))
     curves.close()
@@ -40,7 +40,7 @@ def test_what_was_not_measured_has_no_point(tmp_path: Path) -> None:
 
 
 def test_every_metric_has_a_curve(tmp_path: Path) -> None:
-    curves = Curves(tmp_path)
+    curves = TensorBoardWriter(tmp_path)
     curves.append({"epoch": 1, **dict.fromkeys(TAGS, 0.25)})
     curves.close()
     events = EventAccumulator(str(tmp_path))
@@ -49,7 +49,7 @@ def test_every_metric_has_a_curve(tmp_path: Path) -> None:
 
 
 def test_an_epoch_can_be_read_while_the_training_goes_on(tmp_path: Path) -> None:
-    curves = Curves(tmp_path)
+    curves = TensorBoardWriter(tmp_path)
     curves.append(row(1))
     assert read(tmp_path) == [(1, 0.1)]
     curves.append(row(2))
@@ -58,7 +58,7 @@ def test_an_epoch_can_be_read_while_the_training_goes_on(tmp_path: Path) -> None
 
 
 def test_nothing_is_created_before_the_first_row(tmp_path: Path) -> None:
-    curves = Curves(tmp_path / "tensorboard")
+    curves = TensorBoardWriter(tmp_path / "tensorboard")
     curves.truncate(0)
     curves.close()
     assert list(tmp_path.iterdir()) == []
@@ -66,11 +66,11 @@ def test_nothing_is_created_before_the_first_row(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 3])
 def test_every_epoch_comes_once_after_a_cut_and_a_continuation(tmp_path: Path, cut: int) -> None:
-    first = Curves(tmp_path)
+    first = TensorBoardWriter(tmp_path)
     for epoch in (1, 2, 3):
         first.append(row(epoch))
     first.close()
-    second = Curves(tmp_path)
+    second = TensorBoardWriter(tmp_path)
     second.truncate(cut)
     for epoch in range(cut + 1, 5):
         second.append(row(epoch, val_acc=0.9))
@@ -80,7 +80,7 @@ def test_every_epoch_comes_once_after_a_cut_and_a_continuation(tmp_path: Path, c
 
 
 def test_a_cut_in_the_same_process_closes_the_file_it_rewrites(tmp_path: Path) -> None:
-    curves = Curves(tmp_path)
+    curves = TensorBoardWriter(tmp_path)
     for epoch in (1, 2, 3):
         curves.append(row(epoch))
     curves.truncate(1)
@@ -91,7 +91,7 @@ def test_a_cut_in_the_same_process_closes_the_file_it_rewrites(tmp_path: Path) -
 
 def test_repeated_cuts_over_several_files_leave_every_epoch_once(tmp_path: Path) -> None:
     for cut in (0, 2, 1, 3):
-        curves = Curves(tmp_path)
+        curves = TensorBoardWriter(tmp_path)
         curves.truncate(cut)
         for epoch in range(cut + 1, 5):
             curves.append(row(epoch))
@@ -100,13 +100,13 @@ def test_repeated_cuts_over_several_files_leave_every_epoch_once(tmp_path: Path)
 
 
 def test_a_record_that_a_kill_cut_short_is_no_obstacle(tmp_path: Path) -> None:
-    curves = Curves(tmp_path)
+    curves = TensorBoardWriter(tmp_path)
     for epoch in (1, 2):
         curves.append(row(epoch))
     curves.close()
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-5])
-    resumed = Curves(tmp_path)
+    resumed = TensorBoardWriter(tmp_path)
     resumed.truncate(1)
     resumed.append(row(2, val_acc=0.9))
     resumed.close()
@@ -116,13 +116,13 @@ def test_a_record_that_a_kill_cut_short_is_no_obstacle(tmp_path: Path) -> None:
 def test_what_a_killed_cut_left_is_removed_because_tensorboard_would_read_it(
     tmp_path: Path,
 ) -> None:
-    curves = Curves(tmp_path)
+    curves = TensorBoardWriter(tmp_path)
     for epoch in (1, 2):
         curves.append(row(epoch, val_acc=0.9))
     curves.close()
     (file,) = tmp_path.iterdir()
     (tmp_path / f".{file.name}.0123456789ab.tmp").write_bytes(file.read_bytes())
-    resumed = Curves(tmp_path)
+    resumed = TensorBoardWriter(tmp_path)
     resumed.truncate(1)
     resumed.append(row(2))
     resumed.close()
@@ -132,7 +132,7 @@ def test_what_a_killed_cut_left_is_removed_because_tensorboard_would_read_it(
 def test_a_cut_file_has_a_new_name_because_a_running_tensorboard_holds_the_old_one(
     tmp_path: Path,
 ) -> None:
-    curves = Curves(tmp_path)
+    curves = TensorBoardWriter(tmp_path)
     names = []
     for cut in (0, 0, 0):
         curves.truncate(cut)
@@ -144,7 +144,7 @@ def test_a_cut_file_has_a_new_name_because_a_running_tensorboard_holds_the_old_o
 
 
 def test_a_file_that_loses_nothing_stays_as_it_is(tmp_path: Path) -> None:
-    curves = Curves(tmp_path)
+    curves = TensorBoardWriter(tmp_path)
     curves.append(row(1))
     (file,) = tmp_path.iterdir()
     before = file.stat().st_ino, file.read_bytes()
@@ -157,14 +157,14 @@ def test_a_file_that_loses_nothing_stays_as_it_is(tmp_path: Path) -> None:
 def test_a_kill_between_a_new_file_and_the_end_of_the_old_one_repeats_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    curves = Curves(tmp_path)
+    curves = TensorBoardWriter(tmp_path)
     for epoch in (1, 2, 3):
         curves.append(row(epoch))
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", lambda path, **_: None)
         curves.truncate(2)
     assert len(list(tmp_path.glob("events.*"))) == 2
-    resumed = Curves(tmp_path)
+    resumed = TensorBoardWriter(tmp_path)
     resumed.truncate(2)
     resumed.append(row(3, val_acc=0.9))
     resumed.close()

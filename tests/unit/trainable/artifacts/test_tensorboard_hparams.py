@@ -6,7 +6,7 @@ import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from tests.support.hparams_page import page, points, tags
-from trainable.artifacts.tensorboard import Curves, end_session
+from trainable.artifacts.tensorboard import TensorBoardWriter, end_session
 from trainable.artifacts.tensorboard_hparams import Session
 
 VALUES = {
@@ -30,9 +30,11 @@ def row(epoch: int, **metrics: float | None) -> dict:
     return {"epoch": epoch, "val_acc": epoch / 8, "best_acc": 0.875, "test_acc": None, **metrics}
 
 
-def curves(directory: Path, *, epochs: range, **values: object) -> Curves:
+def curves(directory: Path, *, epochs: range, **values: object) -> TensorBoardWriter:
     """Of a training of these epochs that began, or went on, with these values."""
-    made = Curves(directory / "trial" / "tensorboard", Session("ab12", {**VALUES, **values}))
+    made = TensorBoardWriter(
+        directory / "trial" / "tensorboard", Session("ab12", {**VALUES, **values})
+    )
     made.truncate(epochs.start - 1)
     for epoch in epochs:
         made.append(row(epoch))
@@ -60,7 +62,7 @@ def test_a_training_shows_its_values_and_its_last_and_best_metric(tmp_path: Path
 
 
 def test_without_a_session_there_is_no_page(tmp_path: Path) -> None:
-    alone = Curves(tmp_path / "tensorboard")
+    alone = TensorBoardWriter(tmp_path / "tensorboard")
     alone.append(row(1))
     alone.close()
     end_session(tmp_path / "tensorboard", failed=False)
@@ -104,7 +106,7 @@ def test_values_that_have_changed_are_shown_as_they_are_now(tmp_path: Path) -> N
 
 
 def test_a_file_without_a_beginning_gets_one(tmp_path: Path) -> None:
-    old = Curves(tmp_path / "trial" / "tensorboard")
+    old = TensorBoardWriter(tmp_path / "trial" / "tensorboard")
     for epoch in (1, 2):
         old.append(row(epoch))
     old.close()
@@ -126,7 +128,7 @@ def test_the_end_comes_behind_whole_records_only(tmp_path: Path) -> None:
 def test_values_that_a_scheduler_changes_are_curves(tmp_path: Path) -> None:
     for epoch, lr in ((1, 0.25), (2, 0.5)):
         mutated = {"optimizer.learning_rate": lr, "optimizer.name": "sgd", "amp.enabled": True}
-        part = Curves(tmp_path, Session("ab12", VALUES, mutated))
+        part = TensorBoardWriter(tmp_path, Session("ab12", VALUES, mutated))
         part.truncate(epoch - 1)
         part.append(row(epoch))
         part.close()

@@ -112,7 +112,7 @@ def test_outside_of_a_step_a_kept_stream_is_the_usual_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sys.stdout, sys.stderr
-    with TrialLog(tmp_path / "trial.log").capturing():
+    with TrialLog(tmp_path / "trial.log").capture():
         kept = sys.stdout, sys.stderr
         print("inside \ud800")
     assert (sys.stdout, sys.stderr) == before
@@ -123,7 +123,7 @@ def test_outside_of_a_step_a_kept_stream_is_the_usual_one(
 
 
 def test_a_line_is_in_the_file_as_soon_as_it_is_printed(tmp_path: Path) -> None:
-    with TrialLog(tmp_path / "trial.log").capturing():
+    with TrialLog(tmp_path / "trial.log").capture():
         print("now", file=sys.stderr)
         assert (tmp_path / "trial.log").read_text() == "now\n"
 
@@ -139,18 +139,18 @@ def test_prints_between_steps_go_where_they_always_go(
         for step in range(2):
             print(f"step {step}")
             print(f"warning {step}", file=sys.stderr)
-            log.say(f"line {step}")
+            log.write(f"line {step}")
             yield step
         return "result"
 
     outside = sys.stdout, sys.stderr
-    steps = log.capturing_steps(work())
+    steps = log.capture_steps(work())
     for step in range(2):
         assert next(steps) == step
         assert (sys.stdout, sys.stderr) == outside
         print(f"between {step}")
         print(f"kept {step}", file=kept[0])
-        log.say("not captured")
+        log.write("not captured")
     with pytest.raises(StopIteration) as end:
         next(steps)
     assert end.value.value == "result"
@@ -167,7 +167,7 @@ def test_a_step_that_fails_leaves_its_traceback_and_the_streams_as_they_were(
         raise RuntimeError("no such luck")
 
     outside = sys.stdout, sys.stderr
-    steps = TrialLog(tmp_path / "trial.log").capturing_steps(work())
+    steps = TrialLog(tmp_path / "trial.log").capture_steps(work())
     next(steps)
     with pytest.raises(RuntimeError, match="no such luck"):
         next(steps)
@@ -184,7 +184,7 @@ def test_two_trials_in_turns_write_to_their_own_logs(tmp_path: Path) -> None:
             yield step
 
     paths = [tmp_path / name for name in ("a", "b")]
-    for _ in zip(*(TrialLog(p).capturing_steps(work(p.name)) for p in paths), strict=True):
+    for _ in zip(*(TrialLog(p).capture_steps(work(p.name)) for p in paths), strict=True):
         pass
     for path in paths:
         assert path.read_text().splitlines() == [f"{path.name} {step}" for step in range(3)]

@@ -9,7 +9,7 @@ import pytest
 from trainable.errors import StorageError
 from trainable.storage import object_store
 from trainable.storage.object_store import Remote
-from trainable.uri import as_place, child_uri, parent_uri
+from trainable.uri import child_uri, normalize_directory, parent_uri
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_query_stays_at_the_end() -> None:
     ],
 )
 def test_places(given: str, place: str) -> None:
-    assert as_place(given) == place
+    assert normalize_directory(given) == place
 
 
 @pytest.mark.parametrize(
@@ -131,11 +131,11 @@ def test_places(given: str, place: str) -> None:
 )
 def test_a_place_with_a_secret_is_refused_without_repeating_it(given: str) -> None:
     with pytest.raises(ValueError, match="must not hold a user name or a secret") as raised:
-        as_place(given)
+        normalize_directory(given)
     assert "hush" not in str(raised.value)
 
 
 @pytest.mark.parametrize("given", ["s3:///p", "file://elsewhere/p"])
 def test_a_place_that_is_none_is_refused(given: str) -> None:
     with pytest.raises(ValueError, match="must"):
-        as_place(given)
+        normalize_directory(given)

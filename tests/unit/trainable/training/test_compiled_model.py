@@ -9,7 +9,7 @@ from torch import nn
 
 from trainable.config import TrainConfig
 from trainable.training import compiled_model
-from trainable.training.compiled_model import MIN_BATCHES, CompiledModel, compile_wanted
+from trainable.training.compiled_model import MIN_BATCHES, CompiledModel, should_compile
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -121,7 +121,7 @@ def test_auto_compiles_long_trainings_on_a_gpu(
     wanted: bool,
 ) -> None:
     config = tiny_config(model={"name": "resnet20"}, training={"compile": setting})
-    assert compile_wanted(config, device, batches) is wanted
+    assert should_compile(config, device, batches) is wanted
 
 
 def test_auto_compiles_neither_own_models_nor_what_is_not_recorded(
@@ -131,5 +131,5 @@ def test_auto_compiles_neither_own_models_nor_what_is_not_recorded(
     plain = tiny_config(
         model={"name": "resnet20"}, training={"compile": "auto", "cuda_graph": False}
     )
-    assert not compile_wanted(own, GPU, MIN_BATCHES)
-    assert not compile_wanted(plain, GPU, MIN_BATCHES)
+    assert not should_compile(own, GPU, MIN_BATCHES)
+    assert not should_compile(plain, GPU, MIN_BATCHES)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from tests.support.replayed_operations import Recording, ReplayRecorder
 from trainable.artifacts.checkpoint import OPTIMIZER
 from trainable.config import TrainConfig
-from trainable.optim.optimizers import RatesOnDevice
+from trainable.optim.optimizers import DeviceLearningRates
 from trainable.profiling import cost
 from trainable.training.cuda_graphs import (
     MIN_BATCHES,
@@ -103,7 +103,7 @@ def make_pair(tiny_trainer: MakeTrainer) -> Callable[..., Pair]:
             tiny_trainer(**{**defaults, **sections}),
         )
         for trainer in trainers:
-            trainer.train_step.rates = RatesOnDevice(trainer.optimizer, CPU)
+            trainer.train_step.rates = DeviceLearningRates(trainer.optimizer, CPU)
             if half:
                 trainer.train_step.amp_dtype = trainer.evaluation_step.amp_dtype = torch.bfloat16
         return trainers
@@ -268,10 +268,10 @@ def test_what_is_recorded_on_a_gpu(
 def test_what_is_measured_is_what_trains(tiny_trainer: MakeTrainer) -> None:
     trainer = tiny_trainer(training={"epochs": 1, "batch_size": 10})
     recorder = replay_steps(trainer, unchecked=True)
-    assert cost._epoch_s(trainer) > 0
+    assert cost._measure_epoch_s(trainer) > 0
     training, evaluation = recorder.recordings
-    assert training.replays >= cost.timed(trainer)
-    assert evaluation.replays >= cost.timed(trainer)
+    assert training.replays >= cost.timed_batches(trainer)
+    assert evaluation.replays >= cost.timed_batches(trainer)
 
 
 # ---------------------------------------------------------------------- loads

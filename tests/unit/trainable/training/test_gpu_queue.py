@@ -4,7 +4,7 @@ import pytest
 
 from trainable.config import parse_config
 from trainable.errors import ExperimentError
-from trainable.profiling.concurrent import train_together
+from trainable.profiling.concurrent import train_concurrently
 from trainable.training.gpu_queue import CONNECTIONS_VARIABLE, is_unreached, queue_settings
 
 
@@ -49,6 +49,6 @@ def test_copies_that_are_measured_together_have_the_setting(
         "training": {"epochs": 1, "batch_size": 64},
     }
     with pytest.raises(ExperimentError, match=f"RuntimeError: {expected} hardware queues$"):
-        train_together(
+        train_concurrently(
             parse_config(data), 1, gpu=0, threads=1, allow_custom_model=True, seconds=0.2
         )

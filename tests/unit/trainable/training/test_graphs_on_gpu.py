@@ -61,10 +61,10 @@ def test_on_a_gpu_a_graph_computes_what_the_plain_loop_does(
 def test_on_a_gpu_a_value_read_back_is_noticed_before_the_recording() -> None:
     values, recorder = torch.ones(3, device=GPU), CudaRecorder(GPU)
     with torch.cuda.stream(torch.cuda.Stream(GPU)):
-        assert recorder.find_wait(lambda: do(Tensor.abs, values)) is None
+        assert recorder.find_synchronization(lambda: do(Tensor.abs, values)) is None
         for name in ("item", "branch", "nonzero", "mask", "equal"):
             read = READS[name]
-            line = recorder.find_wait(partial(do, read, values))
+            line = recorder.find_synchronization(partial(do, read, values))
             assert line is not None, name
     assert torch.cuda.get_sync_debug_mode() == 0
 

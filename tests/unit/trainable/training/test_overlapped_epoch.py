@@ -13,7 +13,7 @@ import torch
 
 from trainable.ray_trial.trial_run import TrialRun
 from trainable.training.epoch import drain
-from trainable.training.overlapped_epoch import EpochAhead
+from trainable.training.overlapped_epoch import OverlappedEpoch
 from trainable.training.seeding import seed_everything
 from trainable.training.trainer import Trainer
 
@@ -34,11 +34,11 @@ def test_the_time_until_it_is_asked_for_is_not_its_own(
     tiny_trainer: Callable[..., Trainer], clock: Callable[[float], None], begun: int
 ) -> None:
     trainer = tiny_trainer()
-    ahead = EpochAhead(trainer)
+    ahead = OverlappedEpoch(trainer)
     for _ in range(begun):
         ahead.take_step()
     clock(BETWEEN_S)
-    row = drain(ahead.rest())
+    row = drain(ahead.finish())
     assert 0 < row["epoch_s"] < BETWEEN_S
     assert row["images_per_s"] > trainer.source.size("train") / BETWEEN_S
 
@@ -62,12 +62,12 @@ def test_other_draws_between_its_steps_change_nothing(
 ) -> None:
     trainers = [tiny_trainer(model={"name": "drawing_models:noisy"}) for _ in range(2)]
     trainers[0].run_epoch()
-    ahead = EpochAhead(trainers[1])
+    ahead = OverlappedEpoch(trainers[1])
     for _ in range(begun):
         ahead.take_step()
         seed_everything(99)
         _ = random.random(), np.random.randn(), torch.rand(())
-    drain(ahead.rest())
+    drain(ahead.finish())
     assert_same(trainers[1].state_dict(), trainers[0].state_dict())
 
 
@@ -76,9 +76,9 @@ def test_the_cuda_generator_is_left_as_it_is(
 ) -> None:
     # An object without any method: a call of one would fail.
     monkeypatch.setattr(torch.cuda, "default_generators", (object(),))
-    ahead = EpochAhead(tiny_trainer(model={"name": "drawing_models:noisy"}))
+    ahead = OverlappedEpoch(tiny_trainer(model={"name": "drawing_models:noisy"}))
     ahead.take_step()
-    row = drain(ahead.rest())
+    row = drain(ahead.finish())
     assert row["epoch"] == 1
 
 
@@ -107,15 +107,15 @@ def test_it_tells_whether_it_waits_for_the_gpu(
         return (yield from epoch_steps())
 
     monkeypatch.setattr(trainer, "epoch_steps", steps)
-    ahead = EpochAhead(trainer)
-    assert not ahead.waiting
+    ahead = OverlappedEpoch(trainer)
+    assert not ahead.waits_for_gpu
     ahead.take_step()
-    assert not ahead.waiting
+    assert not ahead.waits_for_gpu
     ahead.take_step()
-    assert ahead.waiting
+    assert ahead.waits_for_gpu
     event.reached = True
-    assert not ahead.waiting
+    assert not ahead.waits_for_gpu
     ahead.take_step()
     event.reached = False
-    assert not ahead.waiting
-    assert drain(ahead.rest())["epoch"] == 1
+    assert not ahead.waits_for_gpu
+    assert drain(ahead.finish())["epoch"] == 1

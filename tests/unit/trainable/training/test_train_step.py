@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from tests.support.replayed_operations import count_launches, record
 from trainable.config import TrainConfig, parse_config
 from trainable.models import get_model
-from trainable.optim.optimizers import RatesOnDevice, apply_hyperparameters, build_optimizer
+from trainable.optim.optimizers import DeviceLearningRates, apply_hyperparameters, build_optimizer
 from trainable.training.epoch import drain, train_epoch
 from trainable.training.losses import build_loss
 from trainable.training.step import TrainStep
@@ -141,7 +141,7 @@ def test_a_step_reads_nothing_back(optimizer: str, model: str) -> None:
         network = get_model(config)
         built = build_optimizer(config.optimizer, network.parameters(), CPU)
         step = TrainStep(network, build_loss(config.loss, 10), built, amp_dtype=torch.float16)
-        step.rates = RatesOnDevice(built, CPU)
+        step.rates = DeviceLearningRates(built, CPU)
         assert step.scaler.is_enabled()
         batch = torch.empty(8, 3, 32, 32), torch.zeros(8, dtype=torch.int64)
         with pytest.raises(Exception, match=r"_local_scalar_dense|data-dependent|tolist"):
@@ -165,7 +165,7 @@ def test_a_recorded_step_launches_less(optimizer: str) -> None:
     model = get_model(config).to(memory_format=torch.channels_last)
     built = build_optimizer(config.optimizer, model.parameters(), CPU)
     step = TrainStep(model, build_loss(config.loss, 10), built, amp_dtype=torch.bfloat16)
-    step.rates = RatesOnDevice(built, CPU)
+    step.rates = DeviceLearningRates(built, CPU)
     step.start_pass()
     images, labels = torch.rand(4, 3, 32, 32), torch.zeros(4, dtype=torch.int64)
     step(images, labels)  # the optimizer's buffers are there now

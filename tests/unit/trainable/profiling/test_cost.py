@@ -10,8 +10,7 @@ from click.testing import CliRunner
 from sweeps.cli.main import main
 from trainable.artifacts.checkpoint import write_checkpoint
 from trainable.config import parse_config
-from trainable.profiling.cost import endless, train
-from trainable.profiling.footprint import footprint
+from trainable.profiling.cost import endless_batches, estimate_size, train
 from trainable.training.trainer import Trainer
 
 CONFIG = {
@@ -32,9 +31,9 @@ SPACE = {"optimizer.learning_rate": {"uniform": [0.1, 0.2]}}
 def test_it_is_that_of_a_file_written(tmp_path: Path, optimizer: dict[str, object]) -> None:
     config = parse_config({**CONFIG, "optimizer": {"learning_rate": 0.1, **optimizer}})
     trainer = Trainer(config)
-    train(trainer, iter([next(endless(trainer))]))  # an optimizer has no state before
+    train(trainer, iter([next(endless_batches(trainer))]))  # an optimizer has no state before
     write_checkpoint(trainer.state_dict(), [tmp_path / "latest.pt"])
-    parameters, size = footprint(config)
+    parameters, size = estimate_size(config)
     assert parameters == sum(parameter.numel() for parameter in trainer.model.parameters())
     assert size == pytest.approx((tmp_path / "latest.pt").stat().st_size, rel=0.02)
 
@@ -52,6 +51,6 @@ def planned(tmp_path: Path, *, checkpoint: bool) -> dict[str, object]:
 
 def test_a_plan_has_the_disk_of_all_trials_without_a_probe(tmp_path: Path) -> None:
     """One file of each of the three trials, at the end of its two epochs."""
-    size = footprint(parse_config(CONFIG))[1]
+    size = estimate_size(parse_config(CONFIG))[1]
     assert planned(tmp_path, checkpoint=True)["disk_bytes"] == [3 * size, 3 * size]
     assert planned(tmp_path, checkpoint=False)["disk_bytes"] == [0, 0]

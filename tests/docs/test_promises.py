@@ -8,7 +8,7 @@ PAGE = (TESTS.parent / "docs" / "resuming.md").read_text(encoding="utf-8")
 
 
 def test_every_promise_is_held_by_a_test_that_exists() -> None:
-    _, _, table = PAGE.partition("## What is promised")
+    _, _, table = PAGE.partition("## Guarantees")
     rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
     assert len(rows) > 10
     for row in rows:

@@ -18,7 +18,7 @@ from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.validate_space import list_config_keys
 from trainable.config import TrainConfig, parse_config
-from trainable.config.names import _likeness
+from trainable.config.names import similarity
 from trainable.config.yaml_reader import parse_yaml
 from trainable.errors import ConfigError, Problem
 
@@ -96,7 +96,7 @@ def tells(problem: Problem, key: Key, new: str) -> bool:
     named += re.findall(r'"([^"]+)"\?', problem.rule)
     right = {key.text, key.text.rpartition(".")[2], key.text.partition(".")[0]}
     return bool(right & set(named)) or any(
-        _likeness(new, near) >= _likeness(new, key.text) for near in named
+        similarity(new, near) >= similarity(new, key.text) for near in named
     )
 
 

@@ -1,4 +1,4 @@
-"""The training config: every section, key and default, and how a file becomes one.
+"""The training config: every section, key and default, and the functions that load a file.
 
 A config is a YAML mapping of the sections of `TrainConfig`. Unknown sections and keys are errors.
 This module imports neither torch nor Ray, so a file is checked in well under a second.
@@ -111,7 +111,7 @@ class ModelConfig(Section):
 
     @field_validator("name")
     @classmethod
-    def _known(cls, name: str) -> str:
+    def _check_name(cls, name: str) -> str:
         if ":" not in name:
             return check_name(name, MODEL_NAMES)
         if not re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", name):
@@ -201,22 +201,22 @@ class CheckpointConfig(Section):
 
     @field_validator("dir")
     @classmethod
-    def _place(cls, path: str) -> str:
+    def _normalize(cls, path: str) -> str:
         return normalize_directory(path)
 
     @field_validator("experiment_name", mode="before")
     @classmethod
-    def _auto(cls, name: Any) -> Any:
+    def _replace_null(cls, name: Any) -> Any:
         return "" if name is None else name
 
     @field_validator("experiment_name")
     @classmethod
-    def _one_directory(cls, name: str) -> str:
+    def _check_directory_name(cls, name: str) -> str:
         return check_directory_name(name) if name else name
 
     @field_validator("resume")
     @classmethod
-    def _empty_is_none(cls, path: str | None) -> str | None:
+    def _replace_empty(cls, path: str | None) -> str | None:
         return normalize_directory(path) if path else None
 
 
@@ -241,7 +241,7 @@ class TrainConfig(Section):
     checkpoint: CheckpointConfig = CheckpointConfig()
 
     @model_validator(mode="after")
-    def _sections_agree(self) -> TrainConfig:
+    def _check_sections_agree(self) -> TrainConfig:
         warmup, epochs = self.scheduler.warmup_epochs, self.training.epochs
         if warmup >= epochs:
             raise ValueError(
@@ -256,7 +256,7 @@ class TrainConfig(Section):
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """The config as plain, nested values: what `config.yaml` and a checkpoint hold."""
+        """Returns the config as plain, nested values, as in `config.yaml` and checkpoints."""
         return self.model_dump(mode="json")
 
 
@@ -265,10 +265,10 @@ def parse_config(data: Any, source: str = "config") -> TrainConfig:
 
     Args:
         data: The nested mapping, or a `Document` that knows its lines.
-        source: What error messages call it.
+        source: The name of the config in error messages.
 
     Raises:
-        ConfigError: With every problem at once.
+        ConfigError: The values break the schema; all problems are listed.
     """
     document = data if isinstance(data, Document) else Document(data, {}, source)
     return validate(TrainConfig, document)
@@ -278,13 +278,13 @@ def load_config(path: str | Path) -> TrainConfig:
     """Reads a training config from a YAML file.
 
     Raises:
-        ConfigError: With every problem of the file at once, each with its line.
+        ConfigError: The file breaks the schema; all problems are listed with their lines.
     """
     return validate(TrainConfig, read_yaml(path))
 
 
 def with_shape(config: TrainConfig, num_classes: int, in_channels: int) -> TrainConfig:
-    """A config whose model has the classes and channels of the data where it names none."""
+    """Returns a config whose model has the data's classes and channels where it sets none."""
     model = config.model
     resolved = model.model_copy(
         update={

@@ -157,7 +157,7 @@ class SGDOptimizer(Section):
     """Nesterov momentum; needs a momentum above 0."""
 
     @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> SGDOptimizer:
+    def _check_nesterov(self) -> SGDOptimizer:
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs a momentum above 0, found 0")
         return self

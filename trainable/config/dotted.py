@@ -24,7 +24,7 @@ def set_dotted(data: dict[str, Any], key: str, value: Any) -> None:
     """Sets a dotted key in place and creates the mappings on the way to it.
 
     Raises:
-        ValueError: Another value than a mapping is in the way.
+        ValueError: A value on the way is not a mapping.
     """
     *sections, last = key.split(".")
     target: Any = data
@@ -36,13 +36,13 @@ def set_dotted(data: dict[str, Any], key: str, value: Any) -> None:
 
 
 def flatten(data: Mapping[str, Any], *, keep_mappings: bool = False) -> dict[str, Any]:
-    """Dotted key -> value for everything in nested mappings; an empty mapping is a value.
+    """Returns dotted key -> value for all of nested mappings; an empty mapping is a value.
 
-    A key that `data` has itself wins over one inside a mapping.
+    A key of `data` itself wins over one inside a mapping.
 
     Args:
         data: The nested mapping; its own keys may be dotted already.
-        keep_mappings: Whether each nested mapping appears as a value beside its contents.
+        keep_mappings: Whether nested mappings also appear as values beside their contents.
     """
     flat: dict[str, Any] = {}
     for key, value in data.items():

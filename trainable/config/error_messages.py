@@ -1,6 +1,7 @@
 """Turns pydantic's errors into problems written for the person who wrote the file.
 
-Each has the dotted key without pydantic's own labels, its line, the rule and what was found.
+Each problem has the dotted key without pydantic's own labels, its line, the rule and the value
+that breaks it.
 """
 
 from __future__ import annotations
@@ -14,94 +15,95 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from trainable.config.introspection import MARK, fields_of, inside, kinds_at, names_of
+from trainable.config.introspection import TAG_MARK, child_types, fields_of, names_of, types_at
 from trainable.config.names import suggestion
 from trainable.config.yaml_reader import Document, PathKey, dotted
 from trainable.config.yaml_resolver import read_scalar
 from trainable.errors import Problem
 
-_MAX_SHOWN = 60
-"""Characters of a found value in a message."""
+_MAX_VALUE_CHARS = 60
+"""Characters of a value that a message quotes."""
 
 
 @dataclass(frozen=True)
 class _Error:
-    """One pydantic error and where it lies."""
+    """One pydantic error and its place in the file."""
 
     path: PathKey
-    """Keys and list positions of the file."""
+    """Keys and list positions in the file."""
     trail: PathKey
-    """`path` with the choices by name in it."""
+    """`path` with a step for every section that its `name` chooses."""
     union: PathKey | None
-    """Path of the value that may be of several kinds, if there is one on the way."""
-    kind: str | int
-    """Which of these kinds pydantic tried."""
+    """Path of the value on the way whose type is a union; None without one."""
+    member: str | int
+    """Member of the union that pydantic tried."""
     details: ErrorDetails
 
 
 def find_problems(
     model: type[BaseModel], document: Document, errors: Iterable[ErrorDetails]
 ) -> list[Problem]:
-    """The problems behind the errors of validating `document.data`, in file order."""
+    """Returns the problems behind pydantic's errors for `document.data`, in file order."""
     groups: dict[PathKey, list[_Error]] = {}
     for number, details in enumerate(errors):
         error = _locate(document.data, details)
         if not _is_echo(details):
-            alone = (-1, number)
-            groups.setdefault(alone if error.union is None else error.union, []).append(error)
+            key = (-1, number) if error.union is None else error.union
+            groups.setdefault(key, []).append(error)
     problems = [
-        Problem(dotted(key), rule, _line(document, key))
-        for together in groups.values()
-        for alternatives in _choose(together)
+        Problem(dotted(key), rule, _find_line(document, key))
+        for group in groups.values()
+        for alternatives in _select_errors(group)
         for key, rule in _explain(model, alternatives)
     ]
     return sorted(problems, key=lambda problem: problem.line or 0)
 
 
 def _is_echo(details: ErrorDetails) -> bool:
-    """Whether pydantic calls a list too short because some of its items are wrong."""
+    """Returns whether pydantic calls a list too short because some of its items are wrong."""
     if details["type"] != "too_short":
         return False
     return len(details["input"]) >= int(details["ctx"]["min_length"])
 
 
 def _locate(data: Any, details: ErrorDetails) -> _Error:
-    """Tells the steps of a location that are keys from pydantic's labels, by walking the data."""
+    """Separates keys from pydantic's labels in an error's location by walking the data."""
     path: PathKey = ()
     trail: PathKey = ()
     union: PathKey | None = None
-    kind: str | int = ""
+    member: str | int = ""
     value = data
     for step in details["loc"]:
-        if _holds(value, step):
+        if _contains(value, step):
             path, trail, value = (*path, step), (*trail, step), value[step]
-        elif isinstance(step, str) and step.startswith(MARK):
+        elif isinstance(step, str) and step.startswith(TAG_MARK):
             trail = (*trail, step)
         elif details["type"] == "missing":
             path, trail = (*path, step), (*trail, step)
         elif union is None:
-            union, kind = path, step
-    return _Error(path, trail, union, kind, details)
+            union, member = path, step
+    return _Error(path, trail, union, member, details)
 
 
-def _holds(value: Any, step: str | int) -> bool:
+def _contains(value: Any, step: str | int) -> bool:
     if isinstance(value, Mapping):
         return step in value
     return isinstance(value, list | tuple) and isinstance(step, int) and step < len(value)
 
 
-def _choose(errors: list[_Error]) -> Iterator[list[_Error]]:
-    """Splits the errors of a value that may be of several kinds into what is worth telling.
+def _select_errors(errors: list[_Error]) -> Iterator[list[_Error]]:
+    """Yields the errors of a union's value that a user needs, grouped by problem.
 
-    A kind that fits but for something inside of it stands alone; else one problem names all.
+    Where the value fits a member except for something inside it, only that member's errors are
+    reported. Otherwise one problem names all members.
     """
-    kinds: dict[str | int, list[_Error]] = {}
+    members: dict[str | int, list[_Error]] = {}
     for error in errors:
-        kinds.setdefault(error.kind, []).append(error)
+        members.setdefault(error.member, []).append(error)
     fitting = [
         group
-        for group in kinds.values()
-        if all(e.path != e.union or e.details["type"] in _OWN_TEXT for e in group)
+        for group in members.values()
+        if all(e.path != e.union or e.details["type"] in _VALIDATOR_ERRORS for e in group)
     ]
     if fitting:
         yield from ([error] for error in min(fitting, key=len))
@@ -109,8 +111,8 @@ def _choose(errors: list[_Error]) -> Iterator[list[_Error]]:
         yield [error for error in errors if error.path == error.union]
 
 
-def _line(document: Document, path: PathKey) -> int | None:
-    """The line of the key, or of the nearest section around it."""
+def _find_line(document: Document, path: PathKey) -> int | None:
+    """Returns the line of the key, or of the nearest section around it."""
     around = (path[:length] for length in range(len(path), 0, -1))
     return next((document.lines[key] for key in around if key in document.lines), None)
 
@@ -142,47 +144,49 @@ _RULES = {
 }
 """pydantic's error type -> the rule."""
 
-_OWN_TEXT = ("value_error", "assertion_error")
-"""pydantic's types of errors that our own validators raise."""
+_VALIDATOR_ERRORS = ("value_error", "assertion_error")
+"""pydantic's error types for what the validators of this project raise."""
 
-_WANTED: dict[str, tuple[type, ...]] = {
+_EXPECTED_TYPES: dict[str, tuple[type, ...]] = {
     "bool_type": (bool,),
     "float_type": (int, float),
     "int_type": (int,),
 }
-"""pydantic's error type -> what text in quotes may have been meant to be."""
+"""pydantic's error type -> the types that quoted text may have been meant as."""
 
 _Rule = tuple[PathKey, str]
 
 
 def _explain(model: type[BaseModel], errors: list[_Error]) -> list[_Rule]:
-    """Keys and rules of an error; several errors are the kinds of value that would do."""
+    """Returns the key and rule of an error; several errors are alternatives of one union."""
     error = errors[0]
     details = error.details
     match details["type"]:
         case "missing":
             return [(error.path, "required key is missing")]
         case "extra_forbidden":
-            return [(error.path, _about_unknown_key(model, error.trail))]
+            return [(error.path, _explain_unknown_key(model, error.trail))]
         case "union_tag_invalid" | "union_tag_not_found":
-            return _about_name(model, error)
+            return _explain_name(model, error)
         case "invalid_key":
-            return [(error.path[:-1], f"a key must be text, found {_show(details['input'])}")]
-    if len(errors) == 1 and details["type"] in _OWN_TEXT:
-        return [_about_value(model, error)]
-    rules = list(dict.fromkeys(_rule(e.details) for e in errors))
+            return [
+                (error.path[:-1], f"a key must be text, found {_format_value(details['input'])}")
+            ]
+    if len(errors) == 1 and details["type"] in _VALIDATOR_ERRORS:
+        return [_explain_own_error(model, error)]
+    rules = list(dict.fromkeys(_format_rule(e.details) for e in errors))
     rule = rules[0] + "".join(f" or {other.removeprefix('must be ')}" for other in rules[1:])
-    telling = next((e.details for e in errors if e.details["type"] in _WANTED), details)
-    return [(error.path, f"{rule}, found {_found(telling)}")]
+    shown = next((e.details for e in errors if e.details["type"] in _EXPECTED_TYPES), details)
+    return [(error.path, f"{rule}, found {_format_found(shown)}")]
 
 
-def _about_unknown_key(model: type[BaseModel], trail: PathKey) -> str:
+def _explain_unknown_key(model: type[BaseModel], trail: PathKey) -> str:
     *around, last = trail
     key = str(last)
-    own = {name for kind in kinds_at(model, around) for name in fields_of(kind)}
-    if around and str(around[-1]).startswith(MARK):
-        _, section, chosen = str(around[-1]).split(MARK)
-        others = kinds_at(model, around[:-1])
+    own = {name for kind in types_at(model, around) for name in fields_of(kind)}
+    if around and str(around[-1]).startswith(TAG_MARK):
+        _, section, chosen = str(around[-1]).split(TAG_MARK)
+        others = types_at(model, around[:-1])
         names = sorted(n for kind in others if key in fields_of(kind) for n in names_of(kind))
         if names:
             return f"not a key of {section} {chosen}; it belongs to {', '.join(names)}"
@@ -191,45 +195,47 @@ def _about_unknown_key(model: type[BaseModel], trail: PathKey) -> str:
     elsewhere = [
         f"{section}.{key}"
         for section in model.model_fields
-        if any(key in fields_of(kind) for kind in kinds_at(model, [section]))
+        if any(key in fields_of(kind) for kind in types_at(model, [section]))
     ]
     if 0 < len(elsewhere) <= 3 and not difflib.get_close_matches(key, own, cutoff=0.75):
         return "unknown key; did you mean " + " or ".join(f'"{at}"' for at in elsewhere) + "?"
     return f"unknown key{suggestion(key, own)}"
 
 
-def _about_name(model: type[BaseModel], error: _Error) -> list[_Rule]:
-    """A section whose `name` says nothing, and the keys that it has under no name."""
-    found = error.details["input"]
-    members = kinds_at(model, error.trail)
+def _explain_name(model: type[BaseModel], error: _Error) -> list[_Rule]:
+    """Explains a missing or unknown `name` and reports keys that no member of the union has."""
+    value = error.details["input"]
+    members = types_at(model, error.trail)
     names = [name for kind in members for name in names_of(kind)]
-    known = f" (known: {', '.join(sorted(names))})"
-    if not isinstance(found, Mapping):
-        return [(error.path, f"must be a mapping with a name, found {_show(found)}{known}")]
+    choices = f" (known: {', '.join(sorted(names))})"
+    if not isinstance(value, Mapping):
+        return [
+            (error.path, f"must be a mapping with a name, found {_format_value(value)}{choices}")
+        ]
     unknown = [
-        ((*error.path, key), _about_unknown_key(model, (*error.trail, key)))
-        for key in found
+        ((*error.path, key), _explain_unknown_key(model, (*error.trail, key)))
+        for key in value
         if not any(key in fields_of(kind) for kind in members)
     ]
     path = (*error.path, "name")
-    if "name" not in found:
-        return [(path, f"required key is missing{known}"), *unknown]
-    name = found["name"]
-    near = suggestion(name, names) if isinstance(name, str) else known
-    return [(path, f"unknown name, found {_show(name)}{near}"), *unknown]
+    if "name" not in value:
+        return [(path, f"required key is missing{choices}"), *unknown]
+    name = value["name"]
+    hint = suggestion(name, names) if isinstance(name, str) else choices
+    return [(path, f"unknown name, found {_format_value(name)}{hint}"), *unknown]
 
 
-def _about_value(model: type[BaseModel], error: _Error) -> _Rule:
-    """A validator's own text; when it begins with a key of its section, that is the key."""
+def _explain_own_error(model: type[BaseModel], error: _Error) -> _Rule:
+    """Returns a validator's own text; a key of the section at its beginning names the place."""
     text = str(error.details.get("ctx", {}).get("error", error.details["msg"]))
     first, _, rest = text.partition(" ")
-    kinds = kinds_at(model, error.trail)
-    inner = _split(first.removesuffix(":"), error.details["input"], kinds)
+    kinds = types_at(model, error.trail)
+    inner = _split_key(first.removesuffix(":"), error.details["input"], kinds)
     return ((*error.path, *inner), rest) if inner and rest else (error.path, text)
 
 
-def _split(text: str, value: Any, kinds: Sequence[Any]) -> PathKey | None:
-    """The keys that a dotted text names, where a key of a mapping may itself have dots."""
+def _split_key(text: str, value: Any, kinds: Sequence[Any]) -> PathKey | None:
+    """Splits a dotted text into keys; a key of a mapping may itself contain dots."""
     if not text:
         return ()
     keys = {str(key) for kind in kinds for key in fields_of(kind)}
@@ -237,14 +243,14 @@ def _split(text: str, value: Any, kinds: Sequence[Any]) -> PathKey | None:
     for key in sorted(keys, key=len, reverse=True):
         if text == key or text.startswith(f"{key}."):
             below = value.get(key) if isinstance(value, Mapping) else None
-            under = [option for kind in kinds for option in inside(kind, key)]
-            rest = _split(text[len(key) + 1 :], below, under)
+            under = [option for kind in kinds for option in child_types(kind, key)]
+            rest = _split_key(text[len(key) + 1 :], below, under)
             if rest is not None:
                 return (key, *rest)
     return None
 
 
-def _rule(details: ErrorDetails) -> str:
+def _format_rule(details: ErrorDetails) -> str:
     rule = _RULES.get(details["type"])
     context = dict(details.get("ctx", {}))
     for name, value in context.items():
@@ -257,17 +263,17 @@ def _rule(details: ErrorDetails) -> str:
     return rule.format(**context)
 
 
-def _found(details: ErrorDetails) -> str:
-    """The found value, and its type when the type is the problem."""
+def _format_found(details: ErrorDetails) -> str:
+    """Formats the value, with its type if the type is the problem."""
     value, kind = details["input"], details["type"]
     if kind in ("too_short", "too_long"):
         return str(len(value))
     if not kind.endswith("_type") or value is None or isinstance(value, dict | list | tuple):
-        return _show(value)
-    return f"{_show(value)} ({_type(value, kind)})"
+        return _format_value(value)
+    return f"{_format_value(value)} ({_describe_type(value, kind)})"
 
 
-def _type(value: Any, kind: str) -> str:
+def _describe_type(value: Any, kind: str) -> str:
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int | float):
@@ -276,13 +282,13 @@ def _type(value: Any, kind: str) -> str:
     if not isinstance(value, str):
         return type(value).__name__
     meant = read_scalar(value)
-    wanted = _WANTED.get(kind, ())
+    wanted = _EXPECTED_TYPES.get(kind, ())
     if isinstance(meant, wanted) and (bool in wanted or not isinstance(meant, bool)):
         return "text; remove the quotes"
     return "text"
 
 
-def _show(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list | tuple):
@@ -293,4 +299,4 @@ def _show(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=not value.isprintable())
     else:
         text = repr(value)
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+    return text if len(text) <= _MAX_VALUE_CHARS else f"{text[:_MAX_VALUE_CHARS]}..."

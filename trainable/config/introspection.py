@@ -1,4 +1,4 @@
-"""Which types a model allows where: the questions that messages and overrides ask a schema."""
+"""Looks up in a pydantic model which types and names it allows at a key."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-MARK = "\0"
-"""Begins a step of pydantic's error locations that is no key but a choice by name."""
+TAG_MARK = "\0"
+"""Begins the steps of pydantic's error locations that stand for a section chosen by `name`."""
 
 
 def names_of(kind: Any) -> tuple[str, ...]:
-    """The values that the key `name` of a section may have; empty when it has no fixed names."""
+    """Returns the values that a section's key `name` may have; empty without fixed names."""
     if not _is_model(kind) or "name" not in kind.model_fields:
         return ()
     return tuple(get_args(kind.model_fields["name"].annotation))
 
 
 def options(annotation: Any) -> list[Any]:
-    """The types that an annotation allows, without the `Annotated` and unions around them."""
+    """Lists the types that an annotation allows, unwrapped from `Annotated` and unions."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return options(get_args(annotation)[0])
@@ -34,19 +34,19 @@ def _is_model(kind: Any) -> bool:
     return isclass(kind) and issubclass(kind, BaseModel)
 
 
-def kinds_at(model: type[BaseModel], trail: Iterable[str | int]) -> list[Any]:
-    """The types that the value at `trail` may have."""
+def types_at(model: type[BaseModel], trail: Iterable[str | int]) -> list[Any]:
+    """Lists the types that the value at `trail` may have."""
     kinds: list[Any] = [model]
     for step in trail:
-        if isinstance(step, str) and step.startswith(MARK):
-            kinds = [kind for kind in kinds if step.rsplit(MARK, 1)[1] in names_of(kind)]
+        if isinstance(step, str) and step.startswith(TAG_MARK):
+            kinds = [kind for kind in kinds if step.rsplit(TAG_MARK, 1)[1] in names_of(kind)]
         else:
-            kinds = [option for kind in kinds for option in inside(kind, step)]
+            kinds = [option for kind in kinds for option in child_types(kind, step)]
     return kinds
 
 
-def inside(kind: Any, step: str | int) -> list[Any]:
-    """The types that a value of type `kind` may have under a key or list position."""
+def child_types(kind: Any, step: str | int) -> list[Any]:
+    """Lists the types of what a value of type `kind` may hold at a key or list position."""
     if _is_model(kind):
         fields = kind.model_fields
         return options(fields[step].annotation) if step in fields else []
@@ -58,5 +58,5 @@ def inside(kind: Any, step: str | int) -> list[Any]:
 
 
 def fields_of(kind: Any) -> Iterable[str]:
-    """The keys of a section; none for other types."""
+    """Returns the keys of a section; empty for other types."""
     return kind.model_fields if _is_model(kind) else ()

@@ -1,4 +1,4 @@
-"""Rules for names: the nearest known name, and names that may become a directory."""
+"""Suggests the nearest valid name and checks names that become directories."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ from collections.abc import Iterable
 from os.path import commonprefix
 
 MAX_NAME_LENGTH = 200
-"""Bytes; leaves room for the suffixes that a directory name gets (file systems allow 255)."""
+"""Limit in bytes; leaves room for a directory name's suffixes (file systems allow 255)."""
 
 
-def _likeness(found: str, name: str) -> tuple[float, int]:
-    """How alike two names are, in [0, 1] without regard to case; of equals the longer prefix."""
-    found, name = found.lower(), name.lower()
-    ratio = difflib.SequenceMatcher(None, found, name).ratio()
-    return ratio, len(commonprefix([found, name]))  # noqa: RUF071 - of text, not of paths
+def similarity(first: str, second: str) -> tuple[float, int]:
+    """Returns how similar two names are, ignoring case.
+
+    Returns:
+        A ratio in [0, 1], and the length of their common prefix, which breaks ties.
+    """
+    first, second = first.lower(), second.lower()
+    ratio = difflib.SequenceMatcher(None, first, second).ratio()
+    return ratio, len(commonprefix([first, second]))  # noqa: RUF071 - texts, not paths
 
 
-def suggestion(found: str, known: Iterable[str]) -> str:
-    """`; did you mean "x"?` for the nearest known name, plus the whole list when it is short."""
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Returns `; did you mean "x"?` for the nearest known name, and the list if it is short."""
     names = sorted(known)
-    near = max(names, key=lambda name: _likeness(found, name), default="")
-    text = f'; did you mean "{near}"?' if _likeness(found, near)[0] >= 0.5 else ""
+    nearest = max(names, key=lambda other: similarity(name, other), default="")
+    text = f'; did you mean "{nearest}"?' if similarity(name, nearest)[0] >= 0.5 else ""
     if names and len(names) <= 16:
         text += f" (known: {', '.join(names)})"
     return text
@@ -31,7 +35,7 @@ def check_name(name: str, known: Iterable[str]) -> str:
     """Returns `name` if it is known.
 
     Raises:
-        ValueError: Naming the nearest known one.
+        ValueError: The name is unknown; the text suggests the nearest one.
     """
     names = list(known)
     if name not in names:
@@ -40,10 +44,10 @@ def check_name(name: str, known: Iterable[str]) -> str:
 
 
 def check_directory_name(name: str) -> str:
-    """Returns `name` if it can be one directory, here and on other file systems.
+    """Returns `name` if it is a valid directory name on common file systems.
 
     Raises:
-        ValueError: With the rule that it breaks.
+        ValueError: The name breaks a rule, which the text states.
     """
     if name in {".", ".."} or any(c in '/\\:*?"<>|' for c in name):
         raise ValueError(f"must be one directory's name without a path in it, found {name!r}")

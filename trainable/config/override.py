@@ -1,4 +1,4 @@
-"""Sets dotted keys in a config's plain values."""
+"""Sets dotted keys in a config's plain values, and keeps sections consistent with their name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainable.config import TrainConfig
+from trainable.config.dotted import flatten, set_dotted
 from trainable.config.introspection import names_of, options
 from trainable.errors import ConfigError, Problem
 
@@ -14,62 +15,44 @@ from trainable.errors import ConfigError, Problem
 def override(data: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Sets dotted keys in a config's plain values, as a sweep does for each trial.
 
-    A mapping is taken as the keys in it, those around it stay; a key that is given by itself wins.
+    A mapping sets the keys inside it and leaves its other keys unchanged; a key that is given by
+    itself wins.
 
     When the `name` of a section changes (dataset, loss, optimizer, scheduler), the keys that the
-    newly named one does not have are dropped, but for those set in the same call: a wrong one
-    among these is left for `parse_config` to report.
+    new one does not have are dropped. Those set in the same call stay, so that `parse_config`
+    reports a wrong one.
 
     Args:
-        data: The nested values; they stay as they are.
+        data: The nested values; they are not changed.
         values: Dotted key, e.g. `optimizer.learning_rate`, to its value.
 
     Returns:
         A deep copy with the keys set.
 
     Raises:
-        ConfigError: When a key lies in what is no mapping.
+        ConfigError: A key lies below a value that is not a mapping.
     """
     result = copy.deepcopy(dict(data))
-    values = {**_spread(values), **{k: v for k, v in values.items() if not _is_filled(v)}}
-    for key, value in values.items():
+    flat = flatten(values)
+    for key, value in flat.items():
         if key.endswith(".name"):
-            _rename(result, key.removesuffix(".name"), value)
-    for key, value in values.items():
-        *sections, last = key.split(".")
-        target: Any = result
-        for section in sections:
-            target = target.setdefault(section, {})
-            if not isinstance(target, dict):
-                rule = f'"{section}" must be a mapping, found {target!r}'
-                raise ConfigError("overrides", [Problem(key, rule)])
-        target[last] = copy.deepcopy(value)
+            _drop_foreign_keys(result, key.removesuffix(".name"), value)
+    for key, value in flat.items():
+        try:
+            set_dotted(result, key, copy.deepcopy(value))
+        except ValueError as error:
+            raise ConfigError("overrides", [Problem(key, str(error))]) from error
     return result
 
 
-def _spread(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The values with those that lie in mappings by their own dotted keys."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        inner = (
-            _spread(value, f"{prefix}{key}.") if _is_filled(value) else {f"{prefix}{key}": value}
-        )
-        found.update(inner)
-    return found
-
-
-def _is_filled(value: Any) -> bool:
-    return isinstance(value, Mapping) and bool(value)
-
-
-def _rename(data: dict[str, Any], section: str, name: Any) -> None:
-    """Drops from a section the keys that `name` does not have, if that is a new name."""
+def _drop_foreign_keys(data: dict[str, Any], section: str, name: Any) -> None:
+    """Drops the keys of a section that the section called `name` does not have."""
     field = TrainConfig.model_fields.get(section)
     values = data.get(section)
     if field is None or not isinstance(values, dict):
         return
     default = getattr(field.get_default(), "name", None)
-    members = {each: kind for kind in options(field.annotation) for each in names_of(kind)}
-    if isinstance(name, str) and name in members and values.get("name", default) != name:
-        fields = members[name].model_fields
+    kinds = {choice: kind for kind in options(field.annotation) for choice in names_of(kind)}
+    if isinstance(name, str) and name in kinds and values.get("name", default) != name:
+        fields = kinds[name].model_fields
         data[section] = {key: value for key, value in values.items() if key in fields}

@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from trainable.config.error_messages import find_problems
-from trainable.config.introspection import MARK, names_of, options
+from trainable.config.introspection import TAG_MARK, names_of, options
 from trainable.config.yaml_reader import Document
 from trainable.errors import ConfigError
 
@@ -29,13 +29,13 @@ def _as_tuple(value: Any) -> Any:
 
 
 Items = Annotated[tuple[_Item, ...], BeforeValidator(_as_tuple)]
-"""A list in the file, a tuple in the section: nobody can change it afterwards."""
+"""A list in the file and a tuple, which is immutable, in the section."""
 
 
 class Section(BaseModel):
-    """Base of every section: unknown keys are errors, nothing is converted, nothing changes.
+    """Base of every section: strict types, unknown keys are errors, and instances are immutable.
 
-    An integer is taken where a number is wanted; a boolean never is, nor NaN or infinity.
+    A number may be an integer, but not a boolean, NaN or infinity.
     """
 
     model_config = ConfigDict(
@@ -49,44 +49,44 @@ class Section(BaseModel):
 
 @dataclass(frozen=True)
 class ByName:
-    """Marks a union of sections whose key `name` tells which of them is meant.
+    """Marks a union of sections in which the key `name` selects the member.
 
     Use: `Annotated[A | B, ByName("optimizer")]`; each member has a `name: Literal[...]` of one or
     several values, and the default's `name` has a default. Mappings and instances are accepted.
     """
 
     section: str
-    """What messages call the union."""
+    """The union's name in error messages."""
     default: str | None = None
-    """The name when the key is missing; None means that the key is required."""
+    """The name where the key is missing; None makes the key required."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        """What pydantic asks for: a union tagged by `name`."""
+        """Builds a union tagged by `name`, as pydantic requires it."""
         choices = {
-            self._tag(name): handler.generate_schema(member)
+            self._build_tag(name): handler.generate_schema(member)
             for member in options(source)
             for name in names_of(member)
         }
-        return core_schema.tagged_union_schema(choices, self._choose)
+        return core_schema.tagged_union_schema(choices, self._find_tag)
 
-    def _choose(self, value: Any) -> str | None:
+    def _find_tag(self, value: Any) -> str | None:
         if isinstance(value, Mapping):
             name = value.get("name", self.default)
         else:
             name = getattr(value, "name", None)
-        return None if name is None else self._tag(name)
+        return None if name is None else self._build_tag(name)
 
-    def _tag(self, name: Any) -> str:
-        return f"{MARK}{self.section}{MARK}{name}"
+    def _build_tag(self, name: Any) -> str:
+        return f"{TAG_MARK}{self.section}{TAG_MARK}{name}"
 
 
 def validate(model: type[_Model], document: Document) -> _Model:
     """Checks the values of a document against a model.
 
     Raises:
-        ConfigError: With every problem at once, in file order.
+        ConfigError: The document breaks the schema; all problems are listed in file order.
     """
     try:
         return model.model_validate(document.data)

@@ -1,10 +1,10 @@
-"""Strict YAML: plain values and the line of every key, or one error that lists what is wrong.
+"""Reads strict YAML: plain values and the line of every key, or one error with all problems.
 
-PyYAML parses; what differs from its `safe_load` (YAML 1.1) is what surprises in a config file:
+PyYAML parses. Differences from its `safe_load` (YAML 1.1) avoid surprises in a config file:
 
 - `1e-4`, `1E5` and `1.` are floats; `1:30`, `010` and dates are text, not numbers and dates.
 - Only `true` and `false` (in any case) are booleans; `yes`, `no`, `on` and `off` are text.
-- A duplicate key, a key that is not text, a tag that is not plain YAML, an alias inside of its own
+- A duplicate key, a key that is not text, a tag that is not plain YAML, an alias inside its own
   anchor and an alias bomb are errors.
 
 Anchors, aliases and merge keys (`<<`) work.
@@ -24,30 +24,30 @@ from trainable.config.yaml_resolver import CONSTRUCT, MAX_DEPTH, TAG, TOO_DEEP, 
 from trainable.errors import ConfigError, Problem
 
 MAX_BYTES = 1_000_000
-"""No file for people is larger; a checkpoint passed by mistake is."""
+"""Limit of a file's size, which a checkpoint passed by mistake exceeds."""
 MAX_NODES = 100_000
-"""Values after aliases are expanded."""
+"""Limit of the number of values after aliases are expanded, against alias bombs."""
 
 PathKey = tuple[str | int, ...]
-"""Where a value lies: the keys and list positions that lead to it."""
+"""The keys and list positions that lead to a value."""
 
 _Pair = tuple[yaml.Node, yaml.Node]
 
 
 @dataclass(frozen=True)
 class Document:
-    """The values of one file and where they stand in it."""
+    """The values of one file and their lines."""
 
     data: Any
     """Plain values: dict, list, str, int, float, bool, None."""
     lines: Mapping[PathKey, int]
     """1-based line of every key and list item."""
     source: str
-    """What error messages call it."""
+    """The file's name in error messages."""
 
 
 def dotted(path: PathKey) -> str:
-    """`("scheduler", "milestones", 1)` as `scheduler.milestones[1]`."""
+    """Formats `("scheduler", "milestones", 1)` as `scheduler.milestones[1]`."""
     text = ""
     for step in path:
         if isinstance(step, int):
@@ -64,24 +64,24 @@ class _Builder:
     source: str
     lines: dict[PathKey, int] = field(default_factory=dict)
     problems: dict[tuple[int, int], Problem] = field(default_factory=dict)
-    """By position in the file, so that what an alias repeats is reported once."""
+    """By position in the file, so that a problem that an alias repeats is reported once."""
     active: list[yaml.Node] = field(default_factory=list)
     """The containers around the current node."""
-    nodes: int = 0
+    node_count: int = 0
 
     def report(self, node: yaml.Node, path: PathKey, rule: str) -> None:
         mark = node.start_mark
         problem = Problem(dotted(path), rule, mark.line + 1)
         self.problems.setdefault((mark.line, mark.column), problem)
 
-    def count(self, nodes: int) -> None:
-        self.nodes += nodes
-        if self.nodes > MAX_NODES:
+    def count_nodes(self, nodes: int) -> None:
+        self.node_count += nodes
+        if self.node_count > MAX_NODES:
             rule = f"must have at most {MAX_NODES} values after its aliases are expanded"
             raise ConfigError(self.source, [Problem("", rule)])
 
     def enter(self, node: yaml.Node, path: PathKey) -> bool:
-        """Remembers the container; false if it is an alias of one that is around it."""
+        """Pushes a container; returns False if it is an alias of a container around it."""
         if any(node is outer for outer in self.active):
             self.report(node, path, "must not contain itself: an alias inside of its own anchor")
             return False
@@ -91,28 +91,30 @@ class _Builder:
         return True
 
     def build(self, node: yaml.Node, path: PathKey) -> Any:
-        self.count(1)
+        self.count_nodes(1)
         if isinstance(node, yaml.ScalarNode):
-            return self.scalar(node, path)
+            return self.build_scalar(node, path)
         kind = "map" if isinstance(node, yaml.MappingNode) else "seq"
         if node.tag != TAG + kind:
-            self.report(node, path, _unknown_tag(node))
+            self.report(node, path, _describe_unknown_tag(node))
             return None
-        return self.mapping(node, path) if kind == "map" else self.sequence(node, path)
+        return self.build_mapping(node, path) if kind == "map" else self.build_sequence(node, path)
 
-    def scalar(self, node: yaml.ScalarNode, path: PathKey) -> Any:
+    def build_scalar(self, node: yaml.ScalarNode, path: PathKey) -> Any:
         construct = CONSTRUCT.get(node.tag)
         if construct is None:
-            self.report(node, path, _unknown_tag(node))
+            self.report(node, path, _describe_unknown_tag(node))
             return None
         try:
             return construct(node.value)
         except (ValueError, KeyError):
             tag = node.tag.removeprefix(TAG)
-            self.report(node, path, f"must be what its tag !!{tag} says, found {_shown(node)}")
+            self.report(
+                node, path, f"must be what its tag !!{tag} says, found {_format_node(node)}"
+            )
             return None
 
-    def sequence(self, node: yaml.Node, path: PathKey) -> list[Any]:
+    def build_sequence(self, node: yaml.Node, path: PathKey) -> list[Any]:
         values: list[Any] = []
         if self.enter(node, path):
             for index, item in enumerate(node.value):
@@ -121,8 +123,8 @@ class _Builder:
             self.active.pop()
         return values
 
-    def mapping(self, node: yaml.Node, path: PathKey) -> dict[str, Any]:
-        pairs = self.pairs(node, path)
+    def build_mapping(self, node: yaml.Node, path: PathKey) -> dict[str, Any]:
+        pairs = self.read_pairs(node, path)
         values: dict[str, Any] = {}
         if self.enter(node, path):
             for key, (key_node, value_node) in pairs.items():
@@ -131,19 +133,19 @@ class _Builder:
             self.active.pop()
         return values
 
-    def pairs(self, node: yaml.Node, path: PathKey) -> dict[str, _Pair]:
-        """The mapping's key and value nodes by key; its own keys win over merged ones."""
+    def read_pairs(self, node: yaml.Node, path: PathKey) -> dict[str, _Pair]:
+        """Returns a mapping's key and value nodes by key; its own keys win over merged ones."""
         if not self.enter(node, path):
             return {}
-        self.count(len(node.value))
+        self.count_nodes(len(node.value))
         own: dict[str, _Pair] = {}
         merged: dict[str, _Pair] = {}
         for key_node, value_node in node.value:
             key = key_node.value
             if key_node.tag == TAG + "merge":
-                merged = self.merged(value_node, path) | merged
+                merged = self.read_merged(value_node, path) | merged
             elif key_node.tag != TAG + "str" or not isinstance(key, str):
-                self.report(key_node, path, _no_text(key_node))
+                self.report(key_node, path, _describe_key_problem(key_node))
             elif key in own:
                 first = own[key][0].start_mark.line + 1
                 self.report(key_node, (*path, key), f"duplicate key, first in line {first}")
@@ -152,29 +154,29 @@ class _Builder:
         self.active.pop()
         return merged | own
 
-    def merged(self, node: yaml.Node, path: PathKey) -> dict[str, _Pair]:
-        """The keys that a merge key brings in; the first of several mappings wins."""
+    def read_merged(self, node: yaml.Node, path: PathKey) -> dict[str, _Pair]:
+        """Returns the keys that a merge key adds; the first of several mappings wins."""
         pairs: dict[str, _Pair] = {}
         for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if isinstance(source, yaml.MappingNode):
-                pairs = self.pairs(source, path) | pairs
+                pairs = self.read_pairs(source, path) | pairs
             else:
                 self.report(source, path, "<< must name a mapping or a list of mappings")
         return pairs
 
 
-def _unknown_tag(node: yaml.Node) -> str:
+def _describe_unknown_tag(node: yaml.Node) -> str:
     return f"must be plain YAML without the tag {node.tag.replace(TAG, '!!')}"
 
 
-def _no_text(key_node: yaml.Node) -> str:
-    rule = f"a key must be text, found {_shown(key_node)}"
+def _describe_key_problem(key_node: yaml.Node) -> str:
+    rule = f"a key must be text, found {_format_node(key_node)}"
     is_number = isinstance(key_node, yaml.ScalarNode) and key_node.value
     return rule.replace('"', "") + "; put it in quotes" if is_number else rule
 
 
-def _shown(node: yaml.Node) -> str:
-    """A node as a message shows it."""
+def _format_node(node: yaml.Node) -> str:
+    """Formats a node for a message."""
     if isinstance(node, yaml.ScalarNode):
         return f'"{node.value[:60]}"' if node.value else "nothing"
     return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
@@ -185,21 +187,22 @@ def parse_yaml(text: str, source: str) -> Document:
 
     Args:
         text: The file's content.
-        source: What error messages call it.
+        source: The file's name in error messages.
 
     Raises:
-        ConfigError: With every duplicate key and unknown tag, or the first syntax error.
+        ConfigError: The text has a syntax error, or duplicate keys and unknown tags, of which all
+            are listed.
     """
     node = _compose(text, source)
     if node is None:
         raise ConfigError(source, [Problem("", "must be a mapping of keys, found nothing")])
     if not isinstance(node, yaml.MappingNode):
-        rule = f"must be a mapping of keys, found {_shown(node)}"
+        rule = f"must be a mapping of keys, found {_format_node(node)}"
         raise ConfigError(source, [Problem("", rule, node.start_mark.line + 1)])
     builder = _Builder(source)
     data = builder.build(node, ())
     if builder.problems:
-        raise ConfigError(source, [builder.problems[at] for at in sorted(builder.problems)])
+        raise ConfigError(source, [problem for _, problem in sorted(builder.problems.items())])
     return Document(data, builder.lines, source)
 
 
@@ -221,7 +224,7 @@ def read_yaml(path: str | Path) -> Document:
     """Reads one YAML file whose top level is a mapping.
 
     Raises:
-        ConfigError: When it cannot be read, or as `parse_yaml`.
+        ConfigError: The file cannot be read, or `parse_yaml` refuses its text.
     """
     source = str(path)
     try:
@@ -246,7 +249,7 @@ def read_yaml(path: str | Path) -> Document:
 
 
 def dump_yaml(data: Any) -> str:
-    """Plain values as YAML that `parse_yaml` and other readers of YAML turn into equal values.
+    """Formats plain values as YAML that `parse_yaml` and other YAML readers read back equal.
 
     Block style, in the order of the keys, without anchors.
     """

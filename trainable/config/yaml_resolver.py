@@ -1,6 +1,6 @@
-"""What a plain scalar of a YAML file means, and the PyYAML classes that go by it.
+"""Types of plain YAML scalars, close to YAML 1.2's core schema, and PyYAML classes for them.
 
-Close to YAML 1.2's core schema, kept apart from the reader because writing has to agree with it.
+Reading and writing both use this module, so that they agree.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Any
 import yaml
 
 MAX_DEPTH = 50
-"""Levels of nesting."""
+"""Limit of the levels of nesting."""
 TOO_DEEP = f"must have at most {MAX_DEPTH} levels of nesting"
 TAG = "tag:yaml.org,2002:"
-"""Begins the tags of plain YAML."""
+"""Prefix of the tags of plain YAML."""
 
 
 class Loader(yaml.SafeLoader):
-    """Composes nodes; which plain scalars are numbers is decided by `_SCALARS`."""
+    """Composes nodes; `_SCALARS` defines which plain scalars are numbers."""
 
     yaml_implicit_resolvers: dict[Any, Any] = {}
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Composes a node; nesting is limited because PyYAML recurses at every level."""
+        """Composes a node; limits the nesting because PyYAML recurses at every level."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             mark = None if parent is None else parent.start_mark
@@ -39,12 +39,12 @@ class Dumper(yaml.SafeDumper):
     """Quotes every text that YAML 1.1 or this module would read as something else."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
-        """Writes every value out: a reader should not need to know YAML's anchors."""
+        """Writes every value in full: readers should not need to know YAML's anchors."""
         return True
 
 
 def _write_text(dumper: Dumper, text: str) -> yaml.ScalarNode:
-    """Text with line breaks or control characters is escaped: PyYAML's other styles lose some."""
+    """Escapes text with line breaks or control characters: PyYAML's other styles lose some."""
     style = None if text.isprintable() else '"'
     return dumper.represent_scalar(TAG + "str", text, style)
 
@@ -62,7 +62,7 @@ _SCALARS: dict[str, tuple[str, list[str]]] = {
     ),
     "merge": (r"<<", ["<"]),
 }
-"""Tag -> what a plain scalar looks like, and the characters it may begin with."""
+"""Tag -> pattern of its plain scalars, and the characters that they may begin with."""
 
 for _name, (_pattern, _first) in _SCALARS.items():
     for _class in (Loader, Dumper):
@@ -89,7 +89,7 @@ CONSTRUCT: dict[str, Callable[[str], Any]] = {
 
 
 def read_scalar(text: str) -> Any:
-    """What an unquoted `text` means in a file; a text that means nothing else is returned."""
+    """Returns the value that an unquoted `text` has in a file; by default the text itself."""
     tag = Loader("").resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
     try:
         return CONSTRUCT[tag](text)

@@ -83,7 +83,7 @@ class _Builder:
     def enter(self, node: yaml.Node, path: PathKey) -> bool:
         """Pushes a container; returns False if it is an alias of a container around it."""
         if any(node is outer for outer in self.active):
-            self.report(node, path, "must not contain itself: an alias inside of its own anchor")
+            self.report(node, path, "must not contain itself: an alias inside its own anchor")
             return False
         if len(self.active) >= MAX_DEPTH:
             raise ConfigError(self.source, [Problem("", TOO_DEEP)])

@@ -1,4 +1,4 @@
-"""The training config: every documented key and default, and what is refused."""
+"""The training config: every documented key and default, and the values it refuses."""
 
 import subprocess
 import sys
@@ -36,7 +36,7 @@ def base() -> dict[str, Any]:
 
 
 def config(**values: Any) -> TrainConfig:
-    """The smallest config with keys set, `optimizer__name="adam"` for `optimizer.name`."""
+    """Parses the smallest config with keys set: `optimizer__name="adam"` for `optimizer.name`."""
     return parse_config(override(base(), {k.replace("__", "."): v for k, v in values.items()}))
 
 
@@ -46,10 +46,10 @@ def problems(**values: Any) -> list[str]:
     return [line.strip() for line in str(raised.value).splitlines()[1:]]
 
 
-def value_at(found: Any, key: str) -> Any:
+def value_at(section: Any, key: str) -> Any:
     for step in key.split("."):
-        found = getattr(found, step)
-    return found
+        section = getattr(section, step)
+    return section
 
 
 # ---------------------------------------------------------------------------- documented keys
@@ -116,18 +116,18 @@ NAMED_DEFAULTS = [
 
 @pytest.mark.parametrize(("key", "default"), DEFAULTS.items())
 def test_a_key_that_is_not_set_has_its_documented_default(key, default):
-    found = value_at(config(), key)
-    assert found == default
-    assert type(found) is type(default)
+    value = value_at(config(), key)
+    assert value == default
+    assert type(value) is type(default)
 
 
 @pytest.mark.parametrize(("section", "given_values", "defaults"), NAMED_DEFAULTS)
 def test_a_named_section_has_its_documented_defaults(section, given_values, defaults):
-    found = getattr(config(**{section: given_values}), section)
-    assert {key: getattr(found, key) for key in defaults} == defaults
+    parsed = getattr(config(**{section: given_values}), section)
+    assert {key: getattr(parsed, key) for key in defaults} == defaults
 
 
-def test_the_defaults_above_are_all_there_are():
+def test_every_optional_key_is_in_the_table_of_defaults():
     plain = config().to_dict()
     keys = {f"{section}.{key}" for section, values in plain.items() for key in values}
     required = {"dataset.name", "model.name", "training.epochs"}
@@ -148,7 +148,7 @@ def test_every_documented_name_is_known(union, names):
 
 
 @pytest.mark.parametrize("name", [*MODEL_NAMES, "my_models:build", "pkg.models:Net.small"])
-def test_built_in_models_and_those_of_ones_own_are_accepted(name):
+def test_built_in_and_custom_models_are_accepted(name):
     assert config(model__name=name).model.name == name
 
 
@@ -156,7 +156,7 @@ def test_built_in_models_and_those_of_ones_own_are_accepted(name):
     "key",
     ["dataset.name", "model.name", "training.epochs", "optimizer.name", "optimizer.learning_rate"],
 )
-def test_a_required_key_is_missed(key):
+def test_a_missing_required_key_is_reported(key):
     data = base()
     section, name = key.split(".")
     del data[section][name]
@@ -180,12 +180,12 @@ def test_a_required_key_is_missed(key):
 def test_checkpoint_sections_of_every_documented_form_load(tmp_path, checkpoint):
     path = tmp_path / "c.yaml"
     path.write_text(f"{REQUIRED}{checkpoint}\n")
-    found = load_config(path).checkpoint
-    assert found.experiment_name in ("", "my_experiment_v1")
-    assert found.resume in (None, "./e/x/latest.pt")
+    section = load_config(path).checkpoint
+    assert section.experiment_name in ("", "my_experiment_v1")
+    assert section.resume in (None, "./e/x/latest.pt")
 
 
-# ---------------------------------------------------------------------------- refusals
+# ---------------------------------------------------------------------------- refused values
 
 
 @pytest.mark.parametrize(
@@ -218,11 +218,11 @@ def test_checkpoint_sections_of_every_documented_form_load(tmp_path, checkpoint)
     ],
 )  # fmt: skip
 def test_a_value_that_breaks_a_rule_is_refused(values, expected):
-    [found] = problems(**values)
-    assert expected in found
+    [problem] = problems(**values)
+    assert expected in problem
 
 
-def test_two_values_of_betas_and_one_wrong_give_one_problem():
+def test_one_wrong_item_of_betas_gives_one_problem():
     optimizer = {"name": "adam", "learning_rate": 1, "betas": [0.9, 1]}
     assert problems(optimizer=optimizer) == ["optimizer.betas[1]: must be < 1, found 1"]
 
@@ -230,17 +230,17 @@ def test_two_values_of_betas_and_one_wrong_give_one_problem():
 # ---------------------------------------------------------------------------- isolation
 
 
-def test_a_config_cannot_be_changed_through_what_it_was_made_of():
+def test_a_config_cannot_be_changed_through_the_data_it_was_parsed_from():
     data = base() | {"optimizer": {"name": "adam", "learning_rate": 1, "betas": [0.5, 0.6]}}
-    found = parse_config(data)
+    parsed = parse_config(data)
     data["optimizer"]["betas"][0] = 0.1
     data["model"]["name"] = "cnv"
-    found.to_dict()["optimizer"]["betas"][0] = 0.1
-    assert found.optimizer.betas == (0.5, 0.6)
-    assert found.model.name == "resnet20"
+    parsed.to_dict()["optimizer"]["betas"][0] = 0.1
+    assert parsed.optimizer.betas == (0.5, 0.6)
+    assert parsed.model.name == "resnet20"
     with pytest.raises(ValidationError, match="frozen"):
-        found.training.epochs = 3
-    assert isinstance(hash(found), int)
+        parsed.training.epochs = 3
+    assert isinstance(hash(parsed), int)
 
 
 def test_checking_a_config_imports_neither_torch_nor_ray():
@@ -252,7 +252,7 @@ def test_checking_a_config_imports_neither_torch_nor_ray():
     assert run.stdout == "set()\n"
 
 
-def test_utils_is_another_name_of_the_same_function():
+def test_utils_exports_the_same_function():
     from trainable.utils import load_config as short
 
     assert short is load_config

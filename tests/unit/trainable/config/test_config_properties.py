@@ -1,4 +1,4 @@
-"""What holds for every training config: it round-trips, and no misspelt key goes unnoticed."""
+"""Properties of every training config: it round-trips, and every misspelt key is reported."""
 
 import copy
 import re
@@ -20,7 +20,7 @@ _STEPS = {"warmup_epochs": st.integers(0, 9)}
 
 
 def _section(name: str, **keys: Any) -> st.SearchStrategy[dict[str, Any]]:
-    """A mapping with the name and any subset of the keys."""
+    """Builds a mapping with the name and any subset of the keys."""
     return st.fixed_dictionaries({"name": st.just(name)}, optional=keys)
 
 
@@ -68,10 +68,10 @@ _CONFIGS = st.fixed_dictionaries(
 @given(_CONFIGS)
 def test_config_to_dict_to_yaml_to_config_is_the_identity(data):
     before = copy.deepcopy(data)
-    found = parse_config(data)
-    plain = found.to_dict()
-    assert parse_config(plain) == found
-    assert parse_config(parse_yaml(dump_yaml(plain), "f")) == found
+    config = parse_config(data)
+    plain = config.to_dict()
+    assert parse_config(plain) == config
+    assert parse_config(parse_yaml(dump_yaml(plain), "f")) == config
     assert data == before
 
 
@@ -79,13 +79,13 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
 
 def _edit(draw: Any, key: str) -> str:
-    at, letter = draw(st.integers(0, len(key) - 1)), draw(st.sampled_from(_LETTERS))
-    ways = [
-        key[:at] + key[at + 1 :],
-        key[:at] + letter + key[at:],
-        key[:at] + letter + key[at + 1 :],
+    index, letter = draw(st.integers(0, len(key) - 1)), draw(st.sampled_from(_LETTERS))
+    edits = [
+        key[:index] + key[index + 1 :],
+        key[:index] + letter + key[index:],
+        key[:index] + letter + key[index + 1 :],
     ]
-    return draw(st.sampled_from([way for way in ways if way != key]))
+    return draw(st.sampled_from([edit for edit in edits if edit != key]))
 
 
 @given(_CONFIGS, st.data())
@@ -99,5 +99,5 @@ def test_any_one_character_edit_of_a_key_is_reported_with_that_key_and_its_line(
     rows[line - 1] = re.sub(rf"^( *){key}:", rf"\g<1>{edited}:", rows[line - 1])
     with pytest.raises(ConfigError) as raised:
         parse_config(parse_yaml("\n".join(rows), "f"))
-    found = {(problem.key, problem.line) for problem in raised.value.problems}
-    assert (dotted((*around, edited)), line) in found
+    reported = {(problem.key, problem.line) for problem in raised.value.problems}
+    assert (dotted((*around, edited)), line) in reported

@@ -1,4 +1,4 @@
-"""Dotted keys of nested mappings: read, set, flattened."""
+"""Dotted keys of nested mappings: get, set and flatten."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Overrides: dotted keys into the plain values of a config."""
+"""Overrides: setting dotted keys in the plain values of a config."""
 
 import re
 from typing import Any
@@ -51,18 +51,18 @@ def test_a_new_name_drops_the_keys_that_it_does_not_have():
         ({"optimzer.name": "adam"}, 'did you mean "optimizer"?'),
     ],
 )
-def test_what_an_override_sets_wrongly_is_left_to_be_reported(values, problem):
+def test_a_wrong_key_or_name_stays_for_parse_config_to_report(values, problem):
     data = base() | {"loss": {"label_smoothing": 0.5}}
     with pytest.raises(ConfigError, match=re.escape(problem)):
         parse_config(override(data, values))
 
 
-def test_the_default_name_is_no_new_name():
+def test_setting_the_default_name_keeps_the_section():
     data = base() | {"loss": {"label_smoothing": 0.5}}
     assert override(data, {"loss.name": "cross_entropy"})["loss"]["label_smoothing"] == 0.5
     assert override(data, {"loss.name": "l1"})["loss"] == {"name": "l1"}
 
 
-def test_override_of_a_key_inside_of_no_mapping_is_refused():
+def test_a_key_below_a_plain_value_is_refused():
     with pytest.raises(ConfigError, match=r'model\.name\.x: "name" must be a mapping'):
         override(base(), {"model.name.x": 1})

@@ -1,4 +1,4 @@
-"""The schema layer on a schema of its own: what is accepted, and the text of every refusal."""
+"""The schema layer, on a schema of its own: accepted values, and the text of every error."""
 
 import textwrap
 from typing import Annotated, Any, Literal
@@ -81,7 +81,7 @@ def check(text: str) -> Search:
 
 
 def problems(text: str) -> list[str]:
-    """The problems of a document that has its one required key."""
+    """Returns the problems of a document that has its one required key."""
     with pytest.raises(ConfigError) as raised:
         check("needed: {name: plain}\n" + textwrap.dedent(text))
     return str(raised.value).removeprefix("s.yaml: ").splitlines()[1:]
@@ -121,13 +121,13 @@ def test_instances_are_accepted_where_mappings_are():
     assert search.limits.strict
 
 
-def test_an_integer_is_taken_where_a_number_is_wanted():
+def test_an_integer_is_accepted_as_a_number():
     low = Uniform(name="uniform", low=1, high=2).low
     assert low == 1.0
     assert type(low) is float
 
 
-def test_a_section_never_changes():
+def test_a_section_is_immutable():
     choice = Choice(values=[1, 2])
     with pytest.raises(ValidationError, match="frozen"):
         choice.values = (3,)
@@ -135,7 +135,7 @@ def test_a_section_never_changes():
     assert hash(choice) == hash(Choice(values=(1, 2)))
 
 
-def test_a_union_turns_back_into_plain_values():
+def test_a_union_dumps_to_plain_values_that_validate_again():
     search = check("needed: {name: plain}\nspace: {a: {values: [1]}}")
     plain = search.model_dump(mode="json")
     assert plain["space"] == {"a": {"name": "choice", "values": [1]}}
@@ -230,7 +230,7 @@ def test_every_problem_is_reported_at_once_in_file_order():
         ("count: 13", "count: must not be 13"),
     ],
 )  # fmt: skip
-def test_the_rule_and_what_was_found_are_told(text, expected):
+def test_a_problem_states_the_rule_and_the_value(text, expected):
     assert expected in problem(text)
 
 
@@ -270,8 +270,8 @@ def test_values_without_lines_are_checked_like_a_file():
     ]
 
 
-@pytest.mark.parametrize(("data", "found"), [([1], "a list"), (None, "null"), ("a", '"a" (text)')])
-def test_a_document_that_is_no_mapping_is_refused(data, found):
+@pytest.mark.parametrize(("data", "shown"), [([1], "a list"), (None, "null"), ("a", '"a" (text)')])
+def test_a_document_that_is_not_a_mapping_is_refused(data, shown):
     with pytest.raises(ConfigError) as raised:
         validate(Search, Document(data, {}, "code"))
-    assert str(raised.value) == f"code: 1 problem\n  must be a mapping, found {found}"
+    assert str(raised.value) == f"code: 1 problem\n  must be a mapping, found {shown}"

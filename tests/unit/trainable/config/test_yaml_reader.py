@@ -1,4 +1,4 @@
-"""Reading YAML: where keys stand, what aliases do, and every way to be refused."""
+"""Reading YAML: lines of keys, aliases, and every error."""
 
 import contextlib
 import textwrap
@@ -25,7 +25,7 @@ def problems(text: str) -> list[tuple[int | None, str, str]]:
 # ---------------------------------------------------------------------------- lines
 
 
-def test_every_key_and_list_item_knows_its_line():
+def test_every_key_and_list_item_has_its_line():
     document = parse("""\
         # a comment
         a:
@@ -96,15 +96,15 @@ def test_a_quoted_merge_key_is_a_key():
 @pytest.mark.parametrize(
     "text", ["a: &a [*a]", "a: &a {b: *a}", "a: &a {<<: *a}", "a: &a {b: {<<: *a}}"]
 )
-def test_an_alias_inside_of_its_own_anchor_is_refused(text):
+def test_an_alias_inside_its_own_anchor_is_refused(text):
     [(line, key, rule)] = problems(text)
     assert line == 1
     assert key.startswith("a")
-    assert rule == "must not contain itself: an alias inside of its own anchor"
+    assert rule == "must not contain itself: an alias inside its own anchor"
 
 
 @pytest.mark.parametrize("link", ["[{}]", "{{<<: [{}]}}"])
-def test_an_alias_bomb_is_refused_before_it_goes_off(link):
+def test_an_alias_bomb_is_refused_before_it_is_expanded(link):
     lines = ["a0: &a0 {x: 1}"]
     for level in range(1, 30):
         lines.append(f"a{level}: &a{level} {link.format(', '.join([f'*a{level - 1}'] * 10))}")
@@ -120,12 +120,12 @@ def test_an_alias_bomb_is_refused_before_it_goes_off(link):
         "\n".join(["a0: &a0 [1]"] + [f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 200)]),
     ],
 )
-def test_too_deep_a_nesting_is_refused(text):
+def test_nesting_that_is_too_deep_is_refused(text):
     [(_, _, rule)] = problems(text)
     assert rule.endswith("must have at most 50 levels of nesting")
 
 
-# ---------------------------------------------------------------------------- refusals
+# ---------------------------------------------------------------------------- errors
 
 
 def test_all_duplicate_keys_are_reported_at_once_with_both_lines():
@@ -168,11 +168,11 @@ def test_a_duplicate_key_in_a_merged_mapping_is_reported():
         ("?\n: b", "", "a key must be text, found nothing"),
     ],
 )
-def test_what_is_no_plain_value_is_refused(text, key, rule):
-    [(line, found_key, found_rule)] = problems(text)
-    assert line == 1
-    assert found_key == key
-    assert rule in found_rule
+def test_a_value_that_is_not_plain_yaml_is_refused(text, key, rule):
+    [(problem_line, problem_key, problem_rule)] = problems(text)
+    assert problem_line == 1
+    assert problem_key == key
+    assert rule in problem_rule
 
 
 @pytest.mark.parametrize(
@@ -188,19 +188,19 @@ def test_what_is_no_plain_value_is_refused(text, key, rule):
     ],
 )
 def test_a_syntax_error_is_reported_with_its_line(text, line, rule):
-    [(found_line, _, found_rule)] = problems(text)
-    assert found_line == line
-    assert found_rule.startswith("is not YAML: ")
-    assert rule in found_rule
+    [(problem_line, _, problem_rule)] = problems(text)
+    assert problem_line == line
+    assert problem_rule.startswith("is not YAML: ")
+    assert rule in problem_rule
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "shown"),
     [("", "nothing"), ("# x\n", "nothing"), ("---", "nothing"), ("- 1", "a list"), ("x", '"x"')],
 )
-def test_a_top_level_that_is_no_mapping_is_refused(text, found):
+def test_a_top_level_that_is_not_a_mapping_is_refused(text, shown):
     [(_, key, rule)] = problems(text)
-    assert (key, rule) == ("", f"must be a mapping of keys, found {found}")
+    assert (key, rule) == ("", f"must be a mapping of keys, found {shown}")
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_top_level_that_is_no_mapping_is_refused(text, found):
         (b"a: " + b"x" * MAX_BYTES, "must be a YAML file of at most 1000000 bytes"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_one_clear_sentence(tmp_path, content, rule):
+def test_a_file_that_cannot_be_read_gives_one_clear_sentence(tmp_path, content, rule):
     path = tmp_path / "f.yaml"
     if content is not None:
         path.write_bytes(content)
@@ -221,7 +221,7 @@ def test_a_file_that_cannot_be_read_is_one_clear_sentence(tmp_path, content, rul
     assert str(raised.value) == f"{path}: 1 problem\n  {rule}"
 
 
-def test_a_directory_is_no_file(tmp_path):
+def test_a_directory_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="is a directory, not a file"):
         read_yaml(str(tmp_path))
 

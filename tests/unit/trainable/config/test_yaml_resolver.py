@@ -1,4 +1,4 @@
-"""What scalars mean when read, and that what is written means the same to any reader."""
+"""Types of scalars when read, and text that any reader reads back equal when written."""
 
 import math
 
@@ -52,10 +52,10 @@ from trainable.config.yaml_resolver import read_scalar
         ("!!float 1", 1.0),
     ],
 )
-def test_a_scalar_means_what_a_reader_of_the_file_expects(text, value):
-    found = parse_yaml(f"a: {text}", "f").data["a"]
-    assert found == value
-    assert type(found) is type(value)
+def test_a_scalar_has_the_type_that_a_reader_of_the_file_expects(text, value):
+    result = parse_yaml(f"a: {text}", "f").data["a"]
+    assert result == value
+    assert type(result) is type(value)
 
 
 def test_nan_is_read_as_a_number():
@@ -85,12 +85,12 @@ _VALUES = st.recursive(
 
 
 def _same(left, right):
-    """Equal, with equal types all the way down (1 == 1.0 == True in Python)."""
+    """Returns whether values and all types in them are equal (1 == 1.0 == True in Python)."""
     return repr(left) == repr(right)
 
 
 @given(st.dictionaries(st.text(), _VALUES, max_size=4))
-def test_what_is_written_reads_back_equal_here_and_by_pyyaml(data):
+def test_written_values_are_read_back_equal_by_this_reader_and_by_pyyaml(data):
     text = dump_yaml(data)
     assert _same(parse_yaml(text, "f").data, data)
     assert _same(yaml.safe_load(text), data)

@@ -18,7 +18,7 @@ from trainable.config import MODEL_NAMES, TrainConfig, load_config, parse_config
 from trainable.config.yaml_reader import read_yaml
 from trainable.errors import ConfigError
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[4] / "configs"
 SEARCHES = [CONFIGS / "search.yaml", *sorted((CONFIGS / "searches").glob("*.yaml"))]
 TRAININGS = [path for path in sorted(CONFIGS.glob("*.yaml")) if path not in SEARCHES]
 SCHEMAS = {"search": search_schema(), "training": training_schema()}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sweeps.results.loaded_sweep import LoadedSweep, load
 from sweeps.results.trial_results import TrialResult
 from sweeps.storage.location import bring, local
-from sweeps.sweep_dir.layout import SweepError
+from sweeps.sweep_dir.errors import SweepError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,16 +41,16 @@ class Sweep:
     @cached_property
     def trials(self) -> pd.DataFrame:
         """A row a trial, best first: its sampled values, its metric, where it lies."""
-        from sweeps.results.export import frame, trial_rows
+        from sweeps.results.export import to_frame, trial_rows
 
-        return frame(trial_rows(self.files))
+        return to_frame(trial_rows(self.files))
 
     @cached_property
     def curves(self) -> pd.DataFrame:
         """A row a trial and epoch with everything that was measured."""
-        from sweeps.results.export import epoch_rows, frame
+        from sweeps.results.export import epoch_rows, to_frame
 
-        return frame(epoch_rows(self.files))
+        return to_frame(epoch_rows(self.files))
 
     def best(self) -> TrialResult:
         """The trial with the best epoch: `.record`, `.best` (its row), `.directory`.

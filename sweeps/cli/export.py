@@ -48,7 +48,7 @@ def export(directory: Path, kind: str, output: Path | None, epochs: bool) -> int
 
     Example: sweep export experiments/digits_asha --format parquet --output trials.parquet
     """
-    from sweeps.results.export import as_csv, epoch_rows, trial_rows, write_parquet
+    from sweeps.results.export import epoch_rows, rows_to_csv, trial_rows, write_parquet
 
     if kind == "optuna" and epochs:
         raise SweepError("a study has the epochs of its trials already: leave out --epochs")
@@ -68,7 +68,7 @@ def export(directory: Path, kind: str, output: Path | None, epochs: bool) -> int
         write_parquet(rows, output)
     else:
         text = (
-            as_csv(rows)
+            rows_to_csv(rows)
             if kind == "csv"
             else json.dumps(replace_non_finite(rows), default=str) + "\n"
         )

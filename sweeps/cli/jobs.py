@@ -60,7 +60,7 @@ def submit(
     client = jobs.connect(address)
     options = ["--allow-custom-model"] * allow_custom_model
     job = jobs.submit(client, text, parcel, options)
-    print_line(f"job {job}: sweep {name}, in {place_in(spec.config['checkpoint']['dir'], name)}")
+    print_line(f"job {job}: sweep {name}, in {place_in(spec.config.checkpoint.dir, name)}")
     for what, verb in (("how far it is", "status"), ("its output", "logs"), ("pause it", "stop")):
         print_line(f"  {what + ':':15}sweep jobs {verb} {job} --address {address}")
     again = "" if spec.sweep_name is not None else f" --set name={name}"
@@ -158,6 +158,5 @@ def _new_name(spec: SearchSpec) -> str:
     from datetime import datetime
 
     from trainable.artifacts.names import automatic_name
-    from trainable.config import parse_config
 
-    return automatic_name(parse_config(spec.config), datetime.now())
+    return automatic_name(spec.config, datetime.now())

@@ -71,5 +71,5 @@ def _listed(directory: Path) -> dict[str, Any]:
         "ended": sweep.ended,
         "total": sweep.total,
         "metric": sweep.metric,
-        "best": sweep.best_entry(),
+        "best": sweep.best_values(),
     }

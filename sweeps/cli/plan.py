@@ -71,8 +71,8 @@ def plan(
         from trainable.profiling.cost import gpu_count
 
         machine["GPU"] = float(gpu_count())
-        measure = partial(measured, spec, allow_custom_model=allow_custom_model)
-        spec, about_gpu = settled(spec, [machine], measure)
+        measure = partial(measure_copies, spec, allow_custom_model=allow_custom_model)
+        spec, about_gpu = resolve_gpu(spec, [machine], measure)
     found = make_plan(spec, machine)
     if probes:
         from sweeps.planning.cost import forecast, probe
@@ -100,9 +100,7 @@ def _disk(
     found: Plan, cost: Forecast | None, allow_custom_model: bool
 ) -> tuple[tuple[int, int] | None, str]:
     """Bytes of checkpoints, at least and at most, and what is said about them."""
-    from trainable.config import parse_config
-
-    if not parse_config(found.spec.config).checkpoint.enabled:
+    if not found.spec.config.checkpoint.enabled:
         return (0, 0), "no checkpoints; checkpoint.enabled is false"
     if cost is not None:
         low, high = cost.disk_bytes
@@ -145,7 +143,7 @@ def _say_configs(found: Plan) -> None:
     """The whole training config of the first draw, and where those of the next ones differ."""
     from sweeps.planning.plan import first_configs
 
-    first, *others = first_configs(found, SHOWN)
+    first, *others = [config.to_dict() for config in first_configs(found, SHOWN)]
     print_line("training config of draw 0:")
     for section, keys in first.items():
         print_line(f"  {section}: {_flow(keys)}")
@@ -280,7 +278,7 @@ def _as_data(
         "trials": spec.trials,
         "known_draws": found.fixed_draws,
         "draws": found.draws,
-        "configs": first_configs(found, SHOWN),
+        "configs": [config.to_dict() for config in first_configs(found, SHOWN)],
         "rungs": [vars(rung) for rung in found.expectation.rungs],
         "epochs_a_trial": found.epochs,
         "all_epochs": found.all_epochs,

@@ -107,7 +107,7 @@ def _existing(spec: SearchSpec) -> Path | None:
     from sweeps.storage.location import local, place_in
 
     assert spec.sweep_name is not None
-    directory = local(place_in(spec.config["checkpoint"]["dir"], spec.sweep_name))
+    directory = local(place_in(spec.config.checkpoint.dir, spec.sweep_name))
     return directory if (directory / SWEEP_FILE).exists() else None
 
 
@@ -204,11 +204,11 @@ def stop(directory: Path) -> int:
 
 def _finish(outcome: Outcome) -> int:
     """Prints what the sweep came to; returns the exit code."""
-    from sweeps.cli.summary import print_ending, write_last_report
+    from sweeps.cli.summary import print_summary, write_final_report
     from sweeps.trials.pause import EXIT_CODES
 
-    write_last_report(outcome)
-    print_ending(outcome)
+    write_final_report(outcome)
+    print_summary(outcome)
     if outcome.paused is not None:
         return EXIT_CODES[outcome.paused]
     failed = any(result.record.state == "failed" for result in outcome.results)

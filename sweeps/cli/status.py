@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, exits
-from sweeps.results.aggregate import pareto_table
+from sweeps.cli.tables import pareto_table
 from sweeps.results.loaded_sweep import LoadedSweep, best_checkpoint_epoch, load
-from sweeps.results.progress import time_left
+from sweeps.results.progress import format_time_left
 from sweeps.results.status import front_values, status_values
 from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.errors import SweepError
@@ -106,7 +106,7 @@ def _status_lines(now: dict[str, Any]) -> list[str]:
         f"sweep {now['name']}: {now['state']}{reason}",
         f"{now['ended']} of {now['total']} trials ended{_states_text(now['trials'])}",
         f"{'best' if now['state'] == 'finished' else 'best so far'}: {best}",
-        f"{format_duration(now['elapsed_s'])}{so_far}{time_left(now['left_s'])}; "
+        f"{format_duration(now['elapsed_s'])}{so_far}{format_time_left(now['left_s'])}; "
         f"{now['epochs']} epochs trained{saved}",
     ]
     if best_copies := _copies_text(now["best"]):
@@ -143,7 +143,7 @@ def _live_table(now: dict[str, Any]) -> Table:
 
 def best_line(sweep: LoadedSweep) -> str:
     """The best trial, its metric and epoch in one line."""
-    return _best_text(sweep.best_entry())
+    return _best_text(sweep.best_values())
 
 
 def _best_text(best: dict[str, Any] | None) -> str:
@@ -183,7 +183,7 @@ def best(directory: Path, as_json: bool) -> int:
     restore = None if checkpoint is None else f"sweep restore {quote_path(checkpoint)} --epochs N"
     if as_json:
         entry = {
-            **(sweep.best_entry() or {}),
+            **(sweep.best_values() or {}),
             "mode": sweep.mode,
             "sweep_state": sweep.state,
             "state": found.record.state,
@@ -205,7 +205,7 @@ def _print_best(
 ) -> None:
     checkpoint, config = found.checkpoint, found.directory / "config.yaml"
     print_line(f"{sweep.best_label}: {best_line(sweep)}")
-    if best_copies := _copies_text(sweep.best_entry()):
+    if best_copies := _copies_text(sweep.best_values()):
         print_line(best_copies)
     for key, value in found.record.current.items():
         print_line(f"  {key}: {format_value(value)}")

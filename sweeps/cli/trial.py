@@ -33,6 +33,7 @@ from sweeps.terminal.formatting import (
     quote_path,
 )
 from trainable.artifacts.names import LOG_FILE
+from trainable.config.dotted import flatten
 from trainable.config.yaml_reader import read_yaml
 
 TRIAL = click.argument("trial")
@@ -232,8 +233,7 @@ def _flat_config(result: TrialResult) -> dict[str, Any]:
     path = result.directory / "config.yaml"
     if not path.exists():
         return dict(result.record.current)
-    data = read_yaml(path).data
-    return {f"{name}.{key}": value for name, part in data.items() for key, value in part.items()}
+    return flatten(read_yaml(path).data)
 
 
 def _side_by_side(left: TrialResult, right: TrialResult, metric: str) -> list[list[Any]]:

@@ -1,4 +1,4 @@
-"""Tune's events onto the layout: keeps `trial.json` and `sweep.json` current."""
+"""Records Tune's events in `trial.json` and `sweep.json`."""
 
 from __future__ import annotations
 
@@ -16,111 +16,145 @@ from ray.tune.experiment import Trial
 from sweeps.execution.hooks import HookRunner
 from sweeps.execution.live_view import LiveView
 from sweeps.results.progress import TrialProgress
-from sweeps.sweep_dir.layout import SweepLayout, value_at
+from sweeps.spec.search_spec import SearchSpec
+from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, TrialState, now
 from sweeps.terminal.console import print_line
 from sweeps.trials.failures import describe_nan
-from sweeps.trials.pause import PauseSwitch
+from sweeps.trials.pause import PauseSwitch, make_target_check
 from trainable.artifacts.names import TENSORBOARD
+from trainable.config.dotted import get_dotted
 from trainable.trial_settings import SETTINGS
 
-SWEEP_EVERY_S = 2.0
-"""`sweep.json` is written no oftener while the sweep runs: only counts and times change."""
+SWEEP_WRITE_INTERVAL_S = 2.0
+"""Shortest time between writes of `sweep.json` while the sweep runs and only counts change."""
 
-UNWRITTEN_S = 0.5
-"""That a trial has begun is put on disk after so long, if it has not ended meanwhile."""
+START_WRITE_DELAY_S = 0.5
+"""Longest delay until a trial's start is on disk; a trial that ends sooner is written once."""
 
 CPU_NOTICE = "note: no CUDA device in the workers: trials train on the CPU"
 
 
-class Recorder(Callback):
-    """Tune's events onto the layout.
+class RecordWriter:
+    """Writes the records of a sweep, fewer times than they change.
 
     Args:
-        layout: The sweep's directory.
-        sweep: Its record.
-        records: Trial id -> record, shared with the trial source.
-        switch: Polled at every step.
-        total: Trials the sweep has in all.
-        metric: What the line of an ended trial shows.
-        target: Whether a value of the metric ends the sweep.
-        expects_gpu: Whether trials were given a share of a card.
-        view: Shows how far the sweep is.
-        running: Trial id -> how far a trial is, of those that there are.
+        layout: The sweep directory.
+        sweep: The sweep's record.
+        trials: Trial id -> record, shared with the trial source.
+    """
+
+    def __init__(
+        self, layout: SweepLayout, sweep: SweepRecord, trials: dict[str, TrialRecord]
+    ) -> None:
+        self.layout = layout
+        self.trials = trials
+        self._sweep = sweep
+        self._elapsed_before_s = sweep.elapsed_s
+        self._started = time.monotonic()
+        self._sweep_due: float | None = None
+        """When `sweep.json` is written again; None if it is current."""
+        self._unwritten_starts: dict[str, float] = {}
+        """Trial -> when it started, if `trial.json` does not have that yet."""
+
+    def note_start(self, record: TrialRecord) -> None:
+        """Has a trial written that has just started, unless it ends first."""
+        self._unwritten_starts.setdefault(record.id, time.monotonic())
+        self._schedule_sweep()
+
+    def write_trial(self, record: TrialRecord) -> None:
+        """Replaces a trial's `trial.json`."""
+        self._unwritten_starts.pop(record.id, None)
+        self.layout.write_trial(record)
+        self._schedule_sweep()
+
+    def write_due(self) -> None:
+        """Writes the records whose delay is over."""
+        time_s = time.monotonic()
+        while self._unwritten_starts:
+            trial_id, started = next(iter(self._unwritten_starts.items()))
+            if time_s - started < START_WRITE_DELAY_S:
+                break
+            self.write_trial(self.trials[trial_id])
+        if self._sweep_due is not None and time_s >= self._sweep_due:
+            self.write_sweep()
+
+    def write_sweep(self) -> None:
+        """Replaces `sweep.json` with the current state."""
+        self._sweep_due = None
+        counts = Counter(record.state for record in self.trials.values())
+        self._sweep.trials = dict(sorted(counts.items()))
+        self._sweep.elapsed_s = round(self._elapsed_before_s + time.monotonic() - self._started, 1)
+        self.layout.write_sweep(self._sweep)
+
+    def _schedule_sweep(self) -> None:
+        if self._sweep_due is None:
+            self._sweep_due = time.monotonic() + SWEEP_WRITE_INTERVAL_S
+
+
+class RecordCallback(Callback):
+    """Records what happens to trials and prints a line for each that ends.
+
+    Args:
+        spec: The search file.
+        writer: Writes the records.
+        switch: Polled at every step; requested when the target is reached.
+        view: Shows the progress of the sweep.
+        progress: Trial id -> progress; trials are added when they start.
+        hooks: Gets every value of the metric.
         on_end: Called when a trial has ended and is recorded.
-        hooks: Told every value of the metric.
     """
 
     def __init__(
         self,
-        layout: SweepLayout,
-        sweep: SweepRecord,
-        records: dict[str, TrialRecord],
+        spec: SearchSpec,
+        writer: RecordWriter,
         *,
         switch: PauseSwitch,
-        total: int,
-        metric: str,
-        target: Callable[[float], bool],
-        expects_gpu: bool,
         view: LiveView,
-        running: dict[str, TrialProgress],
-        on_end: Callable[[], None],
+        progress: dict[str, TrialProgress],
         hooks: HookRunner,
+        on_end: Callable[[], None],
     ) -> None:
-        self._layout = layout
-        self._sweep = sweep
-        self._records = records
+        self._total = spec.trials
+        self._metric, self._mode = spec.tune.metric, spec.tune.mode
+        self._reaches_target = make_target_check(spec)
+        self._writer = writer
+        self._records = writer.trials
         self._switch = switch
-        self._total = total
-        self._metric = metric
-        self._target = target
-        self._expects_gpu = expects_gpu
         self._view = view
-        self._running = running
-        self._on_end = on_end
+        self._progress = progress
         self._hooks = hooks
-        self._before_s = sweep.elapsed_s
-        self._started = time.monotonic()
-        self._sweep_due: float | None = None
-        """When `sweep.json` is to be written again; None where it is as it should be."""
-        self._begun: dict[str, float] = {}
-        """Trial -> when it began, where `trial.json` does not say yet that it has."""
+        self._on_end = on_end
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Looks whether the sweep is to pause, and writes what has waited long enough."""
+        """Polls the pause switch, redraws the view and writes records that are due."""
         del iteration, trials, info
-        asked = self._switch.reason
+        was_pausing = self._switch.reason
         self._switch.poll()
-        if self._switch.reason and not asked:
+        if self._switch.reason and not was_pausing:
             print_line(
                 f"pausing ({self._switch.reason}): running trials finish their epoch and save"
             )
-        self._view.tick(self._running.values())
-        self._write_waiting(time.monotonic())
-
-    def _write_waiting(self, at: float) -> None:
-        while self._begun and at - next(iter(self._begun.values())) >= UNWRITTEN_S:
-            self._write(self._records[next(iter(self._begun))])
-        if self._sweep_due is not None and at >= self._sweep_due:
-            self.write_sweep()
+        self._view.tick(self._progress.values())
+        self._writer.write_due()
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """A trial got its actor, for the first time, after a pause or for a retry."""
+        """Records that a trial got its actor: for the first time, after a pause or for a retry."""
         del iteration, trials, info
         record = self._records[trial.trial_id]
         exploits = len(record.lineage)
-        self._note_exploit(record, trial)
+        self._record_exploit(record, trial)
         record.state = "running"
         record.started = record.started or now()
         epochs = trial.config["training"]["epochs"]
-        self._running.setdefault(record.id, TrialProgress(record, epochs)).epochs = epochs
+        self._progress.setdefault(record.id, TrialProgress(record, epochs)).epochs = epochs
         if len(record.lineage) > exploits:
-            self._write(record)  # before anything is saved under the new values
+            self._writer.write_trial(record)  # before anything is saved under the new values
         else:
-            self._begun.setdefault(record.id, time.monotonic())
-            self._changed()
+            self._writer.note_start(record)
 
     def on_trial_result(
         self,
@@ -130,51 +164,48 @@ class Recorder(Callback):
         result: dict[str, Any],
         **info: Any,
     ) -> None:
-        """A trial completed an epoch."""
+        """Takes the metrics of an epoch; pauses the sweep when the target is reached."""
         del iteration, trials, info
-        self._running[trial.trial_id].note(result, self._metric, self._view.mode)
+        self._progress[trial.trial_id].note(result, self._metric, self._mode)
         value = result.get(self._metric)
         self._hooks.note(trial.trial_id, value, result.get("epoch", 0))
-        if value is not None and self._target(value) and self._switch.reason is None:
+        if value is not None and self._reaches_target(value) and self._switch.reason is None:
             print_line(f"target reached: trial {trial.trial_id}, {self._metric} {value:.4f}")
             self._switch.request("target")
-        if self._expects_gpu and result.get("device") == "cpu":
-            print_line(CPU_NOTICE)
-            self._expects_gpu = False
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """A trial ran all its epochs, diverged, or was ended by the scheduler."""
+        """Records a trial that trained all its epochs, diverged, or was stopped."""
         del iteration, trials, info
         if self._switch.reason and trial.status == Trial.PENDING:
-            return  # let go by a pausing sweep; it will come back
+            return  # released by a pausing sweep; it is resumed with the sweep
         record = self._records[trial.trial_id]
         last = trial.last_result or {}
-        if diverged(last):
+        if has_diverged(last):
             record.failures.append(describe_nan(last))
             self._end(trial, "failed")
             return
-        done = last.get("epoch", 0) >= trial.config["training"]["epochs"]
-        self._end(trial, "finished" if done else "stopped")
+        is_done = last.get("epoch", 0) >= trial.config["training"]["epochs"]
+        self._end(trial, "finished" if is_done else "stopped")
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """A trial failed for good; its failures are recorded where they are judged."""
+        """Records a trial that is not retried; `RetryPolicy` has recorded its failures."""
         del iteration, trials, info
         self._end(trial, "failed")
 
     def _end(self, trial: Trial, state: TrialState) -> None:
         record = self._records[trial.trial_id]
         record.state, record.ended = state, now()
-        self._write(record)
-        end_curves(self._layout, record)
-        done = sum(other.state in ENDED for other in self._records.values())
+        self._writer.write_trial(record)
+        end_tensorboard(self._writer.layout, record)
+        ended = sum(other.state in ENDED for other in self._records.values())
         last = trial.last_result or {}
         epochs = len(str(trial.config["training"]["epochs"]))
         text = (
-            f"{done:>{len(str(self._total))}}/{self._total}  trial {record.id} {state:<8} "
+            f"{ended:>{len(str(self._total))}}/{self._total}  trial {record.id} {state:<8} "
             f"at epoch {last.get('epoch', 0):>{epochs}}"
         )
         if state == "failed":
@@ -184,56 +215,59 @@ class Recorder(Callback):
         print_line(text)
         self._on_end()
 
-    def _note_exploit(self, record: TrialRecord, trial: Trial) -> None:
+    def _record_exploit(self, record: TrialRecord, trial: Trial) -> None:
         """Records a PBT exploit: the trial is about to load another one's checkpoint."""
-        found = trial.latest_checkpoint_result
-        if found is None or found.checkpoint is None:
+        saved = trial.latest_checkpoint_result
+        if saved is None or saved.checkpoint is None:
             return
-        donor = Path(found.checkpoint.path).parent.name
+        donor = Path(saved.checkpoint.path).parent.name
         if donor == record.directory:
             return
-        # It has the donor's whole config, the mutated keys on top: other keys may be active.
-        values = {key: _value(trial.config, key) for key in trial.config[SETTINGS]["sampled"]}
-        taken = {"epoch": found.metrics.get("epoch", 0), "donor": donor, "values": values}
-        if record.lineage[-1:] != [taken]:  # a retry begins there once more
-            record.lineage.append(taken)
-
-    def _write(self, record: TrialRecord) -> None:
-        self._begun.pop(record.id, None)
-        self._layout.write_trial(record)
-        self._changed()
-
-    def _changed(self) -> None:
-        """`sweep.json` is behind by now."""
-        if self._sweep_due is None:
-            self._sweep_due = time.monotonic() + SWEEP_EVERY_S
-
-    def write_sweep(self) -> None:
-        """Replaces `sweep.json` with what is known now."""
-        self._sweep_due = None
-        counts = Counter(record.state for record in self._records.values())
-        self._sweep.trials = dict(sorted(counts.items()))
-        self._sweep.elapsed_s = round(self._before_s + time.monotonic() - self._started, 1)
-        self._layout.write_sweep(self._sweep)
+        # It gets the donor's whole config plus the mutated keys, so other keys may be active.
+        values = {key: _read_value(trial.config, key) for key in trial.config[SETTINGS]["sampled"]}
+        exploit = {"epoch": saved.metrics.get("epoch", 0), "donor": donor, "values": values}
+        if record.lineage[-1:] != [exploit]:  # a retry starts there again
+            record.lineage.append(exploit)
 
 
-def end_curves(layout: SweepLayout, record: TrialRecord) -> None:
-    """Says on TensorBoard's HParams page that a trial has ended, where its worker did not."""
+class DeviceCallback(Callback):
+    """Prints a note if trials that have a share of a GPU train on the CPU."""
+
+    def __init__(self) -> None:
+        self._was_printed = False
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[Trial],
+        trial: Trial,
+        result: dict[str, Any],
+        **info: Any,
+    ) -> None:
+        """Prints the note after the first such epoch."""
+        del iteration, trials, trial, info
+        if not self._was_printed and result.get("device") == "cpu":
+            print_line(CPU_NOTICE)
+            self._was_printed = True
+
+
+def end_tensorboard(layout: SweepLayout, record: TrialRecord) -> None:
+    """Marks a trial as ended on TensorBoard's HParams page, if its worker has not done so."""
     directory = layout.directory / record.directory / TENSORBOARD
     if not directory.exists():
         return
-    from trainable.artifacts.tensorboard import end_session  # TensorBoard's, which loads slowly
+    from trainable.artifacts.tensorboard import end_session  # imports TensorBoard, which is slow
 
-    with suppress(OSError):  # of a full disk; the page does not know then how the trial has ended
+    with suppress(OSError):  # a full disk; the page then lacks the trial's end
         end_session(directory, failed=record.state == "failed")
 
 
-def _value(config: dict[str, Any], key: str) -> Any:
-    """A trial's value of a dotted key: at the top, where schedulers change it, or nested."""
-    return config[key] if key in config else value_at(config, key)
+def _read_value(config: dict[str, Any], key: str) -> Any:
+    """Reads a dotted key of a trial: at the top, where schedulers change it, or nested."""
+    return config[key] if key in config else get_dotted(config, key)
 
 
-def diverged(row: dict[str, Any]) -> bool:
-    """Whether an epoch's losses are not finite."""
+def has_diverged(row: dict[str, Any]) -> bool:
+    """Whether a loss of an epoch is not finite."""
     losses = (row.get("train_loss"), row.get("val_loss"))
     return any(loss is not None and not math.isfinite(loss) for loss in losses)

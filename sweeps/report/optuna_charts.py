@@ -132,7 +132,7 @@ def importance(study: Study) -> tuple[dict[str, float], str]:
 def _by_importance(subject: Subject, importances: dict[str, float]) -> list[str]:
     """Parameters that complete trials have, the most important first."""
     known = {key for trial in subject.complete for key in trial.params}
-    rest = [key for key in subject.sweep.keys if key in known and key not in importances]
+    rest = [key for key in subject.sweep.sampled_keys if key in known and key not in importances]
     return [*(key for key in importances if key in known), *rest]
 
 

@@ -184,9 +184,9 @@ def _best_config(sweep: LoadedSweep) -> str:
 
 def _spread(sweep: LoadedSweep) -> dict[str, Any]:
     """Of the best configuration's trials, where it has several."""
-    if not sweep.copies:
+    if not sweep.configurations:
         return {}
-    best = sweep.copies[0]
+    best = sweep.configurations[0]
     sd = "" if best.sd is None else f", sd {best.sd:.4f}"
     trials = f"{len(best.scores)} {'final ' if best.final else ''}trials"
     return {f"mean {sweep.metric} of its configuration": f"{best.mean:.4f}{sd}, {trials}"}
@@ -194,13 +194,13 @@ def _spread(sweep: LoadedSweep) -> dict[str, Any]:
 
 def _copies(sweep: LoadedSweep) -> list[tuple[str, str]]:
     """The section on configurations, where there are several trials of one."""
-    if not sweep.copies:
+    if not sweep.configurations:
         return []
     note = (
         "<p>Configurations are ranked by the mean of their trials, which differ by their seed, "
         "or of their final trials where there are any.</p>"
     )
-    return [("Configurations", note + of_configurations(sweep.copies, sweep.metric))]
+    return [("Configurations", note + of_configurations(sweep.configurations, sweep.metric))]
 
 
 def _front(sweep: LoadedSweep) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
-"""What a sweep's directory could do without: `sweep gc`.
+"""Finds what can be deleted from a sweep directory: `sweep gc`.
 
-Nothing that a sweep is read, resumed or extended from is among it, but for the weights that
-`keep.trials` does not keep.
+The sweep can still be read, resumed and extended afterwards. Only the weights that `keep.trials`
+does not keep are lost.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from typing import Literal
 from sweeps.results.retention import surplus_weights
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.records import ENDED, TrialRecord
+from trainable.artifacts.names import CHECKPOINTS
 from trainable.atomic_files import TEMPORARY_SUFFIX
 
 Kind = Literal["weights", "temporary", "tune"]
 
-OF_THE_SWEEP = ("experiment_state-*.json", "tuner.pkl", ".validate_storage_marker")
-"""What Tune writes for its own resume, which is never used."""
-OF_A_TRIAL = ("checkpoint_[0-9]*", "params.json", "params.pkl", "result.json", "error.*")
-"""What Tune writes of a trial; all of it is in the layout too."""
+TUNE_SWEEP_FILES = ("experiment_state-*.json", "tuner.pkl", ".validate_storage_marker")
+"""Files that Tune writes for its own resume, which is never used."""
+TUNE_TRIAL_FILES = ("checkpoint_[0-9]*", "params.json", "params.pkl", "result.json", "error.*")
+"""Files that Tune writes for a trial; the trial's own files hold all of it too."""
 
 
 @dataclass(frozen=True)
 class Removable:
-    """One file, or one directory of Tune's, that can go."""
+    """One file, or one directory of Tune's, that can be deleted."""
 
     path: Path
     kind: Kind
@@ -36,49 +37,52 @@ class Removable:
 def find_removable(
     directory: Path, spec: SearchSpec, records: list[TrialRecord]
 ) -> list[Removable]:
-    """Everything that can go from a sweep which nobody runs.
+    """Lists everything that can be deleted from a sweep that is not running.
 
     Args:
-        directory: The sweep's.
-        spec: Its search file.
-        records: Its trials; of those that have not ended only temporary files can go.
+        directory: The sweep directory.
+        spec: The sweep's search file.
+        records: The sweep's trials. Those that have not ended only lose temporary files.
     """
-    found: dict[Path, Removable] = {}
+    removable: dict[Path, Removable] = {}
     for path in surplus_weights(directory, spec):
-        found[path] = Removable(path, "weights")
-    for path in _temporaries(directory, records):
-        found.setdefault(path, Removable(path, "temporary"))
-    for path in _of_tune(directory, records):
-        found.setdefault(path, Removable(path, "tune"))
-    return list(found.values())
+        removable[path] = Removable(path, "weights")
+    for path in _temporary_files(directory, records):
+        removable.setdefault(path, Removable(path, "temporary"))
+    for path in _tune_files(directory, records):
+        removable.setdefault(path, Removable(path, "tune"))
+    return list(removable.values())
 
 
-def _temporaries(directory: Path, records: list[TrialRecord]) -> Iterator[Path]:
-    places = [directory]
+def _temporary_files(directory: Path, records: list[TrialRecord]) -> Iterator[Path]:
+    folders = [directory]
     for record in records:
         trial = directory / record.directory
-        places += [trial, trial / "checkpoints"]
-    for place in places:
-        yield from place.glob(f".*{TEMPORARY_SUFFIX}")
+        folders += [trial, trial / CHECKPOINTS]
+    for folder in folders:
+        yield from folder.glob(f".*{TEMPORARY_SUFFIX}")
 
 
-def _of_tune(directory: Path, records: list[TrialRecord]) -> Iterator[Path]:
-    for pattern in OF_THE_SWEEP:
+def _tune_files(directory: Path, records: list[TrialRecord]) -> Iterator[Path]:
+    for pattern in TUNE_SWEEP_FILES:
         yield from directory.glob(pattern)
     for record in records:
         if record.state in ENDED:
-            for pattern in OF_A_TRIAL:
+            for pattern in TUNE_TRIAL_FILES:
                 yield from (directory / record.directory).glob(pattern)
 
 
 def freed_bytes(paths: list[Path]) -> int:
-    """The room that deleting paths makes: a file with a name elsewhere stays on the disk."""
-    names: dict[tuple[int, int], int] = defaultdict(int)
-    known: dict[tuple[int, int], tuple[int, int]] = {}
+    """Returns the space that deleting paths frees; files with a hard link elsewhere free none."""
+    deleted_links: dict[tuple[int, int], int] = defaultdict(int)
+    links_and_size: dict[tuple[int, int], tuple[int, int]] = {}
     for path in paths:
         for file in path.rglob("*") if path.is_dir() else [path]:
             if file.is_file():
                 stat = file.stat()
-                names[stat.st_dev, stat.st_ino] += 1
-                known[stat.st_dev, stat.st_ino] = stat.st_nlink, stat.st_size
-    return sum(size for key, (links, size) in known.items() if names[key] >= links)
+                inode = stat.st_dev, stat.st_ino
+                deleted_links[inode] += 1
+                links_and_size[inode] = stat.st_nlink, stat.st_size
+    return sum(
+        size for inode, (links, size) in links_and_size.items() if deleted_links[inode] >= links
+    )

@@ -1,14 +1,15 @@
-"""A sweep's trials, and their epochs, as tables for other programs."""
+"""Exports a sweep's trials and epochs as tables for other programs."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.results.loaded_sweep import LoadedSweep
-from sweeps.results.ranking import csv_text, ranking
+from sweeps.results.ranking import ranking_rows, to_csv
 from trainable.atomic_files import write_once
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ Row = dict[str, Any]
 
 
 def trial_rows(sweep: LoadedSweep) -> list[Row]:
-    """A row a trial, best first: `trials.csv` and when it ran and why it failed."""
-    rows = ranking(sweep.results, sweep.metric)
+    """Returns one row per trial, best first: those of `trials.csv` with times and the failure."""
+    rows = ranking_rows(sweep.results, sweep.metric)
     for row, result in zip(rows, sweep.results, strict=True):
         record = result.record
         row["created"], row["started"], row["ended"] = (
@@ -33,38 +34,38 @@ def trial_rows(sweep: LoadedSweep) -> list[Row]:
 
 
 def epoch_rows(sweep: LoadedSweep) -> list[Row]:
-    """A row a trial and epoch, trials in order of creation."""
-    ordered = sorted(sweep.results, key=lambda result: result.record.number)
-    return [{"trial": result.record.id, **row} for result in ordered for row in result.rows]
+    """Returns one row per epoch of every trial, trials in order of creation."""
+    trials = sorted(sweep.results, key=lambda result: result.record.number)
+    return [{"trial": trial.record.id, **row} for trial in trials for row in trial.rows]
 
 
-def columns(rows: list[Row]) -> list[str]:
-    """Every column of rows, in the order in which they come up."""
+def column_names(rows: list[Row]) -> list[str]:
+    """Returns every column of the rows, in the order in which it first appears."""
     return list(dict.fromkeys(key for row in rows for key in row))
 
 
-def as_csv(rows: list[Row]) -> str:
-    """Rows as CSV; what is absent is left empty."""
-    return csv_text(rows, columns(rows))
+def rows_to_csv(rows: list[Row]) -> str:
+    """Returns rows as CSV; missing values are empty."""
+    return to_csv(rows, column_names(rows))
 
 
-def frame(rows: list[Row]) -> pd.DataFrame:
-    """Rows as a data frame; columns whose values are of several types have them as JSON text."""
+def to_frame(rows: list[Row]) -> pd.DataFrame:
+    """Returns rows as a data frame; columns with values of several types hold JSON text."""
     import pandas as pd  # takes half a second
 
-    return pd.DataFrame(_uniform(rows), columns=columns(rows))
+    return pd.DataFrame(_with_uniform_columns(rows), columns=column_names(rows))
 
 
 def write_parquet(rows: list[Row], path: Path) -> None:
-    """Replaces a Parquet file whole."""
+    """Writes rows as a Parquet file, which replaces an existing one atomically."""
     data = BytesIO()
-    frame(rows).to_parquet(data, index=False)
+    to_frame(rows).to_parquet(data, index=False)
     write_once([path], lambda file: file.write(data.getvalue()))
 
 
-def _uniform(rows: list[Row]) -> list[Row]:
-    """The rows with text in place of what no column of one type can hold."""
-    mixed = {name for name in columns(rows) if _is_mixed(row.get(name) for row in rows)}
+def _with_uniform_columns(rows: list[Row]) -> list[Row]:
+    """Replaces the values of mixed columns by their JSON text."""
+    mixed = {name for name in column_names(rows) if _is_mixed(row.get(name) for row in rows)}
     return [
         {
             name: json.dumps(value) if name in mixed and value is not None else value
@@ -74,6 +75,6 @@ def _uniform(rows: list[Row]) -> list[Row]:
     ]
 
 
-def _is_mixed(values: Any) -> bool:
-    kinds = {type(value) for value in values if value is not None}
-    return kinds - {int, float} != set() and (len(kinds) > 1 or bool(kinds & {list, dict, tuple}))
+def _is_mixed(values: Iterable[Any]) -> bool:
+    types = {type(value) for value in values if value is not None}
+    return types - {int, float} != set() and (len(types) > 1 or bool(types & {list, dict, tuple}))

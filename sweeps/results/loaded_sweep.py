@@ -1,6 +1,6 @@
-"""Loads a sweep for those who only look at it: running, paused, finished or copied elsewhere.
+"""Loads a sweep for reading: running, paused, finished or copied from elsewhere.
 
-Its files are enough, and none of them is changed. Needs no Ray and no torch.
+Reads the sweep's files only and changes none of them. Needs neither Ray nor torch.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord
 from trainable.config.names import suggestion
 from trainable.config.yaml_reader import read_yaml
 
-SHOWN_IDS = 8
-"""How many of the trials that a prefix fits are named."""
+MAX_IDS_SHOWN = 8
+"""Trial ids that the error about an ambiguous prefix lists."""
 
 
 @dataclass(frozen=True)
 class LoadedSweep:
-    """A sweep as its files tell it at one moment."""
+    """A sweep as its files describe it at one moment."""
 
     directory: Path
     record: SweepRecord
     state: str
-    """That of the record; `interrupted` if its process has died since."""
+    """The recorded state; `interrupted` if the driver has died since."""
     search: dict[str, Any]
-    """The resolved search file's plain values."""
+    """The resolved search file as plain values."""
     results: list[TrialResult]
     """Best first."""
 
     @property
     def metric(self) -> str:
-        """What trials are ranked by."""
+        """The metric that ranks the trials."""
         return str(self.search["tune"]["metric"])
 
     @property
@@ -52,45 +52,47 @@ class LoadedSweep:
 
     @property
     def metrics(self) -> dict[str, str]:
-        """All that trials are compared by, each with its mode; the first one ranks."""
+        """Every metric that trials are compared by -> its mode; the first one ranks."""
         return {self.metric: self.mode, **(self.search["tune"].get("pareto") or {})}
 
     @property
     def total(self) -> int:
-        """Trials the sweep is to have, repeats and finals too."""
+        """Number of trials when the sweep is complete, including repeats and final trials."""
         tune = self.search["tune"]
-        given = tune.get("final")
-        final = (given["top"], given["repeats"]) if given else None
-        found = count_trials(int(tune["num_samples"]), int(tune.get("repeats", 1)), final)
-        return max(found, len(self.results))
+        section = tune.get("final")
+        final = (section["top"], section["repeats"]) if section else None
+        planned = count_trials(int(tune["num_samples"]), int(tune.get("repeats", 1)), final)
+        return max(planned, len(self.results))
 
     @property
     def best(self) -> TrialResult | None:
-        """The best trial; None if none has completed an epoch."""
+        """The best trial; None if no trial has completed an epoch."""
         return self.results[0] if self.results and self.results[0].best is not None else None
 
-    def best_entry(self) -> dict[str, Any] | None:
-        """The best trial's id, metric and epoch as plain values."""
+    def best_values(self) -> dict[str, Any] | None:
+        """Returns the best trial's id, metric and epoch as plain values."""
         best = self.best
         if best is None or best.best is None:
             return None
         value, epoch = best.best[self.metric], best.best["epoch"]
-        entry = {"trial": best.record.id, "metric": self.metric, "value": value, "epoch": epoch}
-        return {**entry, "copies": self.copies[0].entry} if self.copies else entry
+        values = {"trial": best.record.id, "metric": self.metric, "value": value, "epoch": epoch}
+        if self.configurations:
+            values["copies"] = self.configurations[0].to_dict()
+        return values
 
     @cached_property
-    def copies(self) -> list[Configuration]:
-        """The configurations, best first, where there are several trials of one; else none."""
+    def configurations(self) -> list[Configuration]:
+        """The configurations, best first, if any has several trials; else none."""
         return repeated_configurations(self.results, self.metric)
 
     @cached_property
     def front(self) -> list[TrialResult]:
-        """The Pareto front of a sweep with `tune.pareto`; of another one nothing."""
+        """The Pareto front of a sweep with `tune.pareto`; else empty."""
         return pareto_front(self.results, self.metrics) if len(self.metrics) > 1 else []
 
     @property
     def best_label(self) -> str:
-        """What to call the best trial: only a finished sweep has more than a best so far."""
+        """`best` if the sweep has finished, else `best so far`."""
         return "best" if self.state == "finished" else "best so far"
 
     @property
@@ -100,32 +102,32 @@ class LoadedSweep:
 
     @property
     def ended(self) -> int:
-        """Trials that have come to their end."""
+        """Number of trials that have ended."""
         return sum(result.record.state in ENDED for result in self.results)
 
     @cached_property
-    def keys(self) -> list[str]:
-        """Every sampled key, in the order in which trials have them."""
+    def sampled_keys(self) -> list[str]:
+        """Every sampled key, in the order in which it first appears."""
         records = sorted((result.record for result in self.results), key=lambda r: r.number)
         return list(dict.fromkeys(key for record in records for key in record.values))
 
     def epochs(self, record: TrialRecord) -> int:
-        """The epochs a trial trains in all, if nothing ends it early."""
+        """Returns the number of epochs a trial trains unless it ends early."""
         values = {**record.current, **record.changes}
         return int(values.get("training.epochs", self.search["config"]["training"]["epochs"]))
 
     def saved_epochs(self) -> int:
-        """Epochs that the scheduler's stopping of trials has saved."""
+        """Returns the number of epochs that the scheduler saved by stopping trials."""
         return sum(
-            max(0, self.epochs(result.record) - _epoch(result.last))
+            max(0, self.epochs(result.record) - _last_epoch(result))
             for result in self.results
             if result.record.state == "stopped"
         )
 
     def find(self, name: str) -> TrialResult:
-        """The trial that a name stands for; see `find_trial`."""
-        chosen = find_trial(self.directory, [result.record for result in self.results], name)
-        return next(result for result in self.results if result.record is chosen)
+        """Returns the trial with this name (see `find_trial`)."""
+        record = find_trial(self.directory, [result.record for result in self.results], name)
+        return next(result for result in self.results if result.record is record)
 
 
 def load(directory: Path) -> LoadedSweep:
@@ -135,7 +137,7 @@ def load(directory: Path) -> LoadedSweep:
         SweepError: The directory holds no sweep.
         ConfigError: Its search file is broken.
     """
-    record, search = _heading(directory)
+    record, search = _read_sweep(directory)
     tune = search["tune"]
     return LoadedSweep(
         directory.absolute(),
@@ -147,29 +149,30 @@ def load(directory: Path) -> LoadedSweep:
 
 
 def load_trials(directory: Path, names: Sequence[str]) -> tuple[LoadedSweep, list[TrialResult]]:
-    """Reads some trials of a sweep, and of the others no metrics.
+    """Reads a sweep with only some of its trials; no metrics of the others are read.
 
     Args:
-        directory: The sweep's.
-        names: Of trials; see `find_trial`.
+        directory: The sweep directory.
+        names: Names of the trials (see `find_trial`).
 
     Returns:
-        The sweep with these trials alone, and the trials in the order of their names.
+        (sweep, trials): the sweep with only these trials, and the trials in the order of `names`.
 
     Raises:
-        SweepError: The directory holds no sweep, or a name stands for no trial or for several.
+        SweepError: The directory holds no sweep, or a name matches no trial or several.
         ConfigError: The search file is broken.
     """
-    record, search = _heading(directory)
+    record, search = _read_sweep(directory)
     records = SweepLayout(directory).read_trials()
-    chosen = [find_trial(directory, records, name) for name in names]
+    selected = [find_trial(directory, records, name) for name in names]
     metric, mode = search["tune"]["metric"], search["tune"]["mode"]
-    results = [read_result(directory.absolute(), trial, metric, mode) for trial in chosen]
+    results = [read_result(directory.absolute(), trial, metric, mode) for trial in selected]
     state = current_state(directory, record)
     return LoadedSweep(directory.absolute(), record, state, search, results), results
 
 
-def _heading(directory: Path) -> tuple[SweepRecord, dict[str, Any]]:
+def _read_sweep(directory: Path) -> tuple[SweepRecord, dict[str, Any]]:
+    """Returns (record, plain values of the search file)."""
     refresh(directory)
     layout = SweepLayout(directory)
     record = layout.read_sweep()
@@ -177,22 +180,22 @@ def _heading(directory: Path) -> tuple[SweepRecord, dict[str, Any]]:
 
 
 def current_state(directory: Path, record: SweepRecord) -> str:
-    """The state of a sweep; `interrupted` if it says it is running and nobody runs it."""
+    """Returns a sweep's state; `interrupted` if it is recorded as running but no driver runs."""
     if record.state != "running":
         return record.state
     if not (directory / LOCK_FILE).exists():
         return "interrupted"
     try:
         return "running" if is_running(directory) else "interrupted"
-    except SweepError:  # not even a lock can be tried there
+    except SweepError:  # this file system does not support locks
         return record.state
 
 
 def find_record(directory: Path, name: str) -> TrialRecord:
-    """The record of the trial of a sweep that a name stands for, nothing else read.
+    """Returns the record of the trial with this name; no metrics are read.
 
     Raises:
-        SweepError: The directory holds no sweep, or the name stands for no trial or for several.
+        SweepError: The directory holds no sweep, or the name matches no trial or several.
     """
     refresh(directory)
     layout = SweepLayout(directory)
@@ -201,38 +204,38 @@ def find_record(directory: Path, name: str) -> TrialRecord:
 
 
 def find_trial(directory: Path, records: Sequence[TrialRecord], name: str) -> TrialRecord:
-    """The trial of a sweep that a name stands for.
+    """Returns the trial with this name.
 
     Args:
-        directory: The sweep's, for messages.
-        records: Its trials.
-        name: The beginning of its id, or its directory.
+        directory: The sweep directory, for messages.
+        records: The sweep's trials.
+        name: The beginning of the trial's id, or its directory.
 
     Raises:
-        SweepError: It stands for no trial, or for several.
+        SweepError: The name matches no trial or several.
     """
     base = Path(name).name
-    found = [r for r in records if base == r.directory or (name and r.id.startswith(name))]
-    exact = [record for record in found if name == record.id]
-    if len(found) == 1 or exact:
-        return (exact or found)[0]
-    if not found:
+    matches = [r for r in records if base == r.directory or (name and r.id.startswith(name))]
+    exact = [record for record in matches if name == record.id]
+    if len(matches) == 1 or exact:
+        return (exact or matches)[0]
+    if not matches:
         ids = [record.id for record in records]
-        near = suggestion(name, ids) if ids else "; it has none yet"
-        raise SweepError(f'{directory}: no trial has an id that begins with "{name}"{near}')
-    ids = sorted(record.id for record in found)
-    more = f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else ""
+        hint = suggestion(name, ids) if ids else "; it has no trials yet"
+        raise SweepError(f'{directory}: no trial has an id that begins with "{name}"{hint}')
+    ids = sorted(record.id for record in matches)
+    more = f" and {len(ids) - MAX_IDS_SHOWN} more" if len(ids) > MAX_IDS_SHOWN else ""
     raise SweepError(
-        f'{directory}: "{name}" is the beginning of {len(ids)} ids, give more of the one you '
-        f"mean: {', '.join(ids[:SHOWN_IDS])}{more}"
+        f'{directory}: "{name}" matches {len(ids)} trial ids, type more of the one you mean: '
+        f"{', '.join(ids[:MAX_IDS_SHOWN])}{more}"
     )
 
 
 def best_checkpoint_epoch(result: TrialResult) -> int | None:
-    """The epoch of a trial's `best.pt`, which is always that of the best val_acc."""
+    """Returns the epoch of a trial's `best.pt`, which is always that of the best val_acc."""
     row = best_row(result.rows, "val_acc", "max")
     return None if row is None else int(row["epoch"])
 
 
-def _epoch(row: dict[str, Any] | None) -> int:
-    return 0 if row is None else int(row["epoch"])
+def _last_epoch(result: TrialResult) -> int:
+    return 0 if result.last is None else int(result.last["epoch"])

@@ -13,23 +13,23 @@ from sweeps.sweep_dir.records import Reason, SweepRecord
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a sweep came to."""
+    """The result of a sweep that has finished or is paused."""
 
     directory: Path
     record: SweepRecord
     results: list[TrialResult]
     """Best first."""
     metrics: dict[str, Mode]
-    """What the sweep looked at, each with its mode; the first one ranks."""
+    """Metric -> mode; the first one ranks."""
     grid: Any
     """Tune's own `ResultGrid`."""
 
     @property
     def metric(self) -> str:
-        """What trials are ranked by."""
+        """The metric that ranks the trials."""
         return next(iter(self.metrics))
 
     @property
     def paused(self) -> Reason | None:
-        """Why the sweep is paused; None if it has finished."""
+        """The reason why the sweep is paused; None if it has finished."""
         return self.record.reason if self.record.state == "paused" else None

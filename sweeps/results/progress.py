@@ -1,4 +1,4 @@
-"""How far a running sweep has come, as numbers. Needs neither Ray nor a terminal."""
+"""Computes how far a running sweep is, as numbers. Needs neither Ray nor a terminal."""
 
 from __future__ import annotations
 
@@ -12,36 +12,33 @@ from typing import Any
 from sweeps.sweep_dir.records import ENDED, TrialRecord
 from sweeps.terminal.formatting import format_duration
 
-"""Of a time: name, seconds, and the number from which on the next one is taken."""
-
 
 @dataclass
 class TrialProgress:
-    """What is known of a trial while the sweep runs."""
+    """A trial's progress while the sweep runs."""
 
     record: TrialRecord
     epochs: int
-    """That it is to train in all."""
+    """Epochs that it trains in total."""
     row: dict[str, Any] = field(default_factory=dict)
-    """Metrics of the last one completed."""
+    """Metrics of the last completed epoch."""
     best: float | None = None
     """The best metric so far."""
-    measured: int = 0
-    """Epochs that have been timed."""
-    spent_s: float = 0.0
-    """Seconds that these took."""
+    timed_epochs: int = 0
+    timed_s: float = 0.0
+    """Seconds that the timed epochs took."""
 
     @property
     def epoch(self) -> int:
-        """The last one completed."""
+        """The last completed epoch."""
         return int(self.row.get("epoch", 0))
 
-    def note(self, row: dict[str, Any], metric: str, mode: str) -> None:
-        """Takes in the metrics of an epoch."""
+    def add_epoch(self, row: dict[str, Any], metric: str, mode: str) -> None:
+        """Adds the metrics of a completed epoch."""
         self.row = row
         if row.get("epoch_s") is not None:
-            self.measured += 1
-            self.spent_s += float(row["epoch_s"])
+            self.timed_epochs += 1
+            self.timed_s += float(row["epoch_s"])
         value = row.get(metric)
         if value is not None and math.isfinite(value):
             better = max if mode == "max" else min
@@ -50,107 +47,114 @@ class TrialProgress:
 
 @dataclass(frozen=True)
 class SweepProgress:
-    """A sweep as a whole at one moment."""
+    """A sweep's progress at one moment."""
 
     counts: dict[str, int]
-    """State -> number of trials; `pending` counts those that are still to be made, too."""
+    """State -> number of trials; `pending` includes trials that are not created yet."""
     total: int
     best: tuple[str, float] | None
-    """Id and metric of the best trial so far."""
+    """(id, metric) of the best trial so far."""
     left_s: tuple[float, float] | None
-    """Seconds left, at least and at most; None as long as no epoch has been measured."""
+    """(least, most) seconds left; None until an epoch has been timed."""
     saved: int
-    """Epochs that trials ended early have not run."""
+    """Epochs that trials stopped early did not train."""
 
     @property
     def ended(self) -> int:
-        """Trials that have ended."""
+        """Number of trials that have ended."""
         return sum(number for state, number in self.counts.items() if state in ENDED)
 
 
 def compute_progress(
     trials: Iterable[TrialProgress], *, total: int, epochs: int, slots: int, mode: str
 ) -> SweepProgress:
-    """Counts and estimates.
+    """Counts trials, finds the best one and estimates the time left.
 
     Args:
-        trials: Those that have been made.
-        total: That the sweep is to have.
-        epochs: That a trial which is still to be made would run.
-        slots: Trials at once.
-        mode: `max` or `min`, of the metric.
+        trials: The trials created so far.
+        total: Number of trials when the sweep is complete.
+        epochs: Epochs of a trial that is not created yet.
+        slots: Number of trials that run concurrently.
+        mode: The metric's mode, `max` or `min`.
     """
-    known = list(trials)
-    counts = Counter(trial.record.state for trial in known)
-    counts["pending"] += max(0, total - len(known))
-    stopped = [trial for trial in known if trial.record.state == "stopped"]
+    created = list(trials)
+    to_create = max(0, total - len(created))
+    counts = Counter(trial.record.state for trial in created)
+    counts["pending"] += to_create
+    stopped = [trial for trial in created if trial.record.state == "stopped"]
     return SweepProgress(
         counts={state: number for state, number in counts.items() if number},
         total=total,
-        best=_best(known, mode),
-        left_s=_left(known, max(0, total - len(known)), epochs, slots),
+        best=_find_best(created, mode),
+        left_s=_estimate_left(created, to_create, epochs, slots),
         saved=sum(trial.epochs - trial.epoch for trial in stopped),
     )
 
 
-def _best(trials: list[TrialProgress], mode: str) -> tuple[str, float] | None:
-    found = [(trial.record.id, trial.best) for trial in trials if trial.best is not None]
-    if not found:
+def _find_best(trials: list[TrialProgress], mode: str) -> tuple[str, float] | None:
+    scores = [(trial.record.id, trial.best) for trial in trials if trial.best is not None]
+    if not scores:
         return None
-    return (max if mode == "max" else min)(found, key=lambda item: item[1])
+    return (max if mode == "max" else min)(scores, key=lambda item: item[1])
 
 
-def _left(
-    trials: list[TrialProgress], unmade: int, epochs: int, slots: int
+def _estimate_left(
+    trials: list[TrialProgress], to_create: int, epochs: int, slots: int
 ) -> tuple[float, float] | None:
-    """Epochs left x seconds an epoch / trials at once.
+    """Returns (least, most) seconds left: epochs left x seconds per epoch / concurrent trials.
 
-    At most: every trial runs to its end. At least: those not ended yet run, on average, the share
-    of their epochs that the ended ones did.
+    At most, every trial trains all its epochs. At least, the other trials train the same average
+    share of their epochs as the ended ones.
     """
-    measured = sum(trial.measured for trial in trials)
-    if not measured:
+    timed_epochs = sum(trial.timed_epochs for trial in trials)
+    if not timed_epochs:
         return None
-    mean_s = sum(trial.spent_s for trial in trials) / measured
+    epoch_s = sum(trial.timed_s for trial in trials) / timed_epochs
     ended = [trial for trial in trials if trial.record.state in ENDED and trial.epochs]
     share = fmean(trial.epoch / trial.epochs for trial in ended) if ended else 1.0
     live = [trial for trial in trials if trial.record.state not in ENDED]
-    most = unmade * epochs + sum(trial.epochs - trial.epoch for trial in live)
-    least = unmade * epochs * share + sum(
+    most = to_create * epochs + sum(trial.epochs - trial.epoch for trial in live)
+    least = to_create * epochs * share + sum(
         max(0.0, trial.epochs * share - trial.epoch) for trial in live
     )
-    at_once = max(1, min(slots, unmade + len(live)))
-    return least * mean_s / at_once, most * mean_s / at_once
+    concurrent = max(1, min(slots, to_create + len(live)))
+    return least * epoch_s / concurrent, most * epoch_s / concurrent
 
 
-def time_left(left: tuple[float, float] | None) -> str:
-    """What is left of a sweep, at least and at most; nothing if that is not known."""
-    if left is None:
+def format_time_left(left_s: tuple[float, float] | None) -> str:
+    """Returns `, 2 min to 5 min left`; empty if the time is not known."""
+    if left_s is None:
         return ""
-    least, most = map(format_duration, left)
+    least, most = map(format_duration, left_s)
     return f", {least} left" if least == most else f", {least} to {most} left"
 
 
-def describe_progress(found: SweepProgress, elapsed_s: float, metric: str) -> list[str]:
-    """What there is to say of the sweep: counts, best so far, times, epochs saved."""
+def describe_progress(progress: SweepProgress, elapsed_s: float, metric: str) -> list[str]:
+    """Returns the progress as parts of text: counts, best trial so far, times, epochs saved."""
     order = ("running", "paused", "failed")
-    states = [f"{found.counts[state]} {state}" for state in order if found.counts.get(state)]
-    said = [", ".join([f"{found.ended}/{found.total} done", *states])]
-    if found.best is not None:
-        said.append(f"best so far {metric} {found.best[1]:.4f} ({found.best[0]})")
-    said.append(f"{format_duration(elapsed_s)} so far{time_left(found.left_s)}")
-    if found.saved:
-        said.append(f"{found.saved} epochs saved")
-    return said
+    states = [f"{progress.counts[state]} {state}" for state in order if progress.counts.get(state)]
+    parts = [", ".join([f"{progress.ended}/{progress.total} done", *states])]
+    if progress.best is not None:
+        trial, value = progress.best
+        parts.append(f"best so far {metric} {value:.4f} ({trial})")
+    parts.append(f"{format_duration(elapsed_s)} so far{format_time_left(progress.left_s)}")
+    if progress.saved:
+        parts.append(f"{progress.saved} epochs saved")
+    return parts
 
 
-def join_parts(said: list[str], width: int) -> list[str]:
-    """Parts on as few lines as there must be; none is broken for as long as it fits by itself."""
-    lines = said[:1]
-    for part in said[1:]:
-        longer = f"{lines[-1]}  {part}"
-        if len(longer) <= width:
-            lines[-1] = longer
+def join_parts(parts: list[str], width: int) -> list[str]:
+    """Joins parts of text into as few lines as possible; a part is never broken.
+
+    Args:
+        parts: At least one text.
+        width: Columns of a line; only a part that is longer by itself exceeds it.
+    """
+    lines = parts[:1]
+    for part in parts[1:]:
+        joined = f"{lines[-1]}  {part}"
+        if len(joined) <= width:
+            lines[-1] = joined
         else:
             lines.append(part)
     return lines

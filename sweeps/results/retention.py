@@ -1,4 +1,4 @@
-"""Which trials keep their weights: `keep.trials` of the search file."""
+"""Deletes the checkpoints of all but the best trials: `keep.trials` of the search file."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from sweeps.results.trial_results import TrialRanking, TrialResult, read_result,
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.storage.location import desk_of
 from sweeps.sweep_dir.records import ENDED, TrialRecord
+from trainable.artifacts.names import CHECKPOINTS
 
 
 def surplus_weights(directory: Path, spec: SearchSpec) -> list[Path]:
-    """The checkpoints of ended trials below the best that are to keep theirs.
+    """Lists the checkpoints of ended trials that are not among the best `keep.trials`.
 
     Args:
-        directory: The sweep's.
-        spec: Its search file.
+        directory: The sweep directory.
+        spec: The sweep's search file.
 
     Returns:
-        Files, and checkpoint directories of Tune's own.
+        Checkpoint files and Tune's own checkpoint directories.
     """
     if spec.keep.trials == "all":
         return []
@@ -31,20 +32,20 @@ def surplus_weights(directory: Path, spec: SearchSpec) -> list[Path]:
 
 
 def _weights(trial: Path) -> list[Path]:
-    return [*trial.glob("checkpoints/*.pt"), *trial.glob("checkpoint_*")]
+    return [*trial.glob(f"{CHECKPOINTS}/*.pt"), *trial.glob("checkpoint_*")]
 
 
 def prune_weights(directory: Path, spec: SearchSpec) -> list[str]:
-    """Deletes the checkpoints of ended trials below the best that are to keep theirs.
+    """Deletes the checkpoints of ended trials that are not among the best `keep.trials`.
 
-    Configs, metrics and curves stay. Trials that have not ended are never touched.
+    Configs, metrics and TensorBoard files stay. Trials that have not ended are never touched.
 
     Args:
-        directory: The sweep's.
-        spec: Its search file.
+        directory: The sweep directory.
+        spec: The sweep's search file.
 
     Returns:
-        Names of the trial directories that lost their weights.
+        Names of the trial directories whose checkpoints were deleted.
     """
     paths = surplus_weights(directory, spec)
     _delete_all(directory, paths)
@@ -52,27 +53,27 @@ def prune_weights(directory: Path, spec: SearchSpec) -> list[str]:
 
 
 class CheckpointRetention:
-    """The same for a sweep that runs: each trial is looked at once, when it has ended.
+    """Prunes checkpoints while the sweep runs; every trial is read once, when it has ended.
 
     Args:
-        directory: The sweep's.
-        spec: Its search file.
+        directory: The sweep directory.
+        spec: The sweep's search file.
     """
 
     def __init__(self, directory: Path, spec: SearchSpec) -> None:
         self._directory = directory
         self._keep = spec.keep.trials
         self._metric, self._mode = spec.tune.metric, spec.tune.mode
-        self._standings = TrialRanking(self._metric, self._mode)
+        self._ranking = TrialRanking(self._metric, self._mode)
         self._ended: set[str] = set()
-        self._holders: list[TrialResult] = []
-        """Ended trials that have their weights."""
+        self._kept: list[TrialResult] = []
+        """Ended trials that still have their checkpoints."""
 
     def prune(self, records: Iterable[TrialRecord]) -> None:
-        """Deletes the checkpoints of trials that have ended and are not of the best.
+        """Deletes the checkpoints of ended trials that are not among the best.
 
         Args:
-            records: Every trial.
+            records: All trials of the sweep.
         """
         if self._keep == "all":
             return
@@ -80,12 +81,12 @@ class CheckpointRetention:
             if record.state in ENDED and record.id not in self._ended:
                 self._ended.add(record.id)
                 result = read_result(self._directory, record, self._metric, self._mode)
-                self._standings.add(result)
-                self._holders.append(replace(result, rows=[]))
-        self._holders.sort(key=self._standings.order)
-        surplus = self._holders[self._keep :]
-        del self._holders[self._keep :]
-        _delete_all(self._directory, [path for s in surplus for path in _weights(s.directory)])
+                self._ranking.add(result)
+                self._kept.append(replace(result, rows=[]))
+        self._kept.sort(key=self._ranking.sort_key)
+        surplus = self._kept[self._keep :]
+        del self._kept[self._keep :]
+        _delete_all(self._directory, [path for r in surplus for path in _weights(r.directory)])
 
 
 def _delete_all(directory: Path, paths: list[Path]) -> None:
@@ -97,7 +98,7 @@ def _delete_all(directory: Path, paths: list[Path]) -> None:
 
 
 def delete(path: Path) -> None:
-    """Deletes a file, or a directory with all that is in it, wherever it really is."""
+    """Deletes a file or a directory with its content, in object storage too."""
     desk = desk_of(path)
     if desk is not None:
         desk.delete(desk.objects(path))

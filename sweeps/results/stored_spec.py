@@ -16,11 +16,11 @@ from trainable.config.yaml_reader import Document, read_yaml
 
 
 def open_sweep(directory: Path) -> tuple[SearchSpec, list[TrialRecord]]:
-    """Reads a sweep's search file and trials, wherever its directory lies by now.
+    """Reads a sweep's search file and trials, also if its directory has been moved.
 
     Raises:
         SweepError: The directory holds no sweep.
-        ConfigError: Its search file is broken.
+        ConfigError: The search file is broken.
     """
     directory = directory.absolute()
     layout = SweepLayout(directory)

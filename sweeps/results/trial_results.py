@@ -1,4 +1,4 @@
-"""Reads a sweep from its files, running or ended, and ranks its trials. Needs no Ray."""
+"""Reads the trials of a running or ended sweep from their files and ranks them; without Ray."""
 
 from __future__ import annotations
 
@@ -13,18 +13,15 @@ from sweeps.sweep_dir.records import TrialRecord
 from trainable.artifacts.metrics import read_rows
 from trainable.artifacts.names import BEST_FILE, CHECKPOINTS, LATEST_FILE, METRICS_FILE
 
-BEST_CHECKPOINT = Path(CHECKPOINTS, BEST_FILE)
-LATEST_CHECKPOINT = Path(CHECKPOINTS, LATEST_FILE)
-
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One trial as its files tell it."""
+    """One trial as its files describe it."""
 
     record: TrialRecord
     directory: Path
     rows: list[dict[str, Any]]
-    """Metrics, a row an epoch."""
+    """Metrics, one row per epoch."""
     best: dict[str, Any] | None
     """The row of its best epoch; None if no epoch has a finite metric."""
 
@@ -35,32 +32,33 @@ class TrialResult:
 
     @property
     def checkpoint(self) -> Path | None:
-        """Its `best.pt`, else its `latest.pt`, else None."""
-        for name in (BEST_CHECKPOINT, LATEST_CHECKPOINT):
-            if (self.directory / name).exists():
-                return self.directory / name
+        """Its `best.pt` if that exists, else its `latest.pt`, else None."""
+        for name in (BEST_FILE, LATEST_FILE):
+            path = self.directory / CHECKPOINTS / name
+            if path.exists():
+                return path
         return None
 
 
 def best_row(rows: list[dict[str, Any]], metric: str, mode: str) -> dict[str, Any] | None:
-    """The row with the best finite metric; of equals the earliest epoch."""
+    """Returns the row with the best finite metric; among equal ones, the earliest."""
     sign = 1 if mode == "max" else -1
-    usable = [row for row in rows if row.get(metric) is not None and math.isfinite(row[metric])]
-    return max(usable, key=lambda row: (sign * row[metric], -row["epoch"]), default=None)
+    finite = [row for row in rows if row.get(metric) is not None and math.isfinite(row[metric])]
+    return max(finite, key=lambda row: (sign * row[metric], -row["epoch"]), default=None)
 
 
 def read_result(directory: Path, record: TrialRecord, metric: str, mode: str) -> TrialResult:
-    """One trial of a sweep, from its directory there."""
+    """Reads one trial from its directory below the sweep's."""
     path = directory / record.directory
     rows = read_rows(path / METRICS_FILE)
     return TrialResult(record, path, rows, best_row(rows, metric, mode))
 
 
 class TrialRanking:
-    """Where the trials of a sweep stand: best first by their best epoch, those without one last.
+    """Ranks the trials of a sweep by their best epochs; trials without one come last.
 
-    Trials of the same values stand together, by their mean: that of the final ones where there
-    are any, which come before all others.
+    Trials of one configuration stay together and are ranked by the mean of their scores.
+    Configurations that have final trials come first and are ranked by these alone.
 
     Args:
         metric: A metric that trials report.
@@ -71,38 +69,46 @@ class TrialRanking:
         self._metric = metric
         self._sign = -1 if mode == "max" else 1
         self._scores: dict[tuple[int, bool], list[float]] = {}
+        """(configuration, whether final) -> scores, the lowest of which is the best."""
 
     def add(self, result: TrialResult) -> None:
-        """Takes a trial in."""
+        """Adds a trial, whose score then counts for its configuration."""
         if result.best is not None:
-            at = result.record.configuration_id, result.record.final
-            self._scores.setdefault(at, []).append(self._own(result))
+            key = result.record.configuration_id, result.record.final
+            self._scores.setdefault(key, []).append(self._score(result))
 
-    def order(self, result: TrialResult) -> tuple[Any, ...]:
-        """What trials are sorted by, when all that count have been taken in."""
-        group, number = result.record.configuration_id, result.record.number
-        finals = self._scores.get((group, True))
-        standing = finals or self._scores.get((group, False)) or [0.0]
-        return result.best is None, not finals, fmean(standing), group, self._own(result), number
+    def sort_key(self, result: TrialResult) -> tuple[Any, ...]:
+        """Returns the key to sort trials by, best first, once all have been added."""
+        record, configuration = result.record, result.record.configuration_id
+        final_scores = self._scores.get((configuration, True))
+        scores = final_scores or self._scores.get((configuration, False)) or [0.0]
+        return (
+            result.best is None,
+            not final_scores,
+            fmean(scores),
+            configuration,
+            self._score(result),
+            record.number,
+        )
 
-    def _own(self, result: TrialResult) -> float:
+    def _score(self, result: TrialResult) -> float:
         return 0.0 if result.best is None else self._sign * float(result.best[self._metric])
 
 
 def read_results(directory: Path, metric: str, mode: str) -> list[TrialResult]:
-    """Every trial of a sweep, best first: see `TrialRanking`.
+    """Reads every trial of a sweep, best first (see `TrialRanking`).
 
     Args:
-        directory: The sweep's.
+        directory: The sweep directory.
         metric: A metric that trials report.
         mode: `max` or `min`.
 
     Raises:
-        SweepError: A trial's record is not readable.
+        SweepError: A trial's record cannot be read.
     """
     records = SweepLayout(directory).read_trials()
     results = [read_result(directory, record, metric, mode) for record in records]
-    standings = TrialRanking(metric, mode)
+    ranking = TrialRanking(metric, mode)
     for result in results:
-        standings.add(result)
-    return sorted(results, key=standings.order)
+        ranking.add(result)
+    return sorted(results, key=ranking.sort_key)

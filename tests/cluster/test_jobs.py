@@ -49,12 +49,12 @@ def test_a_job_is_paused_and_sent_again_and_finishes(nodes: Nodes, project: Path
     assert "its running trials finish their epoch and save" in ask("stop", job)
     (project.parent / "slow").unlink()
     wait_for(lambda: is_over(job))
-    assert ask("status", job) == f"job {job}: stopped; sent once more, the sweep goes on\n"
+    assert ask("status", job) == f"job {job}: stopped; submit it again to resume the sweep\n"
     paused = SweepLayout(directory).read_sweep()
     assert (paused.state, paused.reason) == ("paused", "SIGTERM")
     before = rows(directory)
     assert all(epochs == list(range(1, len(epochs) + 1)) for epochs in before.values())
-    assert "paused (SIGTERM), not finished" in ask("logs", job)
+    assert "paused (SIGTERM); resume it with:" in ask("logs", job)
     assert ask("stop", job) == f"job {job} was not running\n"
 
     job = send()

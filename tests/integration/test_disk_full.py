@@ -43,7 +43,7 @@ def assert_paused_and_whole(result: Any, sweep: Path, epoch: int) -> None:
     """Paused for want of space by the only trial, which holds what it had saved before."""
     assert result.exit_code == 3
     assert result.stdout.splitlines()[-2:] == [
-        "paused (disk_full), not finished; to go on:",
+        "paused (disk_full); resume it with:",
         f"sweep resume {sweep}",
     ]
     state = json.loads((sweep / "sweep.json").read_text())

@@ -46,10 +46,10 @@ def write_table(sweep_directory: Path, path: Path = TABLE) -> None:
     trials = sorted(sweep.results, key=lambda result: result.record.number)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*sweep.keys, *range(1, EPOCHS + 1)])
+        writer.writerow([*sweep.sampled_keys, *range(1, EPOCHS + 1)])
         for trial in trials:
             curve = [round(row["val_acc"], DIGITS) for row in trial.rows]
-            values = [f"{trial.record.values[key]:.{DIGITS}g}" for key in sweep.keys]
+            values = [f"{trial.record.values[key]:.{DIGITS}g}" for key in sweep.sampled_keys]
             writer.writerow([*values, *curve, *[""] * (EPOCHS - len(curve))])
 
 

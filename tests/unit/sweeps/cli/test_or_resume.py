@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sweeps.execution import launch
-from sweeps.sweep_dir.layout import SweepError
+from sweeps.sweep_dir.errors import SweepError
 from tests.integration.commands import invoke
 from tests.support.fake_sweeps import FakeSweep
 

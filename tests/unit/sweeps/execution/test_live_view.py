@@ -18,7 +18,7 @@ def trial(number, state, epochs=10, done=0, *, acc=0.1, epoch_s=2.0):
     )
     for epoch in range(1, done + 1):
         row = {"epoch": epoch, "val_acc": acc * epoch, "epoch_s": epoch_s}
-        found.note({**row, "images_per_s": 1234.5, "peak_memory_gib": None}, "val_acc", "max")
+        found.add_epoch({**row, "images_per_s": 1234.5, "peak_memory_gib": None}, "val_acc", "max")
     return found
 
 
@@ -37,7 +37,7 @@ def test_trials_are_counted_by_state_those_still_to_come_as_pending():
 def test_the_best_so_far_is_any_epochs_of_any_trial():
     down = trial(1, "running")
     for epoch, acc in enumerate([0.9, 0.2, float("nan")], start=1):
-        down.note({"epoch": epoch, "val_acc": acc, "epoch_s": 1.0}, "val_acc", "max")
+        down.add_epoch({"epoch": epoch, "val_acc": acc, "epoch_s": 1.0}, "val_acc", "max")
     found = figures([trial(0, "finished", done=3, acc=0.2), down])
     assert found.best == ("00000001", 0.9)
     assert figures([trial(0, "running")]).best is None

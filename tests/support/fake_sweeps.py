@@ -13,14 +13,8 @@ from click.testing import CliRunner, Result
 
 from sweeps.cli.main import main
 from sweeps.spec.load import parse_search
-from sweeps.sweep_dir.layout import (
-    Failure,
-    SweepLayout,
-    SweepRecord,
-    SweepState,
-    TrialRecord,
-    TrialState,
-)
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.records import Failure, SweepRecord, SweepState, TrialRecord, TrialState
 from trainable.config.yaml_reader import dump_yaml
 
 SPACE: dict[str, Any] = {
@@ -120,8 +114,7 @@ class FakeSweep:
             failure = Failure("oom", "CUDA out of memory", "Traceback: ...", epochs, None, "now")
             record.failures.append(failure)
         directory = layout.directory / record.directory
-        directory.mkdir()
-        (directory / "trial.json").write_text(json.dumps(record.__dict__, default=vars))
+        layout.write_trial(record)
         (directory / "config.yaml").write_text(dump_yaml(_with(self._config(), values)))
         seconds = self.epoch_s.get(number, 2.0)
         rows = [_row(quality, epoch, seconds, rng) for epoch in range(1, epochs + 1)]

@@ -12,12 +12,11 @@ from torch.optim import Optimizer
 
 from trainable.config import OptimizerConfig
 from trainable.errors import CheckpointError
-from trainable.optim.uncompiled import uncompiled
 
 _CLASSES: dict[str, Callable[..., Optimizer]] = {
-    "adam": uncompiled(torch.optim.Adam),
-    "adamw": uncompiled(torch.optim.AdamW),
-    "sgd": uncompiled(torch.optim.SGD),
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
 }
 
 _IMPLEMENTATION = ("capturable", "foreach", "fused")

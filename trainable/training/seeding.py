@@ -38,7 +38,7 @@ def set_determinism(enabled: bool) -> None:
     if enabled:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if enabled != torch.are_deterministic_algorithms_enabled():
-        torch.use_deterministic_algorithms(enabled)  # loads torch's compiler: a second or two
+        torch.use_deterministic_algorithms(enabled)
     torch.backends.cudnn.deterministic = enabled
     torch.backends.cudnn.benchmark = not enabled
 

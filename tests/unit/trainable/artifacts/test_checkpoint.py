@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 
-from trainable.artifacts import checkpoint
 from trainable.artifacts.checkpoint import (
     checkpoint_epoch,
     is_complete,
@@ -105,11 +104,6 @@ def test_tensors_of_a_nested_state_are_found_and_plain_values_kept() -> None:
     assert isinstance(found["a"][1], tuple)
     assert not found["a"][0].requires_grad
     assert not found["a"][1][0].requires_grad
-
-
-def test_the_name_of_an_epoch_has_four_digits_or_more() -> None:
-    assert checkpoint.epoch_file(10) == "epoch_0010.pt"
-    assert checkpoint.epoch_file(12345) == "epoch_12345.pt"
 
 
 def test_the_epoch_of_a_file_is_read(tmp_path: Path, state: dict[str, Any]) -> None:

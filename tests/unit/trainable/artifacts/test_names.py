@@ -11,7 +11,7 @@ from threading import Barrier
 
 import pytest
 
-from trainable.artifacts.names import automatic_name
+from trainable.artifacts.names import automatic_name, epoch_file
 from trainable.config import TrainConfig
 from trainable.errors import ExperimentError
 from trainable.experiment.directory import create_directory
@@ -24,6 +24,11 @@ NOW = datetime(2024, 1, 15, 14, 30, 22)
 def test_an_automatic_name_is_model_dataset_timestamp(tiny_config: MakeConfig) -> None:
     config = tiny_config(model={"name": "resnet20"}, dataset={"name": "cifar10"})
     assert automatic_name(config, NOW) == "resnet20_cifar10_20240115_143022"
+
+
+def test_the_name_of_an_epoch_file_has_four_digits_or_more() -> None:
+    assert epoch_file(10) == "epoch_0010.pt"
+    assert epoch_file(12345) == "epoch_12345.pt"
 
 
 def test_an_own_model_is_named_by_its_callable(tiny_config: MakeConfig) -> None:

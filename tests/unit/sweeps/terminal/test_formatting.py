@@ -1,0 +1,65 @@
+"""Formatting of numbers, sizes, durations, paths and tables."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from sweeps.terminal.formatting import (
+    format_duration,
+    format_metric,
+    format_size,
+    format_value,
+    make_table,
+    quote_path,
+    replace_non_finite,
+)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1434, "1.4 KiB"), (12 * 2**20, "12.0 MiB"),
+     (5000 * 2**30, "5000.0 GiB")],
+)  # fmt: skip
+def test_a_size_has_the_largest_unit_that_it_fills(count: int, text: str) -> None:
+    assert format_size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (42.4, "42 s"), (99.4, "99 s"), (210, "3.5 min"), (720, "12 min"),
+     (7200, "2 h"), (12240, "3.4 h"), (181440, "2.1 d")],
+)  # fmt: skip
+def test_a_duration_has_at_most_two_digits_and_a_unit(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (0.123456, "0.1235"), (3, "3"), ("sgd", "sgd"), (True, "True")],
+)
+def test_a_value_is_short(value: object, text: str) -> None:
+    assert format_value(value) == text
+
+
+def test_a_metric_has_four_decimals_and_a_missing_one_is_a_dash() -> None:
+    assert format_metric({"val_acc": 0.975}, "val_acc") == "0.9750"
+    assert format_metric({"val_acc": None}, "val_acc") == "-"
+    assert format_metric({}, "val_acc") == format_metric(None, "val_acc") == "-"
+
+
+def test_non_finite_numbers_are_replaced_at_every_depth() -> None:
+    data = {"a": math.nan, "b": [1.5, math.inf, {"c": (-math.inf, 2)}], "d": "nan"}
+    assert replace_non_finite(data) == {"a": None, "b": [1.5, None, {"c": [None, 2]}], "d": "nan"}
+
+
+def test_numbers_are_aligned_to_the_right_and_texts_to_the_left() -> None:
+    table = make_table("trial", "val_acc", title="Trials")
+    assert [column.justify for column in table.columns] == ["left", "right"]
+
+
+def test_a_path_is_relative_below_the_working_directory_and_quoted_for_a_shell(
+    working_directory: Path,
+) -> None:
+    assert quote_path(working_directory / "a b" / "c") == "'a b/c'"
+    assert quote_path(working_directory.parent) == str(working_directory.parent)

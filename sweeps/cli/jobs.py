@@ -40,7 +40,7 @@ def submit(
 
     Example: sweep submit search.yaml --address http://head:8265
     """
-    from sweeps.cluster.code_package import own_code, with_directory
+    from sweeps.cluster.code_package import add_user_code, project_code
     from sweeps.spec.load import load_search
     from sweeps.spec.overrides import parse_assignments
     from sweeps.storage.location import place_in
@@ -52,14 +52,14 @@ def submit(
     _refuse_relative(raw["config"])
     name = spec.sweep_name or _new_name(spec)
     text = dump_yaml(_to_send(spec, name, raw))
-    parcel = own_code()
+    package = project_code()
     if allow_custom_model:
-        parcel = with_directory(parcel, Path.cwd())
+        package = add_user_code(package, Path.cwd())
     from sweeps.cluster import jobs
 
     client = jobs.connect(address)
     options = ["--allow-custom-model"] * allow_custom_model
-    job = jobs.submit(client, text, parcel, options)
+    job = jobs.submit(client, text, package, options)
     print_line(f"job {job}: sweep {name}, in {place_in(spec.config.checkpoint.dir, name)}")
     for what, verb in (("how far it is", "status"), ("its output", "logs"), ("pause it", "stop")):
         print_line(f"  {what + ':':15}sweep jobs {verb} {job} --address {address}")

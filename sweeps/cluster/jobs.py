@@ -1,7 +1,7 @@
-"""Sweeps as jobs of a Ray cluster: sent there with their code, asked about, paused.
+"""Submits sweeps as jobs of a Ray cluster, and queries and pauses these jobs.
 
-A job runs `python sweeps/run.py search.yaml --or-resume`, so that sending it once more goes on
-with the sweep.
+A job runs `python sweeps/run.py search.yaml --or-resume`, so submitting it again resumes the
+sweep.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from typing import Any
 from ray.exceptions import RayError
 from ray.job_submission import JobSubmissionClient
 
-from sweeps.cluster.code_package import SUBMITTED_LIMIT, Parcel
+from sweeps.cluster.code_package import SUBMIT_LIMIT_BYTES, CodePackage
 from sweeps.cluster.session import WORKER_ENVIRONMENT
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SEARCH_FILE
 from sweeps.terminal.console import print_line
 from sweeps.terminal.formatting import format_size
 
-PAUSE_S = 24 * 3600
-"""How long a job that is stopped may take for its running epochs; Ray's own 3 s would kill it."""
+PAUSE_TIMEOUT_S = 24 * 3600
+"""Longest time from stopping a job to killing it: running epochs finish in it. Ray's default is
+3 s."""
 
-POLL_S = 2.0
+POLL_INTERVAL_S = 2.0
 
-ENDINGS = {
+STATE_BY_EXIT_CODE = {
     0: "finished",
     1: "finished, some trials failed",
     2: "refused; see its log",
@@ -36,103 +37,107 @@ ENDINGS = {
     130: "paused",
     143: "paused",
 }
-"""Exit code of `sweep run` -> what it means."""
+"""Exit code of `sweep run` -> state of the job in words."""
 
 
 def connect(address: str) -> JobSubmissionClient:
-    """A client of a cluster's job server.
+    """Returns a client of a cluster's job server.
 
     Args:
-        address: `http://HEAD:8265`.
+        address: The server's address: `http://HEAD:8265`.
 
     Raises:
-        SweepError: Nothing that takes jobs is there.
+        SweepError: No job server answers at the address.
     """
     if not address.startswith(("http://", "https://")):
-        raise SweepError(f"--address {address}: give the job server's, as http://HEAD:8265")
+        raise SweepError(
+            f"--address {address}: give the address of the job server: http://HEAD:8265"
+        )
     try:
         return JobSubmissionClient(address)
     except (ImportError, RuntimeError, ConnectionError, RayError) as error:
         reason = " ".join(str(error).split())
         if "ray[default]" in reason:
             raise SweepError(
-                'jobs need more of Ray than is installed: pip install "tune-sweeps[cluster]", or '
+                'jobs need an extra of Ray: pip install "tune-sweeps[cluster]", or '
                 'pip install "ray[default]"'
             ) from error
         raise SweepError(
             f"--address {address}: no answer from a job server: {reason} (it is part of "
-            "ray[default] on the head; one that wants a token gets it with RAY_AUTH_MODE=token)"
+            "ray[default] on the head node; if it requires a token, set RAY_AUTH_MODE=token)"
         ) from error
 
 
-def submit(client: JobSubmissionClient, search: str, parcel: Parcel, options: list[str]) -> str:
-    """Sends a sweep.
+def submit(
+    client: JobSubmissionClient, search: str, package: CodePackage, options: list[str]
+) -> str:
+    """Submits a sweep.
 
     Args:
-        client: Of the cluster.
-        search: The search file's text, its training config in it.
-        parcel: The code; `search.yaml` on top is replaced.
-        options: Of `sweep run`.
+        client: A client of the cluster's job server.
+        search: The search file's text, with the training config in it.
+        package: The code; a `search.yaml` at its top level is replaced.
+        options: Options of `sweep run`.
 
     Returns:
         The job's id.
 
     Raises:
-        SweepError: It is too large, or the job server does not take it.
+        SweepError: The code is too large, or the job server refuses the job.
     """
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / SEARCH_FILE
-        file.write_text(search, encoding="utf-8")
-        whole = Parcel({**parcel.files, SEARCH_FILE: file})
-        whole.check(SUBMITTED_LIMIT)
-        archive = Path(folder) / "code.zip"
-        whole.write(archive)
-        print_line(f"sending {format_size(whole.size)} of code to the cluster")
+        search_file = Path(folder) / SEARCH_FILE
+        search_file.write_text(search, encoding="utf-8")
+        package = CodePackage({**package.files, SEARCH_FILE: search_file})
+        package.check_size(SUBMIT_LIMIT_BYTES)
+        working_dir = Path(folder) / "code"
+        package.link_into(working_dir)
+        print_line(f"sending {format_size(package.size)} of code to the cluster")
         command = ["python", "sweeps/run.py", SEARCH_FILE, "--or-resume", *options]
         variables = {
             **WORKER_ENVIRONMENT,
             "RAY_JOB_STOP_SIGNAL": "SIGTERM",
-            "RAY_JOB_STOP_WAIT_TIME_S": str(PAUSE_S),
+            "RAY_JOB_STOP_WAIT_TIME_S": str(PAUSE_TIMEOUT_S),
         }
-        environment = {"working_dir": str(archive), "env_vars": variables}
+        runtime_env = {"working_dir": str(working_dir), "env_vars": variables}
         try:
-            return str(client.submit_job(entrypoint=shlex.join(command), runtime_env=environment))
+            return str(client.submit_job(entrypoint=shlex.join(command), runtime_env=runtime_env))
         except (RuntimeError, ConnectionError, RayError) as error:
-            raise SweepError(f"the job was not taken: {_first_line(error)}") from error
+            raise SweepError(f"the job server refused the job: {_first_line(error)}") from error
 
 
 def describe(client: JobSubmissionClient, job: str) -> str:
-    """What a job is doing, or what it came to."""
-    info: Any = _asked(job, client.get_job_info, job)
+    """Returns the state of a job in words."""
+    info: Any = _call(job, client.get_job_info, job)
     code, state = info.driver_exit_code, info.status.value.lower()
     if state == "stopped":
-        return "stopped; sent once more, the sweep goes on"
+        return "stopped; submit it again to resume the sweep"
     if code is None:
         return f"failed: {info.message}" if state == "failed" else state
-    return ENDINGS.get(code, f"failed with exit code {code}; see its log")
+    return STATE_BY_EXIT_CODE.get(code, f"failed with exit code {code}; see its log")
 
 
 def stop(client: JobSubmissionClient, job: str) -> bool:
-    """Asks a job to pause; tells whether it was running."""
-    return bool(_asked(job, client.stop_job, job))
+    """Requests a pause of a job; returns whether it was running."""
+    return bool(_call(job, client.stop_job, job))
 
 
 def output(client: JobSubmissionClient, job: str, *, follow: bool) -> Iterator[str]:
-    """What a job has printed, piece by piece; with `follow` until it has ended."""
-    shown = 0
+    """Yields the output of a job in pieces; with `follow` until the job has ended."""
+    printed = 0
     while True:
-        ended = _asked(job, client.get_job_status, job).is_terminal()
-        text = str(_asked(job, client.get_job_logs, job))
-        yield text[shown:]
-        shown = len(text)
+        ended = _call(job, client.get_job_status, job).is_terminal()
+        text = str(_call(job, client.get_job_logs, job))
+        yield text[printed:]
+        printed = len(text)
         if ended or not follow:
             return
-        time.sleep(POLL_S)
+        time.sleep(POLL_INTERVAL_S)
 
 
-def _asked(job: str, question: Any, *args: Any) -> Any:
+def _call(job: str, method: Any, *args: Any) -> Any:
     try:
-        return question(*args)
+        return method(*args)
     except (RuntimeError, ConnectionError, RayError) as error:
         raise SweepError(f"job {job}: {_first_line(error)}") from error
 

@@ -1,6 +1,6 @@
-"""How many trials a machine holds at once, how they share its cards, and what machine this is.
+"""Computes how many trials fit on a machine and how they share its GPUs.
 
-Without Ray and torch.
+Imports neither Ray nor torch.
 """
 
 from __future__ import annotations
@@ -11,87 +11,91 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-NVIDIA_SMI_S = 20
-UNITS = 10_000
-"""Of a card, the smallest part that Ray counts in."""
+NVIDIA_SMI_TIMEOUT_S = 20
+GPU_UNITS = 10_000
+"""Ray counts fractions of a GPU in units of 1 / `GPU_UNITS`."""
 
 
 @dataclass(frozen=True)
-class Booking:
-    """What trials book, so that they spread over cards."""
+class Reservation:
+    """Resources that trials reserve from Ray, so that they spread over GPUs."""
 
     share: Mapping[str, float]
-    """What a trial books: `cpu`, `gpu`."""
+    """CPUs and GPUs that one trial reserves: `cpu`, `gpu`."""
     alone: int = 0
-    """How many of the trials at once book a whole card instead."""
+    """Number of concurrent trials that reserve a whole GPU instead."""
 
 
-def places(share: Mapping[str, float], machine: Mapping[str, float]) -> int:
-    """How many trials one machine holds; one is never spread over machines or cards.
+def trials_per_machine(share: Mapping[str, float], machine: Mapping[str, float]) -> int:
+    """Returns how many trials fit on a machine; a fraction of a GPU is never split over two.
 
     Args:
-        share: What one trial takes: `cpu`, `gpu`.
-        machine: What there is, as Ray names it: `CPU`, `GPU`.
+        share: CPUs and GPUs of one trial: `cpu`, `gpu`.
+        machine: The machine's resources under Ray's names: `CPU`, `GPU`.
     """
-    found = int(machine.get("CPU", 0.0) / share["cpu"] + 1e-9)
-    gpu, cards = share["gpu"], machine.get("GPU", 0.0)
+    trials = int(machine.get("CPU", 0.0) / share["cpu"] + 1e-9)
+    gpu, gpus = share["gpu"], machine.get("GPU", 0.0)
     if gpu:
-        found = min(found, per_card(gpu) * int(cards) if gpu < 1 else int(cards / gpu))
-    return found
+        trials = min(trials, trials_per_gpu(gpu) * int(gpus) if gpu < 1 else int(gpus / gpu))
+    return trials
 
 
-def per_card(gpu: float) -> int:
-    """How many trials, each with this fraction, a card holds."""
+def trials_per_gpu(gpu: float) -> int:
+    """Returns how many trials with this fraction of a GPU fit on one."""
     return int(1 / gpu + 1e-9)
 
 
-def spread(
-    share: Mapping[str, float], machines: Sequence[Mapping[str, float]], at_once: int
-) -> Booking:
-    """What trials book so that they use all cards before they share one.
+def spread_over_gpus(
+    share: Mapping[str, float], machines: Sequence[Mapping[str, float]], concurrent: int
+) -> Reservation:
+    """Returns a reservation with which trials use all GPUs before they share one.
 
-    Ray fills a card before it begins another one. So a trial books as much of a card as leaves
-    room for all that run at once: nobody else then is given what a trial has not booked, Ray's
-    books are right, and a card that a dead trial held is free by Ray's own doing.
+    Ray fills one GPU before it uses the next. Each trial therefore reserves the largest fraction
+    of a GPU with which all concurrent trials still fit. Since the trials hold what they reserve,
+    Ray gives no part of their GPU to other work, and frees the GPU of a trial that has died.
 
     Args:
-        share: What a trial needs: `cpu`, `gpu`.
-        machines: The cluster's, as Ray names what they have.
-        at_once: Trials that run at once.
+        share: CPUs and GPUs that one trial needs: `cpu`, `gpu`.
+        machines: The machines' resources under Ray's names.
+        concurrent: Number of trials that run concurrently.
     """
     if not 0 < share["gpu"] < 1:
-        return Booking(share)
-    booked, each = dict(share), per_card(share["gpu"])
-    for fewer in range(1, each):
-        wider = {**share, "gpu": int(UNITS / fewer) / UNITS}
-        if sum(places(wider, machine) for machine in machines) >= at_once:
-            booked, each = wider, fewer
+        return Reservation(share)
+    reserved, per_gpu = dict(share), trials_per_gpu(share["gpu"])
+    for fewer in range(1, per_gpu):
+        larger = {**share, "gpu": int(GPU_UNITS / fewer) / GPU_UNITS}
+        if sum(trials_per_machine(larger, machine) for machine in machines) >= concurrent:
+            reserved, per_gpu = larger, fewer
             break
-    cards = [int(machine.get("GPU", 0.0)) for machine in machines if machine.get("GPU")]
-    if each == 1 or len(cards) != 1:  # on several machines nobody says where the whole ones go
-        return Booking(booked)
-    return Booking(booked, max(0, (each * cards[0] - at_once) // (each - 1)))
+    gpus = [int(machine.get("GPU", 0.0)) for machine in machines if machine.get("GPU")]
+    if per_gpu == 1 or len(gpus) != 1:  # Ray chooses the machine of a trial with a whole GPU
+        return Reservation(reserved)
+    return Reservation(reserved, max(0, (per_gpu * gpus[0] - concurrent) // (per_gpu - 1)))
 
 
 def this_machine() -> dict[str, float]:
-    """CPUs and cards of this machine, as Ray names them; cards are those of `nvidia-smi`."""
-    return {"CPU": float(os.cpu_count() or 1), "GPU": float(_cards())}
+    """Returns the resources of this machine under Ray's names, with the GPUs of `nvidia-smi`."""
+    return {"CPU": float(os.cpu_count() or 1), "GPU": float(_count_gpus())}
 
 
-def _cards() -> int:
+def _count_gpus() -> int:
     command = shutil.which("nvidia-smi")
     if command is None:
         return 0
     try:
-        done = subprocess.run(
-            [command, "-L"], capture_output=True, text=True, timeout=NVIDIA_SMI_S, check=False
+        completed = subprocess.run(
+            [command, "-L"],
+            capture_output=True,
+            text=True,
+            timeout=NVIDIA_SMI_TIMEOUT_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    found = sum(line.startswith("GPU ") for line in done.stdout.splitlines())
+    listed = sum(line.startswith("GPU ") for line in completed.stdout.splitlines())
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        return found
-    named = [name.strip() for name in visible.split(",")]
-    allowed = named.index("-1") if "-1" in named else len([name for name in named if name])
-    return min(found, allowed)
+        return listed
+    names = [name.strip() for name in visible.split(",")]
+    allowed = names.index("-1") if "-1" in names else len([name for name in names if name])
+    return min(listed, allowed)

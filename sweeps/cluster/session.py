@@ -1,4 +1,4 @@
-"""The Ray session: starting one, what it can hold, and what one trial takes of it."""
+"""Starts or joins Ray, and computes how many trials it holds and what they reserve."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import ray
 from ray._private import ray_constants, services
 from ray.exceptions import RayError, RayTaskError
 
-from sweeps.cluster.code_package import JOINED_LIMIT, own_code, with_directory
-from sweeps.cluster.placement import Booking, places, spread
+from sweeps.cluster.code_package import JOIN_LIMIT_BYTES, add_user_code, project_code
+from sweeps.cluster.placement import Reservation, spread_over_gpus, trials_per_machine
 from sweeps.spec.settings import Resources
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.terminal.console import print_line, ray_output_enabled
@@ -40,82 +40,83 @@ ENVIRONMENT = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
-"""Keeps Tune quiet, and its snapshots rare: they are only a cache here. What the user has set
-stays."""
+"""Environment variables that keep Tune quiet and its snapshots, which are only a cache, rare.
+
+Variables that the user has set are kept."""
 
 WORKER_ENVIRONMENT = {name: ENVIRONMENT[name] for name in ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",)}
-"""What a cluster's workers need of it; those of a Ray of our own inherit all."""
+"""The part that workers of a cluster need; workers of a local Ray inherit all variables."""
 
 LOCAL = "local"
-REACH_S = 10
-LETTING_GO_S = 2.0
-"""Until cards that an earlier sweep of this process has held count as free."""
+CONNECT_TIMEOUT_S = 10
+GPU_RELEASE_TIMEOUT_S = 2.0
+"""Longest wait for the GPUs that an earlier sweep of this process held."""
 
 
 @dataclass(frozen=True)
-class Joining:
-    """Which Ray a sweep runs on, and what a cluster is sent for it."""
+class RayConnection:
+    """The Ray session that a sweep runs on, and the code that a cluster receives."""
 
     address: str | None = None
-    """`auto` or HOST:PORT; None means `RAY_ADDRESS`, or a Ray of this machine's own."""
+    """`auto` or HOST:PORT; None means `RAY_ADDRESS` or, without it, a local Ray."""
     user_code: Path | None = None
-    """A directory whose code the trials import."""
-    leave_out: tuple[Path, ...] = ()
-    """Directories below it that are no code."""
+    """Directory with code that the trials import."""
+    excludes: tuple[Path, ...] = ()
+    """Directories below `user_code` that are not sent."""
 
 
-def start_ray(joining: Joining = Joining()) -> None:
-    """Starts Ray on this machine, or joins a cluster.
+def start_ray(connection: RayConnection = RayConnection()) -> None:
+    """Starts Ray on this machine or joins a cluster.
 
-    A session that is already there is used as it is.
+    Does nothing if Ray is already initialized in this process.
 
     Raises:
         SweepError: The cluster cannot be joined, or the code for it is too large.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    # It names the trials that did not end well, which the sweep has said already.
+    # Tune would list failed trials, which the sweep has already printed.
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
     if ray.is_initialized():
         return
-    atexit.register(_die_of_signals)  # what is registered later comes earlier: before Ray's own
-    shown: dict[str, Any] = {
+    atexit.register(_reset_signal_handlers)  # runs before Ray's own exit handlers
+    options: dict[str, Any] = {
         "logging_level": logging.INFO if ray_output_enabled() else logging.ERROR,
         "log_to_driver": ray_output_enabled(),
     }
-    address = joining.address or os.environ.get("RAY_ADDRESS") or LOCAL
+    address = connection.address or os.environ.get("RAY_ADDRESS") or LOCAL
     if address != LOCAL:
-        _join(address, joining, shown)
+        _join(address, connection, options)
         return
     root = str(Path(__file__).resolve().parents[2])
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if root not in paths:
-        # Without an installation the workers would find `trainable` only from this directory.
+        # Lets workers import `trainable` if it is not installed.
         os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, paths)])
     with _loopback_only():
-        ray.init(address=LOCAL, include_dashboard=False, **shown)
+        ray.init(address=LOCAL, include_dashboard=False, **options)
 
 
-def _die_of_signals() -> None:
-    """Gives signals their usual effect, now that the process ends.
+def _reset_signal_handlers() -> None:
+    """Restores Python's default signal handlers when the process exits.
 
-    Ray's handler would break off Ray's own shutdown, after which the process may crash.
+    Ray's handlers would interrupt Ray's own shutdown, after which the process may crash.
     """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _join(address: str, joining: Joining, shown: dict[str, Any]) -> None:
+def _join(address: str, connection: RayConnection, options: dict[str, Any]) -> None:
     if "://" in address:
         raise SweepError(
             f"--address {address}: give auto or the head's HOST:PORT; "
             f"to send the sweep there as a job: sweep submit FILE --address http://HOST:8265"
         )
     try:
-        _reach(address)
+        _check_reachable(address)
         with tempfile.TemporaryDirectory() as folder:
-            environment = _environment(joining, Path(folder) / "code.zip")
-            ray.init(address=address, runtime_env=environment, **shown)
+            runtime_env = _make_runtime_env(connection, Path(folder) / "code")
+            ray.init(address=address, runtime_env=runtime_env, **options)
     except (OSError, RuntimeError, ValueError, RayError) as error:
         reason = " ".join(str(error).split())
         raise SweepError(
@@ -124,44 +125,47 @@ def _join(address: str, joining: Joining, shown: dict[str, Any]) -> None:
         ) from error
 
 
-def _environment(joining: Joining, archive: Path) -> dict[str, Any]:
-    """What the cluster's workers get besides what a job came with: Ray takes nothing twice."""
-    job = _environment_of_the_job()
-    there = job.get("env_vars") or {}
-    variables = {k: v for k, v in WORKER_ENVIRONMENT.items() if k not in there}
-    environment: dict[str, Any] = {"env_vars": variables}
+def _make_runtime_env(connection: RayConnection, working_dir: Path) -> dict[str, Any]:
+    """Returns the `runtime_env` of the cluster's workers.
+
+    Ray does not accept a key that the job of this process has already set, so those are left out.
+    """
+    job = _job_runtime_env()
+    job_variables = job.get("env_vars") or {}
+    variables = {k: v for k, v in WORKER_ENVIRONMENT.items() if k not in job_variables}
+    runtime_env: dict[str, Any] = {"env_vars": variables}
     if not job.get("working_dir"):
-        parcel = own_code()
-        if joining.user_code is not None:
-            parcel = with_directory(parcel, joining.user_code, joining.leave_out)
-        parcel.check(JOINED_LIMIT)
-        parcel.write(archive)
-        environment["working_dir"] = str(archive)
-        print_line(f"sending {format_size(parcel.size)} of code to the cluster")
-    return environment
+        package = project_code()
+        if connection.user_code is not None:
+            package = add_user_code(package, connection.user_code, connection.excludes)
+        package.check_size(JOIN_LIMIT_BYTES)
+        package.link_into(working_dir)
+        runtime_env["working_dir"] = str(working_dir)
+        print_line(f"sending {format_size(package.size)} of code to the cluster")
+    return runtime_env
 
 
-def _reach(address: str) -> None:
-    """Raises OSError where nobody listens; Ray would try that for twenty minutes."""
-    found = services.canonicalize_bootstrap_address(address)
-    if found is None:
+def _check_reachable(address: str) -> None:
+    """Raises OSError if nothing listens at the address; Ray would retry for twenty minutes."""
+    head = services.canonicalize_bootstrap_address(address)
+    if head is None:
         raise ConnectionError("there is no cluster on this machine")
-    host, _, port = found.rpartition(":")
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S):
+    host, _, port = head.rpartition(":")
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S):
         pass
 
 
-def _environment_of_the_job() -> dict[str, Any]:
-    """What a Ray job came with, where this process is the entry point of one."""
+def _job_runtime_env() -> dict[str, Any]:
+    """Returns the `runtime_env` of the Ray job that this process is the entry point of."""
     job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
     return job.get("runtime_env") or {}
 
 
 @contextmanager
 def _loopback_only() -> Iterator[None]:
-    """Makes a Ray of this machine's own listen on 127.0.0.1 alone, as it does on macOS.
+    """Lets a local Ray listen on 127.0.0.1 only, as it does by default on macOS.
 
-    Elsewhere it would listen on every interface. The variable is for the processes it starts.
+    On other systems Ray listens on every interface. Its processes read the environment variable.
     """
     before, name = ray_constants.ENABLE_RAY_CLUSTER, ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
     ray_constants.ENABLE_RAY_CLUSTER = False
@@ -178,27 +182,27 @@ def _loopback_only() -> Iterator[None]:
 
 
 def trial_share(resources: Resources) -> tuple[dict[str, float], str | None]:
-    """What one trial takes of the cluster, and what is to be said about it.
+    """Returns the CPUs and GPUs of one trial, and a notice if they differ from the search file.
 
-    On a cluster without any GPU the trials train on the CPU.
+    Without any GPU in the cluster, trials train on the CPU.
 
     Raises:
-        SweepError: The cluster can never hold one trial.
+        SweepError: No machine of the cluster is large enough for one trial.
     """
-    there = machines()
+    nodes = machines()
     share = {"cpu": float(resources.cpu), "gpu": float(resources.gpu)}
     notice = None
-    if share["gpu"] and not any(machine.get("GPU") for machine in there):
+    if share["gpu"] and not any(machine.get("GPU") for machine in nodes):
         notice = f"no GPU in this cluster: resources.gpu {share['gpu']:g} is taken as 0"
         share["gpu"] = 0.0
     for name, key in (("CPU", "cpu"), ("GPU", "gpu")):
-        largest = max((machine.get(name, 0.0) for machine in there), default=0.0)
+        largest = max((machine.get(name, 0.0) for machine in nodes), default=0.0)
         if share[key] > largest:
             raise SweepError(
                 f"resources.{key}: one trial asks for {share[key]:g}, "
                 f"the cluster has {largest:g} on one machine"
             )
-    if not any(places(share, machine) for machine in there):
+    if not any(trials_per_machine(share, machine) for machine in nodes):
         raise SweepError(
             f"resources: one trial asks for {share['cpu']:g} CPUs and {share['gpu']:g} GPUs, "
             "no machine of the cluster has both"
@@ -206,51 +210,51 @@ def trial_share(resources: Resources) -> tuple[dict[str, float], str | None]:
     return share, notice
 
 
-def slots(share: dict[str, float]) -> int:
-    """How many trials the cluster holds at once; one is never spread over machines or cards."""
-    return max(1, sum(places(share, machine) for machine in machines()))
+def count_slots(share: dict[str, float]) -> int:
+    """Returns how many trials the cluster runs concurrently, at least 1."""
+    return max(1, sum(trials_per_machine(share, machine) for machine in machines()))
 
 
-def booking(share: dict[str, float], at_once: int) -> Booking:
-    """What trials book of the cluster, so that they use all its cards before they share one.
+def choose_reservation(share: dict[str, float], concurrent: int) -> Reservation:
+    """Returns a reservation with which trials use all GPUs before they share one.
 
-    Where others hold cards already, a trial books what it needs and no more: with less room than
-    the cluster has in all, fewer trials would run at once.
+    If other jobs already hold GPUs of the cluster, a trial reserves only what it needs. A larger
+    reservation assumes that all GPUs are free, so fewer trials would run concurrently.
 
     Args:
-        share: What a trial needs.
-        at_once: Trials that run at once.
+        share: CPUs and GPUs that one trial needs.
+        concurrent: Number of trials that run concurrently.
     """
-    until = time.monotonic() + LETTING_GO_S
-    while not (free := _cards_are_free()) and time.monotonic() < until:
+    deadline = time.monotonic() + GPU_RELEASE_TIMEOUT_S
+    while not (free := _all_gpus_free()) and time.monotonic() < deadline:
         time.sleep(0.2)
-    return spread(share, machines(), at_once) if free else Booking(share)
+    return spread_over_gpus(share, machines(), concurrent) if free else Reservation(share)
 
 
-def _cards_are_free() -> bool:
-    free, there = ray.available_resources(), ray.cluster_resources()
-    return bool(free.get("GPU", 0.0) >= there.get("GPU", 0.0))
+def _all_gpus_free() -> bool:
+    free, total = ray.available_resources(), ray.cluster_resources()
+    return bool(free.get("GPU", 0.0) >= total.get("GPU", 0.0))
 
 
-def on_a_card(work: Callable[[], T]) -> T:
-    """Does a piece of work in a process that has a card of the cluster to itself."""
-    task: Any = ray.remote(_done).options(num_cpus=0, num_gpus=1)
+def run_on_gpu(function: Callable[[], T]) -> T:
+    """Runs a function in a process of the cluster that has a GPU for itself."""
+    task: Any = ray.remote(_call).options(num_cpus=0, num_gpus=1)
     try:
-        result: T = ray.get(task.remote(work))
+        result: T = ray.get(task.remote(function))
     except RayTaskError as error:
         raise error.cause from None
     return result
 
 
-def _done(work: Callable[[], T]) -> T:
-    return work()
+def _call(function: Callable[[], T]) -> T:
+    return function()
 
 
-def several_nodes() -> bool:
-    """Whether the cluster is more than one machine."""
+def has_several_nodes() -> bool:
+    """Returns whether the cluster has more than one machine."""
     return len(machines()) > 1
 
 
 def machines() -> list[dict[str, float]]:
-    """What each machine of the cluster has, as Ray names it: `CPU`, `GPU`."""
+    """Returns the resources of each machine of the cluster under Ray's names: `CPU`, `GPU`."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]

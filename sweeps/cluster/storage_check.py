@@ -1,7 +1,7 @@
-"""Whether every node of a cluster sees the sweep's directory: asked before the first trial.
+"""Checks before the first trial that every node of a cluster shares the sweep's directory.
 
-The driver writes a file, a task on each node reads it and writes another one, and the driver
-reads that. In object storage the files are objects.
+The driver writes a probe file, a task on each node reads it and writes a file of its own, and the
+driver reads that file. In object storage each node writes, reads and deletes an object.
 """
 
 from __future__ import annotations
@@ -21,139 +21,148 @@ from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeps.storage.location import remote_of
-from sweeps.sweep_dir.layout import SweepError
+from sweeps.sweep_dir.errors import SweepError
 from trainable.errors import StorageError
 from trainable.storage.object_store import Remote
 
-QUESTION = "question"
-PROBE = ".shared"
-KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
-PATIENCE_S = 10
-"""A network file system may show another machine's files a little later."""
-TIMEOUT_S = 300
-"""For all nodes to answer; each of them unpacks the code first."""
+PROBE_FILE = "driver"
+PROBE_PREFIX = ".shared"
+CREDENTIAL_VARIABLES = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SECURITY_TOKEN",
+    "AWS_SESSION_TOKEN",
+)
+VISIBILITY_TIMEOUT_S = 10
+"""Longest wait for a file of another machine: network file systems may show it late."""
+PROBE_TIMEOUT_S = 300
+"""Longest wait for the probes of all nodes; each node unpacks the code first."""
 
 
 def check_shared(directory: Path) -> None:
-    """Makes sure that every node of the cluster reads and writes a directory's files.
+    """Checks that every node of the cluster can read and write the files of a directory.
 
     Args:
-        directory: The sweep's. One that does not exist yet will be made next to others of its
-            kind, so that it is the nearest directory above it which is asked about.
+        directory: The sweep's directory. If it does not exist yet, the nearest existing directory
+            above it is probed.
 
     Raises:
-        SweepError: A node does not; says which one.
+        SweepError: A node cannot; the message names it.
     """
     remote = remote_of(directory)
     nodes = [node for node in ray.nodes() if node["Alive"]]
     if remote is not None:
-        _check_store(remote, nodes)
+        _check_object_store(remote, nodes)
         return
     if len(nodes) < 2:
         return
-    with _probe(directory) as probe:
-        secret = secrets.token_hex(8)
-        (probe / QUESTION).write_text(secret, encoding="utf-8")
-        answers = {node["NodeID"]: _ask(answer, node, str(probe), secret) for node in nodes}
-        _await(answers)
+    with _probe_directory(directory) as probe:
+        token = secrets.token_hex(8)
+        (probe / PROBE_FILE).write_text(token, encoding="utf-8")
+        probes = {
+            node["NodeID"]: _run_probe(probe_files, node, str(probe), token) for node in nodes
+        }
+        _wait_for(probes)
         for node in nodes:
-            problem = _answer(answers[node["NodeID"]])
-            if problem is None and not _seen(probe / node["NodeID"], secret):
-                problem = f"what it writes there is not seen on {platform.node()}"
+            problem = _result(probes[node["NodeID"]])
+            if problem is None and not _wait_for_text(probe / node["NodeID"], token):
+                problem = f"files that it writes are not visible on {platform.node()}"
             if problem is not None:
                 raise SweepError(
                     f"checkpoint.dir {directory.parent} is not shared by the cluster's nodes: "
-                    f"on node {_name(node)} {problem}; "
+                    f"on node {_describe_node(node)} {problem}; "
                     "give a directory that all of them mount"
                 )
 
 
-def _check_store(remote: Remote, nodes: list[dict[str, Any]]) -> None:
-    """Makes sure that this process and every other node read, write and delete objects.
+def _check_object_store(remote: Remote, nodes: list[dict[str, Any]]) -> None:
+    """Checks that this process and every node can read, write and delete objects.
 
     Raises:
-        SweepError: A node does not; says which one and why.
+        SweepError: A node cannot; the message names it and the reason.
     """
-    place = f"{PROBE}.{secrets.token_hex(4)}"
-    problem = try_store(remote.uri, f"{place}.driver")
+    prefix = f"{PROBE_PREFIX}.{secrets.token_hex(4)}"
+    problem = probe_object_store(remote.uri, f"{prefix}.driver")
     if problem is not None:
         raise SweepError(f"checkpoint.dir: {problem}")
     if len(nodes) < 2:
         return
-    keys = store_keys()
-    answers = {
-        node["NodeID"]: _ask(try_store, node, remote.uri, place, env=keys) for node in nodes
+    credentials = storage_credentials()
+    probes = {
+        node["NodeID"]: _run_probe(probe_object_store, node, remote.uri, prefix, credentials)
+        for node in nodes
     }
-    _await(answers)
+    _wait_for(probes)
     for node in nodes:
-        problem = _answer(answers[node["NodeID"]])
+        problem = _result(probes[node["NodeID"]])
         if problem is not None:
             raise SweepError(
                 f"checkpoint.dir cannot be used from all of the cluster's nodes: "
-                f"on node {_name(node)} {problem}"
+                f"on node {_describe_node(node)} {problem}"
             )
 
 
-def try_store(uri: str, name: str, node: str = "") -> str | None:
-    """On a node: what is wrong with the store there; None if nothing is."""
+def probe_object_store(uri: str, prefix: str, node: str = "") -> str | None:
+    """Returns what is wrong with the object store on this node; None if it works."""
+    name = f"{prefix}{node}"
     try:
-        remote = Remote(uri, patience_s=PATIENCE_S)
-        remote.write(f"{name}{node}", name.encode())
-        found = remote.read(f"{name}{node}")
-        remote.delete([f"{name}{node}"])
+        remote = Remote(uri, patience_s=VISIBILITY_TIMEOUT_S)
+        remote.write(name, prefix.encode())
+        content = remote.read(name)
+        remote.delete([name])
     except StorageError as error:
         return str(error)
-    return None if found == name.encode() else f"{uri}: what is written there is not seen"
+    return None if content == prefix.encode() else f"{uri}: a written object is not visible"
 
 
-def store_keys() -> dict[str, str]:
-    """The variables with which Tune gives trials access to a store."""
-    return {name: os.environ[name] for name in KEYS if name in os.environ}
+def storage_credentials() -> dict[str, str]:
+    """Returns the environment variables with object storage keys, which Tune passes to trials."""
+    return {name: os.environ[name] for name in CREDENTIAL_VARIABLES if name in os.environ}
 
 
-def _ask(
-    question: Callable[..., str | None],
+def _run_probe(
+    probe: Callable[..., str | None],
     node: dict[str, Any],
-    place: str,
-    secret: str,
-    env: dict[str, str] | None = None,
+    location: str,
+    token: str,
+    variables: dict[str, str] | None = None,
 ) -> Any:
-    where: Any = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
-    options: dict[str, Any] = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": where}
-    if env:
-        options["runtime_env"] = {"env_vars": env}
-    return ray.remote(**options)(question).remote(place, secret, node["NodeID"])
+    strategy: Any = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
+    options: dict[str, Any] = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": strategy}
+    if variables:
+        options["runtime_env"] = {"env_vars": variables}
+    return ray.remote(**options)(probe).remote(location, token, node["NodeID"])
 
 
-def _await(answers: dict[str, Any]) -> None:
-    waiting = list(answers.values())
-    ray.wait(waiting, num_returns=len(waiting), timeout=TIMEOUT_S)
+def _wait_for(probes: dict[str, Any]) -> None:
+    references = list(probes.values())
+    ray.wait(references, num_returns=len(references), timeout=PROBE_TIMEOUT_S)
 
 
-def _answer(reference: Any) -> str | None:
+def _result(reference: Any) -> str | None:
     try:
         problem: str | None = ray.get(reference, timeout=0)
     except GetTimeoutError:
-        return f"the question was not answered within {TIMEOUT_S} s"
+        return f"the check did not end within {PROBE_TIMEOUT_S} s"
     except RayError as error:
-        return f"the question failed: {' '.join(str(error).split())}"
+        return f"the check failed: {' '.join(str(error).split())}"
     return problem
 
 
-def answer(probe: str, secret: str, node: str) -> str | None:
-    """On a node: what is wrong with the driver's directory there; None if nothing is."""
-    directory = Path(probe)
-    if not _seen(directory / QUESTION, secret):
-        return "a file that the driver has just written there is not seen"
+def probe_files(directory: str, token: str, node: str) -> str | None:
+    """Returns what is wrong with the driver's directory on this node; None if it is shared."""
+    if not _wait_for_text(Path(directory, PROBE_FILE), token):
+        return "a file that the driver has just written there is not visible"
     try:
-        (directory / node).write_text(secret, encoding="utf-8")
+        Path(directory, node).write_text(token, encoding="utf-8")
     except OSError as error:
-        return f"nothing can be written there: {error.strerror}"
+        return f"files cannot be written there: {error.strerror}"
     return None
 
 
-def _seen(path: Path, text: str) -> bool:
-    deadline = time.monotonic() + PATIENCE_S
+def _wait_for_text(path: Path, text: str) -> bool:
+    """Returns whether a file has this text, or gets it within `VISIBILITY_TIMEOUT_S`."""
+    deadline = time.monotonic() + VISIBILITY_TIMEOUT_S
     while True:
         try:
             if path.read_text(encoding="utf-8") == text:
@@ -166,29 +175,29 @@ def _seen(path: Path, text: str) -> bool:
 
 
 @contextmanager
-def _probe(directory: Path) -> Iterator[Path]:
-    """A directory in the sweep's, or beside it; afterwards there is nothing of it left."""
-    place = directory
+def _probe_directory(directory: Path) -> Iterator[Path]:
+    """Creates a directory in the sweep's or beside it, and removes all of it afterwards."""
+    existing = directory
     missing = []
-    while not place.is_dir():
-        missing.append(place)
-        place = place.parent
-    made = [] if directory.is_dir() else missing[1:]
+    while not existing.is_dir():
+        missing.append(existing)
+        existing = existing.parent
+    created = [] if directory.is_dir() else missing[1:]
     try:
-        if made:
-            made[0].mkdir(parents=True)
-        probe = (made[0] if made else place) / f"{PROBE}.{secrets.token_hex(4)}"
+        if created:
+            created[0].mkdir(parents=True)
+        probe = (created[0] if created else existing) / f"{PROBE_PREFIX}.{secrets.token_hex(4)}"
         probe.mkdir()
     except OSError as error:
-        raise SweepError(f"{directory}: cannot be made: {error.strerror}") from error
+        raise SweepError(f"{directory}: cannot be created: {error.strerror}") from error
     try:
         yield probe
     finally:
         shutil.rmtree(probe, ignore_errors=True)
-        for parent in made:
-            with suppress(OSError):  # another sweep lies there by now
+        for parent in created:
+            with suppress(OSError):  # not empty if another sweep has been started there
                 parent.rmdir()
 
 
-def _name(node: dict[str, Any]) -> str:
+def _describe_node(node: dict[str, Any]) -> str:
     return f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"

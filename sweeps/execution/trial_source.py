@@ -1,145 +1,167 @@
-"""Hands trials to Tune: the values are the searcher's, the records the layout's.
+"""Gives trials to Tune: values from the searcher, records in the sweep directory.
 
-Tune's own searchers name trials at random, count samples per process and forget them with it.
-This source records a trial on disk before Tune hears of it, keeps the concurrency limit, and in a
-resumed sweep first hands back every recorded trial under its old id and in its old directory.
+Tune's own searchers name trials at random, count samples per process and lose them with it. This
+source records a trial on disk before Tune gets it and keeps the limit of live trials. In a resumed
+sweep it first returns every recorded trial under its old id and in its old directory.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
-from sweeps.cluster.placement import Booking
-from sweeps.execution.recorder import diverged
-from sweeps.schedulers.replay import Unasked
-from sweeps.search.searcher import Searcher
+from sweeps.cluster.placement import Reservation
+from sweeps.execution.recorder import has_diverged
+from sweeps.schedulers.replay import NullSearcher
 from sweeps.search.trial_planner import Copies, Planned
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.sweep_dir.layout import SweepLayout, TrialRecord, value_at
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.records import TrialRecord
 from sweeps.trials.pause import PauseSwitch
 from sweeps.trials.trial import OnFailure, SweepTrial, new_trial
 from trainable.artifacts.metrics import read_rows
 from trainable.artifacts.names import METRICS_FILE, automatic_name
-from trainable.config import parse_config
+from trainable.config.dotted import get_dotted
 from trainable.trial_settings import SETTINGS
 
 ID_BYTES = 4
 
-Rebuild = Callable[[dict[str, SweepTrial]], None]
+RestoreTrials = Callable[[dict[str, SweepTrial]], None]
+
+
+@dataclass(frozen=True)
+class TrialTemplate:
+    """Settings that every trial of a sweep is created with."""
+
+    settings: Mapping[str, Any]
+    """Content of a trial's config under `SETTINGS`."""
+    mutated: tuple[str, ...]
+    """Keys that the scheduler changes while a trial trains. A trial's config has them a second
+    time at its top, dotted, where Tune's schedulers look for them."""
+    num_to_keep: int
+    """Number of Tune's own checkpoint directories that a trial keeps."""
+    on_failure: OnFailure
+    """Decides whether a failed trial is retried."""
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Rules for which trials Tune may have at a time."""
+
+    limit: int
+    """Most live trials; waiting ones do not count."""
+    reservation: Reservation
+    """Resources that trials reserve."""
+    is_waiting: Callable[[Trial], bool]
+    """Whether the scheduler keeps a trial paused, so that it takes no slot."""
+    switch: PauseSwitch
+    """No new trial starts in a pausing sweep."""
 
 
 class TrialSource(SearchAlgorithm):
-    """Tune's source of trials.
+    """Source of the trials of a sweep.
 
     Args:
         spec: The resolved search file.
-        layout: Where trials are recorded.
-        searcher: Proposes values; knows of no trial of this sweep yet.
-        records: Id -> record of the trials that exist already, in order of creation; new ones
-            are added.
-        switch: Nothing new starts in a pausing sweep.
-        settings: What every trial gets under `classifier.SETTINGS`.
-        mutated: Keys that the scheduler changes in mid-training. A trial's config has them once
-            more at its top, dotted, where Tune's schedulers look for them.
-        limit: Trials that may be live at once.
-        booking: What they book of the cluster.
-        waits: Whether the scheduler keeps a trial paused, which then takes nobody's place.
-        kept: How many of Tune's own checkpoint directories a trial keeps.
-        on_failure: Decides what follows a trial's failure.
-        score: Reads a trial's metrics from its files when it has ended; None if it has none.
-        rebuild: Given the recorded trials, made anew, before Tune's first step.
+        layout: The sweep directory.
+        records: Trial id -> record of the existing trials in order of creation; new ones are
+            added.
+        planner: Plans the next trial; has no trial of this sweep yet.
+        template: Settings of every trial.
+        admission: Rules for which trials Tune may have.
+        restore: Called with the recorded trials, created anew, before Tune's first step.
     """
 
     def __init__(
         self,
         spec: SearchSpec,
         layout: SweepLayout,
-        searcher: Searcher,
         records: dict[str, TrialRecord],
         *,
-        switch: PauseSwitch,
-        settings: dict[str, Any],
-        mutated: tuple[str, ...],
-        limit: int,
-        booking: Booking,
-        waits: Callable[[Trial], bool],
-        kept: int,
-        on_failure: OnFailure,
-        score: Callable[[TrialRecord], list[float] | None],
-        rebuild: Rebuild,
+        planner: Copies,
+        template: TrialTemplate,
+        admission: Admission,
+        restore: RestoreTrials,
     ) -> None:
         self._spec = spec
         self._layout = layout
-        self._switch = switch
-        self._settings = settings
-        self._mutated = mutated
-        self.limit = limit
-        self._booking = booking
-        self._waits = waits
-        self._kept = kept
-        self._on_failure = on_failure
-        self._rebuild = rebuild
-        self._experiment: Any = None
-        self._waiting: deque[SweepTrial] = deque()
-        self._live: dict[str, SweepTrial] = {}
-        self.searcher = Unasked()
-        self._copies = Copies(spec, searcher, score)
         self.records = records
+        self._planner = planner
+        self._template = template
+        self._admission = admission
+        self._restore = restore
+        self._experiment: Any = None
+        self._recorded: deque[SweepTrial] = deque()
+        """Recorded trials that Tune has not got yet."""
+        self._live: dict[str, SweepTrial] = {}
+        self.searcher = NullSearcher()
+
+    @property
+    def limit(self) -> int:
+        """Most live trials."""
+        return self._admission.limit
+
+    @property
+    def reservation(self) -> Reservation:
+        """Resources that trials reserve."""
+        return self._admission.reservation
 
     @property
     def total_samples(self) -> int:
-        """Trials the sweep has in all."""
+        """Number of trials of the sweep."""
         return self._spec.trials
 
     def add_configurations(self, experiments: Any) -> None:
-        """Learns the experiment that its trials belong to; Tune calls it once, before all else."""
+        """Takes the experiment that the trials belong to; Tune calls it once, at the start."""
         (self._experiment,) = experiments if isinstance(experiments, list) else [experiments]
-        trials = {record.id: self._trial(record) for record in self.records.values()}
-        self._rebuild(trials)
-        self._copies.tell_recorded(self.records.values(), self._rows)
-        # Paused ones last: they need no place, and their scheduler may call for one at any time.
-        self._waiting.extend(sorted(trials.values(), key=lambda t: t.status == Trial.PAUSED))
+        trials = {record.id: self._create_trial(record) for record in self.records.values()}
+        self._restore(trials)
+        self._planner.tell_recorded(self.records.values(), self._read_rows)
+        # Paused ones last: they need no slot, and their scheduler may choose one at any time.
+        self._recorded.extend(sorted(trials.values(), key=lambda t: t.status == Trial.PAUSED))
 
     def next_trial(self) -> Trial | None:
-        """A recorded trial, then new ones; None at the limit or when there are no more."""
-        if self._waiting:
-            first = self._waiting[0]
+        """Returns recorded trials, then new ones; None at the limit or if there are no more."""
+        if self._recorded:
+            first = self._recorded[0]
             if first.is_finished():
-                return self._waiting.popleft()
-            if first.status == Trial.PAUSED or self._taken < self.limit:
-                return self._taking(self._waiting.popleft())
+                return self._recorded.popleft()
+            if first.status == Trial.PAUSED or self._slots_taken < self.limit:
+                return self._admit(self._recorded.popleft())
             return None
-        if self._finished or self._switch.reason or self._taken >= self.limit:
+        is_full = self._slots_taken >= self.limit
+        if super().is_finished() or self._admission.switch.reason or is_full:
             return None
-        found = self._copies.following(self.records.values())
-        return None if found is None else self._taking(self._new(found))
+        planned = self._planner.following(self.records.values())
+        return None if planned is None else self._admit(self._record_trial(planned))
 
-    def _rows(self, record: TrialRecord) -> list[dict[str, Any]]:
+    def _read_rows(self, record: TrialRecord) -> list[dict[str, Any]]:
         return read_rows(self._layout.directory / record.directory / METRICS_FILE)
 
     @property
-    def _taken(self) -> int:
-        """Trials that hold a slot or wait for one; those that wait for others do not."""
-        return sum(not self._waits(trial) for trial in self._live.values())
+    def _slots_taken(self) -> int:
+        """Trials that hold a slot or wait for one; those that wait for other trials do not."""
+        return sum(not self._admission.is_waiting(trial) for trial in self._live.values())
 
-    def _taking(self, trial: SweepTrial) -> SweepTrial:
-        if sum(other.is_alone for other in self._live.values()) < self._booking.alone:
-            trial.book({**self._booking.share, "gpu": 1.0})
+    def _admit(self, trial: SweepTrial) -> SweepTrial:
+        reservation = self._admission.reservation
+        if sum(other.has_whole_gpu for other in self._live.values()) < reservation.alone:
+            trial.reserve({**reservation.share, "gpu": 1.0})
         self._live[trial.trial_id] = trial
         return trial
 
-    def _new(self, planned: Planned) -> SweepTrial:
+    def _record_trial(self, planned: Planned) -> SweepTrial:
         number = len(self.records)
         config = self._spec.trial_config(planned.values, number, planned.repeat)
         trial_id = secrets.token_hex(ID_BYTES)
-        name = automatic_name(parse_config(config), datetime.now())
+        name = automatic_name(config, datetime.now())
         record = TrialRecord(
             id=trial_id,
             number=number,
@@ -151,40 +173,46 @@ class TrialSource(SearchAlgorithm):
         )
         self._layout.write_trial(record)
         self.records[trial_id] = record
-        return self._trial(record)
+        return self._create_trial(record)
 
-    def _trial(self, record: TrialRecord) -> SweepTrial:
-        values = {**record.current, **record.changes}
-        config = self._spec.trial_config(values, record.number, record.repeat)
-        settings = {**self._settings, "sampled": list(record.current)}
-        settings["mutated"] = list(self._mutated)
-        config.update({key: value_at(config, key) for key in self._mutated})
-        config[SETTINGS] = settings
+    def _create_trial(self, record: TrialRecord) -> SweepTrial:
+        template = self._template
+        config = record.config(self._spec).to_dict()
+        config.update({key: get_dotted(config, key) for key in template.mutated})
+        config[SETTINGS] = {
+            **template.settings,
+            "sampled": list(record.current),
+            "mutated": list(template.mutated),
+        }
         return new_trial(
-            self._experiment, record, config, on_failure=self._on_failure, kept=self._kept
+            self._experiment,
+            record,
+            config,
+            on_failure=template.on_failure,
+            num_to_keep=template.num_to_keep,
         )
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Frees the trial's slot and tells the searcher its score."""
-        if self._switch.reason and result is None and not error:
-            return  # a pausing sweep lets go of a waiting trial; it will come back
+        """Frees the trial's slot and reports its score to the searcher."""
+        if self._admission.switch.reason and result is None and not error:
+            return  # released by a pausing sweep; it is resumed with the sweep
         self._live.pop(trial_id, None)
-        failed = error or diverged(result or {})
-        self._copies.ended(self.records[trial_id], self.records.values(), failed=failed)
+        failed = error or has_diverged(result or {})
+        self._planner.ended(self.records[trial_id], self.records.values(), failed=failed)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Tells the searcher an epoch's metric."""
-        self._copies.reported(self.records[trial_id], result)
+        """Reports the metric of an epoch to the searcher."""
+        self._planner.reported(self.records[trial_id], result)
 
     def is_finished(self) -> bool:
-        """Whether no trial will come any more."""
-        if self._finished or self._switch.reason:
+        """Whether there are no more trials to return."""
+        if super().is_finished() or self._admission.switch.reason:
             return True
-        return self.complete and not self._waiting
+        return self.is_complete and not self._recorded
 
     @property
-    def complete(self) -> bool:
-        """Whether every trial that the sweep is to have has been made."""
-        return self._copies.complete(self.records.values())
+    def is_complete(self) -> bool:
+        """Whether every trial of the sweep has been created."""
+        return self._planner.complete(self.records.values())

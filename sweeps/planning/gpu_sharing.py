@@ -8,7 +8,7 @@ from functools import partial
 from math import ceil
 from typing import Any
 
-from sweeps.cluster.session import machines, on_a_card
+from sweeps.cluster.session import machines, run_on_gpu
 from sweeps.planning.cost import select_draws
 from sweeps.planning.plan import make_plan
 from sweeps.spec.search_spec import SearchSpec
@@ -56,7 +56,7 @@ def resolve_gpu_on_cluster(
     """Calls `resolve_gpu` with measurements on a GPU of the cluster."""
 
     def measure(config: TrainConfig, copies: int) -> ConcurrencyResult | None:
-        return on_a_card(partial(measure_copies, spec, config, copies, allow_custom_model))
+        return run_on_gpu(partial(measure_copies, spec, config, copies, allow_custom_model))
 
     cluster = machines()
     if spec.resources.gpu == "auto" and any(machine.get("GPU") for machine in cluster):

@@ -1,4 +1,4 @@
-"""Why a trial failed, and what is done about it."""
+"""Finds the cause of a trial's failure and decides whether the trial is retried."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from sweeps.spec.settings import FailurePolicy
-from sweeps.sweep_dir.layout import Cause, Failure, TrialRecord, now
+from sweeps.sweep_dir.records import Cause, Failure, TrialRecord, now
 
-NOT_COUNTED: set[Cause] = {"oom", "lost_worker", "disk_full"}
-"""Causes that `max_retries` is not about."""
+NOT_LIMITED: set[Cause] = {"oom", "lost_worker", "disk_full"}
+"""Causes that `failure.max_retries` does not limit."""
 
 LOST_WORKER_LIMIT = 3
-"""Losses in a row without a completed epoch in between after which the trial is to blame."""
+"""Workers that a trial may lose without completing an epoch before it is given up."""
 
 _OOM = re.compile(
     r"out of memory|OutOfMemoryError|MemoryError|can't allocate memory|Cannot allocate memory"
@@ -26,29 +26,29 @@ _OOM = re.compile(
 _DISK_FULL = re.compile(r"\bDiskFullError\b|No space left on device")
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-"""Ray's, in the first line of a traceback."""
+"""Terminal colours, which Ray puts into the first line of a traceback."""
 
-_NAMED: dict[str, Cause] = {
+_CAUSE_BY_CLASS: dict[str, Cause] = {
     "CheckpointError": "checkpoint",
     "DataError": "data",
     "LostWorkerError": "lost_worker",
 }
-"""Our own errors; a worker's exception comes as text, with its class's name in it."""
+"""Class names of `trainable.errors` -> cause; the driver gets a worker's exception as text."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What follows from a failure."""
+class RetryDecision:
+    """Whether and how a failed trial is retried."""
 
     retry: bool
     alone: bool = False
-    """The retry gets a whole card, or without GPUs a whole machine."""
+    """The retry gets a whole GPU, or a whole machine if there are no GPUs."""
     halve: bool = False
-    """The retry runs its batches in twice as many parts."""
+    """The retry splits its batches into twice as many parts."""
 
 
-def cause_of(error: Exception) -> Cause:
-    """Sorts an exception that Tune got from a trial."""
+def find_cause(error: Exception) -> Cause:
+    """Returns the cause of an exception that Tune received from a trial."""
     text = str(error)
     if isinstance(error, OutOfMemoryError) or _OOM.search(text):
         return "oom"
@@ -57,14 +57,21 @@ def cause_of(error: Exception) -> Cause:
     if isinstance(error, RayActorError):
         return "lost_worker"
     if isinstance(error, RayTaskError):
-        for name, cause in _NAMED.items():
+        for name, cause in _CAUSE_BY_CLASS.items():
             if re.search(rf"\b{name}\b", text):
                 return cause
     return "error"
 
 
 def describe(error: Exception, cause: Cause, epoch: int, checkpoint: str | None) -> Failure:
-    """The failure as `trial.json` records it."""
+    """Returns the failure as `trial.json` records it.
+
+    Args:
+        error: The exception that Tune received from the trial.
+        cause: The result of `find_cause`.
+        epoch: The last completed epoch.
+        checkpoint: The checkpoint that a retry continues from.
+    """
     text = _COLOUR.sub("", str(error)).strip()
     lines = [line for line in text.splitlines() if line.strip()]
     return Failure(
@@ -78,42 +85,44 @@ def describe(error: Exception, cause: Cause, epoch: int, checkpoint: str | None)
 
 
 def describe_nan(row: dict[str, Any]) -> Failure:
-    """The failure of a trial whose loss is no longer a number."""
+    """Returns the failure of a trial whose loss is NaN or infinite in this row."""
     losses = {name: row.get(name) for name in ("train_loss", "val_loss")}
     text = f"the loss is not finite after epoch {row['epoch']}: {losses}"
     return Failure("nan", text, traceback="", epoch=row["epoch"], checkpoint=None, time=now())
 
 
-def judge(record: TrialRecord, policy: FailurePolicy) -> Verdict:
-    """Decides on the last of a trial's failures.
+def decide_retry(record: TrialRecord, policy: FailurePolicy) -> RetryDecision:
+    """Decides whether a trial is retried after the last of its failures.
 
-    Out of memory: once more alone, then with the batch in halves, then given up. A lost worker
-    costs nothing, unless the trial loses one after the other. NaN is the trial's own result.
-    Anything else is tried `max_retries` times from the last checkpoint.
+    - Out of memory: retried alone, then also with halved batches, then given up.
+    - Lost worker: retried, unless the trial loses workers without completing an epoch.
+    - NaN: given up, because a retry would compute the same loss.
+    - Full disk: retried when the sweep is resumed.
+    - Anything else: retried `max_retries` times from the last checkpoint.
     """
-    failures = record.failures[record.forgiven :]
+    failures = record.failures[record.ignored_failures :]
     cause = failures[-1].cause
-    same = [failure for failure in failures if failure.cause == cause]
+    same_cause = [failure for failure in failures if failure.cause == cause]
     if cause == "nan":
-        return Verdict(retry=False)
+        return RetryDecision(retry=False)
     if cause == "disk_full":
-        return Verdict(retry=True)  # in a later run: the sweep is paused
+        return RetryDecision(retry=True)  # when the sweep, which pauses now, is resumed
     if cause == "oom" and policy.oom == "exclusive_then_halve_batch":
-        return Verdict(retry=len(same) <= 2, alone=True, halve=len(same) == 2)
+        return RetryDecision(retry=len(same_cause) <= 2, alone=True, halve=len(same_cause) == 2)
     if cause == "lost_worker":
-        return Verdict(retry=losses(record) <= LOST_WORKER_LIMIT)
-    counted = [f for f in failures if f.cause not in NOT_COUNTED]
-    return Verdict(retry=cause != "oom" and len(counted) <= policy.max_retries)
+        return RetryDecision(retry=count_worker_losses(record) <= LOST_WORKER_LIMIT)
+    limited = [f for f in failures if f.cause not in NOT_LIMITED]
+    return RetryDecision(retry=cause != "oom" and len(limited) <= policy.max_retries)
 
 
-def losses(record: TrialRecord) -> int:
-    """How often a trial has lost its worker without a completed epoch in between."""
-    failures = record.failures[record.forgiven :]
+def count_worker_losses(record: TrialRecord) -> int:
+    """Counts the workers that a trial has lost at its current epoch."""
+    failures = record.failures[record.ignored_failures :]
     return sum(f.cause == "lost_worker" and f.epoch == failures[-1].epoch for f in failures)
 
 
-def halved(config: dict[str, Any]) -> dict[str, Any] | None:
-    """The config with its batches run in twice as many parts; None if they cannot be halved."""
+def halve_batches(config: dict[str, Any]) -> dict[str, Any] | None:
+    """Returns the config with twice the accumulation steps; None if the batch is not divisible."""
     training = config["training"]
     parts = training.get("accumulation_steps", 1) * 2
     if training["batch_size"] % parts:

@@ -1,6 +1,17 @@
-"""Asking a running sweep to pause: signals, a stop file and the time budget.
+"""Pauses a running sweep: by a signal, a stop file, the time budget or a full disk.
 
-A pause lets every running trial finish its epoch and save; a second signal ends them at once.
+A pause has three stages:
+
+1. Requested: `PauseSwitch.request` records the reason. Signals request it directly; `poll`, which
+   runs in every step of Tune's loop, checks the stop file and the time budget.
+2. Draining: no new trial starts. Every running trial finishes its epoch, and the recording
+   scheduler answers its report with PAUSE instead of CONTINUE, so that Tune saves a checkpoint.
+   PAUSE is not STOP: a stopped trial has ended, while a paused trial is restored when the sweep
+   is resumed.
+3. Drained: no trial runs or saves any more, and `PauseStopper` ends Tune's loop.
+
+A second signal skips the draining (`PauseSwitch.immediate`). Running trials then lose the epoch
+that they were in, and resuming the sweep restores them from their last checkpoint.
 """
 
 from __future__ import annotations
@@ -16,7 +27,7 @@ from types import FrameType
 from ray.tune import Stopper
 
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.sweep_dir.layout import Reason
+from sweeps.sweep_dir.records import Reason
 from trainable.signals import SIGNALS
 
 EXIT_CODES: dict[Reason, int] = {
@@ -31,26 +42,27 @@ EXIT_CODES: dict[Reason, int] = {
 
 
 class PauseSwitch:
-    """Whether the sweep is to pause, and why.
+    """Holds whether a pause of the sweep was requested, and why.
 
     Args:
-        stop_file: Asks for a pause by existing; removed when it has been heard.
-        deadline: Monotonic seconds at which the time budget is spent; None for no budget.
+        stop_file: File whose existence requests a pause; `poll` removes it.
+        deadline: Monotonic time in seconds at which the time budget is spent; None for no budget.
     """
 
     def __init__(self, stop_file: Path, deadline: float | None) -> None:
         self._stop_file = stop_file
         self._deadline = deadline
         self.reason: Reason | None = None
-        self.at_once = False
-        """Whether running trials are ended without waiting for their epoch."""
+        """Why a pause was requested; None as long as none was."""
+        self.immediate = False
+        """Whether running trials are ended in the middle of their epoch."""
 
     def request(self, reason: Reason) -> None:
-        """Asks for a pause; the first reason stays."""
+        """Requests a pause; the first reason is kept."""
         self.reason = self.reason or reason
 
     def poll(self) -> None:
-        """Looks at the clock and for the stop file."""
+        """Requests a pause if the time budget is spent or the stop file exists."""
         if self._deadline is not None and time.monotonic() >= self._deadline:
             self.request("time_budget")
         if self._stop_file.exists():
@@ -59,61 +71,61 @@ class PauseSwitch:
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM ask for a pause; the second one ends the running epochs.
+        """Lets SIGINT and SIGTERM request a pause, and an immediate one the second time.
 
-        Outside the main thread, where Python takes no signals, nothing changes.
+        Does nothing outside the main thread, where Python cannot handle signals.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         before = {number: signal.getsignal(number) for number in SIGNALS}
         for number in SIGNALS:
-            signal.signal(number, self._received)
+            signal.signal(number, self._handle_signal)
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _received(self, number: int, frame: FrameType | None) -> None:
+    def _handle_signal(self, number: int, frame: FrameType | None) -> None:
         del frame
-        self.at_once = self.reason is not None
+        self.immediate = self.reason is not None
         self.request("SIGINT" if number == signal.SIGINT else "SIGTERM")
 
 
 class PauseStopper(Stopper):
-    """Ends Tune's loop once every trial of a pausing sweep has come to rest."""
+    """Ends Tune's loop when the pause of a sweep is drained."""
 
     def __init__(self, switch: PauseSwitch) -> None:
         self._switch = switch
         self.running = 0
-        """Trials in the middle of an epoch or a save; kept by the scheduler."""
+        """Number of trials that run an epoch or save; updated by the recording scheduler."""
 
     def __call__(self, trial_id: str, result: dict[str, object]) -> bool:
-        """Never stops a single trial."""
+        """Returns False: single trials are stopped elsewhere."""
         del trial_id, result
         return False
 
     def stop_all(self) -> bool:
-        """Whether the loop may end now."""
+        """Returns whether the pause is drained or immediate."""
         if self._switch.reason is None:
             return False
-        return self._switch.at_once or self.running == 0
+        return self._switch.immediate or self.running == 0
 
 
-def deadline(spec: SearchSpec) -> float | None:
-    """The monotonic time at which this run's budget is spent."""
+def budget_deadline(spec: SearchSpec) -> float | None:
+    """Returns the monotonic time at which this run's time budget is spent."""
     budget = spec.tune.time_budget
     return None if budget is None else time.monotonic() + budget
 
 
-def target(spec: SearchSpec) -> Callable[[float], bool]:
-    """Whether a value of the metric is what the sweep was looking for."""
+def make_target_check(spec: SearchSpec) -> Callable[[float], bool]:
+    """Returns a function that tells whether a value of the metric reaches `tune.target`."""
 
-    def reached(value: float) -> bool:
-        wanted = spec.tune.target
-        if wanted is None:
+    def reaches_target(value: float) -> bool:
+        target = spec.tune.target
+        if target is None:
             return False
-        return value >= wanted if spec.tune.mode == "max" else value <= wanted
+        return value >= target if spec.tune.mode == "max" else value <= target
 
-    return reached
+    return reaches_target

@@ -25,7 +25,7 @@ from ray.tune.experiment import Trial
 from ray.tune.registry import register_trainable
 from ray.tune.schedulers import TrialScheduler
 
-from sweeps.cluster.placement import Booking
+from sweeps.cluster.placement import Reservation
 from sweeps.execution import tune_run
 from sweeps.results.stored_spec import open_sweep
 from sweeps.spec.load import parse_search
@@ -49,7 +49,7 @@ class Controller:
         layout: Where it lies.
     """
 
-    def __init__(self, run: tune_run.Run, spec: SearchSpec, layout: SweepLayout) -> None:
+    def __init__(self, run: tune_run.TuneRun, spec: SearchSpec, layout: SweepLayout) -> None:
         self._run = run
         self._layout = layout
         self._epochs = spec.max_epochs
@@ -193,11 +193,11 @@ def rss_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def new_run(spec: SearchSpec, layout: SweepLayout, records: list[Any]) -> tune_run.Run:
+def new_run(spec: SearchSpec, layout: SweepLayout, records: list[Any]) -> tune_run.TuneRun:
     """A run as the command makes it."""
     record = SweepRecord("simulated", "running", now())
     share = {"cpu": 1.0, "gpu": 1.0}
-    return tune_run.Run(spec, layout, record, share, records, allow_custom_model=False)
+    return tune_run.TuneRun(spec, layout, record, share, records, allow_custom_model=False)
 
 
 def main() -> None:
@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument("--keep", default="all")
     options = parser.parse_args()
     tune_run.slots = lambda share: options.cards
-    tune_run.booking = lambda share, at_once: Booking(share)
+    tune_run.choose_reservation = lambda share, at_once: Reservation(share)
     tune_run.print_line = lambda text: None
     import sweeps.execution.recorder
 

@@ -60,7 +60,7 @@ def test_a_job_is_paused_and_sent_again_and_finishes(nodes: Nodes, project: Path
     job = send()
     wait_for(lambda: is_over(job))
     assert ask("status", job) == f"job {job}: finished\n"
-    assert "2 of them known" in ask("logs", job)
+    assert "2 already recorded" in ask("logs", job)
     trials = SweepLayout(directory).read_trials()
     assert {trial.state for trial in trials} == {"finished"}
     assert rows(directory) == {trial.id: list(range(1, 13)) for trial in trials}

@@ -47,7 +47,7 @@ def test_a_directory_that_a_node_does_not_share_is_found_before_the_first_trial(
     assert done.returncode == 2
     (sentence,) = [line for line in done.stderr.splitlines() if "checkpoint.dir" in line]
     assert f"checkpoint.dir {shared}/of/mine is not shared by the cluster's nodes: on " in sentence
-    assert "that the driver has just written there is not seen" in sentence
+    assert "that the driver has just written there is not visible" in sentence
     assert list(shared.iterdir()) == []
 
 

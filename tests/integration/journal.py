@@ -15,8 +15,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
-from sweeps.sweep_dir.layout import TrialRecord
-from sweeps.trials.failures import Verdict
+from sweeps.sweep_dir.records import TrialRecord
+from sweeps.trials.failures import RetryDecision
 from sweeps.trials.trial import SweepTrial, new_trial
 from tests.support.toy_trainable import Toy
 
@@ -26,7 +26,7 @@ def make(experiment: Any, name: str = "a", **config: Any) -> SweepTrial:
         experiment,
         TrialRecord(name, 0, f"directory_{name}", {}),
         {"_trial": {}, **config},
-        on_failure=lambda trial, error: Verdict(retry=True),
+        on_failure=lambda trial, error: RetryDecision(retry=True),
         kept=1,
     )
 
@@ -82,10 +82,10 @@ class Source(SearchAlgorithm):
         trial.on_failure = self._failed
         return trial
 
-    def _failed(self, trial: SweepTrial, error: Exception) -> Verdict:
+    def _failed(self, trial: SweepTrial, error: Exception) -> RetryDecision:
         assert "RuntimeError: once" in str(error)
         self.journal.note("failed", trial.trial_id)
-        return Verdict(retry=True)
+        return RetryDecision(retry=True)
 
     def next_trial(self) -> Trial | None:
         self.journal.note("next_trial")

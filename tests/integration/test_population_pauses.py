@@ -13,7 +13,7 @@ from ray.tune.schedulers import PopulationBasedTraining
 import sweeps.execution.restore_trials
 from sweeps.results.outcome import Outcome
 from sweeps.schedulers.recording import RecordingScheduler
-from sweeps.sweep_dir.layout import ENDED, TrialRecord, value_at
+from sweeps.sweep_dir.records import ENDED, TrialRecord
 from sweeps.trials.trial import SweepTrial
 from tests.integration.chronicle import Chronicle, one_epoch_after, watched
 from tests.integration.sweeping import (
@@ -28,6 +28,7 @@ from tests.integration.sweeping import (
 )
 from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.artifacts.metrics import read_rows
+from trainable.config.dotted import get_dotted
 
 pytestmark = pytest.mark.ray
 
@@ -127,13 +128,13 @@ def scores(scheduler: RecordingScheduler) -> dict[str, Any]:
 
 
 def watch_continued(patch: pytest.MonkeyPatch, found: dict[str, dict[str, Any]]) -> None:
-    continue_from = sweeps.execution.restore_trials.continue_from
+    restore_from = sweeps.execution.restore_trials.restore_from
 
-    def on_continue(trial: SweepTrial, *args: Any) -> None:
+    def on_restore(trial: SweepTrial, *args: Any) -> None:
         found[trial.trial_id] = dict(trial.config)
-        continue_from(trial, *args)
+        restore_from(trial, *args)
 
-    patch.setattr(sweeps.execution.restore_trials, "continue_from", on_continue)
+    patch.setattr(sweeps.execution.restore_trials, "restore_from", on_restore)
 
 
 def unended(paused: Paused) -> list[TrialRecord]:
@@ -159,8 +160,8 @@ def test_a_trial_goes_on_with_the_values_that_belong_to_its_weights(paused: Paus
     assert set(paused.continued) == {t.id for t in unended(paused) if t.id in paused.latest}
     for id_, config in paused.continued.items():
         for key in (LR, MOMENTUM):
-            expected = value_at(paused.latest[id_]["config"], key)
-            assert config[key] == value_at(config, key) == expected
+            expected = get_dotted(paused.latest[id_]["config"], key)
+            assert config[key] == get_dotted(config, key) == expected
 
 
 def test_the_first_epoch_after_a_pause_is_the_one_that_would_have_followed_it(
@@ -208,7 +209,7 @@ def test_the_lineage_tells_only_what_happened(paused: Paused) -> None:
     names = {trial.id: trial.directory for trial in paused.at_pause.values()}
     for trial in trials(paused.directory):
         latest = read_checkpoint(paused.directory / trial.directory / "checkpoints" / "latest.pt")
-        assert {k: value_at(latest["config"], k) for k in (LR, MOMENTUM)} == trial.current
+        assert {k: get_dotted(latest["config"], k) for k in (LR, MOMENTUM)} == trial.current
         happened = [
             (exploit.epoch, names[exploit.donor])
             for exploit in (*paused.before.exploits, *paused.after.exploits)

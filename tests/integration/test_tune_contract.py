@@ -95,7 +95,7 @@ def test_a_last_result_can_be_given(experiment: Any) -> None:
 
 def test_resources_can_be_changed_between_two_starts(experiment: Any) -> None:
     trial = make(experiment)
-    trial.take({"cpu": 2.0, "gpu": 0.0})
+    trial.change_resources({"cpu": 2.0, "gpu": 0.0})
     assert trial.placement_group_factory == resource_dict_to_pg_factory({"cpu": 2.0, "gpu": 0.0})
     assert trial.placement_group_factory.required_resources == {"CPU": 2.0}
     trial.update_resources({"cpu": 1.0})
@@ -105,7 +105,7 @@ def test_resources_can_be_changed_between_two_starts(experiment: Any) -> None:
 def test_what_a_trial_has_booked_stays_when_tune_sets_its_resources(experiment: Any) -> None:
     register_trainable("toy", with_resources(Toy, {"cpu": 1.0, "gpu": 0.5}))
     trial = make(experiment)
-    trial.book({"cpu": 1.0, "gpu": 1.0})
+    trial.reserve({"cpu": 1.0, "gpu": 1.0})
     trial.create_placement_group_factory()  # Tune's first act with a new trial
     assert trial.placement_group_factory.required_resources == {"CPU": 1.0, "GPU": 1.0}
 

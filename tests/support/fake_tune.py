@@ -22,13 +22,13 @@ from ray.tune.experiment import Trial
 from ray.tune.registry import register_trainable
 from ray.tune.schedulers import TrialScheduler
 
-from sweeps.execution.restore_trials import Restoration
+from sweeps.execution.restore_trials import TrialRestorer
 from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.schedulers.replay import NullSearcher
 from sweeps.sweep_dir.event_log import Event, EventLog
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import ENDED, Failure, TrialRecord, now
-from sweeps.trials.failures import Verdict
+from sweeps.trials.failures import RetryDecision
 from sweeps.trials.pause import PauseStopper, PauseSwitch
 from sweeps.trials.trial import SweepTrial, new_trial
 from trainable.artifacts.metrics import MetricsFile, read_rows
@@ -127,9 +127,9 @@ class Process:
     def run(self) -> None:
         """Until every trial has ended, or the process is killed."""
         epochs = dict.fromkeys(self.records, self.sweep.epochs)
-        restoration = Restoration(self.sweep.layout, list(self.records.values()), epochs)
+        restorer = TrialRestorer(self.sweep.layout, list(self.records.values()), epochs)
         waiting = {record.id: self._trial(record) for record in self.records.values()}
-        restoration.rebuild(waiting, self.scheduler)
+        restorer.restore(waiting, self.scheduler)
         for trial in waiting.values():
             self._add(trial)
         while True:
@@ -257,7 +257,7 @@ class Process:
             self._experiment,
             record,
             {"training": {"epochs": self.sweep.epochs}, "_trial": {}},
-            on_failure=lambda trial, error: Verdict(retry=False),
+            on_failure=lambda trial, error: RetryDecision(retry=False),
             kept=1,
         )
 

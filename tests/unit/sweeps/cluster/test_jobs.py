@@ -1,7 +1,6 @@
-"""`sweep submit` and `sweep jobs`, up to the job server, which is a fake here."""
+"""`sweep submit` and `sweep jobs` with a fake job server."""
 
 import shlex
-import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,7 +32,7 @@ checkpoint: {enabled: true, dir: /shared/experiments}
 
 
 class FakeClient:
-    """Takes a job as Ray's does: what is in the archive is read before it goes away."""
+    """Reads the working directory while a job is submitted, as Ray's client does."""
 
     sent: dict[str, Any] = {}
     status = JobStatus.RUNNING
@@ -43,8 +42,9 @@ class FakeClient:
         self.address = address
 
     def submit_job(self, *, entrypoint: str, runtime_env: dict[str, Any]) -> str:
-        with zipfile.ZipFile(runtime_env["working_dir"]) as archive:
-            files = {name: archive.read(name) for name in archive.namelist()}
+        code = Path(runtime_env["working_dir"])
+        paths = [path for path in code.rglob("*") if path.is_file()]
+        files = {path.relative_to(code).as_posix(): path.read_bytes() for path in paths}
         type(self).sent = {
             "command": shlex.split(entrypoint),
             "files": files,
@@ -79,7 +79,7 @@ def _fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     Path("my_model.py").write_text("")
 
 
-def test_a_sweep_is_sent_as_the_run_command_with_one_search_file_and_our_code() -> None:
+def test_a_job_is_the_run_command_with_one_search_file_and_the_projects_code() -> None:
     result = invoke("submit", "search.yaml", *SERVER, "--set", "config.training.epochs=5")
     assert result.exit_code == 0, result.stderr
     assert "job raysubmit_1: sweep mine, in /shared/experiments/mine\n" in result.stdout
@@ -93,27 +93,27 @@ def test_a_sweep_is_sent_as_the_run_command_with_one_search_file_and_our_code() 
     }
     assert "my_model.py" not in sent["files"]
     data = parse_yaml(sent["files"]["search.yaml"].decode(), "sent").data
-    assert "seed" not in data["tune"]  # drawn once, where the sweep starts
+    assert "seed" not in data["tune"]  # drawn when the sweep starts
     spec = parse_search(data)
     assert (spec.name, spec.max_epochs) == ("mine", 5)
     assert sent["variables"]["RAY_JOB_STOP_SIGNAL"] == "SIGTERM"
     assert int(sent["variables"]["RAY_JOB_STOP_WAIT_TIME_S"]) > 3600
 
 
-def test_a_seed_of_the_users_stays() -> None:
+def test_a_seed_in_the_search_file_is_kept() -> None:
     invoke("submit", "search.yaml", *SERVER, "--set", f"tune.seed={SEEDS - 1}")
     data = parse_yaml(FakeClient.sent["files"]["search.yaml"].decode(), "sent").data
     assert data["tune"]["seed"] == SEEDS - 1
 
 
-def test_a_model_of_ones_own_goes_along() -> None:
+def test_a_custom_model_is_sent() -> None:
     result = invoke("submit", "search.yaml", *SERVER, "--allow-custom-model")
     assert result.exit_code == 0, result.stderr
     assert FakeClient.sent["command"][-1] == "--allow-custom-model"
     assert "my_model.py" in FakeClient.sent["files"]
 
 
-def test_without_a_name_it_says_how_the_sweep_goes_on() -> None:
+def test_a_sweep_without_a_name_prints_the_command_that_resumes_it() -> None:
     Path("search.yaml").write_text(SEARCH.replace("name: mine\n", ""))
     out = invoke("submit", "search.yaml", *SERVER).stdout
     spec = parse_search(parse_yaml(FakeClient.sent["files"]["search.yaml"].decode(), "sent").data)
@@ -131,7 +131,7 @@ def test_without_a_name_it_says_how_the_sweep_goes_on() -> None:
         ("dataset.name=mnist", "dataset.root ./data is relative, and a job runs in a directory"),
     ],
 )
-def test_a_path_in_the_jobs_own_directory_is_refused(change: str, sentence: str) -> None:
+def test_a_relative_path_is_refused(change: str, sentence: str) -> None:
     result = invoke("submit", "search.yaml", *SERVER, "--set", f"config.{change}")
     assert result.exit_code == 2
     assert result.stderr.startswith(sentence)
@@ -139,8 +139,10 @@ def test_a_path_in_the_jobs_own_directory_is_refused(change: str, sentence: str)
     assert FakeClient.sent == {}
 
 
-def test_too_much_code_is_refused_with_the_largest_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "SUBMITTED_LIMIT", 3 * 2**20)
+def test_a_package_above_the_limit_is_refused_with_its_largest_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs, "SUBMIT_LIMIT_BYTES", 3 * 2**20)
     Path("large.bin").write_bytes(bytes(4 * 2**20))
     result = invoke("submit", "search.yaml", *SERVER, "--allow-custom-model")
     assert result.exit_code == 2
@@ -161,13 +163,13 @@ def refuses(error: Exception) -> Any:
         (
             "http://head:8265",
             RuntimeError("The Ray jobs SDK requires the ray[default] installation"),
-            'jobs need more of Ray than is installed: pip install "tune-sweeps[cluster]"',
+            'jobs need an extra of Ray: pip install "tune-sweeps[cluster]"',
         ),
         ("http://head:1", ConnectionError("refused"), "no answer from a job server: refused"),
-        ("head:6379", None, "give the job server's, as http://HEAD:8265"),
+        ("head:6379", None, "give the address of the job server: http://HEAD:8265"),
     ],
 )
-def test_what_takes_no_jobs_is_one_sentence(
+def test_an_address_without_a_job_server_is_one_line(
     address: str, error: Exception | None, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if error is not None:
@@ -180,7 +182,7 @@ def test_what_takes_no_jobs_is_one_sentence(
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "said"),
+    ("status", "code", "state"),
     [
         (JobStatus.PENDING, None, "pending"),
         (JobStatus.RUNNING, None, "running"),
@@ -189,19 +191,19 @@ def test_what_takes_no_jobs_is_one_sentence(
         (JobStatus.FAILED, 3, "paused by its budget, a full disk or sweep stop"),
         (JobStatus.FAILED, 137, "failed with exit code 137; see its log"),
         (JobStatus.FAILED, None, "failed: no reason"),
-        (JobStatus.STOPPED, None, "stopped; sent once more, the sweep goes on"),
+        (JobStatus.STOPPED, None, "stopped; submit it again to resume the sweep"),
     ],
 )
-def test_a_jobs_state_is_told_in_words(
-    status: JobStatus, code: int | None, said: str, monkeypatch: pytest.MonkeyPatch
+def test_the_state_of_a_job_is_printed_in_words(
+    status: JobStatus, code: int | None, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FakeClient, "status", status)
     monkeypatch.setattr(FakeClient, "code", code)
     result = invoke("jobs", "status", "raysubmit_1", *SERVER)
-    assert (result.exit_code, result.stdout) == (0, f"job raysubmit_1: {said}\n")
+    assert (result.exit_code, result.stdout) == (0, f"job raysubmit_1: {state}\n")
 
 
-def test_logs_and_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logs_are_printed_and_stop_requests_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     assert invoke("jobs", "logs", "raysubmit_1", *SERVER).stdout == "one line\n"
     assert (
         "asked job raysubmit_1 to pause" in invoke("jobs", "stop", "raysubmit_1", *SERVER).stdout
@@ -211,7 +213,7 @@ def test_logs_and_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     assert out == "job raysubmit_1 was not running\n"
 
 
-def test_an_unknown_job_is_one_sentence() -> None:
+def test_an_unknown_job_is_one_line() -> None:
     result = invoke("jobs", "status", "raysubmit_2", *SERVER)
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()

@@ -1,10 +1,9 @@
-"""What one trial takes of a cluster and how many it holds, on made-up machines; how Ray starts."""
+"""Starting and joining Ray, and the resources of trials on simulated clusters."""
 
 import json
 import logging
 import os
 import socket
-import zipfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,13 +16,13 @@ from ray._private import services
 from sweeps.cluster.session import (
     ENVIRONMENT,
     WORKER_ENVIRONMENT,
-    Joining,
-    slots,
+    RayConnection,
+    count_slots,
     start_ray,
     trial_share,
 )
 from sweeps.spec.settings import Resources
-from sweeps.sweep_dir.layout import SweepError
+from sweeps.sweep_dir.errors import SweepError
 
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 ROOT = str(Path(__file__).parents[4])
@@ -31,12 +30,12 @@ ROOT = str(Path(__file__).parents[4])
 
 @pytest.fixture
 def machines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Makes the cluster one of these machines, each CPUs and cards; and of one that has died."""
+    """Sets the cluster's machines, each as (CPUs, GPUs); one more machine has died."""
 
-    def set_up(*found: tuple[float, float]) -> None:
+    def set_up(*sizes: tuple[float, float]) -> None:
         nodes = [{"Alive": False, "Resources": {"CPU": 512.0, "GPU": 64.0}}]
-        for cpus, cards in found:
-            resources = {"CPU": cpus, "memory": 1e9} | ({"GPU": cards} if cards else {})
+        for cpus, gpus in sizes:
+            resources = {"CPU": cpus, "memory": 1e9} | ({"GPU": gpus} if gpus else {})
             nodes.append({"Alive": True, "Resources": resources})
         monkeypatch.setattr(ray, "nodes", lambda: nodes)
 
@@ -44,7 +43,7 @@ def machines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize(
-    ("cluster", "share", "held"),
+    ("cluster", "share", "slots"),
     [
         ([(8, 0)], (1, 0), 8),
         ([(8, 0)], (3, 0), 2),
@@ -59,22 +58,22 @@ def machines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         ([(4, 1), (64, 0)], (1, 0.5), 2),
     ],
 )
-def test_as_many_trials_at_once_as_fit_whole_on_machines_and_cards(
+def test_slots_are_the_trials_that_fit_on_machines_and_gpus(
     cluster: list[tuple[float, float]],
     share: tuple[float, float],
-    held: int,
+    slots: int,
     machines: Callable[..., None],
 ) -> None:
     machines(*cluster)
-    assert slots({"cpu": share[0], "gpu": share[1]}) == held
+    assert count_slots({"cpu": share[0], "gpu": share[1]}) == slots
 
 
-def test_a_trial_takes_what_the_search_file_says(machines: Callable[..., None]) -> None:
+def test_a_trial_has_the_resources_of_the_search_file(machines: Callable[..., None]) -> None:
     machines((4, 1))
     assert trial_share(Resources(cpu=2, gpu=0.25)) == ({"cpu": 2.0, "gpu": 0.25}, None)
 
 
-def test_without_any_card_trials_train_on_the_cpu_and_it_is_said(
+def test_without_gpus_trials_train_on_the_cpu_with_a_notice(
     machines: Callable[..., None],
 ) -> None:
     machines((4, 0), (4, 0))
@@ -84,7 +83,7 @@ def test_without_any_card_trials_train_on_the_cpu_and_it_is_said(
 
 
 @pytest.mark.parametrize(
-    ("cluster", "wanted", "message"),
+    ("cluster", "resources", "message"),
     [
         ([(2, 0)], (64, 0), "resources.cpu: one trial asks for 64, the cluster has 2"),
         ([(2, 0), (2, 0)], (4, 0), "resources.cpu: one trial asks for 4, the cluster has 2"),
@@ -92,99 +91,102 @@ def test_without_any_card_trials_train_on_the_cpu_and_it_is_said(
         ([(2, 1), (64, 0)], (8, 1), "asks for 8 CPUs and 1 GPUs, no machine of the cluster has"),
     ],
 )
-def test_what_no_machine_can_ever_hold_is_refused(
+def test_a_trial_larger_than_every_machine_is_refused(
     cluster: list[tuple[float, float]],
-    wanted: tuple[float, float],
+    resources: tuple[float, float],
     message: str,
     machines: Callable[..., None],
 ) -> None:
     machines(*cluster)
     with pytest.raises(SweepError) as caught:
-        trial_share(Resources(cpu=wanted[0], gpu=wanted[1]))
+        trial_share(Resources(cpu=resources[0], gpu=resources[1]))
     assert message in str(caught.value)
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What Ray was started with; none is really started, and the environment is put back."""
+def init_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Arguments of each `ray.init`, which is not run; the environment is restored."""
     calls: list[dict[str, Any]] = []
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda **options: calls.append(options))
     monkeypatch.setattr(services, "canonicalize_bootstrap_address", lambda address: "head:6379")
     monkeypatch.setattr(socket, "create_connection", lambda *args, **options: nullcontext())
     for name in (*ENVIRONMENT, "RAY_ADDRESS", "PYTHONPATH", JOB):
-        monkeypatch.setenv(name, "to be put back")
+        monkeypatch.setenv(name, "to be restored")
         monkeypatch.delenv(name)
     monkeypatch.setattr(logging.getLogger("ray.tune.tune"), "level", logging.WARNING)
     return calls
 
 
-def test_ray_starts_on_this_machine_with_tune_kept_quiet(started: list[dict[str, Any]]) -> None:
+def test_ray_starts_on_this_machine_with_tune_kept_quiet(init_calls: list[dict[str, Any]]) -> None:
     start_ray()
-    (options,) = started
+    (options,) = init_calls
     assert options["address"] == "local"
     assert options["include_dashboard"] is False
     assert {name: os.environ[name] for name in ENVIRONMENT} == ENVIRONMENT
 
 
-def test_a_cluster_that_is_named_is_joined_and_what_the_user_set_stays(
-    started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+def test_a_cluster_in_the_environment_is_joined_and_the_users_variables_are_kept(
+    init_calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
     monkeypatch.setenv("TUNE_GLOBAL_CHECKPOINT_S", "5")
     start_ray()
-    assert started[0]["address"] == "head:6379"
+    assert init_calls[0]["address"] == "head:6379"
     assert os.environ["TUNE_GLOBAL_CHECKPOINT_S"] == "5"
 
 
-def test_the_address_that_is_given_comes_before_the_environments(
-    started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+def test_an_explicit_address_comes_before_the_environment(
+    init_calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
-    start_ray(Joining("auto"))
-    assert started[0]["address"] == "auto"
+    start_ray(RayConnection("auto"))
+    assert init_calls[0]["address"] == "auto"
 
 
-def test_a_cluster_is_sent_our_code_and_the_users(
-    started: list[dict[str, Any]],
+def test_a_cluster_receives_the_code_of_the_project_and_the_users(
+    init_calls: list[dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    seen: list[set[str]] = []
+    sent: list[set[str]] = []
 
     def init(**options: Any) -> None:
-        with zipfile.ZipFile(options["runtime_env"]["working_dir"]) as archive:
-            seen.append(set(archive.namelist()))
+        code = Path(options["runtime_env"]["working_dir"])
+        paths = [path for path in code.rglob("*") if path.is_file()]
+        sent.append({path.relative_to(code).as_posix() for path in paths})
 
     monkeypatch.setattr(ray, "init", init)
     (tmp_path / "mine.py").touch()
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "old.py").touch()
-    start_ray(Joining("auto"))
-    start_ray(Joining("auto", tmp_path, (tmp_path / "results",)))
-    without, with_user = seen
+    start_ray(RayConnection("auto"))
+    start_ray(RayConnection("auto", tmp_path, (tmp_path / "results",)))
+    without, with_user = sent
     assert {"sweeps/run.py", "trainable/ray_trial/classifier.py"} < without
     assert with_user - without == {"mine.py"}
     assert "of code to the cluster" in capsys.readouterr().out
 
 
-def test_a_job_that_came_with_its_code_sends_none(
-    started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+def test_a_job_with_a_working_dir_sends_no_code(
+    init_calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = {"working_dir": "gcs://code.zip", "env_vars": WORKER_ENVIRONMENT}
-    monkeypatch.setenv(JOB, json.dumps({"runtime_env": there}))
-    start_ray(Joining("head:6379"))
-    assert started[0]["runtime_env"] == {"env_vars": {}}  # Ray refuses what is said twice
+    job = {"working_dir": "gcs://code.zip", "env_vars": WORKER_ENVIRONMENT}
+    monkeypatch.setenv(JOB, json.dumps({"runtime_env": job}))
+    start_ray(RayConnection("head:6379"))
+    assert init_calls[0]["runtime_env"] == {
+        "env_vars": {}
+    }  # Ray refuses keys that the job has set
 
 
-def test_a_job_that_came_without_code_sends_it(
-    started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+def test_a_job_without_a_working_dir_sends_the_code(
+    init_calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(JOB, json.dumps({"runtime_env": {"env_vars": {"MINE": "1"}}}))
-    start_ray(Joining("auto"))
-    assert started[0]["runtime_env"]["env_vars"] == WORKER_ENVIRONMENT
-    assert started[0]["runtime_env"]["working_dir"].endswith(".zip")
+    start_ray(RayConnection("auto"))
+    assert init_calls[0]["runtime_env"]["env_vars"] == WORKER_ENVIRONMENT
+    assert init_calls[0]["runtime_env"]["working_dir"].endswith("/code")
 
 
 @pytest.mark.parametrize(
@@ -196,50 +198,53 @@ def test_a_job_that_came_without_code_sends_it(
         ("auto", RuntimeError("versions differ"), "auto: cannot be joined: versions differ"),
     ],
 )
-def test_an_address_that_cannot_be_joined_is_one_sentence(
+def test_a_failed_join_is_a_message_of_one_line(
     address: str,
     raised: Exception | None,
     message: str,
-    started: list[dict[str, Any]],
+    init_calls: list[dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def init(**options: Any) -> None:
-        assert raised is not None, "Ray is not asked at all"
+        assert raised is not None, "ray.init is not called for a URL"
         raise raised
 
     monkeypatch.setattr(ray, "init", init)
     with pytest.raises(SweepError) as caught:
-        start_ray(Joining(address))
+        start_ray(RayConnection(address))
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_an_address_where_nobody_listens_is_not_tried_for_long(
+def test_an_address_without_a_listener_fails_fast(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and does not listen
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # but does not listen
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
         with pytest.raises(SweepError, match=f"{address}: cannot be joined: .*refused"):
-            start_ray(Joining(address))
+            start_ray(RayConnection(address))
 
 
 @pytest.mark.parametrize(
     ("before", "after"),
     [("", [ROOT]), ("/mine", [ROOT, "/mine"]), (f"/mine:{ROOT}", ["/mine", ROOT])],
 )
-def test_workers_find_the_packages_without_an_installation(
-    before: str, after: list[str], started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+def test_workers_import_the_packages_without_an_installation(
+    before: str,
+    after: list[str],
+    init_calls: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", before)
     start_ray()
     assert os.environ["PYTHONPATH"].split(os.pathsep) == after
 
 
-def test_a_session_that_is_there_is_used_as_it_is(
-    started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+def test_an_initialized_session_is_used(
+    init_calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     start_ray()
-    assert started == []
+    assert init_calls == []

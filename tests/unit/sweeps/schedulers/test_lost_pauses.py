@@ -11,7 +11,7 @@ from ray.tune.experiment import Trial
 from sweeps.schedulers.build import build_scheduler
 from sweeps.spec.schedulers import BOHBHyperBand, HyperBand
 from sweeps.sweep_dir.event_log import EventLog
-from sweeps.trials.failures import Verdict
+from sweeps.trials.failures import RetryDecision
 from sweeps.trials.trial import SweepTrial
 from tests.support.fake_tune import Killed, Process, Sweep, decisions, ends
 
@@ -58,7 +58,7 @@ class LosingProcess(Process):
 
     def _try_again(self, trial: SweepTrial) -> None:
         """As Tune does, which then begins at an earlier checkpoint."""
-        trial._verdict = Verdict(retry=True)
+        trial._decision = RetryDecision(retry=True)
         controller: Any = self
         self.scheduler.on_trial_error(controller, trial)
         trial.set_status(Trial.PENDING)
@@ -103,7 +103,7 @@ def test_the_sweep_ends_as_if_it_had_not_been_lost(
         before = decisions(sweep)
         Process(sweep).run()
         assert decisions(sweep) == before
-    assert "decides otherwise" not in capsys.readouterr().out
+    assert "decides differently" not in capsys.readouterr().out
 
 
 def test_a_kill_at_any_event_afterwards_changes_nothing(
@@ -122,4 +122,4 @@ def test_a_kill_at_any_event_afterwards_changes_nothing(
         states = {number: state for number, (state, _) in ends(sweep).items()}
         assert states == {number: state for number, (state, _) in ends(whole).items()}
     assert "back" in {event.kind for event in EventLog(sweep.layout.events_file).read()}
-    assert "decides otherwise" not in capsys.readouterr().out
+    assert "decides differently" not in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Why a trial failed, as Ray's exceptions tell it, and what follows from its failures so far."""
+"""Causes of failures in Ray's exceptions, and retries after a series of failures."""
 
 import pickle
 from typing import Any
@@ -8,26 +8,26 @@ import torch
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from sweeps.spec.settings import FailurePolicy
-from sweeps.sweep_dir.layout import Cause, Failure, TrialRecord
+from sweeps.sweep_dir.records import Cause, Failure, TrialRecord
 from sweeps.trials.failures import (
     LOST_WORKER_LIMIT,
-    Verdict,
-    cause_of,
+    RetryDecision,
+    decide_retry,
     describe,
     describe_nan,
-    halved,
-    judge,
+    find_cause,
+    halve_batches,
 )
 from trainable.errors import CheckpointError, ConfigError, DataError, DiskFullError, Problem
 
-GIVE_UP = Verdict(retry=False)
-AGAIN = Verdict(retry=True)
-ALONE = Verdict(retry=True, alone=True)
-HALVED = Verdict(retry=True, alone=True, halve=True)
+GIVE_UP = RetryDecision(retry=False)
+AGAIN = RetryDecision(retry=True)
+ALONE = RetryDecision(retry=True, alone=True)
+HALVED = RetryDecision(retry=True, alone=True, halve=True)
 
 
 def from_worker(error: Exception) -> RayTaskError:
-    """An exception as it comes from a worker: its class may be unknown here, its text is not."""
+    """Returns an exception as Ray passes it from a worker: with its traceback as text."""
     kind = type(error)
     text = (
         "Traceback (most recent call last):\n"
@@ -68,105 +68,109 @@ CASES: list[tuple[Cause, Exception]] = [
 @pytest.mark.parametrize(
     ("cause", "error"), CASES, ids=[f"{cause}{n}" for n, (cause, _) in enumerate(CASES)]
 )
-def test_every_exception_has_its_cause(cause: Cause, error: Exception) -> None:
-    assert cause_of(error) == cause
+def test_every_exception_has_a_cause(cause: Cause, error: Exception) -> None:
+    assert find_cause(error) == cause
 
 
-def test_a_cause_survives_the_way_through_rays_pickles() -> None:
+def test_a_cause_survives_pickling() -> None:
     error = from_worker(CheckpointError("latest.pt is broken"))
-    assert cause_of(pickle.loads(pickle.dumps(error))) == "checkpoint"
-    assert cause_of(error.as_instanceof_cause()) == "checkpoint"
+    assert find_cause(pickle.loads(pickle.dumps(error))) == "checkpoint"
+    assert find_cause(error.as_instanceof_cause()) == "checkpoint"
 
 
-def test_a_failure_is_described_by_its_last_line_and_kept_whole() -> None:
+def test_a_failure_has_the_last_line_as_message_and_the_whole_traceback() -> None:
     error = from_worker(RuntimeError("a bad day"))
-    found = describe(error, "error", 4, "trial/checkpoint_000003")
-    assert found.message == "builtins.RuntimeError: a bad day"
-    assert "trainer.run_epoch()" in found.traceback
-    assert "\x1b" not in found.traceback
-    assert (found.cause, found.epoch, found.checkpoint) == ("error", 4, "trial/checkpoint_000003")
+    failure = describe(error, "error", 4, "trial/checkpoint_000003")
+    assert failure.message == "builtins.RuntimeError: a bad day"
+    assert "trainer.run_epoch()" in failure.traceback
+    assert "\x1b" not in failure.traceback
+    assert (failure.cause, failure.epoch, failure.checkpoint) == (
+        "error",
+        4,
+        "trial/checkpoint_000003",
+    )
 
 
-def test_an_exception_without_a_text_is_named() -> None:
+def test_an_exception_without_text_is_described_by_its_class() -> None:
     assert describe(TimeoutError(), "error", 0, None).message == "TimeoutError"
 
 
-def test_a_loss_that_is_no_number_is_described_by_its_epoch_and_losses() -> None:
+def test_a_loss_that_is_not_finite_is_described_by_its_epoch_and_losses() -> None:
     row = {"epoch": 3, "train_loss": float("nan"), "val_loss": 2.5, "val_acc": 0.1}
-    found = describe_nan(row)
-    assert (found.cause, found.epoch, found.checkpoint) == ("nan", 3, None)
-    assert found.message == (
+    failure = describe_nan(row)
+    assert (failure.cause, failure.epoch, failure.checkpoint) == ("nan", 3, None)
+    assert failure.message == (
         "the loss is not finite after epoch 3: {'train_loss': nan, 'val_loss': 2.5}"
     )
 
 
-def verdict(*causes: Cause | tuple[Cause, int], forgiven: int = 0, **policy: Any) -> Verdict:
-    """On the last of failures of these causes, each at the next epoch unless it says which."""
-    told = [(cause, n) if isinstance(cause, str) else cause for n, cause in enumerate(causes)]
-    failures = [Failure(cause, "message", "", epoch, None, "now") for cause, epoch in told]
-    record = TrialRecord("id", 0, "trial", {}, failures=failures, forgiven=forgiven)
-    return judge(record, FailurePolicy(**policy))
+def decide(*causes: Cause | tuple[Cause, int], ignored: int = 0, **policy: Any) -> RetryDecision:
+    """Decides after failures of these causes, each at the next epoch unless it names one."""
+    pairs = [(cause, n) if isinstance(cause, str) else cause for n, cause in enumerate(causes)]
+    failures = [Failure(cause, "message", "", epoch, None, "now") for cause, epoch in pairs]
+    record = TrialRecord("id", 0, "trial", {}, failures=failures, ignored_failures=ignored)
+    return decide_retry(record, FailurePolicy(**policy))
 
 
-def test_out_of_memory_goes_on_alone_then_in_halves_then_is_given_up() -> None:
-    assert verdict("oom") == ALONE
-    assert verdict("oom", "oom") == HALVED
-    assert not verdict("oom", "oom", "oom").retry
+def test_out_of_memory_is_retried_alone_then_with_halved_batches_then_given_up() -> None:
+    assert decide("oom") == ALONE
+    assert decide("oom", "oom") == HALVED
+    assert not decide("oom", "oom", "oom").retry
 
 
-def test_out_of_memory_can_be_given_up_at_once() -> None:
-    assert verdict("oom", oom="give_up") == GIVE_UP
-    assert verdict("oom", oom="give_up", max_retries=9) == GIVE_UP
+def test_out_of_memory_can_be_given_up_immediately() -> None:
+    assert decide("oom", oom="give_up") == GIVE_UP
+    assert decide("oom", oom="give_up", max_retries=9) == GIVE_UP
 
 
 @pytest.mark.parametrize("cause", ["error", "data", "checkpoint"])
-def test_anything_else_is_tried_again_max_retries_times(cause: Cause) -> None:
-    assert [verdict(*[cause] * n, max_retries=2) for n in (1, 2, 3)] == [AGAIN, AGAIN, GIVE_UP]
-    assert verdict(cause, max_retries=0) == GIVE_UP
+def test_other_causes_are_retried_max_retries_times(cause: Cause) -> None:
+    assert [decide(*[cause] * n, max_retries=2) for n in (1, 2, 3)] == [AGAIN, AGAIN, GIVE_UP]
+    assert decide(cause, max_retries=0) == GIVE_UP
 
 
-def test_a_trial_that_diverged_is_not_tried_again() -> None:
-    assert verdict("nan", max_retries=9) == GIVE_UP
-    assert verdict("lost_worker", "nan") == GIVE_UP
+def test_a_diverged_trial_is_not_retried() -> None:
+    assert decide("nan", max_retries=9) == GIVE_UP
+    assert decide("lost_worker", "nan") == GIVE_UP
 
 
 def test_lost_workers_and_memory_do_not_count_against_max_retries() -> None:
     lost: list[Cause] = ["lost_worker"] * 10
-    assert verdict(*lost, "error", max_retries=1) == AGAIN
-    assert verdict("oom", "oom", "disk_full", "error", max_retries=1) == AGAIN
-    assert verdict(*lost, "oom") == ALONE
+    assert decide(*lost, "error", max_retries=1) == AGAIN
+    assert decide("oom", "oom", "disk_full", "error", max_retries=1) == AGAIN
+    assert decide(*lost, "oom") == ALONE
 
 
-def test_a_worker_may_be_lost_again_and_again_while_the_trial_gets_on() -> None:
-    assert verdict(*(("lost_worker", epoch) for epoch in range(20)), max_retries=0) == AGAIN
+def test_lost_workers_are_retried_while_the_trial_completes_epochs() -> None:
+    assert decide(*(("lost_worker", epoch) for epoch in range(20)), max_retries=0) == AGAIN
 
 
-def test_a_trial_that_loses_every_worker_at_the_same_epoch_is_to_blame() -> None:
+def test_a_trial_that_loses_its_workers_at_the_same_epoch_is_given_up() -> None:
     stuck: list[tuple[Cause, int]] = [("lost_worker", 2)] * LOST_WORKER_LIMIT
-    assert verdict(*stuck) == AGAIN
-    assert verdict(*stuck, ("lost_worker", 2)) == GIVE_UP
-    assert verdict(*stuck, ("lost_worker", 3)) == AGAIN
+    assert decide(*stuck) == AGAIN
+    assert decide(*stuck, ("lost_worker", 2)) == GIVE_UP
+    assert decide(*stuck, ("lost_worker", 3)) == AGAIN
 
 
-def test_a_full_disk_is_tried_again_when_the_sweep_goes_on() -> None:
-    assert verdict(*["disk_full"] * 20, max_retries=0) == AGAIN
+def test_a_full_disk_is_retried_when_the_sweep_is_resumed() -> None:
+    assert decide(*["disk_full"] * 20, max_retries=0) == AGAIN
 
 
-def test_failures_before_a_retry_by_hand_are_forgiven() -> None:
-    assert verdict("oom", "oom", "oom", "oom", forgiven=3) == ALONE
-    assert verdict("error", "error", "error", forgiven=2, max_retries=1) == AGAIN
+def test_failures_before_a_manual_retry_are_ignored() -> None:
+    assert decide("oom", "oom", "oom", "oom", ignored=3) == ALONE
+    assert decide("error", "error", "error", ignored=2, max_retries=1) == AGAIN
 
 
-def test_a_batch_is_halved_by_doubling_its_parts_until_it_cannot_be() -> None:
+def test_halving_batches_doubles_accumulation_steps_until_the_batch_is_not_divisible() -> None:
     config: dict[str, Any] = {"model": {}, "training": {"batch_size": 12, "epochs": 3}}
-    once = halved(config)
+    once = halve_batches(config)
     assert once == {
         "model": {},
         "training": {"batch_size": 12, "epochs": 3, "accumulation_steps": 2},
     }
-    twice = halved(once)
+    twice = halve_batches(once)
     assert twice is not None
     assert twice["training"]["accumulation_steps"] == 4
-    assert halved(twice) is None
-    assert halved({"training": {"batch_size": 1}}) is None
+    assert halve_batches(twice) is None
+    assert halve_batches({"training": {"batch_size": 1}}) is None
     assert "accumulation_steps" not in config["training"]

@@ -1,4 +1,4 @@
-"""What a failure leaves on record and what the retry runs with, on fakes of Tune's trial."""
+"""Recording of failures and preparation of retries, with a fake of Tune's trial."""
 
 import json
 from pathlib import Path
@@ -9,18 +9,19 @@ import pytest
 import ray
 from ray.exceptions import RayTaskError
 
-from sweeps.cluster.gpu_workers import Packing
+from sweeps.cluster.gpu_workers import GpuWorkerPool
 from sweeps.spec.settings import FailurePolicy
-from sweeps.sweep_dir.layout import SweepLayout, TrialRecord
-from sweeps.trials.failures import Verdict
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.records import TrialRecord
+from sweeps.trials.failures import RetryDecision
 from sweeps.trials.pause import PauseSwitch
-from sweeps.trials.retries import Retries
+from sweeps.trials.retries import RetryPolicy
 
 ON_CPU, ON_GPU = {"cpu": 1.0, "gpu": 0.0}, {"cpu": 1.0, "gpu": 0.25}
 
 
 class FakeTrial:
-    """As much of a `SweepTrial` as a retry changes."""
+    """The parts of a `SweepTrial` that a retry changes."""
 
     trial_id = "a1"
 
@@ -28,14 +29,14 @@ class FakeTrial:
         self.last_result = {"epoch": epoch} if epoch else {}
         self.checkpoint = checkpoint and SimpleNamespace(path=str(checkpoint))
         self.config: dict[str, Any] = {"training": {"batch_size": 6}, "_trial": dict(ON_GPU)}
-        self.taken: dict[str, float] | None = None
+        self.share: dict[str, float] | None = None
 
-    def take(self, share: dict[str, float]) -> None:
-        self.taken = share
+    def change_resources(self, share: dict[str, float]) -> None:
+        self.share = share
 
 
-class Failing:
-    """One trial of a sweep in a directory, and its failures one after the other."""
+class FailingTrial:
+    """A trial of a sweep directory that fails repeatedly."""
 
     def __init__(self, directory: Path, share: dict[str, float], **policy: Any) -> None:
         self.layout = SweepLayout(directory)
@@ -43,15 +44,15 @@ class Failing:
         self.layout.write_trial(self.record)
         self.switch = PauseSwitch(self.layout.stop_file, None)
         records, settings = {"a1": self.record}, FailurePolicy(**policy)
-        self.retries = Retries(self.layout, records, settings, share, self.switch)
+        self.retries = RetryPolicy(self.layout, records, settings, share, self.switch)
         self.trial = FakeTrial(3, directory / "trial" / "checkpoint_000002")
 
-    def fail(self, text: str) -> Verdict:
+    def fail(self, text: str) -> RetryDecision:
         error = RayTaskError("train", f"Traceback\n{text}", RuntimeError(text))
-        verdict = self.retries(self.trial, error)  # type: ignore[arg-type]
+        decision = self.retries(self.trial, error)  # type: ignore[arg-type]
         (on_disk,) = self.layout.read_trials()
         assert on_disk == self.record
-        return verdict
+        return decision
 
 
 OOM = "torch.OutOfMemoryError: CUDA out of memory"
@@ -67,34 +68,34 @@ def _two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
 
 
-def test_a_failure_is_on_disk_before_the_retry(
+def test_a_failure_is_written_before_the_retry(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failing = Failing(tmp_path, ON_CPU)
-    assert failing.fail("RuntimeError: a bad day") == Verdict(retry=True)
+    failing = FailingTrial(tmp_path, ON_CPU)
+    assert failing.fail("RuntimeError: a bad day") == RetryDecision(retry=True)
     (failure,) = json.loads((tmp_path / "trial" / "trial.json").read_text())["failures"]
     assert failure["cause"] == "error"
     assert failure["message"] == "RuntimeError: a bad day"
     assert failure["epoch"] == 3
     assert failure["checkpoint"] == "trial/checkpoint_000002"
     assert "Traceback" in failure["traceback"]
-    assert capsys.readouterr().out == "trial a1 error: RuntimeError: a bad day; tried again\n"
-    assert failing.trial.taken is None
+    assert capsys.readouterr().out == "trial a1 error: RuntimeError: a bad day; retrying\n"
+    assert failing.trial.share is None
 
 
 def test_a_failure_before_the_first_epoch_has_neither_epoch_nor_checkpoint(tmp_path: Path) -> None:
-    failing = Failing(tmp_path, ON_CPU)
+    failing = FailingTrial(tmp_path, ON_CPU)
     failing.trial = FakeTrial(0, None)
     failing.fail("RuntimeError: a bad day")
     (failure,) = failing.record.failures
     assert (failure.epoch, failure.checkpoint) == (0, None)
 
 
-def test_what_is_given_up_is_not_announced_as_a_retry(
+def test_a_trial_that_is_given_up_is_not_announced_as_a_retry(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failing = Failing(tmp_path, ON_CPU, max_retries=0)
-    assert failing.fail("RuntimeError: a bad day") == Verdict(retry=False)
+    failing = FailingTrial(tmp_path, ON_CPU, max_retries=0)
+    assert failing.fail("RuntimeError: a bad day") == RetryDecision(retry=False)
     assert len(failing.record.failures) == 1
     assert capsys.readouterr().out == ""
 
@@ -106,49 +107,49 @@ def test_what_is_given_up_is_not_announced_as_a_retry(
         ({"cpu": 2.0, "gpu": 2.0}, {"cpu": 2.0, "gpu": 2.0}),
         (ON_CPU, {"cpu": 8.0, "gpu": 0.0}),
     ],
-    ids=["a share of a card", "whole cards", "no card"],
+    ids=["a fraction of a GPU", "whole GPUs", "no GPU"],
 )
-def test_out_of_memory_gets_a_whole_card_or_else_a_whole_machine(
+def test_out_of_memory_gets_a_whole_gpu_or_a_whole_machine(
     share: dict[str, float], alone: dict[str, float], tmp_path: Path
 ) -> None:
-    failing = Failing(tmp_path, share)
-    assert failing.fail(OOM) == Verdict(retry=True, alone=True)
-    assert failing.trial.taken == alone
+    failing = FailingTrial(tmp_path, share)
+    assert failing.fail(OOM) == RetryDecision(retry=True, alone=True)
+    assert failing.trial.share == alone
     assert failing.record.changes == {}
 
 
-def test_out_of_memory_once_more_runs_the_batch_in_parts_and_says_so(
+def test_a_second_out_of_memory_halves_the_batches_and_prints_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failing = Failing(tmp_path, ON_GPU)
+    failing = FailingTrial(tmp_path, ON_GPU)
     failing.fail(OOM)
-    assert failing.fail(OOM) == Verdict(retry=True, alone=True, halve=True)
+    assert failing.fail(OOM) == RetryDecision(retry=True, alone=True, halve=True)
     assert failing.trial.config["training"] == {"batch_size": 6, "accumulation_steps": 2}
     assert failing.trial.config["_trial"] == ON_GPU
     assert failing.record.changes == {"training.accumulation_steps": 2}
-    said = capsys.readouterr().out.splitlines()
-    assert said[0].endswith("tried again alone")
-    assert said[1].endswith("tried again alone with its batch in halves")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("retrying alone")
+    assert lines[1].endswith("retrying alone with halved batches")
     assert not failing.fail(OOM).retry
     assert failing.record.changes == {"training.accumulation_steps": 2}
 
 
 def test_a_batch_that_cannot_be_halved_ends_the_trial(tmp_path: Path) -> None:
-    failing = Failing(tmp_path, ON_GPU)
+    failing = FailingTrial(tmp_path, ON_GPU)
     failing.trial.config["training"]["batch_size"] = 7
     failing.fail(OOM)
-    failing.trial.taken = None
+    failing.trial.share = None
     assert not failing.fail(OOM).retry
-    assert (failing.record.changes, failing.trial.taken) == ({}, None)
+    assert (failing.record.changes, failing.trial.share) == ({}, None)
     assert failing.trial.config["training"] == {"batch_size": 7}
 
 
-LOST = "LostWorkerError: the process that trained it is gone"
+LOST = "LostWorkerError: its worker has died"
 
 
-def test_who_loses_a_shared_process_twice_without_an_epoch_is_suspect(tmp_path: Path) -> None:
-    failing = Failing(tmp_path, ON_GPU)
-    failing.retries._packing = Packing(ON_GPU, [{"CPU": 8.0, "GPU": 1.0}], 4)
+def test_a_trial_that_loses_a_shared_worker_twice_at_an_epoch_is_suspect(tmp_path: Path) -> None:
+    failing = FailingTrial(tmp_path, ON_GPU)
+    failing.retries._pool = GpuWorkerPool(ON_GPU, [{"CPU": 8.0, "GPU": 1.0}], 4)
     suspect = []
     for text, epoch in [(LOST, 3), (LOST, 3), ("a bad day", 3), (LOST, 4), (LOST, 4), (LOST, 5)]:
         failing.trial.last_result = {"epoch": epoch}
@@ -158,13 +159,13 @@ def test_who_loses_a_shared_process_twice_without_an_epoch_is_suspect(tmp_path: 
 
 
 def test_a_full_disk_pauses_the_sweep(tmp_path: Path) -> None:
-    failing = Failing(tmp_path, ON_CPU)
+    failing = FailingTrial(tmp_path, ON_CPU)
     assert failing.fail("OSError: [Errno 28] No space left on device").retry
     assert failing.switch.reason == "disk_full"
 
 
-def test_other_failures_pause_nothing(tmp_path: Path) -> None:
-    failing = Failing(tmp_path, ON_CPU)
+def test_other_failures_do_not_pause_the_sweep(tmp_path: Path) -> None:
+    failing = FailingTrial(tmp_path, ON_CPU)
     failing.fail("RuntimeError: a bad day")
     failing.fail(OOM)
     assert failing.switch.reason is None

@@ -1,4 +1,4 @@
-"""A trial of which its process dies, among others: it is given up, they are not."""
+"""A trial that kills its shared worker is given up; the other trials of the worker are not."""
 
 import copy
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from ray.exceptions import RayTaskError
 
-from sweeps.cluster.gpu_workers import Packing
+from sweeps.cluster.gpu_workers import GpuWorkerPool
 from sweeps.spec.settings import FailurePolicy
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
 from sweeps.trials.pause import PauseSwitch
-from sweeps.trials.retries import Retries
+from sweeps.trials.retries import RetryPolicy
 from trainable.ray_trial.shared_worker import SharedWorker
 
 SHARE = {"cpu": 1.0, "gpu": 0.25}
@@ -22,16 +22,16 @@ TRIALS = [f"trial{number}" for number in range(4)]
 
 
 class Sweep:
-    """The failures of trials that share a process, without Ray."""
+    """Trials that share a worker, and their failures, without Ray."""
 
     def __init__(self, directory: Path, config: dict[str, Any]) -> None:
         layout = SweepLayout(directory)
         records = {key: TrialRecord(key, 0, key, {}, state="running") for key in TRIALS}
         for record in records.values():
             layout.write_trial(record)
-        packing = Packing(SHARE, [{"CPU": 8.0, "GPU": 1.0}], len(TRIALS))
+        pool = GpuWorkerPool(SHARE, [{"CPU": 8.0, "GPU": 1.0}], len(TRIALS))
         switch = PauseSwitch(layout.stop_file, None)
-        self.retries = Retries(layout, records, FailurePolicy(), SHARE, switch, packing)
+        self.retries = RetryPolicy(layout, records, FailurePolicy(), SHARE, switch, pool)
         self.trials = {
             key: SimpleNamespace(
                 trial_id=key, last_result={}, checkpoint=None, config=copy.deepcopy(config)
@@ -39,34 +39,34 @@ class Sweep:
             for key in TRIALS
         }
         self.worker = SharedWorker(places=len(TRIALS), threads=1)
-        self.here: set[str] = set()
+        self.open: set[str] = set()
 
     def round(self, deadly: str) -> None:
-        """An epoch of all trials that are let in, or the death of their process."""
-        self.here |= {
+        """Runs an epoch of all trials that the worker takes, or kills the worker."""
+        self.open |= {
             key
             for key, trial in self.trials.items()
-            if key not in self.here and self.worker.open(key, trial.config, None)
+            if key not in self.open and self.worker.open(key, trial.config, None)
         }
-        if deadly not in self.here:
-            for key in self.here:
+        if deadly not in self.open:
+            for key in self.open:
                 epoch = self.worker.step(key)["epoch"]
                 self.trials[key].last_result = {"epoch": epoch}
             return
         self.worker = SharedWorker(places=len(TRIALS), threads=1)
-        lost, self.here = self.here, set()
-        for key in lost:
-            self._lost(key)
+        failed, self.open = self.open, set()
+        for key in failed:
+            self._fail(key)
 
-    def _lost(self, key: str) -> None:
-        error = RayTaskError("train", "LostWorkerError: it is gone", RuntimeError())
+    def _fail(self, key: str) -> None:
+        error = RayTaskError("train", "LostWorkerError: the worker has died", RuntimeError())
         trial: Any = self.trials[key]
         if not self.retries(trial, error).retry:
             del self.trials[key]
 
 
 @pytest.mark.parametrize("deadly", TRIALS)
-def test_it_does_not_use_up_the_retries_of_its_neighbours(
+def test_a_deadly_trial_does_not_use_up_the_retries_of_the_others(
     tmp_path: Path, trial_config: Callable[..., dict[str, Any]], deadly: str
 ) -> None:
     sweep = Sweep(tmp_path, trial_config(training={"epochs": 100}))

@@ -37,7 +37,7 @@ def test_a_long_list_is_not_shown_and_an_empty_one_suggests_nothing():
 
 def test_an_unknown_name_is_refused_with_the_nearest():
     assert check_name("sgd", ["adam", "sgd"]) == "sgd"
-    with pytest.raises(ValueError, match='unknown name, found "sdg"; did you mean "sgd"?'):
+    with pytest.raises(ValueError, match=r'unknown name, found "sdg"; did you mean "sgd"\?'):
         check_name("sdg", ["adam", "sgd"])
 
 

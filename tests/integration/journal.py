@@ -27,7 +27,7 @@ def make(experiment: Any, name: str = "a", **config: Any) -> SweepTrial:
         TrialRecord(name, 0, f"directory_{name}", {}),
         {"_trial": {}, **config},
         on_failure=lambda trial, error: RetryDecision(retry=True),
-        kept=1,
+        num_to_keep=1,
     )
 
 

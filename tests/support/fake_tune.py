@@ -258,7 +258,7 @@ class Process:
             record,
             {"training": {"epochs": self.sweep.epochs}, "_trial": {}},
             on_failure=lambda trial, error: RetryDecision(retry=False),
-            kept=1,
+            num_to_keep=1,
         )
 
     def _record(self, trial: Trial) -> TrialRecord:

@@ -11,7 +11,7 @@ from typing import Any
 from sweeps.search.searcher import Searcher
 from sweeps.spec.search_algorithms import BOHBSearch
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.sweep_dir.layout import ENDED, TrialRecord
+from sweeps.sweep_dir.records import ENDED, TrialRecord
 
 Score = Callable[[TrialRecord], list[float] | None]
 """Reads a trial's metrics from its files when it has ended; None if it has none."""
@@ -91,19 +91,19 @@ class Copies:
         if record.final:
             return
         self._count(records)
-        copies = self._of_search[record.group]
+        copies = self._of_search[record.configuration_id]
         others = [copy for copy in copies if copy is not record]
         if len(copies) < self._spec.tune.repeats or not _all_ended(others):
             return
         good = [copy for copy in others if copy.state != "failed"] + [record] * (not failed)
-        scores = means(good, self._score).get(record.group)
-        self._searcher.tell(record.group, record.values, scores)
+        scores = means(good, self._score).get(record.configuration_id)
+        self._searcher.tell(record.configuration_id, record.values, scores)
 
     def reported(self, record: TrialRecord, row: Mapping[str, Any]) -> None:
         """Tells the searcher one epoch of a trial."""
         value = row.get(self._spec.tune.metric)
         if not record.final and isinstance(value, int | float):
-            self._searcher.report(record.group, int(row["epoch"]), float(value))
+            self._searcher.report(record.configuration_id, int(row["epoch"]), float(value))
 
     def tell_recorded(self, records: Collection[TrialRecord], rows: Rows) -> None:
         """Tells the searcher what earlier processes learnt, in order of creation.
@@ -116,7 +116,7 @@ class Copies:
             if record.final:
                 continue
             if record.repeat == 0:
-                self._searcher.restore(record.group, record.values)
+                self._searcher.restore(record.configuration_id, record.values)
             if isinstance(self._spec.tune.search_alg, BOHBSearch):
                 for row in rows(record):
                     self.reported(record, row)
@@ -135,7 +135,7 @@ class Copies:
         for record in islice(records, self._counted, None):
             if not record.final:
                 self._searched += 1
-                self._of_search.setdefault(record.group, []).append(record)
+                self._of_search.setdefault(record.configuration_id, []).append(record)
         self._counted = len(records)
 
     def _next_final(self, records: Collection[TrialRecord]) -> Planned | None:
@@ -144,15 +144,15 @@ class Copies:
         searched = [record for record in records if not record.final]
         if tune.final is None or not _all_ended(searched):
             return None
-        made = {(record.group, record.repeat) for record in records if record.final}
+        made = {(record.configuration_id, record.repeat) for record in records if record.final}
         if (
             self._ranked is None
         ):  # once: it reads every trial's metrics, and Tune asks all the time
             self._ranked = self._ranking(searched)
         ranked = self._ranked
-        begun = list(dict.fromkeys(record.group for record in records if record.final))
+        begun = list(dict.fromkeys(record.configuration_id for record in records if record.final))
         winners = [*begun, *(group for group in ranked if group not in begun)][: tune.final.top]
-        values = {record.group: record.values for record in searched}
+        values = {record.configuration_id: record.values for record in searched}
         for winner in winners:
             for repeat in range(tune.repeats, tune.repeats + tune.final.repeats):
                 if (winner, repeat) not in made:
@@ -176,7 +176,7 @@ def means(records: Iterable[TrialRecord], score: Score) -> dict[int, list[float]
     for record in records:
         scores = score(record)
         if scores is not None:
-            found.setdefault(record.group, []).append(scores)
+            found.setdefault(record.configuration_id, []).append(scores)
     return {
         group: [fmean(column) for column in zip(*rows, strict=True)]
         for group, rows in found.items()

@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 
 from sweeps.storage.lease import StoreLock
 from sweeps.storage.location import desk_of, remote_of
-from sweeps.sweep_dir.layout import LOCK_FILE, SweepError, SweepLayout
+from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
 from trainable.storage.object_store import Remote
 
 

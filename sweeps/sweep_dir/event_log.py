@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from sweeps.sweep_dir.layout import SweepError
+from sweeps.sweep_dir.errors import SweepError
 
 EventKind = Literal["add", "result", "back", "halve", "complete", "remove", "error"]
 

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from sweeps.execution.launch import resume_sweep, start_sweep
-from sweeps.execution.recorder import Recorder
-from sweeps.execution.resume import opened
+from sweeps.execution.recorder import RecordCallback
+from sweeps.execution.resume import open_for_resume
 from sweeps.results.outcome import Outcome
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.sweep_dir.layout import Reason, SweepLayout, TrialRecord
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.records import Reason, TrialRecord
 from sweeps.trials.pause import PauseSwitch
 from trainable.artifacts.metrics import read_rows
 
@@ -59,7 +60,7 @@ def start(spec: SearchSpec) -> Outcome:
 
 
 def resume(directory: Path) -> Outcome:
-    with opened(directory) as (spec, records):
+    with open_for_resume(directory) as (spec, records):
         return resume_sweep(spec, directory, records, allow_custom_model=True)
 
 
@@ -79,16 +80,16 @@ def pause_after(
         Filled with the trial's id and the epoch of every result.
     """
     seen: list[tuple[str, int]] = []
-    original = Recorder.on_trial_result
+    original = RecordCallback.on_trial_result
 
-    def on_trial_result(self: Recorder, *args: Any, **info: Any) -> None:
+    def on_trial_result(self: RecordCallback, *args: Any, **info: Any) -> None:
         original(self, *args, **info)
         seen.append((info["trial"].trial_id, info["result"]["epoch"]))
         if len(seen) == results:
             for reason in reasons or ("SIGINT",):
                 _ask_for_pause(self._switch, reason)
 
-    monkeypatch.setattr(Recorder, "on_trial_result", on_trial_result)
+    monkeypatch.setattr(RecordCallback, "on_trial_result", on_trial_result)
     return seen
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.sweep_dir.layout import TrialRecord
+from sweeps.sweep_dir.records import TrialRecord
 from tests.integration.commands import invoke
 from tests.integration.sweeping import ONE_AT_A_TIME, epochs, search, trials
 from tests.support.failing_by_classes import WAYS

@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 import torch
 
-from sweeps.execution.resume import merged, opened
+from sweeps.execution.resume import merge_edited, open_for_resume
 from sweeps.results.stored_spec import open_sweep
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.sweep_dir.layout import Reason, SweepError
+from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.records import Reason
 from tests.integration.commands import invoke
 from tests.integration.sweeping import epochs, pause_after, resume, search, start, trials, watch
 from trainable.config.yaml_reader import dump_yaml
@@ -226,14 +227,14 @@ def test_an_edited_search_file_may_change_totals_and_not_the_space(
     data["resources"]["cpu"] = 2.0
     edited = tmp_path / "edited.yaml"
     edited.write_text(dump_yaml(data))
-    accepted = merged(recorded, edited, whole)
+    accepted = merge_edited(recorded, edited, whole)
     assert (accepted.tune.num_samples, accepted.resources.cpu) == (5, 2.0)
 
     data["space"] = {"optimizer.learning_rate": {"loguniform": [1e-3, 1.0]}}
     data["config"]["training"]["epochs"] = 9
     edited.write_text(dump_yaml(data))
     with pytest.raises(SweepError) as refused:
-        merged(recorded, edited, whole)
+        merge_edited(recorded, edited, whole)
     assert "config.training.epochs: 4 -> 9" in str(refused.value)
     assert "space.optimizer.learning_rate: " in str(refused.value)
     assert "tune.warm_start" in str(refused.value)
@@ -243,7 +244,7 @@ def test_an_edited_search_file_may_change_totals_and_not_the_space(
 def test_one_process_at_a_time_runs_a_sweep(whole: Path, tmp_path: Path) -> None:
     directory = tmp_path / "sweep"
     shutil.copytree(whole, directory)
-    with opened(directory):
+    with open_for_resume(directory):
         assert invoke("resume", directory).exit_code == 2
         assert invoke("stop", directory).exit_code == 0
         assert (directory / "stop").exists()

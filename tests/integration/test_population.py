@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from sweeps.results.outcome import Outcome
-from sweeps.sweep_dir.layout import TrialRecord, value_at
+from sweeps.sweep_dir.records import TrialRecord
 from tests.integration.chronicle import Exploit, one_epoch_after, watched
 from tests.integration.sweeping import epochs, search, start, trials
 from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.artifacts.metrics import read_rows
 from trainable.config import load_config, parse_config
+from trainable.config.dotted import get_dotted
 from trainable.training.trainer import Trainer
 
 pytestmark = pytest.mark.ray
@@ -106,7 +107,7 @@ def test_the_values_an_exploit_gave_are_in_force(population: Population) -> None
         assert exploit.after is not None
         after = read_checkpoint(exploit.after)
         for key in (LR, BATCH):
-            assert value_at(after["config"], key) == exploit.config[key]
+            assert get_dotted(after["config"], key) == exploit.config[key]
         assert after["scheduler_state_dict"]["base_lr"] == exploit.config[LR]
         name = after["config"]["optimizer"]["name"]
         assert name == exploit.config["optimizer"]["name"]
@@ -158,7 +159,7 @@ def test_a_trials_record_and_config_say_what_it_trains_with_now(population: Popu
         if trial.lineage:
             assert trial.current == trial.lineage[-1]["values"]
         for key, value in trial.current.items():
-            assert value_at(config, key) == value
+            assert get_dotted(config, key) == value
         keys = {LR, BATCH}
         if NAME in trial.current:
             keys |= {NAME} | ({MOMENTUM} if trial.current[NAME] == "sgd" else set())

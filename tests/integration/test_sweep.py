@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from sweeps.sweep_dir.layout import SweepError
+from sweeps.sweep_dir.errors import SweepError
 from tests.integration.sweeping import ONE_AT_A_TIME, epochs, search, start, trials
 from trainable.config import CheckpointConfig, load_config
 from trainable.experiment.fit import fit

@@ -12,13 +12,14 @@ import pytest
 from click.testing import CliRunner
 
 from sweeps.cli.main import main
-from sweeps.sweep_dir.layout import TrialRecord, value_at
+from sweeps.sweep_dir.records import TrialRecord
 from tests.integration.sweeping import pause_after, resume, search, start, trials
 from tests.support.hparams_page import Shown, page, points
 from trainable.artifacts.metrics import read_rows
 from trainable.artifacts.tensorboard import TAGS
 from trainable.artifacts.tensorboard_hparams import shown
 from trainable.config import load_config
+from trainable.config.dotted import get_dotted
 
 pytestmark = pytest.mark.ray
 
@@ -53,7 +54,7 @@ def assert_is_of(found: Shown, sweep: Path, record: TrialRecord) -> None:
     directory = sweep / record.directory
     config = load_config(directory / "config.yaml").to_dict()
     assert found.run == f"{sweep.name}/{record.directory}/tensorboard"
-    assert found.values == {key: shown(value_at(config, key)) for key in record.current}
+    assert found.values == {key: shown(get_dotted(config, key)) for key in record.current}
     rows = read_rows(directory / "metrics.jsonl")
     assert rows
     last = {TAGS[name]: value for name, value in rows[-1].items() if name in TAGS}

@@ -11,7 +11,7 @@ import torch
 
 import sweeps
 from sweeps import load_sweep
-from sweeps.sweep_dir.layout import SweepError
+from sweeps.sweep_dir.errors import SweepError
 from tests.support.fake_sweeps import FakeSweep
 from trainable.artifacts.checkpoint import write_checkpoint
 from trainable.errors import TuneSweepsError

@@ -10,7 +10,9 @@ import pytest
 from sweeps.execution.resume import reopen_best, reopen_failed
 from sweeps.results.stored_spec import open_sweep
 from sweeps.results.trial_results import read_results
-from sweeps.sweep_dir.layout import Failure, SweepError, SweepLayout, TrialRecord
+from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.records import Failure, TrialRecord
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
 from trainable.errors import ConfigError
 
@@ -129,7 +131,7 @@ def test_a_trial_without_weights_does_not_begin_anew_in_silence(make: Callable[.
 
 def test_a_sweep_without_a_good_trial_has_no_best(make: Callable[..., Path]) -> None:
     directory = make(states=dict.fromkeys(range(4), "failed"))
-    assert "no trial has come to a result" in refused_best(directory)
+    assert "no trial has a result" in refused_best(directory)
 
 
 def test_epochs_that_the_config_does_not_allow_are_refused_before_anything_is_marked(
@@ -170,9 +172,9 @@ def test_failed_trials_are_opened_again_by_their_last_cause(
     for record in SweepLayout(failing).read_trials():
         if record.number in numbers:
             assert (record.state, record.ended) == ("paused", None)
-            assert record.forgiven == len(record.failures) > 0
+            assert record.ignored_failures == len(record.failures) > 0
         else:
-            assert (record.state, record.forgiven) == (records[record.number].state, 0)
+            assert (record.state, record.ignored_failures) == (records[record.number].state, 0)
 
 
 def test_a_cause_that_does_not_exist_is_refused_with_the_nearest(failing: Path) -> None:

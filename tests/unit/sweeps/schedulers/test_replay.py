@@ -13,7 +13,7 @@ import pytest
 from sweeps.schedulers.build import build_scheduler
 from sweeps.spec.schedulers import ASHA, FIFO, BOHBHyperBand, HyperBand, Median
 from sweeps.sweep_dir.event_log import EventLog
-from sweeps.sweep_dir.layout import TrialRecord
+from sweeps.sweep_dir.records import TrialRecord
 from tests.support.fake_tune import Killed, Process, Sweep, decisions, ends
 
 EPOCHS = 4
@@ -128,7 +128,7 @@ def test_a_kill_at_any_event_changes_no_decision(
         assert in_order(name, sweep) == expected, f"killed at event {kill_at}"
         assert saved_ends(sweep) == saved_ends(whole), f"killed at event {kill_at}"
     assert kill_at > len(expected)
-    assert "decides otherwise" not in capsys.readouterr().out
+    assert "decides differently" not in capsys.readouterr().out
 
 
 def test_a_kill_at_any_event_changes_no_decision_that_follows_from_a_failure(
@@ -207,7 +207,7 @@ def test_a_pause_for_the_sake_of_a_trial_that_is_being_saved_is_replayed_as_one(
     before = ends(sweep)
     Process(sweep).run()
     assert ends(sweep) == before
-    assert "decides otherwise" not in capsys.readouterr().out
+    assert "decides differently" not in capsys.readouterr().out
 
 
 def kinds(sweep: Sweep) -> str:
@@ -243,7 +243,7 @@ def test_a_scheduler_that_decides_otherwise_than_recorded_is_named(
     sweep.make = new_sweep(tmp_path / "sweep", "median").make
     Process(sweep).run()
     (line, *_) = capsys.readouterr().out.splitlines()
-    assert line.startswith("note: the scheduler decides otherwise than before: trial id")
+    assert line.startswith("note: the scheduler decides differently than before: trial id")
     assert line.endswith("CONTINUE instead of STOP")
 
 
@@ -260,7 +260,7 @@ def test_fifo_after_another_scheduler_lets_a_stopped_trial_go_on(
     sweep.make = new_sweep(tmp_path / "sweep", "fifo").make
     Process(sweep).run()
     assert ends(sweep)[stopped.number] == ("finished", EPOCHS)
-    assert "decides otherwise" not in capsys.readouterr().out
+    assert "decides differently" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["asha", "median", "hyperband", "bohb"])

@@ -8,7 +8,7 @@ from sweeps.results.aggregate import configurations, pareto_front
 from sweeps.results.trial_results import TrialResult
 from sweeps.search.trial_planner import Copies
 from sweeps.spec.load import parse_search
-from sweeps.sweep_dir.layout import TrialRecord
+from sweeps.sweep_dir.records import TrialRecord
 
 LR = "optimizer.learning_rate"
 
@@ -70,7 +70,7 @@ class Plan:
 def test_without_copies_a_trial_is_its_own_configuration():
     plan = Plan([[0.1], [0.2], [0.3]])
     made = [plan.next() for _ in range(3)]
-    assert [(r.group, r.repeat, r.configuration) for r in made] == [
+    assert [(r.configuration_id, r.repeat, r.configuration) for r in made] == [
         (0, 0, None),
         (1, 0, None),
         (2, 0, None),
@@ -85,7 +85,14 @@ def test_without_copies_a_trial_is_its_own_configuration():
 def test_copies_come_together_and_are_told_as_their_mean_when_the_last_has_ended():
     plan = Plan([[0.1], [0.4], None, [0.9], [0.2], [0.6]], repeats=2)
     made = [plan.next() for _ in range(6)]
-    assert [(r.group, r.repeat) for r in made] == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
+    assert [(r.configuration_id, r.repeat) for r in made] == [
+        (0, 0),
+        (0, 1),
+        (1, 0),
+        (1, 1),
+        (2, 0),
+        (2, 1),
+    ]
     assert made[0].values == made[1].values != made[2].values
     plan.end(made[1])
     assert plan.searcher.told == []
@@ -111,7 +118,7 @@ def test_finals_begin_when_all_have_ended_and_take_the_best_under_new_seeds():
     for record in made[1:]:
         plan.end(record)
     finals = [plan.next() for _ in range(4)]
-    assert [(r.group, r.repeat, r.final) for r in finals] == [
+    assert [(r.configuration_id, r.repeat, r.final) for r in finals] == [
         (1, 1, True),
         (1, 2, True),
         (2, 1, True),
@@ -130,9 +137,9 @@ def test_winners_stay_when_finals_have_begun():
     plan = Plan([[0.1], [0.9], [0.5], [0.7]], final={"top": 1, "repeats": 2})
     for record in [plan.next(), plan.next(), plan.next()]:
         plan.end(record)
-    assert plan.next().group == 1
+    assert plan.next().configuration_id == 1
     plan.scores[1] = [0.0]
-    assert plan.next().group == 1
+    assert plan.next().configuration_id == 1
     assert plan.next() is None
 
 
@@ -142,7 +149,7 @@ def test_a_grid_that_ends_early_is_complete_and_followed_by_its_finals():
         assert not record.final
         plan.end(record)
     last = plan.next()
-    assert (last.group, last.final) == (1, True)
+    assert (last.configuration_id, last.final) == (1, True)
     assert plan.next() is None
 
 
@@ -153,7 +160,7 @@ def test_the_best_are_the_best_of_the_mode(mode):
     )
     for record in [plan.next(), plan.next(), plan.next()]:
         plan.end(record)
-    assert plan.next().group == (1 if mode == "max" else 0)
+    assert plan.next().configuration_id == (1 if mode == "max" else 0)
 
 
 def test_a_resumed_sweep_tells_the_same_as_the_interrupted_one():

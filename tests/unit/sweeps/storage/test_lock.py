@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from sweeps.storage.lock import SweepRunningError, is_running, sole_owner
-from sweeps.sweep_dir.layout import SweepError, SweepLayout, SweepRecord
+from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.records import SweepRecord
 
 HOLDS = """
 import sys, time

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.event_log import Event, EventLog
-from sweeps.sweep_dir.layout import SweepError
 
 EVENTS = [
     Event("add", "a1"),

@@ -1,0 +1,175 @@
+"""Records of a sweep: `sweep.json` and the `trial.json` of every trial.
+
+They make a sweep directory readable without Ray.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from sweeps.sweep_dir.errors import SweepError
+from trainable.atomic_files import write_text
+from trainable.config import TrainConfig
+
+TrialState = Literal["pending", "running", "paused", "finished", "stopped", "failed"]
+"""`finished` ran every epoch, `stopped` was ended early by the scheduler."""
+Reason = Literal["SIGINT", "SIGTERM", "stop", "time_budget", "disk_full", "interrupted", "target"]
+"""Why a sweep was paused; `interrupted` was paused by Tune itself, `target` ended the sweep."""
+SweepState = Literal["running", "paused", "finished", "failed"]
+Cause = Literal["oom", "nan", "lost_worker", "disk_full", "checkpoint", "data", "error"]
+"""Why a trial failed; `error` is anything else."""
+
+ENDED: frozenset[TrialState] = frozenset({"finished", "stopped", "failed"})
+
+STRICT = ConfigDict(extra="forbid", strict=True)
+"""Only the keys and types of this version are accepted."""
+
+
+def now() -> str:
+    """Returns the current local time with its UTC offset, to the second."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failure of a trial."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    cause: Cause
+    message: str
+    traceback: str
+    epoch: int
+    """The last epoch that was completed before the failure."""
+    checkpoint: str | None
+    """The checkpoint that a retry continues from, relative to the trial's directory."""
+    time: str
+
+
+class TrialConfigs(Protocol):
+    """Builds the training configs of a sweep's trials, as `SearchSpec` does."""
+
+    def trial_config(self, values: Mapping[str, Any], number: int, repeat: int = 0) -> TrainConfig:
+        """See `SearchSpec.trial_config`."""
+
+
+@dataclass
+class TrialRecord:
+    """The content of `trial.json`: everything the sweep records about a trial except metrics."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    id: str
+    number: int
+    """0-based, in order of creation."""
+    directory: str
+    """Name of the trial's directory, beside `sweep.json`."""
+    values: dict[str, Any]
+    """Dotted key -> sampled value."""
+    state: TrialState = "pending"
+    created: str = field(default_factory=now)
+    started: str | None = None
+    ended: str | None = None
+    failures: list[Failure] = field(default_factory=list)
+    """Every failure, including those that a retry recovered from."""
+    ignored_failures: Annotated[int, Field(alias="forgiven")] = 0
+    """Number of leading `failures` that no longer count, because `sweep retry` was run later."""
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Dotted config keys that the sweep has set since, such as more epochs or smaller batches."""
+    lineage: list[dict[str, Any]] = field(default_factory=list)
+    """PBT: `epoch`, `donor`, and the `values` from then on."""
+    configuration: int | None = None
+    """0-based number of the configuration if several trials share it; else None."""
+    repeat: int = 0
+    """0-based number among the trials of the configuration; added to the seed."""
+    final: bool = False
+    """Whether the trial repeats a winner, without a scheduler that could stop it."""
+
+    @property
+    def configuration_id(self) -> int:
+        """The number of the trial's configuration."""
+        return self.number if self.configuration is None else self.configuration
+
+    @property
+    def current(self) -> dict[str, Any]:
+        """The keys of the space with their current values, which PBT may have changed."""
+        values = self.lineage[-1]["values"] if self.lineage else self.values
+        return {key: self.changes.get(key, value) for key, value in values.items()}
+
+    def config(self, spec: TrialConfigs, changes: Mapping[str, Any] | None = None) -> TrainConfig:
+        """Builds the trial's training config from its current values and changes.
+
+        Args:
+            spec: The sweep's search file.
+            changes: Dotted key -> value of changes that are not recorded yet.
+
+        Raises:
+            ConfigError: The values do not make a valid config.
+        """
+        values = {**self.current, **self.changes, **(changes or {})}
+        return spec.trial_config(values, self.number, self.repeat)
+
+
+@dataclass
+class SweepRecord:
+    """The content of `sweep.json`: the state of the sweep as a whole."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    name: str
+    state: SweepState
+    started: str
+    ended: str | None = None
+    reason: Reason | None = None
+    """Why the sweep was paused."""
+    elapsed_s: float = 0.0
+    """Total running time in seconds."""
+    pid: int | None = None
+    host: str | None = None
+    """The driver's host and `pid`, while it runs."""
+    trials: dict[str, int] = field(default_factory=dict)
+    """State -> number of trials."""
+    versions: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    """The environment of the last run: machine, GPUs, git state."""
+
+
+Record = TypeVar("Record", SweepRecord, TrialRecord)
+
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {
+    kind: TypeAdapter(kind) for kind in (SweepRecord, TrialRecord)
+}
+"""Built once: building an adapter takes longer than reading a hundred records with it."""
+
+
+def read_record(kind: type[Record], path: Path) -> Record:
+    """Reads a record.
+
+    Raises:
+        SweepError: The file is missing, cannot be read or is not such a record.
+    """
+    try:
+        record: Record = _ADAPTERS[kind].validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise SweepError(f"{path}: there is no such file; is this a sweep's directory?") from None
+    except OSError as error:
+        raise SweepError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        location = ".".join(map(str, first["loc"]))
+        problem = f"{location}: {first['msg']}" if location else first["msg"]
+        raise SweepError(f"{path}: not a record of this version: {problem}") from error
+    return record
+
+
+def write_record(record: SweepRecord | TrialRecord, path: Path) -> None:
+    """Replaces a record's file whole."""
+    fields = _ADAPTERS[type(record)].dump_python(record, by_alias=True)
+    write_text(path, json.dumps(fields, indent=2) + "\n")

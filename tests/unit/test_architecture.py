@@ -1,4 +1,4 @@
-"""How large files, functions and packages may get, and what they may be called."""
+"""Sizes and names of files, functions and packages, and where their tests are."""
 
 import ast
 import re
@@ -15,7 +15,62 @@ from tests.support.source_files import ALIASES, MODULES, ROOT, importers, source
 MAX_FILE_LINES = {"sweeps": 400, "trainable": 400, "tests": 500}
 MAX_PACKAGE_FILES = 14
 MAX_FUNCTION_LINES = 50
-"""From a function's first statement, its docstring not counted, to its last."""
+"""From a function's first statement after its docstring to its last."""
+MAX_UNTESTED_LINES = 60
+"""Longer modules have a test file at the mirrored place below `tests/unit/`."""
+
+TESTED_ELSEWHERE = {
+    "sweeps.cli.checkpoint": "integration/test_single.py",
+    "sweeps.cli.export": "unit/sweeps/cli/test_status.py",
+    "sweeps.cli.jobs": "unit/sweeps/cluster/test_jobs.py",
+    "sweeps.cli.listing": "unit/sweeps/cli/test_status.py",
+    "sweeps.cli.options": "unit/sweeps/cli/test_main.py",
+    "sweeps.cli.plan": "unit/sweeps/planning/test_plan.py",
+    "sweeps.cli.run": "unit/sweeps/cli/test_or_resume.py",
+    "sweeps.execution.launch": "integration/test_sweep.py",
+    "sweeps.execution.recorder": "integration/test_sweep.py",
+    "sweeps.execution.restore_trials": "integration/test_pause_resume.py",
+    "sweeps.execution.storage_callback": "integration/test_object_storage.py",
+    "sweeps.execution.trial_source": "integration/test_pause_resume.py",
+    "sweeps.execution.tune_run": "integration/test_pause_resume.py",
+    "sweeps.planning.cost": "unit/sweeps/planning/test_plan.py",
+    "sweeps.report.curve_charts": "unit/sweeps/report/test_optuna_study.py",
+    "sweeps.report.optuna_charts": "unit/sweeps/report/test_optuna_study.py",
+    "sweeps.report.optuna_files": "unit/sweeps/report/test_optuna_study.py",
+    "sweeps.report.tables": "unit/sweeps/report/test_page.py",
+    "sweeps.results.export": "unit/sweeps/cli/test_status.py",
+    "sweeps.results.loaded_sweep": "unit/sweeps/test_api.py",
+    "sweeps.results.progress": "unit/sweeps/execution/test_live_view.py",
+    "sweeps.results.status": "unit/sweeps/cli/test_status.py",
+    "sweeps.schedulers.hyperband": "unit/sweeps/schedulers/test_lost_pauses.py",
+    "sweeps.schedulers.pbt": "integration/test_population.py",
+    "sweeps.schedulers.recording": "unit/sweeps/schedulers/test_replay.py",
+    "sweeps.search.optuna_space": "unit/sweeps/search/test_optuna_samplers.py",
+    "sweeps.search.sampler_classes": "unit/sweeps/search/test_optuna_samplers.py",
+    "sweeps.search.study_history": "unit/sweeps/search/test_searcher.py",
+    "sweeps.spec.schedulers": "unit/sweeps/spec/test_validate_scheduler.py",
+    "sweeps.spec.search_algorithms": "unit/sweeps/spec/test_load.py",
+    "sweeps.spec.training_config": "unit/sweeps/spec/test_load.py",
+    "sweeps.spec.validate_parameters": "unit/sweeps/space/test_parameters.py",
+    "sweeps.spec.validate_search": "unit/sweeps/spec/test_load.py",
+    "sweeps.storage.location": "unit/sweeps/storage/test_sweep_mirror.py",
+    "sweeps.storage.uploader": "unit/sweeps/storage/test_sweep_mirror.py",
+    "sweeps.trials.trial": "integration/test_tune_contract.py",
+    "trainable.config.components": "unit/trainable/config/test_config.py",
+    "trainable.config.error_messages": "unit/trainable/config/test_schema.py",
+    "trainable.data": "unit/trainable/data/test_download.py",
+    "trainable.data.source": "unit/trainable/data/test_resident.py",
+    "trainable.experiment.from_checkpoint": "integration/test_single.py",
+    "trainable.models.resnet_cifar": "unit/trainable/models/test_models.py",
+    "trainable.profiling.concurrent": "unit/sweeps/planning/test_gpu_sharing.py",
+    "trainable.ray_trial.shared_worker_client": "unit/trainable/ray_trial/test_shared_worker.py",
+    "trainable.ray_trial.trial_run": "unit/trainable/ray_trial/test_shared_worker.py",
+    "trainable.storage.scratch": "unit/trainable/storage/test_trial.py",
+    "trainable.training.batched_operations": "unit/trainable/training/test_step.py",
+    "trainable.training.device": "unit/trainable/test_cuda_contract.py",
+    "trainable.training.replay_checks": "unit/trainable/training/test_cuda_graphs.py",
+}
+"""Module without a test file of its own -> the test that covers it, below `tests/`."""
 
 
 def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -24,59 +79,67 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
             yield node
 
 
-def test_the_modules_are_found() -> None:
+def count_lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def mirrored_test(path: Path) -> Path:
+    """Returns the test file of a module; that of a package's `__init__` is named after it."""
+    folder = path.parent.relative_to(ROOT)
+    name = path.parent.name if path.stem == "__init__" else path.stem.strip("_")
+    return ROOT / "tests" / "unit" / folder / f"test_{name}.py"
+
+
+def test_modules_are_discovered() -> None:
     assert len(MODULES) > 50
     assert {"sweeps.spec.search_spec", "trainable.config", "trainable.models.cnv"} <= set(MODULES)
 
 
 @pytest.mark.parametrize("alias", ["models", "utils"])
-def test_nobody_imports_the_short_names_of_the_loading_snippet(alias: str) -> None:
+def test_no_module_imports_the_short_names_of_the_loading_snippet(alias: str) -> None:
     assert importers(alias) == set()
 
 
-def test_an_alias_defines_nothing_of_its_own() -> None:
+def test_an_alias_only_imports() -> None:
     for path in ALIASES.glob("*.py"):
         body = ast.parse(path.read_text(encoding="utf-8")).body
         assert [type(node) for node in body] == [ast.Expr, ast.ImportFrom, ast.Assign], path
 
 
-def installed_for_the_project() -> set[str]:
-    """Names of the distributions that the project pulls in, as far as they are installed."""
+def installed_requirements() -> set[str]:
+    """Names the distributions that the project requires directly or not, if installed."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    waiting = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    found: set[str] = set()
-    while waiting:
-        name = re.split(r"[^\w.-]", waiting.pop(), maxsplit=1)[0]
+    queue = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    names: set[str] = set()
+    while queue:
+        name = re.split(r"[^\w.-]", queue.pop(), maxsplit=1)[0]
         name = re.sub(r"[-_.]+", "-", name).lower()
-        if name not in found:
-            found.add(name)
+        if name not in names:
+            names.add(name)
             try:
-                waiting += requires(name) or []
+                queue += requires(name) or []
             except PackageNotFoundError:
                 continue  # optional, or for another system
-    return found
+    return names
 
 
 def test_no_module_has_the_name_of_a_library() -> None:
-    """Run as a script, Python puts the script's folder first on the path."""
-    ours = installed_for_the_project()
+    """`python sweeps/run.py` puts `sweeps/` first on the path, where it would shadow a library."""
+    required = installed_requirements()
     libraries = {
         package
         for package, distributions in packages_distributions().items()
-        if any(re.sub(r"[-_.]+", "-", name).lower() in ours for name in distributions)
+        if any(re.sub(r"[-_.]+", "-", name).lower() in required for name in distributions)
     }
     assert {"torch", "ray", "yaml"} <= libraries
-    taken = sys.stdlib_module_names | libraries
-    ours_by_name = {name.split(".")[1] for name in MODULES if name.count(".") == 1}
-    assert ours_by_name & taken == set()
+    reserved = sys.stdlib_module_names | libraries
+    own = {name.split(".")[1] for name in MODULES if name.count(".") == 1}
+    assert own & reserved == set()
 
 
 @pytest.mark.parametrize("folder", ["sweeps", "trainable", "tests"])
 def test_no_file_is_too_long(folder: str) -> None:
-    lengths = {
-        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
-        for path in sources(folder)
-    }
+    lengths = {path.relative_to(ROOT).as_posix(): count_lines(path) for path in sources(folder)}
     assert {name: lines for name, lines in lengths.items() if lines > MAX_FILE_LINES[folder]} == {}
 
 
@@ -100,6 +163,18 @@ def test_no_package_has_too_many_files(folder: str) -> None:
         package = path.parent.relative_to(ROOT).as_posix()
         counts[package] = counts.get(package, 0) + 1
     assert {name: count for name, count in counts.items() if count > MAX_PACKAGE_FILES} == {}
+
+
+def test_every_long_module_has_a_test_file_at_the_mirrored_place() -> None:
+    long = {name: path for name, path in MODULES.items() if count_lines(path) > MAX_UNTESTED_LINES}
+    without = {name for name, path in long.items() if not mirrored_test(path).exists()}
+    assert without == TESTED_ELSEWHERE.keys()
+
+
+def test_a_module_without_its_own_test_file_is_covered_by_one_that_exists() -> None:
+    assert [
+        file for file in TESTED_ELSEWHERE.values() if not (ROOT / "tests" / file).exists()
+    ] == []
 
 
 def test_modules_lie_in_packages() -> None:

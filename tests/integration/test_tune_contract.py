@@ -114,7 +114,7 @@ def test_a_trials_state_for_snapshots_is_made_of_its_attributes(experiment: Any)
     trial = make(experiment)
     assert "on_failure" in trial.__dict__
     state = trial.__getstate__()
-    assert {"on_failure", "_verdict"} & state.keys() == set()
+    assert {"on_failure", "_decision"} & state.keys() == set()
     assert state["trial_id"] == "a"
 
 

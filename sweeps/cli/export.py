@@ -165,13 +165,13 @@ def gc(directory: Path, dry_run: bool, as_json: bool) -> int:
 
     Example: sweep gc experiments/digits_asha --dry-run
     """
-    from sweeps.execution.resume import opened
+    from sweeps.execution.resume import open_for_resume
     from sweeps.results.cleanup import find_removable, freed_bytes
     from sweeps.results.retention import delete
     from sweeps.results.stored_spec import open_sweep
 
     # To say what could go, nobody has to stop, and not even a lock file is made.
-    held = nullcontext(open_sweep(directory)) if dry_run else opened(directory)
+    held = nullcontext(open_sweep(directory)) if dry_run else open_for_resume(directory)
     with held as (spec, records):
         found = find_removable(directory.absolute(), spec, records)
         freed = freed_bytes([leftover.path for leftover in found])

@@ -100,7 +100,7 @@ def _disk(
     found: Plan, cost: Forecast | None, allow_custom_model: bool
 ) -> tuple[tuple[int, int] | None, str]:
     """Bytes of checkpoints, at least and at most, and what is said about them."""
-    if not found.spec.config.checkpoint.enabled:
+    if not found.spec.training.checkpoint.enabled:
         return (0, 0), "no checkpoints; checkpoint.enabled is false"
     if cost is not None:
         low, high = cost.disk_bytes

@@ -19,7 +19,7 @@ from sweeps.cli.options import (
     exits,
 )
 from sweeps.results.outcome import Outcome
-from sweeps.storage.location import publish
+from sweeps.storage.location import upload
 from sweeps.sweep_dir.layout import SWEEP_FILE, SweepLayout
 from sweeps.sweep_dir.records import ENDED
 from sweeps.terminal.console import print_line
@@ -104,10 +104,10 @@ def resume(directory: Path, allow_custom_model: bool, address: str | None, **cha
 
 def _existing(spec: SearchSpec) -> Path | None:
     """The directory of the sweep of this name, if there is one."""
-    from sweeps.storage.location import local, place_in
+    from sweeps.storage.location import resolve, join_location
 
     assert spec.sweep_name is not None
-    directory = local(place_in(spec.config.checkpoint.dir, spec.sweep_name))
+    directory = resolve(join_location(spec.training.checkpoint.dir, spec.sweep_name))
     return directory if (directory / SWEEP_FILE).exists() else None
 
 
@@ -120,12 +120,12 @@ def _resume(
     tune: dict[str, Any] | None = None,
     resources: dict[str, Any] | None = None,
 ) -> int:
-    from sweeps.execution.resume import changed, merged, opened
+    from sweeps.execution.resume import change_settings, merge_edited, open_for_resume
 
-    with opened(directory) as (spec, records):
+    with open_for_resume(directory) as (spec, records):
         if search_file is not None:
-            spec = merged(spec, search_file, directory, assignments)
-        spec = changed(spec, tune or {}, resources or {})
+            spec = merge_edited(spec, search_file, directory, assignments)
+        spec = change_settings(spec, tune or {}, resources or {})
         made = len(records) >= spec.trials
         if made and all(record.state in ENDED for record in records):
             print_line(f"all {len(records)} trials of {directory} have ended")
@@ -148,9 +148,9 @@ def continue_(directory: Path, top: int, epochs: int, **how: Any) -> int:
 
     Example: sweep continue experiments/digits_asha --top 3 --epochs 50
     """
-    from sweeps.execution.resume import opened, reopen_best
+    from sweeps.execution.resume import open_for_resume, reopen_best
 
-    with opened(directory) as (spec, records):
+    with open_for_resume(directory) as (spec, records):
         longer = reopen_best(spec, directory, records, top=top, epochs=epochs)
         from sweeps.execution.launch import resume_sweep
 
@@ -169,9 +169,9 @@ def retry(directory: Path, cause: str | None, **how: Any) -> int:
 
     Example: sweep retry experiments/digits_asha --cause oom
     """
-    from sweeps.execution.resume import opened, reopen_failed
+    from sweeps.execution.resume import open_for_resume, reopen_failed
 
-    with opened(directory) as (spec, records):
+    with open_for_resume(directory) as (spec, records):
         chosen = reopen_failed(directory, records, cause)
         if not chosen:
             print_line(f"no trial of {directory} has failed" + (f" of {cause}" if cause else ""))
@@ -196,7 +196,7 @@ def stop(directory: Path) -> int:
         print_line(f"{directory} is not running; it is {record.state}")
         return FINISHED
     SweepLayout(directory).stop_file.touch()
-    publish(SweepLayout(directory).stop_file)
+    upload(SweepLayout(directory).stop_file)
     print_line(f"asked process {record.pid} on {record.host} to pause")
     print_line(f"to go on afterwards: sweep resume {directory}")
     return FINISHED

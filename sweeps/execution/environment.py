@@ -1,4 +1,4 @@
-"""What a sweep runs on: Python, machine, cards and the git state of the working directory."""
+"""Describes what a sweep runs on: Python, machine, GPUs and git state of the directory."""
 
 from __future__ import annotations
 
@@ -10,84 +10,87 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-TIMEOUT_S = 5
-"""A tool that does not answer is left out."""
+COMMAND_TIMEOUT_S = 5
+"""Longest time that `git` and `nvidia-smi` may take; after that they are left out."""
 
 
 def describe_environment() -> dict[str, str]:
-    """What it is -> how it is called; what cannot be found out is left out."""
-    found = {
+    """Returns property -> description; properties that cannot be read are left out."""
+    properties = {
         "python": platform.python_version(),
         "system": platform.platform(),
         "host": platform.node(),
         "cpus": f"{os.cpu_count()} x {_cpu_name()}",
         "memory": _memory(),
-        "gpus": _answer(
+        "gpus": _run(
             "nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"
         ),
-        **_git(),
+        **_git_state(),
     }
-    return {name: text for name, text in found.items() if text}
+    return {name: text for name, text in properties.items() if text}
 
 
-def being_described() -> Callable[[], dict[str, str]]:
-    """Begins to describe the environment beside whatever comes next; the answer is waited for.
+def start_describing() -> Callable[[], dict[str, str]]:
+    """Starts to describe the environment in a thread, because the commands may be slow.
 
-    The tools that are asked take as long as they like, and nothing hangs on what they say.
+    Returns:
+        A function that waits for the description and returns it.
     """
-    found: dict[str, str] = {}
-    asking = threading.Thread(target=lambda: found.update(describe_environment()), daemon=True)
-    asking.start()
+    description: dict[str, str] = {}
+    thread = threading.Thread(
+        target=lambda: description.update(describe_environment()), daemon=True
+    )
+    thread.start()
 
-    def answer() -> dict[str, str]:
-        asking.join()
-        return found
+    def wait() -> dict[str, str]:
+        thread.join()
+        return description
 
-    return answer
+    return wait
 
 
-def _git() -> dict[str, str]:
-    """Commit and branch of the working directory, and whether files differ from the commit."""
-    commit = _answer("git", "rev-parse", "HEAD")
+def _git_state() -> dict[str, str]:
+    """Commit and branch of the working directory, and the number of changed files."""
+    commit = _run("git", "rev-parse", "HEAD")
     if not commit:
         return {}
-    changed = _answer("git", "status", "--porcelain").splitlines()
+    changed = _run("git", "status", "--porcelain").splitlines()
     return {
         "git commit": commit,
-        "git branch": _answer("git", "rev-parse", "--abbrev-ref", "HEAD"),
+        "git branch": _run("git", "rev-parse", "--abbrev-ref", "HEAD"),
         "git state": f"files changed since: {len(changed)}" if changed else "clean",
     }
 
 
-def _answer(*command: str) -> str:
-    """What a command prints, without outer blanks; nothing if there is none or it fails."""
+def _run(*command: str) -> str:
+    """Returns the output of a command, stripped; empty if it is missing or fails."""
     if shutil.which(command[0]) is None:
         return ""
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        completed = subprocess.run(
+            command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return completed.stdout.strip() if completed.returncode == 0 else ""
 
 
 def _cpu_name() -> str:
-    for line in _lines("/proc/cpuinfo"):
+    for line in _read_lines("/proc/cpuinfo"):
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
 
 
 def _memory() -> str:
-    for line in _lines("/proc/meminfo"):
+    for line in _read_lines("/proc/meminfo"):
         if line.startswith("MemTotal"):
             return f"{int(line.split()[1]) / 2**20:.1f} GiB"
     return ""
 
 
-def _lines(path: str) -> list[str]:
+def _read_lines(path: str) -> list[str]:
     try:
         return Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError:  # another system
+    except OSError:  # not Linux
         return []

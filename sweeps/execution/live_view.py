@@ -1,6 +1,6 @@
-"""The live view: one line for the sweep, a table of the trials that are running.
+"""Live view of a sweep: one line for the sweep and a table of its running trials.
 
-Where the output is no terminal there is the line alone, once a minute, between the lines of the
+If the output is not a terminal, only the line is printed, once a minute, between the lines of the
 trials that end.
 """
 
@@ -25,24 +25,24 @@ from sweeps.results.progress import (
     join_parts,
 )
 
-REDRAW_S = 0.5
-SUMMARY_S = 60.0
-ROWS_SHOWN = 16
-WIDE = 110
-"""Columns from which on the table shows images/s and memory."""
+REDRAW_INTERVAL_S = 0.5
+SUMMARY_INTERVAL_S = 60.0
+MAX_ROWS = 16
+WIDE_COLUMNS = 110
+"""Least width of a terminal for which the table shows images/s and memory."""
 
 
 class LiveView:
     """Shows a running sweep.
 
     Args:
-        console: Where.
-        total: Trials that the sweep is to have.
-        epochs: That a trial runs, at most.
-        slots: Trials at once.
-        metric: What trials are ranked by.
-        mode: `max` or `min`.
-        clock: Monotonic seconds.
+        console: The console to print on.
+        total: Number of trials of the sweep.
+        epochs: Most epochs of a trial.
+        slots: Number of concurrent trials.
+        metric: The metric that trials are ranked by.
+        mode: `max` or `min`, the direction of the metric.
+        clock: Monotonic clock in seconds.
     """
 
     def __init__(
@@ -64,9 +64,8 @@ class LiveView:
             "mode": mode,
         }
         self._metric = metric
-        self.mode = mode
         self._clock = clock
-        self._drawn = self._started = clock()
+        self._drawn_at = self._started = clock()
         self._live: Live | None = None
 
     def __enter__(self) -> LiveView:
@@ -81,66 +80,68 @@ class LiveView:
             self._live = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks, and no process ever takes this one up."""
+        """Returns nothing: Tune pickles its callbacks, but no process ever restores this one."""
         return {}
 
     def tick(self, trials: Iterable[TrialProgress]) -> None:
-        """Draws again if it is time to.
+        """Draws again if the interval is over.
 
         Args:
-            trials: Those that have been made, as they stand.
+            trials: The progress of every trial that has been created.
         """
         now = self._clock()
-        if now - self._drawn < (SUMMARY_S if self._live is None else REDRAW_S):
+        if now - self._drawn_at < (
+            SUMMARY_INTERVAL_S if self._live is None else REDRAW_INTERVAL_S
+        ):
             return
-        self._drawn = now
-        known = list(trials)
-        found = compute_progress(known, **self._settings)
+        self._drawn_at = now
+        trials = list(trials)
+        progress = compute_progress(trials, **self._settings)
         if self._live is None:
-            text = "  ".join(self._summary(found))
+            text = "  ".join(self._describe(progress))
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
         else:
-            self._live.update(self._drawing(known, found), refresh=True)
+            self._live.update(self._draw(trials, progress), refresh=True)
 
-    def _summary(self, found: SweepProgress) -> list[str]:
-        return describe_progress(found, self._clock() - self._started, self._metric)
+    def _describe(self, progress: SweepProgress) -> list[str]:
+        return describe_progress(progress, self._clock() - self._started, self._metric)
 
-    def _drawing(self, trials: list[TrialProgress], found: SweepProgress) -> RenderableType:
+    def _draw(self, trials: list[TrialProgress], progress: SweepProgress) -> RenderableType:
         width = self._console.width
         running = [trial for trial in trials if trial.record.state in {"running", "paused"}]
         running.sort(key=lambda trial: trial.record.state != "running")
-        more = len(running) - ROWS_SHOWN
+        more = len(running) - MAX_ROWS
         return Group(
-            *(Text(each, style="bold") for each in join_parts(self._summary(found), width)),
-            *([self._table(running[:ROWS_SHOWN])] if running else []),
+            *(Text(line, style="bold") for line in join_parts(self._describe(progress), width)),
+            *([self._build_table(running[:MAX_ROWS])] if running else []),
             *([Text(f"and {more} more", style="dim")] if more > 0 else []),
         )
 
-    def _table(self, running: list[TrialProgress]) -> Table:
-        wide = self._console.width >= WIDE
+    def _build_table(self, running: list[TrialProgress]) -> Table:
+        is_wide = self._console.width >= WIDE_COLUMNS
         table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
         table.add_column("trial", no_wrap=True)
-        table.add_column("", width=14 if wide else 8)
+        table.add_column("", width=14 if is_wide else 8)
         for name in ("epoch", self._metric, "best", "s/epoch"):
             table.add_column(name, justify="right", no_wrap=True)
-        for name in ("images/s", "GiB") if wide else ():
+        for name in ("images/s", "GiB") if is_wide else ():
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("state", no_wrap=True)
         for trial in running:
             row = trial.row
-            extra = [_shown(row.get("images_per_s"), ".0f"), _shown(row.get("peak_memory_gib"))]
+            extra = [_format(row.get("images_per_s"), ".0f"), _format(row.get("peak_memory_gib"))]
             table.add_row(
                 trial.record.id,
                 ProgressBar(total=trial.epochs, completed=trial.epoch),
                 f"{trial.epoch}/{trial.epochs}",
-                _shown(row.get(self._metric), ".4f"),
-                _shown(trial.best, ".4f"),
-                _shown(row.get("epoch_s"), ".3g"),
-                *(extra if wide else []),
+                _format(row.get(self._metric), ".4f"),
+                _format(trial.best, ".4f"),
+                _format(row.get("epoch_s"), ".3g"),
+                *(extra if is_wide else []),
                 trial.record.state,
             )
         return table
 
 
-def _shown(value: float | None, form: str = ".2f") -> str:
+def _format(value: float | None, form: str = ".2f") -> str:
     return "-" if value is None else format(value, form)

@@ -166,7 +166,7 @@ class RecordCallback(Callback):
     ) -> None:
         """Takes the metrics of an epoch; pauses the sweep when the target is reached."""
         del iteration, trials, info
-        self._progress[trial.trial_id].note(result, self._metric, self._mode)
+        self._progress[trial.trial_id].add_epoch(result, self._metric, self._mode)
         value = result.get(self._metric)
         self._hooks.note(trial.trial_id, value, result.get("epoch", 0))
         if value is not None and self._reaches_target(value) and self._switch.reason is None:

@@ -14,7 +14,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.spec.settings import METRICS
-from sweeps.storage.location import bring, let_go
+from sweeps.storage.location import download, evict
 from sweeps.sweep_dir.event_log import Event, EventLog
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import ENDED, TrialRecord, TrialState, now
@@ -49,11 +49,11 @@ def newest_checkpoint(directory: Path) -> SavedState | None:
     from trainable.artifacts.checkpoint import checkpoint_epoch  # torch
 
     latest = directory / CHECKPOINTS / LATEST_FILE
-    epoch = checkpoint_epoch(bring(latest))
+    epoch = checkpoint_epoch(download(latest))
     if epoch is not None:
         return SavedState(latest, epoch)
     good = [
-        (epoch, path) for path in files if (epoch := checkpoint_epoch(bring(path))) is not None
+        (epoch, path) for path in files if (epoch := checkpoint_epoch(download(path))) is not None
     ]
     if good:
         epoch, path = max(good)
@@ -129,7 +129,7 @@ class TrialRestorer:
             # The driver may have died between an exploit and the first save under its values.
             while record.lineage and not _has_last_exploit(record, config):
                 record.lineage.pop()
-        let_go(saved.checkpoint.parent)
+        evict(saved.checkpoint.parent)
         stopped = any(
             event.trial == record.id
             and event.decision == TrialScheduler.STOP
@@ -178,10 +178,9 @@ class TrialRestorer:
 
     def _catch_up(self, trial: SweepTrial, scheduler: RecordingScheduler) -> None:
         """Gives the scheduler epochs that were saved before the kill but are not in the log."""
-        logged = [
-            e.epoch for e in self._events if e.trial == trial.trial_id and e.kind == "result"
-        ]
-        saved = self._saved.get(trial.trial_id)
+        trial_id = trial.trial_id
+        logged = [e.epoch for e in self._events if e.trial == trial_id and e.kind == "result"]
+        saved = self._saved.get(trial_id)
         if saved is None or trial.is_finished():
             return
         for row in self._rows[trial_id]:

@@ -1,7 +1,7 @@
-"""`result.json` of each trial: where Tune's `ResultGrid` looks for the metrics of its epochs.
+"""Writes each trial's `result.json`, from which Tune's `ResultGrid` reads the metrics.
 
-Tune's own logger writes to three files a trial at every start and to one at every result. Nobody
-reads them before the end, and `metrics.jsonl` has the same: they are made of it then.
+Tune's own logger writes three files per trial at every start and one at every result. They are not
+read before the end and `metrics.jsonl` has the same content, so they are created from it then.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from ray.air.constants import EXPR_RESULT_FILE, TRAINING_ITERATION
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from sweeps.sweep_dir.layout import TrialRecord
+from sweeps.sweep_dir.records import TrialRecord
 from trainable.artifacts.metrics import read_rows
 from trainable.artifacts.names import METRICS_FILE
 from trainable.atomic_files import TEMPORARY_SUFFIX
 
 
-class GridFiles(Callback):
-    """Writes them before Tune makes its `ResultGrid`.
+class ResultFilesCallback(Callback):
+    """Writes the files before Tune creates its `ResultGrid`.
 
     Args:
-        directory: The sweep's.
+        directory: The sweep directory.
         records: Trial id -> record, shared with the trial source.
     """
 
@@ -37,12 +37,12 @@ class GridFiles(Callback):
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """A trial runs in this process: its file will be behind."""
+        """Notes that a trial runs in this process, so its file has to be written."""
         del iteration, trials, info
         self._ran.add(trial.trial_id)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
-        """Brings the files up to date; where no epoch is complete, an empty one."""
+        """Writes the files; that of a trial without a complete epoch is empty."""
         del info
         for trial in trials:
             directory = self._directory / self._records[trial.trial_id].directory
@@ -52,15 +52,16 @@ class GridFiles(Callback):
 
 
 def write_rows(path: Path, trial_id: str, rows: list[dict[str, Any]]) -> None:
-    """Replaces a trial's `result.json`; nothing is lost with it, so it is not put on disk at once.
+    """Replaces a trial's `result.json`, without fsync: it can be created again.
 
     Args:
-        path: Its.
-        trial_id: The trial's.
-        rows: Metrics, a row an epoch.
+        path: The file.
+        trial_id: The trial's id.
+        rows: Metrics, one row per epoch.
     """
-    more = {"trial_id": trial_id}
-    lines = [json.dumps({**row, TRAINING_ITERATION: row["epoch"], **more}) for row in rows]
+    lines = [
+        json.dumps({**row, TRAINING_ITERATION: row["epoch"], "trial_id": trial_id}) for row in rows
+    ]
     temporary = path.with_name(f".{path.name}.{trial_id}{TEMPORARY_SUFFIX}")
     temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     temporary.replace(path)

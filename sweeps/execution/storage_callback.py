@@ -1,4 +1,4 @@
-"""What Tune is told of a sweep in object storage, and when its files go from hand to hand."""
+"""Lets Tune run a sweep in object storage: its files move between driver and workers."""
 
 from __future__ import annotations
 
@@ -10,109 +10,109 @@ from ray import tune
 from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
-from sweeps.storage.location import desk_of
-from sweeps.storage.uploader import StoreKeeper, keeper_of
+from sweeps.storage.location import mirror_of
+from sweeps.storage.uploader import BackgroundUploader, uploader_of
 from trainable.artifacts.names import CHECKPOINT_FILE
 from trainable.trial_settings import REMOTE
 
 
-class StoreCallback(Callback):
-    """Gives a trial's files to its worker and takes them back; sends those of the sweep.
+class StorageCallback(Callback):
+    """Assigns a trial's files to its worker, takes them back, and uploads those of the sweep.
 
     Args:
-        keeper: Of the sweep.
+        uploader: The uploader of the sweep.
     """
 
-    def __init__(self, keeper: StoreKeeper) -> None:
-        self._keeper = keeper
-        self._has_begun = False
+    def __init__(self, uploader: BackgroundUploader) -> None:
+        self._uploader = uploader
+        self._has_started = False
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks, and no process ever takes this one up."""
+        """Returns nothing: Tune pickles its callbacks, but no process ever restores this one."""
         return {}
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """The files of the sweep agree with one another now."""
+        """Uploads changed files, which are consistent with one another between steps."""
         del iteration, trials, info
-        if not self._has_begun:  # rows that a resume has taken back, before workers write new ones
-            self._keeper.flush()
-        self._has_begun = True
-        self._keeper.tick()
+        if not self._has_started:  # rows that a resume has removed, before workers write new ones
+            self._uploader.flush()
+        self._has_started = True
+        self._uploader.tick()
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """A worker is about to get the trial, and the store to hear of it."""
+        """Assigns the trial's files to the worker that is about to get it."""
         del iteration, trials, info
-        self._keeper.desk.hand_over(_name(trial))
+        self._uploader.mirror.assign_to_worker(_name(trial))
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """No worker has the trial any more."""
+        """Takes the trial's files back from its worker."""
         del iteration, trials, info
-        self._keeper.desk.collect(_name(trial))
+        self._uploader.mirror.sync_trial(_name(trial))
 
     def on_trial_error(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
     ) -> None:
-        """No worker has the trial any more."""
+        """Takes the trial's files back from its worker."""
         del iteration, trials, info
-        self._keeper.desk.collect(_name(trial))
+        self._uploader.mirror.sync_trial(_name(trial))
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
-        """No worker has any trial any more."""
+        """Takes the files of all trials back from their workers."""
         del trials, info
-        self._keeper.desk.collect_all()
+        self._uploader.mirror.sync_trials()
 
 
-def callbacks(directory: Path) -> list[Callback]:
-    """What is to be called before all else; nothing for a sweep on a file system."""
-    keeper = keeper_of(directory)
-    return [] if keeper is None else [StoreCallback(keeper)]
+def build_callbacks(directory: Path) -> list[Callback]:
+    """Builds the callbacks that come first; none for a sweep on a file system."""
+    uploader = uploader_of(directory)
+    return [] if uploader is None else [StorageCallback(uploader)]
 
 
-def settings(directory: Path, *, donates: bool) -> dict[str, Any]:
-    """What trials are told of the store.
+def trial_settings(directory: Path, *, exploits: bool) -> dict[str, Any]:
+    """Returns the settings with which trials find the object storage; none on a file system.
 
     Args:
-        directory: The sweep's.
-        donates: Whether trials load one another's checkpoints.
+        directory: The sweep directory.
+        exploits: Whether trials load one another's checkpoints.
     """
-    desk = desk_of(directory)
-    return {} if desk is None else {REMOTE: {"uri": desk.remote.uri, "donates": donates}}
+    mirror = mirror_of(directory)
+    return {} if mirror is None else {REMOTE: {"uri": mirror.store.uri, "donates": exploits}}
 
 
-def kept_by_tune(directory: Path, kept: int) -> int:
-    """How many checkpoint directories of a trial Tune is told to keep.
+def num_to_keep(directory: Path, number: int) -> int:
+    """Returns how many checkpoint directories of a trial Tune keeps.
 
-    It would look for them on this machine; in a store, the trials' workers delete old ones.
+    Tune would delete them on this machine; in object storage, the trials' workers do it.
     """
-    return kept if desk_of(directory) is None or not kept else sys.maxsize
+    return number if mirror_of(directory) is None or not number else sys.maxsize
 
 
-def forget_checkpoint(path: Path) -> None:
-    """Has a checkpoint directory of Tune's deleted in the store, if the sweep is in one."""
-    keeper = keeper_of(path)
-    if keeper is not None:
-        keeper.delete([f"{keeper.desk.name(path)}/{CHECKPOINT_FILE}"])
+def delete_remote_checkpoint(path: Path) -> None:
+    """Deletes one of Tune's checkpoint directories in object storage, if the sweep is there."""
+    uploader = uploader_of(path)
+    if uploader is not None:
+        uploader.delete([f"{uploader.mirror.name_of(path)}/{CHECKPOINT_FILE}"])
 
 
-def point_into_store(grid: tune.ResultGrid, directory: Path) -> None:
-    """Makes the checkpoints of Tune's results those in the store: the local ones go."""
-    desk = desk_of(directory)
-    if desk is None:
+def use_remote_checkpoints(grid: tune.ResultGrid, directory: Path) -> None:
+    """Replaces the checkpoints of Tune's results, which are temporary, by those in storage."""
+    mirror = mirror_of(directory)
+    if mirror is None:
         return
 
-    def there(found: Checkpoint) -> Checkpoint:
-        path = desk.remote.path_of(desk.name(Path(found.path)))
-        return Checkpoint(path, filesystem=desk.remote.file_system)
+    def to_remote(local: Checkpoint) -> Checkpoint:
+        path = mirror.store.path_of(mirror.name_of(Path(local.path)))
+        return Checkpoint(path, filesystem=mirror.store.file_system)
 
     for result in (grid[index] for index in range(len(grid))):
         if result.checkpoint is not None:
-            result.checkpoint = there(result.checkpoint)
+            result.checkpoint = to_remote(result.checkpoint)
             best = result.best_checkpoints or []
-            result.best_checkpoints = [(there(found), row) for found, row in best]
+            result.best_checkpoints = [(to_remote(saved), row) for saved, row in best]
 
 
 def _name(trial: Trial) -> str:

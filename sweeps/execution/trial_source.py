@@ -20,7 +20,7 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 from sweeps.cluster.placement import Reservation
 from sweeps.execution.recorder import has_diverged
 from sweeps.schedulers.replay import NullSearcher
-from sweeps.search.trial_planner import Copies, Planned
+from sweeps.search.trial_planner import PlannedTrial, TrialPlanner
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
@@ -85,7 +85,7 @@ class TrialSource(SearchAlgorithm):
         layout: SweepLayout,
         records: dict[str, TrialRecord],
         *,
-        planner: Copies,
+        planner: TrialPlanner,
         template: TrialTemplate,
         admission: Admission,
         restore: RestoreTrials,
@@ -123,7 +123,7 @@ class TrialSource(SearchAlgorithm):
         (self._experiment,) = experiments if isinstance(experiments, list) else [experiments]
         trials = {record.id: self._create_trial(record) for record in self.records.values()}
         self._restore(trials)
-        self._planner.tell_recorded(self.records.values(), self._read_rows)
+        self._planner.add_recorded(self.records.values(), self._read_rows)
         # Paused ones last: they need no slot, and their scheduler may choose one at any time.
         self._recorded.extend(sorted(trials.values(), key=lambda t: t.status == Trial.PAUSED))
 
@@ -139,7 +139,7 @@ class TrialSource(SearchAlgorithm):
         is_full = self._slots_taken >= self.limit
         if super().is_finished() or self._admission.switch.reason or is_full:
             return None
-        planned = self._planner.following(self.records.values())
+        planned = self._planner.next_trial(self.records.values())
         return None if planned is None else self._admit(self._record_trial(planned))
 
     def _read_rows(self, record: TrialRecord) -> list[dict[str, Any]]:
@@ -157,7 +157,7 @@ class TrialSource(SearchAlgorithm):
         self._live[trial.trial_id] = trial
         return trial
 
-    def _record_trial(self, planned: Planned) -> SweepTrial:
+    def _record_trial(self, planned: PlannedTrial) -> SweepTrial:
         number = len(self.records)
         config = self._spec.trial_config(planned.values, number, planned.repeat)
         trial_id = secrets.token_hex(ID_BYTES)
@@ -200,11 +200,11 @@ class TrialSource(SearchAlgorithm):
             return  # released by a pausing sweep; it is resumed with the sweep
         self._live.pop(trial_id, None)
         failed = error or has_diverged(result or {})
-        self._planner.ended(self.records[trial_id], self.records.values(), failed=failed)
+        self._planner.on_trial_end(self.records[trial_id], self.records.values(), failed=failed)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Reports the metric of an epoch to the searcher."""
-        self._planner.reported(self.records[trial_id], result)
+        self._planner.on_epoch(self.records[trial_id], result)
 
     def is_finished(self) -> bool:
         """Whether there are no more trials to return."""
@@ -215,4 +215,4 @@ class TrialSource(SearchAlgorithm):
     @property
     def is_complete(self) -> bool:
         """Whether every trial of the sweep has been created."""
-        return self._planner.complete(self.records.values())
+        return self._planner.is_complete(self.records.values())

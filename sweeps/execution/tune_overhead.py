@@ -1,7 +1,4 @@
-"""What Tune does or says for every trial, or now and then, and a sweep of ours has no need of.
-
-Private names of Tune's are touched here; `tests/integration/test_tune_costs.py` checks them.
-"""
+"""Settings that keep Tune from spending time and output on what a sweep does itself."""
 
 from __future__ import annotations
 
@@ -10,71 +7,50 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ray.tune import registry
 from ray.tune.progress_reporter import TrialProgressCallback
 
 from sweeps.cluster.session import ENVIRONMENT
 
-PENDING = "TUNE_MAX_PENDING_TRIALS_PG"
-SNAPSHOTS = "TUNE_GLOBAL_CHECKPOINT_S"
-SNAPSHOT_S_A_TRIAL = 0.3
-"""One takes some milliseconds a trial: a hundredth of the time at most goes into them."""
+MAX_PENDING_TRIALS = "TUNE_MAX_PENDING_TRIALS_PG"
+SNAPSHOT_INTERVAL = "TUNE_GLOBAL_CHECKPOINT_S"
+SNAPSHOT_INTERVAL_S_PER_TRIAL = 0.3
+"""A snapshot takes a few ms per trial; at this interval that is about 1% of the time."""
 
 
 class NoProgress(TrialProgressCallback):
-    """Says nothing in the place of Tune's own, which comes where there is none of its kind.
+    """Prints nothing; Tune adds its own progress callback only if there is none of this class.
 
-    Tune's calls a trial completed that is let go at a pause before its first epoch.
+    Tune's callback would report a trial as completed that a pause releases before its first epoch.
     """
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any
     ) -> None:
-        """Nothing."""
+        """Prints nothing."""
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-        """Nothing."""
+        """Prints nothing."""
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-        """Nothing."""
+        """Prints nothing."""
 
 
 @contextmanager
-def cheaper_tune(*, limit: int, trials: int) -> Iterator[None]:
-    """Around `Tuner.fit`.
+def reduced_overhead(*, limit: int, trials: int) -> Iterator[None]:
+    """Sets Tune's environment variables for the duration of `Tuner.fit`.
 
     Args:
-        limit: Trials that may be live at once; untold, Tune makes one after the other.
-        trials: That the sweep has in all.
+        limit: Most live trials. Without it, Tune asks for one trial after another.
+        trials: Number of trials of the sweep; the more, the rarer are Tune's snapshots.
     """
-    os.environ[PENDING] = str(limit)
-    usual = ENVIRONMENT[SNAPSHOTS]
-    is_usual = os.environ.get(SNAPSHOTS, usual) == usual  # else it is the user's own
-    if is_usual:
-        os.environ[SNAPSHOTS] = str(max(float(usual), SNAPSHOT_S_A_TRIAL * trials))
-    try:
-        with _registry_in_memory():
-            yield
-    finally:
-        if is_usual:
-            os.environ[SNAPSHOTS] = usual
-
-
-@contextmanager
-def _registry_in_memory() -> Iterator[None]:
-    """What a trainable's name stands for is asked of the cluster once, not with every trial."""
-    known: Any = registry._global_registry
-    get, contains = known.get, known.contains
-    held: dict[tuple[str, str], Any] = {}
-
-    def get_held(category: str, key: str) -> Any:
-        if (category, key) not in held:
-            held[category, key] = get(category, key)
-        return held[category, key]
-
-    known.get = get_held
-    known.contains = lambda category, key: (category, key) in held or contains(category, key)
+    os.environ[MAX_PENDING_TRIALS] = str(limit)
+    default = ENVIRONMENT[SNAPSHOT_INTERVAL]
+    is_default = os.environ.get(SNAPSHOT_INTERVAL, default) == default  # else the user's own
+    if is_default:
+        interval_s = max(float(default), SNAPSHOT_INTERVAL_S_PER_TRIAL * trials)
+        os.environ[SNAPSHOT_INTERVAL] = str(interval_s)
     try:
         yield
     finally:
-        del known.get, known.contains
+        if is_default:
+            os.environ[SNAPSHOT_INTERVAL] = default

@@ -36,11 +36,11 @@ from sweeps.schedulers.build import build_scheduler
 from sweeps.schedulers.pbt import DonorCheckpointCleanup
 from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.search.searcher import Searcher
-from sweeps.search.trial_planner import Copies
+from sweeps.search.trial_planner import TrialPlanner
 from sweeps.spec.schedulers import mutated_keys
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.settings import METRICS
-from sweeps.storage.location import collect, collect_all, place_in
+from sweeps.storage.location import join_location, sync_trial, sync_trials
 from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, now
@@ -126,7 +126,7 @@ class TuneRun:
         with self._switch.on_signals():  # until the end: a late signal must not cut it short
             with self._pool.running() if self._pool else nullcontext(), self._view:
                 grid = self._fit()
-            collect_all(layout.directory)
+            sync_trials(layout.directory)
             storage_callback.use_remote_checkpoints(grid, layout.directory)
             self._log.close()
             self._record_end()
@@ -171,7 +171,7 @@ class TuneRun:
         return isinstance(self._scheduler.inner, PopulationBasedTraining)
 
     def _num_to_keep(self) -> int:
-        if not self._spec.config.checkpoint.enabled:
+        if not self._spec.training.checkpoint.enabled:
             return 0
         return NUM_TO_KEEP_FOR_EXPLOITS if self._exploits else NUM_TO_KEEP
 
@@ -179,7 +179,7 @@ class TuneRun:
         self, records: list[TrialRecord], concurrent: int, allow_custom_model: bool
     ) -> TrialSource:
         spec, layout = self._spec, self._layout
-        searcher = Searcher(spec)
+        searcher = Searcher(spec, allow_custom_model=allow_custom_model)
         tell_points(searcher, layout)
         epochs = {r.id: _read_epochs(spec, r) for r in records}
         restorer = TrialRestorer(layout, records, epochs)
@@ -189,7 +189,7 @@ class TuneRun:
             spec,
             layout,
             by_id,
-            planner=Copies(spec, searcher, self._score),
+            planner=TrialPlanner(spec, searcher, self._score),
             template=TrialTemplate(
                 self._trial_settings(allow_custom_model),
                 self._mutated,
@@ -222,17 +222,17 @@ class TuneRun:
         for record in records:
             trial = TrialProgress(record, _read_epochs(self._spec, record))
             for row in read_result(self._layout.directory, record, metric, mode).rows:
-                trial.note(row, metric, mode)
+                trial.add_epoch(row, metric, mode)
             progress[record.id] = trial
         return progress
 
     def _build_hooks(self, progress: dict[str, TrialProgress]) -> HookRunner:
         tune = self._spec.tune
         # Without checkpoints, the layout is in a temporary directory until the end.
-        base = self._spec.config.checkpoint.dir
+        base = self._spec.training.checkpoint.dir
         return HookRunner(
             self._spec.hooks,
-            place_in(base, self._layout.directory.name),
+            join_location(base, self._layout.directory.name),
             metric=tune.metric,
             mode=tune.mode,
             best_values=[trial.best for trial in progress.values()],
@@ -302,7 +302,7 @@ class TuneRun:
     def _score(self, trial: TrialRecord) -> list[float] | None:
         """Returns an ended trial's best metrics; None if it has none."""
         tune = self._spec.tune
-        collect(self._layout.directory / trial.directory)
+        sync_trial(self._layout.directory / trial.directory)
         best = read_result(self._layout.directory, trial, tune.metric, tune.mode).best
         return None if best is None else [float(best[metric]) for metric in tune.metrics]
 

@@ -1,4 +1,4 @@
-"""`tune.warm_start`: begins a sweep from what an earlier one has learnt."""
+"""`tune.warm_start`: gives the searcher of a new sweep the results of an earlier one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sweeps.space.distributions import Distribution
 from sweeps.space.parameters import ExpressionParameter, Parameter, ZippedParameter, to_json
 from sweeps.space.search_space import satisfies
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.storage.location import local
+from sweeps.storage.location import resolve
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import ENDED
 from trainable.atomic_files import write_text
@@ -21,21 +21,20 @@ COMPLETE = ENDED - {"failed"}
 
 
 def record_points(spec: SearchSpec, layout: SweepLayout) -> int:
-    """Copies the earlier sweep's ended trials that fit the space; returns how many.
+    """Copies the earlier sweep's ended trials that fit the space; returns their number.
 
-    Those that failed are no evidence, as in the sweep itself: they may have been good.
-    They are kept in the new sweep's own directory, so that it is resumed the same whatever becomes
-    of the earlier one.
+    Failed trials are left out, because they may have been good. The copy is in the new sweep's
+    directory, so that resuming it does not depend on the earlier one.
 
     Args:
-        spec: The new sweep's, with a `warm_start`.
-        layout: The new sweep's.
+        spec: The new sweep's search file, with a `warm_start`.
+        layout: The new sweep's directory.
 
     Raises:
-        SweepError: `warm_start` names no sweep's directory.
+        SweepError: `warm_start` is not the directory of a sweep.
     """
     assert spec.tune.warm_start is not None
-    earlier = local(spec.tune.warm_start)
+    earlier = resolve(spec.tune.warm_start)
     SweepLayout(earlier).read_sweep()
     metric = spec.tune.metric
     points = [
@@ -53,27 +52,27 @@ def record_points(spec: SearchSpec, layout: SweepLayout) -> int:
 
 
 def tell_points(searcher: Searcher, layout: SweepLayout) -> None:
-    """Tells a searcher the points that the sweep was started with."""
+    """Gives a searcher the points that the sweep was started with."""
     if layout.warm_start_file.exists():
         points = json.loads(layout.warm_start_file.read_text(encoding="utf-8"))
         for position, point in enumerate(points):
-            # Below 0, where no trial of this sweep has its number.
+            # Negative numbers, which no trial of this sweep has.
             searcher.tell(-1 - position, point["values"], point["scores"])
 
 
 def _fits(values: Mapping[str, Any], spec: SearchSpec) -> bool:
-    """Whether values could have been drawn from a space."""
-    active = {key for key, found in spec.space.items() if found.is_active(values)}
+    """Whether a space can produce these values."""
+    active = {key for key, parameter in spec.space.items() if parameter.is_active(values)}
     if active != values.keys() or not satisfies(spec.constraints, dict(values)):
         return False
-    return all(_could_be_had(spec.space[key], values, key) for key in values)
+    return all(_can_produce(spec.space[key], values, key) for key in values)
 
 
-def _could_be_had(found: Parameter, values: Mapping[str, Any], key: str) -> bool:
-    if isinstance(found, Distribution):
-        return found.can_draw(values[key])
-    assert isinstance(found, ExpressionParameter | ZippedParameter)
+def _can_produce(parameter: Parameter, values: Mapping[str, Any], key: str) -> bool:
+    if isinstance(parameter, Distribution):
+        return parameter.can_draw(values[key])
+    assert isinstance(parameter, ExpressionParameter | ZippedParameter)
     try:
-        return to_json(found.value(values)) == to_json(values[key])
-    except ValueError:  # no expression of these values, or no value of the source_key's
+        return to_json(parameter.value(values)) == to_json(values[key])
+    except ValueError:  # the expression fails, or its source key has another value
         return False

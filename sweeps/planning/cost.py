@@ -8,7 +8,7 @@ from typing import Any
 
 from sweeps.planning.plan import Plan
 from sweeps.space.search_space import Values
-from trainable.config import TrainConfig, parse_config
+from trainable.config import TrainConfig
 from trainable.profiling.cost import TrainingCost, estimate_size, measure_cost
 
 MAX_PROBED_DRAWS = 4
@@ -84,7 +84,7 @@ def select_draws(plan: Plan) -> list[tuple[int, TrainConfig]]:
     """Selects the first draw, the one with the largest batches, and others that differ in cost."""
     by_cost: dict[str, tuple[int, TrainConfig]] = {}
     for number, values in enumerate(plan.draws[:MAX_SEARCHED_DRAWS]):
-        config = parse_config(plan.spec.trial_config(values, number))
+        config = plan.spec.trial_config(values, number)
         by_cost.setdefault(_cost_key(config), (number, config))
     first, *others = by_cost.values()
     others.sort(key=lambda draw: -draw[1].training.batch_size)

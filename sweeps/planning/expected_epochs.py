@@ -1,7 +1,7 @@
-"""How many epochs a scheduler lets a sweep run: an expectation, before anything has run.
+"""Estimates how many epochs a scheduler lets the trials of a sweep train.
 
-Taken for granted: the draws come in random order of quality, a trial that is ahead stays ahead,
-all trials are equally fast and none fails.
+Assumptions: the draws come in random order of quality, a trial that is ahead stays ahead, all
+trials are equally fast and none fails.
 """
 
 from __future__ import annotations
@@ -17,86 +17,88 @@ import numpy as np
 from sweeps.spec.schedulers import ASHA, BOHBHyperBand, HyperBand, Median, asha_rungs
 from trainable.config.schema import Section
 
-SIMULATED = 20_000
-"""Trials of all simulated sweeps together; the mean is then good to about a percent."""
-MOST_TRIALS = 2_000
+SIMULATED_TRIALS = 20_000
+"""Trials of all simulated sweeps together; the error of the mean is then about 1%."""
+MAX_TRIALS_PER_SIMULATION = 2_000
 """A larger sweep is simulated by one of this size."""
 
 
 @dataclass(frozen=True)
 class Rung:
-    """An epoch after which trials are ended."""
+    """An epoch after which trials are stopped."""
 
     epoch: int
     trials: float
-    """How many are expected to come so far."""
+    """Trials that are expected to reach it."""
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """What is to be expected of the trials of a search."""
+    """Expected epochs of the trials of a search."""
 
     rungs: tuple[Rung, ...]
     """In order of epoch."""
     low: float
-    """Share of all epochs, in [0, 1], that is run at least."""
+    """Least share of all epochs that is trained, in [0, 1]."""
     high: float
-    """At most. Both are the same where an expectation can be given."""
+    """Largest such share; equal to `low` if the share can be estimated."""
     finished: float
-    """Trials that are expected to come to their last epoch; at most."""
+    """Most trials that are expected to reach their last epoch."""
 
 
-def expected(scheduler: Section, *, trials: int, epochs: int) -> Expectation:
-    """What a scheduler is expected to do to a search.
+def estimate_epochs(scheduler: Section, *, trials: int, epochs: int) -> Expectation:
+    """Estimates how many epochs the trials of a search train under a scheduler.
 
     Args:
-        scheduler: Its section of the search file.
-        trials: How many there are.
-        epochs: That each of them would run.
+        scheduler: The scheduler's section of the search file.
+        trials: The number of trials.
+        epochs: The epochs of a trial that is not stopped.
     """
     match scheduler:
         case ASHA():
             last = min(epochs, scheduler.max_t or epochs)
-            return _of_asha(scheduler, trials, last, epochs)
+            return _estimate_asha(scheduler, trials, last, epochs)
         case HyperBand() | BOHBHyperBand():
             last = min(epochs, scheduler.max_t or epochs)
-            return _of_hyperband(scheduler, trials, last, epochs)
+            return _estimate_hyperband(scheduler, trials, last, epochs)
         case Median():
             rung = Rung(scheduler.grace_period, float(trials))
             return Expectation((rung,), scheduler.grace_period / epochs, 1.0, float(trials))
     return Expectation((), 1.0, 1.0, float(trials))
 
 
-def _of_asha(scheduler: ASHA, trials: int, last: int, epochs: int) -> Expectation:
+def _estimate_asha(scheduler: ASHA, trials: int, last: int, epochs: int) -> Expectation:
     ladders = [asha_rungs(scheduler, last, s) for s in range(scheduler.brackets)]
     sizes = np.array([len(ladder) for ladder in ladders])
     chances = np.exp(sizes - sizes.max())
-    count = min(trials, MOST_TRIALS)
-    sweeps = max(8, SIMULATED // count)
+    count = min(trials, MAX_TRIALS_PER_SIMULATION)
+    sweeps = max(8, SIMULATED_TRIALS // count)
     rng = np.random.default_rng(0)
     ends: Counter[int] = Counter()
     for _ in range(sweeps):
-        chosen = rng.choice(len(ladders), size=count, p=chances / chances.sum())
-        ends += _asha_ends(scheduler.reduction_factor, ladders, chosen, rng.random(count), last)
+        assigned = rng.choice(len(ladders), size=count, p=chances / chances.sum())
+        ends += _simulate_asha(
+            scheduler.reduction_factor, ladders, assigned, rng.random(count), last
+        )
     scale = trials / count / sweeps
-    return _summed({end: number * scale for end, number in ends.items()}, trials, last, epochs)
+    return _summarize({end: number * scale for end, number in ends.items()}, trials, last, epochs)
 
 
-def _asha_ends(
+def _simulate_asha(
     factor: float,
     ladders: list[list[int]],
-    chosen: np.ndarray,
+    assigned: np.ndarray,
     scores: np.ndarray,
     last: int,
 ) -> Counter[int]:
-    """Epoch -> trials that end there, in one sweep whose trials come one after the other."""
+    """Simulates a sweep whose trials run one after another; returns epoch -> trials ended."""
     recorded: list[list[list[float]]] = [[[] for _ in ladder] for ladder in ladders]
     ends: Counter[int] = Counter()
-    for ladder, score in zip(chosen, scores, strict=True):
+    for ladder, score in zip(assigned, scores, strict=True):
         end = last
-        for epoch, known in zip(ladders[ladder], recorded[ladder], strict=True):
-            stops = bool(known) and score < _quantile(known, 1 - 1 / factor)
-            insort(known, float(score))
+        for epoch, others in zip(ladders[ladder], recorded[ladder], strict=True):
+            stops = bool(others) and score < _quantile(others, 1 - 1 / factor)
+            insort(others, float(score))
             if stops:
                 end = epoch
                 break
@@ -105,32 +107,32 @@ def _asha_ends(
 
 
 def _quantile(ordered: list[float], share: float) -> float:
-    """As `numpy.percentile`, of values that are in order."""
+    """Quantile of sorted values, interpolated linearly as by `numpy.percentile`."""
     position = (len(ordered) - 1) * share
     below = int(position)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
 
 
-def _of_hyperband(
+def _estimate_hyperband(
     scheduler: HyperBand | BOHBHyperBand, trials: int, last: int, epochs: int
 ) -> Expectation:
     ends: Counter[int] = Counter()
-    for size, first, halvings, filled in _brackets(scheduler, trials, last):
-        room, epoch, alive = size, first, filled
+    for size, first, halvings, filled in _fill_brackets(scheduler, trials, last):
+        room, epoch, left = size, first, filled
         for _ in range(halvings):
             room = math.ceil(room / scheduler.reduction_factor)
-            ends[epoch] += max(0, alive - room)
-            alive = min(alive, room)
+            ends[epoch] += max(0, left - room)
+            left = min(left, room)
             epoch = int(min(epoch * scheduler.reduction_factor, last))
-        ends[epoch] += alive
-    return _summed(dict(ends), trials, last, epochs)
+        ends[epoch] += left
+    return _summarize(dict(ends), trials, last, epochs)
 
 
-def _brackets(
+def _fill_brackets(
     scheduler: HyperBand | BOHBHyperBand, trials: int, last: int
 ) -> Iterator[tuple[int, int, int, int]]:
-    """Size, first rung, halvings and trials of one bracket after the other, as Tune fills them."""
+    """Yields (size, first rung, halvings, trials) of the brackets in the order Tune fills them."""
     factor = scheduler.reduction_factor
     kinds = int(np.round(np.log(last) / np.log(factor))) + 1
     order = list(range(kinds))
@@ -145,7 +147,7 @@ def _brackets(
                 left -= min(size, left)
 
 
-def _summed(ends: dict[int, float], trials: int, last: int, epochs: int) -> Expectation:
+def _summarize(ends: dict[int, float], trials: int, last: int, epochs: int) -> Expectation:
     share = sum(end * number for end, number in ends.items()) / (trials * epochs)
     rungs = tuple(
         Rung(epoch, sum(number for end, number in ends.items() if end >= epoch))

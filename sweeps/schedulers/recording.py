@@ -1,7 +1,10 @@
-"""The scheduler as Tune sees it: the real one, with a log that a resumed sweep is replayed from.
+"""The scheduler as Tune sees it: delegates to the real one and logs events for a replay.
 
-It also turns a requested pause into Tune's own: every running trial is paused, and so saved, at
-its next result.
+A decision is CONTINUE, PAUSE or STOP. STOP ends a trial for good: its slot goes to another trial
+and its score counts for the search. PAUSE only saves it and frees its slot; it continues later
+from that checkpoint. HyperBand pauses a trial at a rung until the rest of its bracket has got
+there, and a pausing sweep pauses every running trial at its next result. So a paused trial has to
+be found again when the sweep is resumed, and a stopped one must not be.
 """
 
 from __future__ import annotations
@@ -13,21 +16,16 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, PopulationBasedTraining, TrialScheduler
 
+from sweeps.schedulers import hyperband
 from sweeps.schedulers.build import TIME_ATTR
-from sweeps.schedulers.pbt import IN_CONFIG, go_back
+from sweeps.schedulers.hyperband import DeferredStops, UnfinishedTrials
+from sweeps.schedulers.pbt import IN_CONFIG, rewind
 from sweeps.schedulers.replay import (
     ReplayedController,
-    StopsLater,
-    Unended,
-    drawn,
-    finite,
-    left_waiting,
-    settle,
-    step_back,
-    tell,
-    tell_population,
-    unmark,
-    waits,
+    assign_statuses,
+    is_finite,
+    replay_event,
+    replay_population_event,
 )
 from sweeps.sweep_dir.event_log import ENDS, Event, EventLog
 from sweeps.trials.pause import PauseStopper, PauseSwitch
@@ -35,13 +33,13 @@ from sweeps.trials.trial import is_final
 
 
 class RecordingScheduler(TrialScheduler):
-    """Delegates to a real scheduler and logs what it is told and answers.
+    """Delegates to a real scheduler and logs its events and decisions.
 
     Args:
         inner: The real scheduler, with its metric and mode.
-        log: Where events go.
-        switch: Whether the sweep is to pause.
-        stopper: Told how many trials are still running.
+        log: The sweep's event log.
+        switch: Says whether the sweep is to pause.
+        stopper: Gets the number of trials that are still running.
         metrics: Names of the numbers in a result that are logged.
         mutated: Keys that the real scheduler changes; their values are logged with the numbers.
     """
@@ -63,15 +61,15 @@ class RecordingScheduler(TrialScheduler):
         self._switch = switch
         self._stopper = stopper
         self._metrics = (*metrics, "time_total_s", *(f"{IN_CONFIG}{key}" for key in mutated))
-        self._told: dict[str, dict[int, str]] = {}
-        """Trial -> epoch -> decision. An epoch that comes again, because the trial went back to
-        its last checkpoint, is not told twice."""
-        self._known: set[str] = set()
-        self._inside = False
-        self._unended = Unended()
+        self._decisions: dict[str, dict[int, str]] = {}
+        """Trial -> epoch -> decision. A trial that went back to its last checkpoint repeats
+        epochs; the real scheduler is not given them twice."""
+        self._active_ids: set[str] = set()
+        self._in_scheduler_call = False
+        self._unfinished = UnfinishedTrials()
         self._interrupted: set[str] = set()
-        """Trials in the middle of which an earlier process ended; they go first. Some had been
-        stopped and not yet saved: HyperBand has dropped them and would never run them."""
+        """Trials that were running when the previous driver died; they go first. HyperBand may
+        have dropped one that was stopped and not yet saved, and would never run it."""
 
     @property
     def metric(self) -> str | None:
@@ -80,33 +78,35 @@ class RecordingScheduler(TrialScheduler):
         return metric
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
-        """The real scheduler has its metric and mode already."""
+        """Accepts and ignores them: the real scheduler has its metric and mode already."""
         del metric, mode, spec
         return True
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """A new trial, one that is tried again, or one that a replay has added already.
+        """Adds a new trial or one that is retried.
 
-        A resumed sweep hands Tune its ended trials too; those are over for the scheduler.
+        Trials that a replay has added already are skipped, and so are ended ones, which a resumed
+        sweep gives Tune as well.
         """
-        if trial.trial_id in self._known or trial.is_finished() or is_final(trial):
+        if trial.trial_id in self._active_ids or trial.is_finished() or is_final(trial):
             return
-        self._known.add(trial.trial_id)
+        self._active_ids.add(trial.trial_id)
         self.inner.on_trial_add(tune_controller, trial)
-        self._log.append(Event("add", trial.trial_id, metrics=drawn(self.inner, trial)))
+        bracket = hyperband.sampled_bracket(self.inner, trial)
+        self._log.append(Event("add", trial.trial_id, metrics=bracket))
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """An epoch's result; what the real scheduler decides, or a pause if one is asked for."""
+        """Returns the real scheduler's decision on an epoch, or PAUSE in a pausing sweep."""
         epoch = result[TIME_ATTR]
-        decision = self._told.get(trial.trial_id, {}).get(epoch)
+        decision = self._decisions.get(trial.trial_id, {}).get(epoch)
         if is_final(trial):
             decision = TrialScheduler.CONTINUE
         if decision is None:
-            with self._deciding(tune_controller) as controller:
+            with self._deferring_stops(tune_controller) as controller:
                 decision = self._decide(controller, trial, result)
-                metrics = self._numbers(result)
+                metrics = self._select_metrics(result)
                 self._log.append(Event("result", trial.trial_id, epoch, metrics, decision))
-                self._remember(trial.trial_id, epoch, decision)
+                self._remember_decision(trial.trial_id, epoch, decision)
                 if decision == TrialScheduler.PAUSE:
                     self._log_halvings(controller)
         if self._switch.reason is not None and decision == TrialScheduler.CONTINUE:
@@ -114,79 +114,80 @@ class RecordingScheduler(TrialScheduler):
         return decision
 
     def _decide(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Asks the real scheduler; in a pausing sweep no trial is given another one's state.
+        """Asks the real scheduler; in a pausing sweep PBT does not exploit.
 
-        That would throw away an epoch which is to be saved.
+        An exploit would throw away an epoch that is about to be saved.
         """
         if self._switch.reason is None or not isinstance(self.inner, PopulationBasedTraining):
             return self.inner.on_trial_result(tune_controller, trial, result)
-        event = Event("result", trial.trial_id, result[TIME_ATTR], self._numbers(result))
-        tell_population(self.inner, self._known, trial, event)
+        metrics = self._select_metrics(result)
+        event = Event("result", trial.trial_id, result[TIME_ATTR], metrics)
+        replay_population_event(self.inner, self._active_ids, trial, event)
         return TrialScheduler.CONTINUE
 
     def on_trial_complete(
         self, tune_controller: Any, trial: Trial, result: dict[str, Any]
     ) -> None:
-        """A trial ended by itself or by decision."""
+        """Logs the end of a trial that trained all its epochs or was stopped by a decision."""
         if is_final(trial):
             return
-        epoch, metrics = result.get(TIME_ATTR, 0), self._numbers(result)
-        self._known.discard(trial.trial_id)
+        epoch, metrics = result.get(TIME_ATTR, 0), self._select_metrics(result)
+        self._active_ids.discard(trial.trial_id)
         self._log.append(Event("complete", trial.trial_id, epoch, metrics))
-        with self._telling() as inner:
-            if inner.metric is not None and not finite(result.get(inner.metric)):
+        with self._scheduler_call() as inner:
+            if inner.metric is not None and not is_finite(result.get(inner.metric)):
                 inner.on_trial_error(tune_controller, trial)
             else:
                 inner.on_trial_complete(tune_controller, trial, result)
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
-        """A waiting trial was stopped: by decision, or because the sweep pauses."""
+        """Logs the end of a trial that was not running; not if it is released by a pause."""
         if is_final(trial) or (self._switch.reason and trial.status == Trial.PENDING):
             return
-        self._known.discard(trial.trial_id)
+        self._active_ids.discard(trial.trial_id)
         self._log.append(Event("remove", trial.trial_id))
-        with self._telling() as inner:
+        with self._scheduler_call() as inner:
             inner.on_trial_remove(tune_controller, trial)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """A trial failed. One that will be tried again keeps its place with the scheduler."""
+        """Logs a failed trial; one that will be retried stays in the real scheduler."""
         if is_final(trial):
             return
         if trial.should_recover():
-            if step_back(self.inner, trial):
-                epoch, _ = self._told[trial.trial_id].popitem()
+            if hyperband.undo_pause(self.inner, trial):
+                epoch, _ = self._decisions[trial.trial_id].popitem()
                 self._log.append(Event("back", trial.trial_id, epoch))
             return
-        self._known.discard(trial.trial_id)
+        self._active_ids.discard(trial.trial_id)
         self._log.append(Event("error", trial.trial_id))
-        with self._telling() as inner:
+        with self._scheduler_call() as inner:
             inner.on_trial_error(tune_controller, trial)
 
     @contextmanager
-    def _telling(self) -> Iterator[TrialScheduler]:
-        """The real scheduler, which may end other trials while it is told of one."""
-        outermost, self._inside = not self._inside, True
+    def _scheduler_call(self) -> Iterator[TrialScheduler]:
+        """Wraps a call of the real scheduler, which may end other trials and so call back."""
+        outermost, self._in_scheduler_call = not self._in_scheduler_call, True
         try:
             yield self.inner
         finally:
             if outermost:
-                self._inside = False
-                unmark(self.inner)
+                self._in_scheduler_call = False
+                hyperband.clear_processing_flag(self.inner)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """The real scheduler's choice; nothing starts any more in a pausing sweep.
+        """Returns the real scheduler's choice; None in a pausing sweep.
 
-        Final trials, of which the real scheduler has never heard, are not its to choose.
+        The real scheduler does not have the final trials; they are chosen before it is asked.
         """
-        trials = self._unended.of(tune_controller)
+        trials = self._unfinished.update(tune_controller)
         self._stopper.running = sum(t.status == Trial.RUNNING or t.is_saving for t in trials)
         pending = [trial for trial in trials if trial.status == Trial.PENDING]
         if self._switch.reason is None:
             first = (t for t in pending if t.trial_id in self._interrupted or is_final(t))
-            for trial in left_waiting(self.inner):
+            for trial in hyperband.stranded_trials(self.inner):
                 tune_controller.stop_trial(trial)
             if (chosen := next(first, None)) is None:
-                with self._deciding(tune_controller) as controller:
+                with self._deferring_stops(tune_controller) as controller:
                     chosen = self.inner.choose_trial_to_run(controller)
                     self._log_halvings(controller)
             return chosen
@@ -195,46 +196,46 @@ class RecordingScheduler(TrialScheduler):
         return None
 
     @contextmanager
-    def _deciding(self, tune_controller: Any) -> Iterator[Any]:
-        """The controller for a scheduler that may stop others than the trial it is asked about."""
-        with self._telling() as inner:
-            controller = StopsLater(inner, tune_controller, self._unended)
+    def _deferring_stops(self, tune_controller: Any) -> Iterator[Any]:
+        """Wraps a decision of the real scheduler; yields the controller to give it."""
+        with self._scheduler_call() as inner:
+            controller = DeferredStops(inner, tune_controller, self._unfinished)
             yield controller
-            controller.stop_noted()
+            controller.stop_deferred()
 
-    def _log_halvings(self, controller: StopsLater) -> None:
-        """Logs a halving that no decision tells of: some happen when a trial is asked for."""
-        for trial in controller.halved():
+    def _log_halvings(self, controller: DeferredStops) -> None:
+        """Logs halvings: some happen without a decision, when a trial to run is chosen."""
+        for trial in controller.trials_of_halved_brackets():
             self._log.append(Event("halve", trial.trial_id))
 
-    def waits(self, trial: Trial) -> bool:
-        """Whether a trial is paused until others have come as far, and takes nobody's place."""
-        return waits(self.inner, trial)
+    def is_waiting(self, trial: Trial) -> bool:
+        """Whether a trial is paused until others reach its rung; it then takes no slot."""
+        return hyperband.is_waiting(self.inner, trial)
 
     def debug_string(self) -> str:
-        """The real scheduler's."""
+        """Returns the real scheduler's description of itself."""
         return self.inner.debug_string()
 
     def replay(
         self, trials: Mapping[str, Trial], ended: set[str], events: list[Event]
     ) -> list[str]:
-        """Brings the real scheduler to where an earlier process left it.
+        """Brings the real scheduler to the state in which the previous driver left it.
 
-        FIFO decides nothing; in place of the scheduler that the events are of, it lets the trials
-        of an ended sweep go on.
+        FIFO decides nothing. A sweep whose ended trials are to train further gets it in place of
+        the scheduler that wrote the log.
 
         Args:
             trials: Every recorded trial, rebuilt, by id; their statuses are set here.
-            ended: Ids of trials that stay ended. Others are TERMINATED in the end if the real
-                scheduler stopped them and an earlier process did not live to record it.
-            events: Of the earlier processes, in order.
+            ended: Ids of trials that stay ended. Others are TERMINATED afterwards if the real
+                scheduler stopped them and the previous driver died before it recorded that.
+            events: The event log, in order.
 
         Returns:
-            A line for each decision that came out otherwise than recorded.
+            A line for each decision that differs from the logged one.
         """
         differences: list[str] = []
         fifo = type(self.inner) is FIFOScheduler
-        # A trial that goes on after its end changes what HyperBand decides of the others then.
+        # A trial that continues after its end changes HyperBand's decisions on the others.
         reopened = any(e.kind in ENDS and e.trial not in ended for e in events)
         controller: Any = ReplayedController(self.inner, trials)
         for event in events:
@@ -242,37 +243,44 @@ class RecordingScheduler(TrialScheduler):
             if trial is None:
                 continue
             if event.kind == "result":
-                decision = TrialScheduler.CONTINUE if fifo else event.decision or ""
-                self._remember(event.trial, event.epoch, decision)
+                logged = TrialScheduler.CONTINUE if fifo else event.decision or ""
+                self._remember_decision(event.trial, event.epoch, logged)
             elif event.kind == "back":
-                self._told.get(event.trial, {}).pop(event.epoch, None)
+                self._decisions.get(event.trial, {}).pop(event.epoch, None)
             if isinstance(self.inner, PopulationBasedTraining):
-                tell_population(self.inner, self._known, trial, event)
+                replay_population_event(self.inner, self._active_ids, trial, event)
                 continue
-            stays = event.trial in ended
-            found = tell(self.inner, controller, self._known, trial, event, stays=stays)
-            if not (fifo or reopened) and found not in {None, event.decision}:
+            decision = replay_event(
+                self.inner,
+                controller,
+                self._active_ids,
+                trial,
+                event,
+                has_ended=event.trial in ended,
+            )
+            if not (fifo or reopened) and decision not in {None, event.decision}:
                 differences.append(
-                    f"trial {event.trial} epoch {event.epoch}: {found} instead of {event.decision}"
+                    f"trial {event.trial} epoch {event.epoch}: "
+                    f"{decision} instead of {event.decision}"
                 )
         if isinstance(self.inner, PopulationBasedTraining):
-            go_back(self.inner)
-        self._interrupted |= settle(self.inner, trials, ended)
+            rewind(self.inner)
+        self._interrupted |= assign_statuses(self.inner, trials, ended)
         return differences
 
     def catch_up(self, trial: Trial, row: dict[str, Any]) -> str:
-        """Tells the real scheduler an epoch whose result an earlier process did not live to tell.
+        """Gives the real scheduler an epoch that was saved but is not in the log.
 
         Args:
-            trial: A replayed one.
+            trial: A replayed trial.
             row: The epoch's metrics.
 
         Returns:
-            What it decides; a pause is the trial's new status.
+            The decision; after PAUSE the trial is PAUSED.
         """
         if isinstance(self.inner, PopulationBasedTraining):
             event = Event("result", trial.trial_id, row[TIME_ATTR], row)
-            tell_population(self.inner, self._known, trial, event)
+            replay_population_event(self.inner, self._active_ids, trial, event)
             return TrialScheduler.CONTINUE
         controller: Any = ReplayedController(self.inner, {trial.trial_id: trial})
         trial.set_status(Trial.RUNNING)
@@ -286,12 +294,12 @@ class RecordingScheduler(TrialScheduler):
             self._interrupted.add(trial.trial_id)
         return decision
 
-    def _remember(self, trial_id: str, epoch: int, decision: str) -> None:
-        """Keeps a decision for an epoch that comes again; PBT sends trials back by itself."""
+    def _remember_decision(self, trial_id: str, epoch: int, decision: str) -> None:
+        """Keeps a decision for an epoch that is repeated; PBT itself sends trials back."""
         if not isinstance(self.inner, PopulationBasedTraining):
-            self._told.setdefault(trial_id, {})[epoch] = decision
+            self._decisions.setdefault(trial_id, {})[epoch] = decision
 
-    def _numbers(self, result: dict[str, Any]) -> dict[str, float]:
+    def _select_metrics(self, result: dict[str, Any]) -> dict[str, float]:
         return {
             name: result[name]
             for name in self._metrics

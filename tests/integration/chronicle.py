@@ -14,7 +14,7 @@ import torch
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import PopulationBasedTraining
 
-from sweeps.execution.recorder import Recorder
+from sweeps.execution.recorder import RecordCallback
 from sweeps.trials.trial import SweepTrial
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import parse_config
@@ -88,7 +88,7 @@ def watched(directory: Path) -> Iterator[Chronicle]:
     """Watches exploits, starts and saves in the driver; changes none of them."""
     found = Chronicle(directory)
     exploit, save = PopulationBasedTraining._exploit, SweepTrial.on_checkpoint
-    start_trial = Recorder.on_trial_start
+    start_trial = RecordCallback.on_trial_start
 
     def on_exploit(self: Any, controller: Any, recipient: Trial, donor: Trial) -> None:
         exploit(self, controller, recipient, donor)
@@ -98,14 +98,14 @@ def watched(directory: Path) -> Iterator[Chronicle]:
         save(self, result)
         found.on_checkpoint(self, result)
 
-    def on_trial_start(self: Recorder, *args: Any, **info: Any) -> None:
+    def on_trial_start(self: RecordCallback, *args: Any, **info: Any) -> None:
         start_trial(self, *args, **info)
         found.on_start(info["trial"])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PopulationBasedTraining, "_exploit", on_exploit)
         patch.setattr(SweepTrial, "on_checkpoint", on_checkpoint)
-        patch.setattr(Recorder, "on_trial_start", on_trial_start)
+        patch.setattr(RecordCallback, "on_trial_start", on_trial_start)
         yield found
 
 

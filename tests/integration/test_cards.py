@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sweeps.execution.resume import opened
+from sweeps.execution.resume import open_for_resume
 from tests.integration.sweeping import search, start
 
 pytestmark = pytest.mark.ray
@@ -60,5 +60,5 @@ def test_auto_is_measured_in_the_cluster_and_its_value_is_what_resumes(
     assert "resources.gpu auto: measuring how many trials a card is good for" in said
     assert "note: resources.gpu auto is 0: torch finds no CUDA device" in said
     assert [result.record.state for result in outcome.results] == ["finished"]
-    with opened(outcome.directory) as (spec, _):
+    with open_for_resume(outcome.directory) as (spec, _):
         assert spec.resources.gpu == 0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from sweeps.execution.recorder import Recorder
+from sweeps.execution.recorder import RecordCallback
 from sweeps.spec.search_spec import SearchSpec
 from tests.integration.commands import invoke
 from tests.integration.sweeping import ONE_AT_A_TIME, epochs, search, start, trials
@@ -100,16 +100,16 @@ def test_while_a_sweep_runs_only_its_best_ended_trials_keep_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[set[int]] = []
-    original = Recorder.on_trial_result
+    original = RecordCallback.on_trial_result
 
-    def on_trial_result(self: Recorder, *args: Any, **info: Any) -> None:
+    def on_trial_result(self: RecordCallback, *args: Any, **info: Any) -> None:
         original(self, *args, **info)
         ended = [r for r in self._records.values() if r.state == "finished"]
         held = {r.number for r in ended if weights(tmp_path / "sweep" / r.directory)}
         if len(ended) == len(seen):
             seen.append(held)
 
-    monkeypatch.setattr(Recorder, "on_trial_result", on_trial_result)
+    monkeypatch.setattr(RecordCallback, "on_trial_result", on_trial_result)
     outcome = start(one_by_one(tmp_path, {"trials": "top 1", "min_free_gib": 0}))
     best = outcome.results[0].record.number
     scores = {r.record.number: r.best["val_acc"] for r in outcome.results if r.best}

@@ -170,7 +170,7 @@ def test_a_sweep_goes_on_from_the_newest_good_checkpoint_and_says_so(
     torch.save(Bomb(working_directory / "ran"), checkpoints / "epoch_0003.pt")
     (checkpoints / "best.pt").unlink()
     said = rest(sweep)
-    older = "going on from epoch_0002.pt of epoch 2"
+    older = "continuing from epoch_0002.pt of epoch 2"
     assert f"{checkpoints / 'latest.pt'} is missing or broken; {older}" in said
     assert not (working_directory / "ran").exists()
 

@@ -62,7 +62,7 @@ def test_hyperband_paused_and_resumed_ends_as_if_it_had_not_been(
     assert [] in epochs(cut).values(), "everybody has begun"
     again = resume(cut)
     assert again.paused is None
-    assert "decides otherwise" not in capsys.readouterr().out
+    assert "decides differently" not in capsys.readouterr().out
 
     assert decisions(cut) == decisions(whole)
     assert epochs(cut) == epochs(whole)

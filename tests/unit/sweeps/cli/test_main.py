@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sweeps.cli.main import main
-from sweeps.storage.lock import sole_owner
+from sweeps.storage.lock import sweep_lock
 from sweeps.sweep_dir.layout import SweepLayout
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
 from trainable.config.yaml_reader import dump_yaml
@@ -178,7 +178,7 @@ def test_a_directory_of_something_else_is_left_alone(working_directory: Path) ->
     Path("experiments", "digits").mkdir(parents=True)
     Path("experiments", "digits", "thesis.tex").write_text("years of work")
     text = refused("run", write_search(name="digits"))
-    assert "is taken by something else than a sweep; choose another name" in text
+    assert "is taken by something other than a sweep; choose another name" in text
 
 
 # ---------------------------------------------------------------------------- directories
@@ -264,7 +264,7 @@ def test_stopping_what_does_not_run_says_so_and_asks_for_nothing(finished: Path)
 
 
 def test_stopping_what_runs_leaves_the_request_and_says_how_to_go_on(finished: Path) -> None:
-    with sole_owner(finished):
+    with sweep_lock(finished):
         result = invoke("stop", finished)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1] == f"to go on afterwards: sweep resume {finished}"
@@ -273,7 +273,7 @@ def test_stopping_what_runs_leaves_the_request_and_says_how_to_go_on(finished: P
 
 @pytest.mark.parametrize("verb", ["resume", "retry"])
 def test_a_sweep_that_runs_is_not_run_twice(verb: str, finished: Path) -> None:
-    with sole_owner(finished):
+    with sweep_lock(finished):
         result = invoke(verb, finished)
     assert result.exit_code == 2
     assert "is being run by " in result.stderr

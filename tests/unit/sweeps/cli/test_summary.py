@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sweeps.cli.summary import print_summary
-from sweeps.execution.resume import opened
+from sweeps.execution.resume import open_for_resume
 from sweeps.results.outcome import Outcome
 from sweeps.results.trial_results import read_results
 from sweeps.sweep_dir.errors import SweepError
@@ -107,9 +107,9 @@ def test_a_sweep_without_checkpoints_cannot_be_resumed(tmp_path: Path) -> None:
     directory = FakeSweep(tmp_path / "sweep", space=ONE_KEY, tune={}).write()
     path = directory / "search.yaml"
     path.write_text(path.read_text().replace("    enabled: true", "    enabled: false", 1))
-    with pytest.raises(SweepError) as caught, opened(directory):
+    with pytest.raises(SweepError) as caught, open_for_resume(directory):
         pass
     assert str(caught.value) == (
         f"{directory} ran with checkpoint.enabled: false: it keeps its tables only, "
-        "there is nothing to go on from"
+        "there is nothing to resume from"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.execution.environment import being_described, describe_environment
+from sweeps.execution.environment import describe_environment, start_describing
 
 
 @pytest.fixture
@@ -41,5 +41,5 @@ def test_without_a_repository_and_tools_there_is_still_python(
 
 
 def test_what_is_asked_for_beside_other_work_is_the_same(repository: Path) -> None:
-    answer = being_described()
+    answer = start_describing()
     assert answer() == describe_environment()

@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from sweeps.execution.live_view import REDRAW_S, SUMMARY_S, LiveView
+from sweeps.execution.live_view import REDRAW_INTERVAL_S, SUMMARY_INTERVAL_S, LiveView
 from sweeps.results.progress import TrialProgress, compute_progress, describe_progress, join_parts
 from sweeps.sweep_dir.records import TrialRecord
 from sweeps.terminal.formatting import format_duration
@@ -133,7 +133,7 @@ def drawn(out):
 def test_where_there_is_no_terminal_a_line_comes_once_a_minute():
     view, out, clock = viewed(80, terminal=False)
     with view:
-        for second in range(1, 3 * int(SUMMARY_S)):
+        for second in range(1, 3 * int(SUMMARY_INTERVAL_S)):
             clock.now = float(second)
             view.tick([trial(0, "running", done=5)])
     lines = out.getvalue().splitlines()
@@ -145,7 +145,7 @@ def test_on_a_terminal_the_table_fits_and_has_a_row_a_running_trial(width):
     view, out, clock = viewed(width, terminal=True)
     trials = [trial(n, "running", done=5) for n in range(20)] + [trial(20, "finished", done=10)]
     with view:
-        clock.now = REDRAW_S
+        clock.now = REDRAW_INTERVAL_S
         view.tick(trials)
     lines = drawn(out)
     assert max(map(len, lines)) <= width
@@ -158,7 +158,7 @@ def test_on_a_terminal_the_table_fits_and_has_a_row_a_running_trial(width):
 def test_before_the_first_trial_runs_there_is_no_table():
     view, out, clock = viewed(80, terminal=True)
     with view:
-        clock.now = REDRAW_S
+        clock.now = REDRAW_INTERVAL_S
         view.tick([trial(0, "pending")])
     assert set(drawn(out)) <= {"0/30 done  0 s so far", ""}
 

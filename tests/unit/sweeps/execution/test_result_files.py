@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from sweeps.execution.result_files import GridFiles
+from sweeps.execution.result_files import ResultFilesCallback
 from sweeps.sweep_dir.records import TrialRecord
 from trainable.artifacts.metrics import MetricsFile
 
@@ -27,7 +27,7 @@ def rows(found: Any) -> list[dict[str, Any]]:
 
 def test_every_epoch_is_a_row_as_tune_names_it(tmp_path: Path) -> None:
     ran, idle = trial(tmp_path, 0, 2), trial(tmp_path, 1, 0)
-    files = GridFiles(tmp_path, {one.trial_id: one.record for one in (ran, idle)})
+    files = ResultFilesCallback(tmp_path, {one.trial_id: one.record for one in (ran, idle)})
     files.on_trial_start(0, [], ran)
     files.on_experiment_end([ran, idle])
     assert rows(ran) == [
@@ -44,7 +44,7 @@ def test_the_file_of_a_trial_that_ended_in_an_earlier_process_is_left_alone(
     before, again = trial(tmp_path, 0, 2), trial(tmp_path, 1, 2)
     for one in (before, again):
         (one.place / "result.json").write_text("{}\n")
-    files = GridFiles(tmp_path, {one.trial_id: one.record for one in (before, again)})
+    files = ResultFilesCallback(tmp_path, {one.trial_id: one.record for one in (before, again)})
     files.on_trial_start(0, [], again)
     files.on_experiment_end([before, again])
     assert rows(before) == [{}]

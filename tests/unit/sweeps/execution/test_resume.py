@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from sweeps.execution.resume import changed, merged, opened
+from sweeps.execution.resume import change_settings, merge_edited, open_for_resume
 from sweeps.results.stored_spec import open_sweep
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.storage.lock import sole_owner
-from sweeps.sweep_dir.layout import SweepError
+from sweeps.storage.lock import sweep_lock
+from sweeps.sweep_dir.errors import SweepError
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
 from trainable.config.yaml_reader import dump_yaml
 from trainable.errors import ConfigError
@@ -37,21 +37,25 @@ def make(tmp_path: Path) -> Callable[..., Path]:
 def test_a_sweep_is_opened_wherever_it_lies(make: Callable[..., Path], tmp_path: Path) -> None:
     directory = make()
     spec, records = open_sweep(directory)
-    assert spec.config["checkpoint"]["dir"] == str(tmp_path)
+    assert spec.training.checkpoint.dir == str(tmp_path)
     assert [record.number for record in records] == [0, 1, 2, 3]
     moved = tmp_path / "far" / "away"
     shutil.copytree(directory, moved)
     shutil.rmtree(directory)
     spec, again = open_sweep(moved)
-    assert spec.config["checkpoint"]["dir"] == str(tmp_path / "far")
+    assert spec.training.checkpoint.dir == str(tmp_path / "far")
     assert again == records
 
 
 def test_an_opened_sweep_is_held(make: Callable[..., Path]) -> None:
     directory = make()
-    with opened(directory), pytest.raises(SweepError, match="is being run by"), opened(directory):
+    with (
+        open_for_resume(directory),
+        pytest.raises(SweepError, match="is being run by"),
+        open_for_resume(directory),
+    ):
         pass
-    with opened(directory), pytest.raises(SweepError), sole_owner(directory):
+    with open_for_resume(directory), pytest.raises(SweepError), sweep_lock(directory):
         pass
 
 
@@ -60,7 +64,10 @@ def test_where_there_is_no_sweep_nothing_is_made(exists: bool, tmp_path: Path) -
     directory = tmp_path / "nothing"
     if exists:
         directory.mkdir()
-    with pytest.raises(SweepError, match=r"is this a sweep's directory\?"), opened(directory):
+    with (
+        pytest.raises(SweepError, match=r"is this a sweep's directory\?"),
+        open_for_resume(directory),
+    ):
         pass
     assert list(tmp_path.rglob("*")) == [directory] * exists
 
@@ -99,11 +106,11 @@ def test_the_command_line_changes_what_it_gives_and_nothing_else(
 ) -> None:
     spec, _ = open_sweep(make(tune={"max_concurrent_trials": 3}))
     given = {"num_samples": 40, "time_budget": "4h", "max_concurrent_trials": None}
-    found = changed(spec, given, {"cpu": 2.0, "gpu": None})
+    found = change_settings(spec, given, {"cpu": 2.0, "gpu": None})
     assert (found.tune.num_samples, found.tune.time_budget) == (40, 4 * 3600)
     assert (found.tune.max_concurrent_trials, found.resources.cpu) == (3, 2.0)
-    assert changed(found, {"num_samples": 4}, {}).tune.seed == spec.tune.seed
-    assert changed(spec, {}, {}) == spec
+    assert change_settings(found, {"num_samples": 4}, {}).tune.seed == spec.tune.seed
+    assert change_settings(spec, {}, {}) == spec
 
 
 @pytest.mark.parametrize(
@@ -121,7 +128,7 @@ def test_a_change_that_breaks_its_rule_is_refused(
 ) -> None:
     spec, _ = open_sweep(make())
     with pytest.raises(ConfigError) as caught:
-        changed(spec, tune, resources)
+        change_settings(spec, tune, resources)
     assert str(caught.value).startswith("the command line: 1 problem\n")
     assert message in str(caught.value)
 
@@ -144,7 +151,7 @@ def edited(make: Callable[..., Path], tmp_path: Path) -> Callable[..., tuple[Sea
             target.update(values)
         file = tmp_path / "edited.yaml"
         file.write_text(dump_yaml(data))
-        return spec, merged(spec, file, directory)
+        return spec, merge_edited(spec, file, directory)
 
     return edit
 
@@ -172,16 +179,16 @@ def test_where_the_data_lies_and_the_progress_bar_may_change_and_do(
         config__dataset={"root": "/elsewhere", "num_workers": 3},
         config__progress={"enabled": False},
     )
-    assert found.config["dataset"]["root"] == "/elsewhere"
-    assert found.config["dataset"]["num_workers"] == 3
-    assert found.config["progress"]["enabled"] is False
+    assert found.training.dataset.root == "/elsewhere"
+    assert found.training.dataset.num_workers == 3
+    assert found.training.progress.enabled is False
 
 
 def test_a_sweep_stays_where_it_is_under_the_name_it_has(
     edited: Callable[..., tuple[SearchSpec, SearchSpec]], tmp_path: Path
 ) -> None:
     recorded, found = edited(config__checkpoint={"dir": "/elsewhere"})
-    assert found.config["checkpoint"]["dir"] == str(tmp_path)
+    assert found.training.checkpoint.dir == str(tmp_path)
     assert found.name == recorded.name
 
 

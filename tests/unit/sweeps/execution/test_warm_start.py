@@ -235,7 +235,7 @@ def test_a_resumed_search_goes_on_the_same_when_the_earlier_sweep_is_gone(
     second = told(spec, new)
     for number, values in enumerate(expected[:2]):
         assert values is not None
-        second.restore(number, values)
+        second.add_running(number, values)
     assert [second.suggest(n) for n in (2, 3)] == expected[2:]
 
 

@@ -1,4 +1,4 @@
-"""The expected epochs of a sweep, against Ray's own schedulers fed with made-up trials."""
+"""Expected epochs of a sweep, compared with Ray's own schedulers on made-up trials."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweeps.planning.expected_epochs import expected
+from sweeps.planning.expected_epochs import estimate_epochs
 from sweeps.schedulers.build import build_scheduler
 from sweeps.spec.schedulers import ASHA, FIFO, PBT, BOHBHyperBand, HyperBand, Median
 
@@ -18,7 +18,7 @@ def trials(count: int) -> list[Any]:
 
 
 def ray_asha_epochs(section: ASHA, count: int, epochs: int, rng: np.random.Generator) -> int:
-    """Epochs that Ray's ASHA lets a sweep of constant scores run, one trial after the other."""
+    """Epochs that Ray's ASHA lets trials of constant scores train, one after another."""
     scheduler: Any = build_scheduler(section, {}, metric="acc", mode="max", max_t=epochs)
     total = 0
     for trial, score in zip(trials(count), rng.random(count), strict=True):
@@ -32,7 +32,7 @@ def ray_asha_epochs(section: ASHA, count: int, epochs: int, rng: np.random.Gener
 
 
 def ray_hyperband_epochs(section: Any, count: int, epochs: int) -> int:
-    """Epochs until the brackets into which Ray puts so many trials have finished."""
+    """Epochs until the brackets that Ray puts the trials into have finished."""
     scheduler: Any = build_scheduler(section, {}, metric="acc", mode="max", max_t=epochs)
     for trial in (Hashable(number) for number in range(count)):
         scheduler.on_trial_add(None, trial)
@@ -67,58 +67,58 @@ class Hashable:
         ({"grace_period": 5, "reduction_factor": 3}, 8, 5),
     ],
 )
-def test_asha_is_expected_to_run_as_many_epochs_as_rays(
+def test_the_estimate_for_asha_agrees_with_rays_scheduler(
     settings: dict[str, Any], count: int, epochs: int
 ) -> None:
     section = ASHA(name="asha", **settings)
-    found = expected(section, trials=count, epochs=epochs)
+    estimate = estimate_epochs(section, trials=count, epochs=epochs)
     rng = np.random.default_rng(1)
     np.random.seed(1)
     measured = [ray_asha_epochs(section, count, epochs, rng) for _ in range(SWEEPS)]
     error = np.std(measured) / SWEEPS**0.5
-    assert found.low == found.high
-    assert abs(found.low * count * epochs - np.mean(measured)) <= 4 * error + 1e-9
+    assert estimate.low == estimate.high
+    assert abs(estimate.low * count * epochs - np.mean(measured)) <= 4 * error + 1e-9
 
 
 @pytest.mark.parametrize("kind", [HyperBand, BOHBHyperBand])
 @pytest.mark.parametrize(
     ("count", "epochs", "factor"), [(1, 9, 3), (20, 27, 3), (49, 54, 3), (200, 60, 4), (7, 1, 3)]
 )
-def test_hyperband_runs_exactly_as_many_epochs_as_rays(
+def test_the_estimate_for_hyperband_equals_rays_scheduler(
     kind: Any, count: int, epochs: int, factor: float
 ) -> None:
     name = kind.model_fields["name"].annotation.__args__[0]
     section = kind(name=name, reduction_factor=factor)
-    found = expected(section, trials=count, epochs=epochs)
-    assert found.low == found.high
-    total = found.low * count * epochs
+    estimate = estimate_epochs(section, trials=count, epochs=epochs)
+    assert estimate.low == estimate.high
+    total = estimate.low * count * epochs
     assert total == pytest.approx(ray_hyperband_epochs(section, count, epochs))
 
 
-def test_the_rungs_of_asha_and_who_comes_to_them() -> None:
+def test_the_rungs_of_asha_and_the_trials_that_reach_them() -> None:
     section = ASHA(name="asha", grace_period=2, reduction_factor=3)
-    found = expected(section, trials=90, epochs=20)
-    assert [rung.epoch for rung in found.rungs] == [2, 6, 18]
-    first, second, third = (rung.trials for rung in found.rungs)
+    estimate = estimate_epochs(section, trials=90, epochs=20)
+    assert [rung.epoch for rung in estimate.rungs] == [2, 6, 18]
+    first, second, third = (rung.trials for rung in estimate.rungs)
     assert first == pytest.approx(90)
     assert 30 < second < 45
     assert third < second / 2
-    assert 0 < found.finished < third
+    assert 0 < estimate.finished < third
 
 
-def test_a_large_sweep_is_expected_to_run_the_share_of_a_smaller_one() -> None:
+def test_a_large_sweep_has_the_share_of_a_smaller_one() -> None:
     section = ASHA(name="asha", grace_period=1, reduction_factor=4)
-    large, smaller = (expected(section, trials=n, epochs=64) for n in (100_000, 2_000))
+    large, smaller = (estimate_epochs(section, trials=n, epochs=64) for n in (100_000, 2_000))
     assert large.low == pytest.approx(smaller.low)
     assert large.rungs[0].trials == pytest.approx(100_000)
 
 
 @pytest.mark.parametrize("section", [FIFO(), PBT(name="pbt")])
-def test_schedulers_that_end_nothing_run_every_epoch(section: Any) -> None:
-    found = expected(section, trials=5, epochs=7)
-    assert (found.rungs, found.low, found.high, found.finished) == ((), 1.0, 1.0, 5.0)
+def test_schedulers_that_stop_no_trial_train_every_epoch(section: Any) -> None:
+    estimate = estimate_epochs(section, trials=5, epochs=7)
+    assert (estimate.rungs, estimate.low, estimate.high, estimate.finished) == ((), 1.0, 1.0, 5.0)
 
 
-def test_of_median_stopping_only_the_least_and_the_most_is_known() -> None:
-    found = expected(Median(name="median", grace_period=3), trials=5, epochs=12)
-    assert (found.low, found.high) == (0.25, 1.0)
+def test_median_stopping_gets_bounds_only() -> None:
+    estimate = estimate_epochs(Median(name="median", grace_period=3), trials=5, epochs=12)
+    assert (estimate.low, estimate.high) == (0.25, 1.0)

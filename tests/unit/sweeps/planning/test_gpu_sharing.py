@@ -1,4 +1,4 @@
-"""`resources.gpu: auto`: the choice is a function of what is measured; here that is a table."""
+"""`resources.gpu: auto`: the decision is a function of measurements, here from a table."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.execution.resume import merged
+from sweeps.execution.resume import merge_edited
 from sweeps.planning.gpu_sharing import SharingDecision, decide_sharing, resolve_gpu
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
@@ -23,19 +23,19 @@ ONE_GPU = {"CPU": 16.0, "GPU": 1.0}
 def table(
     gib: float, rates: dict[int, float | None]
 ) -> tuple[ConcurrencyResult, Callable[[int], ConcurrencyResult | None], list[int]]:
-    """What one copy does, the measuring of more, and which have been measured."""
-    asked: list[int] = []
+    """Returns the result of one copy, the function that measures more, and the list it fills."""
+    measured: list[int] = []
 
     def measure(copies: int) -> ConcurrencyResult | None:
-        asked.append(copies)
+        measured.append(copies)
         rate = rates[copies]
         return None if rate is None else ConcurrencyResult(copies, rate, gib, GPU_GIB)
 
-    return ConcurrencyResult(1, float(rates[1] or 0), gib, GPU_GIB), measure, asked
+    return ConcurrencyResult(1, float(rates[1] or 0), gib, GPU_GIB), measure, measured
 
 
 @pytest.mark.parametrize(
-    ("gib", "rates", "most", "copies", "asked", "reason"),
+    ("gib", "rates", "most", "copies", "expected", "reason"),
     [
         (2, {1: 100, 2: 190, 4: 300, 8: 400}, 99, 8, [2, 4, 8], "more were not tried"),
         (2, {1: 100, 2: 190, 4: 300, 8: 310}, 99, 4, [2, 4, 8], "8 only 310"),
@@ -50,20 +50,20 @@ def table(
         (2, {1: 100}, 1, 1, [], "at most 1 can run on one"),
     ],
 )
-def test_as_many_share_a_card_as_fit_and_train_more_in_all(
+def test_trials_share_a_gpu_while_they_fit_and_train_more_in_all(
     gib: float,
     rates: dict[int, float | None],
     most: int,
     copies: int,
-    asked: list[int],
+    expected: list[int],
     reason: str,
 ) -> None:
     alone, measure, measured = table(gib, rates)
-    found = decide_sharing(alone, measure, most)
-    assert (found.copies, measured, found.reason) == (copies, asked, reason)
+    decision = decide_sharing(alone, measure, most)
+    assert (decision.copies, measured, decision.reason) == (copies, expected, reason)
 
 
-def test_what_is_said_has_the_numbers() -> None:
+def test_the_printed_sentence_has_the_numbers() -> None:
     alone, measure, _ = table(9.5, {1: 1000, 2: 1900, 4: 2600})
     assert decide_sharing(alone, measure, 99).describe() == (
         "resources.gpu auto is 0.25: alone on a GPU, a trial trains 1000 images/s and takes 9.5 "
@@ -83,7 +83,7 @@ def auto(**sections: Any) -> SearchSpec:
 
 
 def gpu_of(spec: SearchSpec, machines: list[dict[str, float]], **rates: Any) -> tuple[Any, list]:
-    """What `auto` comes to where memory grows with the batch, and what was trained."""
+    """Resolves `auto` if memory grows with the batch; also returns (batch, copies) pairs."""
     trained: list[tuple[int, int]] = []
 
     def measure(config: TrainConfig, copies: int) -> ConcurrencyResult | None:
@@ -91,12 +91,12 @@ def gpu_of(spec: SearchSpec, machines: list[dict[str, float]], **rates: Any) -> 
         trained.append((batch, copies))
         return ConcurrencyResult(copies, 100.0 * copies, batch / 16, GPU_GIB)
 
-    found, _ = resolve_gpu(spec, machines, measure)
-    assert parse_search(found.to_dict()) == found
-    return found.resources.gpu, trained
+    resolved, _ = resolve_gpu(spec, machines, measure)
+    assert parse_search(resolved.to_dict()) == resolved
+    return resolved.resources.gpu, trained
 
 
-def test_it_is_measured_for_the_draw_that_takes_most_memory() -> None:
+def test_sharing_is_measured_with_the_draw_that_takes_most_memory() -> None:
     gpu, trained = gpu_of(auto(), [ONE_GPU])
     assert gpu == 0.25
     alone = {batch for batch, copies in trained if copies == 1}
@@ -114,39 +114,39 @@ def test_it_is_measured_for_the_draw_that_takes_most_memory() -> None:
         ([{"CPU": 64.0}, {"CPU": 4.0, "GPU": 1.0}], {}, 0.5),
     ],
 )
-def test_no_more_share_a_card_than_run_at_once(
+def test_no_more_trials_share_a_gpu_than_run_concurrently(
     machines: list[dict[str, float]], tune: dict[str, Any], gpu: float
 ) -> None:
     spec = auto(tune={"num_samples": 20, "seed": 1, **tune})
     assert gpu_of(spec, machines)[0] == gpu
 
 
-def test_a_draw_that_fills_a_card_has_one() -> None:
-    found, said = resolve_gpu(auto(), [ONE_GPU], lambda config, copies: None)
-    assert found.resources.gpu == 1
-    assert said == "resources.gpu auto is 1: draw 0 fills a GPU's memory alone"
+def test_a_draw_that_fills_a_gpu_gets_one() -> None:
+    resolved, text = resolve_gpu(auto(), [ONE_GPU], lambda config, copies: None)
+    assert resolved.resources.gpu == 1
+    assert text == "resources.gpu auto is 1: draw 0 fills a GPU's memory alone"
 
 
 def never(config: TrainConfig, copies: int) -> ConcurrencyResult | None:
-    raise AssertionError("nothing is to be measured")
+    raise AssertionError("measured without need")
 
 
-def test_without_a_card_it_is_0_and_says_so() -> None:
-    found, said = resolve_gpu(auto(), [{"CPU": 8.0}, {"CPU": 8.0, "GPU": 0.0}], never)
-    assert found.resources.gpu == 0
-    assert said == "resources.gpu auto is 0: there is no GPU"
+def test_without_a_gpu_auto_is_0_and_says_so() -> None:
+    resolved, text = resolve_gpu(auto(), [{"CPU": 8.0}, {"CPU": 8.0, "GPU": 0.0}], never)
+    assert resolved.resources.gpu == 0
+    assert text == "resources.gpu auto is 0: there is no GPU"
 
 
-def test_a_number_stays_what_it_is() -> None:
+def test_a_number_is_not_changed() -> None:
     spec = auto(resources={"gpu": 0.3})
     assert resolve_gpu(spec, [ONE_GPU], never) == (spec, None)
 
 
-def test_what_it_has_come_to_stays_when_the_same_file_is_given_again(tmp_path: Path) -> None:
+def test_the_resolved_number_stays_when_the_same_file_is_given_again(tmp_path: Path) -> None:
     file = tmp_path / "search.yaml"
     file.write_text(dump_yaml({**auto().to_dict(), "resources": {"cpu": 1, "gpu": "auto"}}))
     recorded = auto(resources={"cpu": 2, "gpu": 0.125})
-    again = merged(recorded, file, tmp_path)
+    again = merge_edited(recorded, file, tmp_path)
     assert (again.resources.cpu, again.resources.gpu) == (1, 0.125)
 
 
@@ -157,14 +157,14 @@ def together(copies: int, model: str = "tiny_models:mlp") -> ConcurrencyResult |
     )
 
 
-def test_copies_are_trained_at_the_same_time() -> None:
-    found = together(2)
-    assert found is not None
-    assert found.copies == 2
-    assert found.images_per_s > 0
+def test_copies_are_trained_concurrently() -> None:
+    result = together(2)
+    assert result is not None
+    assert result.copies == 2
+    assert result.images_per_s > 0
 
 
-def test_memory_that_does_not_suffice_is_told_from_other_failures(
+def test_out_of_memory_is_distinguished_from_other_failures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAILING_MODELS_MARKS", str(tmp_path))

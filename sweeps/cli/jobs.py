@@ -43,7 +43,7 @@ def submit(
     from sweeps.cluster.code_package import add_user_code, project_code
     from sweeps.spec.load import load_search
     from sweeps.spec.overrides import parse_assignments
-    from sweeps.storage.location import place_in
+    from sweeps.storage.location import join_location
     from trainable.config.yaml_reader import dump_yaml
 
     values = parse_assignments(assignments)
@@ -60,7 +60,7 @@ def submit(
     client = jobs.connect(address)
     options = ["--allow-custom-model"] * allow_custom_model
     job = jobs.submit(client, text, package, options)
-    print_line(f"job {job}: sweep {name}, in {place_in(spec.config.checkpoint.dir, name)}")
+    print_line(f"job {job}: sweep {name}, in {join_location(spec.training.checkpoint.dir, name)}")
     for what, verb in (("how far it is", "status"), ("its output", "logs"), ("pause it", "stop")):
         print_line(f"  {what + ':':15}sweep jobs {verb} {job} --address {address}")
     again = "" if spec.sweep_name is not None else f" --set name={name}"
@@ -159,4 +159,4 @@ def _new_name(spec: SearchSpec) -> str:
 
     from trainable.artifacts.names import automatic_name
 
-    return automatic_name(spec.config, datetime.now())
+    return automatic_name(spec.training, datetime.now())

@@ -8,8 +8,8 @@ from typing import Any
 
 from sweeps.spec.overrides import add_causes, named, select_config_keys, set_search_keys
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.spec.training_config import line_of, read_training_config
-from sweeps.spec.validate_search import search_problems
+from sweeps.spec.training_config import LoadedConfig, line_of, read_training_config
+from sweeps.spec.validate_search import check_search
 from trainable.config.schema import validate
 from trainable.config.yaml_reader import Document, dotted, read_yaml
 from trainable.errors import ConfigError, Problem
@@ -61,18 +61,18 @@ def parse_search(
     document = data if isinstance(data, Document) else Document(data, {}, source)
     document, unset = set_search_keys(document, assignments or {})
     values = document.data
-    problems: list[Problem] = []
+    loaded = LoadedConfig()
     if isinstance(values, Mapping) and values.get("config") is not None:
         changes = select_config_keys(assignments or {})
-        config, problems = read_training_config(document, Path(directory), changes)
-        values = {**values, "config": config}
-    problems += unset
+        loaded = read_training_config(document, Path(directory), changes)
+        values = {**values, "config": loaded.values}
+    problems = [*loaded.problems, *unset]
     try:
         spec = validate(SearchSpec, Document(values, document.lines, document.source))
     except ConfigError as error:
         problems += error.problems
     else:
-        found = search_problems(spec, is_config_good=not problems)
+        found = check_search(spec, loaded.values, is_config_good=not problems)
         problems += [Problem(dotted(path), rule, line_of(document, path)) for path, rule in found]
         if not problems:
             return spec

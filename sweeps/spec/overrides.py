@@ -1,7 +1,6 @@
-"""`--set KEY=VALUE` on the command line: read as YAML, and put into a file's values.
+"""`--set KEY=VALUE` on the command line: reads values as YAML and puts them into a file's values.
 
-Keys that are set get a line below zero (`SET`), so that what is then said about them names the
-command line.
+Keys that are set get the line `SET_LINE`, by which messages about them name the command line.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from trainable.config.override import override
 from trainable.config.yaml_reader import Document, PathKey, parse_yaml
 from trainable.errors import ConfigError, Problem
 
-SET = -1
+SET_LINE = -1
 """The line of what the command line sets."""
 
 RANGE_FORM = ("min", "max", "log")
@@ -84,7 +83,7 @@ def set_search_keys(
             try:
                 _put(data, path, value)
             except ValueError as error:
-                problems.append(Problem(key, str(error), SET))
+                problems.append(Problem(key, str(error), SET_LINE))
             else:
                 _mark(lines, path)
     return Document(data, lines, document.source), problems
@@ -104,7 +103,7 @@ def set_config_keys(document: Document, values: Mapping[str, Any]) -> Document:
 
 def named(problem: Problem) -> Problem:
     """A problem of a key that was set, saying so; others as they are."""
-    if problem.line != SET:
+    if problem.line != SET_LINE:
         return problem
     return replace(problem, key=f"--set {problem.key}", line=None)
 
@@ -189,4 +188,4 @@ def _mark(lines: dict[PathKey, int], path: PathKey) -> None:
     for inner in [known for known in lines if known[: len(path)] == path]:
         del lines[inner]
     for length in range(1, len(path) + 1):
-        lines.setdefault(path[:length], SET)
+        lines.setdefault(path[:length], SET_LINE)

@@ -8,6 +8,7 @@ is loaded.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import (
@@ -32,7 +33,7 @@ from sweeps.spec.settings import (
     Tune,
     count_trials,
 )
-from trainable.config import parse_config
+from trainable.config import TrainConfig, parse_config
 from trainable.config.dotted import flatten
 from trainable.config.names import check_directory_name
 from trainable.config.override import override
@@ -58,8 +59,8 @@ class SearchSpec(Section):
     name: str = ""
     """The sweep's directory; empty means `{model}_{dataset}_{timestamp}`."""
     config: dict[str, Any]
-    """The training config's plain values as given, with absolute paths. Defaults stay unwritten:
-    some depend on the names that a trial is given."""
+    """The training config's plain values as given, with absolute paths; see `training`. Defaults
+    are left out, because some of them depend on the names that a trial is given."""
     space: dict[str, SpaceParameter]
     constraints: Items[Constraint] = ()
     """What every draw keeps; one on a key that a draw lacks does not apply to it."""
@@ -88,14 +89,14 @@ class SearchSpec(Section):
     @field_validator("space")
     @classmethod
     def _resolved(cls, space: dict[str, Parameter], info: ValidationInfo) -> dict[str, Parameter]:
-        return resolve(space, _constants(info.data.get("config", {})))
+        return resolve(space, _list_constants(info.data.get("config", {})))
 
     @field_validator("constraints")
     @classmethod
     def _bound(
         cls, constraints: tuple[Expression, ...], info: ValidationInfo
     ) -> tuple[Expression, ...]:
-        space, constants = info.data.get("space", {}), _constants(info.data.get("config", {}))
+        space, constants = info.data.get("space", {}), _list_constants(info.data.get("config", {}))
         return tuple(bind(each, space, constants) for each in constraints)
 
     @field_validator("tune", mode="before")
@@ -114,15 +115,20 @@ class SearchSpec(Section):
             size = None
         return {**tune, "num_samples": size or 1}
 
+    @cached_property
+    def training(self) -> TrainConfig:
+        """The training config."""
+        return parse_config(self.config)
+
     @property
     def sweep_name(self) -> str | None:
         """The name of the sweep's directory; None where every start has one anew."""
-        return self.name or parse_config(self.config).checkpoint.experiment_name or None
+        return self.name or self.training.checkpoint.experiment_name or None
 
     @property
     def max_epochs(self) -> int:
         """The most epochs that a trial trains."""
-        epochs: int = parse_config(self.config).training.epochs
+        epochs: int = self.training.training.epochs
         swept = self.space.get("training.epochs")
         if isinstance(swept, ZippedParameter):
             return max(epochs if swept.when else 0, *map(int, swept.values))
@@ -137,13 +143,11 @@ class SearchSpec(Section):
         final = (tune.final.top, tune.final.repeats) if tune.final else None
         return count_trials(tune.num_samples, tune.repeats, final)
 
-    def trial_config(
-        self, values: Mapping[str, Any], number: int, repeat: int = 0
-    ) -> dict[str, Any]:
-        """The complete training config of one trial.
+    def trial_config(self, values: Mapping[str, Any], number: int, repeat: int = 0) -> TrainConfig:
+        """Builds the training config of one trial.
 
-        Trials share the config's `seed.value`, so that they differ by their hyperparameters
-        alone; where these are the same, the seed is what differs.
+        All trials share the config's `seed.value`, so that they differ only by their
+        hyperparameters. Trials with the same hyperparameters differ by their seed.
 
         Args:
             values: Dotted key -> value, a draw from the space.
@@ -151,22 +155,22 @@ class SearchSpec(Section):
             repeat: 0-based number among the trials of the same values.
 
         Raises:
-            ConfigError: The values make no config.
+            ConfigError: The values do not make a valid config.
         """
-        config = override(self.config, values)
+        config = parse_config(override(self.config, values), f"trial {number}")
         offset = repeat if self.space else number
-        if offset:
-            seed = parse_config(config).seed.value
-            config = override(config, {"seed.value": (seed + offset) % SEEDS})
-        return parse_config(config, f"trial {number}").to_dict()
+        if not offset:
+            return config
+        seed = config.seed.model_copy(update={"value": (config.seed.value + offset) % SEEDS})
+        return config.model_copy(update={"seed": seed})
 
     def to_dict(self) -> dict[str, Any]:
         """The resolved search file as plain values; `parse_search` makes an equal spec of it."""
         return self.model_dump(mode="json")
 
 
-def _constants(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Every value of a training config by its dotted key; none of a broken one."""
+def _list_constants(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted key -> value for a training config; empty for a broken one."""
     try:
         return flatten(parse_config(config).to_dict(), keep_mappings=True)
     except ConfigError:

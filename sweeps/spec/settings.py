@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from sweeps.spec.schedulers import FIFO, SchedulerConfig
-from sweeps.spec.search_algorithms import RandomSearch, SearchAlgorithm
+from sweeps.spec.search_algorithms import RandomSearch, SearchAlgorithmConfig
 from trainable.config.names import check_name
 from trainable.config.schema import Items, Section
 
@@ -70,7 +70,7 @@ class Tune(Section):
     """The best configurations are trained again at the end; null means they are not."""
     points_to_evaluate: Items[dict[str, Any]] = ()
     """Values that the first trials begin with; keys that are left out are drawn."""
-    search_alg: SearchAlgorithm = RandomSearch()
+    search_alg: SearchAlgorithmConfig = RandomSearch()
     scheduler: SchedulerConfig = FIFO()
     max_concurrent_trials: Literal["auto"] | PositiveInt = "auto"
     """`auto` means as many as the machines hold."""

@@ -1,14 +1,14 @@
-"""The training config that a search file names or holds: its values, and what is wrong with it."""
+"""Reads the training config that a search file names or holds, with its problems."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sweeps.space.parameters import to_json
-from sweeps.spec.overrides import SET, set_config_keys
+from sweeps.spec.overrides import SET_LINE, set_config_keys
 from trainable.config import (
     BuiltinDataset,
     CheckpointConfig,
@@ -29,78 +29,93 @@ _PATHS = {
 """Keys of the training config that are relative to the working directory, and their defaults."""
 
 
+@dataclass(frozen=True)
+class LoadedConfig:
+    """A training config as read for a search file."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    """Its plain values with absolute paths; empty if they cannot be read."""
+    problems: list[Problem] = field(default_factory=list)
+
+
 def line_of(document: Document, path: PathKey) -> int | None:
-    """The line of the key, or of the nearest section around it."""
-    around = (path[:length] for length in range(len(path), 0, -1))
-    return next((document.lines[key] for key in around if key in document.lines), None)
+    """The line of a key, or of the nearest section around it."""
+    prefixes = (path[:length] for length in range(len(path), 0, -1))
+    return next((document.lines[key] for key in prefixes if key in document.lines), None)
 
 
 def read_training_config(
     document: Document, directory: Path, changes: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[Problem]]:
-    """Reads what a search file has under `config`.
+) -> LoadedConfig:
+    """Reads the training config under the key `config`.
 
     Args:
         document: The search file; it has that key.
-        directory: What a path there is relative to.
-        changes: Dotted key of the training config -> value that is set instead of its own.
-
-    Returns:
-        The plain values with absolute paths, and the problems of these.
+        directory: The directory that a path there is relative to.
+        changes: Dotted key of the training config -> value that replaces its own.
     """
-    given = document.data["config"]
     line = line_of(document, ("config",))
-    if isinstance(given, Mapping):
-        lines = {path[1:]: at for path, at in document.lines.items() if path[0] == "config"}
-        inner = Document(given, lines, document.source)
-    elif isinstance(given, str):
-        try:
-            inner = read_yaml(directory / Path(given).expanduser())
-        except ConfigError as error:
-            return {}, [_of_file(error.source, problem, line) for problem in error.problems]
-    else:
-        rule = (
-            f"must be the path of a training config or the config itself, found {to_json(given)}"
-        )
-        return {}, [Problem("config", rule, line)]
+    try:
+        inner = _open_document(document, directory)
+    except ConfigError as error:
+        problems = [_move_to_search_file(error.source, p, line) for p in error.problems]
+        return LoadedConfig(problems=problems)
+    if inner is None:
+        value = to_json(document.data["config"])
+        rule = f"must be the path of a training config or the config itself, found {value}"
+        return LoadedConfig(problems=[Problem("config", rule, line)])
     try:
         inner = set_config_keys(inner, changes)
     except ConfigError as error:
-        return {}, [Problem(f"config.{each.key}", each.rule, SET) for each in error.problems]
-    config = _absolute(inner.data)
+        problems = [Problem(f"config.{p.key}", p.rule, SET_LINE) for p in error.problems]
+        return LoadedConfig(problems=problems)
+    values = _make_absolute(inner.data)
     try:
-        parse_config(Document(config, inner.lines, inner.source))
+        parse_config(Document(values, inner.lines, inner.source))
+        return LoadedConfig(values)
     except ConfigError as error:
-        problems = [_with_hint(problem, document.data.get("space")) for problem in error.problems]
-        if inner.source == document.source:
-            return config, [_of_section(problem, line) for problem in problems]
-        return config, [_of_file(inner.source, problem, line) for problem in problems]
-    return config, []
+        problems = [_add_hint(problem, document.data.get("space")) for problem in error.problems]
+    if inner.source == document.source:
+        problems = [_add_section(problem, line) for problem in problems]
+    else:
+        problems = [_move_to_search_file(inner.source, problem, line) for problem in problems]
+    return LoadedConfig(values, problems)
 
 
-def _with_hint(problem: Problem, space: Any) -> Problem:
+def _open_document(document: Document, directory: Path) -> Document | None:
+    """The training config inside a search file, or in the file it names; None for other values."""
+    given = document.data["config"]
+    if isinstance(given, Mapping):
+        lines = {path[1:]: at for path, at in document.lines.items() if path[0] == "config"}
+        return Document(given, lines, document.source)
+    if isinstance(given, str):
+        return read_yaml(directory / Path(given).expanduser())
+    return None
+
+
+def _add_hint(problem: Problem, space: Any) -> Problem:
     if not isinstance(space, Mapping) or problem.key not in space:
         return problem
     return replace(problem, rule=f"{problem.rule}; config must be complete without the space")
 
 
-def _of_section(problem: Problem, line: int | None) -> Problem:
-    """A problem of the training config as one of the search file that holds it."""
+def _add_section(problem: Problem, line: int | None) -> Problem:
+    """Names a problem of the training config by its key in the search file that holds it."""
     key = f"config.{problem.key}" if problem.key else "config"
     return replace(problem, key=key, line=problem.line or line)
 
 
-def _of_file(source: str, problem: Problem, line: int | None) -> Problem:
-    """A problem of the training config's file as one of the search file that names it."""
-    if problem.line == SET:
+def _move_to_search_file(source: str, problem: Problem, line: int | None) -> Problem:
+    """Reports a problem of the training config's file at the line that names the file."""
+    if problem.line == SET_LINE:
         return replace(problem, key=f"config.{problem.key}")
     at = "" if problem.line is None else f"line {problem.line}: "
     key = f"{problem.key}: " if problem.key else ""
     return Problem("config", f"{source}: {at}{key}{problem.rule}", line)
 
 
-def _absolute(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with absolute paths: trials run in other directories, on other days."""
+def _make_absolute(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Makes paths absolute, because trials run in other directories and on other days."""
     result = dict(config)
     for key, default in _PATHS.items():
         section, name = key.split(".")

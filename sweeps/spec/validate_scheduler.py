@@ -19,7 +19,6 @@ from sweeps.spec.schedulers import (
 )
 from sweeps.spec.search_algorithms import LEARNING
 from sweeps.spec.search_spec import SearchSpec
-from trainable.config import parse_config
 from trainable.config.names import suggestion
 from trainable.config.yaml_reader import PathKey
 
@@ -81,7 +80,7 @@ def _about_median(spec: SearchSpec) -> Iterator[Found]:
 def _about_pausing(spec: SearchSpec) -> Iterator[Found]:
     """These schedulers pause trials, so that all of them are live while few are running."""
     name, limit = spec.tune.scheduler.name, spec.tune.max_concurrent_trials
-    if not parse_config(spec.config).checkpoint.enabled:
+    if not spec.training.checkpoint.enabled:
         yield AT, f"{name} pauses trials and needs checkpoint.enabled: true in the training config"
     if limit != "auto" and limit < spec.tune.num_samples:
         rule = (

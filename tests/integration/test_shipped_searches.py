@@ -62,7 +62,7 @@ def test_a_search_over_digits_runs_in_small(path: Path, working_directory: Path)
     directory = working_directory / "experiments" / load_search(path).name
     assert SweepLayout(directory).read_sweep().state == "finished"
     assert len(trials_of(directory)) == 2
-    assert load_search(directory / "search.yaml").config["model"]["name"] == "tiny_models:mlp"
+    assert load_search(directory / "search.yaml").training.model.name == "tiny_models:mlp"
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from sweeps.cli.main import main
 from sweeps.sweep_dir.records import TrialRecord
 from tests.integration.sweeping import pause_after, resume, search, start, trials
-from tests.support.hparams_page import Shown, page, points
+from tests.support.hparams_page import Row, page, points
 from trainable.artifacts.metrics import read_rows
 from trainable.artifacts.tensorboard import TAGS
 from trainable.artifacts.tensorboard_hparams import shown
@@ -49,7 +49,7 @@ def told(path: Path) -> list[dict[str, Any]]:
     return [{**json.loads(event), "environment": value} for value, event in lines]
 
 
-def assert_is_of(found: Shown, sweep: Path, record: TrialRecord) -> None:
+def assert_is_of(found: Row, sweep: Path, record: TrialRecord) -> None:
     """What the page shows of a trial is what its directory holds."""
     directory = sweep / record.directory
     config = load_config(directory / "config.yaml").to_dict()

@@ -20,6 +20,7 @@ from trainable.artifacts.tensorboard_hparams import Session
 from trainable.artifacts.trial_log import TrialLog, epoch_line
 from trainable.atomic_files import add_name, remove_temporaries
 from trainable.config import TrainConfig, parse_config
+from trainable.config.dotted import flatten
 from trainable.config.override import override
 from trainable.experiment.directory import Experiment
 from trainable.storage.experiment import local_file
@@ -40,8 +41,6 @@ from trainable.trial_settings import (
 
 POLL_S = 0.0002
 """Between two looks at a checkpoint being written and the GPU, with nothing else to do."""
-
-_ABSENT: Any = object()
 
 
 class TrialRun:
@@ -104,7 +103,7 @@ class TrialRun:
         else:
             write_checkpoint(trainer.state_dict(), [path])
         if self._stored is not None:
-            self._stored.push_state(directory)
+            self._stored.upload_checkpoint(directory)
 
     def load(self, directory: Path) -> None:
         """Continues from a directory of this trial's, or (PBT) of another's.
@@ -157,8 +156,8 @@ class TrialRun:
     def _open(self, directory: Path, config: TrainConfig) -> Experiment:
         directory.mkdir(parents=True, exist_ok=True)
         settings = self._settings
-        sampled = _values(config, settings.get("sampled", ()))
-        mutated = _values(config, settings.get("mutated", ()))
+        sampled = _select_values(config, settings.get("sampled", ()))
+        mutated = _select_values(config, settings.get("mutated", ()))
         return Experiment(
             directory,
             config,
@@ -189,7 +188,7 @@ class TrialRun:
             if ends:
                 self._experiment.end(failed=diverged)
         if self._stored is not None:
-            yield from self._while_writing(self._stored.begin_push())
+            yield from self._while_writing(self._stored.begin_upload())
         return {**row, SAVED: writing is not None, ENDED: ends}
 
     def _log_execution(self, trainer: Trainer) -> None:
@@ -227,14 +226,14 @@ class TrialRun:
         is_own = directory.parent == self._experiment.directory
         if not is_own and self._config.checkpoint.save_best:
             if self._stored is not None:
-                self._stored.bring(self._experiment.checkpoints / BEST_FILE)
+                self._stored.download(self._experiment.checkpoints / BEST_FILE)
             trainer.best_acc, trainer.best_epoch = self._experiment.best()
         self._experiment.start(trainer.epoch)
 
     def _read(self, directory: Path) -> dict[str, Any]:
         if self._stored is None:
             return read_checkpoint(directory / CHECKPOINT_FILE)
-        with self._stored.fetched(directory) as path:
+        with self._stored.checkpoint_file(directory) as path:
             return read_checkpoint(path)
 
 
@@ -260,14 +259,7 @@ class _Written:
             wait([self.writing], timeout=None if self.ahead is None else POLL_S)
 
 
-def _values(config: TrainConfig, keys: Iterable[str]) -> dict[str, Any]:
-    """A config's values of dotted keys, without those that it does not have."""
-    data = config.to_dict()
-    found = {}
-    for key in keys:
-        value: Any = data
-        for part in key.split("."):
-            value = value.get(part, _ABSENT) if isinstance(value, dict) else _ABSENT
-        if value is not _ABSENT:
-            found[key] = value
-    return found
+def _select_values(config: TrainConfig, keys: Iterable[str]) -> dict[str, Any]:
+    """Returns a config's values of dotted keys, without the keys that it does not have."""
+    values = flatten(config.to_dict(), keep_mappings=True)
+    return {key: values[key] for key in keys if key in values}

@@ -60,7 +60,7 @@ def test_a_key_of_the_search_file_is_replaced(search_file: Path) -> None:
 
 def test_config_keys_change_the_file_that_config_names(search_file: Path) -> None:
     spec = load(search_file, "config.training.epochs=9", "config.amp.dtype=bfloat16")
-    config = spec.config
+    config = spec.training
     assert (config.training.epochs, config.amp.dtype) == (9, "bfloat16")
     assert config.optimizer.learning_rate == 0.1
     assert (search_file.parent / "training.yaml").read_text(encoding="utf-8") == TRAINING

@@ -7,7 +7,6 @@ import pytest
 
 from sweeps.search.searcher import Searcher
 from sweeps.spec.load import parse_search
-from trainable.config import parse_config
 
 CONFIG = {
     "dataset": {"name": "digits"},
@@ -88,7 +87,7 @@ def run(searcher, start, stop, delay=0, waiting=None):
 def test_every_suggestion_makes_a_training_config(algorithm):
     spec = spec_of(algorithm)
     for number, values in enumerate(run(Searcher(spec), 0, spec.tune.num_samples)[0]):
-        config = parse_config(spec.trial_config(values, number))
+        config = spec.trial_config(values, number)
         assert config.optimizer.learning_rate == values["optimizer.learning_rate"]
         assert ("optimizer.momentum" in values) <= (values["optimizer.name"] == "sgd")
 

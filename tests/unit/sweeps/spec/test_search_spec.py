@@ -8,7 +8,7 @@ import pytest
 
 from sweeps.spec.load import load_search, parse_search
 from sweeps.spec.settings import METRICS
-from trainable.config import parse_config
+from trainable.config import AdamWOptimizer, TrainingConfig, parse_config
 from trainable.config.yaml_reader import dump_yaml, parse_yaml
 from trainable.errors import ConfigError
 
@@ -174,23 +174,23 @@ def test_paths_become_absolute(tmp_path):
         "tensorboard": {"log_dir": "/logs"},
     }
     spec = spec_of(config=config)
-    assert spec.config["dataset"]["root"] == str(Path.home() / "images")
-    assert spec.config["checkpoint"]["dir"] == str(tmp_path / "runs")
-    assert spec.config["checkpoint"]["resume"] == str(tmp_path / "old" / "latest.pt")
-    assert spec.config["tensorboard"]["log_dir"] == "/logs"
+    assert spec.training.dataset.root == str(Path.home() / "images")
+    assert spec.training.checkpoint.dir == str(tmp_path / "runs")
+    assert spec.training.checkpoint.resume == str(tmp_path / "old" / "latest.pt")
+    assert spec.training.tensorboard.log_dir == "/logs"
 
 
 def test_the_training_config_may_stand_in_the_search_file_itself():
     inside = CONFIG.replace("\n", "\n  ").rstrip()
     spec = load(f"config:\n  {inside}\ntune: {{num_samples: 1}}\n")
-    assert spec.config["optimizer"] == BASE["optimizer"]
+    assert spec.to_dict()["config"]["optimizer"] == BASE["optimizer"]
 
 
 def test_a_config_path_is_relative_to_the_search_file_and_may_be_absolute(tmp_path):
     other = tmp_path / "other.yaml"
     other.write_text(CONFIG)
-    assert load(SEARCH.replace("base.yaml", str(other))).config["training"] == {"epochs": 9}
-    assert load(SEARCH.replace("base.yaml", "../other.yaml")).config["training"] == {"epochs": 9}
+    assert load(SEARCH.replace("base.yaml", str(other))).training.training.epochs == 9
+    assert load(SEARCH.replace("base.yaml", "../other.yaml")).training.training.epochs == 9
 
 
 def test_a_spec_cannot_be_changed():
@@ -204,32 +204,32 @@ def test_a_spec_cannot_be_changed():
 def test_a_trial_gets_a_complete_config_with_its_values_in_it():
     spec = load(SEARCH)
     config = spec.trial_config({"optimizer.learning_rate": 0.5, "training.batch_size": 64}, 0)
-    assert config["optimizer"]["learning_rate"] == 0.5
-    assert config["training"] == {**parse_config(BASE).to_dict()["training"], "batch_size": 64}
-    assert parse_config(config).to_dict() == config
+    assert config.optimizer.learning_rate == 0.5
+    assert config.training == TrainingConfig(epochs=9, batch_size=64)
+    assert parse_config(config.to_dict()) == config
 
 
 def test_a_trial_of_another_optimizer_has_that_optimizers_defaults():
-    optimizer = load(SEARCH).trial_config({"optimizer.name": "adamw"}, 0)["optimizer"]
-    assert optimizer["weight_decay"] == 0.01
-    assert "momentum" not in optimizer
+    config = load(SEARCH).trial_config({"optimizer.name": "adamw"}, 0)
+    assert config.optimizer == AdamWOptimizer(name="adamw", learning_rate=0.1)
+    assert config.optimizer.weight_decay == 0.01
 
 
 def test_trials_share_the_configs_seed_so_that_they_can_be_compared():
     config = {**BASE, "seed": {"enabled": True, "value": 5}}
     spec = spec_of({"training.batch_size": {"choice": [1, 2]}}, config=config)
-    seeds = [spec.trial_config({"training.batch_size": 1}, n)["seed"]["value"] for n in range(3)]
+    seeds = [spec.trial_config({"training.batch_size": 1}, n).seed.value for n in range(3)]
     assert seeds == [5, 5, 5]
 
 
 def test_trials_without_hyperparameters_differ_by_their_seed():
     spec = spec_of(config={**BASE, "seed": {"enabled": True, "value": 5}})
-    assert [spec.trial_config({}, n)["seed"]["value"] for n in range(3)] == [5, 6, 7]
+    assert [spec.trial_config({}, n).seed.value for n in range(3)] == [5, 6, 7]
 
 
 def test_a_swept_seed_is_the_trials_seed():
     spec = spec_of({"seed.value": {"randint": [0, 9]}})
-    assert spec.trial_config({"seed.value": 3}, 1)["seed"]["value"] == 3
+    assert spec.trial_config({"seed.value": 3}, 1).seed.value == 3
 
 
 def test_values_that_make_no_config_are_refused_with_the_trials_number():

@@ -1,4 +1,4 @@
-"""Models that draw from the global random number generators; named `drawing_models:noisy`."""
+"""Models that use the global random number generators; named `drawing_models:noisy`."""
 
 import random
 
@@ -10,9 +10,9 @@ from tests.support.tiny_models import mlp
 
 
 class Noisy(nn.Module):
-    """Draws from all of the CPU's global generators in every batch that it trains on.
+    """Uses all of the CPU's global generators in every training batch.
 
-    NumPy draws normal numbers in pairs, of which it keeps the second one for the next call.
+    NumPy generates normal numbers in pairs and keeps the second one for the next call.
     """
 
     def __init__(self, num_classes: int, in_channels: int) -> None:

@@ -1,7 +1,7 @@
-"""A model that fails in the way that its number of classes stands for.
+"""A model that fails in a way that its number of classes selects.
 
-`model.num_classes` can be swept, a model of one's own cannot: so each trial of a sweep fails in a
-way of its own.
+`model.num_classes` can be searched, a custom model cannot. So each trial of a sweep can fail in
+another way.
 """
 
 from torch import nn
@@ -15,7 +15,7 @@ from tests.support.failing_models import (
 )
 from tests.support.tiny_models import mlp
 
-WAYS = {
+FAILURES = {
     10: raises_once,
     11: dies_once,
     12: not_a_number,
@@ -26,4 +26,4 @@ WAYS = {
 
 
 def model(num_classes: int, in_channels: int) -> nn.Module:
-    return WAYS[num_classes](num_classes, in_channels)
+    return FAILURES[num_classes](num_classes, in_channels)

@@ -1,4 +1,4 @@
-"""Models that fail in one way each; named `failing_models:out_of_memory` and so on."""
+"""Models that each fail in one way; named `failing_models:out_of_memory` and so on."""
 
 import errno
 import os
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from tests.support.tiny_models import mlp
 
 MARKS = "FAILING_MODELS_MARKS"
-"""Environment variable: a directory in which a file says that a failure has happened already."""
+"""Environment variable: a directory whose files mark failures that have already happened."""
 
 
 class OutOfMemory(nn.Module):
-    """Fails as CUDA does on batches of more than 64 images, in training."""
+    """Runs out of GPU memory, like CUDA, on training batches of more than 64 images."""
 
     def __init__(self, num_classes: int, in_channels: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class OutOfMemory(nn.Module):
 
 
 class Exits(nn.Module):
-    """Ends its process, or would."""
+    """Tries to exit its process."""
 
     def __init__(self, num_classes: int, in_channels: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Exits(nn.Module):
 
 
 class NotANumber(nn.Module):
-    """Its loss is not finite from the first training batch on."""
+    """Has a loss that is not finite from the first training batch on."""
 
     def __init__(self, num_classes: int, in_channels: int) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class NotANumber(nn.Module):
 
 
 class FailsOnce(nn.Module):
-    """Fails once, in the third epoch, then never again: the marking file remembers."""
+    """Fails once, in the third epoch, and marks that in a file."""
 
     def __init__(self, num_classes: int, in_channels: int, *, kill: bool) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class FailsOnce(nn.Module):
 
     def train(self, mode: bool = True) -> nn.Module:
         if not mode:
-            self.evaluations += 1  # once an epoch with a val_split and no look at the test set
+            self.evaluations += 1  # once per epoch with a val_split and without the test set
         return super().train(mode)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ def always_raises(num_classes: int, in_channels: int) -> nn.Module:
 
 
 class FillsTheDisk(nn.Module):
-    """In its third epoch the disk has no room any more, until the marking file is gone."""
+    """Finds the disk full from its third epoch on, as long as the marking file exists."""
 
     def __init__(self, num_classes: int, in_channels: int) -> None:
         super().__init__()
@@ -117,14 +117,14 @@ class FillsTheDisk(nn.Module):
         if self.training and self.evaluations >= 2 and full.exists():
             fsync = os.fsync
 
-            def no_room(descriptor: int) -> None:
-                # What is being synced may be the directory of the epoch before.
+            def fail_with_full_disk(descriptor: int) -> None:
+                # A directory may be synced, too: that of the epoch before.
                 if full.exists() and stat.S_ISREG(os.fstat(descriptor).st_mode):
                     os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 fsync(descriptor)
 
-            os.fsync = no_room
+            os.fsync = fail_with_full_disk
         return self.net(images)
 
 

@@ -1,4 +1,4 @@
-"""Directories as sweeps leave them, written without Ray and without training anything."""
+"""Writes directories like those of real sweeps, without Ray and without training anything."""
 
 import json
 import math
@@ -29,7 +29,7 @@ ASHA = {"name": "asha", "grace_period": 1, "reduction_factor": 3}
 
 @dataclass
 class FakeSweep:
-    """What to write; the ids of trials are `0000aaaa`, `0001aaaa` and so on."""
+    """A sweep directory to write; its trials' ids are `0000aaaa`, `0001aaaa` and so on."""
 
     directory: Path
     trials: int = 12
@@ -39,20 +39,20 @@ class FakeSweep:
     tune: Mapping[str, Any] = field(default_factory=lambda: {"scheduler": ASHA})
     keep: Mapping[str, Any] = field(default_factory=dict)
     states: Mapping[int, TrialState] = field(default_factory=dict)
-    """Number of a trial -> the state it is in, where it is not what ASHA made of it."""
+    """Number of a trial -> its state, where it differs from the one that ASHA would give it."""
     finals: Mapping[int, int] = field(default_factory=dict)
-    """Number of a trial -> the configuration of which it is a final one."""
+    """Number of a final trial -> the number of its configuration."""
     epoch_s: Mapping[int, float] = field(default_factory=dict)
     """Number of a trial -> the seconds of each of its epochs, where they are not 2."""
     weights: bool = True
-    """Whether trials have `.pt` files; they hold nothing."""
+    """Whether trials have `.pt` files, which contain no weights."""
 
     def write(self) -> Path:
         """Writes the directory; returns its path."""
         self.directory.mkdir(parents=True)
         layout = SweepLayout(self.directory)
-        layout.search_file.write_text(dump_yaml(self._search()))
-        records = [self._trial(layout, number) for number in range(self.trials)]
+        layout.search_file.write_text(dump_yaml(self._build_search()))
+        records = [self._write_trial(layout, number) for number in range(self.trials)]
         counts = dict(sorted(Counter(record.state for record in records).items()))
         layout.write_sweep(
             SweepRecord(
@@ -68,7 +68,7 @@ class FakeSweep:
         )
         return self.directory
 
-    def _config(self) -> dict[str, Any]:
+    def _build_config(self) -> dict[str, Any]:
         return {
             "dataset": {"name": "digits", "val_split": 0.2},
             "model": {"name": "resnet20"},
@@ -77,36 +77,36 @@ class FakeSweep:
             "checkpoint": {"enabled": True, "dir": str(self.directory.parent)},
         }
 
-    def _search(self) -> dict[str, Any]:
+    def _build_search(self) -> dict[str, Any]:
         data = {
             "name": self.directory.name,
-            "config": self._config(),
+            "config": self._build_config(),
             "space": dict(self.space),
             "tune": {"num_samples": self.trials, "seed": 1, **self.tune},
             "keep": dict(self.keep),
         }
         return parse_search(data).to_dict()
 
-    def _trial(self, layout: SweepLayout, number: int) -> TrialRecord:
+    def _write_trial(self, layout: SweepLayout, number: int) -> TrialRecord:
         repeats = self.tune.get("repeats", 1)
-        group = self.finals.get(number, number // repeats)
-        rng = random.Random(group)
-        values = {k: v for k, v in _values(rng).items() if k in self.space}
+        configuration = self.finals.get(number, number // repeats)
+        rng = random.Random(configuration)
+        values = {k: v for k, v in _sample_values(rng).items() if k in self.space}
         rng.seed(number)
-        quality = _quality(values)
+        quality = _compute_quality(values)
         state = self.states.get(number) or ("stopped" if quality < 0.6 else "finished")
-        done = {"pending": 0, "stopped": 3, "failed": 2, "running": 5, "paused": 5}
-        epochs = min(done.get(state, self.epochs), self.epochs)
+        trained = {"pending": 0, "stopped": 3, "failed": 2, "running": 5, "paused": 5}
+        epochs = min(trained.get(state, self.epochs), self.epochs)
         record = TrialRecord(
             id=f"{number:04d}aaaa",
             number=number,
             directory=f"resnet20_digits_20260115_143022_{number:04d}aaaa",
             values=values,
             state=state,
-            created=_time(number, 0),
-            started=None if state == "pending" else _time(number, 1),
-            ended=_time(number, 2) if state in {"finished", "stopped", "failed"} else None,
-            configuration=group if repeats > 1 or self.finals else None,
+            created=_format_time(number, 0),
+            started=None if state == "pending" else _format_time(number, 1),
+            ended=_format_time(number, 2) if state in {"finished", "stopped", "failed"} else None,
+            configuration=configuration if repeats > 1 or self.finals else None,
             repeat=repeats if number in self.finals else number % repeats,
             final=number in self.finals,
         )
@@ -115,9 +115,9 @@ class FakeSweep:
             record.failures.append(failure)
         directory = layout.directory / record.directory
         layout.write_trial(record)
-        (directory / "config.yaml").write_text(dump_yaml(_with(self._config(), values)))
+        (directory / "config.yaml").write_text(dump_yaml(_set_keys(self._build_config(), values)))
         seconds = self.epoch_s.get(number, 2.0)
-        rows = [_row(quality, epoch, seconds, rng) for epoch in range(1, epochs + 1)]
+        rows = [_build_row(quality, epoch, seconds, rng) for epoch in range(1, epochs + 1)]
         (directory / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
         if self.weights and rows:
             (directory / "checkpoints").mkdir()
@@ -126,14 +126,14 @@ class FakeSweep:
         return record
 
 
-def _with(config: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def _set_keys(config: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in values.items():
         section, name = key.split(".")
         config[section][name] = value
     return config
 
 
-def _values(rng: random.Random) -> dict[str, Any]:
+def _sample_values(rng: random.Random) -> dict[str, Any]:
     values: dict[str, Any] = {
         "optimizer.name": rng.choice(["sgd", "adamw"]),
         "optimizer.learning_rate": 10 ** rng.uniform(-4, 0),
@@ -143,13 +143,13 @@ def _values(rng: random.Random) -> dict[str, Any]:
     return {**values, "training.batch_size": rng.choice([32, 64, 128])}
 
 
-def _quality(values: Mapping[str, Any]) -> float:
-    """In (0, 1): best at a learning rate of 0.03, and hardly anything else matters."""
-    off = math.log10(values.get("optimizer.learning_rate", 0.03)) + 1.5
-    return math.exp(-(off**2) / 2) * (1 - 0.0005 * values.get("training.batch_size", 0))
+def _compute_quality(values: Mapping[str, Any]) -> float:
+    """Returns a quality in (0, 1), best at a learning rate of 0.03; little else matters."""
+    distance = math.log10(values.get("optimizer.learning_rate", 0.03)) + 1.5
+    return math.exp(-(distance**2) / 2) * (1 - 0.0005 * values.get("training.batch_size", 0))
 
 
-def _row(quality: float, epoch: int, seconds: float, rng: random.Random) -> dict[str, Any]:
+def _build_row(quality: float, epoch: int, seconds: float, rng: random.Random) -> dict[str, Any]:
     acc = min(1.0, quality * (1 - math.exp(-epoch / 3)) + rng.uniform(0, 0.01))
     return {
         "epoch": epoch,
@@ -168,23 +168,24 @@ def _row(quality: float, epoch: int, seconds: float, rng: random.Random) -> dict
     }
 
 
-def _time(number: int, step: int) -> str:
+def _format_time(number: int, step: int) -> str:
     minute = number + 10 * step
     return f"2026-01-15T{14 + minute // 60 % 10}:{minute % 60:02d}:00+00:00"
 
 
 def trial(directory: Path, number: int) -> Path:
-    """The directory of a trial by its number."""
-    (found,) = directory.glob(f"*_{number:04d}aaaa")
-    return found
+    """Returns the directory of a trial by its number."""
+    (path,) = directory.glob(f"*_{number:04d}aaaa")
+    return path
 
 
 def sweep(*words: str | Path, code: int = 0) -> Result:
-    """Types a `sweep` command; it has to end with this exit code."""
+    """Runs a `sweep` command and checks its exit code."""
     result = CliRunner().invoke(main, [str(word) for word in words])
     assert result.exit_code == code, result.output + repr(result.exception)
     return result
 
 
 def as_json(*words: str | Path) -> Any:
+    """Runs a `sweep` command with `--json` and returns what it prints."""
     return json.loads(sweep(*words, "--json").stdout)

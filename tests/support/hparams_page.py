@@ -1,4 +1,4 @@
-"""The HParams page of TensorBoard as its own backend computes it from a log directory."""
+"""Reads TensorBoard's HParams page and curves with TensorBoard's own backend."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tensorboard.plugins.hparams.backend_context import Context
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One line of the page's table."""
+class Row:
+    """One row of the page's table."""
 
     run: str
     status: str
@@ -26,8 +26,8 @@ class Shown:
     metrics: dict[str, float]
 
 
-def page(logdir: Path) -> dict[str, Shown]:
-    """Name of a line -> what it shows; lines of several runs are refused."""
+def page(logdir: Path) -> dict[str, Row]:
+    """Returns the rows of the page by their names; a row must belong to exactly one run."""
     runs = EventMultiplexer()
     runs.AddRunsFromDirectory(str(logdir))
     runs.Reload()
@@ -35,13 +35,13 @@ def page(logdir: Path) -> dict[str, Shown]:
     statuses = api_pb2.Status.values()
     request = api_pb2.ListSessionGroupsRequest(slice_size=1000, allowed_statuses=statuses)
     context = Context(TBContext(data_provider=provider, logdir=str(logdir)))
-    answer = list_session_groups.Handler(RequestContext(), context, "", request).run()
-    return {group.name: _shown(group) for group in answer.session_groups}
+    response = list_session_groups.Handler(RequestContext(), context, "", request).run()
+    return {group.name: _read_row(group) for group in response.session_groups}
 
 
-def _shown(group: Any) -> Shown:
+def _read_row(group: Any) -> Row:
     (session,) = group.sessions
-    return Shown(
+    return Row(
         run=session.name,
         status=api_pb2.Status.Name(session.status).removeprefix("STATUS_"),
         values={key: json_format.MessageToDict(value) for key, value in group.hparams.items()},
@@ -50,14 +50,14 @@ def _shown(group: Any) -> Shown:
 
 
 def points(directory: Path, tag: str) -> list[tuple[int, float]]:
-    """Step and value of every point of a curve, as TensorBoard shows them."""
+    """Returns step and value of every point of a curve, as TensorBoard shows them."""
     events = EventAccumulator(str(directory), size_guidance={"scalars": 0})
     events.Reload()
     return [(point.step, point.value) for point in events.Scalars(tag)]
 
 
 def tags(directory: Path) -> set[str]:
-    """Of the curves in a directory."""
+    """Returns the tags of the curves in a directory."""
     events = EventAccumulator(str(directory))
     events.Reload()
     return set(events.Tags()["scalars"])

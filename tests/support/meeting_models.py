@@ -1,4 +1,4 @@
-"""A model whose trainings wait for one another: what they hold meanwhile, they hold at once."""
+"""A model whose trainings wait for one another, so that they hold their resources concurrently."""
 
 import os
 import signal
@@ -9,28 +9,29 @@ from torch import nn
 
 from tests.support.tiny_models import mlp
 
-PARTIES = 4
-PATIENCE_S = 90
+PROCESSES = 4
+TIMEOUT_S = 90
 
 
 def four(num_classes: int, in_channels: int) -> nn.Module:
-    """Waits for three other processes; the first to come then dies, and all wait for its retry."""
-    place = Path.cwd().parent / "met"  # of the sweep: a trial's directory is the working one
-    place.mkdir(exist_ok=True)
-    (place / str(os.getpid())).touch()
-    met = _wait_for(place, PARTIES)
-    if len(met) == PARTIES:
-        if met[0].name == str(os.getpid()):
+    """Waits for three other processes; the first one then dies, and all wait for its retry."""
+    folder = Path.cwd().parent / "met"  # in the sweep directory: trials work in their own
+    folder.mkdir(exist_ok=True)
+    (folder / str(os.getpid())).touch()
+    files = _wait_for(folder, PROCESSES)
+    if len(files) == PROCESSES:
+        if files[0].name == str(os.getpid()):
             os.kill(os.getpid(), signal.SIGKILL)
-        _wait_for(place, PARTIES + 1)
+        _wait_for(folder, PROCESSES + 1)
     return mlp(num_classes, in_channels)
 
 
-def _wait_for(place: Path, count: int) -> list[Path]:
-    until = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until:
-        met = sorted(place.iterdir(), key=lambda path: path.stat().st_mtime_ns)
-        if len(met) >= count:
-            return met
+def _wait_for(folder: Path, count: int) -> list[Path]:
+    """Returns the files of `count` processes, in the order of their arrival."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        files = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        if len(files) >= count:
+            return files
         time.sleep(0.05)
-    raise TimeoutError(f"fewer than {count} processes have come")
+    raise TimeoutError(f"fewer than {count} processes within {TIMEOUT_S} s")

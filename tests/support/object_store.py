@@ -1,6 +1,6 @@
-"""An S3 server on loopback in a process of its own, and a connection to it that can be cut.
+"""An S3 server on loopback in its own process, and a connection to it that can be cut.
 
-Started as a script it serves and writes a line of JSON for every request.
+As a script, this module is the server; it logs every request as a line of JSON.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from typing import Any
 
 import pytest
 
-PATIENCE_S = 60
 BUCKET = "bucket"
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test-key-id",
@@ -32,7 +31,7 @@ ENVIRONMENT = {
 
 @dataclass
 class Request:
-    """One request that the server has had."""
+    """One request to the server."""
 
     method: str
     key: str
@@ -47,15 +46,15 @@ class Request:
         return self.method == "PUT" and self.copied_from is not None
 
 
-class ObjectStore:
-    """The server, seen through a connection that can be cut."""
+class S3Server:
+    """The server, behind a connection that can be cut."""
 
     def __init__(self, port: int, log: Path) -> None:
         self._log = log
-        self._line = Line(port)
+        self._connection = CuttableConnection(port)
 
     def uri(self, path: str) -> str:
-        address = f"127.0.0.1:{self._line.port}"
+        address = f"127.0.0.1:{self._connection.port}"
         return f"s3://{BUCKET}/{path}?endpoint_override={address}&scheme=http&region=us-east-1"
 
     def requests(self) -> list[Request]:
@@ -67,16 +66,16 @@ class ObjectStore:
 
     @contextmanager
     def cut(self) -> Iterator[None]:
-        """Nobody reaches the server; who is just being served is cut off."""
-        self._line.close()
+        """Makes the server unreachable and ends open connections."""
+        self._connection.close()
         try:
             yield
         finally:
-            self._line.open()
+            self._connection.open()
 
 
-class Line:
-    """Passes bytes on between clients and a server."""
+class CuttableConnection:
+    """Forwards bytes between clients and a server."""
 
     def __init__(self, server: int) -> None:
         self._server = server
@@ -90,10 +89,10 @@ class Line:
         threading.Thread(target=self._accept, args=[self._listener], daemon=True).start()
 
     def close(self) -> None:
-        _shut(self._listener)
+        _close(self._listener)
         sockets, self._sockets = self._sockets, []
-        for each in sockets:
-            _shut(each)
+        for connection in sockets:
+            _close(connection)
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -103,27 +102,27 @@ class Line:
             except OSError:
                 return
             self._sockets += [client, server]
-            for one, other in ((client, server), (server, client)):
-                threading.Thread(target=_pass_on, args=[one, other], daemon=True).start()
+            for source, target in ((client, server), (server, client)):
+                threading.Thread(target=_forward, args=[source, target], daemon=True).start()
 
 
-def _pass_on(one: socket.socket, other: socket.socket) -> None:
+def _forward(source: socket.socket, target: socket.socket) -> None:
     with suppress(OSError):
-        while data := one.recv(2**16):
-            other.sendall(data)
-    _shut(one)
-    _shut(other)
+        while data := source.recv(2**16):
+            target.sendall(data)
+    _close(source)
+    _close(target)
 
 
-def _shut(each: socket.socket) -> None:
+def _close(connection: socket.socket) -> None:
     with suppress(OSError):
-        each.shutdown(socket.SHUT_RDWR)
-    each.close()
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
 
 
 @contextmanager
-def object_store(folder: Path) -> Iterator[ObjectStore]:
-    """A server with an empty bucket; the environment has its keys meanwhile."""
+def object_store(folder: Path) -> Iterator[S3Server]:
+    """Starts a server with an empty bucket and sets its keys in the environment."""
     log = folder / "requests.jsonl"
     log.touch()
     script = str(Path(__file__))
@@ -142,7 +141,7 @@ def object_store(folder: Path) -> Iterator[ObjectStore]:
             port = int(process.stdout.readline())
             address = f"http://127.0.0.1:{port}/{BUCKET}"
             with urllib.request.urlopen(urllib.request.Request(address, method="PUT")):
-                yield ObjectStore(port, log)
+                yield S3Server(port, log)
         finally:
             process.kill()
             process.wait()
@@ -157,8 +156,8 @@ def _serve(log: Path) -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     inner = DomainDispatcherApplication(create_backend_app)
 
-    def recorded(environ: dict[str, Any], start: Any) -> Any:
-        answer = inner(environ, start)
+    def log_and_answer(environ: dict[str, Any], start: Any) -> Any:
+        response = inner(environ, start)
         line = {
             "method": environ["REQUEST_METHOD"],
             "key": environ["PATH_INFO"].removeprefix(f"/{BUCKET}/"),
@@ -166,13 +165,13 @@ def _serve(log: Path) -> None:
         }
         with log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        return answer
+        return response
 
-    server = make_server("127.0.0.1", 0, recorded, threaded=True)
+    server = make_server("127.0.0.1", 0, log_and_answer, threaded=True)
     print(server.port, flush=True)
     parent = os.getppid()
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    while os.getppid() == parent:  # it does not outlive a killed test
+    while os.getppid() == parent:  # the server ends with a killed test
         time.sleep(0.5)
 
 

@@ -1,4 +1,4 @@
-"""Operations after which the host needs the values of a tensor, so that it waits for the GPU."""
+"""Operations that read values of a tensor on the host, which therefore waits for the GPU."""
 
 from collections.abc import Callable
 
@@ -17,5 +17,5 @@ READS: dict[str, Callable[[Tensor], object]] = {
 
 
 def do(read: Callable[[Tensor], object], values: Tensor) -> None:
-    """Drops the result."""
+    """Runs an operation and drops its result."""
     read(values)

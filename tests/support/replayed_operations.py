@@ -1,8 +1,8 @@
 """Stand-in for a CUDA graph on the CPU: replays operations instead of running Python again.
 
 A recording dispatches the work once and keeps every operation with its tensors and numbers. A
-replay runs these operations on these tensors. It therefore shows what makes a CUDA graph
-dangerous: Python does not run again, numbers of the host are frozen, tensors keep their addresses,
+replay runs these operations on these tensors. It therefore has the pitfalls of a CUDA graph:
+Python does not run again, numbers of the host are frozen, tensors keep their addresses,
 and an operation whose result the host needs is refused. Reading memory without an operation
 (`tolist`, `numpy`) goes unnoticed on the CPU.
 """
@@ -34,18 +34,18 @@ class Operation(NamedTuple):
 
     @property
     def launches(self) -> int:
-        """Number of kernels, counted as one unless the operation is known for more."""
+        """Number of kernels; one except for operations that launch several."""
         if self.function.overloadpacket is torch.ops.aten.convolution_backward:
             return sum(self.args[-1])  # gradients of the input, the weight and the bias
         return 1
 
 
 class Recording:
-    """Operations of some work; called, it runs them again on the same tensors.
+    """The operations of a piece of work; calling it runs them again on the same tensors.
 
     Attributes:
-        operations: Those that launch something, in their order.
-        replays: How often they have been run again.
+        operations: The operations that launch kernels, in order.
+        replays: The number of replays so far.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Recording:
 
     @property
     def launches(self) -> int:
-        """Number of kernels that a GPU would start for it."""
+        """Number of kernels that a GPU would launch for it."""
         return sum(operation.launches for operation in self.operations)
 
     def __call__(self) -> None:
@@ -71,7 +71,7 @@ class ReplayRecorder:
     """`trainable.training.cuda_graphs.Recorder` for the CPU.
 
     Attributes:
-        recordings: All that have been made.
+        recordings: All recordings so far.
     """
 
     def __init__(self) -> None:
@@ -95,19 +95,19 @@ class ReplayRecorder:
 
 
 def record(work: Callable[[], None]) -> Recording:
-    """Records work without doing it: what its dry run has changed is put back.
+    """Records work in a dry run, whose changes to tensors are undone.
 
     Raises:
-        RuntimeError: The work reads a value back, with the message of a GPU.
+        RuntimeError: The work reads a value back; the message is CUDA's.
     """
     recording = Recording()
-    with _rolled_back(), _Tape(recording.operations, refuses_waits=True):
+    with _roll_back(), _Tape(recording.operations, refuses_waits=True):
         work()
     return recording
 
 
 def count_launches(work: Callable[[], None]) -> int:
-    """Does the work and returns how many kernels a GPU would start for it."""
+    """Does the work and returns how many kernels a GPU would launch for it."""
     recording = Recording()
     with _Tape(recording.operations, refuses_waits=False):
         work()
@@ -115,7 +115,7 @@ def count_launches(work: Callable[[], None]) -> int:
 
 
 class _Tape(TorchDispatchMode):
-    """Notes every operation that launches something: neither views nor allocations."""
+    """Records every operation that launches a kernel, which views and allocations do not."""
 
     def __init__(self, operations: list[Operation], *, refuses_waits: bool) -> None:
         super().__init__()
@@ -130,14 +130,14 @@ class _Tape(TorchDispatchMode):
             raise RuntimeError(f"operation not permitted when stream is capturing ({func})")
         result = func(*args, **kwargs)
         if not _is_free(func, args, kwargs, result):
-            # Aliases: autograd copies a gradient that somebody else holds too.
+            # Aliases: autograd copies a gradient that has another reference.
             aliases = tree_map_only(Tensor, Tensor.detach, (args, kwargs, result))
             self._operations.append(Operation(func, *aliases))
         return result
 
 
 class _WaitWatch(TorchDispatchMode):
-    """Notes where values are read back, as `torch.cuda.set_sync_debug_mode("warn")` does."""
+    """Records where values are read back, like `torch.cuda.set_sync_debug_mode("warn")`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,12 +147,12 @@ class _WaitWatch(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         if _reads_back(func, args):
-            self.lines.append(_line_outside_torch())
+            self.lines.append(_find_line_outside_torch())
         return func(*args, **(kwargs or {}))
 
 
 class _Undo(TorchDispatchMode):
-    """Copies what operations are about to change of the tensors that existed before."""
+    """Copies older tensors before operations change them, to restore them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,12 +163,14 @@ class _Undo(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        for storage in _storages((args, kwargs)):
+        for storage in _find_storages((args, kwargs)):
             address = storage.data_ptr()
             if address not in self._new and address not in self._saved:
                 self._saved[address] = storage, storage.clone()
         result = func(*args, **kwargs)
-        self._new |= {storage.data_ptr() for storage in _storages(result)} - self._saved.keys()
+        self._new |= {
+            storage.data_ptr() for storage in _find_storages(result)
+        } - self._saved.keys()
         return result
 
     def restore(self) -> None:
@@ -177,19 +179,19 @@ class _Undo(TorchDispatchMode):
 
 
 @contextmanager
-def _rolled_back() -> Iterator[None]:
-    """Undoes what happens inside to tensors and to torch's generator, but not in Python."""
-    numbers, undo = torch.get_rng_state(), _Undo()
+def _roll_back() -> Iterator[None]:
+    """Undoes changes to tensors and to torch's generator, but not to Python objects."""
+    rng_state, undo = torch.get_rng_state(), _Undo()
     try:
         with undo:
             yield
     finally:
         undo.restore()
-        torch.set_rng_state(numbers)
+        torch.set_rng_state(rng_state)
 
 
 def _reads_back(func: Any, args: tuple[Any, ...]) -> bool:
-    """Tells whether the host waits for the values of tensors."""
+    """Returns whether the host waits for values of tensors."""
     if func.overloadpacket is torch.ops.aten.index:  # by a mask: as many values as it has ones
         masks = (torch.bool, torch.uint8)
         return any(index is not None and index.dtype in masks for index in args[1])
@@ -197,23 +199,23 @@ def _reads_back(func: Any, args: tuple[Any, ...]) -> bool:
 
 
 def _is_free(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> bool:
-    """Tells whether an operation launches nothing: it allocates or views, or has no elements."""
+    """Returns whether an operation launches no kernel: allocations, views, empty tensors."""
     if func.overloadpacket.__name__ in _ALLOCATIONS or torch.Tag.inplace_view in func.tags:
         return True
     if func._schema.is_mutable:
         return False
-    inputs = {storage.data_ptr() for storage in _storages((args, kwargs))}
-    outputs = {storage.data_ptr() for storage in _storages(result)}
+    inputs = {storage.data_ptr() for storage in _find_storages((args, kwargs))}
+    outputs = {storage.data_ptr() for storage in _find_storages(result)}
     return outputs <= inputs  # `_to_copy` and the like may do either
 
 
-def _storages(values: Any) -> list[torch.UntypedStorage]:
-    """Returns the memory of all tensors in nested values that have any."""
+def _find_storages(values: Any) -> list[torch.UntypedStorage]:
+    """Returns the storages of all tensors in nested values that are not empty."""
     tensors = (leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor))
     return [tensor.untyped_storage() for tensor in tensors if tensor.untyped_storage().nbytes()]
 
 
-def _line_outside_torch() -> str:
+def _find_line_outside_torch() -> str:
     """Returns file and line of the innermost frame that is neither torch's nor this module's."""
     frame: Any = sys._getframe(1)
     while frame.f_back is not None:

@@ -1,12 +1,12 @@
-"""A save that is waited for."""
+"""Saves a checkpoint and waits for it."""
 
 from trainable.experiment.directory import Experiment
 from trainable.training.trainer import Trainer
 
 
 def save_due(experiment: Experiment, trainer: Trainer) -> bool:
-    """Saves after an epoch if the config asks for it; returns whether it did."""
-    writing = experiment.begin_save(trainer)
-    if writing is not None:
-        writing.result()
-    return writing is not None
+    """Saves after an epoch if the config says so; returns whether it did."""
+    future = experiment.begin_save(trainer)
+    if future is not None:
+        future.result()
+    return future is not None

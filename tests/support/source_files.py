@@ -18,7 +18,7 @@ class ImportedModule:
     name: str
     line: int
     for_types_only: bool
-    """Whether it stands below `if TYPE_CHECKING`."""
+    """Whether it is inside `if TYPE_CHECKING`."""
 
 
 def sources(*folders: str) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Models that print, as users' models do."""
+"""Models that print, as users' models may do."""
 
 import sys
 from typing import Any
@@ -10,14 +10,14 @@ from tests.support import tiny_models
 
 
 def mlp(*args: object, **settings: object) -> nn.Module:
-    """The tiny model, which says so on both streams."""
+    """Builds the tiny model and prints to both streams."""
     print("built")
     print("to stderr", file=sys.stderr)
     return tiny_models.mlp(*args, **settings)
 
 
-class Keeps(nn.Sequential):
-    """Keeps the stream that it finds when it is built, as a logger does, and fails on request."""
+class KeepsStream(nn.Sequential):
+    """Keeps the standard output of its construction, like a logger, and fails on request."""
 
     fails = False
 
@@ -35,9 +35,9 @@ class Keeps(nn.Sequential):
 
 
 KEPT: dict[str, Any] = {}
-"""What lives as long as the process, like the handlers of a logger."""
+"""State that lasts as long as the process, like the handlers of a logger."""
 
 
 def keeping(num_classes: int, in_channels: int) -> nn.Module:
-    """The tiny model as a `Keeps`."""
-    return Keeps(*tiny_models.mlp(num_classes, in_channels))
+    """Builds the tiny model as a `KeepsStream`."""
+    return KeepsStream(*tiny_models.mlp(num_classes, in_channels))

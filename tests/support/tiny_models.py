@@ -1,11 +1,11 @@
-"""Models small enough that an epoch of digits takes milliseconds; named `tiny_models:mlp`."""
+"""Models that train an epoch of digits in milliseconds; named `tiny_models:mlp`."""
 
 import torch
 from torch import nn
 
 
 def mlp(num_classes: int, in_channels: int) -> nn.Module:
-    """No batch norm and no dropout: a training is a function of data and weights alone."""
+    """Has no batch norm and no dropout: a training depends on data and weights alone."""
     return nn.Sequential(
         nn.Flatten(),
         nn.Linear(64 * in_channels, 16),
@@ -15,7 +15,7 @@ def mlp(num_classes: int, in_channels: int) -> nn.Module:
 
 
 def dropout_cnn(num_classes: int, in_channels: int) -> nn.Module:
-    """Every kind of state: 4-d weights, batch norm buffers, and dropout from the global stream."""
+    """Has every kind of state: 4-d weights, batch norm buffers, dropout with the global RNG."""
     return nn.Sequential(
         nn.Conv2d(in_channels, 8, 3, stride=2, bias=False),
         nn.BatchNorm2d(8),
@@ -38,7 +38,7 @@ def pooled_cnn(num_classes: int, in_channels: int) -> nn.Module:
 
 
 class Restless(nn.Module):
-    """Changes its weights in every pass that it learns from, not only when the optimizer steps."""
+    """Changes its weights in every training pass, not only when the optimizer steps."""
 
     def __init__(self, num_classes: int, in_channels: int) -> None:
         super().__init__()

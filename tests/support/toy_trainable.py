@@ -1,4 +1,4 @@
-"""A trainable without torch, which a worker imports in no time."""
+"""A Tune trainable without torch, which workers import quickly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ray.tune import Trainable
 
 
 class Toy(Trainable):
-    """Counts its steps; fails once in the step that its config names."""
+    """Counts its steps; fails once, in the step that its config names."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self.count = 0

@@ -65,7 +65,7 @@ def test_a_failure_is_there_with_its_traceback_and_a_retry_appends(
     first.train()
     saved = first.save()
     with monkeypatch.context() as patch:
-        patch.setattr(talking_models.Keeps, "fails", True)
+        patch.setattr(talking_models.KeepsStream, "fails", True)
         with pytest.raises(RuntimeError, match="on request"):
             first.train()
     before = lines(tmp_path)

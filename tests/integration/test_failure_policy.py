@@ -11,7 +11,7 @@ import pytest
 from sweeps.sweep_dir.records import TrialRecord
 from tests.integration.commands import invoke
 from tests.integration.sweeping import ONE_AT_A_TIME, epochs, search, trials
-from tests.support.failing_by_classes import WAYS
+from tests.support.failing_by_classes import FAILURES
 from tests.support.failing_models import (
     always_raises,
     dies_once,
@@ -66,11 +66,11 @@ def test_out_of_memory_can_be_given_up_at_once_and_tried_again_by_hand(tmp_path:
 def failed(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
     """Exit code and directory of a sweep of which each trial but the last fails in its own way."""
     place = tmp_path_factory.mktemp("failed")
-    ways = {"model.num_classes": {"grid": list(WAYS)}, **SPACE}
+    ways = {"model.num_classes": {"grid": list(FAILURES)}, **SPACE}
     code = run(
         place,
         "failing_by_classes:model",
-        samples=len(WAYS),
+        samples=len(FAILURES),
         space=ways,
         failure={"max_retries": 1},
         resources=ONE_AT_A_TIME,
@@ -80,7 +80,7 @@ def failed(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 def of_way(directory: Path, model: Callable[..., Any]) -> TrialRecord:
     """The trial of a sweep that has failed in this way."""
-    classes = next(number for number, way in WAYS.items() if way is model)
+    classes = next(number for number, way in FAILURES.items() if way is model)
     (found,) = [r for r in trials(directory) if r.values["model.num_classes"] == classes]
     return found
 

@@ -93,7 +93,7 @@ class FakeSweep:
         rng = random.Random(configuration)
         values = {k: v for k, v in _sample_values(rng).items() if k in self.space}
         rng.seed(number)
-        quality = _compute_quality(values)
+        quality = compute_quality(values)
         state = self.states.get(number) or ("stopped" if quality < 0.6 else "finished")
         trained = {"pending": 0, "stopped": 3, "failed": 2, "running": 5, "paused": 5}
         epochs = min(trained.get(state, self.epochs), self.epochs)
@@ -143,7 +143,7 @@ def _sample_values(rng: random.Random) -> dict[str, Any]:
     return {**values, "training.batch_size": rng.choice([32, 64, 128])}
 
 
-def _compute_quality(values: Mapping[str, Any]) -> float:
+def compute_quality(values: Mapping[str, Any]) -> float:
     """Returns a quality in (0, 1), best at a learning rate of 0.03; little else matters."""
     distance = math.log10(values.get("optimizer.learning_rate", 0.03)) + 1.5
     return math.exp(-(distance**2) / 2) * (1 - 0.0005 * values.get("training.batch_size", 0))

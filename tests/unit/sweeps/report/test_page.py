@@ -151,7 +151,7 @@ def test_a_space_without_parameters_makes_a_report(page: Callable[..., Page]) ->
 def test_a_metric_that_never_changes_makes_a_report(
     page: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.support.fake_sweeps._quality", lambda values: 0.0)
+    monkeypatch.setattr("tests.support.fake_sweeps.compute_quality", lambda values: 0.0)
     monkeypatch.setattr("tests.support.fake_sweeps.random.Random.uniform", lambda *ends: 0.005)
     found = page()
     assert found.plots["Optimisation history"] == 1

@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 
-def test_a_job_is_paused_and_sent_again_and_finishes(nodes: Nodes, project: Path) -> None:
+def test_a_job_is_paused_submitted_again_and_finishes(nodes: Nodes, project: Path) -> None:
     directory = project.parent / "shared" / "sweep"
     server = ("--address", nodes.http)
 

@@ -34,7 +34,7 @@ def can_unshare() -> bool:
 
 
 @pytest.mark.skipif(not can_unshare(), reason="needs mount namespaces")
-def test_a_directory_that_a_node_does_not_share_is_found_before_the_first_trial(
+def test_a_directory_that_a_node_does_not_share_is_detected_before_the_first_trial(
     nodes: Nodes, project: Path
 ) -> None:
     shared = project.parent / "shared"
@@ -51,7 +51,7 @@ def test_a_directory_that_a_node_does_not_share_is_found_before_the_first_trial(
     assert list(shared.iterdir()) == []
 
 
-def test_trials_of_a_dead_node_go_on_elsewhere_from_their_last_checkpoint(
+def test_trials_of_a_dead_node_continue_on_another_from_their_last_checkpoint(
     nodes: Nodes, project: Path
 ) -> None:
     directory = project.parent / "shared" / "sweep"

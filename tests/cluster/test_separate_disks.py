@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 
-def test_trials_of_a_dead_node_go_on_elsewhere_from_the_store(
+def test_trials_of_a_dead_node_continue_on_another_from_object_storage(
     nodes: Nodes, project: Path, tmp_path: Path
 ) -> None:
     own = tmp_path / "own"  # where desks are: on the one node here, on the other on its own disk
@@ -39,7 +39,7 @@ def test_trials_of_a_dead_node_go_on_elsewhere_from_the_store(
         )
 
         def epochs() -> list[int]:
-            directory = location.local(uri)
+            directory = location.resolve(uri)
             if not (directory / "sweep.json").exists():
                 return []
             return [len(found) for found in rows(directory).values()]
@@ -54,7 +54,7 @@ def test_trials_of_a_dead_node_go_on_elsewhere_from_the_store(
         finally:
             driver.kill()
         assert driver.returncode == 0, out
-        directory = location.local(uri)
+        directory = location.resolve(uri)
         trials = SweepLayout(directory).read_trials()
         assert [trial.state for trial in trials] == ["finished"] * 3
         assert rows(directory) == {trial.id: list(range(1, 13)) for trial in trials}
@@ -70,7 +70,7 @@ def test_trials_of_a_dead_node_go_on_elsewhere_from_the_store(
     assert not list(own.rglob("*.pt"))
 
 
-def test_a_store_that_cannot_be_used_is_found_before_the_first_trial(
+def test_unusable_object_storage_is_detected_before_the_first_trial(
     nodes: Nodes, project: Path, tmp_path: Path
 ) -> None:
     with object_store(tmp_path) as store:

@@ -40,12 +40,12 @@ def understood(command: str) -> dict[str, Any]:
     return values
 
 
-def test_these_are_all() -> None:
+def test_every_file_for_clusters_is_covered() -> None:
     assert {path for path in FOLDER.iterdir()} == {AWS, KUBERAY, SLURM}
 
 
 @pytest.mark.parametrize("path", [AWS, KUBERAY, SLURM], ids=lambda path: path.name)
-def test_each_is_short_and_says_how_it_is_used(path: Path) -> None:
+def test_each_file_is_short_and_states_its_use(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     assert len(lines) < 80
     head = "\n".join(line for line in lines[:16] if line.startswith("#"))
@@ -53,7 +53,7 @@ def test_each_is_short_and_says_how_it_is_used(path: Path) -> None:
     assert "# Before: " in head
 
 
-def test_the_aws_cluster_is_one_that_ray_up_takes() -> None:
+def test_the_aws_cluster_is_valid_for_ray_up() -> None:
     schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
     config = read(AWS)
     jsonschema.validate(config, schema)
@@ -64,7 +64,7 @@ def test_the_aws_cluster_is_one_that_ray_up_takes() -> None:
     assert types[worker]["min_workers"] <= types[worker]["max_workers"] <= config["max_workers"]
 
 
-def test_the_aws_machines_get_all_that_a_sweep_imports() -> None:
+def test_the_aws_machines_install_all_requirements() -> None:
     (install,) = [line for line in read(AWS)["setup_commands"] if line.startswith("pip install")]
     names = {re.split(r"[\[<>=]", word)[0] for word in shlex.split(install)[2:]}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -79,7 +79,7 @@ def test_the_dashboard_listens_on_the_heads_loopback() -> None:
     assert "--include-dashboard=false" in SLURM.read_text(encoding="utf-8")
 
 
-def test_the_commands_that_are_shown_are_understood() -> None:
+def test_the_shown_commands_are_valid() -> None:
     text = AWS.read_text(encoding="utf-8").replace("\\\n#", " ")
     (command,) = re.findall(r"^#\s+(sweep submit .*)$", text, re.MULTILINE)
     values = understood(command)
@@ -123,7 +123,7 @@ def test_the_slurm_script_is_bash_and_runs_the_run_command() -> None:
     assert re.search(r"^export RAY_AUTH_MODE=token$", text, re.MULTILINE)
 
 
-def test_the_commands_of_the_page_are_understood() -> None:
+def test_the_commands_of_the_page_are_valid() -> None:
     text = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
     blocks = "".join(re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
     commands = [line.partition("#")[0] for line in blocks.splitlines()]

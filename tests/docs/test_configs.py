@@ -19,14 +19,14 @@ def name(path: Path) -> str:
     return path.relative_to(CONFIGS.parent).as_posix()
 
 
-def test_no_config_is_left_out_here() -> None:
+def test_every_config_is_covered() -> None:
     assert (len(TRAININGS), len(SEARCHES)) == (4, 8)
     others = {path.name for path in CONFIGS.rglob("*") if path.is_file()} - {p.name for p in FILES}
     cluster = {path.name for path in CLUSTER.iterdir()}  # test_cluster_configs.py
     assert others - cluster == {"search.schema.json", "training.schema.json"}
 
 
-def test_the_searches_are_those_that_are_promised() -> None:
+def test_every_documented_search_exists() -> None:
     assert {path.stem for path in SEARCHES} == {
         "search", "digits_pbt", "digits_tpe", "digits_grid", "cifar10_asha", "cifar10_pbt",
         "cifar100_bohb", "mnist_random",
@@ -34,7 +34,7 @@ def test_the_searches_are_those_that_are_promised() -> None:
 
 
 @pytest.mark.parametrize("path", TRAININGS, ids=name)
-def test_a_training_config_is_good_and_keeps_its_best_model(path: Path) -> None:
+def test_a_training_config_is_valid_and_keeps_its_best_model(path: Path) -> None:
     config = load_config(path)
     assert config.checkpoint.enabled
     assert config.checkpoint.save_best
@@ -42,7 +42,7 @@ def test_a_training_config_is_good_and_keeps_its_best_model(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SEARCHES, ids=name)
-def test_a_search_file_is_good_and_its_sweep_has_its_name(path: Path) -> None:
+def test_a_search_file_is_valid_and_named_like_its_sweep(path: Path) -> None:
     spec = load_search(path)
     assert spec.space
     assert spec.tune.num_samples > 1
@@ -70,7 +70,7 @@ def test_a_config_names_its_schema_to_editors(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SEARCHES, ids=name)
-def test_a_search_says_how_long_it_takes_and_what_comes_out(path: Path) -> None:
+def test_a_search_states_its_duration_and_result(path: Path) -> None:
     head = re.match(r"(#.*\n)+", path.read_text(encoding="utf-8"))
     assert head is not None
     if "not measured" not in head[0]:

@@ -48,7 +48,7 @@ assert score.acc == checkpoint["best_acc"], (score, checkpoint["best_acc"])
 """
 
 
-def test_the_loading_snippet_runs_verbatim_and_gives_the_model_that_was_saved(
+def test_the_loading_snippet_runs_verbatim_and_loads_the_saved_model(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     tiny_config: Callable[..., TrainConfig],

@@ -40,7 +40,7 @@ def commands() -> list[list[str]]:
     return [words for part in parts if (words := shlex.split(part, comments=True))]
 
 
-def test_it_is_short_enough_to_be_read() -> None:
+def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) < 200
 
 
@@ -59,7 +59,7 @@ def test_every_verb_of_the_command_is_shown_and_exists() -> None:
 @pytest.mark.parametrize(
     "words", [words for words in commands() if words[0] == "sweep"], ids=" ".join
 )
-def test_a_shown_sweep_command_is_understood(words: list[str]) -> None:
+def test_a_shown_sweep_command_is_valid(words: list[str]) -> None:
     """click takes the words apart: an unknown option or a missing argument would raise."""
     verb = main.commands[words[1]]
     context = click.Context(verb)
@@ -69,7 +69,7 @@ def test_a_shown_sweep_command_is_understood(words: list[str]) -> None:
         parameter.handle_parse_result(context, values, [])
 
 
-def test_the_files_that_shown_commands_name_exist() -> None:
+def test_files_named_in_shown_commands_exist() -> None:
     named = [word for words in commands() for word in words if word.endswith((".py", ".yaml"))]
     assert len(named) >= 3
     assert not [word for word in named if not (ROOT / word).exists()]
@@ -87,7 +87,7 @@ def test_pictures_are_small() -> None:
     assert [path for path in pictures if (ROOT / path).stat().st_size > 150_000] == []
 
 
-def test_the_shown_search_file_is_good_and_short() -> None:
+def test_the_shown_search_file_is_valid_and_short() -> None:
     (shown,) = blocks("yaml")
     assert len(shown.splitlines()) <= 25
     spec = parse_search(parse_yaml(shown, "README.md"), directory=ROOT / "configs")
@@ -95,7 +95,7 @@ def test_the_shown_search_file_is_good_and_short() -> None:
     assert spec.space["optimizer.momentum"].when
 
 
-def test_the_shown_sweep_is_the_one_that_is_run() -> None:
+def test_the_shown_sweep_is_the_one_of_the_shown_command() -> None:
     search = parse_yaml((ROOT / "configs" / "search.yaml").read_text(encoding="utf-8"), "search")
     config = load_config(ROOT / "configs" / "resnet20_digits.yaml")
     trials, epochs = search.data["tune"]["num_samples"], config.training.epochs
@@ -116,7 +116,7 @@ def test_the_loading_snippet_is_the_tested_one() -> None:
     assert blocks("python") == [ast.literal_eval(constants["SNIPPET"])]
 
 
-def test_the_tree_of_a_sweep_has_the_names_that_are_written() -> None:
+def test_the_tree_of_a_sweep_has_the_names_on_disk() -> None:
     (tree,) = [block for block in blocks("text") if block.startswith("experiments/")]
     shown = re.findall(r"── ([\w./]+)", tree)
     of_the_sweep = [layout.SEARCH_FILE, layout.SWEEP_FILE, layout.TRIALS_CSV]
@@ -128,7 +128,7 @@ def test_the_tree_of_a_sweep_has_the_names_that_are_written() -> None:
     assert BEST_FILE in tree
 
 
-def test_the_reading_order_leads_through_files_that_exist() -> None:
+def test_the_reading_order_names_existing_files() -> None:
     order = re.search(r"Read the code in this order: (.*?)\n\n", README, re.DOTALL)
     assert order is not None
     files = re.findall(r"`([^`]+)`", order[1])

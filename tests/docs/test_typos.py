@@ -100,7 +100,7 @@ def tells(problem: Problem, key: Key, new: str) -> bool:
     )
 
 
-def test_there_are_keys_to_slip_in() -> None:
+def test_the_shipped_files_have_many_keys() -> None:
     assert len(FILES) == 12
     assert len(KEYS) > 250
     assert all(key.edited(key.text) == key.path.read_text(encoding="utf-8") for key in KEYS)
@@ -108,7 +108,7 @@ def test_there_are_keys_to_slip_in() -> None:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(slips())
-def test_a_slip_in_a_key_is_reported_with_its_line_and_the_right_name(
+def test_a_typo_in_a_key_is_reported_with_its_line_and_the_right_name(
     slip: tuple[Key, str],
 ) -> None:
     key, new = slip

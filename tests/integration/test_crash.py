@@ -43,7 +43,7 @@ def uninterrupted(ray_session: None, tmp_path: Path) -> SweepFiles:
 
 @pytest.mark.ray
 @pytest.mark.timeout(900)
-def test_killed_sweep_ends_like_an_uninterrupted_one(
+def test_a_killed_sweep_ends_like_an_uninterrupted_one(
     tmp_path: Path, uninterrupted: SweepFiles
 ) -> None:
     campaign = Campaign(tmp_path, 1, print, {"short": uninterrupted})
@@ -61,7 +61,7 @@ def test_killed_sweep_ends_like_an_uninterrupted_one(
 
 @pytest.mark.slow
 @pytest.mark.timeout(4 * 3600)
-def test_200_random_kills_leave_no_trace(tmp_path: Path) -> None:
+def test_200_random_kills_make_no_difference(tmp_path: Path) -> None:
     tally = Campaign(tmp_path, 1, print).run(200)
 
     assert tally.differences == []

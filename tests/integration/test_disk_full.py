@@ -65,7 +65,7 @@ def assert_goes_on_to_the_end(result: Any, sweep: Path) -> None:
         assert read_checkpoint(path)["epoch"] == 4
 
 
-def test_below_the_floor_nothing_is_saved_and_no_trial_starts(tmp_path: Path) -> None:
+def test_below_min_free_gib_nothing_is_saved_and_no_trial_starts(tmp_path: Path) -> None:
     spec = one_by_one(tmp_path, {"min_free_gib": 1e9})
     sweep = tmp_path / "sweep"
     result = run(spec, tmp_path)
@@ -79,7 +79,7 @@ def test_below_the_floor_nothing_is_saved_and_no_trial_starts(tmp_path: Path) ->
     assert_goes_on_to_the_end(again, sweep)
 
 
-def test_no_space_left_in_the_middle_of_a_save_harms_no_file(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_during_a_save_damages_no_file(tmp_path: Path) -> None:
     full = Path(os.environ[MARKS]) / "disk_is_full"
     full.touch()
     try:
@@ -96,7 +96,7 @@ def test_no_space_left_in_the_middle_of_a_save_harms_no_file(tmp_path: Path) -> 
     assert_goes_on_to_the_end(invoke("resume", sweep, "--allow-custom-model"), sweep)
 
 
-def test_while_a_sweep_runs_only_its_best_ended_trials_keep_weights(
+def test_only_the_best_ended_trials_keep_weights_while_a_sweep_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[set[int]] = []

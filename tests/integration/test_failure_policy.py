@@ -52,7 +52,9 @@ def only(directory: Path) -> TrialRecord:
     return record
 
 
-def test_out_of_memory_can_be_given_up_at_once_and_tried_again_by_hand(tmp_path: Path) -> None:
+def test_out_of_memory_may_fail_a_trial_immediately_until_it_is_retried_by_command(
+    tmp_path: Path,
+) -> None:
     assert run(tmp_path, "failing_models:out_of_memory", failure={"oom": "give_up"}) == 1
     assert only(tmp_path).state == "failed"
     retry = ("retry", tmp_path / "sweep", "--allow-custom-model", "--cause")
@@ -85,7 +87,7 @@ def of_way(directory: Path, model: Callable[..., Any]) -> TrialRecord:
     return found
 
 
-def test_the_failures_of_some_trials_end_neither_the_others_nor_the_sweep(
+def test_failed_trials_do_not_affect_other_trials(
     failed: tuple[int, Path],
 ) -> None:
     code, directory = failed
@@ -105,7 +107,7 @@ def test_out_of_memory_runs_alone_then_with_half_batches(failed: tuple[int, Path
     assert (config.training.batch_size, config.training.accumulation_steps) == (128, 2)
 
 
-def test_a_loss_that_is_no_number_ends_the_trial(failed: tuple[int, Path]) -> None:
+def test_a_loss_that_is_not_finite_fails_the_trial(failed: tuple[int, Path]) -> None:
     record = of_way(failed[1], not_a_number)
     assert record.state == "failed"
     (failure,) = record.failures
@@ -115,7 +117,7 @@ def test_a_loss_that_is_no_number_ends_the_trial(failed: tuple[int, Path]) -> No
 
 
 @pytest.mark.parametrize(("model", "cause"), [(raises_once, "error"), (dies_once, "lost_worker")])
-def test_a_failed_trial_goes_on_from_its_last_checkpoint(
+def test_a_failed_trial_continues_from_its_last_checkpoint(
     failed: tuple[int, Path], model: Callable[..., Any], cause: str
 ) -> None:
     record = of_way(failed[1], model)
@@ -128,7 +130,7 @@ def test_a_failed_trial_goes_on_from_its_last_checkpoint(
     assert epochs(failed[1])[record.number] == [1, 2, 3, 4]
 
 
-def test_what_fails_again_and_again_is_given_up_after_max_retries(
+def test_a_trial_that_keeps_failing_fails_after_max_retries(
     failed: tuple[int, Path],
 ) -> None:
     record = of_way(failed[1], always_raises)

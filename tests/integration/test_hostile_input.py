@@ -71,7 +71,7 @@ def trained(
 
 
 @pytest.mark.parametrize("verb", ["restore", "eval"])
-def test_a_truncated_file_is_refused_and_the_good_one_beside_it_named(
+def test_a_truncated_file_is_refused_and_the_error_names_a_good_one_beside_it(
     verb: str, trained: Path, working_directory: Path
 ) -> None:
     shutil.copyfile(trained, "epoch_0001.pt")
@@ -85,7 +85,7 @@ def test_a_truncated_file_is_refused_and_the_good_one_beside_it_named(
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("verb", ["restore", "eval"])
-def test_a_foreign_file_or_a_bomb_is_refused_and_never_run(
+def test_foreign_and_malicious_files_are_refused_and_never_run(
     verb: str, trained: Path, working_directory: Path
 ) -> None:
     state = torch.load(trained)
@@ -104,7 +104,7 @@ def test_a_foreign_file_or_a_bomb_is_refused_and_never_run(
     assert "expected a .pt file, found a directory" in refusal(verb, working_directory)
 
 
-def test_a_bad_file_is_exit_code_2_of_the_process_without_a_traceback(
+def test_a_bad_file_gives_exit_code_2_without_a_traceback(
     project_environment: dict[str, str], working_directory: Path
 ) -> None:
     path = working_directory / "best.pt"
@@ -161,7 +161,7 @@ def rest(sweep: Path) -> str:
 
 
 @pytest.mark.ray
-def test_a_sweep_goes_on_from_the_newest_good_checkpoint_and_says_so(
+def test_a_sweep_resumes_from_the_newest_good_checkpoint_and_prints_that(
     sweep: Path, working_directory: Path
 ) -> None:
     checkpoints = interrupted(sweep)
@@ -176,7 +176,7 @@ def test_a_sweep_goes_on_from_the_newest_good_checkpoint_and_says_so(
 
 
 @pytest.mark.ray
-def test_a_trial_without_any_good_checkpoint_is_not_begun_anew_in_silence(sweep: Path) -> None:
+def test_a_trial_without_a_good_checkpoint_is_not_restarted_silently(sweep: Path) -> None:
     checkpoints = interrupted(sweep)
     for path in checkpoints.iterdir():
         truncate(path)
@@ -195,7 +195,7 @@ def test_a_trial_without_any_good_checkpoint_is_not_begun_anew_in_silence(sweep:
 
 @pytest.mark.ray
 @pytest.mark.parametrize("verb", ["resume", "retry", "stop"])
-def test_records_that_are_none_are_refused_and_nothing_is_changed(verb: str, sweep: Path) -> None:
+def test_invalid_records_are_refused_and_nothing_is_changed(verb: str, sweep: Path) -> None:
     path = sweep / "sweep.json" if verb == "stop" else next(sweep.glob("*/trial.json"))
     data = json.loads(path.read_text())
     for content in ("{", "[]", json.dumps({**data, "state": "lost"})):
@@ -227,7 +227,7 @@ def test_records_that_are_none_are_refused_and_nothing_is_changed(verb: str, swe
         ("--resume", "must not be empty or start with a dot or a dash"),
     ],
 )
-def test_a_name_that_is_no_directorys_is_refused(
+def test_a_name_that_is_not_a_valid_directory_name_is_refused(
     name: str, rule: str, key: str, working_directory: Path
 ) -> None:
     spec = search(working_directory, space=SPACE, tune={"num_samples": 1}).to_dict()

@@ -18,26 +18,26 @@ from sweeps.spec.load import load_search
 from sweeps.storage import location
 from tests.crash.session import ROOT, Session
 from tests.integration import sweeping
-from tests.support.object_store import ObjectStore, object_store
+from tests.support.object_store import S3Server, object_store
 from trainable.artifacts.metrics import read_rows
-from trainable.storage.object_store import Remote
+from trainable.storage.object_store import ObjectStore
 
 pytestmark = pytest.mark.ray
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with object_store(tmp_path_factory.mktemp("store")) as found:
         yield found
 
 
-def fresh_desk(uri: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The desk of a process that knows nothing of the sweep."""
-    monkeypatch.setattr(location, "_desks", {})
-    return location.local(uri)
+def new_mirror(uri: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Returns the mirror of a process that starts now."""
+    monkeypatch.setattr(location, "_mirrors", {})
+    return location.resolve(uri)
 
 
-def uploads(store: ObjectStore) -> tuple[Counter[str], Counter[str]]:
+def uploads(store: S3Server) -> tuple[Counter[str], Counter[str]]:
     """How often each file of weights was sent, and how often it was made from another one."""
     sent = [request for request in store.requests() if request.key.endswith(".pt")]
     return (
@@ -46,8 +46,8 @@ def uploads(store: ObjectStore) -> tuple[Counter[str], Counter[str]]:
     )
 
 
-def test_a_sweep_is_paused_resumed_and_read_from_the_store(
-    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_sweep_in_object_storage_is_paused_resumed_and_read(
+    store: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     uri = store.uri("sweeps/sweep")
     spec = sweeping.search(
@@ -65,10 +65,10 @@ def test_a_sweep_is_paused_resumed_and_read_from_the_store(
         outcome = sweeping.start(spec)
     assert outcome.paused == "SIGINT"
     assert list(tmp_path.iterdir()) == []
-    remote = Remote(uri)
-    assert ".lock" not in remote.list()
+    sweep_store = ObjectStore(uri)
+    assert ".lock" not in sweep_store.list()
 
-    directory = fresh_desk(uri, monkeypatch)
+    directory = new_mirror(uri, monkeypatch)
     assert directory != outcome.directory
     assert sweeping.epochs(directory) == {0: [1, 2, 3]}
     outcome = sweeping.resume(directory)
@@ -77,13 +77,13 @@ def test_a_sweep_is_paused_resumed_and_read_from_the_store(
         with result.checkpoint.as_directory() as found:
             assert torch.load(Path(found, "checkpoint.pt"))["epoch"] == 4
 
-    sweep = load_sweep(fresh_desk(uri, monkeypatch))
+    sweep = load_sweep(new_mirror(uri, monkeypatch))
     assert sweep.state == "finished"
     assert sweeping.epochs(sweep.directory) == {0: [1, 2, 3, 4], 1: [1, 2, 3, 4]}
     assert sweep.best().checkpoint is not None
     model = sweep.model(allow_custom_model=True)
     assert model(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
-    names = set(remote.list())
+    names = set(sweep_store.list())
     assert names >= {"search.yaml", "sweep.json", "events.jsonl", "trials.csv", "best_config.yaml"}
     for trial in sweeping.trials(sweep.directory):
         own = {name.removeprefix(f"{trial.directory}/") for name in names}
@@ -116,18 +116,22 @@ keep: {min_free_gib: 0}
 CUT_S = 15
 
 
-def epochs_in(remote: Remote) -> int:
+def epochs_in(sweep_store: ObjectStore) -> int:
     """Epochs that are in the store's metrics, of all trials."""
-    rows = [remote.read(name) or b"" for name in remote.list() if name.endswith("metrics.jsonl")]
+    rows = [
+        sweep_store.read(name) or b""
+        for name in sweep_store.list()
+        if name.endswith("metrics.jsonl")
+    ]
     return sum(data.count(b"\n") for data in rows)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_cut_connection_and_a_kill_lose_nothing(
-    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_cut_connection_and_a_kill_lose_no_results(
+    store: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    remote = Remote(store.uri("killed/mine"))
+    sweep_store = ObjectStore(store.uri("killed/mine"))
     search = tmp_path / "search.yaml"
     search.write_text(SEARCH.replace("PLACE", store.uri("killed")))
 
@@ -141,21 +145,21 @@ def test_a_cut_connection_and_a_kill_lose_nothing(
 
     first = session("first", str(search), "--allow-custom-model")
     try:
-        assert first.wait(lambda: epochs_in(remote) >= 6, 120)
+        assert first.wait(lambda: epochs_in(sweep_store) >= 6, 120)
         with store.cut():
             time.sleep(CUT_S)
-        assert first.wait(lambda: epochs_in(remote) >= 50, 120)
+        assert first.wait(lambda: epochs_in(sweep_store) >= 50, 120)
         assert first.exit_code is None, (tmp_path / "log").read_text()
     finally:
         first.kill_all()
-    before = sweeping.epochs(fresh_desk(remote.uri, monkeypatch))
+    before = sweeping.epochs(new_mirror(sweep_store.uri, monkeypatch))
     assert sum(map(len, before.values())) >= 50
     shutil.rmtree(tmp_path / "first")
 
-    second = session("second", "--resume", remote.uri, "--allow-custom-model")
+    second = session("second", "--resume", sweep_store.uri, "--allow-custom-model")
     assert second.wait(lambda: False, 300)
     assert second.exit_code == 0, (tmp_path / "log").read_text()
-    directory = fresh_desk(remote.uri, monkeypatch)
+    directory = new_mirror(sweep_store.uri, monkeypatch)
     assert not any(trial.failures for trial in sweeping.trials(directory))
     found = measured(directory)
     whole = tmp_path / "whole"

@@ -65,7 +65,7 @@ LOOPBACK = {
 }
 
 
-def test_it_listens_on_loopback_only_and_keeps_its_token() -> None:
+def test_a_ray_started_by_a_sweep_listens_on_loopback_only_and_needs_a_token() -> None:
     done = run(SCRIPT)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
@@ -75,7 +75,7 @@ def test_it_listens_on_loopback_only_and_keeps_its_token() -> None:
 
 
 @pytest.mark.parametrize("name", [pytest.param("SIGINT", marks=pytest.mark.slow), "SIGTERM"])
-def test_a_signal_in_the_middle_of_its_shutdown_ends_the_process(name: str) -> None:
+def test_a_signal_during_the_shutdown_of_ray_ends_the_process(name: str) -> None:
     done = run(ENDING.format(name))
     assert done.returncode == -signal.Signals[name], done.stderr
     assert "Traceback" not in done.stderr

@@ -26,7 +26,7 @@ def states(directory: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_trials_of_one_process_come_out_as_those_of_their_own(
+def test_trials_in_a_shared_process_have_the_results_of_trials_in_their_own(
     tmp_path: Path, assert_same: Callable[[Any, Any], None]
 ) -> None:
     found = {}
@@ -42,7 +42,7 @@ def test_trials_of_one_process_come_out_as_those_of_their_own(
     assert_same(found["shared"], found["trial"])
 
 
-def test_the_loss_of_the_process_costs_no_trial_its_life(tmp_path: Path) -> None:
+def test_trials_survive_the_loss_of_their_shared_process(tmp_path: Path) -> None:
     config = {
         "model": {"name": "failing_models:dies_once"},
         "training": {"test_frequency": 100},
@@ -57,7 +57,7 @@ def test_the_loss_of_the_process_costs_no_trial_its_life(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_trial_out_of_memory_has_its_batch_halved_at_once(tmp_path: Path) -> None:
+def test_a_trial_out_of_memory_is_retried_with_half_batches(tmp_path: Path) -> None:
     config = {
         "model": {"name": "failing_models:out_of_memory"},
         "training": {"batch_size": 256, "epochs": 1},
@@ -70,7 +70,7 @@ def test_a_trial_out_of_memory_has_its_batch_halved_at_once(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_paused_sweep_goes_on_as_if_it_had_not_been(
+def test_a_paused_sweep_with_shared_processes_ends_like_an_uninterrupted_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assert_same: Callable[[Any, Any], None]
 ) -> None:
     found = {}
@@ -88,7 +88,7 @@ def test_a_paused_sweep_goes_on_as_if_it_had_not_been(
 
 
 @pytest.mark.slow
-def test_the_process_may_use_all_hardware_queues_of_its_gpu(
+def test_a_shared_process_may_use_all_hardware_queues_of_its_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CUDA_DEVICE_MAX_CONNECTIONS", raising=False)

@@ -123,7 +123,7 @@ def parts(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Parts:
 
 
 @pytest.mark.parametrize("number", range(len(PAUSES)), ids=[reason for reason, *_ in PAUSES])
-def test_a_pause_saves_and_says_how_to_go_on(parts: Parts, number: int) -> None:
+def test_a_pause_saves_and_prints_the_command_to_resume(parts: Parts, number: int) -> None:
     part, (reason, code, _) = parts.all[number], PAUSES[number]
     assert part.code == code
     assert part.said.splitlines()[-1] == f"sweep resume {parts.directory}"
@@ -135,7 +135,7 @@ def test_a_pause_saves_and_says_how_to_go_on(parts: Parts, number: int) -> None:
     assert {number: state["epoch"] for number, state in part.latest.items()} == reached
 
 
-def test_the_parts_come_to_the_same_end(
+def test_a_sweep_paused_three_times_ends_like_an_uninterrupted_one(
     parts: Parts, whole: Path, assert_same: Callable[[Any, Any], None]
 ) -> None:
     last = parts.all[-1]
@@ -149,7 +149,7 @@ def test_the_parts_come_to_the_same_end(
             assert_same(state[key], uninterrupted[number][key])
 
 
-def test_the_limit_holds_after_a_resume_and_interrupted_trials_go_first(parts: Parts) -> None:
+def test_after_a_resume_the_limit_holds_and_interrupted_trials_run_first(parts: Parts) -> None:
     number = {record.id: record.number for record in trials(parts.directory)}
     for before, part in zip(parts.all, parts.all[1:], strict=False):
         reached = {n: found[-1] if found else 0 for n, found in before.epochs.items()}
@@ -159,14 +159,14 @@ def test_the_limit_holds_after_a_resume_and_interrupted_trials_go_first(parts: P
         assert seen == missing[: len(seen)]
 
 
-def test_finished_trials_are_not_touched_again(parts: Parts) -> None:
+def test_files_of_finished_trials_stay_unchanged(parts: Parts) -> None:
     now = files_of_ended(parts.directory)
     assert parts.all[-2].ended
     for part in parts.all:
         assert part.ended.items() <= now.items()
 
 
-def test_a_second_signal_does_not_wait_for_the_epoch(
+def test_a_second_signal_stops_within_the_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = one_by_one(tmp_path, 1, save_frequency=1000, save_best=False)
@@ -180,7 +180,7 @@ def test_a_second_signal_does_not_wait_for_the_epoch(
     assert epochs(outcome.directory) == {0: [1, 2, 3, 4]}
 
 
-def test_a_sweep_goes_on_without_rays_files_and_in_another_place(
+def test_a_sweep_resumes_without_rays_files_and_from_another_location(
     parts: Parts, tmp_path: Path
 ) -> None:
     moved = tmp_path / "elsewhere" / "renamed"
@@ -196,7 +196,7 @@ def test_a_sweep_goes_on_without_rays_files_and_in_another_place(
     assert before == (files_of_ended(parts.directory), sorted(parts.directory.rglob("*")))
 
 
-def test_a_finished_sweep_is_extended_and_its_best_trained_longer(
+def test_a_finished_sweep_is_extended_and_its_best_trial_trains_longer(
     whole: Path, tmp_path: Path
 ) -> None:
     directory = tmp_path / "sweep"
@@ -218,7 +218,7 @@ def test_a_finished_sweep_is_extended_and_its_best_trained_longer(
     assert "has already completed 6, found 6" in refused.stderr
 
 
-def test_an_edited_search_file_may_change_totals_and_not_the_space(
+def test_an_edited_search_file_may_change_totals_but_not_the_space(
     whole: Path, tmp_path: Path
 ) -> None:
     recorded, _ = open_sweep(whole)
@@ -241,7 +241,7 @@ def test_an_edited_search_file_may_change_totals_and_not_the_space(
     assert "num_samples" not in str(refused.value)
 
 
-def test_one_process_at_a_time_runs_a_sweep(whole: Path, tmp_path: Path) -> None:
+def test_a_sweep_runs_in_one_process_at_a_time(whole: Path, tmp_path: Path) -> None:
     directory = tmp_path / "sweep"
     shutil.copytree(whole, directory)
     with open_for_resume(directory):

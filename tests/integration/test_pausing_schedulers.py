@@ -47,7 +47,7 @@ def whole(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return start(halving(tmp_path_factory.mktemp("hyperband") / "whole")).directory
 
 
-def test_hyperband_paused_and_resumed_ends_as_if_it_had_not_been(
+def test_a_paused_hyperband_sweep_ends_like_an_uninterrupted_one(
     whole: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

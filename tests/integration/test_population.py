@@ -88,7 +88,7 @@ def loaded(population: Population) -> list[Exploit]:
     return found
 
 
-def test_a_recipient_goes_on_from_the_donors_state_with_its_own_values_bit_for_bit(
+def test_a_recipient_continues_the_donors_state_with_its_own_values_bit_for_bit(
     population: Population, assert_same: Callable[[Any, Any], None]
 ) -> None:
     """Weights, momentum, schedule: an epoch trained here from the donor's file is the same."""
@@ -102,7 +102,7 @@ def test_a_recipient_goes_on_from_the_donors_state_with_its_own_values_bit_for_b
             assert_same(after[part], expected[part])
 
 
-def test_the_values_an_exploit_gave_are_in_force(population: Population) -> None:
+def test_a_recipient_trains_with_the_values_of_its_exploit(population: Population) -> None:
     for exploit in loaded(population):
         assert exploit.after is not None
         after = read_checkpoint(exploit.after)
@@ -116,7 +116,7 @@ def test_the_values_an_exploit_gave_are_in_force(population: Population) -> None
             assert group["momentum"] == exploit.config["optimizer"]["momentum"]
 
 
-def test_an_exploits_values_stay_inside_the_space_and_keep_their_type(
+def test_values_of_an_exploit_stay_inside_the_space_and_keep_their_type(
     population: Population,
 ) -> None:
     quantised = "qrandint" in population_space(population)[BATCH]
@@ -137,7 +137,7 @@ def population_space(population: Population) -> dict[str, Any]:
     return found
 
 
-def test_the_lineage_of_a_trial_has_every_exploit_that_it_went_on_from(
+def test_the_lineage_of_a_trial_has_every_exploit_that_it_trained_with(
     population: Population,
 ) -> None:
     names = {trial.id: trial.directory for trial in population.trials.values()}
@@ -150,7 +150,7 @@ def test_the_lineage_of_a_trial_has_every_exploit_that_it_went_on_from(
         assert [{k: e[k] for k in ("epoch", "donor")} for e in trial.lineage] == expected
 
 
-def test_a_trials_record_and_config_say_what_it_trains_with_now(population: Population) -> None:
+def test_a_trials_record_and_config_have_its_current_values(population: Population) -> None:
     for trial in population.trials.values():
         directory = population.directory / trial.directory
         config = load_config(directory / "config.yaml").to_dict()
@@ -177,13 +177,13 @@ def test_the_table_shows_the_current_values(population: Population) -> None:
             assert shown == str(trial.current.get(key, ""))
 
 
-def test_every_epoch_is_in_the_metrics_once_and_the_last_is_there(population: Population) -> None:
+def test_every_epoch_is_in_the_metrics_once_up_to_the_last(population: Population) -> None:
     for found in epochs(population.directory).values():
         assert found == sorted(set(found))
         assert found[-1] == 5
 
 
-def test_the_best_of_a_recipient_is_its_own(population: Population) -> None:
+def test_the_best_checkpoint_of_a_recipient_is_its_own(population: Population) -> None:
     for trial in population.trials.values():
         directory = population.directory / trial.directory
         best = read_checkpoint(directory / "checkpoints" / "best.pt")

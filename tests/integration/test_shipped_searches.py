@@ -42,7 +42,7 @@ def trials_of(directory: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_every_search_over_digits_is_run_here() -> None:
+def test_every_search_over_digits_is_covered() -> None:
     assert {path.stem for path in DIGITS} == set(OF_EACH)
 
 
@@ -55,7 +55,7 @@ def test_every_search_over_digits_is_run_here() -> None:
     ],
     ids=lambda path: path.stem,
 )
-def test_a_search_over_digits_runs_in_small(path: Path, working_directory: Path) -> None:
+def test_a_search_over_digits_runs_at_a_small_scale(path: Path, working_directory: Path) -> None:
     options = [word for text in [*SMALL, *OF_EACH[path.stem]] for word in ("--set", text)]
     done = CliRunner().invoke(main, ["run", str(path), *options, "--allow-custom-model"])
     assert done.exit_code == 0, done.output
@@ -68,7 +68,7 @@ def test_a_search_over_digits_runs_in_small(path: Path, working_directory: Path)
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("path", DIGITS, ids=lambda path: path.stem)
-def test_a_search_over_digits_comes_to_what_its_file_says(
+def test_a_search_over_digits_reaches_the_accuracy_that_its_file_states(
     path: Path, working_directory: Path, project_environment: dict[str, str]
 ) -> None:
     command = [sys.executable, str(CONFIGS.parent / "sweeps" / "run.py"), str(path)]

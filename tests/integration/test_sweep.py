@@ -90,7 +90,7 @@ def test_every_checkpoint_loads_by_default_and_has_the_documented_keys(swept: An
         assert path.name in {"latest.pt", "best.pt", f"epoch_{state['epoch']:04d}.pt"}
 
 
-def test_a_state_is_one_file_under_all_its_names(swept: Any) -> None:
+def test_all_names_of_a_checkpoint_are_one_file(swept: Any) -> None:
     for record in trials(swept.directory):
         directory = swept.directory / record.directory
         (of_tune,) = directory.glob("checkpoint_*/checkpoint.pt")
@@ -115,7 +115,7 @@ def test_trials_are_ranked_by_their_best_epoch(swept: Any) -> None:
         assert state["epoch"] == int(row["best_epoch"])
 
 
-def test_one_worker_trains_trial_after_trial_and_a_reset_one_equals_a_fresh_one(
+def test_one_worker_trains_all_trials_with_the_results_of_fresh_ones(
     swept: Any, assert_same: Callable[[Any, Any], None]
 ) -> None:
     """The last trial's config, trained here alone, comes to the same curve and weights."""
@@ -133,14 +133,14 @@ def test_one_worker_trains_trial_after_trial_and_a_reset_one_equals_a_fresh_one(
         assert_same(states[0][key], states[1][key])
 
 
-def test_the_best_config_is_that_of_the_best_trial(swept: Any) -> None:
+def test_best_config_is_the_config_of_the_best_trial(swept: Any) -> None:
     config = load_config(swept.directory / "best_config.yaml")
     best = swept.results[0]
     assert config == load_config(best.directory / "config.yaml")
     assert config.optimizer.learning_rate == best.record.values["optimizer.learning_rate"]
 
 
-def test_tunes_own_result_grid_has_every_trial_and_its_checkpoint(swept: Any) -> None:
+def test_tunes_result_grid_has_every_trial_and_its_checkpoint(swept: Any) -> None:
     assert len(swept.grid) == 3
     for result in swept.grid:
         assert result.metrics["epoch"] == 4
@@ -148,14 +148,16 @@ def test_tunes_own_result_grid_has_every_trial_and_its_checkpoint(swept: Any) ->
             assert torch.load(Path(directory) / "checkpoint.pt")["epoch"] == 4
 
 
-def test_more_than_the_cluster_has_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+def test_more_resources_than_the_cluster_has_are_refused_before_anything_is_created(
+    tmp_path: Path,
+) -> None:
     spec = search(tmp_path, space=SPACE, tune={"num_samples": 1}, resources={"cpu": 64})
     with pytest.raises(SweepError, match=r"one trial asks for 64, the cluster has 2"):
         start(spec)
     assert not any(tmp_path.iterdir())
 
 
-def test_without_checkpoints_a_sweep_leaves_its_tables_only(
+def test_without_checkpoints_a_sweep_writes_only_its_tables(
     without_files: tuple[Any, str],
 ) -> None:
     outcome, said = without_files
@@ -167,13 +169,13 @@ def test_without_checkpoints_a_sweep_leaves_its_tables_only(
         assert all(float(row["val_acc"]) > 0 for row in csv.DictReader(file))
 
 
-def test_a_sweep_that_decides_on_the_test_set_says_so_once(
+def test_a_sweep_that_decides_on_the_test_set_prints_one_note(
     without_files: tuple[Any, str],
 ) -> None:
     assert without_files[1].count("no dataset.val_split") == 1
 
 
-def test_a_directory_that_is_taken_is_refused_with_the_command_that_goes_on(
+def test_an_existing_sweep_directory_is_refused_with_the_command_to_resume(
     tmp_path: Path, swept: Any
 ) -> None:
     spec = search(swept.directory.parent, space=SPACE, tune={"num_samples": 1})

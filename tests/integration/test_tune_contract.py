@@ -43,7 +43,7 @@ def experiment(tmp_path: Path) -> Any:
     return SimpleNamespace(spec={"run": "toy", "storage": storage})
 
 
-def test_a_trial_has_a_storage_of_its_own_that_follows_its_directorys_name(
+def test_each_trial_has_its_own_storage_named_after_its_directory(
     experiment: Any, tmp_path: Path
 ) -> None:
     first, second = make(experiment, "a"), make(experiment, "b")
@@ -54,7 +54,7 @@ def test_a_trial_has_a_storage_of_its_own_that_follows_its_directorys_name(
     assert first.path == str(tmp_path / "sweep" / "directory_a")
 
 
-def test_a_trial_keeps_the_id_and_the_settings_that_it_is_given(experiment: Any) -> None:
+def test_a_trial_keeps_its_id_and_settings(experiment: Any) -> None:
     trial = make(experiment, "given")
     assert (trial.trial_id, str(trial), trial.status) == ("given", "given", Trial.PENDING)
     checkpoints: Any = trial.run_metadata.checkpoint_manager
@@ -78,7 +78,7 @@ def test_a_registered_checkpoint_is_the_trials_newest(experiment: Any) -> None:
     assert trial.latest_checkpoint_result.metrics["epoch"] == 2
 
 
-def test_only_as_many_checkpoints_stay_as_are_kept(experiment: Any) -> None:
+def test_only_num_to_keep_checkpoints_stay(experiment: Any) -> None:
     trial = make(experiment)
     for index in range(3):
         found = checkpoint(trial, index, epoch=index)
@@ -87,7 +87,7 @@ def test_only_as_many_checkpoints_stay_as_are_kept(experiment: Any) -> None:
     assert left == ["checkpoint_000002"]
 
 
-def test_a_last_result_can_be_given(experiment: Any) -> None:
+def test_a_last_result_can_be_set(experiment: Any) -> None:
     trial = make(experiment)
     trial.run_metadata.last_result = {"epoch": 3, "training_iteration": 3}
     assert trial.last_result["epoch"] == 3
@@ -102,7 +102,7 @@ def test_resources_can_be_changed_between_two_starts(experiment: Any) -> None:
     assert trial._default_placement_group_factory.required_resources == {"CPU": 2.0}
 
 
-def test_what_a_trial_has_booked_stays_when_tune_sets_its_resources(experiment: Any) -> None:
+def test_a_trials_reservation_stays_when_tune_sets_its_resources(experiment: Any) -> None:
     register_trainable("toy", with_resources(Toy, {"cpu": 1.0, "gpu": 0.5}))
     trial = make(experiment)
     trial.reserve({"cpu": 1.0, "gpu": 1.0})
@@ -110,7 +110,7 @@ def test_what_a_trial_has_booked_stays_when_tune_sets_its_resources(experiment: 
     assert trial.placement_group_factory.required_resources == {"CPU": 1.0, "GPU": 1.0}
 
 
-def test_a_trials_state_for_snapshots_is_made_of_its_attributes(experiment: Any) -> None:
+def test_tune_snapshots_the_attributes_of_a_trial(experiment: Any) -> None:
     trial = make(experiment)
     assert "on_failure" in trial.__dict__
     state = trial.__getstate__()
@@ -126,7 +126,7 @@ def test_a_waiting_trial_is_not_saving(experiment: Any) -> None:
     assert trial.is_finished() is True
 
 
-def test_schedulers_derive_from_what_they_are_told_apart_by() -> None:
+def test_schedulers_have_the_base_classes_that_distinguish_them() -> None:
     assert type(FIFOScheduler()) is FIFOScheduler
     assert issubclass(pb2.PB2, PopulationBasedTraining)
     assert issubclass(HyperBandForBOHB, HyperBandScheduler)
@@ -141,7 +141,7 @@ def test_asha_keeps_the_bracket_of_a_trial_by_its_id(experiment: Any) -> None:
     assert asha._trial_info[trial.trial_id] in asha._brackets
 
 
-def test_hyperband_keeps_in_the_bracket_of_a_trial_who_may_go_on(experiment: Any) -> None:
+def test_hyperband_keeps_the_trials_to_unpause_in_their_bracket(experiment: Any) -> None:
     hyperband = HyperBandForBOHB(**METRIC, time_attr="epoch", max_t=4, reduction_factor=2)
     trial = make(experiment)
     hyperband.on_trial_add(SimpleNamespace(), trial)
@@ -192,7 +192,7 @@ def test_pb2_models_the_values_of_the_trial_itself(experiment: Any) -> None:
     assert scheduler.data["lr"].tolist() == [0.5]
 
 
-def test_a_save_that_may_not_have_been_heard_of_can_be_asked_without_waiting() -> None:
+def test_a_pending_save_can_be_polled_without_waiting() -> None:
     assert "block" in inspect.signature(_FutureTrainingResult.resolve).parameters
 
 
@@ -201,18 +201,18 @@ def journal(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Jour
     return noted_run(tmp_path_factory.mktemp("noted"))
 
 
-def test_the_source_learns_of_the_experiment_first_and_once(journal: Journal) -> None:
+def test_the_search_algorithm_gets_the_experiment_first_and_once(journal: Journal) -> None:
     kinds = [kind for kind, *_ in journal.lines]
     assert kinds[0] == "add_configurations"
     assert kinds.count("add_configurations") == 1
 
 
-def test_as_many_trials_are_taken_at_once_as_the_environment_says(journal: Journal) -> None:
+def test_the_environment_limits_the_number_of_pending_trials(journal: Journal) -> None:
     kinds = [kind for kind, *_ in journal.lines]
     assert kinds[: kinds.index("start")].count("add") == 4
 
 
-def test_an_ended_trial_is_accepted_told_to_the_scheduler_and_not_run(journal: Journal) -> None:
+def test_an_ended_trial_is_added_to_the_scheduler_and_not_run(journal: Journal) -> None:
     assert journal.of("ended") == ["add TERMINATED"]
     metrics = {result.metrics["trial_id"]: result.metrics for result in journal.grid}
     assert metrics["ended"]["epoch"] == 3
@@ -223,7 +223,7 @@ def test_the_grid_has_every_trial(journal: Journal) -> None:
     assert journal.grid.errors == []
 
 
-def test_a_paused_trial_is_accepted_and_goes_on_from_its_registered_checkpoint(
+def test_a_paused_trial_continues_from_its_registered_checkpoint(
     journal: Journal,
 ) -> None:
     assert journal.of("paused")[0] == "add PAUSED"
@@ -233,14 +233,14 @@ def test_a_paused_trial_is_accepted_and_goes_on_from_its_registered_checkpoint(
     ]
 
 
-def test_the_numbers_of_checkpoints_go_on_after_the_registered_one(journal: Journal) -> None:
+def test_checkpoint_numbers_continue_after_the_registered_one(journal: Journal) -> None:
     names = {
         r.metrics["trial_id"]: Path(r.checkpoint.path).name for r in journal.grid if r.checkpoint
     }
     assert names["paused"] == "checkpoint_000001"
 
 
-def test_the_scheduler_decides_before_callbacks_hear_of_a_result(journal: Journal) -> None:
+def test_the_scheduler_gets_a_result_before_callbacks(journal: Journal) -> None:
     kinds = ("scheduler_result", "callback_result", "scheduler_complete")
     found = [line.split()[:2] for line in journal.of("paused", *kinds)]
     assert found == [
@@ -252,7 +252,9 @@ def test_the_scheduler_decides_before_callbacks_hear_of_a_result(journal: Journa
     ]
 
 
-def test_an_end_is_told_to_the_scheduler_then_the_source_then_callbacks(journal: Journal) -> None:
+def test_the_scheduler_is_notified_of_an_end_before_the_search_algorithm_and_callbacks(
+    journal: Journal,
+) -> None:
     kinds = ("scheduler_complete", "source_complete", "callback_complete")
     assert journal.of("paused", *kinds) == [
         "scheduler_complete 3 3",
@@ -261,7 +263,7 @@ def test_an_end_is_told_to_the_scheduler_then_the_source_then_callbacks(journal:
     ]
 
 
-def test_a_waiting_trial_that_is_let_go_is_removed_and_ends_without_a_result(
+def test_a_pending_trial_that_is_stopped_is_removed_and_ends_without_a_result(
     journal: Journal,
 ) -> None:
     assert journal.of("let_go") == [
@@ -272,7 +274,7 @@ def test_a_waiting_trial_that_is_let_go_is_removed_and_ends_without_a_result(
     ]
 
 
-def test_a_failure_is_judged_before_anyone_asks_whether_the_trial_recovers(
+def test_a_retry_is_decided_before_tune_checks_whether_the_trial_recovers(
     journal: Journal,
 ) -> None:
     found = journal.of("fails")

@@ -66,7 +66,7 @@ def assert_is_of(found: Row, sweep: Path, record: TrialRecord) -> None:
     assert [step for step, _ in curve] == [row["epoch"] for row in rows]
 
 
-def test_a_sweep_that_pauses_and_goes_on_is_shown_as_it_is(
+def test_tensorboard_logs_and_hooks_agree_with_a_resumed_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = search(
@@ -133,7 +133,7 @@ def _assert_hooks(directory: Path, outcome: Any) -> None:
 
 
 @pytest.mark.slow
-def test_what_a_population_changes_is_a_curve(tmp_path: Path) -> None:
+def test_hyperparameters_of_a_population_are_curves(tmp_path: Path) -> None:
     spec = search(
         tmp_path,
         space={

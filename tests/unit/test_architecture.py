@@ -20,7 +20,7 @@ MAX_UNTESTED_LINES = 60
 """Longer modules have a test file at the mirrored place below `tests/unit/`."""
 
 TESTED_ELSEWHERE = {
-    "sweeps.cli.checkpoint": "integration/test_single.py",
+    "sweeps.cli.checkpoint": "integration/test_from_checkpoint.py",
     "sweeps.cli.export": "unit/sweeps/cli/test_status.py",
     "sweeps.cli.jobs": "unit/sweeps/cluster/test_jobs.py",
     "sweeps.cli.listing": "unit/sweeps/cli/test_status.py",
@@ -60,7 +60,7 @@ TESTED_ELSEWHERE = {
     "trainable.config.error_messages": "unit/trainable/config/test_schema.py",
     "trainable.data": "unit/trainable/data/test_download.py",
     "trainable.data.source": "unit/trainable/data/test_resident.py",
-    "trainable.experiment.from_checkpoint": "integration/test_single.py",
+    "trainable.experiment.from_checkpoint": "integration/test_from_checkpoint.py",
     "trainable.models.resnet_cifar": "unit/trainable/models/test_models.py",
     "trainable.profiling.concurrent": "unit/sweeps/planning/test_gpu_sharing.py",
     "trainable.ray_trial.shared_worker_client": "unit/trainable/ray_trial/test_shared_worker.py",

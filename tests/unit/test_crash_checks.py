@@ -70,7 +70,7 @@ HARMS: dict[str, Callable[[SweepFiles], object]] = {
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_a_harm_is_seen(harm: str) -> None:
+def test_every_kind_of_harm_is_detected(harm: str) -> None:
     found = a_sweep()
 
     HARMS[harm](found)
@@ -79,11 +79,11 @@ def test_a_harm_is_seen(harm: str) -> None:
 
 
 @pytest.mark.parametrize("order", ["all", "each trial's", "none"])
-def test_no_harm_no_difference(order: str) -> None:
+def test_without_harm_there_is_no_difference(order: str) -> None:
     assert compare(a_sweep(), a_sweep(), order) == []
 
 
-def test_trials_beside_each_other_may_change_places() -> None:
+def test_events_of_concurrent_trials_may_change_places() -> None:
     found = a_sweep()
 
     swap_events(found)
@@ -102,13 +102,13 @@ def wreck(tmp_path: Path) -> Path:
     return tmp_path / "sweep"
 
 
-def test_wreck_tells_the_epochs_lost(wreck: Path) -> None:
+def test_the_epochs_lost_by_a_kill_are_counted(wreck: Path) -> None:
     found = look_at_wreck(wreck, {})
 
     assert (found.lost, found.saved, found.differences) == ({"trial": 1}, {"trial": 1}, [])
 
 
-def test_wreck_with_a_torn_checkpoint_is_seen(wreck: Path) -> None:
+def test_a_torn_checkpoint_is_detected(wreck: Path) -> None:
     path = wreck / "trial" / "checkpoints" / "latest.pt"
     path.write_bytes(path.read_bytes()[:-50])
 
@@ -117,7 +117,7 @@ def test_wreck_with_a_torn_checkpoint_is_seen(wreck: Path) -> None:
     assert "latest.pt does not load" in text
 
 
-def test_wreck_with_a_checkpoint_gone_back_is_seen(wreck: Path) -> None:
+def test_a_checkpoint_of_an_earlier_epoch_is_detected(wreck: Path) -> None:
     assert look_at_wreck(wreck, {"trial": 2}).differences == [
         "trial: latest.pt held epoch 2, now 1"
     ]

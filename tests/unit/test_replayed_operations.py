@@ -30,7 +30,7 @@ def test_a_recording_does_nothing_and_a_replay_runs_no_python() -> None:
 
 
 @pytest.mark.parametrize("name", READS)
-def test_what_reads_values_back_is_refused(name: str) -> None:
+def test_work_that_reads_values_back_is_refused(name: str) -> None:
     values = torch.tensor([0.0, 1.0, 2.0])
     with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):
         record(partial(do, READS[name], values))
@@ -39,7 +39,7 @@ def test_what_reads_values_back_is_refused(name: str) -> None:
     assert "reading_back.py:" in line
 
 
-def test_what_reads_nothing_back_is_recorded() -> None:
+def test_work_that_reads_nothing_back_is_recorded() -> None:
     values, result = torch.tensor([0.0, 1.0, 2.0]), torch.zeros(2)
     places = torch.tensor([2, 1])
 

@@ -19,7 +19,7 @@ def cards(directory: Path) -> list[str]:
     return re.findall(r"^--- .*, card (\S+)$", (directory / "trial.log").read_text(), re.MULTILINE)
 
 
-def test_four_quarters_run_on_four_cards_and_a_dead_workers_card_is_free_again(
+def test_four_quarters_run_on_four_gpus_and_a_dead_workers_gpu_is_free_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = start(
@@ -44,7 +44,7 @@ def test_four_quarters_run_on_four_cards_and_a_dead_workers_card_is_free_again(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="torch finds a card")
-def test_auto_is_measured_in_the_cluster_and_its_value_is_what_resumes(
+def test_auto_is_measured_in_the_cluster_and_a_resume_keeps_its_value(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = start(

@@ -83,7 +83,7 @@ def only_experiment(base: Path) -> Path:
 # ---------------------------------------------------------------------------- restore
 
 
-def test_a_lone_checkpoint_trains_on_in_an_experiment_of_its_own(
+def test_a_single_checkpoint_continues_in_its_own_experiment(
     trained: Path, working_directory: Path
 ) -> None:
     before = trained.read_bytes()
@@ -109,7 +109,7 @@ def test_a_lone_checkpoint_trains_on_in_an_experiment_of_its_own(
     assert list(trained.parent.iterdir()) == [trained]
 
 
-def test_the_script_is_the_same_verb_from_any_directory(
+def test_the_script_restores_from_any_directory(
     trained: Path, project_environment: dict[str, str], working_directory: Path
 ) -> None:
     relative = os.path.relpath(trained, working_directory)
@@ -124,7 +124,7 @@ def test_the_script_is_the_same_verb_from_any_directory(
     assert (experiment / "checkpoints" / "best.pt").exists()
 
 
-def test_restored_alone_it_comes_to_the_weights_of_a_training_never_interrupted(
+def test_a_restored_checkpoint_reaches_the_weights_of_an_uninterrupted_training(
     trained: Path,
     tiny_config: Callable[..., TrainConfig],
     assert_same: Callable[[Any, Any], None],
@@ -148,7 +148,7 @@ def test_restored_alone_it_comes_to_the_weights_of_a_training_never_interrupted(
     assert_same(left, right)
 
 
-def test_a_best_state_that_is_never_beaten_stays_the_best(trained: Path) -> None:
+def test_a_restored_best_state_stays_the_best_until_it_is_beaten(trained: Path) -> None:
     assert torch.load(trained)["resume_state"]["best_epoch"] == 2
     slow = ["--set", "optimizer.learning_rate=1e-12", "--allow-custom-model"]
     assert invoke("restore", trained, *slow).exit_code == 0
@@ -156,7 +156,7 @@ def test_a_best_state_that_is_never_beaten_stays_the_best(trained: Path) -> None
     assert best.read_bytes() == trained.read_bytes()
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(
+def test_ctrl_c_saves_and_prints_the_command_to_continue(
     trained: Path, project_environment: dict[str, str], working_directory: Path
 ) -> None:
     process = subprocess.Popen(
@@ -202,21 +202,21 @@ def test_ctrl_c_saves_and_says_how_to_go_on(
         (["--epochs", "0"], "0 is not in the range"),
     ],
 )
-def test_what_does_not_make_a_training_is_refused_as_in_a_file(
+def test_wrong_options_are_refused_like_wrong_values_in_a_file(
     args: list[str], message: str, trained: Path
 ) -> None:
     assert message in refusal("restore", trained, *args, "--allow-custom-model")
 
 
 @pytest.mark.parametrize("verb", ["restore", "eval"])
-def test_a_callable_is_imported_only_with_permission(verb: str, trained: Path) -> None:
+def test_a_custom_model_is_imported_only_with_permission(verb: str, trained: Path) -> None:
     assert "--allow-custom-model" in refusal(verb, trained)
 
 
 # ---------------------------------------------------------------------------- eval
 
 
-def test_a_lone_checkpoint_is_scored_on_its_test_set(
+def test_a_single_checkpoint_is_evaluated_on_its_test_set(
     trained: Path, working_directory: Path
 ) -> None:
     done = invoke("eval", trained, "--json", "--allow-custom-model")

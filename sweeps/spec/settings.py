@@ -1,4 +1,4 @@
-"""The sections of the search file but for its space and algorithms: every key and default."""
+"""Sections of the search file except its space and algorithms: every key and its default."""
 
 from __future__ import annotations
 
@@ -17,75 +17,92 @@ from trainable.config.names import check_name
 from trainable.config.schema import Items, Section
 
 METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "best_acc")
-"""What a trial reports at every epoch and a sweep can be ranked by."""
+"""Metrics that a trial reports at every epoch and that can rank a sweep's trials."""
 
 OBJECTIVES = (*METRICS, "epoch_s", "images_per_s", "peak_memory_gib")
-"""What `pareto` may name."""
+"""Metrics that `pareto` may name."""
 
 Mode = Literal["max", "min"]
 
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+"""Unit of a time budget -> its seconds."""
 
 SEEDS = 2**63
-"""Seeds lie below."""
+"""Number of seeds; they are 0 to `SEEDS - 1`."""
 
 
 class Final(Section):
-    """`tune.final`: what follows when every trial has ended."""
+    """`tune.final`: repetitions of the best configurations after every trial has ended."""
 
-    top: PositiveInt
-    """How many of the best configurations."""
-    repeats: PositiveInt
-    """Trials of each, under seeds that it has not been trained with; they run all their epochs."""
+    top: PositiveInt = Field(examples=[3])
+    """Number of configurations, the best ones."""
+    repeats: PositiveInt = Field(examples=[5])
+    """Trials of each configuration. They have new seeds and run all their epochs."""
 
 
 def count_trials(configurations: int, repeats: int, final: tuple[int, int] | None) -> int:
-    """Trials of a sweep.
+    """The number of trials of a sweep.
 
     Args:
-        configurations: `num_samples`.
-        repeats: Trials of each.
-        final: `top` and `repeats` of `final`; None without it.
+        configurations: The sweep's `num_samples`.
+        repeats: The number of trials of each configuration.
+        final: `top` and `repeats` of `tune.final`; None without it.
     """
-    top, again = final or (0, 0)
-    return configurations * repeats + min(top, configurations) * again
+    top, final_repeats = final or (0, 0)
+    return configurations * repeats + min(top, configurations) * final_repeats
 
 
 class Tune(Section):
-    """`tune`: what to optimise, how many trials, which algorithms."""
+    """`tune`: what to optimise, the number of trials, and the algorithms."""
 
-    metric: str = "val_acc"
-    mode: Mode
-    """`min` by default for a loss, `max` otherwise."""
-    pareto: dict[str, Mode] = {}
-    """More metrics, by name, each with its mode: the sweep looks for trials that no other one
-    beats in all of them."""
-    target: float | None = None
-    """The sweep ends when a trial's metric has come so far; null means never."""
-    num_samples: PositiveInt
-    """Configurations in all; the size of the grid by default where search_alg is grid."""
-    repeats: PositiveInt = 1
-    """Trials of each configuration, under different seeds; it is ranked by their mean."""
-    final: Final | None = None
-    """The best configurations are trained again at the end; null means they are not."""
-    points_to_evaluate: Items[dict[str, Any]] = ()
-    """Values that the first trials begin with; keys that are left out are drawn."""
-    search_alg: SearchAlgorithmConfig = RandomSearch()
-    scheduler: SchedulerConfig = FIFO()
-    max_concurrent_trials: Literal["auto"] | PositiveInt = "auto"
-    """`auto` means as many as the machines hold."""
-    time_budget: float | None = Field(default=None, gt=0)
-    """Seconds, or a text such as `90s`, `30m`, `4h`, `2d`, after which a run of the sweep is
-    paused; null means none."""
-    warm_start: str | None = None
-    """Directory of an earlier sweep whose ended trials a search_alg that learns begins from."""
-    seed: int = Field(ge=0, lt=SEEDS)
-    """What the draws depend on; drawn when null."""
+    metric: str = Field(default="val_acc", examples=["val_loss"])
+    """Ranks the trials, each by its best epoch. Accuracies are fractions in [0, 1], losses are
+    means per image. `val_*` are those of the test set if the training config has no
+    `dataset.val_split`."""
+    mode: Mode = Field(examples=["min"])
+    """Whether the metric is to be small or large; `min` by default for a loss, `max` otherwise."""
+    pareto: dict[str, Mode] = Field(default={}, examples=[{"epoch_s": "min"}])
+    """More metrics with their modes: those of `metric`, `epoch_s` (seconds), `images_per_s`,
+    `peak_memory_gib` (GiB of the GPU). The sweep then looks for trials that no other trial beats
+    in all of them. With `random`, `grid`, `qmc`, `tpe` or `gp`, and `fifo`."""
+    target: float | None = Field(default=None, examples=[0.99])
+    """The sweep ends when a trial's metric reaches this value; null means never."""
+    num_samples: PositiveInt = Field(examples=[16])
+    """Number of configurations, including those before a resume. Each is trained `repeats`
+    times. With `search_alg: grid`, the size of the grid by default."""
+    repeats: PositiveInt = Field(default=1, examples=[3])
+    """Trials of each configuration, with consecutive seeds. It is ranked by their mean. With
+    `fifo`."""
+    final: Final | None = Field(default=None, examples=[{"top": 3, "repeats": 5}])
+    """Trains the best configurations again at the end; null means that this is not done."""
+    points_to_evaluate: Items[dict[str, Any]] = Field(
+        default=(), examples=[[{"training.batch_size": 64}]]
+    )
+    """Values of the first trials, each one that its key can draw and that its `when` allows.
+    Keys that are left out are drawn. Not with `grid`."""
+    search_alg: SearchAlgorithmConfig = Field(
+        default=RandomSearch(), examples=[{"name": "tpe", "n_startup_trials": 8}]
+    )
+    """Suggests the values of each trial."""
+    scheduler: SchedulerConfig = Field(
+        default=FIFO(), examples=[{"name": "asha", "grace_period": 2}]
+    )
+    """Decides which trials end early."""
+    max_concurrent_trials: Literal["auto"] | PositiveInt = Field(default="auto", examples=[4])
+    """Trials that run concurrently; `auto` means as many as the machines hold."""
+    time_budget: float | None = Field(default=None, gt=0, examples=["2h"])
+    """Seconds of one run of the sweep, or a text such as `90s`, `30m`, `4h`, `2d`. The sweep is
+    then paused: running trials finish their epoch and save. null means no limit."""
+    warm_start: str | None = Field(default=None, examples=["experiments/digits_tpe"])
+    """Directory of an earlier sweep. A `search_alg` that learns (except `bohb`) begins from those
+    of its ended trials that fit this space."""
+    seed: int = Field(ge=0, lt=SEEDS, examples=[42])
+    """Seed of all draws. null means a random one, which the sweep's `search.yaml` records."""
 
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, data: Any) -> Any:
-        """Defaults that depend on other keys, and algorithms that are given by name alone."""
+        """Fills in defaults that depend on other keys, and expands algorithms given by name."""
         if not isinstance(data, Mapping):
             return data
         filled = dict(data)
@@ -100,45 +117,53 @@ class Tune(Section):
 
     @field_validator("time_budget", mode="before")
     @classmethod
-    def _seconds(cls, budget: Any) -> Any:
+    def _to_seconds(cls, budget: Any) -> Any:
         if not isinstance(budget, str):
             return budget
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", budget.strip())
-        if found is None:
+        parts = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", budget.strip())
+        if parts is None:
             raise ValueError(f'must be seconds or a text such as 90s, 30m, 4h, found "{budget}"')
-        return float(found[1]) * SECONDS[found[2]]
+        return float(parts[1]) * _UNIT_S[parts[2]]
 
     @field_validator("metric")
     @classmethod
-    def _reported(cls, metric: str) -> str:
+    def _check_metric(cls, metric: str) -> str:
         return check_name(metric, METRICS)
 
     @field_validator("pareto")
     @classmethod
-    def _reported_too(cls, pareto: dict[str, Mode]) -> dict[str, Mode]:
+    def _check_pareto(cls, pareto: dict[str, Mode]) -> dict[str, Mode]:
         for metric in pareto:
             check_name(metric, OBJECTIVES)
         return pareto
 
     @property
     def metrics(self) -> dict[str, Mode]:
-        """`metric` and those of `pareto`, each with its mode."""
+        """`metric` and the metrics of `pareto`, each with its mode."""
         return {self.metric: self.mode, **self.pareto}
 
 
 class Resources(Section):
     """`resources`: what each trial gets."""
 
-    cpu: float = Field(default=1, gt=0)
-    gpu: Literal["auto"] | Annotated[float, Field(ge=0)] = 0.0
-    """A fraction shares a GPU with other trials; `auto` is measured before the first trial."""
-    process: Literal["trial", "shared"] = "trial"
-    """`trial`: one process per trial. `shared`: one process per GPU trains all of its trials in
-    turns, a batch of each, with one CUDA context and one data set for all."""
+    cpu: float = Field(default=1, gt=0, examples=[2])
+    """CPU cores of a trial, and its number of threads."""
+    gpu: Literal["auto"] | Annotated[float, Field(ge=0)] = Field(default=0.0, examples=[0.25])
+    """GPUs of a trial. A fraction shares a GPU with other trials and limits the trial's memory to
+    that fraction; above 1 it must be whole. `auto`: a measured fraction. On
+    a cluster without GPUs it counts as 0, and a note says so."""
+    process: Literal["trial", "shared"] = Field(default="trial", examples=["shared"])
+    """`trial`: one process per trial. `shared` (formerly `card`, which is still read): one
+    process per GPU (without GPUs: per machine) trains all of its trials in turns, a batch of
+    each, with one CUDA context and one copy of the data; `gpu`, which must be below 1, determines
+    how many. Results are the same as in separate processes. A trial that runs out of memory
+    continues with its batches in halves. If the process dies, all its trials resume from their
+    checkpoints. Intended for GPUs; on CPUs the trials of a machine share one core's time. Not yet
+    measured on a GPU."""
 
     @field_validator("gpu")
     @classmethod
-    def _whole_above_one(cls, gpu: float | Literal["auto"]) -> float | Literal["auto"]:
+    def _check_gpu(cls, gpu: float | Literal["auto"]) -> float | Literal["auto"]:
         if gpu != "auto" and gpu > 1 and not gpu.is_integer():
             raise ValueError(f"must be whole above 1, found {gpu}")
         return gpu
@@ -165,29 +190,33 @@ class Resources(Section):
 class FailurePolicy(Section):
     """`failure`: what is done about a failed trial, by cause."""
 
-    max_retries: int = Field(default=2, ge=0)
-    """Retries from the last checkpoint; running out of memory and lost workers are not counted."""
-    oom: Literal["exclusive_then_halve_batch", "give_up"] = "exclusive_then_halve_batch"
-    """Out of memory: again alone on a whole card, then with batches run in halves; or never."""
-    nan: Literal["stop"] = "stop"
-    """A loss that is not finite ends the trial, which counts as failed."""
+    max_retries: int = Field(default=2, ge=0, examples=[0])
+    """Retries from the last checkpoint. Running out of memory and lost workers do not count."""
+    oom: Literal["exclusive_then_halve_batch", "give_up"] = Field(
+        default="exclusive_then_halve_batch", examples=["give_up"]
+    )
+    """After running out of memory, retry alone on a whole GPU (without GPUs: a whole machine),
+    then with each batch run in halves; or give up."""
+    nan: Literal["stop"] = Field(default="stop", examples=["stop"])
+    """A loss that is not finite stops the trial, which counts as failed; its last good checkpoint
+    stays."""
 
 
 class Keep(Section):
     """`keep`: which checkpoint files stay; configs and metrics always do."""
 
-    epochs: Literal["all"] | Annotated[int, Field(ge=0)] = "all"
-    """How many of a trial's `epoch_NNNN.pt` stay, the newest."""
-    trials: Literal["all"] | PositiveInt = "all"
-    """How many of the ended trials keep their weights, the best; also written `top 5`."""
-    min_free_gib: float = Field(default=0.5, ge=0)
-    """Free space in GiB below which no trial saves and the sweep is paused."""
+    epochs: Literal["all"] | Annotated[int, Field(ge=0)] = Field(default="all", examples=[2])
+    """Number of a trial's newest `epoch_NNNN.pt` files to keep."""
+    trials: Literal["all"] | PositiveInt = Field(default="all", examples=["top 5"])
+    """Number of completed trials, the best, that keep their weights."""
+    min_free_gib: float = Field(default=0.5, ge=0, examples=[2])
+    """Free disk space in GiB below which no trial saves and the sweep pauses."""
 
     @field_validator("trials", mode="before")
     @classmethod
-    def _top(cls, trials: Any) -> Any:
-        found = re.fullmatch(r"top\s+(\d+)", trials.strip()) if isinstance(trials, str) else None
-        return trials if found is None else int(found[1])
+    def _parse_top(cls, trials: Any) -> Any:
+        match = re.fullmatch(r"top\s+(\d+)", trials.strip()) if isinstance(trials, str) else None
+        return trials if match is None else int(match[1])
 
 
 class Hooks(Section):
@@ -196,12 +225,13 @@ class Hooks(Section):
     A command gets the event as JSON on its standard input. Its failure does not affect the sweep.
     """
 
-    on_best: str | None = None
-    """Run when a trial beats the best so far; at most once a second."""
-    on_finish: str | None = None
-    """Run when the sweep has finished or is paused."""
-    timeout: float = Field(default=30, gt=0)
-    """Seconds after which a command is killed."""
+    on_best: str | None = Field(default=None, examples=["./notify.sh best"])
+    """Command for a new best trial of the sweep, run at most once per second; only the newest is
+    reported."""
+    on_finish: str | None = Field(default=None, examples=["./notify.sh finish"])
+    """Command for the end or a pause of the sweep, which waits for it."""
+    timeout: float = Field(default=30, gt=0, examples=[5])
+    """Seconds after which the command and all its child processes are killed."""
 
     @field_validator("on_best", "on_finish")
     @classmethod
@@ -221,7 +251,7 @@ class Hooks(Section):
 
 _URL_NOT_CALLED = (
     "a URL; URLs are no longer called, write this command instead: "
-    'curl -fsS -H "Content-Type: application/json" -d @- URL'
+    "curl -fsS -H Content-Type:application/json -d @- URL"
 )
 
 

@@ -235,7 +235,7 @@ def test_a_url_is_refused_with_the_command_to_write_instead() -> None:
     assert problem.key == "hooks.on_finish"
     assert problem.rule == (
         "must be a command, found a URL; URLs are no longer called, write this command instead: "
-        'curl -fsS -H "Content-Type: application/json" -d @- URL'
+        "curl -fsS -H Content-Type:application/json -d @- URL"
     )
 
 

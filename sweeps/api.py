@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.results.loaded_sweep import LoadedSweep, load
 from sweeps.results.trial_results import TrialResult
-from sweeps.storage.location import bring, local
+from sweeps.storage.location import download, resolve
 from sweeps.sweep_dir.errors import SweepError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Sweep:
                 f"trial {chosen.record.id} ({chosen.record.state}) has no checkpoint in "
                 f"{chosen.directory / 'checkpoints'}"
             )
-        return bring(chosen.checkpoint)
+        return download(chosen.checkpoint)
 
     def model(
         self,
@@ -142,7 +142,7 @@ def load_sweep(directory: str | Path) -> Sweep:
         ConfigError: Its search file is broken.
         StorageError: The store does not answer.
     """
-    return Sweep(load(local(directory)))
+    return Sweep(load(resolve(directory)))
 
 
 def run_sweep(

@@ -88,9 +88,9 @@ def _desks(given: Mapping[str, Any]) -> dict[str, Path]:
     addresses = {name: value for name, value in given.items() if isinstance(value, Address)}
     if not addresses:
         return {}
-    from sweeps.storage.location import local
+    from sweeps.storage.location import resolve
 
-    return {name: local(value) for name, value in addresses.items()}
+    return {name: resolve(value) for name, value in addresses.items()}
 
 
 def exits(verb: Callable[P, int]) -> Callable[P, None]:

@@ -104,7 +104,7 @@ def resume(directory: Path, allow_custom_model: bool, address: str | None, **cha
 
 def _existing(spec: SearchSpec) -> Path | None:
     """The directory of the sweep of this name, if there is one."""
-    from sweeps.storage.location import resolve, join_location
+    from sweeps.storage.location import join_location, resolve
 
     assert spec.sweep_name is not None
     directory = resolve(join_location(spec.training.checkpoint.dir, spec.sweep_name))

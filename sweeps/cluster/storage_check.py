@@ -20,10 +20,10 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sweeps.storage.location import remote_of
+from sweeps.storage.location import store_of
 from sweeps.sweep_dir.errors import SweepError
 from trainable.errors import StorageError
-from trainable.storage.object_store import Remote
+from trainable.storage.object_store import ObjectStore
 
 PROBE_FILE = "driver"
 PROBE_PREFIX = ".shared"
@@ -49,7 +49,7 @@ def check_shared(directory: Path) -> None:
     Raises:
         SweepError: A node cannot; the message names it.
     """
-    remote = remote_of(directory)
+    remote = store_of(directory)
     nodes = [node for node in ray.nodes() if node["Alive"]]
     if remote is not None:
         _check_object_store(remote, nodes)
@@ -75,7 +75,7 @@ def check_shared(directory: Path) -> None:
                 )
 
 
-def _check_object_store(remote: Remote, nodes: list[dict[str, Any]]) -> None:
+def _check_object_store(remote: ObjectStore, nodes: list[dict[str, Any]]) -> None:
     """Checks that this process and every node can read, write and delete objects.
 
     Raises:
@@ -106,7 +106,7 @@ def probe_object_store(uri: str, prefix: str, node: str = "") -> str | None:
     """Returns what is wrong with the object store on this node; None if it works."""
     name = f"{prefix}{node}"
     try:
-        remote = Remote(uri, patience_s=VISIBILITY_TIMEOUT_S)
+        remote = ObjectStore(uri, retry_s=VISIBILITY_TIMEOUT_S)
         remote.write(name, prefix.encode())
         content = remote.read(name)
         remote.delete([name])

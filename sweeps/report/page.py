@@ -1,7 +1,7 @@
-"""`report.html`: a sweep in one file that opens anywhere, with no network.
+"""Writes `report.html`: a sweep's report in one file that loads nothing from the network.
 
-Its charts are those of `optuna_charts` and `curve_charts`; here are the page around them and its
-tables.
+This module builds the page and its tables; the charts come from `optuna_charts` and
+`curve_charts`.
 """
 
 from __future__ import annotations
@@ -16,18 +16,23 @@ import plotly.io
 from plotly.offline import get_plotlyjs
 
 from sweeps.report.curve_charts import Chart
-from sweeps.report.optuna_charts import Subject, all_charts, pareto_chart
+from sweeps.report.optuna_charts import ChartData, all_charts, pareto_chart
 from sweeps.report.optuna_study import chart_studies, read_space
-from sweeps.report.tables import limited, number, of_configurations, of_front, pairs
+from sweeps.report.tables import (
+    configurations_table,
+    name_value_table,
+    pareto_table,
+    row_table,
+)
 from sweeps.results.loaded_sweep import LoadedSweep, best_checkpoint_epoch, load
 from sweeps.results.trial_results import TrialResult
-from sweeps.storage.location import publish
+from sweeps.storage.location import upload
 from sweeps.sweep_dir.layout import REPORT
 from sweeps.sweep_dir.records import now
-from sweeps.terminal.formatting import format_duration
+from sweeps.terminal.formatting import format_duration, format_value
 from trainable.atomic_files import write_text
 
-# Nothing may be fetched. plotly.js compiles its WebGL commands at run time.
+# The page must load nothing. plotly.js compiles its WebGL commands at run time.
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
     "img-src data: blob:; font-src data:"
@@ -53,10 +58,10 @@ summary { cursor: pointer; color: #1f5fa8; }
 
 
 def write_report(directory: Path) -> Path:
-    """Writes `report.html` of a sweep in whatever state it is.
+    """Writes `report.html` of a sweep in any state.
 
     Args:
-        directory: The sweep's.
+        directory: The sweep directory.
 
     Returns:
         The path of the report.
@@ -67,22 +72,22 @@ def write_report(directory: Path) -> Path:
     """
     sweep = load(directory)
     path = sweep.directory / REPORT
-    write_text(path, page(sweep))
-    publish(path)
+    write_text(path, build_page(sweep))
+    upload(path)
     return path
 
 
-def page(sweep: LoadedSweep) -> str:
-    """The whole report as HTML."""
-    told, scored = chart_studies(sweep, read_space(sweep.directory))
-    charts = all_charts(Subject(sweep, told, scored))
+def build_page(sweep: LoadedSweep) -> str:
+    """Returns the whole report as HTML."""
+    study, scored = chart_studies(sweep, read_space(sweep.directory))
+    charts = all_charts(ChartData(sweep, study, scored))
     sections = [
         ("Summary", _summary(sweep)),
         ("Best config", _best_config(sweep)),
-        *_copies(sweep),
-        *_front(sweep),
-        *((chart.title, _drawn(chart)) for chart in charts),
-        ("Stopped trials", _stopped(sweep)),
+        *_configurations(sweep),
+        *_pareto_front(sweep),
+        *((chart.title, _render_chart(chart)) for chart in charts),
+        ("Stopped trials", _stopped_trials(sweep)),
         ("Failures", _failures(sweep)),
         ("Environment", _environment(sweep)),
     ]
@@ -104,20 +109,20 @@ def page(sweep: LoadedSweep) -> str:
     )
 
 
-def _drawn(chart: Chart) -> str:
+def _render_chart(chart: Chart) -> str:
     note = f"<p>{escape(chart.note)}</p>" if chart.note else ""
     if chart.figure is None:
         return f'{note}<p class="missing">{escape(chart.missing)}</p>'
     figure = chart.figure.update_layout(
         template="plotly_white", width=None, margin={"l": 70, "r": 30, "t": 30, "b": 60}
     )
-    drawn: str = plotly.io.to_html(
+    rendered: str = plotly.io.to_html(
         figure,
         include_plotlyjs=False,
         full_html=False,
         config={"responsive": True, "displaylogo": False},
     )
-    return note + drawn
+    return note + rendered
 
 
 # ------------------------------------------------------------------------------ tables
@@ -126,36 +131,36 @@ def _drawn(chart: Chart) -> str:
 def _summary(sweep: LoadedSweep) -> str:
     record, tune = sweep.record, sweep.search["tune"]
     best = sweep.best
-    value = "none yet" if best is None or best.best is None else f"{best.best[sweep.metric]:.4f}"
+    score = "none yet" if best is None or best.best is None else f"{best.best[sweep.metric]:.4f}"
     epochs = sum(len(result.rows) for result in sweep.results)
     tiles = {
-        f"{sweep.best_label} {sweep.metric}": value,
+        f"{sweep.best_label} {sweep.metric}": score,
         "trials ended": f"{sweep.ended} of {sweep.total}",
         "epochs trained": epochs,
-        "epochs saved by stopping early": sweep.saved_epochs(),
+        "epochs saved by early stopping": sweep.saved_epochs(),
         "run time": format_duration(record.elapsed_s),
     }
-    drawn = "".join(
-        f'<div class="tile"><b>{escape(str(figure))}</b><span>{escape(name)}</span></div>'
-        for name, figure in tiles.items()
+    tile_html = "".join(
+        f'<div class="tile"><b>{escape(str(value))}</b><span>{escape(name)}</span></div>'
+        for name, value in tiles.items()
     )
     state = sweep.state + (f" ({record.reason})" if record.reason else "")
     rows = {
         "state": state,
         "trials": ", ".join(f"{n} {state}" for state, n in sorted(sweep.states.items())),
         "objective": f"{sweep.mode} {sweep.metric}",
-        "search": _section(tune["search_alg"]),
-        "scheduler": _section(tune["scheduler"]),
+        "search": _describe_section(tune["search_alg"]),
+        "scheduler": _describe_section(tune["scheduler"]),
         "started": record.started,
         "ended": record.ended or "-",
         "directory": str(sweep.directory),
     }
-    return f'<div class="tiles">{drawn}</div>' + pairs(rows)
+    return f'<div class="tiles">{tile_html}</div>' + name_value_table(rows)
 
 
-def _section(section: Mapping[str, Any]) -> str:
-    rest = [f"{k} {v}" for k, v in section.items() if k != "name" and v is not None]
-    return ", ".join([str(section["name"]), *rest])
+def _describe_section(section: Mapping[str, Any]) -> str:
+    arguments = [f"{k} {v}" for k, v in section.items() if k != "name" and v is not None]
+    return ", ".join([str(section["name"]), *arguments])
 
 
 def _best_config(sweep: LoadedSweep) -> str:
@@ -165,25 +170,25 @@ def _best_config(sweep: LoadedSweep) -> str:
     rows: dict[str, Any] = {
         "trial": f"{best.record.id} ({best.record.state})",
         sweep.metric: f"{best.best[sweep.metric]:.4f} at epoch {best.best['epoch']}",
-        **_spread(sweep),
+        **_configuration_mean(sweep),
         **best.record.current,
     }
-    parts = [pairs(rows)]
+    parts = [name_value_table(rows)]
     if best.checkpoint is not None:
         path, epoch = best.checkpoint, best_checkpoint_epoch(best)
-        of = f", of epoch {epoch}" if path.name == "best.pt" else ""
-        parts.append(f"<p>Weights{of}, scored on the test set and trained further:</p>")
+        source = f" of epoch {epoch}" if path.name == "best.pt" else ""
+        parts.append(f"<p>Score the weights{source} on the test set, or train them further:</p>")
         commands = f"sweep eval {path}\nsweep restore {path} --epochs N"
         parts.append(f"<pre>{escape(commands)}</pre>")
     config = best.directory / "config.yaml"
     if config.exists():
         text = escape(config.read_text(encoding="utf-8"))
-        parts.append(f"<details><summary>the whole config</summary><pre>{text}</pre></details>")
+        parts.append(f"<details><summary>complete config</summary><pre>{text}</pre></details>")
     return "".join(parts)
 
 
-def _spread(sweep: LoadedSweep) -> dict[str, Any]:
-    """Of the best configuration's trials, where it has several."""
+def _configuration_mean(sweep: LoadedSweep) -> dict[str, Any]:
+    """Returns the mean of the best configuration if it has several trials, else nothing."""
     if not sweep.configurations:
         return {}
     best = sweep.configurations[0]
@@ -192,45 +197,45 @@ def _spread(sweep: LoadedSweep) -> dict[str, Any]:
     return {f"mean {sweep.metric} of its configuration": f"{best.mean:.4f}{sd}, {trials}"}
 
 
-def _copies(sweep: LoadedSweep) -> list[tuple[str, str]]:
-    """The section on configurations, where there are several trials of one."""
+def _configurations(sweep: LoadedSweep) -> list[tuple[str, str]]:
+    """Returns the section about configurations if any has several trials, else nothing."""
     if not sweep.configurations:
         return []
     note = (
-        "<p>Configurations are ranked by the mean of their trials, which differ by their seed, "
-        "or of their final trials where there are any.</p>"
+        "<p>Configurations are ranked by the mean of their trials, which only differ by their "
+        "seeds. If there are final trials, only these count.</p>"
     )
-    return [("Configurations", note + of_configurations(sweep.configurations, sweep.metric))]
+    return [("Configurations", note + configurations_table(sweep.configurations, sweep.metric))]
 
 
-def _front(sweep: LoadedSweep) -> list[tuple[str, str]]:
-    """The section on the Pareto front, where there is more than one metric."""
+def _pareto_front(sweep: LoadedSweep) -> list[tuple[str, str]]:
+    """Returns the section about the Pareto front if there are several metrics, else nothing."""
     if len(sweep.metrics) < 2:
         return []
     chart = pareto_chart(sweep)
-    return [(chart.title, _drawn(chart) + of_front(sweep.front, sweep.metrics))]
+    return [(chart.title, _render_chart(chart) + pareto_table(sweep.front, sweep.metrics))]
 
 
-def _stopped(sweep: LoadedSweep) -> str:
+def _stopped_trials(sweep: LoadedSweep) -> str:
     stopped = [result for result in sweep.results if result.record.state == "stopped"]
     if not stopped:
-        return '<p class="missing">The scheduler has stopped no trial.</p>' + _exploits(sweep)
+        return '<p class="missing">The scheduler has not stopped any trial.</p>' + _exploits(sweep)
     stopped.sort(key=lambda result: result.record.ended or "")
     rows = [
         [
             result.record.id,
             len(result.rows),
-            number(None if result.best is None else result.best[sweep.metric]),
+            format_value(None if result.best is None else result.best[sweep.metric]),
             result.record.ended,
         ]
         for result in stopped
     ]
     head = ["trial", "after epoch", f"best {sweep.metric}", "ended"]
-    return limited(head, rows) + _exploits(sweep)
+    return row_table(head, rows) + _exploits(sweep)
 
 
 def _exploits(sweep: LoadedSweep) -> str:
-    """Of a population: which trial took over which other one's state, and when."""
+    """Returns the table of trials that copied a better one (PBT); empty if there are none."""
     ids = {result.record.directory: result.record.id for result in sweep.results}
     rows = [
         [result.record.id, step["epoch"], ids.get(step["donor"], step["donor"])]
@@ -239,8 +244,8 @@ def _exploits(sweep: LoadedSweep) -> str:
     ]
     if not rows:
         return ""
-    return "<p>Trials that took over a better one:</p>" + limited(
-        ["trial", "after epoch", "took over"], rows
+    return "<p>Trials that copied a better trial:</p>" + row_table(
+        ["trial", "after epoch", "copied"], rows
     )
 
 
@@ -260,32 +265,34 @@ def _failures(sweep: LoadedSweep) -> str:
         for result in failed
         for failure in result.record.failures
     ]
-    return "<p>Every failure, also of trials that went on after it.</p>" + limited(
-        ["trial", "it is now", "cause", "after epoch", "time", "message"], rows
+    return "<p>All failures, including those that a retry recovered from.</p>" + row_table(
+        ["trial", "state", "cause", "after epoch", "time", "message"], rows
     )
 
 
 def _environment(sweep: LoadedSweep) -> str:
     rows: dict[str, Any] = dict(sweep.record.environment)
     rows |= {f"{name} version": version for name, version in sweep.record.versions.items()}
-    rows |= _measured(sweep.results)
-    missing = "" if sweep.record.environment else "<p>Hardware and git state: not recorded.</p>"
-    return missing + pairs(rows)
+    rows |= _hardware_usage(sweep.results)
+    missing = (
+        "" if sweep.record.environment else "<p>Hardware and git state were not recorded.</p>"
+    )
+    return missing + name_value_table(rows)
 
 
-def _measured(results: Iterable[TrialResult]) -> dict[str, str]:
-    """What the epochs themselves tell of the hardware."""
+def _hardware_usage(results: Iterable[TrialResult]) -> dict[str, str]:
+    """Summarises devices, memory and speed from the metrics of all epochs."""
     rows = [row for result in results for row in result.rows]
-    found = {}
+    usage = {}
     devices = sorted({str(row["device"]) for row in rows if row.get("device")})
     if devices:
-        found["trained on"] = ", ".join(devices)
+        usage["trained on"] = ", ".join(devices)
     for key, name, choose in (
-        ("peak_memory_gib", "most memory of a trial, GiB", max),
-        ("images_per_s", "median images per second of a trial", median),
-        ("epoch_s", "median seconds of an epoch", median),
+        ("peak_memory_gib", "peak memory of a trial, GiB", max),
+        ("images_per_s", "median images per second", median),
+        ("epoch_s", "median seconds per epoch", median),
     ):
         values = [row[key] for row in rows if row.get(key) is not None]
         if values:
-            found[name] = f"{choose(values):.4g}"
-    return found
+            usage[name] = f"{choose(values):.4g}"
+    return usage

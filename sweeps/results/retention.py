@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sweeps.results.trial_results import TrialRanking, TrialResult, read_result, read_results
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.storage.location import desk_of
+from sweeps.storage.location import mirror_of
 from sweeps.sweep_dir.records import ENDED, TrialRecord
 from trainable.artifacts.names import CHECKPOINTS
 
@@ -90,18 +90,18 @@ class CheckpointRetention:
 
 
 def _delete_all(directory: Path, paths: list[Path]) -> None:
-    desk = desk_of(directory)
-    if desk is not None:
-        desk.delete(name for path in paths for name in desk.objects(path))
+    mirror = mirror_of(directory)
+    if mirror is not None:
+        mirror.delete(name for path in paths for name in mirror.object_names(path))
     for path in paths:
         delete(path)
 
 
 def delete(path: Path) -> None:
     """Deletes a file or a directory with its content, in object storage too."""
-    desk = desk_of(path)
-    if desk is not None:
-        desk.delete(desk.objects(path))
+    mirror = mirror_of(path)
+    if mirror is not None:
+        mirror.delete(mirror.object_names(path))
     if path.is_dir():
         shutil.rmtree(path)
     else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.settings import drop_url_hooks
-from sweeps.storage.location import base_of
+from sweeps.storage.location import checkpoint_dir_of
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
 from trainable.config.override import override
@@ -28,7 +28,7 @@ def open_sweep(directory: Path) -> tuple[SearchSpec, list[TrialRecord]]:
     document = read_yaml(layout.search_file)
     data = dict(document.data)
     if isinstance(data.get("config"), Mapping):
-        data["config"] = override(data["config"], {"checkpoint.dir": base_of(directory)})
+        data["config"] = override(data["config"], {"checkpoint.dir": checkpoint_dir_of(directory)})
     if "hooks" in data:
         data["hooks"] = drop_url_hooks(data["hooks"])
     spec = parse_search(Document(data, document.lines, document.source), directory=directory)

@@ -1,7 +1,7 @@
-"""One process at a time runs a sweep in object storage: a lock that is renewed while it is held.
+"""A lease on a sweep in object storage, so that only one driver runs it at a time.
 
-A store has no locks that die with their holder. A lock that has not been renewed for a while is
-nobody's; that of a dead process of this machine is nobody's at once.
+Stores have no locks that are released when their holder dies. A lease therefore expires unless it
+is renewed; the lease of a dead process on this machine is free immediately.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import platform
 import secrets
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -21,104 +20,100 @@ from pathlib import Path
 from sweeps.sweep_dir.layout import LOCK_FILE
 from sweeps.terminal.console import print_error
 from trainable.errors import StorageError
-from trainable.storage.object_store import Remote
+from trainable.storage.object_store import ObjectStore
 
-RENEWED_S, STALE_S = 30.0, 90.0
-SETTLED_S = 1.0
-"""Of two processes that take a lock at the same time the later one has it, seen after so long."""
+RENEWAL_INTERVAL_S, EXPIRY_S = 30.0, 90.0
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock."""
+    """The process that holds a lease."""
 
     host: str
     pid: int
     machine: str
-    """Tells machines and containers apart, in which process ids mean something."""
+    """Identifies the machine and container in which `pid` is valid."""
     token: str
+    """Random; tells leases of one process apart."""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
 
     @property
     def is_dead(self) -> bool:
-        """Whether it is known to have ended; of another machine nothing is known."""
+        """Whether the process has ended; False if it runs on another machine."""
         return self.machine == _machine() and not Path(f"/proc/{self.pid}").exists()
 
 
-class StoreLock:
-    """The lock of a sweep.
+class Lease:
+    """The lease on a sweep.
 
     Args:
-        remote: The sweep's directory in the store.
+        store: The sweep's directory in object storage.
     """
 
-    def __init__(self, remote: Remote) -> None:
-        self._remote = remote
-        self._me = Holder(platform.node(), os.getpid(), _machine(), secrets.token_hex(8))
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._self = Holder(platform.node(), os.getpid(), _machine(), secrets.token_hex(8))
 
     def holder(self) -> Holder | None:
-        """Who holds it, if anybody does.
+        """Returns the present holder, or None if the lease is free.
 
         Raises:
-            StorageError: The store does not answer.
+            StorageError: The store cannot be read.
         """
-        found = self._read()
-        if found is None or found.is_dead:
+        holder = self._read()
+        if holder is None or holder.is_dead:
             return None
-        # By the store's clock: those of two machines may differ.
-        now = f"{LOCK_FILE}.{secrets.token_hex(4)}"
-        self._remote.write(now, b"")
-        times = [self._remote.stat(name) for name in (LOCK_FILE, now)]
-        self._remote.delete([now])
-        if times[0] is None or times[1] is None:
+        # Both times are the store's: the clocks of two machines may differ.
+        probe = f"{LOCK_FILE}.{secrets.token_hex(4)}"
+        self._store.write(probe, b"")
+        renewed, now = self._store.stat(LOCK_FILE), self._store.stat(probe)
+        self._store.delete([probe])
+        if renewed is None or now is None:
             return None
-        return found if times[1].time - times[0].time < STALE_S else None
+        return holder if now.time - renewed.time < EXPIRY_S else None
 
-    def take(self) -> Holder | None:
-        """Takes it if it is free; else returns who holds it.
+    def acquire(self) -> Holder | None:
+        """Acquires the lease if it is free; otherwise returns its holder.
 
         Raises:
-            StorageError: The store does not answer or cannot be written to.
+            StorageError: The store cannot be read or written.
         """
         other = self.holder()
         if other is not None:
             return other
-        self._write()
-        time.sleep(SETTLED_S)
-        now = self._read()
-        return None if now == self._me else now
+        return None if self._store.claim(LOCK_FILE, self._content()) else self._read()
 
     @contextmanager
     def renewed(self) -> Iterator[None]:
-        """Holds it, and lets go of it in the end."""
-        over = threading.Event()
-        renewing = threading.Thread(target=self._renew, args=[over], daemon=True, name="lock")
-        renewing.start()
+        """Renews the lease until the context ends, then releases it."""
+        done = threading.Event()
+        renewal = threading.Thread(target=self._renew_until, args=[done], daemon=True, name="lock")
+        renewal.start()
         try:
             yield
         finally:
-            over.set()
-            renewing.join()
-            with suppress(StorageError):  # then it is nobody's in a while
-                if self._read() == self._me:
-                    self._remote.delete([LOCK_FILE])
+            done.set()
+            renewal.join()
+            with suppress(StorageError):  # it expires then
+                if self._read() == self._self:
+                    self._store.delete([LOCK_FILE])
 
-    def _renew(self, over: threading.Event) -> None:
-        while not over.wait(RENEWED_S):
+    def _renew_until(self, done: threading.Event) -> None:
+        while not done.wait(RENEWAL_INTERVAL_S):
             try:
-                now = self._read()
-                if now is not None and now != self._me:
-                    print_error(f"{self._remote.uri}: {now} has taken over; this process pauses")
+                holder = self._read()
+                if holder is not None and holder != self._self:
+                    print_error(f"{self._store.uri}: {holder} has taken over; this process pauses")
                     os.kill(os.getpid(), signal.SIGINT)
                     return
-                self._write()
+                self._store.write(LOCK_FILE, self._content())
             except StorageError as error:
                 print_error(f"note: the sweep's lock cannot be renewed: {error}")
 
     def _read(self) -> Holder | None:
-        data = self._remote.read(LOCK_FILE)
+        data = self._store.read(LOCK_FILE)
         if not data:
             return None
         try:
@@ -126,8 +121,8 @@ class StoreLock:
         except (TypeError, ValueError):
             return Holder("an unknown machine", 0, "", "")
 
-    def _write(self) -> None:
-        self._remote.write(LOCK_FILE, json.dumps(asdict(self._me)).encode())
+    def _content(self) -> bytes:
+        return json.dumps(asdict(self._self)).encode()
 
 
 def _machine() -> str:

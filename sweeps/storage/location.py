@@ -1,6 +1,7 @@
-"""Places of sweeps: a directory, or an address in object storage with its desk here.
+"""Where a sweep is: a local directory, or a URI in object storage with its local mirror.
 
-Every function is told a local path and does nothing, or the plain thing, where that is no desk.
+Callers work with local paths only. On a path outside every mirror the functions do nothing, or
+what is meant for plain files.
 """
 
 from __future__ import annotations
@@ -8,130 +9,124 @@ from __future__ import annotations
 import atexit
 from pathlib import Path
 
-from sweeps.storage.sweep_mirror import Desk
+from sweeps.storage.sweep_mirror import SweepMirror
 from sweeps.terminal.console import show_as_uri
 from trainable.atomic_files import add_name
 from trainable.errors import StorageError
-from trainable.storage.object_store import SHORT_PATIENCE_S, Remote
+from trainable.storage.object_store import SHORT_RETRY_S, ObjectStore
 from trainable.uri import child_uri, is_uri, normalize_directory, parent_uri
 
-_desks: dict[Path, Desk] = {}
+_mirrors: dict[Path, SweepMirror] = {}
 
 
-def local(place: str | Path, *, patience_s: float = SHORT_PATIENCE_S) -> Path:
-    """The local directory of a place: itself, or the filled desk of an address.
+def resolve(location: str | Path, *, retry_s: float = SHORT_RETRY_S) -> Path:
+    """Returns the local directory of a location: itself, or the updated mirror of a URI.
 
     Args:
-        place: A path or a URI.
-        patience_s: How long a call to the store goes on trying.
+        location: A path or a URI.
+        retry_s: How long a call to the store is retried.
 
     Raises:
-        StorageError: The store does not answer, or the address is none.
+        StorageError: The URI is not valid, or the store cannot be read.
     """
-    if not is_uri(str(place)):
-        return Path(place)
+    if not is_uri(str(location)):
+        return Path(location)
     try:
-        uri = normalize_directory(str(place))
+        uri = normalize_directory(str(location))
     except ValueError as error:
         raise StorageError(f"an address {error}") from error
     if not is_uri(uri):
         return Path(uri)
-    desk = next((desk for desk in _desks.values() if desk.remote.uri == uri), None)
-    if desk is None:
-        desk = Desk(uri, patience_s=patience_s)
-        if not _desks:
-            atexit.register(_clear)
-        _desks[desk.directory] = desk
-        show_as_uri(desk.directory, lambda name: child_uri(uri, name) if name else uri)
-    desk.pull()
-    return desk.directory
+    mirror = next((mirror for mirror in _mirrors.values() if mirror.store.uri == uri), None)
+    if mirror is None:
+        mirror = SweepMirror(uri, retry_s=retry_s)
+        if not _mirrors:
+            atexit.register(_close_mirrors)
+        _mirrors[mirror.directory] = mirror
+        show_as_uri(mirror.directory, lambda name: child_uri(uri, name) if name else uri)
+    mirror.pull()
+    return mirror.directory
 
 
-def desk_of(path: Path) -> Desk | None:
-    """The desk that a path lies on, if it lies on one."""
+def mirror_of(path: Path) -> SweepMirror | None:
+    """Returns the mirror that contains a path, if any."""
     absolute = path.absolute()
-    around = (absolute, *absolute.parents)
-    return next((_desks[each] for each in around if each in _desks), None)
+    ancestors = (absolute, *absolute.parents)
+    return next((_mirrors[directory] for directory in ancestors if directory in _mirrors), None)
 
 
-def remote_of(directory: Path) -> Remote | None:
-    """The directory in object storage that a local one stands for, if it does."""
-    desk = desk_of(directory)
-    if desk is None:
+def store_of(directory: Path) -> ObjectStore | None:
+    """Returns the directory in object storage that a local one mirrors, if any."""
+    mirror = mirror_of(directory)
+    if mirror is None:
         return None
-    name = desk.name(directory)
-    return desk.remote if name == "." else desk.remote.child(name)
+    name = mirror.name_of(directory)
+    return mirror.store if name == "." else mirror.store.child(name)
 
 
-def address(path: Path) -> str:
-    """Where a path really is: its address, if it lies on a desk."""
-    found = remote_of(path)
-    return str(path) if found is None else found.uri
+def checkpoint_dir_of(directory: Path) -> str:
+    """Returns the `checkpoint.dir` that a sweep's directory is in."""
+    store = store_of(directory)
+    return str(directory.parent) if store is None else parent_uri(store.uri)[0]
 
 
-def base_of(directory: Path) -> str:
-    """The `checkpoint.dir` of a sweep's directory."""
-    found = remote_of(directory)
-    return str(directory.parent) if found is None else parent_uri(found.uri)[0]
-
-
-def place_in(base: str, name: str) -> str:
-    """The place of what has this name in a `checkpoint.dir`."""
+def join_location(base: str, name: str) -> str:
+    """Joins a `checkpoint.dir`, which may be a URI, and a name."""
     return child_uri(base, name) if is_uri(base) else str(Path(base) / name)
 
 
 def refresh(directory: Path) -> None:
-    """Looks again at what a desk stands for."""
-    desk = desk_of(directory)
-    if desk is not None:
-        desk.refresh()
+    """Updates a mirror that was not updated just before."""
+    mirror = mirror_of(directory)
+    if mirror is not None:
+        mirror.refresh()
 
 
-def collect(trial: Path) -> None:
-    """Makes sure that what an ended trial has left is here."""
-    desk = desk_of(trial)
-    if desk is not None:
-        desk.collect(trial.name)
+def sync_trial(trial: Path) -> None:
+    """Downloads the files of an ended trial."""
+    mirror = mirror_of(trial)
+    if mirror is not None:
+        mirror.sync_trial(trial.name)
 
 
-def collect_all(directory: Path) -> None:
-    """Makes sure that what all trials of a sweep have left is here; no worker has any of them."""
-    desk = desk_of(directory)
-    if desk is not None:
-        desk.collect_all()
+def sync_trials(directory: Path) -> None:
+    """Downloads the files of all trials of a sweep, none of which is with a worker any longer."""
+    mirror = mirror_of(directory)
+    if mirror is not None:
+        mirror.sync_trials()
 
 
-def bring(path: Path) -> Path:
-    """Gets the bytes of a file of weights, if it only stands for them; returns its path."""
-    desk = desk_of(path)
-    if desk is not None:
-        desk.bring(path)
+def download(path: Path) -> Path:
+    """Downloads the bytes of weights if the file is a placeholder; returns its path."""
+    mirror = mirror_of(path)
+    if mirror is not None:
+        mirror.download_weights(path)
     return path
 
 
-def let_go(directory: Path) -> None:
-    """Drops the bytes that `bring` has got for a directory."""
-    desk = desk_of(directory)
-    if desk is not None:
-        desk.let_go(directory)
+def evict(directory: Path) -> None:
+    """Replaces the weights that `download` has got below a directory by placeholders."""
+    mirror = mirror_of(directory)
+    if mirror is not None:
+        mirror.evict(directory)
 
 
-def begin_from(checkpoint: Path, target: Path) -> None:
-    """Gives a file of weights the name of a trial's only checkpoint of Tune's."""
-    desk = desk_of(target)
-    if desk is not None:
-        desk.begin_from(checkpoint, target)
+def seed_checkpoint(checkpoint: Path, target: Path) -> None:
+    """Makes weights a trial's only checkpoint of Tune's, as a further name of the same file."""
+    mirror = mirror_of(target)
+    if mirror is not None:
+        mirror.seed_checkpoint(checkpoint, target)
     else:
         add_name(checkpoint, target)
 
 
-def publish(path: Path) -> None:
-    """Brings a file that was written here to where it really is."""
-    desk = desk_of(path)
-    if desk is not None:
-        desk.remote.upload(path, desk.name(path))
+def upload(path: Path) -> None:
+    """Uploads a file that was written to a mirror."""
+    mirror = mirror_of(path)
+    if mirror is not None:
+        mirror.store.upload(path, mirror.name_of(path))
 
 
-def _clear() -> None:
-    for desk in _desks.values():
-        desk.close()
+def _close_mirrors() -> None:
+    for mirror in _mirrors.values():
+        mirror.close()

@@ -1,6 +1,7 @@
-"""One process at a time runs a sweep: a lock in its directory that dies with its holder.
+"""The lock on a sweep, so that only one driver runs it at a time.
 
-In object storage it is one that is renewed; see `lease`.
+On a file system it is a lock file that the system releases when the driver dies; in object storage
+it is a lease that the driver renews (see `lease`).
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sweeps.storage.lease import StoreLock
-from sweeps.storage.location import desk_of, remote_of
+from sweeps.storage.lease import Lease
+from sweeps.storage.location import mirror_of, store_of
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
-from trainable.storage.object_store import Remote
+from trainable.storage.object_store import ObjectStore
 
 
 class SweepRunningError(SweepError):
@@ -23,16 +24,16 @@ class SweepRunningError(SweepError):
 
 
 @contextmanager
-def sole_owner(directory: Path) -> Iterator[None]:
-    """Holds a sweep's directory for this process; a killed process lets go of it.
+def sweep_lock(directory: Path) -> Iterator[None]:
+    """Holds the lock of a sweep; it is released if the process dies.
 
     Raises:
         SweepRunningError: Another process is running the sweep.
-        SweepError: Nothing can be written there.
+        SweepError: The directory is not writable.
     """
-    remote = remote_of(directory)
-    if remote is not None:
-        with _sole_owner_of_the_store(directory, remote):
+    store = store_of(directory)
+    if store is not None:
+        with _hold_lease(directory, store):
             yield
         return
     lock = FileLock(directory / LOCK_FILE)
@@ -40,7 +41,8 @@ def sole_owner(directory: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise SweepRunningError(
-            f"{directory} is being run by {_owner(directory)}; to pause it: sweep stop {directory}"
+            f"{directory} is being run by {_recorded_driver(directory)}; "
+            f"to pause it: sweep stop {directory}"
         ) from None
     except OSError as error:
         raise SweepError(f"{directory}: cannot be written to: {error.strerror}") from error
@@ -51,38 +53,38 @@ def sole_owner(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _sole_owner_of_the_store(directory: Path, remote: Remote) -> Iterator[None]:
-    lock = StoreLock(remote)
-    holder = lock.take()
+def _hold_lease(directory: Path, store: ObjectStore) -> Iterator[None]:
+    lease = Lease(store)
+    holder = lease.acquire()
     if holder is not None:
         raise SweepRunningError(
             f"{directory} is being run by {holder}; to pause it: sweep stop {directory}"
         )
-    with lock.renewed():
-        desk = desk_of(directory)
-        assert desk is not None, "a directory with a remote lies on a desk"
-        desk.pull()  # another process may have run it a moment ago
+    with lease.renewed():
+        mirror = mirror_of(directory)
+        assert mirror is not None, "a directory with a store is in a mirror"
+        mirror.pull()  # another process may have run the sweep just before
         yield
 
 
-def _owner(directory: Path) -> str:
+def _recorded_driver(directory: Path) -> str:
     record = SweepLayout(directory).read_sweep()
-    if record.pid is None:  # it has only just begun
+    if record.pid is None:  # the driver has only just started
         return "another process"
     return f"process {record.pid} on {record.host}"
 
 
 def is_running(directory: Path) -> bool:
-    """Whether some process is running the sweep.
+    """Returns whether a process is running the sweep.
 
     Raises:
-        SweepError: Nothing can be written there.
+        SweepError: The directory is not writable.
     """
-    remote = remote_of(directory)
-    if remote is not None:
-        return StoreLock(remote).holder() is not None
+    store = store_of(directory)
+    if store is not None:
+        return Lease(store).holder() is not None
     try:
-        with sole_owner(directory):
+        with sweep_lock(directory):
             return False
     except SweepRunningError:
         return True

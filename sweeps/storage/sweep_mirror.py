@@ -1,9 +1,9 @@
-"""A local directory that stands for one in object storage: the desk that a sweep is worked on at.
+"""Local mirror of a sweep directory in object storage.
 
-Everything that reads or writes a sweep does it in a directory. Of a sweep at `s3://bucket/mine`
-that is a desk, filled from the store: its small files, and in place of its weights empty files of
-their size, which take no room. `bring` gets the bytes of one. The store is the truth; a desk is
-made anew by every process and goes with it.
+Every part of the code that reads or writes a sweep works on a directory. For a sweep at
+`s3://bucket/mine` that is a mirror: its small files are downloaded, and its weights are
+placeholders until they are needed. The store holds the truth: each process creates its own mirror
+and deletes it when it exits.
 """
 
 from __future__ import annotations
@@ -26,12 +26,19 @@ from sweeps.sweep_dir.layout import (
     TRIALS_CSV,
     WARM_START_FILE,
 )
-from trainable.artifacts.names import METRICS_FILE
+from trainable.artifacts.names import METRICS_FILE, TENSORBOARD
 from trainable.storage import scratch
-from trainable.storage.mirror import WEIGHTS, Mark, is_stand_in, mark_of, stand_in
-from trainable.storage.object_store import PATIENCE_S, Remote, Stored, at_once
+from trainable.storage.mirror import (
+    WEIGHTS,
+    Fingerprint,
+    Mirror,
+    create_placeholder,
+    fingerprint_of,
+    is_placeholder,
+)
+from trainable.storage.object_store import RETRY_S, ObjectInfo, ObjectStore, run_parallel
 
-OF_THE_DRIVER = (
+DRIVER_FILES = (
     SEARCH_FILE,
     SWEEP_FILE,
     WARM_START_FILE,
@@ -40,200 +47,202 @@ OF_THE_DRIVER = (
     BEST_CONFIG,
     REPORT,
 )
-"""What the process that runs a sweep writes, besides every `trial.json`."""
-OF_AN_IDLE_TRIAL = (METRICS_FILE, "tensorboard/*")
-"""What that process changes of a trial which no worker has: a resume takes rows back, and an end
-is noted for TensorBoard."""
-
+"""Files of the sweep that the driver writes, besides every `trial.json`."""
+IDLE_TRIAL_FILES = (METRICS_FILE, f"{TENSORBOARD}/*")
+"""Files that the driver changes in a trial that is not with a worker: a resume takes metrics rows
+back, and the end of a trial is written for TensorBoard."""
 
 FRESH_S = 1.0
-Contents = dict[str, tuple[bytes, Mark]]
-"""Of files, by their names in the store."""
+"""How long after a `pull` a `refresh` does nothing."""
+Contents = dict[str, tuple[bytes, Fingerprint]]
+"""Name in the store -> content and fingerprint of the local file."""
 
 
-class Desk:
-    """The local side of a directory in object storage.
+class SweepMirror(Mirror):
+    """Local mirror of a sweep directory, or of a directory of sweeps, in object storage.
 
     Args:
-        uri: The directory's address.
-        patience_s: How long a call to the store goes on trying.
+        uri: The directory's URI.
+        retry_s: How long a call to the store is retried.
     """
 
-    def __init__(self, uri: str, *, patience_s: float = PATIENCE_S) -> None:
-        self.remote = Remote(uri, patience_s=patience_s)
-        self.place = scratch.new_place()
-        self.directory = self.place / self.remote.name
+    def __init__(self, uri: str, *, retry_s: float = RETRY_S) -> None:
+        store = ObjectStore(uri, retry_s=retry_s)
+        self._scratch = scratch.create()
+        super().__init__(self._scratch / store.name, store)
         self.directory.mkdir()
-        self._seen: dict[str, Stored] = {}
-        self._marks: dict[str, Mark] = {}
+        self._listed: dict[str, ObjectInfo] = {}
+        """Objects as they were listed when they were mirrored."""
         self._with_workers: set[str] = set()
-        self._brought: set[str] = set()
-        self._pulled = float("-inf")
+        self._downloaded_weights: set[str] = set()
+        self._pulled_at = float("-inf")
 
     def pull(self, trial: str = "", *, with_records: bool = True) -> None:
-        """Makes the desk what the store is by now.
+        """Brings the mirror up to date with the store.
 
         Args:
-            trial: The name of a trial's directory, if only that is asked for.
-            with_records: Whether to take what the process that runs the sweep writes; not in that
-                process, which knows better.
+            trial: The name of a trial's directory, to update only that.
+            with_records: Whether to update the driver's files, too; False in the driver itself,
+                whose local files are newer.
 
         Raises:
-            StorageError: The store does not answer.
+            StorageError: The store cannot be read.
         """
-        below = self.remote.child(trial) if trial else self.remote
-        before = f"{trial}/" if trial else ""
-        listed = {f"{before}{name}": stored for name, stored in below.list().items()}
-        for name in [n for n in list(self._seen) if n.startswith(before) and n not in listed]:
-            self._seen.pop(name)
-            self._marks.pop(name, None)
-            (self.directory / name).unlink(missing_ok=True)
+        store = self.store.child(trial) if trial else self.store
+        prefix = f"{trial}/" if trial else ""
+        listed = {f"{prefix}{name}": info for name, info in store.list().items()}
+        self._forget(n for n in list(self._listed) if n.startswith(prefix) and n not in listed)
         wanted = {
-            name: stored
-            for name, stored in listed.items()
-            if with_records or not self._is_record(name)
+            name: info
+            for name, info in listed.items()
+            if with_records or not _is_driver_file(name)
         }
-        at_once(
-            lambda name: self._take(name, wanted[name]),
+        run_parallel(
+            lambda name: self._update(name, wanted[name]),
             [name for name in wanted if not name.endswith(WEIGHTS)],
         )
-        for name, stored in wanted.items():
-            path = self.directory / name
-            if name.endswith(WEIGHTS) and not (path.exists() and self._seen.get(name) == stored):
-                if not path.exists() or is_stand_in(path):
-                    stand_in(path, stored)
-                self._seen[name] = stored
-        self._pulled = time.monotonic()
+        for name, info in wanted.items():
+            if name.endswith(WEIGHTS):
+                self._update_weights(name, info)
+        self._pulled_at = time.monotonic()
 
     def refresh(self) -> None:
-        """`pull`, unless that has only just been done."""
-        if time.monotonic() - self._pulled > FRESH_S:
+        """Pulls, unless the last pull was less than `FRESH_S` ago."""
+        if time.monotonic() - self._pulled_at > FRESH_S:
             self.pull()
 
-    def collect(self, trial: str) -> None:
-        """Takes what a trial has left, wherever it was trained; no worker has it any more."""
+    def assign_to_worker(self, trial: str) -> None:
+        """Leaves a trial's files to a worker, after the trial's record has been uploaded.
+
+        Raises:
+            StorageError: The store does not accept the record.
+        """
+        record = self.directory / trial / TRIAL_FILE
+        if self.name_of(record) not in self._stored:
+            self.upload([self._changed_contents([record])])
+        self._with_workers.add(trial)
+
+    def sync_trial(self, trial: str) -> None:
+        """Downloads the files of a trial that is no longer with a worker."""
         if trial in self._with_workers:
             self._with_workers.remove(trial)
             self.pull(trial, with_records=False)
 
-    def hand_over(self, trial: str) -> None:
-        """Leaves a trial's files to a worker; its record is in the store before any of them.
-
-        Raises:
-            StorageError: The store does not take the record.
-        """
-        record = self.directory / trial / TRIAL_FILE
-        if self.name(record) not in self._marks:
-            self.send([self._contents([record])])
-        self._with_workers.add(trial)
-
-    def collect_all(self) -> None:
-        """Takes what all trials have left; no worker has any of them."""
+    def sync_trials(self) -> None:
+        """Downloads the files of all trials, none of which is with a worker any longer."""
         self._with_workers.clear()
         self.pull(with_records=False)
 
-    def changed(self) -> list[Contents]:
-        """The contents of the files of this process that the store does not have yet.
+    def read_changes(self) -> list[Contents]:
+        """Reads the driver's files whose content is not in the store yet.
 
-        In the order in which they are to get there: a new trial is recorded before anything is
-        said of it, and that it has ended only after the events that say so.
+        Returns:
+            Contents in the order in which they are to be uploaded: a new trial is recorded before
+            the events that name it, and its end is recorded after the events that caused it.
         """
-        of_the_sweep = [self.directory / name for name in OF_THE_DRIVER]
+        sweep_files = [self.directory / name for name in DRIVER_FILES]
         new: list[Path] = []
         old: list[Path] = []
         for path in self.directory.glob(f"*/{TRIAL_FILE}"):
-            (old if self.name(path) in self._marks else new).append(path)
+            (old if self.name_of(path) in self._stored else new).append(path)
             if path.parent.name not in self._with_workers:
-                for pattern in OF_AN_IDLE_TRIAL:
+                for pattern in IDLE_TRIAL_FILES:
                     old += path.parent.glob(pattern)
-        found = [self._contents(paths) for paths in (new, of_the_sweep, old)]
-        return [contents for contents in found if contents]
+        changes = [self._changed_contents(paths) for paths in (new, sweep_files, old)]
+        return [contents for contents in changes if contents]
 
-    def _contents(self, paths: list[Path]) -> Contents:
-        found = {}
-        for path in paths:
-            with suppress(FileNotFoundError):
-                mark = mark_of(path)
-                if self._marks.get(self.name(path)) != mark and not path.name.startswith("."):
-                    found[self.name(path)] = path.read_bytes(), mark
-        return found
-
-    def send(self, changed: list[Contents]) -> None:
-        """Brings what `changed` has found into the store.
+    def upload(self, changes: list[Contents]) -> None:
+        """Uploads what `read_changes` has returned.
 
         Raises:
-            StorageError: The store does not take it.
+            StorageError: The store does not accept it.
         """
 
-        def send(name: str, contents: Contents) -> None:
-            data, mark = contents[name]
-            self.remote.write(name, data)
-            self._marks[name] = mark
-            self._seen.pop(name, None)
+        def upload(name: str, contents: Contents) -> None:
+            data, fingerprint = contents[name]
+            self.store.write(name, data)
+            self._stored[name] = fingerprint
+            self._listed.pop(name, None)
 
-        for contents in changed:
-            at_once(partial(send, contents=contents), contents)
+        for contents in changes:
+            run_parallel(partial(upload, contents=contents), contents)
 
-    def bring(self, path: Path) -> None:
-        """Gets the bytes of a file of weights."""
-        if path.exists() and is_stand_in(path):
-            self.remote.download(self.name(path), path)
-            self._brought.add(self.name(path))
+    def download_weights(self, path: Path) -> None:
+        """Downloads the bytes of weights if their local file is a placeholder."""
+        if path.exists() and is_placeholder(path):
+            name = self.name_of(path)
+            self.download(name)
+            self._downloaded_weights.add(name)
 
-    def let_go(self, directory: Path) -> None:
-        """Drops the bytes of weights below a directory: they are in the store."""
-        before = f"{self.name(directory)}/"
-        for name in [name for name in self._brought if name.startswith(before)]:
-            stand_in(self.directory / name, self._seen[name])
-            self._brought.remove(name)
+    def evict(self, directory: Path) -> None:
+        """Replaces the downloaded weights below a directory by placeholders."""
+        prefix = f"{self.name_of(directory)}/"
+        for name in [n for n in self._downloaded_weights if n.startswith(prefix)]:
+            create_placeholder(self.directory / name, self._listed[name])
+            self._downloaded_weights.remove(name)
 
-    def begin_from(self, checkpoint: Path, target: Path) -> None:
-        """Makes a file of weights a trial's only checkpoint of Tune's; nothing is sent."""
+    def seed_checkpoint(self, checkpoint: Path, target: Path) -> None:
+        """Copies weights within the store to a trial's only checkpoint directory of Tune's."""
         trial = target.parent.parent.name
-        start = f"{trial}/checkpoint_"
-        old = [name for name in list(self._seen) if name.startswith(start)]
-        self.delete(old)
-        self.remote.copy(self.name(checkpoint), self.name(target))
+        prefix = f"{trial}/checkpoint_"
+        self.delete([name for name in list(self._listed) if name.startswith(prefix)])
+        self.store.copy(self.name_of(checkpoint), self.name_of(target))
 
     def delete(self, names: Iterable[str]) -> None:
-        """Deletes objects, and what stands for them here."""
-        gone = list(names)
-        self.remote.delete(gone)
-        for name in gone:
-            self._seen.pop(name, None)
-            self._marks.pop(name, None)
-            (self.directory / name).unlink(missing_ok=True)
+        """Deletes objects and their local files."""
+        deleted = list(names)
+        self.store.delete(deleted)
+        self._forget(deleted)
 
-    def objects(self, path: Path) -> list[str]:
-        """The names of the objects that a file or a directory here stands for."""
-        name = self.name(path)
-        known = {*list(self._seen), *list(self._marks)}  # what was pulled, and what was sent
-        return [each for each in known if each == name or each.startswith(f"{name}/")]
-
-    def name(self, path: Path) -> str:
-        """What a path here is called in the store."""
-        return path.absolute().relative_to(self.directory).as_posix()
+    def object_names(self, path: Path) -> list[str]:
+        """Returns the names of the objects at or below a local path."""
+        name = self.name_of(path)
+        objects = {*list(self._listed), *list(self._stored)}  # pulled ones and uploaded ones
+        return [other for other in objects if other == name or other.startswith(f"{name}/")]
 
     def close(self) -> None:
-        """Takes the desk away."""
-        scratch.let_go(self.place)
+        """Deletes the mirror."""
+        scratch.release(self._scratch)
 
-    def _is_record(self, name: str) -> bool:
-        return name in {*OF_THE_DRIVER, LOCK_FILE, STOP_FILE} or name.endswith(f"/{TRIAL_FILE}")
+    def _changed_contents(self, paths: list[Path]) -> Contents:
+        contents = {}
+        for path in paths:
+            with suppress(FileNotFoundError):
+                name, fingerprint = self.name_of(path), fingerprint_of(path)
+                if not self.is_stored(name, fingerprint) and not path.name.startswith("."):
+                    contents[name] = path.read_bytes(), fingerprint
+        return contents
 
-    def _take(self, name: str, stored: Stored) -> None:
+    def _update(self, name: str, info: ObjectInfo) -> None:
+        """Downloads an object unless the local file is the same or newer."""
         path = self.directory / name
         if path.exists():
-            known = self._seen.get(name)
             is_ours = name.partition("/")[0] not in self._with_workers
-            if is_ours and name in self._marks and self._marks[name] != mark_of(path):
-                return  # changed here and not sent yet
-            if known == stored or (known is None and path.stat().st_size == stored.size):
-                self._note(name, stored)
+            if is_ours and name in self._stored and not self.is_stored(name, fingerprint_of(path)):
+                return  # changed here and not uploaded yet
+            previous = self._listed.get(name)
+            if previous == info or (previous is None and path.stat().st_size == info.size):
+                self._mark_stored(name)
+                self._listed[name] = info
                 return
-        self.remote.download(name, path)
-        self._note(name, stored)
+        self.download(name)
+        self._listed[name] = info
 
-    def _note(self, name: str, stored: Stored) -> None:
-        self._seen[name] = stored
-        self._marks[name] = mark_of(self.directory / name)
+    def _update_weights(self, name: str, info: ObjectInfo) -> None:
+        path = self.directory / name
+        if path.exists() and self._listed.get(name) == info:
+            return
+        if not path.exists() or is_placeholder(path):
+            create_placeholder(path, info)
+        self._listed[name] = info
+
+    def _forget(self, names: Iterable[str]) -> None:
+        """Deletes the local files of objects that do not exist any longer."""
+        for name in names:
+            self._listed.pop(name, None)
+            self._stored.pop(name, None)
+            (self.directory / name).unlink(missing_ok=True)
+
+
+def _is_driver_file(name: str) -> bool:
+    return name in {*DRIVER_FILES, LOCK_FILE, STOP_FILE} or name.endswith(f"/{TRIAL_FILE}")

@@ -1,7 +1,7 @@
-"""What the process that runs a sweep does for its object storage, beside the sweep's own work.
+"""Uploads the files of a running sweep to object storage in the background.
 
-Its files go there from a thread, in consistent states: what has changed is read between two steps
-of Tune's. How often depends on how long it takes.
+The driver reads what has changed between two steps of Tune, when the files agree with one another,
+and a thread uploads it. The interval depends on how long an upload takes.
 """
 
 from __future__ import annotations
@@ -13,127 +13,128 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sweeps.storage.location import desk_of
-from sweeps.storage.sweep_mirror import Contents, Desk
+from sweeps.storage.location import mirror_of
+from sweeps.storage.sweep_mirror import Contents, SweepMirror
 from sweeps.sweep_dir.layout import STOP_FILE
 from sweeps.terminal.console import print_line
 from trainable.errors import StorageError
-from trainable.storage.object_store import PATIENCE_S
+from trainable.storage.object_store import RETRY_S
 
-LEAST_S, MOST_S = 1.0, 15.0
-"""Between two times that what has changed is sent."""
-SHARE = 20
-"""Sending takes at most one part in so many of the time, within these bounds."""
-LOOKED_S = 5.0
-"""Between two looks for a request to stop."""
+MIN_INTERVAL_S, MAX_INTERVAL_S = 1.0, 15.0
+"""Bounds of the time between two uploads."""
+INTERVAL_PER_UPLOAD_TIME = 20
+"""Within these bounds, the interval is so many times the duration of the last upload."""
+STOP_CHECK_INTERVAL_S = 5.0
+"""Time between two checks for a request to stop."""
 
 
-class StoreKeeper:
-    """Brings what changes on a desk into the store.
+class BackgroundUploader:
+    """Uploads the changes of a sweep's mirror in a thread.
 
     Args:
-        desk: Of the sweep that this process runs.
+        mirror: The mirror of the sweep that this process runs.
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, mirror: SweepMirror) -> None:
+        self.mirror = mirror
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._idle = threading.Event()
         self._idle.set()
-        self._due = 0.0
-        self._looked = 0.0
-        self._thread = threading.Thread(target=self._work, daemon=True, name="store")
+        self._next_upload = 0.0
+        self._last_stop_check = 0.0
+        self._thread = threading.Thread(target=self._run, daemon=True, name="store")
         self._thread.start()
 
     def tick(self) -> None:
-        """Has what has changed sent, if it is time to; called between two steps of Tune's."""
-        if not self._idle.is_set() or time.monotonic() < self._due:
+        """Starts an upload of what has changed if one is due; called between steps of Tune."""
+        if not self._idle.is_set() or time.monotonic() < self._next_upload:
             return
-        contents = self.desk.changed()
-        self._due = time.monotonic() + LEAST_S
-        if contents:
+        changes = self.mirror.read_changes()
+        self._next_upload = time.monotonic() + MIN_INTERVAL_S
+        if changes:
             self._idle.clear()
-            self._jobs.put(lambda: self._send(contents))
+            self._jobs.put(lambda: self._upload(changes))
 
     def delete(self, names: list[str]) -> None:
-        """Has objects deleted, some time soon."""
-        self._jobs.put(lambda: self.desk.remote.delete(names))
+        """Deletes objects in the background."""
+        self._jobs.put(lambda: self.mirror.store.delete(names))
 
     def flush(self) -> None:
-        """Sends what has changed and waits for it.
+        """Uploads what has changed and waits until it is stored.
 
         Raises:
-            StorageError: The store does not take it.
+            StorageError: The store does not accept it.
         """
         self._idle.wait()
-        self.desk.send(self.desk.changed())
+        self.mirror.upload(self.mirror.read_changes())
 
     def close(self) -> None:
-        """Ends the thread when it has done what it has been given."""
+        """Ends the thread after it has finished its jobs."""
         self._jobs.put(None)
         self._thread.join()
 
-    def _send(self, contents: list[Contents]) -> None:
-        begun = time.monotonic()
+    def _upload(self, changes: list[Contents]) -> None:
+        started = time.monotonic()
         try:
-            self.desk.send(contents)
+            self.mirror.upload(changes)
         finally:
-            took = time.monotonic() - begun
-            self._due = time.monotonic() + min(max(LEAST_S, SHARE * took), MOST_S)
+            duration = time.monotonic() - started
+            interval = max(MIN_INTERVAL_S, INTERVAL_PER_UPLOAD_TIME * duration)
+            self._next_upload = time.monotonic() + min(interval, MAX_INTERVAL_S)
             self._idle.set()
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         while True:
             try:
-                job = self._jobs.get(timeout=LOOKED_S)
+                job = self._jobs.get(timeout=STOP_CHECK_INTERVAL_S)
             except queue.Empty:
-                job = self._look
+                job = self._check_for_stop
             if job is None:
                 return
             try:
                 job()
-                if time.monotonic() - self._looked > LOOKED_S:
-                    self._look()
+                if time.monotonic() - self._last_stop_check > STOP_CHECK_INTERVAL_S:
+                    self._check_for_stop()
             except StorageError as error:
                 print_line(f"note: not all of the sweep's files are stored yet: {error}")
 
-    def _look(self) -> None:
-        """Looks for the object that asks for a stop; the file of that name does the rest."""
-        self._looked = time.monotonic()
-        if self.desk.remote.stat(STOP_FILE) is not None:
-            self.desk.remote.delete([STOP_FILE])
-            (self.desk.directory / STOP_FILE).touch()
+    def _check_for_stop(self) -> None:
+        """Turns the object that requests a stop into the local file that the driver looks for."""
+        self._last_stop_check = time.monotonic()
+        if self.mirror.store.stat(STOP_FILE) is not None:
+            self.mirror.store.delete([STOP_FILE])
+            (self.mirror.directory / STOP_FILE).touch()
 
 
-_keepers: dict[Desk, StoreKeeper] = {}
+_uploaders: dict[SweepMirror, BackgroundUploader] = {}
 
 
-def keeper_of(directory: Path) -> StoreKeeper | None:
-    """The keeper of a sweep that this process runs; None if it is in no object storage."""
-    desk = desk_of(directory)
-    return None if desk is None else _keepers.get(desk)
+def uploader_of(directory: Path) -> BackgroundUploader | None:
+    """Returns the uploader of a sweep that this process runs, if it is in object storage."""
+    mirror = mirror_of(directory)
+    return None if mirror is None else _uploaders.get(mirror)
 
 
 @contextmanager
-def kept(directory: Path) -> Iterator[None]:
-    """Keeps the store of a sweep current; does nothing for a directory that is no desk.
+def background_upload(directory: Path) -> Iterator[None]:
+    """Keeps the store of a sweep up to date; does nothing for a sweep on a file system.
 
     Raises:
-        StorageError: In the end the store does not take what has changed.
+        StorageError: The store does not accept the last changes.
     """
-    desk = desk_of(directory)
-    if desk is None:
+    mirror = mirror_of(directory)
+    if mirror is None:
         yield
         return
-    desk.remote.patience_s = PATIENCE_S
-    desk.remote.delete([STOP_FILE])  # asked of one who has not lived to hear it
-    keeper = _keepers[desk] = StoreKeeper(desk)
+    mirror.store.retry_s = RETRY_S
+    mirror.store.delete([STOP_FILE])  # a request that the previous driver did not handle
+    uploader = _uploaders[mirror] = BackgroundUploader(mirror)
     try:
-        keeper.flush()
+        uploader.flush()
         yield
     finally:
         try:
-            keeper.flush()
+            uploader.flush()
         finally:
-            keeper.close()
-            del _keepers[desk]
+            uploader.close()
+            del _uploaders[mirror]

@@ -16,7 +16,7 @@ from ray.tune import Checkpoint, CheckpointConfig
 from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
 from ray.tune.experiment import Trial
 
-from sweeps.storage.location import begin_from
+from sweeps.storage.location import seed_checkpoint
 from sweeps.sweep_dir.records import TrialRecord
 from sweeps.trials.failures import RetryDecision
 from trainable.artifacts.names import CHECKPOINT_FILE
@@ -129,7 +129,7 @@ def restore_from(trial: SweepTrial, checkpoint: Path, row: dict[str, Any]) -> No
         shutil.rmtree(old)
     name = storage._make_checkpoint_dir_name(0)
     (directory / name).mkdir()
-    begin_from(checkpoint, directory / name / CHECKPOINT_FILE)
+    seed_checkpoint(checkpoint, directory / name / CHECKPOINT_FILE)
     epoch = row["epoch"]
     metrics = {**row, "training_iteration": epoch, "config": trial.config}
     training_result = _TrainingResult(Checkpoint.from_directory(str(directory / name)), metrics)

@@ -1,4 +1,4 @@
-"""A training on its own, without a sweep: `python -m trainable config.yaml`."""
+"""Trains one model without a sweep, as `python -m trainable config.yaml` does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainable.artifacts.tensorboard import TensorBoardWriter
 from trainable.artifacts.trial_log import epoch_line
 from trainable.config import TrainConfig
 from trainable.errors import ExperimentError
-from trainable.experiment.directory import Experiment, create_directory, unique_directory
+from trainable.experiment.directory import Experiment, create_directory, create_unique_directory
 from trainable.storage.experiment import StoredExperiment, local_file
 from trainable.training.trainer import Row, Trainer
 from trainable.uri import child_uri, is_uri
@@ -27,28 +27,30 @@ from trainable.uri import child_uri, is_uri
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training came to."""
+    """The result of `fit`."""
 
     directory: Path | None
-    """The experiment directory; None with checkpoints off and in object storage."""
+    """The experiment directory; None if checkpoints are off or it is in object storage."""
     rows: list[Row]
     """The metrics of the epochs trained by this call."""
     best_acc: float
-    """Of the whole training, the epochs before a resume included."""
+    """Of the whole training, including the epochs before a resume."""
     best_epoch: int
     finished: bool
-    """False when it was asked to stop before the last epoch, or diverged."""
+    """False if the training stopped before the last epoch or diverged."""
     diverged: bool = False
-    """Whether it ended because the loss was no longer finite."""
-    place: str | None = None
-    """The experiment directory or its address in object storage; None with checkpoints off."""
+    """Whether the training ended because the loss was not finite."""
+    location: str | None = None
+    """The experiment directory or its address in object storage; None if checkpoints are off."""
 
     @property
     def latest(self) -> str:
-        """Where its `latest.pt` is."""
-        assert self.place is not None, "there is none with checkpoints off"
+        """Path or address of `latest.pt`."""
+        assert self.location is not None, "there is none with checkpoints off"
         name = f"{CHECKPOINTS}/{LATEST_FILE}"
-        return child_uri(self.place, name) if is_uri(self.place) else str(Path(self.place, name))
+        if is_uri(self.location):
+            return child_uri(self.location, name)
+        return str(Path(self.location, name))
 
 
 def fit(
@@ -59,17 +61,18 @@ def fit(
     allow_custom_model: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Trains one model as the config says and leaves its experiment directory.
+    """Trains one model and writes its experiment directory.
 
     Args:
         config: Complete settings.
-        console: Where notices, the progress bar and a line an epoch go; None is silent.
+        console: The console for notices, the progress bar and a line per epoch; None prints
+            nothing.
         own: Dotted config keys whose values win over those in `checkpoint.resume`.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
-        should_stop: Asked after every epoch; True saves `latest.pt` and ends the training.
+        should_stop: Called after every epoch; True saves `latest.pt` and ends the training.
 
     Raises:
-        TuneSweepsError: Data, config or checkpoint do not serve; nothing has been created then.
+        TuneSweepsError: Data, config or checkpoint cannot be used; nothing has been created.
     """
     console = console or Console(quiet=True)
     trainer = Trainer(
@@ -84,20 +87,20 @@ def fit(
             _resume(trainer, resumed, config.checkpoint.resume, own)
         for notice in trainer.notices:
             console.print(f"[yellow]note:[/] {notice}", soft_wrap=True)
-        experiment, curves, stored = _open(trainer, resumed, datetime.now())
+        experiment, tensorboard, stored = _open_outputs(trainer, resumed, datetime.now())
     try:
-        rows = _train(trainer, experiment, curves, stored, console, should_stop)
+        rows = _train(trainer, experiment, tensorboard, stored, console, should_stop)
     finally:
-        for closing in (experiment, curves):
-            if closing is not None:
-                closing.close()
+        for output in (experiment, tensorboard):
+            if output is not None:
+                output.close()
     if stored is not None:
         stored.close()
     directory = experiment.directory if experiment is not None and stored is None else None
-    here = None if directory is None else str(directory)
+    location = None if directory is None else str(directory)
     return Outcome(
         directory=directory,
-        place=here if stored is None else stored.place,
+        location=location if stored is None else stored.uri,
         rows=rows,
         best_acc=trainer.best_acc,
         best_epoch=trainer.best_epoch,
@@ -109,14 +112,15 @@ def fit(
 def _train(
     trainer: Trainer,
     experiment: Experiment | None,
-    curves: TensorBoardWriter | None,
+    tensorboard: TensorBoardWriter | None,
     stored: StoredExperiment | None,
     console: Console,
     should_stop: Callable[[], bool],
 ) -> list[Row]:
-    """Runs the epochs that are left and keeps what each leaves.
+    """Trains the remaining epochs and records their metrics.
 
-    A checkpoint is written while the next epoch is trained; what fails there is raised after it.
+    A checkpoint is written while the next epoch is trained, and its failure is raised after that
+    epoch.
     """
     rows: list[Row] = []
     printed: list[str] = []
@@ -129,15 +133,15 @@ def _train(
             printed += notes
             for note in notes:
                 console.print(note, highlight=False, soft_wrap=True)
-            if curves is not None:
-                curves.append(row)
+            if tensorboard is not None:
+                tensorboard.append(row)
             if experiment is not None:
                 experiment.record(row)
-                _finish(writing)
+                _wait_for_writing(writing)
                 writing = experiment.begin_save(trainer)
             if stored is not None:
-                _finish(writing)
-                stored.push()
+                _wait_for_writing(writing)
+                stored.upload()
             console.print(
                 epoch_line(row, trainer.config.training.epochs), highlight=False, soft_wrap=True
             )
@@ -145,7 +149,7 @@ def _train(
                 console.print("[red]the loss is not finite: training ends here[/]")
             if trainer.diverged or should_stop():
                 break
-        _finish(writing)
+        _wait_for_writing(writing)
     finally:
         if writing is not None:
             wait([writing])  # the directory has one writer
@@ -154,30 +158,30 @@ def _train(
     return rows
 
 
-def _finish(writing: Future[None] | None) -> None:
-    """Waits for a checkpoint that is being written; raises what has gone wrong."""
+def _wait_for_writing(writing: Future[None] | None) -> None:
+    """Waits until a checkpoint is written; raises its failure."""
     if writing is not None:
         writing.result()
 
 
-def _resume(trainer: Trainer, path: Path, place: str, own: Collection[str]) -> None:
+def _resume(trainer: Trainer, path: Path, location: str, own: Collection[str]) -> None:
     trainer.load_state_dict(read_checkpoint(path), own=own)
     if trainer.done:
         raise ExperimentError(
-            f"{place} has completed epoch {trainer.epoch} of {trainer.config.training.epochs}: "
+            f"{location} has completed epoch {trainer.epoch} of {trainer.config.training.epochs}: "
             "nothing is left to train; raise training.epochs"
         )
 
 
-def _open(
+def _open_outputs(
     trainer: Trainer, resumed: Path | None, now: datetime
 ) -> tuple[Experiment | None, TensorBoardWriter | None, StoredExperiment | None]:
-    """The experiment with checkpoints on; with them off at most curves in `log_dir`.
+    """Opens the experiment if checkpoints are on, otherwise at most curves in `log_dir`.
 
     Args:
-        trainer: Of the training.
-        resumed: The checkpoint that it has loaded.
-        now: Goes into the experiment's name.
+        trainer: The training.
+        resumed: The checkpoint that the trainer has loaded, or None.
+        now: The time in the experiment's name.
     """
     config = trainer.config
     if config.checkpoint.enabled:
@@ -189,7 +193,8 @@ def _open(
         return experiment, None, stored
     if config.tensorboard.enabled:
         logs = Path(config.tensorboard.log_dir)
-        return None, TensorBoardWriter(unique_directory(logs, automatic_name(config, now))), None
+        directory = create_unique_directory(logs, automatic_name(config, now))
+        return None, TensorBoardWriter(directory), None
     return None, None, None
 
 

@@ -228,7 +228,7 @@ class TrialRun:
             if self._stored is not None:
                 self._stored.download(self._experiment.checkpoints / BEST_FILE)
             trainer.best_acc, trainer.best_epoch = self._experiment.best()
-        self._experiment.start(trainer.epoch)
+        self._experiment.rewind(trainer.epoch)
 
     def _read(self, directory: Path) -> dict[str, Any]:
         if self._stored is None:

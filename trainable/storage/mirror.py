@@ -1,9 +1,14 @@
-"""A directory and its image in object storage: what is new goes there, each content once."""
+"""Local mirror of a directory in object storage.
+
+Small files are downloaded. Weights are placeholders until they are needed: empty files with the
+size and time of the object, which take no room on the disk.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from trainable.artifacts.names import (
@@ -15,141 +20,161 @@ from trainable.artifacts.names import (
     METRICS_FILE,
     TENSORBOARD,
 )
-from trainable.storage.object_store import Remote, Stored, at_once
+from trainable.storage.object_store import ObjectInfo, ObjectStore, run_parallel
 
-OF_TUNE = f"checkpoint_*/{CHECKPOINT_FILE}"
-OF_A_TRAINING = (
+TUNE_CHECKPOINTS = f"checkpoint_*/{CHECKPOINT_FILE}"
+TRAINING_FILES = (
     CONFIG_FILE,
     METRICS_FILE,
     LOG_FILE,
     f"{TENSORBOARD}/*",
     f"{CHECKPOINTS}/*.pt",
-    OF_TUNE,
+    TUNE_CHECKPOINTS,
 )
-"""The names that the process of a training writes; whatever else is there is another's."""
+"""Files that the process of a training writes; other processes write all others."""
 WEIGHTS = ".pt"
 
-Mark = tuple[int, int, int]
-"""Inode, time and size: another content has another one, another name of the same has the same."""
+Fingerprint = tuple[int, int, int]
+"""Inode, time and size of a file: equal for two names of one file, different for other content."""
 
 
 class Mirror:
-    """Keeps the image of a directory current.
-
-    Names of one file, as every checkpoint has several, are sent once: the store copies the rest.
+    """Local mirror of a directory in object storage.
 
     Args:
-        local: The directory.
-        remote: Where its image is.
-        patterns: What of it is mirrored.
-        kept: What of that stays in the image when it goes here.
+        directory: The local directory.
+        store: The directory in object storage.
     """
 
-    def __init__(
-        self, local: Path, remote: Remote, patterns: Iterable[str], kept: Iterable[str] = ()
-    ) -> None:
-        self._local = local
-        self._remote = remote
-        self._patterns = tuple(patterns)
+    def __init__(self, directory: Path, store: ObjectStore) -> None:
+        self.directory = directory
+        self.store = store
+        self._stored: dict[str, Fingerprint] = {}
+        """Fingerprints of the local files whose content is in the store."""
+
+    def name_of(self, path: Path) -> str:
+        """Returns the name in the store of a local path."""
+        return path.absolute().relative_to(self.directory).as_posix()
+
+    def download(self, name: str) -> Path:
+        """Downloads an object with all its bytes; returns the local file."""
+        path = self.directory / name
+        self.store.download(name, path)
+        self._mark_stored(name)
+        return path
+
+    def is_stored(self, name: str, fingerprint: Fingerprint) -> bool:
+        """Returns whether the store has this content of a local file."""
+        return self._stored.get(name) == fingerprint
+
+    def _mark_stored(self, name: str) -> None:
+        """Records that the store has the present content of a local file."""
+        self._stored[name] = fingerprint_of(self.directory / name)
+
+
+class TrainingMirror(Mirror):
+    """Mirror of the files that one training writes; changes are uploaded.
+
+    A checkpoint has several names for one file: its content is uploaded once, and the store copies
+    it to the other names.
+
+    Args:
+        directory: The local directory.
+        store: The directory in object storage.
+        kept: Patterns of the objects that stay when their local files are deleted.
+    """
+
+    def __init__(self, directory: Path, store: ObjectStore, kept: Iterable[str] = ()) -> None:
+        super().__init__(directory, store)
         self._kept = tuple(kept)
-        self._there: dict[str, Mark] = {}
-        """What of the present files is in the image."""
 
-    def push(self) -> None:
-        """Brings what has changed into the image, and takes away what is gone.
-
-        Weights come last and `latest.pt` as the very last: whoever reads the image meanwhile, or
-        after a kill, finds its metrics and its other names there.
-
-        Raises:
-            StorageError: The store does not take it.
-        """
-        found = self._found()
-        changed = [name for name in found if self._there.get(name) != found[name]]
-        at_once(
-            lambda name: self._send(name, found[name]),
-            [name for name in changed if not name.endswith(WEIGHTS)],
-        )
-        weights = sorted(name for name in changed if name.endswith(WEIGHTS))
-        for name in sorted(weights, key=lambda name: name.endswith(LATEST_FILE)):
-            self._send(name, found[name])
-        gone = [name for name in self._there if name not in found]
-        kept = {name for name in gone if _fits(name, self._kept)}
-        self._remote.delete(name for name in gone if name not in kept)
-        for name in gone:
-            del self._there[name]
-
-    def pull(self, listed: Mapping[str, Stored]) -> None:
-        """Makes files of the image's objects, and of weights empty ones that stand for them.
-
-        Such a file has the object's size and time but none of its bytes; `bring` gets them.
+    def pull(self, listed: Mapping[str, ObjectInfo]) -> None:
+        """Downloads objects; of weights it only creates placeholders.
 
         Args:
             listed: The objects.
 
         Raises:
-            StorageError: The store does not give them.
+            StorageError: An object cannot be read.
         """
-        at_once(self.bring, [name for name in listed if not name.endswith(WEIGHTS)])
-        for name, stored in listed.items():
+        run_parallel(self.download, [name for name in listed if not name.endswith(WEIGHTS)])
+        for name, info in listed.items():
             if name.endswith(WEIGHTS):
-                stand_in(self._local / name, stored)
-                self.is_there(name)
+                create_placeholder(self.directory / name, info)
+                self._mark_stored(name)
 
-    def bring(self, name: str) -> Path:
-        """Gets an object with all its bytes."""
-        self._remote.download(name, self._local / name)
-        self.is_there(name)
-        return self._local / name
+    def upload(self) -> None:
+        """Uploads what has changed, and deletes the objects whose local files are gone.
 
-    def is_there(self, name: str) -> None:
-        """Takes a file as it is now for what the image has."""
-        self._there[name] = mark_of(self._local / name)
+        Weights are uploaded last and `latest.pt` after all others: a process that reads the store
+        meanwhile, or after a kill, finds the metrics and the other names that belong to it.
 
-    def _send(self, name: str, mark: Mark) -> None:
-        twin = next((n for n, m in self._there.items() if m == mark and n != name), None)
+        Raises:
+            StorageError: The store does not accept it.
+        """
+        present = self._fingerprints()
+        changed = [name for name in present if not self.is_stored(name, present[name])]
+        run_parallel(
+            lambda name: self._upload_file(name, present[name]),
+            [name for name in changed if not name.endswith(WEIGHTS)],
+        )
+        weights = sorted(name for name in changed if name.endswith(WEIGHTS))
+        for name in sorted(weights, key=lambda name: name.endswith(LATEST_FILE)):
+            self._upload_file(name, present[name])
+        gone = [name for name in self._stored if name not in present]
+        self.store.delete(name for name in gone if not _matches(name, self._kept))
+        for name in gone:
+            del self._stored[name]
+
+    def _upload_file(self, name: str, fingerprint: Fingerprint) -> None:
+        twin = self._find_twin(name, fingerprint)
         if twin is not None:
-            self._remote.copy(twin, name)
+            self.store.copy(twin, name)
         else:
+            path = self.directory / name
             try:
-                if name.endswith(WEIGHTS) and is_stand_in(self._local / name):
+                if name.endswith(WEIGHTS) and is_placeholder(path):
                     return  # another process's
-                self._remote.upload(self._local / name, name)
+                self.store.upload(path, name)
             except FileNotFoundError:
-                return  # gone in the meantime
-        self._there[name] = mark
+                return  # deleted in the meantime
+        self._stored[name] = fingerprint
 
-    def _found(self) -> dict[str, Mark]:
-        found = {}
-        for path in (path for pattern in self._patterns for path in self._local.glob(pattern)):
-            if not path.name.startswith("."):
-                try:
-                    found[path.relative_to(self._local).as_posix()] = mark_of(path)
-                except FileNotFoundError:
-                    continue
-        return found
+    def _find_twin(self, name: str, fingerprint: Fingerprint) -> str | None:
+        """Returns another name of the same file whose content is in the store."""
+        stored = list(self._stored.items())  # a copy: other threads add to it
+        return next((n for n, f in stored if f == fingerprint and n != name), None)
+
+    def _fingerprints(self) -> dict[str, Fingerprint]:
+        fingerprints = {}
+        for pattern in TRAINING_FILES:
+            for path in self.directory.glob(pattern):
+                if not path.name.startswith("."):
+                    with suppress(FileNotFoundError):
+                        fingerprints[self.name_of(path)] = fingerprint_of(path)
+        return fingerprints
 
 
-def stand_in(path: Path, stored: Stored) -> None:
-    """Makes an empty file with an object's size and time: it takes no room on the disk."""
+def create_placeholder(path: Path, info: ObjectInfo) -> None:
+    """Creates an empty file with an object's size and time, which takes no room on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     with path.open("wb") as file:
-        file.truncate(stored.size)
-    os.utime(path, (stored.time, stored.time))
+        file.truncate(info.size)
+    os.utime(path, (info.time, info.time))
 
 
-def is_stand_in(path: Path) -> bool:
-    """Whether a file has none of the bytes that it stands for."""
+def is_placeholder(path: Path) -> bool:
+    """Returns whether a file has none of the bytes of its object."""
     stat = path.stat()
     return stat.st_size > 0 and stat.st_blocks == 0
 
 
-def _fits(name: str, patterns: Iterable[str]) -> bool:
-    return any(Path(name).match(pattern) for pattern in patterns)
-
-
-def mark_of(path: Path) -> Mark:
-    """What tells a file's content from another one's."""
+def fingerprint_of(path: Path) -> Fingerprint:
+    """Returns what distinguishes a file's content from that of other files."""
     stat = path.stat()
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(Path(name).match(pattern) for pattern in patterns)

@@ -1,7 +1,8 @@
-"""Places on a node's own disk for what lies in object storage: made, held, and taken away.
+"""Scratch directories on a node's disk for the local mirrors of object storage.
 
-A place is a directory `tune-sweeps-UID/RUN` of the system's temporary directory. Processes that
-use it hold a lock that dies with them, so that what killed ones have left can be told and goes.
+A scratch directory is `tune-sweeps-UID/RUN` in the system's temporary directory. Every process
+that uses it holds a shared lock, which the system releases when the process dies. So the
+directories that killed processes left can be recognized and deleted.
 """
 
 from __future__ import annotations
@@ -18,75 +19,78 @@ from trainable.errors import StorageError
 
 LOCK_FILE = ".used"
 DRIVER_FILE = ".driver"
-"""Says that the process which began the run has its files here, too."""
+"""Exists where the process that created the directory, the driver, has its files, too."""
 
 _held: dict[Path, IO[bytes]] = {}
 
 
-def new_place() -> Path:
-    """Makes a place for a new run, held by this process, and takes away forgotten ones."""
+def create() -> Path:
+    """Creates a scratch directory that this process holds; deletes those no process uses."""
     base = Path(tempfile.gettempdir(), f"tune-sweeps-{os.getuid()}").absolute()
-    place = base / secrets.token_hex(4)
-    hold(place)
-    (place / DRIVER_FILE).touch()
-    return place
+    directory = base / secrets.token_hex(4)
+    hold(directory)
+    (directory / DRIVER_FILE).touch()
+    return directory
 
 
-def hold(place: Path) -> None:
-    """Makes a place, if it is not there, and keeps it from being taken away.
+def hold(directory: Path) -> None:
+    """Keeps a scratch directory from being deleted; creates it if it does not exist.
 
     Raises:
-        StorageError: It cannot be made, or the directory around it is another user's.
+        StorageError: It cannot be created, or the directory above it belongs to another user.
     """
-    if place in _held:
+    if directory in _held:
         return
+    base = directory.parent
     try:
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if place.parent.stat().st_uid != os.getuid():
-            raise StorageError(f"{place.parent}: belongs to another user")
-        _sweep(place.parent)
-        lock = _locked(place)
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if base.stat().st_uid != os.getuid():
+            raise StorageError(f"{base}: belongs to another user")
+        _remove_unused_in(base)
+        lock = _lock(directory)
     except OSError as error:
-        raise StorageError(f"{place}: cannot be made on this node: {error.strerror}") from error
-    _held[place] = lock
+        raise StorageError(
+            f"{directory}: cannot be created on this node: {error.strerror}"
+        ) from error
+    _held[directory] = lock
 
 
-def let_go(place: Path) -> None:
-    """Takes a place away, unless another process uses it."""
-    lock = _held.pop(place, None)
+def release(directory: Path) -> None:
+    """Deletes a scratch directory unless another process uses it."""
+    lock = _held.pop(directory, None)
     if lock is not None:
         lock.close()
-        _remove_if_unused(place)
+        _remove_if_unused(directory)
 
 
-def is_of_the_driver(place: Path) -> bool:
-    """Whether the process that began the run has its files here, too."""
-    return (place / DRIVER_FILE).exists()
+def has_driver_files(directory: Path) -> bool:
+    """Returns whether the driver that created a scratch directory keeps its files there, too."""
+    return (directory / DRIVER_FILE).exists()
 
 
-def _locked(place: Path) -> IO[bytes]:
+def _lock(directory: Path) -> IO[bytes]:
     while True:
-        place.mkdir(exist_ok=True)
+        directory.mkdir(exist_ok=True)
         try:
-            lock = (place / LOCK_FILE).open("wb")
+            lock = (directory / LOCK_FILE).open("wb")
         except FileNotFoundError:
             continue
         fcntl.flock(lock, fcntl.LOCK_SH)
-        if (place / LOCK_FILE).exists():  # it was not taken away just before
+        if (directory / LOCK_FILE).exists():  # the directory was not deleted just before
             return lock
         lock.close()
 
 
-def _sweep(base: Path) -> None:
-    for place in base.iterdir():
-        if place not in _held:
-            _remove_if_unused(place)
+def _remove_unused_in(base: Path) -> None:
+    for directory in base.iterdir():
+        if directory not in _held:
+            _remove_if_unused(directory)
 
 
-def _remove_if_unused(place: Path) -> None:
+def _remove_if_unused(directory: Path) -> None:
     try:
-        with (place / LOCK_FILE).open("rb") as lock:
+        with (directory / LOCK_FILE).open("rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(place, ignore_errors=True)
-    except OSError:  # it is in use, or just being made or taken away
+            shutil.rmtree(directory, ignore_errors=True)
+    except OSError:  # it is in use, or another process is creating or deleting it
         return

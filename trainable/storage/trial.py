@@ -1,7 +1,8 @@
-"""One trial's directory on a node's own disk, with object storage behind it.
+"""One trial's directory on a node's disk, with object storage behind it.
 
-What a trial leaves is in the store before anyone hears of it. What is here is a copy for the
-process that trains: it begins with what the store has and goes when the process lets go.
+The results of an epoch are in the store before they are reported. The local directory is a copy
+for the process that trains: it starts with the content of the store and is deleted when the trial
+is closed.
 """
 
 from __future__ import annotations
@@ -16,97 +17,96 @@ from pathlib import Path
 from trainable.artifacts.names import CHECKPOINT_FILE, LOG_FILE
 from trainable.errors import StorageError
 from trainable.storage import scratch
-from trainable.storage.mirror import OF_A_TRAINING, OF_TUNE, WEIGHTS, Mirror
-from trainable.storage.object_store import SHORT_PATIENCE_S, THREADS, Remote
+from trainable.storage.mirror import TRAINING_FILES, TUNE_CHECKPOINTS, WEIGHTS, TrainingMirror
+from trainable.storage.object_store import MAX_THREADS, SHORT_RETRY_S, ObjectStore
 
 log = logging.getLogger(__name__)
 
-FETCHED = ".fetched" + WEIGHTS
-SENDER = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
-"""Sends what trials have left: one at a time of each, several of a process."""
-KEPT = 2
-"""Of Tune's checkpoint directories in the store: Tune may not have heard of the newest yet."""
+DOWNLOADED_FILE = f".fetched{WEIGHTS}"
+UPLOADS = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="store")
+"""Runs the uploads of a process: one at a time per trial, several trials concurrently."""
+KEPT_CHECKPOINTS = 2
+"""Tune's checkpoint directories that stay in the store: Tune may not know the newest one yet."""
 
 
 class StoredTrial:
-    """The files of a trial that lie in object storage.
+    """The files of a trial in object storage.
 
     Args:
-        directory: The trial's, in the sweep's directory on this node.
-        uri: The sweep's address.
-        donates: Whether other trials may load its checkpoints: then all of them stay until the
-            sweep deletes them.
+        directory: The trial's directory, in the sweep's directory on this node.
+        uri: The URI of the sweep.
+        donates: Whether other trials may load the trial's checkpoints; all of them stay then until
+            the sweep deletes them.
     """
 
     def __init__(self, directory: Path, uri: str, *, donates: bool) -> None:
         self._directory = directory
         self._uri = uri
         self._donates = donates
-        self._remote: Remote | None = None
-        self._mirror: Mirror | None = None
-        self._states: set[str] = set()
-        self._clear()
+        self._mirror: TrainingMirror | None = None
+        self._tune_checkpoints: set[str] = set()
+        self._delete_local()
 
     def open(self) -> None:
-        """Begins with what the store has; does nothing the second time.
+        """Downloads what the store has; does nothing if the trial is open.
 
         Raises:
-            StorageError: The store does not answer, or this node has no room.
+            StorageError: The store cannot be read, or this node has no room.
         """
         if self._mirror is not None:
             return
         scratch.hold(self._directory.parent.parent)
         self._directory.mkdir(parents=True, exist_ok=True)
-        remote = Remote(self._uri).child(self._directory.name)
-        mirror = Mirror(self._directory, remote, OF_A_TRAINING, kept=[OF_TUNE])
-        listed = remote.list()
-        self._states = {name for name in listed if Path(name).match(OF_TUNE)}
-        mine = {
-            name: stored
-            for name, stored in listed.items()
-            if name not in self._states
+        store = ObjectStore(self._uri).child(self._directory.name)
+        mirror = TrainingMirror(self._directory, store, kept=[TUNE_CHECKPOINTS])
+        listed = store.list()
+        self._tune_checkpoints = {name for name in listed if Path(name).match(TUNE_CHECKPOINTS)}
+        own = {
+            name: info
+            for name, info in listed.items()
+            if name not in self._tune_checkpoints
             and name != LOG_FILE
-            and any(Path(name).match(pattern) for pattern in OF_A_TRAINING)
+            and any(Path(name).match(pattern) for pattern in TRAINING_FILES)
         }
-        mirror.pull(mine)
+        mirror.pull(own)
         if LOG_FILE in listed:
-            self._prepend(remote.read(LOG_FILE) or b"")
-        self._remote, self._mirror = remote, mirror
+            self._prepend_to_log(store.read(LOG_FILE) or b"")
+        self._mirror = mirror
 
-    def push(self) -> None:
-        """Brings what is new into the store.
+    def upload(self) -> None:
+        """Uploads what has changed.
 
         Raises:
-            StorageError: The store does not take it.
+            StorageError: The store does not accept it.
         """
         if self._mirror is not None:
-            self._mirror.push()
+            self._mirror.upload()
 
-    def begin_push(self) -> Future[None]:
-        """`push`, in the course of which the training may go on; it must not be closed before."""
-        return SENDER.submit(self.push)
+    def begin_upload(self) -> Future[None]:
+        """Starts `upload` in a thread, while training continues; `close` must wait for it."""
+        return UPLOADS.submit(self.upload)
 
-    def push_state(self, directory: Path) -> None:
-        """Brings a checkpoint directory of Tune's into the store, too; old ones go.
+    def upload_checkpoint(self, directory: Path) -> None:
+        """Uploads one of Tune's checkpoint directories, too, and deletes old ones.
 
         Raises:
-            StorageError: The store does not take it.
+            StorageError: The store does not accept it.
         """
-        self.push()
-        if self._remote is None:
+        self.upload()
+        if self._mirror is None:
             return
-        self._states.add(f"{directory.name}/{CHECKPOINT_FILE}")
+        self._tune_checkpoints.add(f"{directory.name}/{CHECKPOINT_FILE}")
         if self._donates:
             return
-        old = sorted(self._states)[:-KEPT]
-        self._remote.delete(old)
+        old = sorted(self._tune_checkpoints)[:-KEPT_CHECKPOINTS]
+        self._mirror.store.delete(old)
         for name in old:
             shutil.rmtree((self._directory / name).parent, ignore_errors=True)
-        self._states -= set(old)
+        self._tune_checkpoints -= set(old)
 
     @contextmanager
-    def fetched(self, directory: Path) -> Iterator[Path]:
-        """The file of a checkpoint directory of Tune's, this trial's or another's.
+    def checkpoint_file(self, directory: Path) -> Iterator[Path]:
+        """Yields the file of one of Tune's checkpoint directories, of this or another trial.
 
         Raises:
             StorageError: The store does not have it.
@@ -116,44 +116,43 @@ class StoredTrial:
             yield own
             return
         self.open()
-        found = self._directory / FETCHED
+        downloaded = self._directory / DOWNLOADED_FILE
         name = f"{directory.parent.name}/{directory.name}/{CHECKPOINT_FILE}"
-        Remote(self._uri).download(name, found)
+        ObjectStore(self._uri).download(name, downloaded)
         try:
-            yield found
+            yield downloaded
         finally:
-            found.unlink(missing_ok=True)
+            downloaded.unlink(missing_ok=True)
 
-    def bring(self, path: Path) -> None:
-        """Gets a checkpoint of this trial with all its bytes, if there is one."""
+    def download(self, path: Path) -> None:
+        """Downloads a checkpoint of this trial with all its bytes, if there is one."""
         if self._mirror is not None and path.exists():
-            self._mirror.bring(path.relative_to(self._directory).as_posix())
+            self._mirror.download(self._mirror.name_of(path))
 
     def close(self) -> None:
-        """Takes away what is in the store; a last line of a log is tried for a short while."""
+        """Uploads the last lines of the log, retried only briefly, and deletes local files."""
         if self._mirror is None:
             return
         try:
-            assert self._remote is not None
-            self._remote.patience_s = SHORT_PATIENCE_S
-            self.push()
+            self._mirror.store.retry_s = SHORT_RETRY_S
+            self.upload()
         except StorageError as error:
             log.warning("not all of the trial's log is stored: %s", error)
-        self._remote = self._mirror = None
-        if scratch.is_of_the_driver(self._directory.parent.parent):
-            self._clear(WEIGHTS)
+        self._mirror = None
+        if scratch.has_driver_files(self._directory.parent.parent):
+            self._delete_local(WEIGHTS)
         else:
             shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _clear(self, suffix: str = "") -> None:
-        """Deletes what a process of this trial has left here."""
-        for pattern in OF_A_TRAINING:
+    def _delete_local(self, suffix: str = "") -> None:
+        """Deletes the local files that a process of this trial has left."""
+        for pattern in TRAINING_FILES:
             for path in self._directory.glob(pattern):
                 if path.name.endswith(suffix):
                     path.unlink(missing_ok=True)
 
-    def _prepend(self, earlier: bytes) -> None:
-        """Puts the log so far before what is there, in the same file: it is open already."""
+    def _prepend_to_log(self, earlier: bytes) -> None:
+        """Inserts earlier log lines before the present ones, in the same file: it is open."""
         path = self._directory / LOG_FILE
         begun = path.read_bytes() if path.exists() else b""
         with path.open("r+b" if begun else "wb") as file:

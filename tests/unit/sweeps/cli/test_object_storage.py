@@ -14,11 +14,11 @@ from click.testing import CliRunner
 from sweeps import load_sweep
 from sweeps.cli.main import main
 from sweeps.storage import location
-from sweeps.storage.lease import StoreLock
+from sweeps.storage.lease import Lease
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.terminal import console
 from tests.support.fake_sweeps import FakeSweep, as_json, sweep
-from trainable.storage.object_store import Remote
+from trainable.storage.object_store import ObjectStore
 from trainable.uri import child_uri
 
 PutUp = Callable[..., str]
@@ -28,9 +28,9 @@ PutUp = Callable[..., str]
 def no_desks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every test begins with no desk, and every command that `again` precedes has a new one."""
     monkeypatch.setattr(console, "_uris", {})
-    monkeypatch.setattr(location, "_desks", {})
+    monkeypatch.setattr(location, "_mirrors", {})
     yield
-    location._clear()
+    location._close_mirrors()
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def put_up(tmp_path: Path) -> PutUp:
     def put_up(name: str = "digits", **options: object) -> str:
         directory = FakeSweep(tmp_path / name, **options).write()  # type: ignore[arg-type]
         uri = f"memory://{uuid.uuid4().hex}/experiments/{name}"
-        remote = Remote(uri)
+        remote = ObjectStore(uri)
         for path in directory.rglob("*"):
             if path.is_file():
                 remote.upload(path, path.relative_to(directory).as_posix())
@@ -83,31 +83,31 @@ def test_an_address_with_a_query_is_shown_as_a_shell_takes_it(put_up: PutUp) -> 
 def test_a_report_is_written_into_the_store(put_up: PutUp) -> None:
     uri = put_up(trials=3)
     assert said("report", uri) == f"report: {uri}/report.html\n"
-    assert (Remote(uri).read("report.html") or b"").startswith(b"<!DOCTYPE html>")
+    assert (ObjectStore(uri).read("report.html") or b"").startswith(b"<!DOCTYPE html>")
 
 
 def test_gc_deletes_in_the_store(put_up: PutUp) -> None:
     uri = put_up(keep={"trials": 2})
-    before = [name for name in Remote(uri).list() if name.endswith(".pt")]
+    before = [name for name in ObjectStore(uri).list() if name.endswith(".pt")]
     found = as_json("gc", uri, "--dry-run")
     assert found["paths"][0]["path"].startswith(uri)
-    assert [name for name in Remote(uri).list() if name.endswith(".pt")] == before
+    assert [name for name in ObjectStore(uri).list() if name.endswith(".pt")] == before
     sweep("gc", uri)
-    left = [name for name in Remote(uri).list() if name.endswith(".pt")]
+    left = [name for name in ObjectStore(uri).list() if name.endswith(".pt")]
     assert len(before) == 24
     assert len(left) == 4
-    assert ".lock" not in Remote(uri).list()
+    assert ".lock" not in ObjectStore(uri).list()
 
 
 def test_a_running_sweep_is_told_to_stop_by_an_object(put_up: PutUp) -> None:
     uri = put_up(state="running", states={11: "running"})
     assert as_json("status", uri)["state"] == "interrupted"
-    lock = StoreLock(Remote(uri))
-    assert lock.take() is None
+    lock = Lease(ObjectStore(uri))
+    assert lock.acquire() is None
     assert as_json("status", uri)["state"] == "running"
     with lock.renewed():
         assert "asked process" in said("stop", uri)
-        assert Remote(uri).read("stop") == b""
+        assert ObjectStore(uri).read("stop") == b""
         refused = CliRunner().invoke(main, ["gc", uri])
         assert refused.exit_code == 2
         assert re.match(
@@ -121,8 +121,10 @@ def test_what_another_process_has_done_meanwhile_is_seen(put_up: PutUp) -> None:
     found = load_sweep(uri)
     assert found.state == "finished"
     record = SweepLayout(found.directory).read_sweep()
-    Remote(uri).write("sweep.json", json.dumps({**vars(record), "state": "paused"}).encode())
-    Remote(uri).delete([f"{trial.directory.name}/trial.json" for trial in found.files.results[:1]])
+    ObjectStore(uri).write("sweep.json", json.dumps({**vars(record), "state": "paused"}).encode())
+    ObjectStore(uri).delete(
+        [f"{trial.directory.name}/trial.json" for trial in found.files.results[:1]]
+    )
     again = load_sweep(uri)
     assert again.state == "paused"
     assert len(again.files.results) == 1

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from sweeps.cli import main
-from sweeps.storage.lock import sole_owner
+from sweeps.storage.lock import sweep_lock
 from tests.support.fake_sweeps import FakeSweep, as_json, sweep, trial
 
 ROOT = Path(__file__).parents[4]
@@ -64,7 +64,7 @@ def test_list_of_a_place_without_sweeps_says_so(tmp_path: Path) -> None:
 
 def test_status_counts_trials_and_epochs(make: Callable[..., Path]) -> None:
     directory = make(states={3: "failed", 4: "running", 5: "pending"}, state="running")
-    with sole_owner(directory):
+    with sweep_lock(directory):
         found = as_json("status", directory)
         text = sweep("status", directory).stdout
     assert found["state"] == "running"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.storage.lock import sole_owner
+from sweeps.storage.lock import sweep_lock
 from tests.support.fake_sweeps import FakeSweep, as_json, sweep, trial
 
 
@@ -81,7 +81,7 @@ def test_logs_follows_until_the_trial_has_ended(
         record.write_text(record.read_text().replace('"running"', '"finished"'))
 
     monkeypatch.setattr("sweeps.cli.trial.time.sleep", the_trial_goes_on)
-    with sole_owner(directory):
+    with sweep_lock(directory):
         assert sweep("logs", directory, "0001", "-f").stdout == "epoch 1\nepoch 2\n"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sweeps.report.page import write_report
-from sweeps.storage.lock import sole_owner
+from sweeps.storage.lock import sweep_lock
 from tests.support.fake_sweeps import FakeSweep, as_json, sweep, trial
 
 FINISHED: dict[str, Any] = {"states": dict.fromkeys(range(20), "finished")}
@@ -186,7 +186,7 @@ def test_the_status_of_a_running_sweep_says_how_long_it_will_take(
     """Two of four trials of 9 epochs of 2 s have ended, one early; two run, each at epoch 5."""
     states = {0: "finished", 1: "stopped", 2: "running", 3: "running"}
     directory = make(trials=4, state="running", states=states)
-    with sole_owner(directory):
+    with sweep_lock(directory):
         found = as_json("status", directory)
         text = sweep("status", directory).stdout
     share = fmean([9 / 9, 3 / 9])
@@ -201,7 +201,7 @@ def test_the_time_left_is_that_of_as_many_trials_at_once_as_the_file_allows(
     states = {0: "finished", 1: "running", 2: "pending", 3: "pending"}
     tune = {"max_concurrent_trials": 3}
     directory = make(trials=4, state="running", states=states, tune=tune)
-    with sole_owner(directory):
+    with sweep_lock(directory):
         (least, most) = as_json("status", directory)["left_s"]
     assert least == most == pytest.approx((4 + 9 + 9) * 2 / 3)
 

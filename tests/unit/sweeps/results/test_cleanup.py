@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sweeps.cli.main import main
-from sweeps.storage.lock import sole_owner
+from sweeps.storage.lock import sweep_lock
 from tests.support.fake_sweeps import FakeSweep
 
 
@@ -90,7 +90,7 @@ def test_only_room_that_is_really_freed_is_counted(directory: Path) -> None:
 
 def test_a_running_sweep_is_left_alone(directory: Path) -> None:
     before = sorted(directory.rglob("*"))
-    with sole_owner(directory):
+    with sweep_lock(directory):
         assert "is being run by" in gc(directory, code=2).stderr
         assert kinds(directory, "--dry-run")["tuner.pkl"] == "tune"
     assert [path for path in sorted(directory.rglob("*")) if path.name != ".lock"] == before

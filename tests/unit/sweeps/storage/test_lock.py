@@ -1,4 +1,4 @@
-"""One process at a time runs a sweep, and a killed one lets go of it."""
+"""The lock on a sweep: one driver at a time, released when the driver dies."""
 
 import subprocess
 import sys
@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.storage.lock import SweepRunningError, is_running, sole_owner
+from sweeps.storage.lock import SweepRunningError, is_running, sweep_lock
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import SweepRecord
 
-HOLDS = """
+HOLD_LOCK = """
 import sys, time
 from pathlib import Path
-from sweeps.storage.lock import sole_owner
-with sole_owner(Path(sys.argv[1])):
+from sweeps.storage.lock import sweep_lock
+with sweep_lock(Path(sys.argv[1])):
     print("holding", flush=True)
     time.sleep(600)
 """
@@ -28,42 +28,44 @@ def sweep(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_second_owner_is_told_who_the_first_is_and_how_to_pause_it(sweep: Path) -> None:
-    with sole_owner(sweep), pytest.raises(SweepRunningError) as caught, sole_owner(sweep):
+def test_the_error_names_the_running_driver_and_how_to_pause_it(sweep: Path) -> None:
+    with sweep_lock(sweep), pytest.raises(SweepRunningError) as caught, sweep_lock(sweep):
         pass
     assert str(caught.value) == (
         f"{sweep} is being run by process 4711 on some-host; to pause it: sweep stop {sweep}"
     )
 
 
-def test_an_owner_that_is_not_on_record_yet_is_another_process(sweep: Path) -> None:
+def test_a_driver_that_is_not_recorded_yet_is_called_another_process(sweep: Path) -> None:
     SweepLayout(sweep).write_sweep(SweepRecord("digits", "paused", "now"))
     with (
-        sole_owner(sweep),
+        sweep_lock(sweep),
         pytest.raises(SweepRunningError, match="is being run by another process; "),
-        sole_owner(sweep),
+        sweep_lock(sweep),
     ):
         pass
 
 
-def test_a_sweep_is_running_while_it_is_held(sweep: Path) -> None:
+def test_a_sweep_is_running_while_its_lock_is_held(sweep: Path) -> None:
     assert not is_running(sweep)
-    with sole_owner(sweep):
+    with sweep_lock(sweep):
         assert is_running(sweep)
         assert is_running(sweep)
     assert not is_running(sweep)
 
 
-def test_it_is_let_go_of_when_its_holder_fails(sweep: Path) -> None:
-    with pytest.raises(ZeroDivisionError), sole_owner(sweep):
+def test_the_lock_is_released_when_its_holder_fails(sweep: Path) -> None:
+    with pytest.raises(ZeroDivisionError), sweep_lock(sweep):
         raise ZeroDivisionError
-    with sole_owner(sweep):
+    with sweep_lock(sweep):
         assert is_running(sweep)
 
 
-def test_a_killed_process_lets_go(sweep: Path, project_environment: dict[str, str]) -> None:
+def test_the_lock_is_released_when_its_holder_is_killed(
+    sweep: Path, project_environment: dict[str, str]
+) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDS, str(sweep)],
+        [sys.executable, "-c", HOLD_LOCK, str(sweep)],
         env=project_environment,
         stdout=subprocess.PIPE,
         text=True,
@@ -76,14 +78,14 @@ def test_a_killed_process_lets_go(sweep: Path, project_environment: dict[str, st
         process.kill()
         process.wait()
     assert not is_running(sweep)
-    with sole_owner(sweep):
+    with sweep_lock(sweep):
         assert (sweep / ".lock").exists()
 
 
-def test_a_directory_that_cannot_be_written_is_no_running_sweep(sweep: Path) -> None:
+def test_a_directory_that_is_not_writable_does_not_count_as_running(sweep: Path) -> None:
     (sweep / ".lock").mkdir()
-    for ask in (is_running, lambda directory: sole_owner(directory).__enter__()):
+    for check in (is_running, lambda directory: sweep_lock(directory).__enter__()):
         with pytest.raises(SweepError) as caught:
-            ask(sweep)
+            check(sweep)
         assert not isinstance(caught.value, SweepRunningError)
         assert str(caught.value).startswith(f"{sweep}: cannot be written to: ")

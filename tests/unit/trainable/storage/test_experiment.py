@@ -1,4 +1,4 @@
-"""A training on its own whose experiment directory is in object storage."""
+"""A single training whose experiment directory is in object storage."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.config import TrainConfig
 from trainable.errors import ExperimentError
 from trainable.experiment.fit import Outcome
-from trainable.storage import experiment
-from trainable.storage.object_store import Remote
+from trainable.storage import object_store
+from trainable.storage.object_store import ObjectStore
 
 MakeConfig = Callable[..., TrainConfig]
 RunFit = Callable[..., Outcome]
@@ -22,7 +22,7 @@ RunFit = Callable[..., Outcome]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiment, "SETTLED_S", 0.0)
+    monkeypatch.setattr(object_store, "CLAIM_SETTLE_S", 0.0)
 
 
 @pytest.fixture
@@ -30,10 +30,10 @@ def make(tiny_config: MakeConfig) -> MakeConfig:
     base = f"memory://{uuid.uuid4().hex}/experiments"
 
     def make(name: str = "", resume: str | None = None, epochs: int = 4) -> TrainConfig:
-        kept = {"enabled": True, "save_frequency": 2, "dir": base}
+        checkpoint = {"enabled": True, "save_frequency": 2, "dir": base}
         return tiny_config(
             training={"epochs": epochs},
-            checkpoint={**kept, "experiment_name": name, "resume": resume},
+            checkpoint={**checkpoint, "experiment_name": name, "resume": resume},
             tensorboard={"enabled": True},
         )
 
@@ -42,47 +42,47 @@ def make(tiny_config: MakeConfig) -> MakeConfig:
 
 def state(place: str | None, name: str, tmp_path: Path) -> dict[str, Any]:
     assert place is not None
-    Remote(place).download(f"checkpoints/{name}", tmp_path / "found.pt")
-    return read_checkpoint(tmp_path / "found.pt")
+    ObjectStore(place).download(f"checkpoints/{name}", tmp_path / "downloaded.pt")
+    return read_checkpoint(tmp_path / "downloaded.pt")
 
 
 def names(place: str | None) -> set[str]:
     assert place is not None
-    listed = Remote(place).list()
+    listed = ObjectStore(place).list()
     return {name for name in listed if not name.startswith("tensorboard/events.out.tfevents.")}
 
 
-def test_the_layout_is_the_same_and_nothing_stays_here(
+def test_the_layout_is_that_of_a_local_one_and_no_local_file_stays(
     make: MakeConfig, run_fit: RunFit, working_directory: Path
 ) -> None:
     outcome = run_fit(make())
     assert outcome.directory is None
     saved = {f"checkpoints/{n}.pt" for n in ("epoch_0002", "epoch_0004", "latest", "best")}
-    assert names(outcome.place) == {"config.yaml", *saved}
+    assert names(outcome.location) == {"config.yaml", *saved}
     assert list(working_directory.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["mine", ""])
-def test_a_training_goes_on_from_an_address(
+def test_a_training_continues_from_a_uri(
     make: MakeConfig, run_fit: RunFit, tmp_path: Path, name: str, assert_same: Any
 ) -> None:
     whole = run_fit(make("whole"))
     stopped = run_fit(make(name), stop_after=3)
     assert not stopped.finished
     resumed = run_fit(make(name, stopped.latest))
-    assert (resumed.place == stopped.place) == bool(name)
+    assert (resumed.location == stopped.location) == bool(name)
     assert [row["epoch"] for row in resumed.rows] == [4]
     for kind in ("latest.pt", "best.pt"):
-        ours = state(resumed.place, kind, tmp_path)
-        theirs = state(whole.place, kind, tmp_path)
+        ours = state(resumed.location, kind, tmp_path)
+        theirs = state(whole.location, kind, tmp_path)
         assert_same(ours["model_state_dict"], theirs["model_state_dict"])
         assert ours["best_acc"] == theirs["best_acc"]
 
 
-def test_a_name_is_given_once(make: MakeConfig, run_fit: RunFit) -> None:
+def test_a_name_is_used_once(make: MakeConfig, run_fit: RunFit) -> None:
     first = run_fit(make("mine", epochs=1))
     with pytest.raises(ExperimentError, match="already holds an experiment") as raised:
         run_fit(make("mine", epochs=1))
     assert first.latest in str(raised.value)
-    places = {run_fit(make(epochs=1)).place for _ in range(3)}
+    places = {run_fit(make(epochs=1)).location for _ in range(3)}
     assert len(places) == 3

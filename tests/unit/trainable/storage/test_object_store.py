@@ -1,4 +1,4 @@
-"""Object storage: addresses, and calls that go on trying."""
+"""Object storage: URIs, and calls that are retried."""
 
 import uuid
 from pathlib import Path
@@ -8,13 +8,13 @@ import pytest
 
 from trainable.errors import StorageError
 from trainable.storage import object_store
-from trainable.storage.object_store import Remote
+from trainable.storage.object_store import ObjectStore
 from trainable.uri import child_uri, normalize_directory, parent_uri
 
 
 @pytest.fixture
-def store() -> Remote:
-    return Remote(f"memory://{uuid.uuid4().hex}/sweeps", patience_s=5)
+def store() -> ObjectStore:
+    return ObjectStore(f"memory://{uuid.uuid4().hex}/sweeps", retry_s=5)
 
 
 @pytest.fixture(autouse=True)
@@ -23,33 +23,35 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Failing:
-    """A file system whose calls fail so many times."""
+    """A file system whose first calls fail."""
 
     def __init__(self, inner: Any, times: int, error: Exception) -> None:
         self._inner, self.left, self._error = inner, times, error
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._inner, name)
-        if not callable(found):
-            return found
+        attribute = getattr(self._inner, name)
+        if not callable(attribute):
+            return attribute
 
         def call(*args: Any, **keywords: Any) -> Any:
             if self.left:
                 self.left -= 1
                 raise self._error
-            return found(*args, **keywords)
+            return attribute(*args, **keywords)
 
         return call
 
 
-def test_what_is_written_is_listed_read_copied_and_deleted(store: Remote, tmp_path: Path) -> None:
+def test_objects_are_written_listed_read_copied_and_deleted(
+    store: ObjectStore, tmp_path: Path
+) -> None:
     file = tmp_path / "a.txt"
     file.write_bytes(b"content")
     store.upload(file, "one/a.txt")
     store.copy("one/a.txt", "two/deep/b.txt")
     store.write("c.txt", b"")
     listed = store.list()
-    assert {name: found.size for name, found in listed.items()} == {
+    assert {name: info.size for name, info in listed.items()} == {
         "one/a.txt": 7,
         "two/deep/b.txt": 7,
         "c.txt": 0,
@@ -63,14 +65,18 @@ def test_what_is_written_is_listed_read_copied_and_deleted(store: Remote, tmp_pa
     assert (store.read("c.txt"), store.stat("c.txt")) == (None, None)
 
 
-def test_a_missing_object_is_an_error_and_leaves_no_file(store: Remote, tmp_path: Path) -> None:
+def test_a_missing_object_is_an_error_and_leaves_no_file(
+    store: ObjectStore, tmp_path: Path
+) -> None:
     with pytest.raises(StorageError, match=r"sweeps/x\.pt: there is no such object"):
         store.download("x.pt", tmp_path / "x.pt")
     assert list(tmp_path.iterdir()) == []
     assert store.list() == {}
 
 
-def test_a_cut_connection_costs_waiting(store: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_are_retried_while_the_connection_is_cut(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     failing = Failing(store._fs, 4, OSError("NETWORK_CONNECTION"))
     monkeypatch.setattr(store, "_fs", failing)
     store.write("a.txt", b"through")
@@ -78,8 +84,8 @@ def test_a_cut_connection_costs_waiting(store: Remote, monkeypatch: pytest.Monke
     assert store.read("a.txt") == b"through"
 
 
-def test_an_error_that_waiting_does_not_help_comes_at_once(
-    store: Remote, monkeypatch: pytest.MonkeyPatch
+def test_a_permanent_error_is_not_retried(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failing = Failing(store._fs, 100, OSError("AWS Error ACCESS_DENIED during PutObject"))
     monkeypatch.setattr(store, "_fs", failing)
@@ -88,23 +94,23 @@ def test_an_error_that_waiting_does_not_help_comes_at_once(
     assert failing.left == 99
 
 
-def test_patience_ends(store: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "patience_s", 0.0)
+def test_retries_end_after_a_time(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "retry_s", 0.0)
     monkeypatch.setattr(store, "_fs", Failing(store._fs, 9, OSError("no route to host")))
     with pytest.raises(StorageError, match="cannot be listed: no route to host"):
         store.list()
 
 
-def test_names_may_hold_what_addresses_cannot(store: Remote) -> None:
+def test_names_may_contain_characters_that_uris_cannot(store: ObjectStore) -> None:
     store.child("my sweep [1]").write("a%b.txt", b"odd")
-    assert Remote(store.child("my sweep [1]").uri).read("a%b.txt") == b"odd"
+    assert ObjectStore(store.child("my sweep [1]").uri).read("a%b.txt") == b"odd"
     assert store.list().keys() == {"my sweep [1]/a%b.txt"}
     uri = child_uri("s3://b/p?x=1", "my sweep [1]")
     assert uri == "s3://b/p/my%20sweep%20%5B1%5D?x=1"
     assert parent_uri(uri) == ("s3://b/p?x=1", "my sweep [1]")
 
 
-def test_a_query_stays_at_the_end() -> None:
+def test_a_query_stays_at_the_end_of_a_uri() -> None:
     uri = "s3://bucket/sweeps?endpoint_override=http://h:9&scheme=http"
     child = child_uri(uri, "mine")
     assert child == "s3://bucket/sweeps/mine?endpoint_override=http://h:9&scheme=http"

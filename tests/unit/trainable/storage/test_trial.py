@@ -1,4 +1,4 @@
-"""A trial in object storage: on whatever node it goes on, it begins with what the store has."""
+"""A trial in object storage: every node starts with the content of the store."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.artifacts.metrics import read_rows
 from trainable.ray_trial.classifier import ClassifierTrainable
 from trainable.storage import scratch
-from trainable.storage.object_store import Remote
+from trainable.storage.object_store import ObjectStore
 
 MakeTrial = Callable[..., ClassifierTrainable]
 Node = Callable[..., ClassifierTrainable]
@@ -32,7 +32,7 @@ def uri() -> str:
 
 @pytest.fixture
 def on_node(make_trial: MakeTrial, tmp_path: Path, uri: str) -> Node:
-    """Starts a trial on a node, each of which has a disk of its own."""
+    """Starts a trial on a node; every node has its own disk."""
 
     def on_node(node: str, trial: str = "trial", **options: Any) -> ClassifierTrainable:
         storage = make_storage(tmp_path / node / "run", trial)
@@ -43,42 +43,41 @@ def on_node(make_trial: MakeTrial, tmp_path: Path, uri: str) -> Node:
 
 
 def train(trial: ClassifierTrainable, epochs: int) -> Any:
-    found = None
+    checkpoint = None
     for _ in range(epochs):
         if trial.train()["should_checkpoint"]:
-            found = trial.save()
-    return found
+            checkpoint = trial.save()
+    return checkpoint
 
 
-def epochs(remote: Remote, directory: Path) -> list[int]:
-    remote.download("metrics.jsonl", directory / "pulled.jsonl")
+def epochs(store: ObjectStore, directory: Path) -> list[int]:
+    store.download("metrics.jsonl", directory / "pulled.jsonl")
     return [row["epoch"] for row in read_rows(directory / "pulled.jsonl")]
 
 
-def in_store(remote: Remote, name: str, tmp_path: Path) -> dict[str, Any]:
-    remote.download(name, tmp_path / "one.pt")
+def read_stored(store: ObjectStore, name: str, tmp_path: Path) -> dict[str, Any]:
+    store.download(name, tmp_path / "one.pt")
     return read_checkpoint(tmp_path / "one.pt")
 
 
-def test_all_of_a_trial_is_in_the_store_before_it_is_told_and_the_rest_goes(
+def test_an_epoch_is_in_the_store_before_it_is_reported_and_local_files_are_deleted(
     on_node: Node, tmp_path: Path, uri: str
 ) -> None:
     trial = on_node("a")
-    remote = Remote(uri).child("trial")
+    store = ObjectStore(uri).child("trial")
     for epoch in (1, 2):
         trial.train()
-        assert epochs(remote, tmp_path) == list(range(1, epoch + 1))
-        assert in_store(remote, "checkpoints/latest.pt", tmp_path)["epoch"] == epoch
+        assert epochs(store, tmp_path) == list(range(1, epoch + 1))
+        assert read_stored(store, "checkpoints/latest.pt", tmp_path)["epoch"] == epoch
         trial.save()
         name = f"checkpoint_{epoch - 1:06d}/checkpoint.pt"
-        assert in_store(remote, name, tmp_path)["epoch"] == epoch
+        assert read_stored(store, name, tmp_path)["epoch"] == epoch
     trial.stop()
-    place = tmp_path / "a" / "run" / "sweep"
-    assert not (place / "trial").exists()
-    assert f"checkpoints/epoch_{1:04d}.pt" in remote.list()
+    assert not (tmp_path / "a" / "run" / "sweep" / "trial").exists()
+    assert f"checkpoints/epoch_{1:04d}.pt" in store.list()
 
 
-def test_where_the_driver_works_only_the_weights_go(on_node: Node, tmp_path: Path) -> None:
+def test_on_the_drivers_node_only_weights_are_deleted(on_node: Node, tmp_path: Path) -> None:
     trial = on_node("a")
     (tmp_path / "a" / "run" / scratch.DRIVER_FILE).touch()
     train(trial, 1)
@@ -91,54 +90,56 @@ def test_where_the_driver_works_only_the_weights_go(on_node: Node, tmp_path: Pat
     assert list(directory.rglob("*.pt")) == []
 
 
-def test_a_trial_goes_on_elsewhere_as_if_it_had_never_moved(
+def test_a_trial_continues_on_another_node_as_if_it_had_not_moved(
     on_node: Node, make_trial: MakeTrial, tmp_path: Path, uri: str, assert_same: Any
 ) -> None:
     first = on_node("a", keep_epochs=2)
-    found = train(first, 3)
+    checkpoint = train(first, 3)
     first.stop()
     second = on_node("b", keep_epochs=2)
-    second.restore(found)
+    second.restore(checkpoint)
     train(second, 3)
     second.stop()
-    remote = Remote(uri).child("trial")
-    assert epochs(remote, tmp_path) == [1, 2, 3, 4, 5, 6]
-    names = {name for name in remote.list() if name.startswith("checkpoints/epoch")}
+    store = ObjectStore(uri).child("trial")
+    assert epochs(store, tmp_path) == [1, 2, 3, 4, 5, 6]
+    names = {name for name in store.list() if name.startswith("checkpoints/epoch")}
     assert names == {"checkpoints/epoch_0005.pt", "checkpoints/epoch_0006.pt"}
-    log = (remote.read("trial.log") or b"").decode()
+    log = (store.read("trial.log") or b"").decode()
     assert [line.split("/")[0] for line in log.splitlines() if line.startswith("epoch ")] == [
         f"epoch {epoch}" for epoch in range(1, 7)
     ]
     whole = make_trial(storage=make_storage(tmp_path / "whole"), **SECTIONS)
     train(whole, 6)
     latest = tmp_path / "whole" / "sweep" / "trial" / "checkpoints" / "latest.pt"
-    moved, unmoved = in_store(remote, "checkpoints/latest.pt", tmp_path), read_checkpoint(latest)
+    moved, unmoved = read_stored(store, "checkpoints/latest.pt", tmp_path), read_checkpoint(latest)
     assert_same(moved["model_state_dict"], unmoved["model_state_dict"])
     assert_same(moved["optimizer_state_dict"], unmoved["optimizer_state_dict"])
 
 
-def test_old_checkpoint_directories_go_unless_others_may_load_them(
+def test_old_checkpoint_directories_are_deleted_unless_other_trials_may_load_them(
     on_node: Node, uri: str
 ) -> None:
     for name, donates, left in (("alone", False, [4, 5]), ("donor", True, [0, 1, 2, 3, 4, 5])):
         trial = on_node("a", name, donates=donates)
         train(trial, 6)
-        names = sorted(n for n in Remote(uri).child(name).list() if n.startswith("checkpoint_"))
+        names = sorted(
+            n for n in ObjectStore(uri).child(name).list() if n.startswith("checkpoint_")
+        )
         assert names == [f"checkpoint_{index:06d}/checkpoint.pt" for index in left]
 
 
-def test_a_recipient_loads_what_a_donor_on_another_node_has_saved(
+def test_a_recipient_loads_the_checkpoint_of_a_donor_on_another_node(
     on_node: Node, tmp_path: Path, uri: str
 ) -> None:
-    found = train(on_node("a", "donor", donates=True), 3)
+    checkpoint = train(on_node("a", "donor", donates=True), 3)
     own = on_node("a", "recipient", donates=True)
     train(own, 1)
     best = own.train()["best_acc"]
     own.save()
     own.stop()
     recipient = on_node("b", "recipient", donates=True)
-    recipient.restore(found)
+    recipient.restore(checkpoint)
     row = recipient.train()
     assert row["epoch"] == 4
     assert row["best_acc"] >= best
-    assert epochs(Remote(uri).child("recipient"), tmp_path) == [1, 2, 4]
+    assert epochs(ObjectStore(uri).child("recipient"), tmp_path) == [1, 2, 4]

@@ -13,7 +13,7 @@ import rich.box
 from rich.table import Table
 
 from sweeps.cli.options import ALLOW_CUSTOM_MODEL, AS_JSON, FINISHED, SET_IN_SEARCH, exits
-from sweeps.cli.validate import check_warm_start
+from sweeps.cli.validate import check_sampler_of_optuna, check_warm_start
 from sweeps.terminal.console import print_json, print_line, print_table
 from sweeps.terminal.formatting import format_duration, format_size, format_value, quote_path
 from trainable.errors import TuneSweepsError
@@ -62,6 +62,7 @@ def plan(
 
     spec = load_search(search_file, parse_assignments(assignments))
     check_warm_start(spec)
+    check_sampler_of_optuna(spec)
     from sweeps.cluster.placement import this_machine
     from sweeps.planning.plan import make_plan, write_configs
 

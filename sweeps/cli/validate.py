@@ -1,4 +1,4 @@
-"""Verbs that start nothing: validate and schema."""
+"""Commands that start nothing: validate and schema."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 @SET_IN_SEARCH
 @exits
 def validate(search_file: Path, assignments: tuple[str, ...]) -> int:
-    """Checks SEARCH_FILE and the training config it names; starts nothing.
+    """Checks a search file and its training config.
+
+    Reports all problems of SEARCH_FILE and of the training config that it names, and starts
+    nothing.
 
     Example: sweep validate configs/search.yaml
     """
@@ -29,15 +32,17 @@ def validate(search_file: Path, assignments: tuple[str, ...]) -> int:
 
     spec = load_search(search_file, parse_assignments(assignments))
     check_warm_start(spec)
-    print_line(f"{search_file}: good; {spec.trials} trials over {len(spec.space)} keys")
+    check_sampler_of_optuna(spec)
+    keys = "key" if len(spec.space) == 1 else "keys"
+    print_line(f"{search_file}: valid; {spec.trials} trials over {len(spec.space)} {keys}")
     return FINISHED
 
 
 def check_warm_start(spec: SearchSpec) -> None:
-    """Looks for the earlier sweep that `warm_start` names; one in object storage is not asked for.
+    """Checks that the sweep that `warm_start` names exists; object storage is not read.
 
     Raises:
-        SweepError: There is none.
+        SweepError: There is no such sweep.
     """
     from sweeps.sweep_dir.layout import SweepLayout
 
@@ -46,11 +51,28 @@ def check_warm_start(spec: SearchSpec) -> None:
         SweepLayout(Path(earlier)).read_sweep()
 
 
+def check_sampler_of_optuna(spec: SearchSpec) -> None:
+    """Checks the sampler of `search_alg: {name: optuna}` unless it is code of the user's.
+
+    Raises:
+        ConfigError: The sampler does not exist or cannot search the space.
+    """
+    from sweeps.spec.search_algorithms import OptunaSearch
+
+    search = spec.tune.search_alg
+    if isinstance(search, OptunaSearch) and not search.is_custom:
+        from sweeps.search.sampler_check import check_sampler  # imports optuna
+
+        check_sampler(spec)
+
+
 @click.command()
 @click.argument("kind", type=click.Choice(["search", "training"]), default="search")
 @exits
 def schema(kind: str) -> int:
-    """Prints the JSON schema of the search file or of the training config, for editors.
+    """Prints a JSON schema for your editor.
+
+    The schema is that of the search file, or of the training config.
 
     Example: sweep schema training
     """

@@ -11,7 +11,7 @@ from sweeps.cluster.placement import spread_over_gpus, trials_per_gpu, trials_pe
 from sweeps.planning.expected_epochs import Expectation, estimate_epochs
 from sweeps.search.searcher import Searcher
 from sweeps.space.search_space import Values
-from sweeps.spec.search_algorithms import LEARNING, BOHBSearch
+from sweeps.spec.search_algorithms import LEARNING, BOHBSearch, OptunaSearch, RandomSearch
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.errors import SweepError
 from trainable.atomic_files import write_text
@@ -100,7 +100,13 @@ def make_plan(spec: SearchSpec, machine: Mapping[str, float]) -> Plan:
 
 
 def _sample_draws(spec: SearchSpec, most: int) -> Iterator[Values]:
-    """Samples the first draws, as the sweep does while no trial has ended."""
+    """Samples the first draws, as the sweep does while no trial has ended.
+
+    A custom sampler is code of the user's, which a plan does not run: random draws stand for it.
+    """
+    if _has_custom_sampler(spec):
+        tune = spec.tune.model_copy(update={"search_alg": RandomSearch()})
+        spec = spec.model_copy(update={"tune": tune})
     searcher = Searcher(spec)
     for number in range(min(spec.tune.num_samples, most)):
         values = searcher.suggest(number)
@@ -109,13 +115,18 @@ def _sample_draws(spec: SearchSpec, most: int) -> Iterator[Values]:
         yield values
 
 
+def _has_custom_sampler(spec: SearchSpec) -> bool:
+    search = spec.tune.search_alg
+    return isinstance(search, OptunaSearch) and search.is_custom
+
+
 def _count_fixed_draws(spec: SearchSpec) -> int:
     tune = spec.tune
     if tune.search_alg.name not in LEARNING:
         return tune.num_samples
     if isinstance(tune.search_alg, BOHBSearch):
         startup = tune.search_alg.min_points_in_model or len(spec.space) + 1
-    elif tune.warm_start is not None:
+    elif tune.warm_start is not None or _has_custom_sampler(spec):
         startup = 0
     else:
         startup = getattr(tune.search_alg, "n_startup_trials", 1)

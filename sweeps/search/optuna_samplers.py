@@ -1,195 +1,160 @@
-"""Optuna's samplers behind a function: what was tried goes in, the next values come out.
-
-Every proposal has a new study and a new sampler, so that none has a past that a resumed sweep
-could not give it back.
-"""
+"""Suggests values with Optuna's samplers, given the trials of a sweep."""
 
 from __future__ import annotations
 
 import statistics
 import warnings
-from collections.abc import Mapping, Sequence
-from copy import copy
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, assert_never
 
+import numpy as np
 import optuna
-from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.study import Study, StudyDirection
+from optuna.trial import TrialState
 
-from sweeps.search.optuna_space import drawn, from_optuna, optuna_distribution, to_optuna
+from sweeps.search.optuna_space import from_optuna, optuna_distribution, suggest_value
+from sweeps.search.sampler_classes import MAX_SEED, build_sampler
+from sweeps.search.study_history import Observation, StudyHistory
 from sweeps.space.distributions import Distribution
-from sweeps.space.search_space import Space, Values, draw
-from sweeps.spec.search_algorithms import BOHBSearch, CMAESSearch, GPSearch, TPESearch
+from sweeps.space.expressions import ExpressionError
+from sweeps.space.search_space import Values, draw
+from sweeps.spec.search_algorithms import (
+    BOHBSearch,
+    CMAESSearch,
+    GPSearch,
+    OptunaSearch,
+    TPESearch,
+)
 from sweeps.spec.search_spec import SearchSpec
 
-Told = Literal["running", "complete", "failed"]
-Known = tuple[Mapping[str, Any], Told, Sequence[float]]
-"""Of one trial: its values, how it stands, and its scores if it is complete."""
+StatelessSearch = TPESearch | GPSearch | BOHBSearch
+StatefulSearch = CMAESSearch | OptunaSearch
 
-_STATES = {
-    "running": TrialState.RUNNING,
-    "complete": TrialState.COMPLETE,
-    "failed": TrialState.FAIL,
-}
+MAX_SUGGESTIONS = 20
+"""Suggestions for one trial that may break a constraint, one after the other."""
 
-# Optuna tells every finished trial otherwise, in the middle of a sweep's own display.
+# Else Optuna prints a line for every finished trial, in the middle of the sweep's own display.
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-class Past:
-    """The trials told, in Optuna's form, each made once as long as nothing about it changes.
+class OptunaSuggester:
+    """Suggests the values of one trial after the other with a sampler of Optuna's.
 
     Args:
-        space: The search space.
+        spec: The resolved search file.
+        search: Its `tune.search_alg`.
+        allow_custom: Whether `search.sampler` may import code of the user's.
     """
 
-    def __init__(self, space: Space) -> None:
-        self._space = space
-        self._made: dict[int, tuple[Known, FrozenTrial]] = {}
+    def __init__(
+        self,
+        spec: SearchSpec,
+        search: StatelessSearch | StatefulSearch,
+        *,
+        allow_custom: bool = False,
+    ) -> None:
+        self._spec = spec
+        self._search = search
+        self._allow_custom = allow_custom
+        stateful = isinstance(search, StatefulSearch)
+        self._history = StudyHistory(spec.space, self._new_study, stateful=stateful)
 
-    def of(self, told: Sequence[Known]) -> list[FrozenTrial]:
-        """The same trials; a trial is known by its mapping of values, which stays the same one."""
-        found = []
-        for known in told:
-            key = id(known[0])
-            if key not in self._made or self._made[key][0] != known:
-                self._made[key] = known, _frozen(self._space, *known)
-            found.append(self._made[key][1])
-        return found
+    def suggest(
+        self,
+        observations: Sequence[Observation],
+        number: int,
+        is_allowed: Callable[[Values], bool] | None = None,
+    ) -> Values | None:
+        """Returns the values of the next trial; None if `MAX_SUGGESTIONS` of them break a rule.
+
+        A suggestion that is not allowed becomes a failed trial of the study, and the next one is
+        asked for.
+
+        Args:
+            observations: The trials before it, in order of creation.
+            number: The trial's 0-based number.
+            is_allowed: Whether a suggestion keeps the constraints; None allows all.
+        """
+        with warnings.catch_warnings():
+            # Of experimental options, of conditional keys, and SciPy's on few points.
+            warnings.simplefilter("ignore")
+            if isinstance(self._search, GPSearch):
+                observations = _impute_running(observations)
+            study = self._history.copy_study(observations)
+            for attempt in range(MAX_SUGGESTIONS):
+                if not isinstance(self._search, StatefulSearch):
+                    seeds = np.random.SeedSequence([self._spec.tune.seed, number, attempt])
+                    study.sampler = _build_stateless(self._search, int(seeds.generate_state(1)[0]))
+                trial = study.ask()
+                try:
+                    values = self._draw(trial)
+                except ExpressionError:
+                    pass
+                else:
+                    if is_allowed is None or is_allowed(values):
+                        return values
+                study.tell(trial, state=TrialState.FAIL)
+        return None
+
+    def _draw(self, trial: optuna.Trial) -> Values:
+        def pick(key: str, entry: Distribution) -> Any:
+            return from_optuna(entry, suggest_value(trial, key, optuna_distribution(entry)))
+
+        return draw(self._spec.space, pick)
+
+    def _new_study(self) -> Study:
+        directions = [
+            StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE
+            for mode in self._spec.tune.metrics.values()
+        ]
+        return optuna.create_study(directions=directions, sampler=self._first_sampler())
+
+    def _first_sampler(self) -> BaseSampler:
+        seed = self._spec.tune.seed
+        match self._search:
+            case OptunaSearch():
+                return build_sampler(self._search, seed, allow_custom=self._allow_custom)
+            case CMAESSearch(sigma0=sigma0, n_startup_trials=startup):
+                return CmaEsSampler(
+                    seed=seed % MAX_SEED,
+                    sigma0=sigma0,
+                    n_startup_trials=startup,
+                    warn_independent_sampling=False,
+                )
+            case _:
+                return RandomSampler()  # samples nothing; `suggest` replaces it
 
 
-class _Shared(FrozenTrial):
-    """Is only read, so that its copies share what it holds; Optuna copies what it is given."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenTrial:
-        return copy(self)
-
-
-def propose(
-    spec: SearchSpec, told: Sequence[Known], seed: int, past: Past, *, again: bool = False
-) -> Values:
-    """The values of the next trial.
-
-    Args:
-        spec: The resolved search file, with a search_alg that learns.
-        told: The trials before it, in order of creation.
-        seed: Of this proposal.
-        past: Of this sweep; makes its proposals faster and no others.
-        again: Whether an earlier proposal for the same trial was refused.
-
-    Raises:
-        ExpressionError: A derived value cannot be computed.
-    """
-    with warnings.catch_warnings():
-        # Options that have been there for years; the version of Optuna is on record.
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        warnings.simplefilter("ignore", UserWarning)  # of scipy's, on few points
-        study = _study(spec, seed)
-        if isinstance(spec.tune.search_alg, CMAESSearch):
-            _relive(study, spec.space, told)
-            if again:
-                study.sampler = _cmaes(spec.tune.search_alg, seed, seed)
-        elif isinstance(spec.tune.search_alg, GPSearch):
-            study.add_trials(past.of(_with_lies(told)))
-        else:
-            study.add_trials(past.of(told))
-        asked = study.ask()
-        return draw(spec.space, lambda key, found: _pick(asked, key, found))
-
-
-def _study(spec: SearchSpec, seed: int) -> optuna.Study:
-    tune = spec.tune
-    directions = [
-        StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE
-        for mode in tune.metrics.values()
-    ]
-    sampler: BaseSampler
-    match tune.search_alg:
+def _build_stateless(search: StatelessSearch, seed: int) -> BaseSampler:
+    match search:
         case TPESearch(n_startup_trials=startup, multivariate=multivariate):
-            sampler = _tpe(seed, startup, multivariate=multivariate)
+            return _build_tpe(seed, startup, multivariate=multivariate)
         case BOHBSearch():
-            sampler = _tpe(seed, 1, multivariate=True)
+            return _build_tpe(seed, 1, multivariate=True)
         case GPSearch(n_startup_trials=startup):
-            sampler = GPSampler(
-                seed=seed, n_startup_trials=startup, warn_independent_sampling=False
-            )
-        case CMAESSearch():
-            # One seed for all proposals: every generation is lived through again, see `_relive`.
-            sampler = _cmaes(tune.search_alg, tune.seed % 2**32, seed)
-        case other:
-            raise TypeError(f"{other.name} does not learn")
-    return optuna.create_study(directions=directions, sampler=sampler)
+            return GPSampler(seed=seed, n_startup_trials=startup, warn_independent_sampling=False)
+        case _:
+            assert_never(search)
 
 
-def _tpe(seed: int, startup: int, *, multivariate: bool) -> TPESampler:
+def _build_tpe(seed: int, startup: int, *, multivariate: bool) -> TPESampler:
     return TPESampler(
         seed=seed,
         n_startup_trials=startup,
         multivariate=multivariate,
-        group=multivariate,  # keys that only some trials have are modelled among those
-        # Trials run side by side: keeps them from trying what another one is trying.
-        constant_liar=True,
+        group=multivariate,  # conditional keys are modelled among the trials that have them
+        constant_liar=True,  # concurrent trials do not try the same values
     )
 
 
-def _cmaes(settings: CMAESSearch, seed: int, seed_of_chance: int) -> CmaEsSampler:
-    return CmaEsSampler(
-        seed=seed,
-        # Draws what is left to chance: the first trials, and choices.
-        independent_sampler=RandomSampler(seed=seed_of_chance),
-        sigma0=settings.sigma0,
-        n_startup_trials=settings.n_startup_trials,
-        warn_independent_sampling=False,
-    )
-
-
-def _pick(trial: optuna.Trial, key: str, found: Distribution) -> Any:
-    return from_optuna(found, trial._suggest(key, optuna_distribution(found)))
-
-
-def _params(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: to_optuna(found, values[key]) for key, found in drawn(space, values).items()}
-
-
-def _frozen(
-    space: Space, values: Mapping[str, Any], state: Told, scores: Sequence[float]
-) -> FrozenTrial:
-    made = create_trial(
-        state=_STATES[state],
-        values=list(scores) if state == "complete" else None,
-        params=_params(space, values),
-        distributions={k: optuna_distribution(d) for k, d in drawn(space, values).items()},
-    )
-    made.__class__ = _Shared
-    return made
-
-
-def _with_lies(told: Sequence[Known]) -> list[Known]:
-    """Takes running trials for middling ones: a Gaussian process knows none without a score."""
-    complete = [scores for _, state, scores in told if state == "complete"]
+def _impute_running(observations: Sequence[Observation]) -> list[Observation]:
+    """Gives running trials the median scores: a Gaussian process ignores trials without any."""
+    complete = [trial.scores for trial in observations if trial.status == "complete"]
     if not complete:
-        return list(told)
-    middling = [statistics.median(column) for column in zip(*complete, strict=True)]
+        return list(observations)
+    medians = [statistics.median(column) for column in zip(*complete, strict=True)]
     return [
-        (values, "complete", middling) if state == "running" else (values, state, scores)
-        for values, state, scores in told
+        Observation(trial.values, "complete", medians) if trial.status == "running" else trial
+        for trial in observations
     ]
-
-
-def _relive(study: optuna.Study, space: Space, told: Sequence[Known]) -> None:
-    """Asks for and tells every trial in order, as if they had come one after the other.
-
-    CMA-ES keeps its state with the trials; this way it has the same one in every process.
-    """
-    for values, state, scores in told:
-        study.enqueue_trial(_params(space, values))
-        asked = study.ask()
-        _ = asked.relative_params  # its generation is noted here, also for given values
-        for key, found in drawn(space, values).items():
-            asked._suggest(key, optuna_distribution(found))
-        if state == "complete":
-            study.tell(asked, list(scores))
-        elif state == "failed":
-            study.tell(asked, state=TrialState.FAIL)

@@ -1,4 +1,4 @@
-"""A search space as Optuna has it: its distributions, and values on the way there and back."""
+"""Translates a search space and its values to Optuna's distributions and back."""
 
 from __future__ import annotations
 
@@ -11,55 +11,70 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.trial import Trial
 
 from sweeps.space.distributions import Choice, Distribution, Normal, Range
 from sweeps.space.search_space import Space
 
 
-def optuna_distribution(found: Distribution) -> BaseDistribution:
-    """Optuna's distribution of the same values.
+def optuna_distribution(distribution: Distribution) -> BaseDistribution:
+    """Returns Optuna's distribution of the same values.
 
-    A choice is its index. What Optuna has no like of, a bell curve and multiples on a logarithmic
-    scale, is the share below the value, a number in [0, 1].
+    A choice is its index. Normal distributions and multiples on a logarithmic scale, which Optuna
+    does not have, are the share below the value, a number in [0, 1].
     """
-    if isinstance(found, Choice):
-        return CategoricalDistribution(range(len(found.values)))
-    if isinstance(found, Normal) or _is_logarithm_of_multiples(found):
+    if isinstance(distribution, Choice):
+        return CategoricalDistribution(range(len(distribution.values)))
+    if isinstance(distribution, Normal) or _is_log_of_multiples(distribution):
         return FloatDistribution(0.0, 1.0)
-    assert isinstance(found, Range)
-    low, high = found.extremes
-    log = found.log
+    assert isinstance(distribution, Range)
+    low, high = distribution.extremes
+    log, step = distribution.log, distribution.step
     if isinstance(low, int):
-        return IntDistribution(low, high, log=log, step=1 if log else int(found.step or 1))
-    return FloatDistribution(low, high, log=log, step=found.step)
+        return IntDistribution(low, high, log=log, step=1 if log else int(step or 1))
+    return FloatDistribution(low, high, log=log, step=step)
 
 
-def _is_logarithm_of_multiples(found: Distribution) -> bool:
-    return isinstance(found, Range) and found.log and found.step is not None
+def suggest_value(trial: Trial, key: str, distribution: BaseDistribution) -> Any:
+    """Asks an Optuna trial for the value of one key."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(key, choices)
+        case IntDistribution(low=low, high=high, step=step, log=log):
+            return trial.suggest_int(key, low, high, step=step, log=log)
+        case FloatDistribution(low=low, high=high, step=step, log=log):
+            return trial.suggest_float(key, low, high, step=step, log=log)
+        case other:
+            raise TypeError(f"no suggestion for {other}")
 
 
-def to_optuna(found: Distribution, value: Any) -> Any:
-    """A value of the space as one of its `optuna_distribution`."""
-    if isinstance(found, Choice):
-        return found.index(value)
-    if isinstance(found, Normal) or _is_logarithm_of_multiples(found):
-        return found.to_unit(value)
-    low, high = found.extremes
+def to_optuna(distribution: Distribution, value: Any) -> Any:
+    """Returns a value of the space as one of its `optuna_distribution`."""
+    if isinstance(distribution, Choice):
+        return distribution.index(value)
+    if isinstance(distribution, Normal) or _is_log_of_multiples(distribution):
+        return distribution.to_unit(value)
+    low, high = distribution.extremes
     return min(max(value, low), high)
 
 
-def from_optuna(found: Distribution, value: Any) -> Any:
-    """A value of `optuna_distribution` as one of the space."""
-    if isinstance(found, Choice):
-        return found.values[value]
-    if isinstance(found, Normal) or _is_logarithm_of_multiples(found):
-        return found.from_unit(value)
-    if isinstance(found, Range) and found.step is not None:
-        return found.from_unit(found.to_unit(value))  # the nearest multiple as it is written
+def from_optuna(distribution: Distribution, value: Any) -> Any:
+    """Returns a value of `optuna_distribution` as one of the space."""
+    if isinstance(distribution, Choice):
+        return distribution.values[value]
+    if isinstance(distribution, Normal) or _is_log_of_multiples(distribution):
+        return distribution.from_unit(value)
+    if isinstance(distribution, Range) and distribution.step is not None:
+        # The nearest multiple, rounded once.
+        return distribution.from_unit(distribution.to_unit(value))
     return value
 
 
-def drawn(space: Space, values: Mapping[str, Any]) -> dict[str, Distribution]:
-    """The keys of a draw that were drawn, and did not follow from others."""
-    found = {key: space[key] for key in values if key in space}
-    return {key: entry for key, entry in found.items() if isinstance(entry, Distribution)}
+def sampled_distributions(space: Space, values: Mapping[str, Any]) -> dict[str, Distribution]:
+    """Returns the distributions of a draw's sampled keys, without those derived from others."""
+    entries = {key: space[key] for key in values if key in space}
+    return {key: entry for key, entry in entries.items() if isinstance(entry, Distribution)}
+
+
+def _is_log_of_multiples(distribution: Distribution) -> bool:
+    return isinstance(distribution, Range) and distribution.log and distribution.step is not None

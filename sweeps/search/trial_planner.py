@@ -1,4 +1,4 @@
-"""Which trial comes next: new values, another copy of the last ones, or a winner once more."""
+"""Decides which trial comes next: new values, the last ones again, or those of a winner."""
 
 from __future__ import annotations
 
@@ -13,171 +13,180 @@ from sweeps.spec.search_algorithms import BOHBSearch
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.records import ENDED, TrialRecord
 
-Score = Callable[[TrialRecord], list[float] | None]
-"""Reads a trial's metrics from its files when it has ended; None if it has none."""
+ReadScores = Callable[[TrialRecord], list[float] | None]
+"""Reads the metrics of an ended trial from its files; None if it has none."""
 
-Rows = Callable[[TrialRecord], list[dict[str, Any]]]
+ReadRows = Callable[[TrialRecord], list[dict[str, Any]]]
+"""Reads the metrics of a trial from its files, one row per epoch."""
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A trial that is to be made."""
+class PlannedTrial:
+    """A trial that is to be created."""
 
     values: Mapping[str, Any]
     configuration: int | None
+    """The number of its configuration; None where every trial is its own configuration."""
     repeat: int
     final: bool
+    """Whether it is one of `tune.final`."""
 
 
-class Copies:
-    """The plan of a sweep's trials, and what its searcher is told of them.
+class TrialPlanner:
+    """Plans a sweep's trials and reports them to its searcher.
+
+    A configuration is tried `tune.repeats` times; the searcher is told the mean when the last of
+    these trials ends.
 
     Args:
         spec: The resolved search file.
-        searcher: Knows nothing yet of this sweep's trials.
-        score: See `Score`.
+        searcher: A searcher without trials of this sweep.
+        read_scores: See `ReadScores`.
     """
 
-    def __init__(self, spec: SearchSpec, searcher: Searcher, score: Score) -> None:
+    def __init__(self, spec: SearchSpec, searcher: Searcher, read_scores: ReadScores) -> None:
         self._spec = spec
         self._searcher = searcher
-        self._score = score
+        self._read_scores = read_scores
         self._exhausted = False
         self._ranked: list[int] | None = None
-        self._counted = 0
-        """How many of the records, which only grow in number, the next two know of."""
-        self._searched = 0
-        self._of_search: dict[int, list[TrialRecord]] = {}
-        """Configuration -> its trials; like the number, without those of `final`."""
+        self._counted_records = 0
+        """Number of records, which are only ever added, that the next two attributes include."""
+        self._search_trials = 0
+        """Number of trials without those of `final`."""
+        self._trials_of: dict[int, list[TrialRecord]] = {}
+        """Configuration -> its trials without those of `final`."""
 
-    def following(self, records: Collection[TrialRecord]) -> Planned | None:
-        """The trial after those that there are; None if none can be made now.
+    def next_trial(self, records: Collection[TrialRecord]) -> PlannedTrial | None:
+        """Returns the trial after the given ones; None if none can be created now.
 
         Args:
             records: Every trial, in order of creation.
         """
-        if self._all_searched(records):
+        if self._is_search_planned(records):
             return self._next_final(records)
         tune = self._spec.tune
-        configuration, repeat = divmod(self._searched, tune.repeats)
+        configuration, repeat = divmod(self._search_trials, tune.repeats)
         if repeat:
-            values = self._of_search[configuration][-1].values
-            return Planned(values, configuration, repeat, final=False)
+            values = self._trials_of[configuration][-1].values
+            return PlannedTrial(values, configuration, repeat, final=False)
         suggested = self._searcher.suggest(configuration)
         if suggested is None:
             self._exhausted = True
             return self._next_final(records)
-        named = configuration if tune.repeats > 1 or tune.final else None
-        return Planned(suggested, named, 0, final=False)
+        has_copies = tune.repeats > 1 or tune.final is not None
+        return PlannedTrial(suggested, configuration if has_copies else None, 0, final=False)
 
-    def complete(self, records: Collection[TrialRecord]) -> bool:
-        """Whether every trial that the sweep is to have has been made."""
-        if not self._all_searched(records):
+    def is_complete(self, records: Collection[TrialRecord]) -> bool:
+        """Whether every trial of the sweep has been created."""
+        if not self._is_search_planned(records):
             return False
         if self._spec.tune.final is None:
             return True
-        return _all_ended(records) and self._next_final(records) is None
+        return _have_ended(records) and self._next_final(records) is None
 
-    def ended(
+    def on_trial_end(
         self, record: TrialRecord, records: Collection[TrialRecord], *, failed: bool
     ) -> None:
-        """Tells the searcher of a configuration when the last of its trials ends.
+        """Tells the searcher a configuration's mean scores when the last of its trials ends.
 
         Args:
             record: The trial that ends now.
             records: Every trial.
-            failed: Whether this one did not come to its end.
+            failed: Whether this trial failed.
         """
         if record.final:
             return
-        self._count(records)
-        copies = self._of_search[record.configuration_id]
-        others = [copy for copy in copies if copy is not record]
-        if len(copies) < self._spec.tune.repeats or not _all_ended(others):
+        self._count_trials(records)
+        configuration = record.configuration_id
+        trials = self._trials_of[configuration]
+        others = [trial for trial in trials if trial is not record]
+        if len(trials) < self._spec.tune.repeats or not _have_ended(others):
             return
-        good = [copy for copy in others if copy.state != "failed"] + [record] * (not failed)
-        scores = means(good, self._score).get(record.configuration_id)
-        self._searcher.tell(record.configuration_id, record.values, scores)
+        good = [trial for trial in others if trial.state != "failed"] + [record] * (not failed)
+        scores = average_scores(good, self._read_scores).get(configuration)
+        self._searcher.tell(configuration, record.values, scores)
 
-    def reported(self, record: TrialRecord, row: Mapping[str, Any]) -> None:
-        """Tells the searcher one epoch of a trial."""
+    def on_epoch(self, record: TrialRecord, row: Mapping[str, Any]) -> None:
+        """Reports one epoch of a trial to the searcher."""
         value = row.get(self._spec.tune.metric)
         if not record.final and isinstance(value, int | float):
             self._searcher.report(record.configuration_id, int(row["epoch"]), float(value))
 
-    def tell_recorded(self, records: Collection[TrialRecord], rows: Rows) -> None:
-        """Tells the searcher what earlier processes learnt, in order of creation.
+    def add_recorded(self, records: Collection[TrialRecord], read_rows: ReadRows) -> None:
+        """Adds the trials of earlier processes to the searcher, in order of creation.
 
         Args:
             records: Every trial.
-            rows: Reads a trial's metrics, a row an epoch.
+            read_rows: See `ReadRows`.
         """
         for record in records:
             if record.final:
                 continue
             if record.repeat == 0:
-                self._searcher.restore(record.configuration_id, record.values)
+                self._searcher.add_running(record.configuration_id, record.values)
             if isinstance(self._spec.tune.search_alg, BOHBSearch):
-                for row in rows(record):
-                    self.reported(record, row)
+                for row in read_rows(record):
+                    self.on_epoch(record, row)
             if record.state in ENDED and record.repeat == self._spec.tune.repeats - 1:
-                self.ended(record, records, failed=record.state == "failed")
+                self.on_trial_end(record, records, failed=record.state == "failed")
 
-    def _all_searched(self, records: Collection[TrialRecord]) -> bool:
+    def _is_search_planned(self, records: Collection[TrialRecord]) -> bool:
+        """Whether all trials but those of `final` have been created."""
         tune = self._spec.tune
-        self._count(records)
-        return self._exhausted or self._searched >= tune.num_samples * tune.repeats
+        self._count_trials(records)
+        return self._exhausted or self._search_trials >= tune.num_samples * tune.repeats
 
-    def _count(self, records: Collection[TrialRecord]) -> None:
-        """Takes in new records; Tune asks at every step, and there may be thousands."""
-        if len(records) == self._counted:
+    def _count_trials(self, records: Collection[TrialRecord]) -> None:
+        """Counts new records only: Tune asks at every step, and there may be thousands."""
+        if len(records) == self._counted_records:
             return
-        for record in islice(records, self._counted, None):
+        for record in islice(records, self._counted_records, None):
             if not record.final:
-                self._searched += 1
-                self._of_search.setdefault(record.configuration_id, []).append(record)
-        self._counted = len(records)
+                self._search_trials += 1
+                self._trials_of.setdefault(record.configuration_id, []).append(record)
+        self._counted_records = len(records)
 
-    def _next_final(self, records: Collection[TrialRecord]) -> Planned | None:
-        """The next copy of a winner, once every trial of the search has ended."""
+    def _next_final(self, records: Collection[TrialRecord]) -> PlannedTrial | None:
+        """Returns the next trial of `final`, once every trial of the search has ended."""
         tune = self._spec.tune
         searched = [record for record in records if not record.final]
-        if tune.final is None or not _all_ended(searched):
+        if tune.final is None or not _have_ended(searched):
             return None
-        made = {(record.configuration_id, record.repeat) for record in records if record.final}
-        if (
-            self._ranked is None
-        ):  # once: it reads every trial's metrics, and Tune asks all the time
-            self._ranked = self._ranking(searched)
-        ranked = self._ranked
-        begun = list(dict.fromkeys(record.configuration_id for record in records if record.final))
-        winners = [*begun, *(group for group in ranked if group not in begun)][: tune.final.top]
+        if self._ranked is None:  # once: it reads the metrics of every trial
+            self._ranked = self._rank_configurations(searched)
+        finals = [(record.configuration_id, record.repeat) for record in records if record.final]
+        begun = [configuration for configuration, _ in finals]
+        winners = list(dict.fromkeys([*begun, *self._ranked]))[: tune.final.top]
         values = {record.configuration_id: record.values for record in searched}
         for winner in winners:
             for repeat in range(tune.repeats, tune.repeats + tune.final.repeats):
-                if (winner, repeat) not in made:
-                    return Planned(values[winner], winner, repeat, final=True)
+                if (winner, repeat) not in finals:
+                    return PlannedTrial(values[winner], winner, repeat, final=True)
         return None
 
-    def _ranking(self, searched: Iterable[TrialRecord]) -> list[int]:
-        """The configurations of ended trials, best first."""
-        scores = means((r for r in searched if r.state != "failed"), self._score)
+    def _rank_configurations(self, records: Iterable[TrialRecord]) -> list[int]:
+        """Returns the configurations of ended trials, best first."""
+        good = (record for record in records if record.state != "failed")
+        scores = average_scores(good, self._read_scores)
         sign = 1 if self._spec.tune.mode == "max" else -1
-        return sorted(scores, key=lambda group: (-sign * scores[group][0], group))
+        return sorted(scores, key=lambda number: (-sign * scores[number][0], number))
 
 
-def _all_ended(records: Iterable[TrialRecord]) -> bool:
+def _have_ended(records: Iterable[TrialRecord]) -> bool:
     return all(record.state in ENDED for record in records)
 
 
-def means(records: Iterable[TrialRecord], score: Score) -> dict[int, list[float]]:
-    """Configuration -> the mean of each metric over its trials; without those that have none."""
-    found: dict[int, list[list[float]]] = {}
+def average_scores(
+    records: Iterable[TrialRecord], read_scores: ReadScores
+) -> dict[int, list[float]]:
+    """Returns the mean of each metric per configuration, without those that have no scores."""
+    rows: dict[int, list[list[float]]] = {}
     for record in records:
-        scores = score(record)
+        scores = read_scores(record)
         if scores is not None:
-            found.setdefault(record.configuration_id, []).append(scores)
+            rows.setdefault(record.configuration_id, []).append(scores)
     return {
-        group: [fmean(column) for column in zip(*rows, strict=True)]
-        for group, rows in found.items()
+        configuration: [fmean(column) for column in zip(*scores, strict=True)]
+        for configuration, scores in rows.items()
     }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator
 
 from trainable.config.schema import ByName, Section
 
@@ -29,16 +29,16 @@ class QMCSearch(Section):
 
 
 class _Startup(Section):
-    n_startup_trials: PositiveInt = 10
-    """Trials that must have a score before it stops drawing at random."""
+    n_startup_trials: PositiveInt = Field(default=10, examples=[8])
+    """Trials that must have a score before values are proposed rather than drawn at random."""
 
 
 class TPESearch(_Startup):
     """Tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), by Optuna."""
 
     name: Literal["tpe"]
-    multivariate: bool = False
-    """Models keys together rather than one by one."""
+    multivariate: bool = Field(default=False, examples=[True])
+    """Models the keys together rather than one by one."""
 
 
 class GPSearch(_Startup):
@@ -51,68 +51,72 @@ class CMAESSearch(_Startup):
     """Covariance matrix adaptation (Hansen, 2016), by Optuna; choices are drawn at random."""
 
     name: Literal["cmaes"]
-    sigma0: float | None = Field(default=None, gt=0)
-    """First step, as a share of the ranges; null leaves it to Optuna (a sixth)."""
+    sigma0: float | None = Field(default=None, gt=0, examples=[0.2])
+    """The first step; `null` leaves it to Optuna, a sixth."""
 
 
 class BOHBSearch(Section):
     """BOHB (Falkner et al., ICML 2018): a Parzen model of the longest trials there are enough of.
 
-    Beside a scheduler that ends trials early: `bohb` is the paper's, `asha` waits for nobody.
+    Needs a scheduler that ends trials early: `bohb`, which is the paper's, or `asha`, where no
+    trial waits for another.
     """
 
     name: Literal["bohb"]
-    min_points_in_model: PositiveInt | None = None
-    """Trials that must have come to an epoch before it is modelled; null is keys + 1."""
-    random_fraction: float = Field(default=0.33, ge=0, le=1)
-    """How many of the trials are drawn at random none the less."""
+    min_points_in_model: PositiveInt | None = Field(default=None, examples=[8])
+    """Trials that must have come to an epoch before it is modelled; `null` is one more than there
+    are keys."""
+    random_fraction: float = Field(default=0.33, ge=0, le=1, examples=[0.25])
+    """Share of the trials that are drawn at random none the less."""
 
 
-class HyperOptSearch(_Startup):
-    """Parzen estimator of the package hyperopt (Bergstra et al., ICML 2013), through Ray."""
+class OptunaSearch(Section):
+    """Any sampler class of `optuna.samplers`, or one of your own."""
 
-    name: Literal["hyperopt"]
+    name: Literal["optuna"]
+    sampler: str
+    """A class of `optuna.samplers`, or `module:Class`, which runs with --allow-custom-model."""
+    args: dict[str, Any] = {}
+    """Arguments of its constructor but for `seed`, which is tune.seed."""
 
+    @field_validator("sampler")
+    @classmethod
+    def _check_form(cls, sampler: str) -> str:
+        module, colon, name = sampler.partition(":")
+        parts = [*module.split("."), *name.split(".")] if colon else [sampler]
+        if not all(part.isidentifier() for part in parts):
+            raise ValueError(
+                "must be a class of optuna.samplers or module:Class for one of your own, "
+                f'found "{sampler}"'
+            )
+        return sampler
 
-class BayesOptSearch(_Startup):
-    """Gaussian process of the package bayesian-optimization (Nogueira, 2014), through Ray."""
-
-    name: Literal["bayesopt"]
-
-
-class AxSearch(Section):
-    """Bayesian optimization of the package ax-platform (Olson et al., AutoML 2025), through Ray.
-
-    Its first trials, twice the keys of the space and at least five, are Sobol points.
-    """
-
-    name: Literal["ax"]
-
-
-class HEBOSearch(_Startup):
-    """Gaussian process of the package HEBO (Cowen-Rivers et al., JAIR 2022), through Ray."""
-
-    name: Literal["hebo"]
-
-
-class NevergradSearch(Section):
-    """Evolution strategies of the package nevergrad (Bennet et al., 2021), through Ray."""
-
-    name: Literal["nevergrad"]
-    optimizer: Literal["OnePlusOne", "TBPSA", "CMA", "TwoPointsDE"] = "OnePlusOne"
-    """Which of nevergrad's, by its name there: those that learn from trials told to a new one."""
+    @property
+    def is_custom(self) -> bool:
+        """Whether the sampler is code of the user's."""
+        return ":" in self.sampler
 
 
-class ZOOptSearch(Section):
-    """SRACOS of the package zoopt (Hu et al., AAAI 2017), through Ray.
+REMOVED = {
+    "ax": ("Bayesian optimization of the package ax-platform", "gp"),
+    "bayesopt": ("the Gaussian process of the package bayesian-optimization", "gp"),
+    "hebo": ("the Gaussian process of the package HEBO", "gp"),
+    "hyperopt": ("the Parzen estimator of the package hyperopt", "tpe"),
+    "nevergrad": ("evolution strategies of the package nevergrad", "cmaes"),
+    "zoopt": ("SRACOS of the package zoopt", "cmaes"),
+}
+"""Name of an algorithm that earlier versions had -> what it was, and the nearest one."""
 
-    Its first trials are random: 4 where num_samples is at most 50, 6 up to 100, 12 up to 1000.
-    """
 
-    name: Literal["zoopt"]
+def _refuse_removed(value: Any) -> Any:
+    name = value.get("name") if isinstance(value, Mapping) else value
+    if isinstance(name, str) and name in REMOVED:
+        what, nearest = REMOVED[name]
+        raise ValueError(f"{name}, {what}, was removed; the nearest is {nearest}")
+    return value
 
 
-SearchAlgorithm = Annotated[
+SearchAlgorithmConfig = Annotated[
     RandomSearch
     | GridSearch
     | QMCSearch
@@ -120,66 +124,19 @@ SearchAlgorithm = Annotated[
     | GPSearch
     | CMAESSearch
     | BOHBSearch
-    | HyperOptSearch
-    | BayesOptSearch
-    | AxSearch
-    | HEBOSearch
-    | NevergradSearch
-    | ZOOptSearch,
+    | OptunaSearch,
     ByName("search_alg", default="random"),
+    BeforeValidator(_refuse_removed),
 ]
 
-THROUGH_RAY = (
-    HyperOptSearch,
-    BayesOptSearch,
-    AxSearch,
-    HEBOSearch,
-    NevergradSearch,
-    ZOOptSearch,
-)
-
-OF_RAY = ("hyperopt", "bayesopt", "ax", "hebo", "nevergrad", "zoopt")
-"""The names of `THROUGH_RAY`."""
-
-WARM = ("tpe", "gp", "cmaes", *OF_RAY)
+WARM = ("tpe", "gp", "cmaes", "optuna")
 """Those that can learn from an earlier sweep."""
 
 LEARNING = (*WARM, "bohb")
-"""Those that propose by what earlier trials came to."""
+"""Those whose suggestions depend on the results of earlier trials."""
 
-ONE_METRIC = ("cmaes", "bohb", *OF_RAY)
+ONE_METRIC = ("cmaes", "bohb")
 """Those that cannot look for a Pareto front."""
 
-
-@dataclass(frozen=True)
-class Needed:
-    """A package that an algorithm needs besides those that are always there."""
-
-    package: str
-    modules: tuple[str, ...]
-    command: str
-    """What installs it."""
-    below: str | None = None
-    """The version from which Ray does not work with it."""
-
-
-NEEDS = {
-    "cmaes": Needed("cmaes", ("cmaes",), 'pip install "cmaes"'),
-    "hyperopt": Needed("hyperopt", ("hyperopt",), 'pip install "hyperopt"'),
-    "bayesopt": Needed(
-        "bayesian-optimization",
-        ("bayes_opt",),
-        'pip install "bayesian-optimization<2"',
-        below="2",
-    ),
-    "ax": Needed("ax-platform", ("ax",), 'pip install "ax-platform<1.3"', below="1.3"),
-    # Its own limits, a NumPy below 1.25 among them, are older than what it works with.
-    "hebo": Needed(
-        "HEBO",
-        ("hebo", "pymoo", "GPy", "gpytorch", "catboost", "disjoint_set"),
-        'pip install "pymoo==0.6.0" GPy gpytorch catboost disjoint-set && '
-        "pip install --no-deps HEBO==0.3.6",
-    ),
-    "nevergrad": Needed("nevergrad", ("nevergrad",), 'pip install "nevergrad"'),
-    "zoopt": Needed("zoopt", ("zoopt",), 'pip install "zoopt"'),
-}
+NOT_LEARNING_SAMPLERS = ("QMCSampler", "RandomSampler")
+"""Samplers of Optuna's whose suggestions do not depend on results."""

@@ -1,4 +1,4 @@
-"""The sampler through us proposes what bare Optuna proposes with the same seed."""
+"""A suggestion equals the one of bare Optuna under the same seed, also after a resume."""
 
 import math
 
@@ -6,10 +6,12 @@ import numpy as np
 import optuna
 import pytest
 
-from sweeps.search.optuna_samplers import Past, propose
+from sweeps.search.optuna_samplers import OptunaSuggester
 from sweeps.search.searcher import Searcher
+from sweeps.search.study_history import Observation
 from sweeps.spec.load import parse_search
 
+SEED = 7
 SPACE = {
     "optimizer.learning_rate": {"loguniform": [1e-3, 1.0]},
     "optimizer.momentum": {"uniform": [0.5, 0.99]},
@@ -17,23 +19,54 @@ SPACE = {
     "training.epochs": {"randint": [5, 10]},
     "scheduler.warmup_epochs": {"qrandint": [0, 4, 2]},
 }
-DRIVERS = {
+STATELESS = {
     "tpe": {"name": "tpe", "n_startup_trials": 4},
     "tpe, multivariate": {"name": "tpe", "n_startup_trials": 4, "multivariate": True},
     "gp": {"name": "gp", "n_startup_trials": 4},
-    "cmaes": {"name": "cmaes", "n_startup_trials": 4},
 }
+"""Their sampler has a new seed for every trial."""
+
+STATEFUL = {
+    "cmaes": (
+        {"name": "cmaes", "n_startup_trials": 4},
+        lambda: optuna.samplers.CmaEsSampler(seed=SEED, n_startup_trials=4),
+    ),
+    "RandomSampler": (
+        {"name": "optuna", "sampler": "RandomSampler"},
+        lambda: optuna.samplers.RandomSampler(seed=SEED),
+    ),
+    "NSGAIISampler": (
+        {"name": "optuna", "sampler": "NSGAIISampler", "args": {"population_size": 4}},
+        lambda: optuna.samplers.NSGAIISampler(seed=SEED, population_size=4),
+    ),
+    "NSGAIIISampler": (
+        {"name": "optuna", "sampler": "NSGAIIISampler", "args": {"population_size": 4}},
+        lambda: optuna.samplers.NSGAIIISampler(seed=SEED, population_size=4),
+    ),
+    "QMCSampler": (
+        {"name": "optuna", "sampler": "QMCSampler", "args": {"scramble": True}},
+        lambda: optuna.samplers.QMCSampler(seed=SEED, scramble=True),
+    ),
+    "TPESampler": (
+        {"name": "optuna", "sampler": "TPESampler", "args": {"n_ei_candidates": 8}},
+        lambda: optuna.samplers.TPESampler(seed=SEED, n_ei_candidates=8),
+    ),
+}
+"""Name -> `search_alg`, and the sampler of Optuna that goes through the whole study."""
+
+ALGORITHMS = STATELESS | {name: search_alg for name, (search_alg, _) in STATEFUL.items()}
+quiet = pytest.mark.filterwarnings("ignore")
 
 
-def spec_of(algorithm, **tune):
+def spec_of(algorithm, space=SPACE, **tune):
     config = {
         "dataset": {"name": "digits"},
         "model": {"name": "resnet20"},
         "training": {"epochs": 9},
         "optimizer": {"name": "sgd", "learning_rate": 0.1},
     }
-    tune = {"num_samples": 40, "seed": 7, "search_alg": algorithm, **tune}
-    return parse_search({"config": config, "space": SPACE, "tune": tune})
+    tune = {"num_samples": 40, "seed": SEED, "search_alg": algorithm, **tune}
+    return parse_search({"config": config, "space": space, "tune": tune})
 
 
 def score(values):
@@ -42,13 +75,10 @@ def score(values):
     )
 
 
-def bare_sampler(name, number):
-    seed = int(np.random.SeedSequence([7, number, 0]).generate_state(1)[0])
-    quiet = {"warn_independent_sampling": False}
+def stateless_sampler(name, number):
+    seed = int(np.random.SeedSequence([SEED, number, 0]).generate_state(1)[0])
     if name == "gp":
-        return optuna.samplers.GPSampler(seed=seed, n_startup_trials=4, **quiet)
-    if name == "cmaes":
-        return optuna.samplers.CmaEsSampler(seed=7, n_startup_trials=4, **quiet)
+        return optuna.samplers.GPSampler(seed=seed, n_startup_trials=4)
     multivariate = name != "tpe"
     return optuna.samplers.TPESampler(
         seed=seed, n_startup_trials=4, multivariate=multivariate, group=multivariate
@@ -69,28 +99,127 @@ def suggest(trial):
     }
 
 
-@pytest.mark.parametrize("name", DRIVERS)
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_the_same_suggestions_as_bare_optuna_with_the_same_seed(name):
-    """One study of Optuna's own, asked and told in turn; for a proposal its sampler is seeded."""
-    searcher = Searcher(spec_of(DRIVERS[name]))
-    study = optuna.create_study(direction="maximize", sampler=bare_sampler(name, 0))
+@quiet
+@pytest.mark.parametrize("name", STATELESS)
+def test_suggestions_equal_those_of_bare_optuna_whose_sampler_is_seeded_for_each(name):
+    searcher = Searcher(spec_of(STATELESS[name]))
+    study = optuna.create_study(direction="maximize")
     for number in range(7 if name == "gp" else 16):
-        if name == "cmaes":  # its generations have one seed, what it leaves to chance another
-            chance = bare_sampler("tpe", number)._random_sampler
-            study.sampler._independent_sampler = chance
+        study.sampler = stateless_sampler(name, number)
+        values, trial = searcher.suggest(number), study.ask()
+        assert values == suggest(trial), number
+        searcher.tell(number, values, [score(values)])
+        study.tell(trial, score(values))
+
+
+@quiet
+@pytest.mark.parametrize("name", STATEFUL)
+def test_suggestions_equal_those_of_bare_optuna_with_the_seed_of_the_sweep(name):
+    """One trial after the other, a failed one among them."""
+    search_alg, make_sampler = STATEFUL[name]
+    searcher = Searcher(spec_of(search_alg))
+    study = optuna.create_study(direction="maximize", sampler=make_sampler())
+    for number in range(16):
+        values, trial = searcher.suggest(number), study.ask()
+        assert values == suggest(trial), number
+        if number == 3:
+            searcher.tell(number, values, None)
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:
-            study.sampler = bare_sampler(name, number)
-        ours, trial = searcher.suggest(number), study.ask()
-        assert ours == suggest(trial), number
-        searcher.tell(number, ours, [score(ours)])
-        study.tell(trial, score(ours))
+            searcher.tell(number, values, [score(values)])
+            study.tell(trial, score(values))
 
 
-@pytest.mark.parametrize("name", ["tpe", "cmaes"])
-def test_those_that_learn_beat_chance(name):
-    def found(algorithm, trials):
+@quiet
+@pytest.mark.parametrize("name", ["NSGAIISampler", "QMCSampler"])
+def test_suggestions_equal_those_of_bare_optuna_with_several_metrics(name):
+    search_alg, make_sampler = STATEFUL[name]
+    searcher = Searcher(spec_of(search_alg, pareto={"train_loss": "min"}))
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=make_sampler())
+    for number in range(14):
+        values, trial = searcher.suggest(number), study.ask()
+        assert values == suggest(trial), number
+        scores = [score(values), values["optimizer.momentum"]]
+        searcher.tell(number, values, scores)
+        study.tell(trial, scores)
+
+
+def run(searcher, start, stop, delay, running=()):
+    """Suggests trials; each ends when `delay` later ones have been suggested."""
+    suggested, running = [], list(running)
+    for number in range(start, stop):
+        values = searcher.suggest(number)
+        suggested.append(values)
+        running.append((number, values))
+        while len(running) > delay:
+            ended, tried = running.pop(ended_index(running))
+            searcher.tell(ended, tried, None if ended % 5 == 2 else [score(tried)])
+    return suggested, running
+
+
+def ended_index(running):
+    """Trials do not end in the order in which they began."""
+    return len(running) // 2
+
+
+@pytest.mark.parametrize("delay", [0, 3])
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_resumed_sweep_suggests_what_an_uninterrupted_one_does(name, delay):
+    spec = spec_of(ALGORITHMS[name])
+    count, cuts = (8, (5,)) if name == "gp" else (14, (1, 6, 9, 13))
+    whole, _ = run(Searcher(spec), 0, count, delay)
+    for cut in cuts:
+        before, running = run(Searcher(spec), 0, cut, delay)
+        assert before == whole[:cut]
+        resumed = Searcher(parse_search(spec.to_dict()))
+        unended = {number for number, _ in running}
+        for number, values in enumerate(before):
+            resumed.add_running(number, values)
+            if number not in unended:
+                resumed.tell(number, values, None if number % 5 == 2 else [score(values)])
+        after, _ = run(resumed, cut, count, delay, running)
+        assert after == whole[cut:]
+
+
+@pytest.mark.parametrize("name", ["NSGAIISampler", "QMCSampler", "cmaes"])
+def test_conditional_keys_are_suggested_and_resumed(name):
+    space = {
+        "optimizer.name": {"choice": ["sgd", "adamw"]},
+        "optimizer.learning_rate": {"loguniform": [1e-3, 1.0]},
+        "optimizer.momentum": {"uniform": [0.5, 0.99], "when": {"optimizer.name": "sgd"}},
+    }
+    spec = spec_of(ALGORITHMS[name], space)
+    first, suggested = Searcher(spec), []
+    for number in range(14):
+        resumed = Searcher(spec)
+        for earlier, values in enumerate(suggested):
+            resumed.tell(earlier, values, [values["optimizer.learning_rate"]])
+        suggested.append(first.suggest(number))
+        assert resumed.suggest(number) == suggested[-1]
+        first.tell(number, suggested[-1], [suggested[-1]["optimizer.learning_rate"]])
+    assert {"optimizer.momentum" in values for values in suggested} == {True, False}
+
+
+@pytest.mark.parametrize("name", ["tpe", "cmaes", "RandomSampler"])
+def test_a_suggestion_that_breaks_a_constraint_is_followed_by_another(name):
+    spec = spec_of(ALGORITHMS[name])
+    suggester = OptunaSuggester(spec, spec.tune.search_alg)
+    refused = []
+
+    def is_allowed(values):
+        refused.append(values)
+        return len(refused) == 4
+
+    observations = [Observation(suggester.suggest([], 0), "complete", [0.5])]
+    values = suggester.suggest(observations, 1, is_allowed)
+    assert len({str(values) for values in refused}) == 4
+    assert values == refused[-1]
+    assert suggester.suggest(observations, 1, lambda values: False) is None
+
+
+@pytest.mark.parametrize("name", ["tpe", "cmaes", "NSGAIISampler"])
+def test_algorithms_that_learn_beat_chance(name):
+    def scores_of(algorithm, trials):
         searcher = Searcher(spec_of(algorithm, seed=3))
         scores = []
         for number in range(trials):
@@ -99,24 +228,8 @@ def test_those_that_learn_beat_chance(name):
             searcher.tell(number, values, scores[-1:])
         return scores
 
-    learnt, by_chance = found(DRIVERS[name], 30)[-10:], found("random", 40)
+    learnt, by_chance = scores_of(ALGORITHMS[name], 40)[-10:], scores_of("random", 40)
     assert sum(learnt) / len(learnt) > sum(by_chance) / len(by_chance) + 0.2
-
-
-def test_a_searcher_of_another_process_told_the_same_goes_on_the_same():
-    """Some trials have not ended when the first process does."""
-    spec = spec_of(DRIVERS["cmaes"])
-    first, second = Searcher(spec), Searcher(parse_search(spec.to_dict()))
-    for number in range(6):
-        values = first.suggest(number)
-        second.restore(number, values)
-        if number % 3 != 1:
-            first.tell(number, values, [score(values)])
-            second.tell(number, values, [score(values)])
-    found = [searcher.suggest(6) for searcher in (first, second)]
-    assert found[0] == found[1]
-    assert set(found[0]) == set(SPACE)
-    assert all(spec.space[key].can_draw(value) for key, value in found[0].items())
 
 
 def test_sobol_points_leave_no_gaps():
@@ -132,29 +245,29 @@ def test_bohb_models_the_longest_trials_there_are_enough_of():
     for number in range(8):
         values = Searcher(spec_of("random")).suggest(number)
         for searcher in searchers:
-            searcher.restore(number, values)
+            searcher.add_running(number, values)
             searcher.report(number, 1, score(values))
     first, second = searchers
     assert first.suggest(8) == second.suggest(8)
-    for number in range(4):  # the later epoch turns the ranking of these four around
+    for number in range(4):  # the later epoch reverses the ranking of these four
         second.report(number, 3, -score(Searcher(spec_of("random")).suggest(number)) + 10)
     assert first.suggest(9) != second.suggest(9)
 
 
 def test_bohb_draws_its_share_of_trials_at_random():
-    """Those are the ones that random search would try."""
+    """The drawn trials are those that random search would try."""
     settings = {"name": "bohb", "min_points_in_model": 4, "random_fraction": 0.5}
     searcher, by_chance = (
-        Searcher(spec_of(found, scheduler="asha")) for found in (settings, "random")
+        Searcher(spec_of(algorithm, scheduler="asha")) for algorithm in (settings, "random")
     )
     for number in range(40):
         searcher.suggest(number)
         searcher.report(number, 1, number)
-    drawn = [searcher.suggest(n) == by_chance.suggest(n) for n in range(40, 80)]
-    assert 10 <= sum(drawn) <= 30
+    are_random = [searcher.suggest(n) == by_chance.suggest(n) for n in range(40, 80)]
+    assert 10 <= sum(are_random) <= 30
 
 
-def test_given_points_come_first_and_the_rest_of_them_is_drawn():
+def test_points_to_evaluate_come_first_and_their_other_keys_are_drawn():
     points = [{"optimizer.momentum": 0.9}, {"optimizer.momentum": 0.8, "training.batch_size": 32}]
     searcher = Searcher(spec_of("tpe", points_to_evaluate=points))
     first, second, third = (searcher.suggest(number) for number in range(3))
@@ -166,9 +279,9 @@ def test_given_points_come_first_and_the_rest_of_them_is_drawn():
 
 
 @pytest.mark.parametrize("algorithm", ["tpe", "gp"])
-def test_with_several_metrics_trials_spread_along_the_front(algorithm):
-    """Learning rate wants to be large by one metric and small by the other."""
-    spec = spec_of(DRIVERS[algorithm], pareto={"train_loss": "min"})
+def test_with_several_metrics_values_are_suggested(algorithm):
+    """One metric improves with the learning rate, the other gets worse."""
+    spec = spec_of(ALGORITHMS[algorithm], pareto={"train_loss": "min"})
     searcher = Searcher(spec)
     for number in range(6):
         values = searcher.suggest(number)
@@ -177,19 +290,17 @@ def test_with_several_metrics_trials_spread_along_the_front(algorithm):
     assert searcher.suggest(6)
 
 
-@pytest.mark.parametrize("name", ["tpe", "tpe, multivariate", "gp"])
-def test_what_is_kept_of_the_trials_told_changes_no_proposal(name):
-    """Trials run side by side: each is told while it runs and again when it has ended."""
-    spec = spec_of(DRIVERS[name])
-    kept, told = Past(spec.space), []
+@pytest.mark.parametrize("name", ["tpe", "tpe, multivariate", "gp", "NSGAIISampler", "cmaes"])
+def test_studies_that_are_kept_change_no_suggestion(name):
+    """Concurrent trials: each is added while it runs, and ended later."""
+    spec = spec_of(ALGORITHMS[name])
+    kept, observations = OptunaSuggester(spec, spec.tune.search_alg), []
     for number in range(12):
-        values = propose(spec, told, number, kept)
-        assert values == propose(spec, told, number, Past(spec.space))
-        told.append((values, "running", ()))
+        values = kept.suggest(observations, number)
+        rebuilt = OptunaSuggester(spec, spec.tune.search_alg)
+        assert values == rebuilt.suggest(observations, number)
+        observations.append(Observation(values, "running"))
         if number >= 2:
-            ended, _, _ = told[number - 2]
-            failed = number % 5 == 0
-            told[number - 2] = (
-                ended,
-                *(("failed", ()) if failed else ("complete", [score(ended)])),
-            )
+            ended = observations[number - 2].values
+            status, scores = ("failed", ()) if number % 5 == 0 else ("complete", [score(ended)])
+            observations[number - 2] = Observation(ended, status, scores)

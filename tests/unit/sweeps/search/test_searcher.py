@@ -117,7 +117,7 @@ def test_a_rebuilt_searcher_goes_on_as_if_uninterrupted_at_every_cut(algorithm, 
         numbers = {number for number, _ in unfinished}
         for number, values in reversed(list(enumerate(before))):
             if number in numbers:
-                rebuilt.restore(number, values)
+                rebuilt.add_running(number, values)
             elif values is not None:
                 rebuilt.tell(number, values, scores(number, values))
         after, _ = run(rebuilt, cut, 14, delay, unfinished)
@@ -146,8 +146,8 @@ def test_tpe_keeps_away_from_what_an_unfinished_trial_is_trying():
         values = source.suggest(number)
         for searcher in (first, second):
             searcher.tell(number, values, [score(1, values)])
-    first.restore(8, source.suggest(8))
-    second.restore(8, source.suggest(9))
+    first.add_running(8, source.suggest(8))
+    second.add_running(8, source.suggest(9))
     assert first.suggest(10) != second.suggest(10)
 
 

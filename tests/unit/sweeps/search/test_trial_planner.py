@@ -1,4 +1,4 @@
-"""Which trial comes next, and what the searcher learns of copies."""
+"""Which trial comes next, and what the searcher learns of repeated configurations."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 
 from sweeps.results.aggregate import configurations, pareto_front
 from sweeps.results.trial_results import TrialResult
-from sweeps.search.trial_planner import Copies
+from sweeps.search.trial_planner import TrialPlanner
 from sweeps.spec.load import parse_search
 from sweeps.sweep_dir.records import TrialRecord
 
@@ -24,35 +24,37 @@ def spec_of(**tune):
     return parse_search({"config": config, "space": {LR: {"uniform": [0.001, 1]}}, "tune": tune})
 
 
-class Asked:
-    """A searcher that says what it was told."""
+class RecordingSearcher:
+    """A searcher that records its calls."""
 
     def __init__(self, ends_at=math.inf):
-        self.told, self.reports, self.ends_at = [], [], ends_at
+        self.calls, self.reports, self.ends_at = [], [], ends_at
 
     def suggest(self, number):
         return {LR: number / 10} if number < self.ends_at else None
 
-    def restore(self, number, values):
-        self.told.append((number, "running"))
+    def add_running(self, number, values):
+        self.calls.append((number, "running"))
 
     def report(self, number, epoch, value):
         self.reports.append((number, epoch, value))
 
     def tell(self, number, values, scores):
-        self.told.append((number, scores))
+        self.calls.append((number, scores))
 
 
-class Plan:
-    """A sweep's trials as `Copies` plans them, their scores given by number."""
+class Sweep:
+    """Trials as `TrialPlanner` plans them, with their scores by number."""
 
     def __init__(self, scores, searcher=None, **tune):
         self.scores, self.records = scores, []
-        self.searcher = searcher or Asked()
-        self.copies = Copies(spec_of(**tune), self.searcher, lambda r: self.scores[r.number])
+        self.searcher = searcher or RecordingSearcher()
+        self.planner = TrialPlanner(
+            spec_of(**tune), self.searcher, lambda r: self.scores[r.number]
+        )
 
     def next(self):
-        planned = self.copies.following(self.records)
+        planned = self.planner.next_trial(self.records)
         if planned is None:
             return None
         number = len(self.records)
@@ -63,29 +65,29 @@ class Plan:
         return record
 
     def end(self, record, state="finished"):
-        self.copies.ended(record, self.records, failed=state == "failed")
+        self.planner.on_trial_end(record, self.records, failed=state == "failed")
         record.state = state
 
 
 def test_without_copies_a_trial_is_its_own_configuration():
-    plan = Plan([[0.1], [0.2], [0.3]])
-    made = [plan.next() for _ in range(3)]
-    assert [(r.configuration_id, r.repeat, r.configuration) for r in made] == [
+    sweep = Sweep([[0.1], [0.2], [0.3]])
+    records = [sweep.next() for _ in range(3)]
+    assert [(r.configuration_id, r.repeat, r.configuration) for r in records] == [
         (0, 0, None),
         (1, 0, None),
         (2, 0, None),
     ]
-    assert plan.next() is None
-    assert plan.copies.complete(plan.records)
-    for record in made:
-        plan.end(record)
-    assert plan.searcher.told == [(0, [0.1]), (1, [0.2]), (2, [0.3])]
+    assert sweep.next() is None
+    assert sweep.planner.is_complete(sweep.records)
+    for record in records:
+        sweep.end(record)
+    assert sweep.searcher.calls == [(0, [0.1]), (1, [0.2]), (2, [0.3])]
 
 
 def test_copies_come_together_and_are_told_as_their_mean_when_the_last_has_ended():
-    plan = Plan([[0.1], [0.4], None, [0.9], [0.2], [0.6]], repeats=2)
-    made = [plan.next() for _ in range(6)]
-    assert [(r.configuration_id, r.repeat) for r in made] == [
+    sweep = Sweep([[0.1], [0.4], None, [0.9], [0.2], [0.6]], repeats=2)
+    records = [sweep.next() for _ in range(6)]
+    assert [(r.configuration_id, r.repeat) for r in records] == [
         (0, 0),
         (0, 1),
         (1, 0),
@@ -93,86 +95,88 @@ def test_copies_come_together_and_are_told_as_their_mean_when_the_last_has_ended
         (2, 0),
         (2, 1),
     ]
-    assert made[0].values == made[1].values != made[2].values
-    plan.end(made[1])
-    assert plan.searcher.told == []
-    plan.end(made[0])
-    plan.end(made[2], "failed")
-    plan.end(made[3])
-    assert plan.searcher.told == [(0, [0.25]), (1, [0.9])]
+    assert records[0].values == records[1].values != records[2].values
+    sweep.end(records[1])
+    assert sweep.searcher.calls == []
+    sweep.end(records[0])
+    sweep.end(records[2], "failed")
+    sweep.end(records[3])
+    assert sweep.searcher.calls == [(0, [0.25]), (1, [0.9])]
 
 
 def test_a_configuration_all_of_whose_trials_failed_is_told_as_failed():
-    plan = Plan([None, None], repeats=2, num_samples=1)
-    for record in [plan.next(), plan.next()]:
-        plan.end(record, "failed")
-    assert plan.searcher.told == [(0, None)]
+    sweep = Sweep([None, None], repeats=2, num_samples=1)
+    for record in [sweep.next(), sweep.next()]:
+        sweep.end(record, "failed")
+    assert sweep.searcher.calls == [(0, None)]
 
 
 def test_finals_begin_when_all_have_ended_and_take_the_best_under_new_seeds():
-    plan = Plan([[0.1], [0.9], [0.5], *[[0.7]] * 4], final={"top": 2, "repeats": 2})
-    made = [plan.next() for _ in range(3)]
-    plan.end(made[0])
-    assert plan.next() is None
-    assert not plan.copies.complete(plan.records)
-    for record in made[1:]:
-        plan.end(record)
-    finals = [plan.next() for _ in range(4)]
+    sweep = Sweep([[0.1], [0.9], [0.5], *[[0.7]] * 4], final={"top": 2, "repeats": 2})
+    records = [sweep.next() for _ in range(3)]
+    sweep.end(records[0])
+    assert sweep.next() is None
+    assert not sweep.planner.is_complete(sweep.records)
+    for record in records[1:]:
+        sweep.end(record)
+    finals = [sweep.next() for _ in range(4)]
     assert [(r.configuration_id, r.repeat, r.final) for r in finals] == [
         (1, 1, True),
         (1, 2, True),
         (2, 1, True),
         (2, 2, True),
     ]
-    assert finals[0].values == made[1].values
-    told = list(plan.searcher.told)
+    assert finals[0].values == records[1].values
+    calls = list(sweep.searcher.calls)
     for record in finals:
-        plan.end(record)
-    assert plan.next() is None
-    assert plan.copies.complete(plan.records)
-    assert plan.searcher.told == told, "the search is over"
+        sweep.end(record)
+    assert sweep.next() is None
+    assert sweep.planner.is_complete(sweep.records)
+    assert sweep.searcher.calls == calls, "the search is over"
 
 
 def test_winners_stay_when_finals_have_begun():
-    plan = Plan([[0.1], [0.9], [0.5], [0.7]], final={"top": 1, "repeats": 2})
-    for record in [plan.next(), plan.next(), plan.next()]:
-        plan.end(record)
-    assert plan.next().configuration_id == 1
-    plan.scores[1] = [0.0]
-    assert plan.next().configuration_id == 1
-    assert plan.next() is None
+    sweep = Sweep([[0.1], [0.9], [0.5], [0.7]], final={"top": 1, "repeats": 2})
+    for record in [sweep.next(), sweep.next(), sweep.next()]:
+        sweep.end(record)
+    assert sweep.next().configuration_id == 1
+    sweep.scores[1] = [0.0]
+    assert sweep.next().configuration_id == 1
+    assert sweep.next() is None
 
 
 def test_a_grid_that_ends_early_is_complete_and_followed_by_its_finals():
-    plan = Plan([[0.1], [0.9], [0.5]], Asked(ends_at=2), final={"top": 1, "repeats": 1})
-    for record in [plan.next(), plan.next()]:
+    sweep = Sweep(
+        [[0.1], [0.9], [0.5]], RecordingSearcher(ends_at=2), final={"top": 1, "repeats": 1}
+    )
+    for record in [sweep.next(), sweep.next()]:
         assert not record.final
-        plan.end(record)
-    last = plan.next()
+        sweep.end(record)
+    last = sweep.next()
     assert (last.configuration_id, last.final) == (1, True)
-    assert plan.next() is None
+    assert sweep.next() is None
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
 def test_the_best_are_the_best_of_the_mode(mode):
-    plan = Plan(
+    sweep = Sweep(
         [[0.1], [0.9], [0.5], [0.0]], metric="val_loss", mode=mode, final={"top": 1, "repeats": 1}
     )
-    for record in [plan.next(), plan.next(), plan.next()]:
-        plan.end(record)
-    assert plan.next().configuration_id == (1 if mode == "max" else 0)
+    for record in [sweep.next(), sweep.next(), sweep.next()]:
+        sweep.end(record)
+    assert sweep.next().configuration_id == (1 if mode == "max" else 0)
 
 
 def test_a_resumed_sweep_tells_the_same_as_the_interrupted_one():
-    plan = Plan([[0.1], [0.4], [0.2], [0.9], [0.3]], repeats=2)
-    made = [plan.next() for _ in range(5)]
-    for record in made[:3]:
-        plan.end(record)
-    again = Asked()
-    copies = Copies(spec_of(repeats=2), again, lambda r: plan.scores[r.number])
-    copies.tell_recorded(plan.records, lambda record: [])
-    assert [each for each in again.told if each[1] != "running"] == plan.searcher.told
-    assert {each[0] for each in again.told} == {0, 1, 2}
+    sweep = Sweep([[0.1], [0.4], [0.2], [0.9], [0.3]], repeats=2)
+    records = [sweep.next() for _ in range(5)]
+    for record in records[:3]:
+        sweep.end(record)
+    again = RecordingSearcher()
+    planner = TrialPlanner(spec_of(repeats=2), again, lambda r: sweep.scores[r.number])
+    planner.add_recorded(sweep.records, lambda record: [])
+    assert [call for call in again.calls if call[1] != "running"] == sweep.searcher.calls
+    assert {call[0] for call in again.calls} == {0, 1, 2}
 
 
 def result(number, group=None, *, final=False, **row):
@@ -206,4 +210,4 @@ def test_the_front_has_what_no_other_trial_beats_in_everything():
         result(6, val_acc=0.99),
     ]
     front = pareto_front(results, {"val_acc": "max", "epoch_s": "min"})
-    assert [found.record.number for found in front] == [0, 1, 3, 4]
+    assert [result.record.number for result in front] == [0, 1, 3, 4]

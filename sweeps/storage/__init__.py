@@ -1,1 +1,1 @@
-"""Object storage and locks on the driver's side."""
+"""Sweeps in object storage, and the lock on a sweep."""

@@ -1,1 +1,1 @@
-"""File names and records of a sweep directory, and its event log."""
+"""File names, records and the event log of a sweep directory."""

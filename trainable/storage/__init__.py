@@ -1,1 +1,1 @@
-"""Object storage and the local mirror of what it holds."""
+"""Object storage, and local mirrors of its directories."""

@@ -1,4 +1,4 @@
-"""`events.jsonl`: appended to, read back, and what a kill or a stranger did to it."""
+"""`events.jsonl`: appended, read back, repaired after a kill, refused with a broken line."""
 
 import math
 import pickle
@@ -22,28 +22,28 @@ EVENTS = [
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A log with the events above."""
+    """The path of a log with the events above."""
     log = EventLog(tmp_path / "events.jsonl")
     for event in EVENTS:
         log.append(event)
     return tmp_path / "events.jsonl"
 
 
-def test_events_come_back_in_order_by_any_process(path: Path) -> None:
+def test_another_process_reads_the_events_in_order(path: Path) -> None:
     assert EventLog(path).read() == EVENTS
     assert len(path.read_text().splitlines()) == len(EVENTS)
 
 
-def test_without_a_file_there_are_no_events(tmp_path: Path) -> None:
+def test_a_missing_file_has_no_events_and_is_not_created(tmp_path: Path) -> None:
     assert EventLog(tmp_path / "events.jsonl").read() == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_not_said_is_not_written(path: Path) -> None:
+def test_absent_fields_are_not_written(path: Path) -> None:
     assert path.read_text().splitlines()[0] == '{"kind": "add", "trial": "a1", "epoch": 0}'
 
 
-def test_a_last_line_cut_short_anywhere_is_taken_away(path: Path) -> None:
+def test_a_last_line_that_is_cut_short_anywhere_is_removed(path: Path) -> None:
     whole = path.read_bytes()
     start = whole.rfind(b"\n", 0, -1) + 1
     for length in range(start, len(whole)):
@@ -54,20 +54,20 @@ def test_a_last_line_cut_short_anywhere_is_taken_away(path: Path) -> None:
         assert log.read() == EVENTS, length
 
 
-def test_a_file_that_is_nothing_but_a_torn_line_is_emptied(tmp_path: Path) -> None:
+def test_a_file_that_holds_only_a_torn_line_is_emptied(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b'{"kind": "ad')
     assert EventLog(path).read() == []
     assert path.read_bytes() == b""
 
 
-def test_a_metric_that_is_not_a_number_survives(tmp_path: Path) -> None:
+def test_nan_and_infinite_metrics_are_read_back(tmp_path: Path) -> None:
     log = EventLog(tmp_path / "events.jsonl")
     log.append(Event("result", "a1", 1, {"val_loss": math.nan, "train_loss": math.inf}, "STOP"))
-    (found,) = log.read()
-    assert found.metrics is not None
-    assert math.isnan(found.metrics["val_loss"])
-    assert found.metrics["train_loss"] == math.inf
+    (event,) = log.read()
+    assert event.metrics is not None
+    assert math.isnan(event.metrics["val_loss"])
+    assert event.metrics["train_loss"] == math.inf
 
 
 def test_an_event_is_in_the_file_before_the_log_is_closed(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_an_event_is_in_the_file_before_the_log_is_closed(tmp_path: Path) -> Non
     assert EventLog(tmp_path / "events.jsonl").read() == EVENTS[:2]
 
 
-def test_a_log_that_is_open_can_be_pickled_and_goes_on(path: Path) -> None:
+def test_an_open_log_can_be_pickled_and_appended_to(path: Path) -> None:
     log = EventLog(path)
     log.append(EVENTS[0])
     copy = pickle.loads(pickle.dumps(log))
@@ -87,7 +87,7 @@ def test_a_log_that_is_open_can_be_pickled_and_goes_on(path: Path) -> None:
     assert copy.read()[-2:] == EVENTS[:2]
 
 
-def test_of_an_event_that_has_no_room_nothing_stays(
+def test_an_event_that_does_not_fit_on_the_disk_leaves_no_bytes(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = EventLog(path)
@@ -114,13 +114,13 @@ def test_of_an_event_that_has_no_room_nothing_stays(
     ["", "nonsense", '{"kind": "add", "trial": "x", "colour": 1}', '{"kind": "add"}', "[1]"],
     ids=["empty", "text", "unknown key", "missing key", "list"],
 )
-def test_a_broken_line_among_whole_ones_is_named(line: str, path: Path) -> None:
-    """A log with a hole would bring the scheduler to another state than it had."""
+def test_a_broken_line_among_others_is_named(line: str, path: Path) -> None:
+    """A log with a gap would bring the scheduler into a different state."""
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:2], line, *lines[2:], ""]))
     before = path.read_bytes()
     with pytest.raises(SweepError) as caught:
         EventLog(path).read()
-    assert str(caught.value).startswith(f"{path}: line 3 is no event: ")
+    assert str(caught.value).startswith(f"{path}: line 3 is not an event: ")
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == before

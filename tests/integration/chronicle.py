@@ -1,4 +1,4 @@
-"""Watches what Tune does in a population, and keeps copies of files that are replaced later."""
+"""Records exploits, starts and saves in a population, with copies of files replaced later."""
 
 from __future__ import annotations
 
@@ -24,47 +24,47 @@ from trainable.trial_settings import HYPERPARAMETERS
 
 @dataclass
 class Exploit:
-    """One exploit as the driver ordered it."""
+    """One exploit, as the driver decided it."""
 
     recipient: str
     donor: str
     epoch: int
     config: dict[str, Any]
-    """The recipient's from then on."""
-    given: Path
+    """The recipient's config from then on."""
+    donor_copy: Path
     """A copy of the donor's checkpoint."""
     started: bool = False
-    """Whether the recipient began to train with it."""
+    """Whether the recipient has started to train with it."""
     after: Path | None = None
     """A copy of the recipient's first checkpoint afterwards."""
 
 
 @dataclass
 class Chronicle:
-    """What Tune did in one process's part of a sweep."""
+    """The events of one driver process of a sweep."""
 
     directory: Path
     exploits: list[Exploit] = field(default_factory=list)
     first_saves: dict[str, Path] = field(default_factory=dict)
-    """Trial id -> a copy of its first checkpoint, if it came before any exploit of the trial."""
+    """Trial id -> a copy of its first checkpoint, if it was saved before any exploit."""
 
     def on_exploit(self, scheduler: Any, recipient: Trial, donor: Trial) -> None:
-        """Right after an exploit."""
+        """Records an exploit that has just taken place."""
         state = scheduler._trial_state[donor]
-        given = self._copy(Path(state.last_checkpoint.path))
+        donor_copy = self._copy(Path(state.last_checkpoint.path))
         config = dict(recipient.config)
         epoch = state.last_result["epoch"]
-        exploit = Exploit(recipient.trial_id, donor.trial_id, epoch, config, given)
+        exploit = Exploit(recipient.trial_id, donor.trial_id, epoch, config, donor_copy)
         self.exploits.append(exploit)
 
     def on_start(self, trial: Trial) -> None:
-        """A trial begins to train."""
+        """Marks the exploit with which a trial starts to train."""
         exploit = self.last(trial.trial_id)
         if exploit is not None:
             exploit.started = True
 
     def on_checkpoint(self, trial: Trial, result: Any) -> None:
-        """A trial has saved."""
+        """Copies a trial's first checkpoint, and its first one after an exploit."""
         exploit = self.last(trial.trial_id)
         if exploit is None:
             if trial.trial_id not in self.first_saves:
@@ -73,9 +73,9 @@ class Chronicle:
             exploit.after = self._copy(Path(result.checkpoint.path))
 
     def last(self, trial_id: str) -> Exploit | None:
-        """The last exploit of a recipient."""
-        found = [exploit for exploit in self.exploits if exploit.recipient == trial_id]
-        return found[-1] if found else None
+        """Returns the last exploit of a recipient."""
+        exploits = [exploit for exploit in self.exploits if exploit.recipient == trial_id]
+        return exploits[-1] if exploits else None
 
     def _copy(self, checkpoint: Path) -> Path:
         copy = self.directory / f"{len(list(self.directory.iterdir()))}.pt"
@@ -85,34 +85,34 @@ class Chronicle:
 
 @contextmanager
 def watched(directory: Path) -> Iterator[Chronicle]:
-    """Watches exploits, starts and saves in the driver; changes none of them."""
-    found = Chronicle(directory)
+    """Records exploits, starts and saves in the driver without changing them."""
+    chronicle = Chronicle(directory)
     exploit, save = PopulationBasedTraining._exploit, SweepTrial.on_checkpoint
     start_trial = RecordCallback.on_trial_start
 
     def on_exploit(self: Any, controller: Any, recipient: Trial, donor: Trial) -> None:
         exploit(self, controller, recipient, donor)
-        found.on_exploit(self, recipient, donor)
+        chronicle.on_exploit(self, recipient, donor)
 
     def on_checkpoint(self: SweepTrial, result: Any) -> None:
         save(self, result)
-        found.on_checkpoint(self, result)
+        chronicle.on_checkpoint(self, result)
 
     def on_trial_start(self: RecordCallback, *args: Any, **info: Any) -> None:
         start_trial(self, *args, **info)
-        found.on_start(info["trial"])
+        chronicle.on_start(info["trial"])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PopulationBasedTraining, "_exploit", on_exploit)
         patch.setattr(SweepTrial, "on_checkpoint", on_checkpoint)
         patch.setattr(RecordCallback, "on_trial_start", on_trial_start)
-        yield found
+        yield chronicle
 
 
 def one_epoch_after(state: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
-    """The state that one epoch of training makes of another, with a config's hyperparameters."""
+    """Returns the state after one more epoch of training with a config's hyperparameters."""
     trainer = Trainer(parse_config(config), device=torch.device("cpu"), allow_custom_model=True)
     trainer.load_state_dict(state, own=HYPERPARAMETERS)
     trainer.run_epoch()
-    found: dict[str, Any] = to_cpu(trainer.state_dict())
-    return found
+    result: dict[str, Any] = to_cpu(trainer.state_dict())
+    return result

@@ -1,4 +1,4 @@
-"""The `sweep` command inside the test's process: as quick as torch and Ray are already loaded."""
+"""Runs the `sweep` command inside the test's process, where torch and Ray are loaded already."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def invoke(*args: object) -> Result:
 
 
 def refusal(*args: object) -> str:
-    """What a command says that is bad input and leaves nothing behind."""
+    """Returns the error of a command with bad input, which must not create any file."""
     before = set(Path.cwd().rglob("*"))
     result = invoke(*args)
     assert (result.exit_code, result.stdout) == (2, "")

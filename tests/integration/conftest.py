@@ -1,6 +1,6 @@
-"""One Ray for all tests here: two CPUs and four cards that exist in name only.
+"""One local Ray for all tests: two CPUs and four logical GPUs, which do not exist.
 
-Trainings have one thread, in the workers and in the tests: sums come out the same to the last bit.
+Trainings have one thread in workers and tests, so that sums are equal to the last bit.
 """
 
 import os
@@ -17,7 +17,7 @@ TESTS = Path(__file__).parent.parent
 
 @pytest.fixture(scope="session")
 def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A local Ray of two CPUs and four logical cards; its workers can import the tests' models."""
+    """A local Ray with two CPUs and four logical GPUs; workers can import the tests' models."""
     import ray
 
     from sweeps.cluster.session import ENVIRONMENT
@@ -43,9 +43,9 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _session_for_ray_tests(request: pytest.FixtureRequest) -> None:
-    """Whatever is marked `ray` gets the session without asking, and nothing has failed in it yet.
+    """Gives the Ray session to tests marked `ray`, and removes the marks of earlier failures.
 
-    A model that fails once leaves a mark; the next test's model has a failure of its own to come.
+    A model that fails once leaves a mark; the next test's model has to fail again.
     """
     if request.node.get_closest_marker("ray"):
         request.getfixturevalue("ray_session")

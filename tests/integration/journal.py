@@ -1,4 +1,4 @@
-"""A run of Tune that notes whom it asks what, with our trials and without our sweep."""
+"""Runs Tune with our trials but without our sweep, and records which calls it makes."""
 
 from __future__ import annotations
 
@@ -42,57 +42,59 @@ def checkpoint(trial: SweepTrial, index: int, epoch: int) -> _TrainingResult:
 
 @dataclass
 class Journal:
-    """Whom Tune asked what, in order."""
+    """The calls that Tune made, in order."""
 
     lines: list[tuple[str, ...]] = field(default_factory=list)
     grid: Any = None
 
-    def note(self, *what: str) -> None:
-        self.lines.append(what)
+    def note(self, *words: str) -> None:
+        self.lines.append(words)
 
     def of(self, trial: str, *kinds: str) -> list[str]:
-        found = [(kind, *rest) for kind, *rest in self.lines if rest[:1] == [trial]]
-        return [" ".join((k, *rest[1:])) for k, *rest in found if not kinds or k in kinds]
+        lines = [(kind, *rest) for kind, *rest in self.lines if rest[:1] == [trial]]
+        return [" ".join((k, *rest[1:])) for k, *rest in lines if not kinds or k in kinds]
 
 
 class Source(SearchAlgorithm):
-    """Hands out four trials: one has ended, one is paused, one is let go, one fails once."""
+    """Suggests four trials: one has ended, one is paused, one is stopped, one fails once."""
 
     def __init__(self, journal: Journal, marks: Path) -> None:
         self.journal = journal
         self.marks = str(marks)
-        self.waiting: list[SweepTrial] = []
+        self.pending: list[SweepTrial] = []
 
     def add_configurations(self, experiments: Any) -> None:
         self.journal.note("add_configurations", type(experiments).__name__)
         (experiment,) = experiments if isinstance(experiments, list) else [experiments]
-        trials = {name: self._trial(experiment, name) for name in ("ended", "paused", "let_go")}
+        trials = {
+            name: self._make_trial(experiment, name) for name in ("ended", "paused", "stopped")
+        }
         trials["ended"].run_metadata.last_result = {"epoch": 3, "training_iteration": 3}
         trials["ended"].set_status(Trial.TERMINATED)
-        found = checkpoint(trials["paused"], 0, epoch=1)
-        trials["paused"].run_metadata.checkpoint_manager.register_checkpoint(found)
+        saved = checkpoint(trials["paused"], 0, epoch=1)
+        trials["paused"].run_metadata.checkpoint_manager.register_checkpoint(saved)
         untyped: Any = trials["paused"].storage
         untyped.current_checkpoint_index = 0
         trials["paused"].set_status(Trial.PAUSED)
-        trials["fails"] = self._trial(experiment, "fails", fails_at=2)
-        self.waiting = list(trials.values())
+        trials["fails"] = self._make_trial(experiment, "fails", fails_at=2)
+        self.pending = list(trials.values())
 
-    def _trial(self, experiment: Any, name: str, **config: Any) -> SweepTrial:
+    def _make_trial(self, experiment: Any, name: str, **config: Any) -> SweepTrial:
         trial = make(experiment, name, marks=self.marks, **config)
-        trial.on_failure = self._failed
+        trial.on_failure = self._retry
         return trial
 
-    def _failed(self, trial: SweepTrial, error: Exception) -> RetryDecision:
+    def _retry(self, trial: SweepTrial, error: Exception) -> RetryDecision:
         assert "RuntimeError: once" in str(error)
         self.journal.note("failed", trial.trial_id)
         return RetryDecision(retry=True)
 
     def next_trial(self) -> Trial | None:
         self.journal.note("next_trial")
-        return self.waiting.pop(0) if self.waiting else None
+        return self.pending.pop(0) if self.pending else None
 
     def is_finished(self) -> bool:
-        return not self.waiting
+        return not self.pending
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -102,7 +104,7 @@ class Source(SearchAlgorithm):
 
 
 class Scheduler(FIFOScheduler):
-    """Runs paused trials too, and lets go of the one that is to be."""
+    """Also runs paused trials, and stops the trial called `stopped` before it starts."""
 
     def __init__(self, journal: Journal) -> None:
         super().__init__()
@@ -130,12 +132,14 @@ class Scheduler(FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         for trial in tune_controller.get_trials():
-            if trial.trial_id == "let_go" and trial.status == Trial.PENDING:
+            if trial.trial_id == "stopped" and trial.status == Trial.PENDING:
                 tune_controller.stop_trial(trial)
         return super().choose_trial_to_run(tune_controller)
 
 
-class Witness(tune.Callback):
+class JournalCallback(tune.Callback):
+    """Records starts, results and ends."""
+
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
 
@@ -152,8 +156,9 @@ class Witness(tune.Callback):
         self.journal.note("callback_complete", trial.trial_id, trial.status)
 
 
-def noted_run(directory: Path) -> Journal:
-    found = Journal()
+def run_with_journal(directory: Path) -> Journal:
+    """Runs the four trials of `Source` and returns the journal."""
+    journal = Journal()
     (directory / "marks").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "TUNE_MAX_PENDING_TRIALS_PG", "4")
@@ -162,16 +167,16 @@ def noted_run(directory: Path) -> Journal:
             tune_config=tune.TuneConfig(
                 metric="epoch",
                 mode="max",
-                search_alg=Source(found, directory / "marks"),
-                scheduler=Scheduler(found),
+                search_alg=Source(journal, directory / "marks"),
+                scheduler=Scheduler(journal),
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
                 name="contract",
                 storage_path=str(directory / "storage"),
                 verbose=0,
-                callbacks=[Witness(found)],
+                callbacks=[JournalCallback(journal)],
             ),
         )
-        found.grid = tuner.fit()
-    return found
+        journal.grid = tuner.fit()
+    return journal

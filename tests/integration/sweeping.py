@@ -1,4 +1,4 @@
-"""Real sweeps inside the test's process: started, paused after so many results, resumed."""
+"""Starts, pauses and resumes real sweeps inside the test's process."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ CONFIG: dict[str, dict[str, Any]] = {
 }
 
 ONE_AT_A_TIME = {"cpu": 2}
-"""All of the session's CPUs: trials run one after the other, always in the same order."""
+"""All CPUs of the Ray session: trials run one after the other, always in the same order."""
 
 
 def search(
     directory: Path, *, space: Mapping[str, Any], tune: Mapping[str, Any], **more: Any
 ) -> SearchSpec:
-    """A search file whose sweep lies in `directory / "sweep"`.
+    """Builds a search whose sweep directory is `directory / "sweep"`.
 
     Args:
-        directory: Exists.
-        space: As in the file.
-        tune: As in the file; the seed is 1 unless it says otherwise.
-        more: `config`, merged with the tiny one by section; other sections as in the file.
+        directory: An existing directory.
+        space: The section of the file.
+        tune: The section of the file; the default seed is 1.
+        more: `config`, merged with the tiny one by section, and other sections of the file.
     """
     changes = {"checkpoint": {}, **more.pop("config", {})}
     config = {name: {**CONFIG.get(name, {}), **changes.get(name, {})} for name in CONFIG | changes}
@@ -67,17 +67,17 @@ def resume(directory: Path) -> Outcome:
 def pause_after(
     monkeypatch: pytest.MonkeyPatch, results: int, *reasons: Reason
 ) -> list[tuple[str, int]]:
-    """Makes the next sweep pause when it has got so many results, for a reason that is real.
+    """Pauses the next sweep in a real way after a number of results.
 
-    The trial is in its next epoch by then, and finishes it.
+    By then the trial has started its next epoch, which it finishes.
 
     Args:
-        monkeypatch: Of the test.
-        results: After how many.
-        reasons: In this order; SIGINT unless given.
+        monkeypatch: The test's fixture.
+        results: The number of results before the pause.
+        reasons: The reasons of the pause, in this order; SIGINT by default.
 
     Returns:
-        Filled with the trial's id and the epoch of every result.
+        A list that the sweep fills with the trial id and epoch of every result.
     """
     seen: list[tuple[str, int]] = []
     original = RecordCallback.on_trial_result
@@ -87,18 +87,18 @@ def pause_after(
         seen.append((info["trial"].trial_id, info["result"]["epoch"]))
         if len(seen) == results:
             for reason in reasons or ("SIGINT",):
-                _ask_for_pause(self._switch, reason)
+                _request_pause(self._switch, reason)
 
     monkeypatch.setattr(RecordCallback, "on_trial_result", on_trial_result)
     return seen
 
 
 def watch(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Like `pause_after`, without a pause."""
+    """Records results like `pause_after`, without a pause."""
     return pause_after(monkeypatch, -1)
 
 
-def _ask_for_pause(switch: PauseSwitch, reason: str) -> None:
+def _request_pause(switch: PauseSwitch, reason: str) -> None:
     if reason == "stop":
         switch._stop_file.touch()
     elif reason == "time_budget":

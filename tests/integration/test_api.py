@@ -1,4 +1,4 @@
-"""`run_sweep`: a real sweep from Python, and what it gives back."""
+"""`run_sweep`: a real sweep from Python, and its result."""
 
 from pathlib import Path
 from typing import Any

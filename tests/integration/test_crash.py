@@ -1,8 +1,8 @@
-"""A sweep that is killed at any moment and resumed is, in the end, one that never was.
+"""A sweep that is killed at any moment and resumed ends like an uninterrupted one.
 
-Every check that `tests/crash` makes counts: right after each kill no file is broken and no trial
-has lost more epochs than `save_frequency`; in the end trials, decisions, epochs, curves and
-weights are those of an uninterrupted sweep, bit by bit.
+All checks of `tests/crash` apply: right after each kill no file is broken and no trial has lost
+more epochs than `save_frequency`; in the end trials, decisions, epochs, curves and weights equal
+those of an uninterrupted sweep bit by bit.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""A disk that fills up pauses the sweep, harms nothing, and what is kept is bounded meanwhile."""
+"""A full disk pauses the sweep and damages no file; retention limits what a sweep keeps."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(spec: SearchSpec, directory: Path) -> Any:
 
 
 def assert_paused_and_whole(result: Any, sweep: Path, epoch: int) -> None:
-    """Paused for want of space by the only trial, which holds what it had saved before."""
+    """The only trial paused the sweep for lack of space and kept what it had saved before."""
     assert result.exit_code == 3
     assert result.stdout.splitlines()[-2:] == [
         "paused (disk_full); resume it with:",
@@ -57,7 +57,7 @@ def assert_paused_and_whole(result: Any, sweep: Path, epoch: int) -> None:
     assert list(sweep.rglob(".*.tmp")) == []
 
 
-def assert_goes_on_to_the_end(result: Any, sweep: Path) -> None:
+def assert_finishes(result: Any, sweep: Path) -> None:
     assert result.exit_code == 0
     assert {record.state for record in trials(sweep)} == {"finished"}
     assert epochs(sweep) == {number: [1, 2, 3, 4] for number in range(TRIALS)}
@@ -71,12 +71,12 @@ def test_below_min_free_gib_nothing_is_saved_and_no_trial_starts(tmp_path: Path)
     result = run(spec, tmp_path)
     assert_paused_and_whole(result, sweep, epoch=0)
     assert "keep.min_free_gib asks for 1e+09" in result.stdout
-    # With room again; here the floor is lowered instead.
+    # A user would free space; the test lowers the limit instead.
     edited = spec.to_dict()
     edited["keep"]["min_free_gib"] = 0
     (tmp_path / "search.yaml").write_text(dump_yaml(edited))
     again = invoke("run", tmp_path / "search.yaml", "--resume", sweep, "--allow-custom-model")
-    assert_goes_on_to_the_end(again, sweep)
+    assert_finishes(again, sweep)
 
 
 def test_a_disk_that_fills_up_during_a_save_damages_no_file(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_disk_that_fills_up_during_a_save_damages_no_file(tmp_path: Path) -> N
     full.touch()
     try:
         model = {"name": "failing_models:fills_the_disk"}
-        # The model counts evaluations to know its epoch: the test set would count too.
+        # The model counts evaluations to find its epoch: the test set would count too.
         training = {"test_frequency": 100}
         spec = one_by_one(tmp_path, {"min_free_gib": 0}, model=model, training=training)
         result = run(spec, tmp_path)
@@ -93,7 +93,7 @@ def test_a_disk_that_fills_up_during_a_save_damages_no_file(tmp_path: Path) -> N
     sweep = tmp_path / "sweep"
     assert_paused_and_whole(result, sweep, epoch=2)
     assert "no space left on the disk" in result.stdout
-    assert_goes_on_to_the_end(invoke("resume", sweep, "--allow-custom-model"), sweep)
+    assert_finishes(invoke("resume", sweep, "--allow-custom-model"), sweep)
 
 
 def test_only_the_best_ended_trials_keep_weights_while_a_sweep_runs(
@@ -123,8 +123,8 @@ def test_only_the_best_ended_trials_keep_weights_while_a_sweep_runs(
 
 
 def weights(directory: Path) -> list[Path]:
-    """A trial's `.pt` files, Tune's own included; each of them loads."""
-    found = list(directory.rglob("*.pt"))
-    for path in found:
+    """Lists a trial's `.pt` files, including Tune's, and checks that they load."""
+    paths = list(directory.rglob("*.pt"))
+    for path in paths:
         torch.load(path, weights_only=True)
-    return found
+    return paths

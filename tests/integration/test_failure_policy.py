@@ -1,4 +1,4 @@
-"""Each cause of failure gets its own answer, is on record, and never stops the sweep."""
+"""Each cause of failure has its own policy, is recorded, and never stops the sweep."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(
     space: dict[str, Any] = SPACE,
     **more: Any,
 ) -> int:
-    """Runs a sweep by the command; returns its exit code."""
+    """Runs a sweep with the command; returns the exit code."""
     config = {
         "model": {"name": model},
         "training": {"epochs": 4, "test_frequency": 100},
@@ -66,25 +66,25 @@ def test_out_of_memory_may_fail_a_trial_immediately_until_it_is_retried_by_comma
 
 @pytest.fixture(scope="module")
 def failed(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
-    """Exit code and directory of a sweep of which each trial but the last fails in its own way."""
-    place = tmp_path_factory.mktemp("failed")
-    ways = {"model.num_classes": {"grid": list(FAILURES)}, **SPACE}
+    """Exit code and directory of a sweep whose trials, except the last, fail in different ways."""
+    directory = tmp_path_factory.mktemp("failed")
+    space = {"model.num_classes": {"grid": list(FAILURES)}, **SPACE}
     code = run(
-        place,
+        directory,
         "failing_by_classes:model",
         samples=len(FAILURES),
-        space=ways,
+        space=space,
         failure={"max_retries": 1},
         resources=ONE_AT_A_TIME,
     )
-    return code, place / "sweep"
+    return code, directory / "sweep"
 
 
-def of_way(directory: Path, model: Callable[..., Any]) -> TrialRecord:
-    """The trial of a sweep that has failed in this way."""
-    classes = next(number for number, way in FAILURES.items() if way is model)
-    (found,) = [r for r in trials(directory) if r.values["model.num_classes"] == classes]
-    return found
+def find_trial(directory: Path, model: Callable[..., Any]) -> TrialRecord:
+    """Returns the trial of a sweep that trained this model."""
+    classes = next(number for number, failing in FAILURES.items() if failing is model)
+    (record,) = [r for r in trials(directory) if r.values["model.num_classes"] == classes]
+    return record
 
 
 def test_failed_trials_do_not_affect_other_trials(
@@ -92,12 +92,12 @@ def test_failed_trials_do_not_affect_other_trials(
 ) -> None:
     code, directory = failed
     assert code == 1
-    record = of_way(directory, mlp)
+    record = find_trial(directory, mlp)
     assert (record.state, record.failures) == ("finished", [])
 
 
 def test_out_of_memory_runs_alone_then_with_half_batches(failed: tuple[int, Path]) -> None:
-    record = of_way(failed[1], out_of_memory)
+    record = find_trial(failed[1], out_of_memory)
     assert record.state == "finished"
     assert [failure.cause for failure in record.failures] == ["oom", "oom"]
     assert "CUDA out of memory" in record.failures[0].message
@@ -108,7 +108,7 @@ def test_out_of_memory_runs_alone_then_with_half_batches(failed: tuple[int, Path
 
 
 def test_a_loss_that_is_not_finite_fails_the_trial(failed: tuple[int, Path]) -> None:
-    record = of_way(failed[1], not_a_number)
+    record = find_trial(failed[1], not_a_number)
     assert record.state == "failed"
     (failure,) = record.failures
     assert failure.cause == "nan"
@@ -120,11 +120,11 @@ def test_a_loss_that_is_not_finite_fails_the_trial(failed: tuple[int, Path]) -> 
 def test_a_failed_trial_continues_from_its_last_checkpoint(
     failed: tuple[int, Path], model: Callable[..., Any], cause: str
 ) -> None:
-    record = of_way(failed[1], model)
+    record = find_trial(failed[1], model)
     assert record.state == "finished"
     (failure,) = record.failures
     assert failure.cause == cause
-    # It befalls the third epoch, which begins while the checkpoint of the second is written.
+    # It fails in the third epoch, which starts while the second one's checkpoint is written.
     assert failure.epoch in ({1, 2} if cause == "lost_worker" else {2})
     assert failure.checkpoint is not None
     assert epochs(failed[1])[record.number] == [1, 2, 3, 4]
@@ -133,7 +133,7 @@ def test_a_failed_trial_continues_from_its_last_checkpoint(
 def test_a_trial_that_keeps_failing_fails_after_max_retries(
     failed: tuple[int, Path],
 ) -> None:
-    record = of_way(failed[1], always_raises)
+    record = find_trial(failed[1], always_raises)
     assert record.state == "failed"
     assert [failure.cause for failure in record.failures] == ["error", "error"]
     assert record.failures[-1].message.endswith("no such luck")

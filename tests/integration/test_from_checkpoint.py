@@ -1,6 +1,6 @@
-"""One checkpoint on its own: `sweep restore`, `sweep eval` and `python sweeps/restore.py`.
+"""A single checkpoint: `sweep restore`, `sweep eval` and `python sweeps/restore.py`.
 
-The `.pt` file lies alone in a directory, as one that was copied from another machine does.
+The `.pt` file is alone in its directory, like one that was copied from another machine.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SCRIPT = [sys.executable, str(ROOT / "sweeps" / "restore.py")]
 def trained(
     tmp_path_factory: pytest.TempPathFactory, tiny_config: Callable[..., TrainConfig]
 ) -> Path:
-    """A checkpoint of epoch 2 of 4, alone in its directory; its experiment is gone."""
+    """A checkpoint of epoch 2 of 4, alone in its directory; its experiment is deleted."""
     directory = tmp_path_factory.mktemp("trained")
     config = tiny_config(
         training={"epochs": 4},
@@ -221,16 +221,16 @@ def test_a_single_checkpoint_is_evaluated_on_its_test_set(
 ) -> None:
     done = invoke("eval", trained, "--json", "--allow-custom-model")
     assert (done.exit_code, done.stderr) == (0, "")
-    found = json.loads(done.stdout)
-    assert found["checkpoint"] == str(trained)
-    assert found["epoch"] == 2
-    assert 0.2 < found["test_acc"] <= 1
-    assert found["test_loss"] > 0
-    assert found["images"] == 359
+    scores = json.loads(done.stdout)
+    assert scores["checkpoint"] == str(trained)
+    assert scores["epoch"] == 2
+    assert 0.2 < scores["test_acc"] <= 1
+    assert scores["test_loss"] > 0
+    assert scores["images"] == 359
     assert list(working_directory.iterdir()) == []
 
     plain = invoke("eval", trained, "--allow-custom-model")
     assert plain.stdout.splitlines()[-1] == (
-        f"test_acc {found['test_acc']:.4f}  test_loss {found['test_loss']:.4f}  "
+        f"test_acc {scores['test_acc']:.4f}  test_loss {scores['test_loss']:.4f}  "
         f"on 359 images, epoch 2 of {trained}"
     )

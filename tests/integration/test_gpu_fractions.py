@@ -1,4 +1,4 @@
-"""Trials that need a part of a card spread over the cards. Ray's cards here exist in name only."""
+"""Trials that need a fraction of a GPU use all GPUs. Ray's GPUs are logical here."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.integration.sweeping import search, start
 pytestmark = pytest.mark.ray
 
 
-def cards(directory: Path) -> list[str]:
-    """The card of every start of a trial, from its log."""
+def gpus(directory: Path) -> list[str]:
+    """Returns the GPU of every start of a trial, from its log."""
     return re.findall(r"^--- .*, card (\S+)$", (directory / "trial.log").read_text(), re.MULTILINE)
 
 
@@ -32,18 +32,18 @@ def test_four_quarters_run_on_four_gpus_and_a_dead_workers_gpu_is_free_again(
         )
     )
     assert [result.record.state for result in outcome.results] == ["finished"] * 4
-    said = capsys.readouterr().out
-    assert "4 trials, 4 at once" in said
-    assert said.count("no CUDA device in the workers: trials train on the CPU") == 1
+    output = capsys.readouterr().out
+    assert "4 trials, 4 at once" in output
+    assert output.count("no CUDA device in the workers: trials train on the CPU") == 1
     assert {result.last["device"] for result in outcome.results if result.last} == {"cpu"}
-    found = {result.record.id: cards(result.directory) for result in outcome.results}
-    assert sorted(first for first, *_ in found.values()) == ["0", "1", "2", "3"]
+    used = {result.record.id: gpus(result.directory) for result in outcome.results}
+    assert sorted(first for first, *_ in used.values()) == ["0", "1", "2", "3"]
     (dead,) = [result.record for result in outcome.results if result.record.failures]
     assert dead.failures[0].cause == "lost_worker"
-    assert found[dead.id][1:] == found[dead.id][:1]  # the three others were held all the time
+    assert used[dead.id][1:] == used[dead.id][:1]  # the other three were in use all the time
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="torch finds a card")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch finds a GPU")
 def test_auto_is_measured_in_the_cluster_and_a_resume_keeps_its_value(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -56,9 +56,9 @@ def test_auto_is_measured_in_the_cluster_and_a_resume_keeps_its_value(
             resources={"gpu": "auto"},
         )
     )
-    said = capsys.readouterr().out
-    assert "resources.gpu auto: measuring how many trials a card is good for" in said
-    assert "note: resources.gpu auto is 0: torch finds no CUDA device" in said
+    output = capsys.readouterr().out
+    assert "resources.gpu auto: measuring how many trials a card is good for" in output
+    assert "note: resources.gpu auto is 0: torch finds no CUDA device" in output
     assert [result.record.state for result in outcome.results] == ["finished"]
     with open_for_resume(outcome.directory) as (spec, _):
         assert spec.resources.gpu == 0

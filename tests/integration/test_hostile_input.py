@@ -1,7 +1,7 @@
-"""Broken, foreign and malicious files: refused by what was expected and found, nothing lost.
+"""Broken, foreign and malicious files: refused with what was expected, and nothing is lost.
 
-A sweep whose checkpoints are broken goes on from an older good one, or not at all: never in
-silence from epoch 0.
+A sweep whose checkpoints are broken continues from an older good one or not at all, but never
+silently from epoch 0.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FOUR = {"training": {"epochs": 4}, "checkpoint": {"save_frequency": 1}}
 
 
 class Bomb:
-    """What runs a command when it is unpickled without care."""
+    """Runs a command when it is unpickled carelessly."""
 
     def __init__(self, trace: Path) -> None:
         self._trace = trace
@@ -48,7 +48,7 @@ class Bomb:
 
 
 def truncate(path: Path) -> None:
-    """Cuts a file in half, as a new file: its other names keep the whole one."""
+    """Cuts a file in half, as a new file: its other hard links keep the whole one."""
     whole = path.read_bytes()
     path.unlink()
     path.write_bytes(whole[: len(whole) // 2])
@@ -128,11 +128,11 @@ def test_a_bad_file_gives_exit_code_2_without_a_traceback(
 
 @pytest.fixture(scope="module")
 def paused(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Path:
-    """A sweep of two trials: one has finished, the other is paused after three epochs of four."""
+    """A sweep of two trials: one is finished, the other paused after three of four epochs."""
     base = tmp_path_factory.mktemp("paused")
     tune, share = {"num_samples": 2}, {"resources": ONE_AT_A_TIME}
     with pytest.MonkeyPatch.context() as patch:
-        pause_after(patch, 6)  # heard with the result after that
+        pause_after(patch, 6)  # takes effect with the next result
         outcome = start(search(base, space=SPACE, tune=tune, config=FOUR, **share))
     assert epochs(outcome.directory) == {0: [1, 2, 3, 4], 1: [1, 2, 3]}
     return outcome.directory
@@ -140,18 +140,18 @@ def paused(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Path:
 
 @pytest.fixture
 def sweep(paused: Path, working_directory: Path) -> Path:
-    """A copy of it."""
+    """A copy of the paused sweep."""
     shutil.copytree(paused, working_directory / "sweep")
     return working_directory / "sweep"
 
 
-def interrupted(sweep: Path) -> Path:
-    """The checkpoints of its paused trial."""
+def paused_checkpoints(sweep: Path) -> Path:
+    """Returns the checkpoint directory of the paused trial."""
     return sweep / trials(sweep)[1].directory / "checkpoints"
 
 
-def rest(sweep: Path) -> str:
-    """Resumes a sweep to its end; returns what was said."""
+def finish(sweep: Path) -> str:
+    """Resumes a sweep until it is finished; returns the output."""
     result = invoke("resume", sweep, "--allow-custom-model")
     assert result.exit_code == 0, result.output
     assert epochs(sweep) == {0: [1, 2, 3, 4], 1: [1, 2, 3, 4]}
@@ -164,20 +164,20 @@ def rest(sweep: Path) -> str:
 def test_a_sweep_resumes_from_the_newest_good_checkpoint_and_prints_that(
     sweep: Path, working_directory: Path
 ) -> None:
-    checkpoints = interrupted(sweep)
+    checkpoints = paused_checkpoints(sweep)
     truncate(checkpoints / "latest.pt")
     (checkpoints / "epoch_0003.pt").unlink()
     torch.save(Bomb(working_directory / "ran"), checkpoints / "epoch_0003.pt")
     (checkpoints / "best.pt").unlink()
-    said = rest(sweep)
+    output = finish(sweep)
     older = "continuing from epoch_0002.pt of epoch 2"
-    assert f"{checkpoints / 'latest.pt'} is missing or broken; {older}" in said
+    assert f"{checkpoints / 'latest.pt'} is missing or broken; {older}" in output
     assert not (working_directory / "ran").exists()
 
 
 @pytest.mark.ray
 def test_a_trial_without_a_good_checkpoint_is_not_restarted_silently(sweep: Path) -> None:
-    checkpoints = interrupted(sweep)
+    checkpoints = paused_checkpoints(sweep)
     for path in checkpoints.iterdir():
         truncate(path)
     files = [path for path in sweep.glob("*/**/*") if path.is_file()]
@@ -189,8 +189,8 @@ def test_a_trial_without_a_good_checkpoint_is_not_restarted_silently(sweep: Path
     assert "latest.pt" in result.stderr
     assert {path: path.read_bytes() for path in before} == before
 
-    shutil.rmtree(checkpoints)  # what it was told to do
-    rest(sweep)
+    shutil.rmtree(checkpoints)  # as the error proposes
+    finish(sweep)
 
 
 @pytest.mark.ray

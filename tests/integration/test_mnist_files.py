@@ -1,4 +1,4 @@
-"""MNIST's own files on disk train: real handwritten digits in its format, no download.
+"""Training from MNIST files on disk: real handwritten digits in MNIST's format, no download.
 
 The images are scikit-learn's digits, enlarged to 28x28 and written as MNIST's idx files.
 """

@@ -27,8 +27,8 @@ pytestmark = pytest.mark.ray
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with object_store(tmp_path_factory.mktemp("store")) as found:
-        yield found
+    with object_store(tmp_path_factory.mktemp("store")) as server:
+        yield server
 
 
 def new_mirror(uri: str, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -38,11 +38,11 @@ def new_mirror(uri: str, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def uploads(store: S3Server) -> tuple[Counter[str], Counter[str]]:
-    """How often each file of weights was sent, and how often it was made from another one."""
-    sent = [request for request in store.requests() if request.key.endswith(".pt")]
+    """Counts how often each file of weights was uploaded, and how often copied in the store."""
+    requests = [request for request in store.requests() if request.key.endswith(".pt")]
     return (
-        Counter(request.key for request in sent if request.is_upload),
-        Counter(request.key for request in sent if request.is_copy),
+        Counter(request.key for request in requests if request.is_upload),
+        Counter(request.key for request in requests if request.is_copy),
     )
 
 
@@ -74,8 +74,8 @@ def test_a_sweep_in_object_storage_is_paused_resumed_and_read(
     outcome = sweeping.resume(directory)
     assert outcome.record.state == "finished"
     for result in map(outcome.grid.__getitem__, range(2)):
-        with result.checkpoint.as_directory() as found:
-            assert torch.load(Path(found, "checkpoint.pt"))["epoch"] == 4
+        with result.checkpoint.as_directory() as local:
+            assert torch.load(Path(local, "checkpoint.pt"))["epoch"] == 4
 
     sweep = load_sweep(new_mirror(uri, monkeypatch))
     assert sweep.state == "finished"
@@ -91,7 +91,7 @@ def test_a_sweep_in_object_storage_is_paused_resumed_and_read(
         weights = {f"checkpoints/{name}.pt" for name in ("epoch_0002", "epoch_0004", "latest")}
         assert own >= weights
     sent, copied = uploads(store)
-    # As many as there were states: one a save, whatever its names.
+    # One upload per save, however many names it has.
     states = {(r.directory, e) for r in sweeping.trials(sweep.directory) for e in range(1, 5)}
     assert len(states) >= sent.total() >= 4
     assert copied.total() > sent.total()
@@ -117,7 +117,7 @@ CUT_S = 15
 
 
 def epochs_in(sweep_store: ObjectStore) -> int:
-    """Epochs that are in the store's metrics, of all trials."""
+    """Counts the epochs in the metrics of all trials in the store."""
     rows = [
         sweep_store.read(name) or b""
         for name in sweep_store.list()
@@ -135,15 +135,15 @@ def test_a_cut_connection_and_a_kill_lose_no_results(
     search = tmp_path / "search.yaml"
     search.write_text(SEARCH.replace("PLACE", store.uri("killed")))
 
-    def session(temporary: str, *words: str) -> Session:
+    def start_session(temporary: str, *words: str) -> Session:
         command = [sys.executable, str(ROOT / "sweeps" / "run.py"), *words]
         (tmp_path / temporary).mkdir()
-        # A machine of its own, as far as the sweep's local files go.
+        # Separate local files, as on another machine.
         environment = {"TMPDIR": str(tmp_path / temporary), "RAY_TMPDIR": "/tmp"}
         paths = {"PYTHONPATH": str(ROOT / "tests" / "support")}
         return Session(command, tmp_path / "log", {**environment, **paths})
 
-    first = session("first", str(search), "--allow-custom-model")
+    first = start_session("first", str(search), "--allow-custom-model")
     try:
         assert first.wait(lambda: epochs_in(sweep_store) >= 6, 120)
         with store.cut():
@@ -156,19 +156,21 @@ def test_a_cut_connection_and_a_kill_lose_no_results(
     assert sum(map(len, before.values())) >= 50
     shutil.rmtree(tmp_path / "first")
 
-    second = session("second", "--resume", sweep_store.uri, "--allow-custom-model")
+    second = start_session("second", "--resume", sweep_store.uri, "--allow-custom-model")
     assert second.wait(lambda: False, 300)
     assert second.exit_code == 0, (tmp_path / "log").read_text()
     directory = new_mirror(sweep_store.uri, monkeypatch)
     assert not any(trial.failures for trial in sweeping.trials(directory))
-    found = measured(directory)
+    resumed = read_losses(directory)
     whole = tmp_path / "whole"
     search.write_text(SEARCH.replace("PLACE", str(whole)))
-    assert found == measured(start_sweep(load_search(search), allow_custom_model=True).directory)
+    assert resumed == read_losses(
+        start_sweep(load_search(search), allow_custom_model=True).directory
+    )
 
 
-def measured(directory: Path) -> dict[int, tuple[str, list[tuple[int, float]]]]:
-    """Number of a trial -> its state, and the epochs with what they came to."""
+def read_losses(directory: Path) -> dict[int, tuple[str, list[tuple[int, float]]]]:
+    """Returns trial number -> (state, validation loss of every epoch)."""
     return {
         trial.number: (
             trial.state,

@@ -1,4 +1,4 @@
-"""A Ray that a sweep starts for itself: it is reached from this machine alone, and it ends."""
+"""A Ray that a sweep starts: only this machine can reach it, and it ends with the sweep."""
 
 import json
 import os
@@ -22,18 +22,18 @@ import ray
 from sweeps.cluster.session import start_ray
 
 start_ray()
-ray.get(ray.remote(lambda: None).remote())  # a worker listens, too
+ray.get(ray.remote(lambda: None).remote())  # starts a worker, which listens, too
 parents = {}
 for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
     try:
         parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-    except OSError:  # it has just ended
+    except OSError:  # the process has just ended
         pass
-ours = {os.getpid()}
-while found := {pid for pid, parent in parents.items() if parent in ours} - ours:
-    ours |= found
+own = {os.getpid()}
+while children := {pid for pid, parent in parents.items() if parent in own} - own:
+    own |= children
 sockets = set()
-for pid in ours:
+for pid in own:
     for entry in pathlib.Path(f"/proc/{pid}/fd").glob("*"):
         try:
             sockets.add(os.readlink(entry))
@@ -54,7 +54,7 @@ from sweeps.cluster.session import start_ray
 
 start_ray()
 timer = threading.Timer(0.25, os.kill, (os.getpid(), signal.{}))
-timer.daemon = True  # the process goes on to its end, where Ray takes half a second at least
+timer.daemon = True  # meanwhile the process ends, for which Ray needs at least half a second
 timer.start()
 """
 
@@ -68,10 +68,10 @@ LOOPBACK = {
 def test_a_ray_started_by_a_sweep_listens_on_loopback_only_and_needs_a_token() -> None:
     done = run(SCRIPT)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert len(found["hosts"]) >= 4  # the control service, the raylet, the driver, a worker
-    assert set(found["hosts"]) <= LOOPBACK
-    assert found["auth"] == "token"  # as Ray does it by itself
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert len(report["hosts"]) >= 4  # the control service, the raylet, the driver, a worker
+    assert set(report["hosts"]) <= LOOPBACK
+    assert report["auth"] == "token"  # Ray's own default
 
 
 @pytest.mark.parametrize("name", [pytest.param("SIGINT", marks=pytest.mark.slow), "SIGTERM"])

@@ -1,4 +1,4 @@
-"""`resources.process: shared`: sweeps whose trials share a process, which may be lost."""
+"""`resources.process: shared`: sweeps whose trials share one process, which may die."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,35 +11,35 @@ from trainable.artifacts.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.ray
 
-CARD = {"cpu": 1, "gpu": 0.5, "process": "shared"}
+SHARED = {"cpu": 1, "gpu": 0.5, "process": "shared"}
 SPACE = {"optimizer.learning_rate": {"loguniform": [1e-3, 1.0]}}
 
 
 def states(directory: Path) -> list[dict[str, Any]]:
-    """The last checkpoint of every trial, in order, without its paths."""
-    found = []
+    """Reads the last checkpoint of every trial, in order, without paths."""
+    loaded = []
     for trial in trials(directory):
         state = read_checkpoint(directory / trial.directory / "checkpoints" / "latest.pt")
         del state["config"]["checkpoint"]
-        found.append(state)
-    return found
+        loaded.append(state)
+    return loaded
 
 
 @pytest.mark.slow
 def test_trials_in_a_shared_process_have_the_results_of_trials_in_their_own(
     tmp_path: Path, assert_same: Callable[[Any, Any], None]
 ) -> None:
-    found = {}
+    results = {}
     for process in ("trial", "shared"):
         directory = tmp_path / process
         directory.mkdir()
-        resources = {**CARD, "process": process}
+        resources = {**SHARED, "process": process}
         spec = search(directory, space=SPACE, tune={"num_samples": 4}, resources=resources)
         outcome = start(spec)
         assert [result.record.state for result in outcome.results] == ["finished"] * 4
         assert epochs(directory / "sweep") == {n: [1, 2, 3, 4] for n in range(4)}
-        found[process] = states(directory / "sweep")
-    assert_same(found["shared"], found["trial"])
+        results[process] = states(directory / "sweep")
+    assert_same(results["shared"], results["trial"])
 
 
 def test_trials_survive_the_loss_of_their_shared_process(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_trials_survive_the_loss_of_their_shared_process(tmp_path: Path) -> None
         "training": {"test_frequency": 100},
         "checkpoint": {"save_frequency": 1},
     }
-    spec = search(tmp_path, space=SPACE, tune={"num_samples": 2}, config=config, resources=CARD)
+    spec = search(tmp_path, space=SPACE, tune={"num_samples": 2}, config=config, resources=SHARED)
     outcome = start(spec)
     assert [result.record.state for result in outcome.results] == ["finished"] * 2
     assert epochs(tmp_path / "sweep") == {n: [1, 2, 3, 4] for n in range(2)}
@@ -62,7 +62,7 @@ def test_a_trial_out_of_memory_is_retried_with_half_batches(tmp_path: Path) -> N
         "model": {"name": "failing_models:out_of_memory"},
         "training": {"batch_size": 256, "epochs": 1},
     }
-    start(search(tmp_path, space=SPACE, tune={"num_samples": 1}, config=config, resources=CARD))
+    start(search(tmp_path, space=SPACE, tune={"num_samples": 1}, config=config, resources=SHARED))
     (trial,) = trials(tmp_path / "sweep")
     assert trial.state == "finished"
     assert [failure.cause for failure in trial.failures] == ["oom", "oom"]
@@ -73,18 +73,18 @@ def test_a_trial_out_of_memory_is_retried_with_half_batches(tmp_path: Path) -> N
 def test_a_paused_sweep_with_shared_processes_ends_like_an_uninterrupted_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assert_same: Callable[[Any, Any], None]
 ) -> None:
-    found = {}
-    for name in ("through", "paused"):
+    directories = {}
+    for name in ("uninterrupted", "paused"):
         directory = tmp_path / name
         directory.mkdir()
-        spec = search(directory, space=SPACE, tune={"num_samples": 3}, resources=CARD)
+        spec = search(directory, space=SPACE, tune={"num_samples": 3}, resources=SHARED)
         with monkeypatch.context() as patched:
             if name == "paused":
                 pause_after(patched, 5)
-            assert (start(spec).paused is None) == (name == "through")
-        found[name] = directory / "sweep"
-    assert resume(found["paused"]).paused is None
-    assert_same(states(found["paused"]), states(found["through"]))
+            assert (start(spec).paused is None) == (name == "uninterrupted")
+        directories[name] = directory / "sweep"
+    assert resume(directories["paused"]).paused is None
+    assert_same(states(directories["paused"]), states(directories["uninterrupted"]))
 
 
 @pytest.mark.slow
@@ -93,6 +93,6 @@ def test_a_shared_process_may_use_all_hardware_queues_of_its_gpu(
 ) -> None:
     monkeypatch.delenv("CUDA_DEVICE_MAX_CONNECTIONS", raising=False)
     config = {"model": {"name": "environment_models:shows_hardware_queues"}}
-    start(search(tmp_path, space=SPACE, tune={"num_samples": 1}, config=config, resources=CARD))
+    start(search(tmp_path, space=SPACE, tune={"num_samples": 1}, config=config, resources=SHARED))
     (trial,) = trials(tmp_path / "sweep")
     assert "32 hardware queues" in (tmp_path / "sweep" / trial.directory / "trial.log").read_text()

@@ -1,4 +1,4 @@
-"""Pausing and going on: nothing lost, nothing twice, nothing claimed that did not happen."""
+"""Pausing and resuming: no epoch is lost or trained twice, and the output is true."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ PAUSES: list[tuple[Reason, int, int]] = [
     ("stop", 3, 3),
     ("time_budget", 3, 3),
 ]
-"""One pause after the other: reason, exit code, and the results before it, so that each comes in
-the middle of a trial. SIGTERM comes below, to a process of its own."""
+"""Successive pauses: reason, exit code, and the number of results before it, which is in the
+middle of a trial. A test below sends SIGTERM to a separate process."""
 
 
 def one_by_one(directory: Path, count: int = TRIALS, **checkpoint: Any) -> SearchSpec:
@@ -51,25 +51,25 @@ def one_by_one(directory: Path, count: int = TRIALS, **checkpoint: Any) -> Searc
 
 
 def latest(directory: Path) -> dict[int, dict[str, Any]]:
-    """Number of a trial -> its `latest.pt`, where there is one."""
+    """Returns trial number -> its `latest.pt`, for trials that have one."""
     paths = {
         r.number: directory / r.directory / "checkpoints/latest.pt" for r in trials(directory)
     }
     return {n: torch.load(p, weights_only=True) for n, p in paths.items() if p.exists()}
 
 
-def files_of_ended(directory: Path) -> dict[Path, int]:
-    """Every file of trials that have finished, with its time."""
-    found = [directory / r.directory for r in trials(directory) if r.state == "finished"]
-    return {p: p.stat().st_mtime_ns for d in found for p in (d, *d.rglob("*"))}
+def files_of_finished(directory: Path) -> dict[Path, int]:
+    """Returns the modification time of every file of finished trials."""
+    finished = [directory / r.directory for r in trials(directory) if r.state == "finished"]
+    return {p: p.stat().st_mtime_ns for d in finished for p in (d, *d.rglob("*"))}
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one process left of a sweep."""
+    """The result of one process of a sweep."""
 
     code: int
-    said: str
+    output: str
     state: dict[str, Any]
     epochs: dict[int, list[int]]
     latest: dict[int, dict[str, Any]]
@@ -80,57 +80,57 @@ class Part:
 
 @dataclass(frozen=True)
 class Parts:
-    """A sweep in four parts."""
+    """A sweep that ran in four processes."""
 
     directory: Path
     first: Path
-    """A copy of what the first part left."""
+    """A copy of the directory after the first part."""
     all: list[Part]
 
 
 @pytest.fixture(scope="module")
 def whole(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of the same sweep, never interrupted."""
+    """The directory of the same sweep without interruption."""
     return start(one_by_one(tmp_path_factory.mktemp("whole"))).directory
 
 
 @pytest.fixture(scope="module")
 def parts(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Parts:
-    """Paused three times by the command, each time for another reason, before it may finish."""
-    place = tmp_path_factory.mktemp("parts")
-    directory, first = place / "sweep", place / "first"
-    (place / "search.yaml").write_text(dump_yaml(one_by_one(place).to_dict()))
-    found: list[Part] = []
+    """A sweep that was paused three times, each time for another reason, and then finished."""
+    base = tmp_path_factory.mktemp("parts")
+    directory, first = base / "sweep", base / "first"
+    (base / "search.yaml").write_text(dump_yaml(one_by_one(base).to_dict()))
+    parts: list[Part] = []
     for reason, results in [*((reason, n) for reason, _, n in PAUSES), (None, 0)]:
         with pytest.MonkeyPatch.context() as patch:
             seen = pause_after(patch, results, reason) if reason else watch(patch)
-            arguments = ["resume", directory] if found else ["run", place / "search.yaml"]
+            arguments = ["resume", directory] if parts else ["run", base / "search.yaml"]
             result = invoke(*arguments, "--allow-custom-model")
-        found.append(
+        parts.append(
             Part(
                 code=result.exit_code,
-                said=result.stdout,
+                output=result.stdout,
                 state=json.loads((directory / "sweep.json").read_text()),
                 epochs=epochs(directory),
                 latest=latest(directory),
-                ended=files_of_ended(directory),
+                ended=files_of_finished(directory),
                 seen=seen,
             )
         )
         if not first.exists():
             shutil.copytree(directory, first)
-    return Parts(directory, first, found)
+    return Parts(directory, first, parts)
 
 
 @pytest.mark.parametrize("number", range(len(PAUSES)), ids=[reason for reason, *_ in PAUSES])
 def test_a_pause_saves_and_prints_the_command_to_resume(parts: Parts, number: int) -> None:
     part, (reason, code, _) = parts.all[number], PAUSES[number]
     assert part.code == code
-    assert part.said.splitlines()[-1] == f"sweep resume {parts.directory}"
-    assert "best so far" in part.said
-    assert "best:" not in part.said
+    assert part.output.splitlines()[-1] == f"sweep resume {parts.directory}"
+    assert "best so far" in part.output
+    assert "best:" not in part.output
     assert (part.state["state"], part.state["reason"]) == ("paused", reason)
-    reached = {number: found[-1] for number, found in part.epochs.items() if found}
+    reached = {number: done[-1] for number, done in part.epochs.items() if done}
     assert 0 < sum(reached.values()) < TRIALS * EPOCHS
     assert {number: state["epoch"] for number, state in part.latest.items()} == reached
 
@@ -152,7 +152,7 @@ def test_a_sweep_paused_three_times_ends_like_an_uninterrupted_one(
 def test_after_a_resume_the_limit_holds_and_interrupted_trials_run_first(parts: Parts) -> None:
     number = {record.id: record.number for record in trials(parts.directory)}
     for before, part in zip(parts.all, parts.all[1:], strict=False):
-        reached = {n: found[-1] if found else 0 for n, found in before.epochs.items()}
+        reached = {n: done[-1] if done else 0 for n, done in before.epochs.items()}
         assert any(0 < epoch < EPOCHS for epoch in reached.values())
         missing = [(n, e) for n in range(TRIALS) for e in range(reached.get(n, 0) + 1, EPOCHS + 1)]
         seen = [(number[trial], epoch) for trial, epoch in part.seen]
@@ -160,7 +160,7 @@ def test_after_a_resume_the_limit_holds_and_interrupted_trials_run_first(parts: 
 
 
 def test_files_of_finished_trials_stay_unchanged(parts: Parts) -> None:
-    now = files_of_ended(parts.directory)
+    now = files_of_finished(parts.directory)
     assert parts.all[-2].ended
     for part in parts.all:
         assert part.ended.items() <= now.items()
@@ -174,7 +174,7 @@ def test_a_second_signal_stops_within_the_epoch(
         seen = pause_after(patch, 2, "SIGTERM", "SIGINT")
         outcome = start(spec)
     assert outcome.paused == "SIGTERM"
-    assert [epoch for _, epoch in seen] == [1, 2], "otherwise a third one follows"
+    assert [epoch for _, epoch in seen] == [1, 2], "the third epoch was not stopped"
     assert latest(outcome.directory) == {}
     resume(outcome.directory)
     assert epochs(outcome.directory) == {0: [1, 2, 3, 4]}
@@ -188,12 +188,12 @@ def test_a_sweep_resumes_without_rays_files_and_from_another_location(
     (moved / "tuner.pkl").write_bytes(b"")
     for path in moved.glob("experiment_state-*.json"):
         path.unlink()
-    before = files_of_ended(parts.directory), sorted(parts.directory.rglob("*"))
-    again = resume(moved)
-    assert again.paused is None
-    assert again.directory == moved
+    before = files_of_finished(parts.directory), sorted(parts.directory.rglob("*"))
+    outcome = resume(moved)
+    assert outcome.paused is None
+    assert outcome.directory == moved
     assert epochs(moved) == {number: [1, 2, 3, 4] for number in range(TRIALS)}
-    assert before == (files_of_ended(parts.directory), sorted(parts.directory.rglob("*")))
+    assert before == (files_of_finished(parts.directory), sorted(parts.directory.rglob("*")))
 
 
 def test_a_finished_sweep_is_extended_and_its_best_trial_trains_longer(
@@ -211,8 +211,7 @@ def test_a_finished_sweep_is_extended_and_its_best_trial_trains_longer(
 
     arguments = ("continue", directory, "--top", "1", "--epochs", "6", "--allow-custom-model")
     assert invoke(*arguments).exit_code == 0
-    found = sorted(epochs(directory).values())
-    assert found == [[1, 2, 3, 4]] * TRIALS + [[1, 2, 3, 4, 5, 6]]
+    assert sorted(epochs(directory).values()) == [[1, 2, 3, 4]] * TRIALS + [[1, 2, 3, 4, 5, 6]]
     refused = invoke(*arguments)
     assert refused.exit_code == 2
     assert "has already completed 6, found 6" in refused.stderr
@@ -254,7 +253,7 @@ def test_a_sweep_runs_in_one_process_at_a_time(whole: Path, tmp_path: Path) -> N
     ("signals", "code"),
     [
         ([signal.SIGTERM], 143),
-        # Both are tested above, in this process.
+        # Both are tested above, inside this process.
         pytest.param([signal.SIGINT], 130, marks=pytest.mark.slow),
         pytest.param([signal.SIGTERM] * 2, 143, marks=pytest.mark.slow),
     ],
@@ -285,11 +284,11 @@ def test_a_signal_pauses_the_command(
         for number in signals:
             os.kill(process.pid, number)
             time.sleep(0.1)
-        said, _ = process.communicate(timeout=240)
+        output, _ = process.communicate(timeout=240)
     finally:
         process.kill()
     assert process.returncode == code
-    assert said.splitlines()[-1] == f"sweep resume {directory}"
+    assert output.splitlines()[-1] == f"sweep resume {directory}"
     for path in directory.glob("*/checkpoints/*.pt"):
         torch.load(path, weights_only=True)
     assert {record.state for record in trials(directory)} == {"paused"}

@@ -1,4 +1,4 @@
-"""HyperBand lets trials wait for one another; paused and resumed it comes to the same end."""
+"""HyperBand, whose trials wait for one another: paused and resumed, the sweep ends the same."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.ray
 
 
 def halving(directory: Path) -> SearchSpec:
-    """Two trials of four epochs, and four of one epoch of which the best one gets three more."""
+    """Builds a search: two trials of four epochs; four of one, the best of which gets four."""
     directory.mkdir()
     return search(
         directory,
@@ -38,8 +38,8 @@ def halving(directory: Path) -> SearchSpec:
 
 def decisions(directory: Path) -> list[tuple[int, int, str]]:
     numbers = {record.id: record.number for record in trials(directory)}
-    found = [e for e in events(directory) if e["kind"] == "result"]
-    return sorted((numbers[e["trial"]], e["epoch"], e["decision"]) for e in found)
+    results = [e for e in events(directory) if e["kind"] == "result"]
+    return sorted((numbers[e["trial"]], e["epoch"], e["decision"]) for e in results)
 
 
 @pytest.fixture(scope="module")
@@ -58,20 +58,19 @@ def test_a_paused_hyperband_sweep_ends_like_an_uninterrupted_one(
         pause_after(patch, 7)
         cut = start(halving(tmp_path / "cut")).directory
     before = decisions(cut)
-    assert "PAUSE" in {decision for *_, decision in before}, "nobody waits"
-    assert [] in epochs(cut).values(), "everybody has begun"
-    again = resume(cut)
-    assert again.paused is None
+    assert "PAUSE" in {decision for *_, decision in before}, "no trial was paused"
+    assert [] in epochs(cut).values(), "every trial has started"
+    assert resume(cut).paused is None
     assert "decides differently" not in capsys.readouterr().out
 
     assert decisions(cut) == decisions(whole)
     assert epochs(cut) == epochs(whole)
     assert sorted(map(len, epochs(cut).values())) == [1, 1, 1, 4, 4, 4]
     assert [r.state for r in trials(cut)] == [r.state for r in trials(whole)]
-    for ours, other in zip(trials(cut), trials(whole), strict=True):
+    for resumed, other in zip(trials(cut), trials(whole), strict=True):
         states = [
             read_checkpoint(directory / record.directory / "checkpoints" / "latest.pt")
-            for directory, record in ((cut, ours), (whole, other))
+            for directory, record in ((cut, resumed), (whole, other))
         ]
         for key in ("epoch", "best_acc", "model_state_dict", "optimizer_state_dict"):
             assert_same(states[0][key], states[1][key])

@@ -1,4 +1,4 @@
-"""PBT and PB2 as they run: what an exploit takes over, what it leaves alone, what is recorded."""
+"""PBT and PB2 in real sweeps: what exploits copy, keep and record."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def population(
     ray_session: None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Population:
-    """Four trials, two at a time, of which the worse half is replaced after every epoch."""
+    """Four trials, two at a time; after every epoch the worse half exploits the better."""
     spec = search(
         tmp_path_factory.mktemp(request.param),
         space=SPACES[request.param],
@@ -81,29 +81,29 @@ def population(
         return Population(start(spec), chronicle.exploits)
 
 
-def loaded(population: Population) -> list[Exploit]:
-    """The exploits after which the recipient trained on."""
-    found = [exploit for exploit in population.exploits if exploit.after is not None]
-    assert found, "a sweep without a single exploit shows nothing"
-    return found
+def loaded_exploits(population: Population) -> list[Exploit]:
+    """Lists the exploits after which the recipient has trained."""
+    exploits = [exploit for exploit in population.exploits if exploit.after is not None]
+    assert exploits, "a sweep without any exploit shows nothing"
+    return exploits
 
 
 def test_a_recipient_continues_the_donors_state_with_its_own_values_bit_for_bit(
     population: Population, assert_same: Callable[[Any, Any], None]
 ) -> None:
-    """Weights, momentum, schedule: an epoch trained here from the donor's file is the same."""
-    for exploit in loaded(population):
+    """An epoch trained here from the donor's file gives equal weights, momentum and schedule."""
+    for exploit in loaded_exploits(population):
         assert exploit.after is not None
         after = read_checkpoint(exploit.after)
-        given = read_checkpoint(exploit.given)
-        assert (given["epoch"], after["epoch"]) == (exploit.epoch, exploit.epoch + 1)
-        expected = one_epoch_after(given, after["config"])
+        donor = read_checkpoint(exploit.donor_copy)
+        assert (donor["epoch"], after["epoch"]) == (exploit.epoch, exploit.epoch + 1)
+        expected = one_epoch_after(donor, after["config"])
         for part in ("model_state_dict", "optimizer_state_dict", "scheduler_state_dict"):
             assert_same(after[part], expected[part])
 
 
 def test_a_recipient_trains_with_the_values_of_its_exploit(population: Population) -> None:
-    for exploit in loaded(population):
+    for exploit in loaded_exploits(population):
         assert exploit.after is not None
         after = read_checkpoint(exploit.after)
         for key in (LR, BATCH):
@@ -119,13 +119,13 @@ def test_a_recipient_trains_with_the_values_of_its_exploit(population: Populatio
 def test_values_of_an_exploit_stay_inside_the_space_and_keep_their_type(
     population: Population,
 ) -> None:
-    quantised = "qrandint" in population_space(population)[BATCH]
-    for exploit in loaded(population):
+    quantized = "qrandint" in population_space(population)[BATCH]
+    for exploit in loaded_exploits(population):
         assert type(exploit.config[LR]) is float
         assert 1e-4 * (1 - 1e-9) <= exploit.config[LR] <= 1.0
         assert type(exploit.config[BATCH]) is int
         assert 64 <= exploit.config[BATCH] <= 256
-        if quantised:
+        if quantized:
             assert exploit.config[BATCH] % 64 == 0
 
 
@@ -133,8 +133,8 @@ def population_space(population: Population) -> dict[str, Any]:
     import yaml
 
     text = (population.directory / "search.yaml").read_text()
-    found: dict[str, Any] = yaml.safe_load(text)["space"]
-    return found
+    space: dict[str, Any] = yaml.safe_load(text)["space"]
+    return space
 
 
 def test_the_lineage_of_a_trial_has_every_exploit_that_it_trained_with(
@@ -178,9 +178,9 @@ def test_the_table_shows_the_current_values(population: Population) -> None:
 
 
 def test_every_epoch_is_in_the_metrics_once_up_to_the_last(population: Population) -> None:
-    for found in epochs(population.directory).values():
-        assert found == sorted(set(found))
-        assert found[-1] == 5
+    for trial_epochs in epochs(population.directory).values():
+        assert trial_epochs == sorted(set(trial_epochs))
+        assert trial_epochs[-1] == 5
 
 
 def test_the_best_checkpoint_of_a_recipient_is_its_own(population: Population) -> None:

@@ -1,4 +1,4 @@
-"""Populations that wait, pause and go on: no state is lost, none gets values of another."""
+"""Populations that are paused and resumed: no state is lost or gets another trial's values."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ LR, MOMENTUM = "optimizer.learning_rate", "optimizer.momentum"
 
 @dataclass
 class Paused:
-    """A population that was paused and resumed to its end."""
+    """A population that was paused, resumed and finished."""
 
     name: str
     directory: Path
     at_pause: dict[str, TrialRecord]
     latest: dict[str, dict[str, Any]]
-    """Trial id -> its `latest.pt` at the pause, of those that had one."""
+    """Trial id -> its `latest.pt` at the pause, for trials that had one."""
     epochs: dict[int, list[int]]
     """Number of a trial -> epochs in its metrics at the pause."""
     before: Chronicle
     after: Chronicle
     continued: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Trial id -> the config with which it went on."""
+    """Trial id -> the config with which it was restored."""
     memories: list[dict[str, Any]] = field(default_factory=list)
-    """Trial id -> score, as the scheduler knew it at the pause and after the resume."""
+    """Trial id -> the scheduler's score, at the pause and after the resume."""
     outcome: Outcome | None = None
 
 
 CUTS: dict[str, tuple[str, int, dict[str, int]]] = {
     "pbt_two_at_a_time": ("pbt", 9, {}),
-    # Every trial has come to epoch 4 after 16 results; with one more the first has ended.
+    # After 16 results every trial has trained 4 epochs; one more result ends the first trial.
     "pb2_with_a_finished_trial": ("pb2", 17, ONE_AT_A_TIME),
 }
 
@@ -68,7 +68,7 @@ def paused(
     ray_session: None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Paused:
-    """Four trials of five epochs, the worse half replaced every other epoch."""
+    """Four trials of five epochs; every second epoch the worse half exploits the better."""
     name, cut, resources = CUTS[request.param]
     spec = search(
         tmp_path_factory.mktemp(name),
@@ -85,34 +85,34 @@ def paused(
         with watched(tmp_path_factory.mktemp("before")) as before:
             pause_after(patch, cut)
             directory = start(spec).directory
-        found = Paused(request.param, directory, {}, {}, epochs(directory), before, before)
+        population = Paused(request.param, directory, {}, {}, epochs(directory), before, before)
         for trial in trials(directory):
-            found.at_pause[trial.id] = trial
+            population.at_pause[trial.id] = trial
             path = directory / trial.directory / "checkpoints" / "latest.pt"
             if path.exists():
-                found.latest[trial.id] = read_checkpoint(path)
-        watch_continued(patch, found.continued)
-        with watched(tmp_path_factory.mktemp("after")) as found.after:
-            found.outcome = resume(directory)
-        found.memories = memories
-    return found
+                population.latest[trial.id] = read_checkpoint(path)
+        watch_restored(patch, population.continued)
+        with watched(tmp_path_factory.mktemp("after")) as population.after:
+            population.outcome = resume(directory)
+        population.memories = memories
+    return population
 
 
 def watch_memory(patch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Fills a list: scores at the end of the first process, and after the second's replay."""
+    """Returns a list that gets the scores of the first process, and those after a replay."""
     memories: list[dict[str, Any]] = []
-    made: list[RecordingScheduler] = []
+    schedulers: list[RecordingScheduler] = []
     init, replay = RecordingScheduler.__init__, RecordingScheduler.replay
 
     def on_init(self: RecordingScheduler, *args: Any, **kwargs: Any) -> None:
-        if made:
-            memories.append(scores(made[0]))
-        made.append(self)
+        if schedulers:
+            memories.append(scores(schedulers[0]))
+        schedulers.append(self)
         init(self, *args, **kwargs)
 
     def on_replay(self: RecordingScheduler, *args: Any, **kwargs: Any) -> list[str]:
         differences = replay(self, *args, **kwargs)
-        if len(made) == 2:
+        if len(schedulers) == 2:
             memories.append(scores(self))
         return differences
 
@@ -127,37 +127,37 @@ def scores(scheduler: RecordingScheduler) -> dict[str, Any]:
     return {trial.trial_id: state.last_score for trial, state in pbt._trial_state.items()}
 
 
-def watch_continued(patch: pytest.MonkeyPatch, found: dict[str, dict[str, Any]]) -> None:
+def watch_restored(patch: pytest.MonkeyPatch, configs: dict[str, dict[str, Any]]) -> None:
     restore_from = sweeps.execution.restore_trials.restore_from
 
     def on_restore(trial: SweepTrial, *args: Any) -> None:
-        found[trial.trial_id] = dict(trial.config)
+        configs[trial.trial_id] = dict(trial.config)
         restore_from(trial, *args)
 
     patch.setattr(sweeps.execution.restore_trials, "restore_from", on_restore)
 
 
-def unended(paused: Paused) -> list[TrialRecord]:
-    found = [trial for trial in paused.at_pause.values() if trial.state not in ENDED]
-    assert found, "a sweep that is through shows nothing"
-    return found
+def list_unended(paused: Paused) -> list[TrialRecord]:
+    records = [trial for trial in paused.at_pause.values() if trial.state not in ENDED]
+    assert records, "a finished sweep shows nothing"
+    return records
 
 
-def waiting(paused: Paused, trial: TrialRecord) -> bool:
-    """Whether the trial was to go on from a donor's state and had not begun to."""
+def is_waiting(paused: Paused, trial: TrialRecord) -> bool:
+    """Returns whether the trial had an exploit with which it had not started to train."""
     exploit = paused.before.last(trial.id)
     return exploit is not None and not exploit.started
 
 
 def test_a_pause_saves_every_trial_except_recipients_that_have_not_started(paused: Paused) -> None:
-    for trial in unended(paused):
+    for trial in list_unended(paused):
         done = paused.epochs[trial.number]
-        if done and not waiting(paused, trial):
+        if done and not is_waiting(paused, trial):
             assert paused.latest[trial.id]["epoch"] == done[-1]
 
 
 def test_a_restored_trial_has_the_values_that_belong_to_its_weights(paused: Paused) -> None:
-    assert set(paused.continued) == {t.id for t in unended(paused) if t.id in paused.latest}
+    assert set(paused.continued) == {t.id for t in list_unended(paused) if t.id in paused.latest}
     for id_, config in paused.continued.items():
         for key in (LR, MOMENTUM):
             expected = get_dotted(paused.latest[id_]["config"], key)
@@ -174,7 +174,7 @@ def test_the_first_epoch_after_a_pause_equals_that_of_an_uninterrupted_training(
         if id_ in paused.latest:
             saved, held = read_checkpoint(path), paused.latest[id_]
             if saved["epoch"] == held["epoch"]:
-                continue  # paused again at once, before an epoch
+                continue  # saved again before an epoch
             expected = one_epoch_after(held, held["config"])
             assert_same(saved["model_state_dict"], expected["model_state_dict"])
             assert_same(saved["optimizer_state_dict"], expected["optimizer_state_dict"])
@@ -192,9 +192,9 @@ def test_a_resumed_population_trains_every_epoch_once(paused: Paused) -> None:
     assert paused.outcome is not None
     assert paused.outcome.paused is None
     assert [r.record.state for r in paused.outcome.results] == ["finished"] * 4
-    for found in epochs(paused.directory).values():
-        assert found == sorted(set(found))
-        assert found[-1] == 5
+    for trial_epochs in epochs(paused.directory).values():
+        assert trial_epochs == sorted(set(trial_epochs))
+        assert trial_epochs[-1] == 5
 
 
 def test_a_finished_trial_of_a_population_stays_unchanged(paused: Paused) -> None:
@@ -212,18 +212,18 @@ def test_the_lineage_has_only_exploits_that_took_place(paused: Paused) -> None:
     for trial in trials(paused.directory):
         latest = read_checkpoint(paused.directory / trial.directory / "checkpoints" / "latest.pt")
         assert {k: get_dotted(latest["config"], k) for k in (LR, MOMENTUM)} == trial.current
-        happened = [
+        exploits = [
             (exploit.epoch, names[exploit.donor])
             for exploit in (*paused.before.exploits, *paused.after.exploits)
             if exploit.recipient == trial.id and exploit.started
         ]
-        assert [(taken["epoch"], taken["donor"]) for taken in trial.lineage] == happened
+        assert [(taken["epoch"], taken["donor"]) for taken in trial.lineage] == exploits
 
 
 def test_a_donors_checkpoint_stays_until_its_recipient_has_loaded_it(
     ray_session: None, tmp_path: Path
 ) -> None:
-    """One at a time: the donor has trained and saved on before its recipient gets its turn."""
+    """Trials run one at a time: the donor has saved newer states before its recipient starts."""
     spec = search(
         tmp_path,
         space={LR: {"grid": [0.5, 1e-4]}},
@@ -240,7 +240,10 @@ def test_a_donors_checkpoint_stays_until_its_recipient_has_loaded_it(
     assert [trial.state for trial in (donor, recipient)] == ["finished", "finished"]
     assert recipient.failures == []
     assert [taken["epoch"] for taken in recipient.lineage][:1] == [12]
-    told = [(e["trial"], e["epoch"]) for e in events(outcome.directory) if e["kind"] == "result"]
-    assert told.index((donor.id, 18)) < told.index((recipient.id, 13)), "it did not have to wait"
+    results = [
+        (e["trial"], e["epoch"]) for e in events(outcome.directory) if e["kind"] == "result"
+    ]
+    waited = results.index((donor.id, 18)) < results.index((recipient.id, 13))
+    assert waited, "the recipient did not have to wait"
     kept = list((outcome.directory / donor.directory).glob("checkpoint_*"))
-    assert len(kept) <= 3, "what nobody can load any more goes"
+    assert len(kept) <= 3, "checkpoints that no recipient needs are deleted"

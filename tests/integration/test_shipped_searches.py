@@ -1,4 +1,4 @@
-"""The searches over digits that come with the project run: in small here, in full when slow."""
+"""The shipped searches over digits run: at a small scale by default, in full when slow."""
 
 import csv
 import subprocess
@@ -18,9 +18,9 @@ DIGITS = [CONFIGS / "search.yaml", *sorted((CONFIGS / "searches").glob("digits_*
 SMALL = [
     "config.model.name=tiny_models:mlp", "config.tensorboard.enabled=false", "resources.cpu=2",
 ]  # fmt: skip
-"""Instead of a ResNet, whose epochs take a second each; and one worker instead of two."""
+"""A tiny model instead of a ResNet with epochs of a second, and one worker instead of two."""
 
-OF_EACH = {
+CHANGES = {
     "search": ["tune.num_samples=2", "config.training.epochs=3"],
     "digits_pbt": ["tune.num_samples=2", "config.training.epochs=4"],
     "digits_tpe": [
@@ -33,35 +33,32 @@ OF_EACH = {
 }  # fmt: skip
 
 
-RUN_ELSEWHERE = {"digits_grid", "digits_pbt"}
-"""Other sweeps over grids and populations are among the tests that run by default."""
+SLOW = {"digits_grid", "digits_pbt"}
+"""Other default tests run grids and populations."""
 
 
-def trials_of(directory: Path) -> list[dict[str, str]]:
+def read_table(directory: Path) -> list[dict[str, str]]:
     with (directory / "trials.csv").open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def test_every_search_over_digits_is_covered() -> None:
-    assert {path.stem for path in DIGITS} == set(OF_EACH)
+    assert {path.stem for path in DIGITS} == set(CHANGES)
 
 
 @pytest.mark.ray
 @pytest.mark.parametrize(
     "path",
-    [
-        pytest.param(path, marks=[pytest.mark.slow] * (path.stem in RUN_ELSEWHERE))
-        for path in DIGITS
-    ],
+    [pytest.param(path, marks=[pytest.mark.slow] * (path.stem in SLOW)) for path in DIGITS],
     ids=lambda path: path.stem,
 )
 def test_a_search_over_digits_runs_at_a_small_scale(path: Path, working_directory: Path) -> None:
-    options = [word for text in [*SMALL, *OF_EACH[path.stem]] for word in ("--set", text)]
+    options = [word for text in [*SMALL, *CHANGES[path.stem]] for word in ("--set", text)]
     done = CliRunner().invoke(main, ["run", str(path), *options, "--allow-custom-model"])
     assert done.exit_code == 0, done.output
     directory = working_directory / "experiments" / load_search(path).name
     assert SweepLayout(directory).read_sweep().state == "finished"
-    assert len(trials_of(directory)) == 2
+    assert len(read_table(directory)) == 2
     assert load_search(directory / "search.yaml").training.model.name == "tiny_models:mlp"
 
 
@@ -77,6 +74,6 @@ def test_a_search_over_digits_reaches_the_accuracy_that_its_file_states(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     spec = load_search(path)
-    found = trials_of(working_directory / "experiments" / spec.name)
-    assert len(found) == spec.trials
-    assert max(float(row["val_acc"]) for row in found) > 0.97
+    rows = read_table(working_directory / "experiments" / spec.name)
+    assert len(rows) == spec.trials
+    assert max(float(row["val_acc"]) for row in rows) > 0.97

@@ -1,4 +1,4 @@
-"""Exploits, pruning, stops, retries, tables only: sweeps in a store do what others do."""
+"""Exploits, retention, stops, retries and tables of sweeps in object storage work as on disk."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Search = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with object_store(tmp_path_factory.mktemp("store")) as found:
-        yield found
+    with object_store(tmp_path_factory.mktemp("store")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -67,15 +67,15 @@ def test_a_population_loads_donors_from_object_storage(
     spec = search(tune, config={"training": {"epochs": 5}}, resources=resources)
     outcome = sweeping.start(spec)
     directory = new_mirror(sweep_store, monkeypatch)
-    found = sweeping.trials(directory)
-    assert [trial.state for trial in found] == ["finished"] * 4
-    assert not any(trial.failures for trial in found)
-    assert any(trial.lineage for trial in found)
+    records = sweeping.trials(directory)
+    assert [trial.state for trial in records] == ["finished"] * 4
+    assert not any(trial.failures for trial in records)
+    assert any(trial.lineage for trial in records)
     for result in outcome.results:
         assert result.rows[-1]["epoch"] == 5
     kept = [name for name in sweep_store.list() if "/checkpoint_" in name]
-    assert len(kept) < 4 * 5  # those that nobody can load any more are gone
-    assert {trial.directory for trial in found} == {name.partition("/")[0] for name in kept}
+    assert len(kept) < 4 * 5  # those that no recipient needs are deleted
+    assert {trial.directory for trial in records} == {name.partition("/")[0] for name in kept}
 
 
 def test_weights_of_worse_trials_are_deleted_and_the_best_trial_continues(
@@ -101,10 +101,10 @@ def test_a_running_sweep_is_stopped_by_a_file_in_object_storage(
         sweep_store.write("stop", b"")
 
     spec = search({"num_samples": 1}, config={"training": {"epochs": 100_000}})
-    asking = threading.Thread(target=stop)
-    asking.start()
+    thread = threading.Thread(target=stop)
+    thread.start()
     outcome = sweeping.start(spec)
-    asking.join()
+    thread.join()
     assert outcome.paused == "stop"
     assert "stop" not in sweep_store.list()
     directory = new_mirror(sweep_store, monkeypatch)

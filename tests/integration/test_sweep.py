@@ -1,4 +1,4 @@
-"""A sweep from its file to its directory: every file, name and key of the documented layout."""
+"""A sweep from its search file to its directory: all files and keys of the documented layout."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Any:
 
 @pytest.fixture(scope="module")
 def without_files(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> tuple[Any, str]:
-    """A sweep without checkpoints that decides on the test set, and what it said."""
+    """A sweep without checkpoints that decides on the test set, and its output."""
     config = {
         "checkpoint": {"enabled": False},
         "dataset": {"val_split": None},
@@ -58,8 +58,8 @@ def without_files(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -
     }
     directory, tune = tmp_path_factory.mktemp("without_files"), {"num_samples": 2}
     spec = search(directory, space=SPACE, tune=tune, config=config, resources=ONE_AT_A_TIME)
-    with redirect_stdout(StringIO()) as said:
-        return start(spec), said.getvalue()
+    with redirect_stdout(StringIO()) as output:
+        return start(spec), output.getvalue()
 
 
 def test_a_sweep_leaves_the_documented_layout(swept: Any) -> None:
@@ -93,10 +93,10 @@ def test_every_checkpoint_loads_by_default_and_has_the_documented_keys(swept: An
 def test_all_names_of_a_checkpoint_are_one_file(swept: Any) -> None:
     for record in trials(swept.directory):
         directory = swept.directory / record.directory
-        (of_tune,) = directory.glob("checkpoint_*/checkpoint.pt")
+        (tune_file,) = directory.glob("checkpoint_*/checkpoint.pt")
         last = directory / "checkpoints" / "epoch_0004.pt"
         assert last.samefile(directory / "checkpoints" / "latest.pt")
-        assert last.samefile(of_tune)
+        assert last.samefile(tune_file)
 
 
 def test_trials_are_ranked_by_their_best_epoch(swept: Any) -> None:
@@ -118,7 +118,7 @@ def test_trials_are_ranked_by_their_best_epoch(swept: Any) -> None:
 def test_one_worker_trains_all_trials_with_the_results_of_fresh_ones(
     swept: Any, assert_same: Callable[[Any, Any], None]
 ) -> None:
-    """The last trial's config, trained here alone, comes to the same curve and weights."""
+    """Training the last trial's config here gives the same curve and weights."""
     assert len({result.metrics["pid"] for result in swept.grid}) == 1
     (last,) = [result for result in swept.results if result.record.number == 2]
     config = load_config(last.directory / "config.yaml")
@@ -160,10 +160,10 @@ def test_more_resources_than_the_cluster_has_are_refused_before_anything_is_crea
 def test_without_checkpoints_a_sweep_writes_only_its_tables(
     without_files: tuple[Any, str],
 ) -> None:
-    outcome, said = without_files
-    assert said.count("checkpoint.enabled is false") == 1
-    left = {path.name for path in outcome.directory.iterdir()}
-    assert left == {"search.yaml", "sweep.json", "trials.csv", "best_config.yaml"}
+    outcome, output = without_files
+    assert output.count("checkpoint.enabled is false") == 1
+    names = {path.name for path in outcome.directory.iterdir()}
+    assert names == {"search.yaml", "sweep.json", "trials.csv", "best_config.yaml"}
     assert len(outcome.results) == 2
     with (outcome.directory / "trials.csv").open() as file:
         assert all(float(row["val_acc"]) > 0 for row in csv.DictReader(file))

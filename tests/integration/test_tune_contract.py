@@ -1,7 +1,7 @@
-"""What the sweep takes for granted of Tune's private side, one assumption a test.
+"""Assumptions about Tune's private interface, one per test.
 
-A new minor release of Ray is taken when this file passes with it. What Tune promises in public
-is not tested here.
+A new minor release of Ray is allowed once this file passes with it. Tune's public interface is
+not tested here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ray.tune.schedulers import (
 )
 
 from sweeps.trials.trial import SweepTrial
-from tests.integration.journal import Journal, checkpoint, make, noted_run
+from tests.integration.journal import Journal, checkpoint, make, run_with_journal
 from tests.support.toy_trainable import Toy
 
 pytestmark = pytest.mark.ray
@@ -55,8 +55,8 @@ def test_each_trial_has_its_own_storage_named_after_its_directory(
 
 
 def test_a_trial_keeps_its_id_and_settings(experiment: Any) -> None:
-    trial = make(experiment, "given")
-    assert (trial.trial_id, str(trial), trial.status) == ("given", "given", Trial.PENDING)
+    trial = make(experiment, "mine")
+    assert (trial.trial_id, str(trial), trial.status) == ("mine", "mine", Trial.PENDING)
     checkpoints: Any = trial.run_metadata.checkpoint_manager
     assert checkpoints.checkpoint_config == CheckpointConfig(num_to_keep=1, checkpoint_at_end=True)
 
@@ -70,10 +70,10 @@ def test_checkpoints_are_numbered_directories(experiment: Any) -> None:
 
 def test_a_registered_checkpoint_is_the_trials_newest(experiment: Any) -> None:
     trial = make(experiment)
-    found = checkpoint(trial, 0, epoch=2)
-    trial.run_metadata.checkpoint_manager.register_checkpoint(found)
+    saved = checkpoint(trial, 0, epoch=2)
+    trial.run_metadata.checkpoint_manager.register_checkpoint(saved)
     assert trial.checkpoint is not None
-    assert trial.checkpoint.path == found.checkpoint.path
+    assert trial.checkpoint.path == saved.checkpoint.path
     assert trial.latest_checkpoint_result is not None
     assert trial.latest_checkpoint_result.metrics["epoch"] == 2
 
@@ -81,8 +81,8 @@ def test_a_registered_checkpoint_is_the_trials_newest(experiment: Any) -> None:
 def test_only_num_to_keep_checkpoints_stay(experiment: Any) -> None:
     trial = make(experiment)
     for index in range(3):
-        found = checkpoint(trial, index, epoch=index)
-        trial.run_metadata.checkpoint_manager.register_checkpoint(found)
+        saved = checkpoint(trial, index, epoch=index)
+        trial.run_metadata.checkpoint_manager.register_checkpoint(saved)
     left = [path.name for path in Path(trial.storage.trial_fs_path).iterdir()]
     assert left == ["checkpoint_000002"]
 
@@ -106,7 +106,7 @@ def test_a_trials_reservation_stays_when_tune_sets_its_resources(experiment: Any
     register_trainable("toy", with_resources(Toy, {"cpu": 1.0, "gpu": 0.5}))
     trial = make(experiment)
     trial.reserve({"cpu": 1.0, "gpu": 1.0})
-    trial.create_placement_group_factory()  # Tune's first act with a new trial
+    trial.create_placement_group_factory()  # called first by Tune for a new trial
     assert trial.placement_group_factory.required_resources == {"CPU": 1.0, "GPU": 1.0}
 
 
@@ -198,7 +198,7 @@ def test_a_pending_save_can_be_polled_without_waiting() -> None:
 
 @pytest.fixture(scope="module")
 def journal(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Journal:
-    return noted_run(tmp_path_factory.mktemp("noted"))
+    return run_with_journal(tmp_path_factory.mktemp("journal"))
 
 
 def test_the_search_algorithm_gets_the_experiment_first_and_once(journal: Journal) -> None:
@@ -242,11 +242,11 @@ def test_checkpoint_numbers_continue_after_the_registered_one(journal: Journal) 
 
 def test_the_scheduler_gets_a_result_before_callbacks(journal: Journal) -> None:
     kinds = ("scheduler_result", "callback_result", "scheduler_complete")
-    found = [line.split()[:2] for line in journal.of("paused", *kinds)]
-    assert found == [
+    calls = [line.split()[:2] for line in journal.of("paused", *kinds)]
+    assert calls == [
         ["scheduler_result", "2"],
         ["callback_result", "2"],
-        # The last one says `done`, of which the scheduler is told when the trial has ended.
+        # The last result is `done`: the scheduler gets it when the trial has ended.
         ["callback_result", "3"],
         ["scheduler_complete", "3"],
     ]
@@ -266,7 +266,7 @@ def test_the_scheduler_is_notified_of_an_end_before_the_search_algorithm_and_cal
 def test_a_pending_trial_that_is_stopped_is_removed_and_ends_without_a_result(
     journal: Journal,
 ) -> None:
-    assert journal.of("let_go") == [
+    assert journal.of("stopped") == [
         "add PENDING",
         "scheduler_remove",
         "source_complete no result",
@@ -277,21 +277,21 @@ def test_a_pending_trial_that_is_stopped_is_removed_and_ends_without_a_result(
 def test_a_retry_is_decided_before_tune_checks_whether_the_trial_recovers(
     journal: Journal,
 ) -> None:
-    found = journal.of("fails")
-    assert found[:4] == [
+    calls = journal.of("fails")
+    assert calls[:4] == [
         "add PENDING",
         "start",
         "scheduler_result 1",
         "callback_result 1 None",
     ]
-    assert found[4] == "failed"
-    assert "scheduler_error recovers True" in found[5:]
+    assert calls[4] == "failed"
+    assert "scheduler_error recovers True" in calls[5:]
 
 
 def test_a_trial_that_recovers_is_added_and_started_again(journal: Journal) -> None:
-    found = journal.of("fails")
-    after = found[found.index("failed") + 1 :]
+    calls = journal.of("fails")
+    after = calls[calls.index("failed") + 1 :]
     assert "add PENDING" in after
     assert after.index("add PENDING") < after.index("start")
     assert after[-1] == "callback_complete RUNNING"
-    assert not any(line.startswith("source_complete error") for line in found)
+    assert not any(line.startswith("source_complete error") for line in calls)

@@ -1,4 +1,4 @@
-"""What people watch a sweep by: TensorBoard's HParams page and curves, trial.log, hooks."""
+"""Views of a running sweep: TensorBoard's HParams page and curves, trial.log, hooks."""
 
 from __future__ import annotations
 
@@ -38,30 +38,30 @@ SPACE: dict[str, Any] = {
 HOOK = "import os, sys; print(os.environ['SWEEP_VALUE'], sys.stdin.read(), file=open({!r}, 'a'))"
 
 
-def command(told: Path) -> str:
-    """A hook that adds a line for every event."""
-    return f'{sys.executable} -c "{HOOK.format(str(told))}"'
+def command(path: Path) -> str:
+    """Returns a hook that appends a line for every event to a file."""
+    return f'{sys.executable} -c "{HOOK.format(str(path))}"'
 
 
-def told(path: Path) -> list[dict[str, Any]]:
-    """The events that a hook got, each with the value in its environment."""
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """Reads the events of a hook, each with the value in its environment."""
     lines = [line.split(" ", 1) for line in path.read_text().splitlines()]
     return [{**json.loads(event), "environment": value} for value, event in lines]
 
 
-def assert_is_of(found: Row, sweep: Path, record: TrialRecord) -> None:
-    """What the page shows of a trial is what its directory holds."""
+def assert_shows(row: Row, sweep: Path, record: TrialRecord) -> None:
+    """A row of the page agrees with the trial's directory."""
     directory = sweep / record.directory
     config = load_config(directory / "config.yaml").to_dict()
-    assert found.run == f"{sweep.name}/{record.directory}/tensorboard"
-    assert found.values == {key: shown(get_dotted(config, key)) for key in record.current}
+    assert row.run == f"{sweep.name}/{record.directory}/tensorboard"
+    assert row.values == {key: shown(get_dotted(config, key)) for key in record.current}
     rows = read_rows(directory / "metrics.jsonl")
     assert rows
     last = {TAGS[name]: value for name, value in rows[-1].items() if name in TAGS}
     last = {tag: value for tag, value in last.items() if value is not None}
-    assert set(found.metrics) - {f"hparams/{key}" for key in record.current} == set(last)
-    assert {tag: found.metrics[tag] for tag in last} == pytest.approx(last, rel=1e-6)
-    assert found.metrics["acc/best"] == pytest.approx(max(row["val_acc"] for row in rows))
+    assert set(row.metrics) - {f"hparams/{key}" for key in record.current} == set(last)
+    assert {tag: row.metrics[tag] for tag in last} == pytest.approx(last, rel=1e-6)
+    assert row.metrics["acc/best"] == pytest.approx(max(row["val_acc"] for row in rows))
     curve = points(directory / "tensorboard", "acc/val")
     assert [step for step, _ in curve] == [row["epoch"] for row in rows]
 
@@ -84,7 +84,7 @@ def test_tensorboard_logs_and_hooks_agree_with_a_resumed_sweep(
         },
     )
     with monkeypatch.context() as patch:
-        pause_after(patch, 1)  # whose it is, it has epochs left
+        pause_after(patch, 1)  # every trial has epochs left
         paused = start(spec)
     assert paused.paused == "SIGINT"
     lines = page(tmp_path)
@@ -96,13 +96,13 @@ def test_tensorboard_logs_and_hooks_agree_with_a_resumed_sweep(
     lines = page(tmp_path)
     assert set(lines) == {record.id for record in records}
     for record in records:
-        assert_is_of(lines[record.id], resumed.directory, record)
+        assert_shows(lines[record.id], resumed.directory, record)
         assert lines[record.id].status == "SUCCESS"
     assert {MILESTONES in line.values for line in lines.values()} == {True, False}
     assert {MOMENTUM in line.values for line in lines.values()} == {True, False}
-    found = list(tmp_path.rglob("*tfevents*"))
-    assert len(found) == 4
-    assert {path.parent.name for path in found} == {"tensorboard"}
+    files = list(tmp_path.rglob("*tfevents*"))
+    assert len(files) == 4
+    assert {path.parent.name for path in files} == {"tensorboard"}
     _assert_logs(resumed.directory, records)
     _assert_hooks(tmp_path, resumed)
 
@@ -121,14 +121,14 @@ def _assert_logs(directory: Path, records: list[TrialRecord]) -> None:
 
 
 def _assert_hooks(directory: Path, outcome: Any) -> None:
-    finishes = told(directory / "finish.txt")
+    finishes = read_events(directory / "finish.txt")
     assert [event["state"] for event in finishes] == ["paused", "finished"]
     best = outcome.results[0]
-    for event in (finishes[-1], told(directory / "best.txt")[-1]):
+    for event in (finishes[-1], read_events(directory / "best.txt")[-1]):
         assert event["trial"] == best.record.id
         assert event["value"] == best.best["val_acc"] == float(event["environment"])
         assert event["directory"] == str(outcome.directory)
-    values = [event["value"] for event in told(directory / "best.txt")]
+    values = [event["value"] for event in read_events(directory / "best.txt")]
     assert values == sorted(set(values))
 
 
@@ -151,17 +151,17 @@ def test_hyperparameters_of_a_population_are_curves(tmp_path: Path) -> None:
     assert any(record.lineage for record in records)
     lines = page(tmp_path)
     for record in records:
-        assert_is_of(lines[record.id], outcome.directory, record)
+        assert_shows(lines[record.id], outcome.directory, record)
         directory = outcome.directory / record.directory
         curve = points(directory / "tensorboard", "hparams/optimizer.learning_rate")
         rates = {row["epoch"]: row["lr"] for row in read_rows(directory / "metrics.jsonl")}
-        assert [step for step, _ in curve] == list(rates)  # an exploit may leave an epoch out
+        assert [step for step, _ in curve] == list(rates)  # an exploit may skip an epoch
         if record.lineage:
             assert len({value for _, value in curve}) > 1
-        assert [value for _, value in curve] == pytest.approx(_bases(rates))
+        assert [value for _, value in curve] == pytest.approx(_base_rates(rates))
         assert curve[-1][1] == pytest.approx(record.current["optimizer.learning_rate"])
 
 
-def _bases(rates: dict[int, float]) -> list[float]:
-    """The learning rates that a cosine over four epochs was applied to."""
+def _base_rates(rates: dict[int, float]) -> list[float]:
+    """Returns the base rates of a cosine schedule over four epochs."""
     return [rate / ((1 + cos(pi * (epoch - 1) / 4)) / 2) for epoch, rate in rates.items()]

@@ -59,7 +59,7 @@ class Tune(Section):
     """Ranks the trials, each by its best epoch. Accuracies are fractions in [0, 1], losses are
     means per image. `val_*` are those of the test set if the training config has no
     `dataset.val_split`."""
-    mode: Mode = Field(examples=["min"])
+    mode: Mode = Field(examples=["min"], json_schema_extra={"x-default": "by metric"})
     """Whether the metric is to be small or large; `min` by default for a loss, `max` otherwise."""
     pareto: dict[str, Mode] = Field(default={}, examples=[{"epoch_s": "min"}])
     """More metrics with their modes: those of `metric`, `epoch_s` (seconds), `images_per_s`,
@@ -67,7 +67,7 @@ class Tune(Section):
     in all of them. With `random`, `grid`, `qmc`, `tpe` or `gp`, and `fifo`."""
     target: float | None = Field(default=None, examples=[0.99])
     """The sweep ends when a trial's metric reaches this value; null means never."""
-    num_samples: PositiveInt = Field(examples=[16])
+    num_samples: PositiveInt = Field(examples=[16], json_schema_extra={"x-default": "required"})
     """Number of configurations, including those before a resume. Each is trained `repeats`
     times. With `search_alg: grid`, the size of the grid by default."""
     repeats: PositiveInt = Field(default=1, examples=[3])
@@ -81,13 +81,20 @@ class Tune(Section):
     """Values of the first trials, each one that its key can draw and that its `when` allows.
     Keys that are left out are drawn. Not with `grid`."""
     search_alg: SearchAlgorithmConfig = Field(
-        default=RandomSearch(), examples=[{"name": "tpe", "n_startup_trials": 8}]
+        default=RandomSearch(),
+        examples=[{"name": "tpe", "n_startup_trials": 8}],
+        json_schema_extra={"x-type": "name or mapping"},
     )
-    """Suggests the values of each trial."""
+    """Suggests the values of each trial. `random`: independent samples; those of trial n depend on
+    `tune.seed` and n only. `grid`: every point of a space of `grid` and `choice`, the last key
+    varying fastest. `qmc`: scrambled Sobol points (Owen, 1998), which cover the space evenly. The
+    others learn from earlier trials and take no `grid` keys."""
     scheduler: SchedulerConfig = Field(
-        default=FIFO(), examples=[{"name": "asha", "grace_period": 2}]
+        default=FIFO(),
+        examples=[{"name": "asha", "grace_period": 2}],
+        json_schema_extra={"x-type": "name or mapping"},
     )
-    """Decides which trials end early."""
+    """Decides which trials are stopped early. `fifo`: every trial runs all its epochs."""
     max_concurrent_trials: Literal["auto"] | PositiveInt = Field(default="auto", examples=[4])
     """Trials that run concurrently; `auto` means as many as the machines hold."""
     time_budget: float | None = Field(default=None, gt=0, examples=["2h"])
@@ -96,7 +103,7 @@ class Tune(Section):
     warm_start: str | None = Field(default=None, examples=["experiments/digits_tpe"])
     """Directory of an earlier sweep. A `search_alg` that learns (except `bohb`) begins from those
     of its ended trials that fit this space."""
-    seed: int = Field(ge=0, lt=SEEDS, examples=[42])
+    seed: int = Field(ge=0, lt=SEEDS, examples=[42], json_schema_extra={"x-default": "drawn"})
     """Seed of all draws. null means a random one, which the sweep's `search.yaml` records."""
 
     @model_validator(mode="before")

@@ -118,7 +118,7 @@ def test_an_entry_of_the_space_is_replaced(
         ("training.epochs=3", "is one of the training config: --set config.training.epochs=..."),
         ("space.training.batch_size.choice=[]", "--set space.training.batch_size.choice: must be"),
         ("space.model.width={choice: [1]}", "--set space.model.width: unknown key"),
-        ("constraints=[a < 1]", "--set constraints[0]: a is no key of the space"),
+        ("constraints=[a < 1]", "--set constraints[0]: a is not a key of the space"),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_reported_with_set_instead_of_a_line(

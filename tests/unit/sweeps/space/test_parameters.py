@@ -130,8 +130,8 @@ def test_mappings_are_merged_into_their_section():
         (
             {"training.batch_size": {"expr": "optimizer.learning_rte * 2"}},
             [],
-            "space.training.batch_size.expr: optimizer.learning_rte is no key of the space or the "
-            "training config",
+            "space.training.batch_size.expr: optimizer.learning_rte is not a key of the space or "
+            "the training config",
         ),
         (
             {"training.batch_size": {"expr": "64 / 2 + 0 * training.epochs"}},
@@ -174,7 +174,7 @@ def test_mappings_are_merged_into_their_section():
         (
             {"optimizer.learning_rate": {"uniform": [0.1, 0.2]}},
             ["optimizer.learning_rate > 0.1", "optimizer.lr < 3"],
-            "constraints[1]: optimizer.lr is no key",
+            "constraints[1]: optimizer.lr is not a key",
         ),
         (
             {"optimizer.learning_rate": {"uniform": [0.1, 0.2]}},
@@ -196,7 +196,7 @@ def test_pbt_does_not_change_what_others_follow():
     found = problems(
         space, constraints=["optimizer.learning_rate < 0.19"], scheduler={"name": "pbt"}
     )
-    assert any("pbt changes optimizer.learning_rate in mid-training" in text for text in found)
+    assert any("pbt changes optimizer.learning_rate during training" in text for text in found)
     assert any(text.startswith("constraints[0]: pbt changes") for text in found)
 
 

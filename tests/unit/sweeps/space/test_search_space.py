@@ -193,7 +193,7 @@ def test_a_grid_key_under_a_drawn_condition_takes_its_turn_when_it_is_active():
         ),
         (
             {"a": {"choice": [1], "when": {"b": ["x", "z"]}}, "b": {"grid": ["x", "y"]}},
-            [(("a", "when", "b"), 'must be what b can be ("x", "y"), found "z"')],
+            [(("a", "when", "b"), 'must be a value of b ("x", "y"), found "z"')],
         ),
         (
             {"a": {"choice": [1], "when": {"a": 1}}, "b": {"choice": [1], "when": {"a": 1}}},

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sweeps.spec.load import parse_search
-from sweeps.spec.schedulers import MUTABLE
+from sweeps.spec.schedulers import MUTABLE_KEYS
 from trainable.errors import ConfigError
 
 LR = "optimizer.learning_rate"
@@ -101,7 +101,7 @@ def test_every_key_that_is_said_to_change_can_be_mutated() -> None:
     parse_search(data)
     momentum = search("pb2", space={"optimizer.momentum": {"uniform": [0.5, 0.99]}})
     parse_search(momentum)
-    assert {*space, "optimizer.momentum"} == set(MUTABLE)
+    assert {*space, "optimizer.momentum"} == set(MUTABLE_KEYS)
 
 
 @pytest.mark.parametrize("name", PAUSING)
@@ -144,7 +144,7 @@ def test_a_scheduler_that_pauses_no_trial_needs_no_checkpoints(name: str) -> Non
 def test_a_limit_below_the_population_is_refused(name: str) -> None:
     assert problems(name, max_concurrent_trials=4) == [
         f"tune.max_concurrent_trials: must be auto, or at least num_samples (8), under {name}, "
-        "whose trials wait for one another; resources says how many run, found 4"
+        "whose trials wait for one another; resources limits how many run, found 4"
     ]
 
 
@@ -184,15 +184,16 @@ def test_keys_that_cannot_be_mutated_are_refused_each_with_its_reason(name: str,
     ]
     sizes = {"training.epochs": {"randint": [5, 10]}}
     assert refused([LR, "training.epochs"], **sizes) == [
-        f"tune.scheduler.{key}: training.epochs cannot change in mid-training "
-        f"(what can: {CAN_CHANGE})"
+        f"tune.scheduler.{key}: training.epochs cannot change during training "
+        f"(keys that can: {CAN_CHANGE})"
     ]
     conditional = {
         "model.name": {"choice": ["resnet20", "resnet32"]},
         "optimizer.momentum": {"uniform": [0.5, 0.9], "when": {"model.name": "resnet20"}},
     }
     assert refused(["optimizer.momentum"], **conditional) == [
-        f"tune.scheduler.{key}: optimizer.momentum has a when; what changes must always be there"
+        f"tune.scheduler.{key}: optimizer.momentum has a when; a key that changes must exist in "
+        "every trial"
     ]
 
 

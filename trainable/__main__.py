@@ -22,10 +22,10 @@ from trainable.storage.experiment import local_file
 @click.option(
     "--allow-custom-model",
     is_flag=True,
-    help="Let model.name import a callable of yours (module:callable).",
+    help="Let model.name import your own callable (module:callable).",
 )
 def main(config: str, allow_custom_model: bool) -> None:
-    """Trains one model as CONFIG says and leaves its experiment directory.
+    """Trains one model with the settings in CONFIG and writes its experiment directory.
 
     Ctrl-C saves latest.pt after the running epoch and prints how to continue.
     """
@@ -45,20 +45,20 @@ def main(config: str, allow_custom_model: bool) -> None:
             str(error), style="red", highlight=False, markup=False, soft_wrap=True
         )
         sys.exit(2)
-    _report(console, config, outcome)
+    _print_outcome(console, config, outcome)
     if outcome.diverged:
         sys.exit(1)
     if stop.signal is not None and not outcome.finished:
         sys.exit(128 + stop.signal)
 
 
-def _report(console: Console, config: str, outcome: Outcome) -> None:
+def _print_outcome(console: Console, config: str, outcome: Outcome) -> None:
     best = "best" if outcome.finished else "best so far"
     console.print(f"{best}: val_acc {outcome.best_acc:.4f} at epoch {outcome.best_epoch}")
-    if outcome.place is None:
-        console.print("checkpoint.enabled is false: no checkpoint was kept")
+    if outcome.location is None:
+        console.print("checkpoint.enabled is false: no checkpoint was saved")
         return
-    console.print(f"experiment: {outcome.place}", soft_wrap=True, highlight=False)
+    console.print(f"experiment: {outcome.location}", soft_wrap=True, highlight=False)
     if not outcome.finished and not outcome.diverged:
         console.print(
             f"stopped early; to continue, set checkpoint.resume to {outcome.latest} in "

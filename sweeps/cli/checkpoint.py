@@ -1,4 +1,4 @@
-"""Verbs over one checkpoint, without its sweep: restore and eval."""
+"""Commands that use one checkpoint without its sweep: restore and eval."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import click
 
 from sweeps.cli.options import (
     ALLOW_CUSTOM_MODEL,
+    AS_JSON,
     FINISHED,
-    PLACE_AS_GIVEN,
+    PATH_OR_URI,
     SET,
     SOME_FAILED,
     exits,
@@ -19,15 +20,15 @@ from sweeps.terminal.console import console, print_line
 
 
 @click.command()
-@click.argument("checkpoint", type=PLACE_AS_GIVEN)
-@click.option("--epochs", type=click.IntRange(min=1), help="New total epochs.")
+@click.argument("checkpoint", type=PATH_OR_URI)
+@click.option("--epochs", type=click.IntRange(min=1), help="New total number of epochs.")
 @click.option(
     "--dir",
     "base",
-    type=PLACE_AS_GIVEN,
+    type=PATH_OR_URI,
     default="experiments",
     show_default=True,
-    help="Where the new experiment directory goes.",
+    help="Create the new experiment directory in this directory.",
 )
 @SET
 @ALLOW_CUSTOM_MODEL
@@ -39,9 +40,10 @@ def restore(
     assignments: tuple[str, ...],
     allow_custom_model: bool,
 ) -> int:
-    """Trains on from CHECKPOINT alone, in a new experiment directory.
+    """Trains on from a single checkpoint.
 
-    It needs the .pt file and the data, nothing else of its sweep.
+    This only needs the .pt file CHECKPOINT and the data, nothing else of the sweep. The training
+    gets a new experiment directory.
 
     Example: sweep restore experiments/digits_asha/TRIAL/checkpoints/best.pt --epochs 50
     """
@@ -56,40 +58,42 @@ def restore(
         outcome = restore_checkpoint(
             config, values, console, allow_custom_model=allow_custom_model, should_stop=stop
         )
-    name = "best" if outcome.finished else "best so far"
-    print_line(f"{name}: val_acc {outcome.best_acc:.4f} at epoch {outcome.best_epoch}")
-    print_line(f"experiment: {outcome.place}, continued from {checkpoint}")
+    label = "best" if outcome.finished else "best so far"
+    print_line(f"{label}: val_acc {outcome.best_acc:.4f} at epoch {outcome.best_epoch}")
+    print_line(f"experiment: {outcome.location}, continued from {checkpoint}")
     if outcome.finished or outcome.diverged or stop.signal is None:
         return FINISHED if outcome.finished else SOME_FAILED
-    print_line("stopped early; to go on:")
+    print_line("stopped early; continue with:")
     print_line(f"sweep restore {shlex.quote(outcome.latest)} --dir {shlex.quote(str(base))}")
     return 128 + stop.signal
 
 
 @click.command("eval")
-@click.argument("checkpoint", type=PLACE_AS_GIVEN)
+@click.argument("checkpoint", type=PATH_OR_URI)
 @SET
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@AS_JSON
 @ALLOW_CUSTOM_MODEL
 @exits
 def eval_(
     checkpoint: str, assignments: tuple[str, ...], as_json: bool, allow_custom_model: bool
 ) -> int:
-    """Scores CHECKPOINT on its test set.
+    """Scores a checkpoint on its test set.
+
+    CHECKPOINT is a .pt file; its config names the data set.
 
     Example: sweep eval experiments/digits_asha/TRIAL/checkpoints/best.pt
     """
     from sweeps.spec.overrides import parse_assignments
     from trainable.experiment.from_checkpoint import evaluate_checkpoint
 
-    found = evaluate_checkpoint(
+    scores = evaluate_checkpoint(
         checkpoint, parse_assignments(assignments), allow_custom_model=allow_custom_model
     )
     if as_json:
-        print_line(json.dumps(found))
+        print_line(json.dumps(scores))
     else:
         print_line(
-            f"test_acc {found['test_acc']:.4f}  test_loss {found['test_loss']:.4f}  "
-            f"on {found['images']} images, epoch {found['epoch']} of {checkpoint}"
+            f"test_acc {scores['test_acc']:.4f}  test_loss {scores['test_loss']:.4f}  "
+            f"on {scores['images']} images, epoch {scores['epoch']} of {checkpoint}"
         )
     return FINISHED

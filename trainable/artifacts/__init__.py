@@ -1,1 +1,1 @@
-"""The files of a training: checkpoint, metrics, TensorBoard, trial log."""
+"""Files that a training writes: checkpoints, metrics, TensorBoard events, trial log."""

@@ -1,7 +1,16 @@
-"""The checkpoint format: the keys of a `.pt` file, how one is written, read and judged.
+"""The checkpoint format: the keys of a `.pt` file, and how such a file is written, read, checked.
 
-Every file holds tensors on the CPU and plain values only, so `torch.load(path)` with its default
-arguments (`weights_only=True`) loads it anywhere.
+A checkpoint is one dict, saved by `torch.save`:
+
+    model_state_dict, optimizer_state_dict, scheduler_state_dict
+    scaler_state_dict            only with mixed precision in float16
+    epoch, best_acc              last completed epoch (1-based); best accuracy so far
+    config                       the complete training config
+    resume_state                 what an exact resume needs besides: format, seed, best_epoch
+
+It contains only tensors on the CPU and plain values, so `torch.load(path)` with its default
+arguments (`weights_only=True`) loads it anywhere. `Trainer.state_dict` builds the dict; `names.py`
+has the names of the files.
 """
 
 from __future__ import annotations
@@ -29,7 +38,7 @@ EPOCH = "epoch"
 BEST_ACC = "best_acc"
 CONFIG = "config"
 RESUME = "resume_state"
-"""What exact resume needs besides: `format`, `seed`, `best_epoch`."""
+"""What an exact resume needs besides: `format`, `seed`, `best_epoch`."""
 
 FORMAT = 1
 _UNREADABLE = (
@@ -41,7 +50,7 @@ _UNREADABLE = (
     TypeError,
     ValueError,
 )
-"""What `torch.load` raises on bytes that are no checkpoint, besides its UnpicklingError."""
+"""Errors of `torch.load` for a file that is not a checkpoint, besides UnpicklingError."""
 
 REQUIRED = (MODEL, OPTIMIZER, SCHEDULER, EPOCH, BEST_ACC, CONFIG)
 TYPES = {
@@ -57,7 +66,7 @@ TYPES = {
 
 
 def to_cpu(value: Any) -> Any:
-    """Copies every tensor of a nested state to the CPU; other values stay as they are."""
+    """Returns a nested state with every tensor on the CPU and all other values unchanged."""
     if isinstance(value, torch.Tensor):
         return value.detach().cpu()
     if isinstance(value, dict):
@@ -68,48 +77,48 @@ def to_cpu(value: Any) -> Any:
 
 
 def write_checkpoint(state: dict[str, Any], names: Iterable[Path]) -> None:
-    """Serialises a state once and gives the file every one of the names.
+    """Serialises a state once and gives the file several names.
 
     Args:
-        state: The keys above; tensors of any device.
+        state: A dict with the keys above; its tensors may be on any device.
         names: Paths in the order in which they are replaced. The one that a resume reads comes
-            last, so that a kill in between repeats an epoch instead of losing a name.
+            last, so that a kill in between repeats an epoch instead of losing a file.
     """
     cpu_state = to_cpu(state)
     write_once(names, lambda file: torch.save(cpu_state, file))
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Loads a checkpoint's tensors onto the CPU and checks that it is one of ours.
+    """Loads a checkpoint's tensors onto the CPU and checks its format.
 
     Raises:
-        CheckpointError: The file is missing, truncated, foreign or unsafe; says what was expected
-            and found, and which other checkpoints of the directory are good.
+        CheckpointError: The file is missing, truncated, foreign or unsafe. The text says what was
+            expected and found, and which other checkpoints of the directory are good.
     """
     path = Path(path)
-    found = _fault(path)
-    if isinstance(found, dict):
-        return found
+    state = _load(path)
+    if isinstance(state, dict):
+        return state
     good = [p.name for p in sorted(path.parent.glob("*.pt")) if p != path and is_complete(p)]
-    text = f"{path}: {found}"
+    text = f"{path}: {state}"
     if path.parent.is_dir():
         text += f"; good checkpoints beside it: {', '.join(good) if good else 'none'}"
     raise CheckpointError(text)
 
 
 def is_complete(path: Path) -> bool:
-    """Whether a file is a whole, loadable checkpoint."""
-    return isinstance(_fault(path), dict)
+    """Returns whether a file is a whole, loadable checkpoint."""
+    return isinstance(_load(path), dict)
 
 
 def checkpoint_epoch(path: Path) -> int | None:
-    """The last completed epoch in a checkpoint file, or None if it is not a good one."""
-    state = _fault(path)
+    """Returns the last completed epoch of a checkpoint file, or None if the file is not good."""
+    state = _load(path)
     return int(state[EPOCH]) if isinstance(state, dict) else None
 
 
-def mismatch(state: dict[str, Any], config: TrainConfig, reason: str) -> str:
-    """The sentence that says why a good checkpoint is not one of a config's training."""
+def mismatch_message(state: dict[str, Any], config: TrainConfig, reason: str) -> str:
+    """Explains why a good checkpoint cannot be loaded into the training of a config."""
     model, optimizer = (_config_name(state, section) for section in ("model", "optimizer"))
     return (
         f"the checkpoint is of {model} with {optimizer}, "
@@ -118,37 +127,37 @@ def mismatch(state: dict[str, Any], config: TrainConfig, reason: str) -> str:
 
 
 def _config_name(state: dict[str, Any], section: str) -> Any:
-    """What a checkpoint's config names; a foreign one may have another form."""
-    found = state[CONFIG].get(section)
-    return found.get("name") if isinstance(found, dict) else found
+    """Returns the name in a section of a checkpoint's config; a foreign config may differ."""
+    value = state[CONFIG].get(section)
+    return value.get("name") if isinstance(value, dict) else value
 
 
-def _fault(path: Path) -> dict[str, Any] | str:
-    """The loaded state, or the sentence that says why there is none."""
+def _load(path: Path) -> dict[str, Any] | str:
+    """Returns the loaded state, or a sentence on what is wrong with the file."""
     if not path.exists():
         return "there is no such file"
     if not path.is_file():
         return "expected a .pt file, found a directory"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of a foreign pickle, said below
+            warnings.simplefilter("ignore", UserWarning)  # about a foreign pickle, see below
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        # Not torch's own text: it advises to load without the check, which runs what it finds.
+        # torch's own text advises to load without the check, which runs code from the file.
         code = re.search(r"GLOBAL (\S+)", str(error))
-        found = f"code ({code[1]})" if code else "a foreign file"
-        return f"expected tensors and plain values only, found {found}"
+        content = f"code ({code[1]})" if code else "a foreign file"
+        return f"expected tensors and plain values only, found {content}"
     except _UNREADABLE as error:
-        first = str(error).partition("\n")[0]
+        first_line = str(error).partition("\n")[0]
         return (
             "expected a whole checkpoint, found a truncated or foreign file "
-            f"({type(error).__name__}: {first})"
+            f"({type(error).__name__}: {first_line})"
         )
-    return _misfit(state) or state
+    return _find_format_error(state) or state
 
 
-def _misfit(state: Any) -> str | None:
-    """The sentence that says why a loaded object is no checkpoint of ours, if it is none."""
+def _find_format_error(state: Any) -> str | None:
+    """Returns a sentence on why a loaded object does not have the format, or None if it has."""
     if not isinstance(state, dict):
         return f"expected a mapping of {', '.join(REQUIRED)}, found {type(state).__name__}"
     missing = [key for key in REQUIRED if key not in state]

@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: one row an epoch, every epoch once, also after a resume."""
+"""`metrics.jsonl`: one row per epoch, every epoch once, also after a resume."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from trainable.errors import ExperimentError
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows in file order; a last line that a kill cut short is left out.
+    """Returns the rows in file order, without a last line that a kill cut short.
 
     Raises:
-        ExperimentError: A line is no row; names the first.
+        ExperimentError: A line is not an epoch's metrics; the text names the first such line.
     """
     if not path.exists():
         return []
-    whole = path.read_bytes().split(b"\n")[:-1]
+    lines = path.read_bytes().split(b"\n")[:-1]
     try:
-        rows: list[dict[str, Any]] = from_json(b"[" + b",".join(whole) + b"]")
+        rows: list[dict[str, Any]] = from_json(b"[" + b",".join(lines) + b"]")
     except ValueError:
-        raise ExperimentError(f"{path}: {_first_broken(whole)}") from None
+        raise ExperimentError(f"{path}: {_describe_broken_line(lines)}") from None
     return rows
 
 
-def _first_broken(lines: list[bytes]) -> str:
+def _describe_broken_line(lines: list[bytes]) -> str:
     for number, line in enumerate(lines, start=1):
         try:
             from_json(line)
         except ValueError as error:
             return f"line {number} is not an epoch's metrics: {error}"
-    return "the lines are no epochs' metrics"
+    return "the lines are not epochs' metrics"
 
 
 class MetricsFile:
-    """Appends and truncates the rows of one training."""
+    """Appends to one training's `metrics.jsonl`, and truncates it for a resume."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def append(self, row: dict[str, Any]) -> None:
-        """Adds one epoch's row."""
+        """Appends one epoch's row."""
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
     def truncate(self, epoch: int) -> None:
-        """Drops the rows of later epochs, and a line that a kill cut short."""
+        """Removes the rows of later epochs, and a last line that a kill cut short."""
         if self._path.exists():
-            kept = [row for row in read_rows(self._path) if row["epoch"] <= epoch]
-            write_text(self._path, "".join(json.dumps(row) + "\n" for row in kept))
+            rows = [row for row in read_rows(self._path) if row["epoch"] <= epoch]
+            write_text(self._path, "".join(json.dumps(row) + "\n" for row in rows))

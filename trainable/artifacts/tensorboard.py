@@ -1,7 +1,8 @@
-"""TensorBoard event files: every metric a curve over the epoch, every epoch once.
+"""TensorBoard event files: one curve per metric over the epochs, every epoch once.
 
-Written record by record with TensorBoard's own writer, not through a `SummaryWriter`: that begins
-a file at every start, and files begun in one second may be read in the wrong order.
+They are written record by record with TensorBoard's own writer and not with a `SummaryWriter`. A
+`SummaryWriter` creates a new file at every start, and TensorBoard may read files that were created
+within one second in the wrong order.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from trainable.artifacts.names import EVENT_FILES
-from trainable.artifacts.tensorboard_hparams import Session, ended, is_end, is_start, same_values
+from trainable.artifacts.tensorboard_hparams import (
+    Session,
+    end_event,
+    is_end,
+    is_start,
+    same_values,
+)
 from trainable.atomic_files import remove_temporaries, write_once
 
 TAGS = {
@@ -34,21 +41,21 @@ TAGS = {
     "images_per_s": "time/images_per_s",
     "peak_memory_gib": "memory/peak_gib",
 }
-"""Metric to TensorBoard tag; the part before the slash groups the charts."""
+"""Metric -> TensorBoard tag; the part before the slash groups the charts."""
 
 FILE_VERSION = "brain.Event:2"
 RECORD_OVERHEAD = 16
-"""Bytes around a record's data: its length and two checksums."""
+"""Bytes that surround a record's data: its length and two checksums."""
 
 
 class TensorBoardWriter:
-    """Writes one training's curves into one event file, which a resumed training goes on with.
+    """Writes one training's curves into one event file, which a resumed training continues.
 
-    Nothing is created before the first row, so that a truncation comes first.
+    The file is not created before the first row, so that `truncate` can come first.
 
     Args:
-        directory: Of the event file, and of nothing else.
-        session: What the HParams page shows of the training; None if it is not on the page.
+        directory: The directory of the event file, which contains nothing else.
+        session: The training's entry on the HParams page; None for no entry.
     """
 
     def __init__(self, directory: Path, session: Session | None = None) -> None:
@@ -57,7 +64,7 @@ class TensorBoardWriter:
         self._file: BinaryIO | None = None
 
     def append(self, row: dict[str, Any]) -> None:
-        """Adds one epoch's point to every curve that has one, and puts it on disk."""
+        """Adds one epoch's point to every curve that has one, and flushes the file."""
         if self._file is None:
             self._file = self._open()
         values = [
@@ -72,29 +79,29 @@ class TensorBoardWriter:
         self._file.flush()
 
     def truncate(self, epoch: int) -> None:
-        """Takes later epochs and whatever else no longer holds out of the event files.
+        """Removes from the event files what does not hold when training continues after an epoch.
 
-        That is a record that a kill cut short, that the training has ended, and values that have
-        changed.
+        That is later epochs, a record that a kill cut short, the end of the training, and
+        hyperparameters that have changed.
         """
         self.close()
-        # TensorBoard reads every file with "tfevents" in its name, half written ones too.
+        # TensorBoard reads every file with "tfevents" in its name, incomplete ones as well.
         remove_temporaries(self._directory)
-        found = _event_files(self._directory)
-        if not found:
+        paths = _list_event_files(self._directory)
+        if not paths:
             return
-        records = [record for path in found for record in _records(path)]
-        kept = self._still_true(records, epoch)
-        if len(found) == 1 and kept == records:
-            _cut_half_record(found[0], records)
+        records = [record for path in paths for record in _read_records(path)]
+        remaining = self._select_valid_records(records, epoch)
+        if len(paths) == 1 and remaining == records:
+            _remove_partial_record(paths[0], records)
             return
-        # Under a new name: a TensorBoard that runs goes on reading the file it has opened.
-        _write(_new_file(self._directory), kept)
-        for path in found:
+        # A new name, because a running TensorBoard continues to read the file it has opened.
+        _write_records(_choose_file_name(self._directory), remaining)
+        for path in paths:
             path.unlink()
 
     def end(self, *, failed: bool) -> None:
-        """Says on the HParams page that the training has ended."""
+        """Marks the training as ended on the HParams page."""
         self.close()
         end_session(self._directory, failed=failed)
 
@@ -104,9 +111,9 @@ class TensorBoardWriter:
             self._file.close()
             self._file = None
 
-    def _still_true(self, records: list[bytes], epoch: int) -> list[bytes]:
-        """The records of a training that goes on after an epoch, each once."""
-        # A kill between the writing of a new file and the deletion of the old one leaves copies.
+    def _select_valid_records(self, records: list[bytes], epoch: int) -> list[bytes]:
+        """Returns the records that hold when training continues after an epoch, each once."""
+        # A kill between writing a new file and deleting the old one leaves copies.
         events = {record: Event.FromString(record) for record in dict.fromkeys(records)}
         points = [
             record
@@ -116,72 +123,74 @@ class TensorBoardWriter:
         versions = [record for record, event in events.items() if event.HasField("file_version")]
         if self._session is not None:
             starts = [record for record in points if is_start(events[record])]
-            now = self._session.started(events[starts[0]].wall_time if starts else time.time())
-            is_same = bool(starts) and same_values(events[starts[0]], now)
+            time_s = events[starts[0]].wall_time if starts else time.time()
+            start = self._session.start_event(time_s)
+            is_same = bool(starts) and same_values(events[starts[0]], start)
             points = [record for record in points if record not in starts]
-            points.insert(0, starts[0] if is_same else now.SerializeToString())
+            points.insert(0, starts[0] if is_same else start.SerializeToString())
         return [*versions[:1], *points]
 
     def _open(self) -> BinaryIO:
-        """The newest event file to go on with, or a new one."""
+        """Opens the newest event file for appending, or creates one."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        found = _event_files(self._directory)
-        if found:
-            return found[-1].open("ab")
+        paths = _list_event_files(self._directory)
+        if paths:
+            return paths[-1].open("ab")
         now = time.time()
-        first = [Event(wall_time=now, file_version=FILE_VERSION)]
+        events = [Event(wall_time=now, file_version=FILE_VERSION)]
         if self._session is not None:
-            first.append(self._session.started(now))
-        path = _new_file(self._directory)
-        _write(path, [event.SerializeToString() for event in first])
+            events.append(self._session.start_event(now))
+        path = _choose_file_name(self._directory)
+        _write_records(path, [event.SerializeToString() for event in events])
         return path.open("ab")
 
 
 def end_session(directory: Path, *, failed: bool) -> None:
-    """Says in a training's event file that it has ended, unless the file says so already.
+    """Marks a training as ended in its event file, unless it is marked already.
+
+    Does nothing without an event file, or if the file has no entry for the HParams page.
 
     Args:
-        directory: Of the event file; where there is none, or one without a beginning on the
-            HParams page, nothing is done.
-        failed: Whether it has ended badly.
+        directory: The directory of the event file.
+        failed: Whether the training has failed.
     """
-    found = _event_files(directory)
-    if not found:
+    paths = _list_event_files(directory)
+    if not paths:
         return
-    records = _records(found[-1])
+    records = _read_records(paths[-1])
     events = [Event.FromString(record) for record in records]
     if not any(map(is_start, events)) or any(map(is_end, events)):
         return
-    _cut_half_record(found[-1], records)
-    with found[-1].open("ab") as file:
-        RecordWriter(file).write(ended(time.time(), failed=failed).SerializeToString())
+    _remove_partial_record(paths[-1], records)
+    with paths[-1].open("ab") as file:
+        RecordWriter(file).write(end_event(time.time(), failed=failed).SerializeToString())
 
 
-def _event_files(directory: Path) -> list[Path]:
-    """In the order in which they were begun."""
+def _list_event_files(directory: Path) -> list[Path]:
+    """Returns the event files, the oldest first."""
     return sorted(directory.glob(EVENT_FILES))
 
 
-def _new_file(directory: Path) -> Path:
-    """A name behind those that there are: TensorBoard reads files in the order of their names."""
-    times = [path.name.split(".")[3] for path in _event_files(directory)]
-    after = max((int(text) + 1 for text in times if text.isdecimal()), default=0)
-    begun = max(int(time.time()), after)
-    return directory / EVENT_FILES.replace("*", f"{begun:010d}.{platform.node()}")
+def _choose_file_name(directory: Path) -> Path:
+    """Returns a name that sorts last, because TensorBoard reads files in the order of names."""
+    times = [path.name.split(".")[3] for path in _list_event_files(directory)]
+    earliest = max((int(text) + 1 for text in times if text.isdecimal()), default=0)
+    created = max(int(time.time()), earliest)
+    return directory / EVENT_FILES.replace("*", f"{created:010d}.{platform.node()}")
 
 
-def _records(path: Path) -> list[bytes]:
+def _read_records(path: Path) -> list[bytes]:
     return list(RawEventFileLoader(str(path)).Load())
 
 
-def _cut_half_record(path: Path, records: list[bytes]) -> None:
-    """Takes the end off a file that a kill left in the middle of a record."""
-    whole = sum(len(record) + RECORD_OVERHEAD for record in records)
-    if path.stat().st_size != whole:
-        os.truncate(path, whole)
+def _remove_partial_record(path: Path, records: list[bytes]) -> None:
+    """Truncates a file that a kill left in the middle of a record."""
+    size = sum(len(record) + RECORD_OVERHEAD for record in records)
+    if path.stat().st_size != size:
+        os.truncate(path, size)
 
 
-def _write(path: Path, records: list[bytes]) -> None:
+def _write_records(path: Path, records: list[bytes]) -> None:
     def write(file: BinaryIO) -> None:
         writer = RecordWriter(file)
         for record in records:

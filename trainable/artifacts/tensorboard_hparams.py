@@ -1,7 +1,7 @@
-"""What TensorBoard's HParams page shows of a training: its values, and how it ended.
+"""A training's entry on TensorBoard's HParams page: its hyperparameters, and how it ended.
 
-The page takes a run for a session when its event file has a record with the values; a second one
-with the status ends it. Metrics it reads from the curves of the same run.
+The page lists a run whose event file has a record with the hyperparameters; a second record with
+the status ends it. The page reads metrics from the curves of the same run.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2, summary_v2
 from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 
 MUTATED = "hparams/"
-"""What is before the key in the tag of a value that changes in mid-training."""
+"""Prefix of the tag of a hyperparameter that a scheduler changes during training."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """A trial as the page names it.
+    """A trial's entry on the page, which calls it a session.
 
     Args:
-        trial: Its id.
-        values: Dotted key of the config -> value, of what a sweep sets.
-        mutated: Those of them that a scheduler changes in mid-training.
+        trial: The trial's id.
+        values: Dotted config key -> value, for every key that the sweep sets.
+        mutated: The same for the keys that a scheduler changes during training.
     """
 
     trial: str
     values: Mapping[str, Any]
     mutated: Mapping[str, Any] = field(default_factory=dict)
 
-    def started(self, at: float) -> Event:
-        """The record that a session begins with."""
-        values = {key: shown(value) for key, value in self.values.items()}
-        summary = summary_v2.hparams_pb(values, trial_id=self.trial, start_time_secs=at)
-        return Event(wall_time=at, step=0, summary=summary)
+    def start_event(self, time_s: float) -> Event:
+        """Builds the record that starts the session."""
+        values = {key: to_hparam(value) for key, value in self.values.items()}
+        summary = summary_v2.hparams_pb(values, trial_id=self.trial, start_time_secs=time_s)
+        return Event(wall_time=time_s, step=0, summary=summary)
 
     def points(self) -> list[Summary.Value]:
-        """The present numbers among the values that change, as points of curves."""
+        """Returns the present numbers among the mutated values, as points of curves."""
         return [
             Summary.Value(tag=MUTATED + key, simple_value=value)
             for key, value in self.mutated.items()
@@ -50,8 +50,8 @@ class Session:
         ]
 
 
-def shown(value: Any) -> bool | float | str:
-    """A config's value as the page can show it: lists, mappings and null as JSON."""
+def to_hparam(value: Any) -> bool | float | str:
+    """Converts a config's value for the page: lists, mappings and null become JSON."""
     if isinstance(value, bool | str):
         return value
     if isinstance(value, int | float) and math.isfinite(value):
@@ -59,35 +59,35 @@ def shown(value: Any) -> bool | float | str:
     return json.dumps(value)
 
 
-def ended(at: float, *, failed: bool) -> Event:
-    """The record that a session ends with."""
+def end_event(time_s: float, *, failed: bool) -> Event:
+    """Builds the record that ends a session."""
     status = STATUS_FAILURE if failed else STATUS_SUCCESS
-    end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=at)
+    end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=time_s)
     data = plugin_data_pb2.HParamsPluginData(session_end_info=end)
     value = Summary.Value(
         tag=metadata.SESSION_END_INFO_TAG,
         metadata=metadata.create_summary_metadata(data),
         tensor=metadata.NULL_TENSOR,
     )
-    return Event(wall_time=at, step=0, summary=Summary(value=[value]))
+    return Event(wall_time=time_s, step=0, summary=Summary(value=[value]))
 
 
 def is_start(event: Event) -> bool:
-    """Whether a session begins with this record."""
+    """Returns whether this record starts a session."""
     return _has_tag(event, metadata.SESSION_START_INFO_TAG)
 
 
 def is_end(event: Event) -> bool:
-    """Whether a session ends with this record."""
+    """Returns whether this record ends a session."""
     return _has_tag(event, metadata.SESSION_END_INFO_TAG)
 
 
 def same_values(first: Event, second: Event) -> bool:
-    """Whether two sessions begin with the same values."""
-    return bool(_values(first) == _values(second))
+    """Returns whether two records start sessions with the same values."""
+    return bool(_parse_values(first) == _parse_values(second))
 
 
-def _values(event: Event) -> Any:
+def _parse_values(event: Event) -> Any:
     content = event.summary.value[0].metadata.plugin_data.content
     return dict(metadata.parse_session_start_info_plugin_data(content).hparams)
 

@@ -1,1 +1,1 @@
-"""One training with its experiment directory, without a sweep."""
+"""The experiment directory of a training, and training without a sweep."""

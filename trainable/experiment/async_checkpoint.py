@@ -1,8 +1,8 @@
-"""A training's state, copied, so that it can be written while the training goes on.
+"""Copies a training's state, so that it can be written while the training continues.
 
-What the forward pass changes (running statistics, counters) is copied at once. The weights and the
-optimizer's buffers, nearly all of a state, change only when the optimizer steps: they are copied
-beside the next batch's forward and backward pass, and its step waits for them.
+Tensors that a forward pass changes (running statistics, counters) are copied immediately. Weights
+and optimizer buffers, which are nearly all of a state, change only when the optimizer steps. They
+are copied during the next batch's forward and backward pass, and the optimizer waits for the copy.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from trainable.models import MODELS
 from trainable.training.trainer import Trainer
 
 WRITER = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
-"""Writes the checkpoints of this process, one after the other."""
+"""Writes the checkpoints of this process, one after another."""
 
 COPIER = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
-"""Copies what lies in the CPU's memory; not the writer, which waits for the disk."""
+"""Copies tensors in the CPU's memory. The writer cannot do that, because it waits for the disk."""
 
 Pairs = list[tuple[torch.Tensor, torch.Tensor]]
-"""Copies and what goes into them."""
+"""(copy, original) for each tensor."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state after an epoch."""
+    """A copy of the state after an epoch."""
 
     epoch: int
     state: dict[str, Any]
@@ -41,58 +41,58 @@ class Snapshot:
 
 
 def take_snapshot(trainer: Trainer, last: Snapshot | None = None) -> Snapshot:
-    """Copies a training's state; the training may go on at once.
+    """Starts to copy a training's state; the training may continue immediately.
 
-    A card copies into page-locked memory, on a stream of its own: nobody waits on the CPU.
+    A GPU copies into page-locked memory on a separate stream, so that no CPU thread waits for it.
 
     Args:
-        trainer: Between two epochs.
-        last: A snapshot of it that nobody reads any more; its memory is used again, which on a
-            CPU is most of the time.
+        trainer: A training between two epochs.
+        last: An earlier snapshot of the training that is no longer read. Its memory is reused,
+            which on a CPU saves most of the time.
     """
     state, pairs = trainer.state_dict(), Pairs()
-    copied = _with_room(state, last.state if last else None, pairs)
-    stepped = _stepped(trainer, state)
+    copied_state = _allocate_copies(state, last.state if last else None, pairs)
+    stepped = _find_stepped_tensors(trainer, state)
     _copy([pair for pair in pairs if id(pair[1]) not in stepped])
-    wait, trainer.train_step.pending_copy = _copy_beside(
+    wait, trainer.train_step.pending_copy = _start_copy(
         trainer.device, [pair for pair in pairs if id(pair[1]) in stepped]
     )
-    return Snapshot(trainer.epoch, copied, wait)
+    return Snapshot(trainer.epoch, copied_state, wait)
 
 
-def write_behind(work: Callable[[], None]) -> Future[None]:
-    """Does work behind the training's back, after all that was given before."""
+def write_in_background(work: Callable[[], None]) -> Future[None]:
+    """Runs work in the writer's thread, after all work that was submitted earlier."""
     return WRITER.submit(work)
 
 
-def _stepped(trainer: Trainer, state: dict[str, Any]) -> set[int]:
-    """The ids of a state's tensors that nothing but a step of the optimizer changes."""
-    if trainer.config.model.name not in MODELS:  # it may change its weights whenever it likes
+def _find_stepped_tensors(trainer: Trainer, state: dict[str, Any]) -> set[int]:
+    """Returns the ids of a state's tensors that only a step of the optimizer changes."""
+    if trainer.config.model.name not in MODELS:  # a custom model may change its weights anywhere
         return set()
     weights = {name for name, _ in trainer.model.named_parameters()}
-    found = [tensor for name, tensor in state[MODEL].items() if name in weights]
+    tensors = [tensor for name, tensor in state[MODEL].items() if name in weights]
     for buffers in state[OPTIMIZER]["state"].values():
-        found += buffers.values()
-    return {id(tensor) for tensor in found}
+        tensors += buffers.values()
+    return {id(tensor) for tensor in tensors}
 
 
-def _copy_beside(
+def _start_copy(
     device: torch.device, pairs: Pairs
 ) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Begins to copy.
+    """Starts to copy tensors.
 
     Returns:
-        What waits for the copies, and what keeps the present stream's work back until then.
+        A function that waits for the copies, and one that makes the current stream wait for them.
     """
     if device.type != "cuda":
-        copied = COPIER.submit(_copy, pairs)
-        return copied.result, copied.result
-    side, reached = _side_stream(device), torch.Event(device)
+        future = COPIER.submit(_copy, pairs)
+        return future.result, future.result
+    side, copied = _side_stream(device), torch.Event(device)
     side.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(side):  # type: ignore[arg-type]
         _copy(pairs)
-    reached.record(side)
-    return reached.synchronize, lambda: reached.wait(torch.cuda.current_stream(device))
+    copied.record(side)
+    return copied.synchronize, lambda: copied.wait(torch.cuda.current_stream(device))
 
 
 @cache
@@ -101,32 +101,35 @@ def _side_stream(device: torch.device) -> torch.Stream:
 
 
 def _copy(pairs: Pairs) -> None:
-    for room, tensor in pairs:
-        room.copy_(tensor, non_blocking=True)
+    for copy, tensor in pairs:
+        copy.copy_(tensor, non_blocking=True)
 
 
-def _with_room(value: Any, room: Any, pairs: Pairs) -> Any:
-    """A nested state with room for its tensors: an older copy's tensors where they fit.
+def _allocate_copies(value: Any, old: Any, pairs: Pairs) -> Any:
+    """Returns a nested state with memory for copies of its tensors, reused where possible.
 
     Args:
         value: The state.
-        room: The older copy, or None.
-        pairs: Is told what goes where.
+        old: An older copy whose tensors are reused where they fit, or None.
+        pairs: The list to which each copy is added with its original.
     """
     if isinstance(value, torch.Tensor):
-        if not isinstance(room, torch.Tensor) or _form(room) != _form(value):
-            room = torch.empty_like(value, device="cpu", pin_memory=value.is_cuda)
-        pairs.append((room, value))
-        return room
+        if not isinstance(old, torch.Tensor) or _layout(old) != _layout(value):
+            old = torch.empty_like(value, device="cpu", pin_memory=value.is_cuda)
+        pairs.append((old, value))
+        return old
     if isinstance(value, dict):
-        rooms = room if isinstance(room, dict) else {}
-        return {key: _with_room(item, rooms.get(key), pairs) for key, item in value.items()}
+        old_items = old if isinstance(old, dict) else {}
+        return {
+            key: _allocate_copies(item, old_items.get(key), pairs) for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
-        same = isinstance(room, list | tuple) and len(room) == len(value)
-        rooms_of = room if same else [None] * len(value)
-        return type(value)(_with_room(*p, pairs) for p in zip(value, rooms_of, strict=True))
+        is_same_length = isinstance(old, list | tuple) and len(old) == len(value)
+        olds = old if is_same_length else [None] * len(value)
+        items = zip(value, olds, strict=True)
+        return type(value)(_allocate_copies(item, old_item, pairs) for item, old_item in items)
     return value
 
 
-def _form(tensor: torch.Tensor) -> tuple[Any, ...]:
+def _layout(tensor: torch.Tensor) -> tuple[Any, ...]:
     return tensor.dtype, tensor.shape, tensor.stride()

@@ -1,10 +1,14 @@
-"""One experiment directory: its name, its files, and what is saved when.
+"""The layout of an experiment directory, and which files are written when.
 
 resnet20_digits_20240115_143022/
-|-- config.yaml                complete: trains the same again
-|-- checkpoints/               epoch_0010.pt ... latest.pt best.pt, names of files written once
+|-- config.yaml                the complete config: trains the same again
+|-- checkpoints/               epoch_0010.pt ... latest.pt best.pt, hard links to the same files
 |-- tensorboard/               event files, with tensorboard.enabled
-`-- metrics.jsonl              one row an epoch, in a sweep only
+`-- metrics.jsonl              one row per epoch, in a sweep only
+
+In a sweep, a trial's directory is an experiment directory. `artifacts/names.py` has the names of
+the files, `artifacts/checkpoint.py` the content of a `.pt` file. `Experiment._files_due` decides
+what is saved after an epoch.
 """
 
 from __future__ import annotations
@@ -35,29 +39,30 @@ from trainable.atomic_files import add_name, remove_temporaries, write_text
 from trainable.config import CheckpointConfig, TrainConfig
 from trainable.config.yaml_reader import dump_yaml
 from trainable.errors import DiskFullError, ExperimentError
-from trainable.experiment.async_checkpoint import Snapshot, take_snapshot, write_behind
+from trainable.experiment.async_checkpoint import Snapshot, take_snapshot, write_in_background
+from trainable.training.device import GIB
 from trainable.training.trainer import Row, Trainer
 
 
 def create_directory(config: TrainConfig, now: datetime) -> Path:
-    """Makes the directory of a new experiment; no two callers ever get the same one.
+    """Creates the directory of a new experiment; concurrent callers get different ones.
 
     Raises:
-        ExperimentError: A directory of the custom name holds another experiment.
+        ExperimentError: The directory with the custom name contains another experiment.
     """
     base = Path(config.checkpoint.dir).absolute()
     custom = config.checkpoint.experiment_name
     try:
         base.mkdir(parents=True, exist_ok=True)
         if custom:
-            return _custom_directory(base / custom, config.checkpoint)
-        return unique_directory(base, automatic_name(config, now))
+            return _create_custom_directory(base / custom, config.checkpoint)
+        return create_unique_directory(base, automatic_name(config, now))
     except OSError as error:
         raise ExperimentError(f"cannot create an experiment in {base}: {error}") from error
 
 
-def unique_directory(base: Path, name: str) -> Path:
-    """Makes a directory of this name, or with `_2`, `_3`... behind it if there is one already."""
+def create_unique_directory(base: Path, name: str) -> Path:
+    """Creates a directory with this name, or with `_2`, `_3`... appended if the name is taken."""
     for suffix in itertools.chain([""], (f"_{n}" for n in itertools.count(2))):
         directory = base / f"{name}{suffix}"
         try:
@@ -68,15 +73,15 @@ def unique_directory(base: Path, name: str) -> Path:
     raise AssertionError("itertools.count never ends")
 
 
-def _custom_directory(directory: Path, config: CheckpointConfig) -> Path:
-    """A named directory: a new or empty one, or the one that `resume` points into."""
+def _create_custom_directory(directory: Path, config: CheckpointConfig) -> Path:
+    """Returns the named directory: a new or empty one, or the one that `resume` points into."""
     resume = config.resume
     if resume is not None and Path(resume).resolve().is_relative_to(directory.resolve()):
         return directory
     try:
         if directory.exists() and any(directory.iterdir()):
             raise FileExistsError
-        # Of two callers at the same time the one that makes this has the name.
+        # Of two concurrent callers, the one that creates this subdirectory gets the name.
         (directory / CHECKPOINTS).mkdir(parents=True)
     except FileExistsError:
         latest = directory / CHECKPOINTS / LATEST_FILE
@@ -88,15 +93,15 @@ def _custom_directory(directory: Path, config: CheckpointConfig) -> Path:
 
 
 class Experiment:
-    """What one training leaves on disk.
+    """Writes the files of one training into its experiment directory.
 
     Args:
-        directory: Exists; nobody else writes to it.
-        config: Decides what is saved; written to `config.yaml`.
-        keep_metrics: Whether to keep `metrics.jsonl`.
-        keep_epochs: How many `epoch_NNNN.pt` stay, the newest; None means all.
-        min_free_gib: Free space below which nothing is saved.
-        session: What TensorBoard's HParams page shows of the training; None for nothing.
+        directory: An existing directory that no other process writes to.
+        config: The training's config, which decides what is saved; it becomes `config.yaml`.
+        keep_metrics: Whether to write `metrics.jsonl`.
+        keep_epochs: Number of `epoch_NNNN.pt` to keep, the newest ones; None keeps all.
+        min_free_gib: Free disk space below which saving fails.
+        session: The training's entry on TensorBoard's HParams page; None for no entry.
     """
 
     def __init__(
@@ -115,48 +120,51 @@ class Experiment:
         if self._config.enabled:
             self.checkpoints.mkdir(exist_ok=True)
             remove_temporaries(self.checkpoints)
-        for name in (CONFIG_FILE, METRICS_FILE):  # a sweep writes others there
+        for name in (CONFIG_FILE, METRICS_FILE):  # the sweep's driver writes other files there
             remove_temporaries(directory, name)
         self._keep_epochs = keep_epochs
         self._min_free_gib = min_free_gib
         self._saved_epoch: int | None = None
-        self._last: Snapshot | None = None
+        self._last_snapshot: Snapshot | None = None
         self._recorded_epoch: int | None = None
-        self._history = MetricsFile(directory / METRICS_FILE) if keep_metrics else None
-        logs = config.tensorboard.enabled
-        self._curves = TensorBoardWriter(directory / TENSORBOARD, session) if logs else None
+        self._metrics = MetricsFile(directory / METRICS_FILE) if keep_metrics else None
+        self._tensorboard = (
+            TensorBoardWriter(directory / TENSORBOARD, session)
+            if config.tensorboard.enabled
+            else None
+        )
         write_text(directory / CONFIG_FILE, dump_yaml(config.to_dict()))
 
     @property
     def latest(self) -> Path:
-        """Where the most recent checkpoint is, or will be."""
+        """Path of the most recent checkpoint, which may not exist yet."""
         return self.checkpoints / LATEST_FILE
 
-    def start(self, epoch: int) -> None:
-        """Continues after a completed epoch: what was recorded of later ones is dropped.
+    def rewind(self, epoch: int) -> None:
+        """Removes the metrics of all epochs after this one, so that training continues there.
 
         Args:
-            epoch: The last completed one; 0 for a new training.
+            epoch: The last completed epoch; 0 for a new training.
         """
         self._saved_epoch = None
         self._recorded_epoch = epoch
-        if self._history is not None:
-            self._history.truncate(epoch)
-        if self._curves is not None:
-            self._curves.truncate(epoch)
+        if self._metrics is not None:
+            self._metrics.truncate(epoch)
+        if self._tensorboard is not None:
+            self._tensorboard.truncate(epoch)
 
     def record(self, row: Row) -> None:
-        """Keeps one epoch's metrics, in place of whatever was recorded of it or of later ones."""
+        """Records one epoch's metrics and replaces those of the same and of later epochs."""
         if self._recorded_epoch != row["epoch"] - 1:
-            self.start(row["epoch"] - 1)
+            self.rewind(row["epoch"] - 1)
         self._recorded_epoch = row["epoch"]
-        if self._history is not None:
-            self._history.append(row)
-        if self._curves is not None:
-            self._curves.append(row)
+        if self._metrics is not None:
+            self._metrics.append(row)
+        if self._tensorboard is not None:
+            self._tensorboard.append(row)
 
     def best(self) -> tuple[float, int]:
-        """Accuracy and epoch of `best.pt`; zeros where there is none."""
+        """Returns accuracy and epoch of `best.pt`; zeros if there is no such file."""
         path = self.checkpoints / BEST_FILE
         if not path.exists():
             return 0.0, 0
@@ -164,85 +172,92 @@ class Experiment:
         return float(state[checkpoint.BEST_ACC]), int(state[checkpoint.EPOCH])
 
     def adopt_best(self, resumed: Path, trainer: Trainer) -> None:
-        """Takes over the best state of the experiment that a training is resumed from.
+        """Copies the best state from the experiment that a training is resumed from.
 
-        The best accuracy goes on counting, so the file that has it belongs here too: the resumed
-        one itself or the `best.pt` beside it. Where neither has it, nothing is taken.
+        A resumed training keeps its best accuracy, so it needs the file with that accuracy: the
+        resumed checkpoint itself or the `best.pt` beside it. If neither has it, nothing is copied.
 
         Args:
             resumed: The checkpoint that was resumed.
-            trainer: Has loaded it.
+            trainer: The training that has loaded it.
         """
         own = self.checkpoints / BEST_FILE
         if not self._config.save_best or own.exists():
             return
-        for found in (resumed, resumed.parent / BEST_FILE):
-            if not checkpoint.is_complete(found):
+        for path in (resumed, resumed.parent / BEST_FILE):
+            if not checkpoint.is_complete(path):
                 continue
-            state = checkpoint.read_checkpoint(found)
+            state = checkpoint.read_checkpoint(path)
             if (state[checkpoint.BEST_ACC], state[checkpoint.EPOCH]) == (
                 trainer.best_acc,
                 trainer.best_epoch,
             ):
-                add_name(found, own)
+                add_name(path, own)
                 return
 
     def begin_save(self, trainer: Trainer) -> Future[None] | None:
-        """Saves after an epoch if the config asks for it; the training may go on meanwhile.
-
-        An epoch that is due gets its `epoch_NNNN.pt`, an improvement `best.pt`; whatever is saved
-        is `latest.pt` too. With `checkpoint.enabled: false`, or of a training that has diverged,
-        nothing is ever due.
+        """Starts to save the files that are due after an epoch; training may continue meanwhile.
 
         Returns:
-            Done when the files have their names; None if nothing is due.
+            A future that is done when the files have their names; None if nothing is due.
         """
-        if not self._config.enabled or trainer.diverged:
-            return None
-        names = []
-        if trainer.epoch % self._config.save_frequency == 0:
-            names.append(epoch_file(trainer.epoch))
-        if self._config.save_best and trainer.improved:
-            names.append(BEST_FILE)
-        if not names and not trainer.done:
+        names = self._files_due(trainer)
+        if not names:
             return None
         snapshot = self._snapshot(trainer)
-        return write_behind(lambda: self._save(snapshot, names))
+        return write_in_background(lambda: self._save(snapshot, names))
 
     def save_latest(self, trainer: Trainer) -> Path:
-        """Makes `latest.pt` hold the trainer's present state; returns its path.
+        """Saves the trainer's present state as `latest.pt`, unless it has it; returns its path.
 
-        A training that has diverged leaves the last good state there, if there is one.
+        If the training has diverged, the last good state stays there.
         """
         if trainer.diverged and self.latest.exists():
             return self.latest
         if self._saved_epoch != trainer.epoch or not self.latest.exists():
-            self._save(self._snapshot(trainer), [])
+            self._save(self._snapshot(trainer), [LATEST_FILE])
         return self.latest
 
     def save_into(self, trainer: Trainer, path: Path) -> None:
-        """Gives the present state a name outside the layout; written only if not on disk yet."""
+        """Gives the present state another path; writes it only if it is not on disk yet."""
         if self._config.enabled:
             add_name(self.save_latest(trainer), path)
         else:
             checkpoint.write_checkpoint(trainer.state_dict(), [path])
 
     def end(self, *, failed: bool) -> None:
-        """Says in the event file that the training has come to its end, good or bad."""
-        if self._curves is not None:
-            self._curves.end(failed=failed)
+        """Marks the training as ended in its event file."""
+        if self._tensorboard is not None:
+            self._tensorboard.end(failed=failed)
 
     def close(self) -> None:
         """Flushes and closes the event files."""
-        if self._curves is not None:
-            self._curves.close()
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+
+    def _files_due(self, trainer: Trainer) -> list[str]:
+        """Returns the names of the checkpoints to write after an epoch; empty for none.
+
+        Every `save_frequency`-th epoch gets its `epoch_NNNN.pt`, and an improvement `best.pt`.
+        `latest.pt` is written with either of them, and after the last epoch. Nothing is due with
+        `checkpoint.enabled: false` or after the training has diverged.
+        """
+        if not self._config.enabled or trainer.diverged:
+            return []
+        names = []
+        if trainer.epoch % self._config.save_frequency == 0:
+            names.append(epoch_file(trainer.epoch))
+        if self._config.save_best and trainer.improved:
+            names.append(BEST_FILE)
+        return [*names, LATEST_FILE] if names or trainer.done else []
 
     def _snapshot(self, trainer: Trainer) -> Snapshot:
-        self._last = take_snapshot(trainer, self._last)  # what is asked for has been written
-        return self._last
+        # The last snapshot has been written: its memory can be reused.
+        self._last_snapshot = take_snapshot(trainer, self._last_snapshot)
+        return self._last_snapshot
 
     def _save(self, snapshot: Snapshot, names: list[str]) -> None:
-        paths = [self.checkpoints / name for name in (*names, LATEST_FILE)]
+        paths = [self.checkpoints / name for name in names]  # `latest.pt` last
         self._check_free_space()
         try:
             snapshot.wait()
@@ -253,14 +268,14 @@ class Experiment:
             raise
         self._saved_epoch = snapshot.epoch
         if self._keep_epochs is not None:
-            # By age, not by name: after a step back, later epochs' files are the older ones.
+            # Sorted by age: after a rewind, the files of later epochs are older.
             files = self.checkpoints.glob(EPOCH_FILES)
             old = sorted(files, key=lambda path: path.stat().st_mtime_ns)
             for path in old[: max(0, len(old) - self._keep_epochs)]:
                 path.unlink()
 
     def _check_free_space(self) -> None:
-        free = shutil.disk_usage(self.checkpoints).free / 2**30
+        free = shutil.disk_usage(self.checkpoints).free / GIB
         if free < self._min_free_gib:
             raise DiskFullError(
                 f"{self.checkpoints}: {free:.2f} GiB are free on the disk, "

@@ -1,4 +1,4 @@
-"""One trial on its own, from nothing but its `.pt` file and the data."""
+"""Continues or evaluates a single training, given only its `.pt` file and the data."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def restored_config(
     epochs: int | None,
     values: Mapping[str, Any],
 ) -> TrainConfig:
-    """The config that continues a checkpoint as an experiment of its own.
+    """Builds the config that continues a checkpoint as an experiment of its own.
 
     Args:
         checkpoint: A `.pt` file of any experiment or trial, or its address in object storage.
-        directory: Where the new experiment directory goes; an address, too, if it is to go there.
+        directory: The parent of the new experiment directory, or its address in object storage.
         epochs: Total epochs; None keeps the checkpoint's.
-        values: Dotted config keys to change.
+        values: Dotted config key -> new value.
 
     Raises:
-        CheckpointError: The file is no good checkpoint.
-        ConfigError: The values make no config.
+        CheckpointError: The file is not a good checkpoint.
+        ConfigError: The config with the values is not valid.
     """
     with local_file(str(checkpoint)) as path:
         saved = read_checkpoint(path)[CONFIG]
-    wanted = {
+    changes = {
         **({} if epochs is None else {"training.epochs": epochs}),
         "checkpoint.enabled": True,
         "checkpoint.dir": _absolute(directory),
@@ -45,11 +45,11 @@ def restored_config(
         "checkpoint.resume": _absolute(checkpoint),
         **values,
     }
-    return parse_config(override(saved, wanted), f"{checkpoint} with the command line's changes")
+    return parse_config(override(saved, changes), f"{checkpoint} with the command line's changes")
 
 
-def _absolute(place: str | Path) -> str:
-    return str(place) if is_uri(str(place)) else str(Path(place).absolute())
+def _absolute(location: str | Path) -> str:
+    return str(location) if is_uri(str(location)) else str(Path(location).absolute())
 
 
 def restore(
@@ -60,7 +60,7 @@ def restore(
     allow_custom_model: bool,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Trains on from `checkpoint.resume`; the values given win over the checkpoint's."""
+    """Continues training from `checkpoint.resume`; the values win over the checkpoint's."""
     return fit(
         config,
         console=console,
@@ -77,7 +77,7 @@ def evaluate_checkpoint(
 
     Args:
         checkpoint: A `.pt` file of any experiment or trial, or its address in object storage.
-        values: Dotted config keys to change, e.g. `dataset.root` on another machine.
+        values: Dotted config key -> new value, e.g. `dataset.root` on another machine.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
 
     Returns:
@@ -85,7 +85,7 @@ def evaluate_checkpoint(
         `images`.
 
     Raises:
-        TuneSweepsError: The file is no good checkpoint, or the data is not to be had.
+        TuneSweepsError: The file is not a good checkpoint, or the data cannot be loaded.
     """
     with local_file(str(checkpoint)) as path:
         state = read_checkpoint(path)

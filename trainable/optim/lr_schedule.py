@@ -1,8 +1,8 @@
-"""The lr schedule: the learning rate as a function of base rate and position, once an epoch.
+"""The lr schedule: the learning rate of every epoch, as a function of base rate and position.
 
-Closed forms instead of torch's schedulers: those fold the base rate into their state step by step,
-so another base rate at the same position (a population's exploit, a resume with a new value) could
-not be set, and their states hold more than plain values.
+It uses closed forms instead of torch's schedulers, which mix the base rate into their state step
+by step. With them, a PBT exploit or a resume with a new value could not set another base rate at
+the same position, and their states contain more than plain values.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ SMALLEST_REDUCTION = 1e-8
 
 
 class LRSchedule:
-    """Linear warm-up, then the configured schedule; sets the learning rate of all groups.
+    """Linear warm-up, followed by the configured schedule; sets the learning rate of all groups.
 
     In epoch `e`, counted from 0, of `W = warmup_epochs` the learning rate is
     `base_lr * (e + 1) / (W + 1)`; from epoch `W` on it is the named schedule at `e - W`.
 
     Args:
-        optimizer: Its groups get the learning rate, at once for the first epoch.
+        optimizer: The optimizer; its groups get the first epoch's learning rate immediately.
         config: The config's `scheduler` section.
         base_lr: The configured learning rate, `optimizer.learning_rate`.
-        epochs: All epochs of the training, warm-up included.
+        epochs: Number of epochs of the whole training, warm-up included.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class LRSchedule:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the epoch that comes next."""
+        """The learning rate of the next epoch."""
         warmup = self._config.warmup_epochs
         if self._epoch < warmup:
             return self._base_lr * (self._epoch + 1) / (warmup + 1)
@@ -67,24 +67,25 @@ class LRSchedule:
         )
 
     def step(self, accuracy: float, loss: float) -> None:
-        """Moves on by one completed epoch.
+        """Advances by one completed epoch.
 
         Args:
-            accuracy: The deciding accuracy of that epoch; watched by `plateau` with `mode: max`.
-            loss: Its loss; watched by `plateau` with `mode: min`. Other schedules ignore both.
+            accuracy: The epoch's `val_acc`, which `plateau` with `mode: max` monitors.
+            loss: The epoch's `val_loss`, which `plateau` with `mode: min` monitors. Other
+                schedules ignore both.
         """
         if self._plateau is not None and self._epoch >= self._config.warmup_epochs:
-            self._plateau.watch(accuracy, loss, self._base_lr)
+            self._plateau.observe(accuracy, loss, self._base_lr)
         self._epoch += 1
         self._apply()
 
     def set_base_lr(self, base_lr: float) -> None:
-        """Goes on from the same position, with its reductions, at another base learning rate."""
+        """Sets another base learning rate; position and reductions stay."""
         self._base_lr = base_lr
         self._apply()
 
     def state_dict(self) -> dict[str, Any]:
-        """Position and base learning rate as plain values; the shape stays with the config."""
+        """Returns position and base learning rate as plain values; the config has the rest."""
         state = {"name": self._config.name, "epoch": self._epoch, "base_lr": self._base_lr}
         return state if self._plateau is None else {**state, **self._plateau.state_dict()}
 
@@ -92,13 +93,13 @@ class LRSchedule:
         """Continues at the position and base learning rate of a state; sets the learning rate.
 
         Raises:
-            CheckpointError: The state is another schedule's, or lacks an entry.
+            CheckpointError: The state is of another schedule, or lacks an entry.
         """
-        found = state.get("name", "no name")
-        if found != self._config.name:
+        name = state.get("name", "no name")
+        if name != self._config.name:
             raise CheckpointError(
                 f"the lr schedule's state must be of scheduler.name: {self._config.name}, "
-                f"found {found}; start without the checkpoint, or keep the schedule it was "
+                f"found {name}; start without the checkpoint, or keep the schedule it was "
                 "saved with"
             )
         missing = sorted(set(self.state_dict()) - set(state))
@@ -119,11 +120,11 @@ class LRSchedule:
 
 
 def _closed_form(config: SchedulerConfig, base_lr: float, epoch: int, *, horizon: int) -> float:
-    """The learning rate of an epoch, counted from 0 at the end of the warm-up."""
+    """Returns the learning rate of an epoch, counted from 0 at the end of the warm-up."""
     match config:
         case CosineScheduler():
             t_max = config.T_max or max(horizon, 1)
-            # Half a period: a longer run stays at eta_min instead of climbing again.
+            # Half a period: a longer training stays at eta_min instead of rising again.
             share = (1 + math.cos(math.pi * min(epoch, t_max) / t_max)) / 2
             return config.eta_min + (base_lr - config.eta_min) * share
         case StepScheduler():
@@ -139,24 +140,24 @@ def _closed_form(config: SchedulerConfig, base_lr: float, epoch: int, *, horizon
 
 
 class _Plateau:
-    """torch's ReduceLROnPlateau rule, with the reductions kept apart from the base rate."""
+    """The rule of torch's ReduceLROnPlateau, with reductions separate from the base rate."""
 
     def __init__(self, config: PlateauScheduler) -> None:
         self._config = config
         self._reduction = 1.0
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._best = -math.inf if self._config.mode == "max" else math.inf
         self._bad_epochs = 0
 
     def lr(self, base_lr: float) -> float:
-        """The reduced learning rate; the floor `min_lr` never raises it above `base_lr`."""
+        """Returns the reduced learning rate; its floor `min_lr` never lifts it above `base_lr`."""
         return max(base_lr * self._reduction, min(self._config.min_lr, base_lr))
 
-    def watch(self, accuracy: float, loss: float, base_lr: float) -> None:
-        """Counts one epoch as better or bad and reduces after more than `patience` bad ones."""
-        # A NaN compares as false: not improved.
+    def observe(self, accuracy: float, loss: float, base_lr: float) -> None:
+        """Counts an epoch as better or bad; reduces after more than `patience` bad ones."""
+        # Comparisons with NaN are false, so that NaN is not an improvement.
         if self._config.mode == "max":
             value, improved = accuracy, accuracy > self._best * (1 + THRESHOLD)
         else:
@@ -170,11 +171,11 @@ class _Plateau:
             self._reduce(base_lr)
 
     def _reduce(self, base_lr: float) -> None:
-        before, kept = self.lr(base_lr), self._reduction
+        lr, reduction = self.lr(base_lr), self._reduction
         self._reduction *= self._config.factor
-        if before - self.lr(base_lr) <= SMALLEST_REDUCTION:
-            # At the floor: further factors would only hide from a larger base rate.
-            self._reduction = kept
+        if lr - self.lr(base_lr) <= SMALLEST_REDUCTION:
+            # At the floor, another factor would only show later, under a larger base rate.
+            self._reduction = reduction
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -186,7 +187,7 @@ class _Plateau:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._reduction = state["reduction"]
-        self._forget()
-        # The best accuracy is no mark for a loss, nor the other way round.
+        self._reset()
+        # The best accuracy cannot be compared with a loss.
         if state["mode"] == self._config.mode:
             self._best, self._bad_epochs = state["best"], state["bad_epochs"]

@@ -1,4 +1,4 @@
-"""The optimizers of the config, and what a loaded state may and may not change in one."""
+"""Builds the config's optimizer and loads saved states into it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CLASSES: dict[str, Callable[..., Optimizer]] = {
 }
 
 _IMPLEMENTATION = ("capturable", "foreach", "fused")
-"""Group entries that say how a step is computed here, not what it computes."""
+"""Group entries that select an implementation and do not change what a step computes."""
 
 
 def build_optimizer(
@@ -28,21 +28,22 @@ def build_optimizer(
 ) -> Optimizer:
     """Builds the configured optimizer over one parameter group.
 
-    The fused kernels are used on CUDA and on the CPU, where they were the fastest of torch's three
-    implementations in every case measured (ResNet-20, one thread: SGD 0.47 ms a step against 0.72
-    foreach and 1.08 plain, Adam 0.84 against 1.82 and 2.32) and give the same bits at any number
-    of threads.
+    It uses the fused kernels on CUDA and on the CPU. They were the fastest of torch's three
+    implementations in every case measured (ResNet-20, one thread: SGD 0.47 ms per step against
+    0.72 foreach and 1.08 plain, Adam 0.84 against 1.82 and 2.32), and give the same bits at any
+    number of threads.
 
-    SGD's momentum starts as zeros. Torch allocates it uninitialised in the first fused step, and
-    never writes it if GradScaler skips that step: the next one then adds whatever the memory held.
+    SGD's momentum starts as zeros. Torch allocates it uninitialised in the first fused step and
+    does not write it if GradScaler skips that step; the next step would then add uninitialised
+    memory.
 
-    A state loaded into it (`load_state_dict`) keeps this machine's implementation and takes on
-    the parameters' memory format; a state that does not fit is a `CheckpointError`.
+    `load_state_dict` keeps this machine's implementation and converts the state to the
+    parameters' memory format. It raises `CheckpointError` for a state that does not fit.
 
     Args:
         config: The config's `optimizer` section.
-        parameters: Those of one model, on `device`.
-        device: Where the parameters are.
+        parameters: The parameters of one model, on `device`.
+        device: The device of the parameters.
     """
     optimizer = _CLASSES[config.name](
         parameters,
@@ -52,46 +53,46 @@ def build_optimizer(
     )
     optimizer.register_load_state_dict_pre_hook(_adapt_state)
     optimizer.register_load_state_dict_post_hook(_match_memory_format)
-    optimizer.register_load_state_dict_post_hook(_start_momentum)
-    _start_momentum(optimizer)
+    optimizer.register_load_state_dict_post_hook(_initialize_momentum)
+    _initialize_momentum(optimizer)
     return optimizer
 
 
 def apply_hyperparameters(optimizer: Optimizer, config: OptimizerConfig) -> None:
-    """Sets every hyperparameter but the learning rate, which belongs to the lr schedule.
+    """Sets every hyperparameter except the learning rate, which belongs to the lr schedule.
 
-    A loaded state brings the hyperparameters of whoever saved it; this brings back one's own.
+    A loaded state contains the hyperparameters of the training that saved it; this replaces them.
 
     Args:
-        optimizer: As built by `build_optimizer`; changed in place.
-        config: The config whose weight decay, momentum, nesterov, betas and eps shall hold.
+        optimizer: An optimizer from `build_optimizer`; it is changed in place.
+        config: The config with the weight decay, momentum, nesterov, betas and eps to set.
 
     Raises:
-        CheckpointError: The optimizer is of another kind than the config names.
+        CheckpointError: The optimizer is of another class than the config names.
     """
     if type(optimizer) is not _CLASSES[config.name]:
-        raise CheckpointError(_other_kind(config.name, [_name(optimizer)]))
+        raise CheckpointError(_wrong_optimizer_message(config.name, [_name(optimizer)]))
     for group in optimizer.param_groups:
         group.update(_hyperparameters(config))
-    _start_momentum(optimizer)
+    _initialize_momentum(optimizer)
 
 
 def load_state(
     optimizer: Optimizer, state: dict[str, Any], own: OptimizerConfig | None = None
 ) -> bool:
-    """Loads a state into the memory that the optimizer's present state lies in, where it fits.
+    """Loads a state, into the tensors of the optimizer's present state where they fit.
 
     Args:
-        optimizer: As built by `build_optimizer`; changed in place.
-        state: As `optimizer.state_dict()` returns it.
-        own: Its hyperparameters replace the loaded ones, see `apply_hyperparameters`.
+        optimizer: An optimizer from `build_optimizer`; it is changed in place.
+        state: A state from `optimizer.state_dict()`.
+        own: The config whose hyperparameters replace the loaded ones (`apply_hyperparameters`).
 
     Returns:
-        Whether only the values of tensors and learning rates have changed: a recorded step, which
-        holds addresses and every other hyperparameter as a number, then remains valid.
+        Whether only the values of tensors and learning rates have changed. A recorded step, which
+        contains addresses and all other hyperparameters as numbers, then stays valid.
 
     Raises:
-        CheckpointError: The state belongs to another kind of optimizer or model.
+        CheckpointError: The state belongs to another class of optimizer or another model.
         ValueError: See `torch.optim.Optimizer.load_state_dict`.
     """
     old_groups = _without_rates(optimizer)
@@ -114,14 +115,14 @@ def load_state(
 
 
 class DeviceLearningRates:
-    """Learning rates in a card's memory, where every step, recorded or not, reads them anew.
+    """Learning rates in the GPU's memory, where every step reads them, recorded or not.
 
-    A recording holds the numbers that it was made with; of the learning rates, which change with
-    every epoch, it holds the places.
+    A recording contains hyperparameters as numbers. Learning rates change with every epoch, so it
+    must contain their addresses instead.
 
     Args:
-        optimizer: Its groups keep their plain numbers, which are what is saved.
-        device: Of its parameters.
+        optimizer: The optimizer; its groups keep plain numbers, which are what is saved.
+        device: The device of its parameters.
     """
 
     def __init__(self, optimizer: Optimizer, device: torch.device) -> None:
@@ -129,20 +130,20 @@ class DeviceLearningRates:
         self._rates = [torch.zeros((), device=device) for _ in optimizer.param_groups]
 
     def refresh(self) -> None:
-        """Takes over the groups' present rates."""
+        """Copies the groups' present learning rates to the device."""
         for rate, group in zip(self._rates, self._optimizer.param_groups, strict=True):
             rate.fill_(group["lr"])
 
     @contextmanager
-    def lent(self) -> Iterator[None]:
-        """Around a step, which finds them in the groups."""
+    def applied(self) -> Iterator[None]:
+        """Puts the device's learning rates into the groups inside `with`, for one step."""
         groups = self._optimizer.param_groups
         before = [dict(group) for group in groups]
-        records = self._rates[0].is_cuda and torch.cuda.is_current_stream_capturing()
+        is_recording = self._rates[0].is_cuda and torch.cuda.is_current_stream_capturing()
         for rate, group in zip(self._rates, groups, strict=True):
             group["lr"] = rate
             if "capturable" in group:
-                group["capturable"] = records  # what Adam wants to be told, and nothing else then
+                group["capturable"] = is_recording  # Adam requires it exactly while recording
         try:
             yield
         finally:
@@ -150,10 +151,10 @@ class DeviceLearningRates:
                 group.update(values)
 
 
-def _start_momentum(optimizer: Optimizer) -> None:
+def _initialize_momentum(optimizer: Optimizer) -> None:
     """Gives every parameter of an SGD with momentum a buffer of zeros if it has none.
 
-    Torch's first step sets the buffer to the gradient, which is what a step from zeros does.
+    Torch's first step sets the buffer to the gradient, as a step from zeros does.
     """
     for group in optimizer.param_groups:
         if not group.get("momentum"):
@@ -165,10 +166,10 @@ def _start_momentum(optimizer: Optimizer) -> None:
 
 
 def _without_rates(optimizer: Optimizer) -> list[dict[str, Any]]:
-    """Returns the hyperparameters of each group but the learning rate."""
-    left_out = {"params", "lr", "initial_lr"}
+    """Returns the hyperparameters of each group except the learning rate."""
+    excluded = {"params", "lr", "initial_lr"}
     return [
-        {key: value for key, value in group.items() if key not in left_out}
+        {key: value for key, value in group.items() if key not in excluded}
         for group in optimizer.param_groups
     ]
 
@@ -182,31 +183,32 @@ def _hyperparameters(config: OptimizerConfig) -> dict[str, Any]:
 
 
 def _adapt_state(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-    """Checks a state about to be loaded and keeps the optimizer's own implementation.
+    """Checks a state before it is loaded, and keeps the optimizer's own implementation.
 
-    torch would follow the saved one: a run that moves between CPU and GPU would step differently.
+    torch would take over the saved one, and a training that moves between CPU and GPU would step
+    differently.
     """
-    own = optimizer.param_groups[0]
-    kept = {key: own[key] for key in _IMPLEMENTATION if key in own}
-    groups = state["param_groups"]
-    for group in groups:
-        kinds = _possible_kinds(group)
-        if _name(optimizer) not in kinds:
-            raise CheckpointError(_other_kind(_name(optimizer), kinds))
+    group = optimizer.param_groups[0]
+    implementation = {key: group[key] for key in _IMPLEMENTATION if key in group}
+    saved_groups = state["param_groups"]
+    for saved in saved_groups:
+        names = _possible_names(saved)
+        if _name(optimizer) not in names:
+            raise CheckpointError(_wrong_optimizer_message(_name(optimizer), names))
     expected = [len(group["params"]) for group in optimizer.param_groups]
-    found = [len(group["params"]) for group in groups]
-    if expected != found:
+    actual = [len(saved["params"]) for saved in saved_groups]
+    if expected != actual:
         raise CheckpointError(
-            f"the optimizer state must be of {sum(expected)} parameters, found {sum(found)}"
+            f"the optimizer state must be of {sum(expected)} parameters, found {sum(actual)}"
         )
-    return {**state, "param_groups": [{**group, **kept} for group in groups]}
+    return {**state, "param_groups": [{**saved, **implementation} for saved in saved_groups]}
 
 
 def _match_memory_format(optimizer: Optimizer) -> None:
     """Gives loaded buffers their parameters' strides.
 
-    The fused CPU kernels walk through both in memory order and do not check that it is the same:
-    a contiguous momentum beside a channels_last weight is applied to the wrong elements.
+    The fused CPU kernels read both in memory order and do not check that it is the same. They
+    would apply a contiguous momentum to the wrong elements of a channels_last weight.
     """
     for parameter, state in optimizer.state.items():
         for key, value in state.items():
@@ -222,25 +224,25 @@ def _match_memory_format(optimizer: Optimizer) -> None:
 
 
 def _name(optimizer: Optimizer) -> str:
-    known = {cls: name for name, cls in _CLASSES.items()}
-    return known.get(type(optimizer), type(optimizer).__name__)
+    names = {cls: name for name, cls in _CLASSES.items()}
+    return names.get(type(optimizer), type(optimizer).__name__)
 
 
-def _possible_kinds(group: dict[str, Any]) -> list[str]:
-    """The optimizers that a saved parameter group can be of."""
+def _possible_names(group: dict[str, Any]) -> list[str]:
+    """Returns the names of the optimizers that a saved parameter group can belong to."""
     if "momentum" in group:
         return ["sgd"]
     if "betas" not in group:
         return ["unknown"]
-    # Releases of torch in which AdamW is not yet an Adam have no such entry.
+    # Releases of torch in which AdamW does not derive from Adam have no such entry.
     decoupled = group.get("decoupled_weight_decay")
     if decoupled is None:
         return ["adam", "adamw"]
     return ["adamw"] if decoupled else ["adam"]
 
 
-def _other_kind(expected: str, found: list[str]) -> str:
+def _wrong_optimizer_message(expected: str, actual: list[str]) -> str:
     return (
-        f"the optimizer state must be of optimizer.name: {expected}, found {' or '.join(found)}; "
+        f"the optimizer state must be of optimizer.name: {expected}, found {' or '.join(actual)}; "
         "start without the checkpoint, or keep the optimizer it was saved with"
     )

@@ -1,8 +1,8 @@
-"""Does in one operation what a model does tensor by tensor, with the same results.
+"""Replaces operations on single tensors by one operation on all of them, with the same results.
 
-A recorded step of a small network takes as long as its kernels take to start one after another.
-Of the 290 operations of ResNet-20's step, 49 cast a weight or a gradient, and 19 add one to a
-counter.
+The duration of a recorded step of a small network is the time that its kernels take to start one
+after another. Of the 290 operations of ResNet-20's step, 49 cast a weight or a gradient, and 19
+add one to a counter.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-_CAST_BY_AUTOCAST = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
-_COUNTING = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+_LAYERS_CAST_BY_AUTOCAST = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
+_BATCH_NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 
 @contextmanager
 def batched_counters(model: nn.Module) -> Iterator[None]:
-    """Counts the batches of all batch norms at the end, in one operation.
+    """Increments the batch counters of all batch norms on exit, in one operation.
 
     Args:
-        model: Each of its batch norms runs once inside, as in one training step.
+        model: A model whose batch norms run once each inside, as in one training step.
     """
     norms = [
         module
         for module in model.modules()
-        if isinstance(module, _COUNTING) and module.training and module.momentum is not None
+        if isinstance(module, _BATCH_NORMS) and module.training and module.momentum is not None
     ]
     counters = [norm.num_batches_tracked for norm in norms]
     for norm in norms:
-        norm.num_batches_tracked = None  # batch norm counts where there is a counter
+        norm.num_batches_tracked = None  # without a counter, batch norm does not count
     try:
         yield
     finally:
@@ -44,11 +44,13 @@ def batched_counters(model: nn.Module) -> Iterator[None]:
 
 
 class WeightCasts:
-    """Runs a model on half-precision copies of the weights that autocast would cast one by one.
+    """Runs a model on half-precision copies of its weights, which are cast in one operation.
+
+    Autocast would cast them one by one.
 
     Args:
-        model: With weights in single precision; each is used once in a forward pass.
-        dtype: Of the autocast that it runs under.
+        model: The model, with weights in single precision; a forward pass uses each of them once.
+        dtype: The data type of the autocast around the forward pass.
     """
 
     def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
@@ -56,13 +58,13 @@ class WeightCasts:
         self._weights = {
             f"{path}.{name}" if path else name: parameter
             for path, module in model.named_modules()
-            if isinstance(module, _CAST_BY_AUTOCAST)
+            if isinstance(module, _LAYERS_CAST_BY_AUTOCAST)
             for name, parameter in module.named_parameters(recurse=False)
         }
-        trains = torch.is_grad_enabled()
+        needs_gradients = torch.is_grad_enabled()
         self._casts: dict[str, Tensor] = {
             name: torch.empty_like(
-                weight, dtype=dtype, requires_grad=trains and weight.requires_grad
+                weight, dtype=dtype, requires_grad=needs_gradients and weight.requires_grad
             )
             for name, weight in self._weights.items()
         }
@@ -78,7 +80,7 @@ class WeightCasts:
         return logits
 
     def assign_gradients(self) -> None:
-        """Gives the weights their gradients, in single precision."""
+        """Moves the copies' gradients to the weights, in single precision."""
         weights, gradients = [], []
         for name, cast in self._casts.items():
             if cast.grad is not None:

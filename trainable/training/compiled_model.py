@@ -1,7 +1,7 @@
-"""Runs a model compiled by `torch.compile` on full batches, and as it is on all others.
+"""Runs full batches through `torch.compile`, and all other batches through the plain model.
 
-A worker compiles an architecture once for each batch size: the compiled code takes the weights as
-arguments, so a later trial's model of the same architecture runs it at once.
+A worker compiles an architecture once per batch size. The compiled code takes the weights as
+arguments, so a later trial's model of the same architecture uses it without compiling again.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from trainable.models import MODELS
 from trainable.training.cuda_graphs import graph_refusal
 
 MIN_BATCHES = 78_000
-"""Full batches that a training must have for `compile: auto`: about where half a millisecond saved
-per step of ResNet-20 makes up for the half minute that its compilation takes (an estimate)."""
-FORMS = 64
-"""Compiled forms that a process keeps of one architecture, two for each batch size. Torch's own
-limit of 8 is reached by four batch sizes."""
+"""Full batches that a training must have for `compile: auto`. Compiling ResNet-20 takes half a
+minute and saves half a millisecond per step, so that it pays from about here on (an estimate)."""
+MAX_COMPILED_FORMS = 64
+"""Compiled forms that a process keeps of one architecture, two per batch size. Torch's own limit
+of 8 is reached with four batch sizes."""
 
 
 def should_compile(config: TrainConfig, device: torch.device, full_batches: int) -> bool:
@@ -29,8 +29,8 @@ def should_compile(config: TrainConfig, device: torch.device, full_batches: int)
 
     Args:
         config: Complete settings.
-        device: Of the training.
-        full_batches: Of the whole training.
+        device: The training's device.
+        full_batches: Number of full batches in the whole training.
     """
     setting = config.training.compile
     if setting != "auto":
@@ -40,22 +40,22 @@ def should_compile(config: TrainConfig, device: torch.device, full_batches: int)
 
 
 class CompiledModel:
-    """Maps images to logits as the model does, compiled.
+    """Maps images to logits with the compiled model.
 
-    Where the model cannot be compiled (no compiler on the machine, too many forms of it in this
-    process), it runs as it is.
+    It falls back to the plain model where that cannot be compiled: no compiler on the machine, or
+    too many compiled forms in this process.
 
     Args:
-        model: On its device; its weights and the keys of its state stay.
-        batch_size: Of the batches that are compiled for; an odd last batch of a pass would cost
-            a compilation of its own.
+        model: The model on its device; its weights and the keys of its state do not change.
+        batch_size: The batch size to compile for. A smaller last batch of a pass would cost a
+            compilation of its own.
         backend: See `torch.compile`.
     """
 
     def __init__(self, model: nn.Module, batch_size: int, backend: str = "inductor") -> None:
-        _raise_limits()
+        _raise_compilation_limits()
         self.failure: str | None = None
-        """Why the model runs as it is."""
+        """Why the plain model runs; None as long as the compiled one does."""
         self._model = model
         self._batch_size = batch_size
         self._compiled: Any = torch.compile(model, dynamic=False, backend=backend)
@@ -71,7 +71,9 @@ class CompiledModel:
         try:
             logits = self._compiled(images)
         except FailOnRecompileLimitHit:
-            self.failure = f"this process has compiled {FORMS} forms of the model already"
+            self.failure = (
+                f"this process has compiled {MAX_COMPILED_FORMS} forms of the model already"
+            )
             logits = self._model(images)
         except TorchDynamoException as error:
             self.failure = textwrap.shorten(str(error), 200)
@@ -79,16 +81,16 @@ class CompiledModel:
         return logits
 
 
-def _raise_limits() -> None:
+def _raise_compilation_limits() -> None:
     from torch._dynamo import config
 
     settings: Any = config
-    # Their names from torch 2.7 on, then those of 2.6.
+    # The names from torch 2.7 on, then those of 2.6.
     for limit, must_fail in (
         ("recompile_limit", "fail_on_recompile_limit_hit"),
         ("cache_size_limit", "fail_on_cache_limit_hit"),
     ):
         if hasattr(settings, limit):
-            setattr(settings, limit, FORMS)
+            setattr(settings, limit, MAX_COMPILED_FORMS)
             setattr(settings, must_fail, True)
             return

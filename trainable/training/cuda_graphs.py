@@ -1,13 +1,14 @@
 """Records a step once as a CUDA graph and replays it for every batch.
 
-A small network's step is a few hundred kernels of microseconds, and launching them one by one from
-Python takes longer than they run. A replay launches all of them at once: forward and backward
-pass, the scaling of the loss and the optimizer. Batches are cut before, many at a time.
+A step of a small network is a few hundred kernels that run for microseconds each. Launching them
+one by one from Python takes longer than they run. A replay launches all of them together: forward
+and backward pass, the scaling of the loss and the optimizer's step. Batches are prepared outside
+the recording, many at a time.
 
-A recording holds addresses and numbers, not Python: what a model decides in Python is decided once
-and for all. Built-in models decide nothing; a model of the user's is recorded on request only, and
-only if it passes the checks of `replay_checks.py`. Where nothing can be recorded the training goes
-on kernel by kernel, with the same results.
+A recording contains addresses and numbers, but no Python code: a decision that the model takes in
+Python is fixed when the step is recorded. Built-in models take none. A custom model is recorded
+only on request, and only if it passes the checks of `replay_checks.py`. Where recording fails, the
+training continues kernel by kernel, with the same results.
 
 Not yet run on a GPU: see README, "What it does not do yet".
 """
@@ -32,15 +33,15 @@ from trainable.training.replay_checks import ReplayChecks
 from trainable.training.step import EvaluationStep, TrainStep
 
 WARM_UP = 3
-"""Batches that run kernel by kernel first: libraries choose kernels, buffers are allocated."""
+"""Batches that run kernel by kernel first, while libraries choose kernels and allocate buffers."""
 MIN_BATCHES = 30
-"""Full batches that a training must have for `cuda_graph: auto`: with fewer, warm-up and recording
+"""Full batches that a training must have for `cuda_graph: auto`. With fewer, warm-up and recording
 cost more than the replays save."""
 MEMORY_MARGIN = 1.1
-"""How much more memory than the warm-up took must be free for a recording."""
+"""Free memory that a recording needs, relative to what the warm-up used."""
 
 RECORDED = "recorded"
-"""`CudaGraphs.status` of a training whose steps are replayed."""
+"""Value of `CudaGraphs.status` if the training's steps are replayed."""
 
 Replay = Callable[[], None]
 
@@ -52,27 +53,27 @@ class Recorder(Protocol):
         """Records the work without doing it.
 
         Raises:
-            RuntimeError: It cannot be recorded; everything is as before.
+            RuntimeError: The work cannot be recorded; nothing has changed.
         """
         ...
 
     def find_synchronization(self, work: Callable[[], None]) -> str | None:
-        """Does the work, and returns the first operation that waits for the device, if any."""
+        """Does the work and returns the first operation that waits for the device, if any."""
         ...
 
     def memory_shortage(self) -> str | None:
-        """Returns why the memory does not suffice for a recording, or None if it does."""
+        """Returns why there is too little memory for a recording, or None if there is enough."""
         ...
 
 
 class CudaRecorder:
     """Records CUDA graphs on the current stream, all of them in one memory pool.
 
-    cuBLAS has one workspace per stream: recorded on a stream that they share, the graphs of
-    several trainings would compute in the same workspace at the same time.
+    cuBLAS has one workspace per stream. If several trainings recorded on a common stream, their
+    graphs would use the same workspace at the same time.
 
     Args:
-        device: With an index.
+        device: The training's GPU, with an index.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -88,20 +89,20 @@ class CudaRecorder:
             self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
         try:
-            # Other threads of the process copy checkpoints: their calls are not recorded.
+            # `thread_local`: other threads of the process, which copy checkpoints, may call CUDA.
             with torch.cuda.graph(
                 graph, pool=self._pool, stream=stream, capture_error_mode="thread_local"
             ):
                 work()
         except BaseException:
-            torch.cuda.set_stream(stream)  # a failed recording leaves its own one current
+            torch.cuda.set_stream(stream)  # a failed recording leaves its own stream current
             with suppress(RuntimeError):  # the first failure is the one to report
                 self._clean_up()
             raise
         return graph.replay
 
     def find_synchronization(self, work: Callable[[], None]) -> str | None:
-        """See `Recorder.find_synchronization`; a recording would fail at such an operation."""
+        """See `Recorder.find_synchronization`; a recording fails at such an operation."""
         thread, messages = threading.get_ident(), list[str]()
         before = torch.cuda.get_sync_debug_mode()
         with warnings.catch_warnings():
@@ -125,8 +126,8 @@ class CudaRecorder:
     def memory_shortage(self) -> str | None:
         """See `Recorder.memory_shortage`.
 
-        A recording has its own copy of all activations, and batches that are not replayed need
-        theirs besides.
+        A recording keeps its own copy of all activations. Batches that are not replayed need
+        memory for theirs in addition.
         """
         activations = torch.cuda.max_memory_allocated(self._device) - torch.cuda.memory_allocated(
             self._device
@@ -137,23 +138,23 @@ class CudaRecorder:
         return f"it would need {needed / 2**30:.2f} GiB of GPU memory, {free / 2**30:.2f} are free"
 
     def _clean_up(self) -> None:
-        """Ends what a failed recording has left open in torch's allocator and generator.
+        """Resets torch's allocator and generator after a failed recording.
 
-        Up to 2.11, torch leaves the allocator recording: `empty_cache` fails from then on, and so
-        does dropout. Later releases end that by themselves and refuse the first of the two calls.
-        The second must then be left out, since a pool that is released twice is freed under the
-        graphs that still use it.
+        Up to 2.11, torch leaves the allocator recording, and `empty_cache` and dropout fail from
+        then on. Later releases reset it themselves and refuse the first of the two calls. The
+        second one must then be skipped: a pool that is released twice is freed while graphs still
+        use it.
         """
         pool, self._pool = self._pool, None
         bindings: Any = torch._C
         end = getattr(bindings, "_cuda_endAllocateToPool", None)
-        if end is None:  # its name in torch 2.6
+        if end is None:  # the name in torch 2.6
             end = bindings._cuda_endAllocateCurrentStreamToPool
         with suppress(RuntimeError):
             end(self._device.index, pool)
             torch._C._cuda_releasePool(self._device.index, pool)
         stream = torch.cuda.current_stream(self._device)
-        # A recording that succeeds resets the generator.
+        # A successful recording resets the generator.
         with torch.cuda.graph(
             torch.cuda.CUDAGraph(), stream=stream, capture_error_mode="thread_local"
         ):
@@ -170,14 +171,16 @@ class _Recording:
     replay: Replay
 
 
-class _Recordability:
-    """Finds out whether steps can be recorded, and records them.
+class _CheckedRecorder:
+    """Checks whether steps can be recorded, and records them.
 
-    One failure ends all recording of a training: it may have invalidated an earlier recording.
+    One failure ends all recording of a training, because it may have invalidated an earlier
+    recording.
 
     Args:
-        recorder: Records for the training's device.
-        checks: For a model that may decide something in Python; None for a built-in one.
+        recorder: The recorder for the training's device.
+        checks: The checks of a custom model, which may take decisions in Python; None for a
+            built-in model.
     """
 
     def __init__(self, recorder: Recorder, checks: ReplayChecks | None) -> None:
@@ -188,34 +191,34 @@ class _Recordability:
 
     @property
     def is_built_in(self) -> bool:
-        """Whether the model is known to decide nothing in Python."""
+        """Whether the model is a built-in one, which takes no decisions in Python."""
         return self._checks is None
 
     def probe(self, work: Callable[[], None]) -> None:
-        """Does a step kernel by kernel and finds out whether it can be recorded."""
-        waits: list[str | None] = []
+        """Does a step kernel by kernel and checks whether it can be recorded."""
+        synchronizations: list[str | None] = []
 
-        def watched() -> None:
-            waits.append(self._recorder.find_synchronization(work))
+        def watched_work() -> None:
+            synchronizations.append(self._recorder.find_synchronization(work))
 
         if self._checks is None:
-            watched()
+            watched_work()
             self.failure = self._recorder.memory_shortage()
         else:
-            self.failure = self._checks.find_decision(watched)
-        if waits[0] is not None:
-            self.failure = f"the step waits for the GPU at {waits[0]}"
+            self.failure = self._checks.find_decision(watched_work)
+        if synchronizations[0] is not None:
+            self.failure = f"the step waits for the GPU at {synchronizations[0]}"
 
     def record(self, work: Callable[[], None]) -> Replay | None:
         """Records a step; returns None if that fails."""
         try:
             return self._recorder.record(work)
         except RuntimeError as error:
-            self.failure = str(_cause(error)).partition("\n")[0]
+            self.failure = str(_first_error(error)).partition("\n")[0]
             return None
 
     def replay_first(self, replay: Replay, step: Callable[[], None], sums: list[Tensor]) -> bool:
-        """Does a batch by the new recording; compares it with the step if the model may differ.
+        """Does a batch with the new recording; compares it with the step for a custom model.
 
         Returns:
             Whether the recording can be used.
@@ -230,28 +233,28 @@ class _Recordability:
 
 
 class GraphedPass:
-    """Runs the batches of one kind of pass, training or evaluation: replayed where possible.
+    """Runs the batches of one kind of pass, training or evaluation, by replays where possible.
 
     Args:
-        step: Its tensors stay where they are.
-        batch_size: Of a full batch; others are not replayed.
-        recordability: Shared by the passes of a training.
+        step: The step, whose tensors keep their addresses.
+        batch_size: The size of a full batch; other batches are not replayed.
+        recorder: The recorder that the passes of a training share.
     """
 
     def __init__(
-        self, step: TrainStep | EvaluationStep, batch_size: int, recordability: _Recordability
+        self, step: TrainStep | EvaluationStep, batch_size: int, recorder: _CheckedRecorder
     ) -> None:
         self._step = step
         self._batch_size = batch_size
-        self._recordability = recordability
+        self._recorder = recorder
         self._recording: _Recording | None = None
         self._shape: torch.Size | None = None
-        self._seen = 0
+        self._full_batches_seen = 0
 
     @property
     def is_recorded(self) -> bool:
         """Whether full batches are replayed."""
-        return self._recording is not None and self._recordability.failure is None
+        return self._recording is not None and self._recorder.failure is None
 
     def run(self, images: Tensor, labels: Tensor) -> None:
         """Does the step on a batch.
@@ -260,31 +263,31 @@ class GraphedPass:
             images: `[B, C, H, W]`.
             labels: `[B]`.
         """
-        if self._recordability.failure is not None:
+        if self._recorder.failure is not None:
             self.forget()
             self._step(images, labels)
             return
         if not self._is_full(images):
             self._step(images, labels)
             return
-        self._seen += 1
-        self._step.wait_for_copy()  # a replay waits for nothing
+        self._full_batches_seen += 1
+        self._step.wait_for_copy()  # a replay does not wait by itself
         if self._recording is not None:
             self._recording.images.copy_(images)
             self._recording.labels.copy_(labels)
             self._recording.replay()
-        elif self._seen < WARM_UP:
+        elif self._full_batches_seen < WARM_UP:
             self._step(images, labels)
-        elif self._seen == WARM_UP:
-            self._recordability.probe(lambda: self._step(images, labels))
+        elif self._full_batches_seen == WARM_UP:
+            self._recorder.probe(lambda: self._step(images, labels))
         else:
-            self._begin(images, labels)
+            self._record(images, labels)
 
     def forget(self) -> None:
-        """Drops the recording: the next full batches are a warm-up again."""
+        """Drops the recording; the next full batches are a warm-up again."""
         if self._recording is not None and self._step.device.type == "cuda":
-            torch.cuda.current_stream(self._step.device).synchronize()  # it may be running
-        self._recording, self._shape, self._seen = None, None, 0
+            torch.cuda.current_stream(self._step.device).synchronize()  # a replay may be running
+        self._recording, self._shape, self._full_batches_seen = None, None, 0
 
     def _is_full(self, images: Tensor) -> bool:
         if len(images) != self._batch_size:
@@ -293,19 +296,19 @@ class GraphedPass:
             self._shape = images.shape
         return images.shape == self._shape
 
-    def _begin(self, images: Tensor, labels: Tensor) -> None:
-        """Records the step, which changes nothing, and does the batch."""
-        step, is_built_in = self._step, self._recordability.is_built_in
+    def _record(self, images: Tensor, labels: Tensor) -> None:
+        """Records the step, which changes no state, and then does the batch."""
+        step, is_built_in = self._step, self._recorder.is_built_in
         recorded_images, recorded_labels = images.clone(), labels.clone()
 
         def work() -> None:
             with step.for_recording() if is_built_in else nullcontext():
                 step(recorded_images, recorded_labels)
 
-        replay = self._recordability.record(work)
+        replay = self._recorder.record(work)
         if replay is None:
             step(images, labels)
-        elif self._recordability.replay_first(
+        elif self._recorder.replay_first(
             replay, lambda: step(images, labels), [step.sums.loss, step.sums.hits]
         ):
             self._recording = _Recording(recorded_images, recorded_labels, replay)
@@ -315,11 +318,11 @@ class CudaGraphs:
     """Recordings of one training: its training pass and its evaluation.
 
     Args:
-        train_step: Of the training.
-        evaluation_step: Of the same model.
-        batch_size: Of a full batch of both.
-        recorder: Records for their device.
-        checks: For a model that may decide something in Python; None for a built-in one.
+        train_step: The step of the training pass.
+        evaluation_step: The step of the evaluation of the same model.
+        batch_size: The size of a full batch in both.
+        recorder: The recorder for their device.
+        checks: The checks of a custom model; None for a built-in model.
     """
 
     def __init__(
@@ -330,14 +333,14 @@ class CudaGraphs:
         recorder: Recorder,
         checks: ReplayChecks | None = None,
     ) -> None:
-        self._recordability = _Recordability(recorder, checks)
-        self.training = GraphedPass(train_step, batch_size, self._recordability)
-        self.evaluation = GraphedPass(evaluation_step, batch_size, self._recordability)
+        self._recorder = _CheckedRecorder(recorder, checks)
+        self.training = GraphedPass(train_step, batch_size, self._recorder)
+        self.evaluation = GraphedPass(evaluation_step, batch_size, self._recorder)
 
     @property
     def failure(self) -> str | None:
-        """Why nothing can be recorded; everything then runs kernel by kernel."""
-        return self._recordability.failure
+        """Why nothing can be recorded, so that everything runs kernel by kernel."""
+        return self._recorder.failure
 
     @property
     def status(self) -> str:
@@ -347,18 +350,18 @@ class CudaGraphs:
         return RECORDED if self.training.is_recorded else "too few full batches so far"
 
     def forget(self) -> None:
-        """Drops both recordings, whose addresses or numbers are no longer valid."""
+        """Drops both recordings, after an address or number in them has become invalid."""
         self.training.forget()
         self.evaluation.forget()
 
 
 def graph_refusal(config: TrainConfig, device: torch.device, full_batches: int) -> str | None:
-    """Returns why `training.cuda_graph` leads to no recording, or None if it does.
+    """Returns why a training's steps are not recorded, or None if they are.
 
     Args:
-        config: Complete settings.
-        device: Of the training.
-        full_batches: Of the whole training.
+        config: Complete settings; `training.cuda_graph` is the user's choice.
+        device: The training's device.
+        full_batches: Number of full batches in the whole training.
     """
     setting = config.training.cuda_graph
     if device.type != "cuda":
@@ -370,14 +373,14 @@ def graph_refusal(config: TrainConfig, device: torch.device, full_batches: int) 
     if setting is True:
         return None
     if config.model.name not in MODELS:
-        return "own model; training.cuda_graph: true tries it"
+        return "custom model; training.cuda_graph: true tries it"
     if full_batches < MIN_BATCHES:
         return f"fewer than {MIN_BATCHES} full batches to train"
     return None
 
 
-def _cause(error: BaseException) -> BaseException:
-    """Returns what made a recording fail: its end only reports that something did."""
+def _first_error(error: BaseException) -> BaseException:
+    """Returns the error that made a recording fail; a later one only reports the failure."""
     while error.__context__ is not None:
         error = error.__context__
     return error

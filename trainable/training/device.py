@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 GIB = 2**30
-"""Bytes."""
+"""Bytes in a GiB."""
 
 _memory_fractions: dict[int, float] = {}
 """Fraction of each GPU's memory that this process may allocate, by device index."""
@@ -29,7 +29,7 @@ def limited_device(gpu: float) -> torch.device:
     """Returns the device for a share of a GPU, and limits this process to that share's memory.
 
     Args:
-        gpu: The share, or the number of GPUs; 0 means the CPU.
+        gpu: A share of a GPU, or a number of GPUs; 0 means the CPU.
     """
     device = torch.device("cpu") if gpu == 0 else default_device()
     if device.type == "cuda":
@@ -42,11 +42,11 @@ def limited_device(gpu: float) -> torch.device:
 
 
 def leave_default_stream(device: torch.device) -> None:
-    """Makes this thread work on a stream of its own, unless it already does.
+    """Switches this thread from a GPU's default stream to a stream of its own.
 
-    Nothing can be recorded on the default stream of a GPU, and a recording on another stream than
-    the one that the model's earlier batches ran on can be invalidated by tensors that the model
-    has kept. With one stream per training neither happens.
+    CUDA graphs cannot be recorded on the default stream. A recording on another stream than the
+    one that the model's earlier batches ran on can be invalidated by tensors that the model has
+    kept. One stream per training avoids both.
     """
     if torch.cuda.current_stream(device) == torch.cuda.default_stream(device):
         torch.cuda.set_stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]

@@ -1,8 +1,11 @@
-"""The epoch loop: one pass over the training images, and one over a split to be scored.
+"""The epoch loop: `train_epoch` trains on every batch once, `evaluate` scores a split.
 
-Loss and hits add up on the device and are read once a pass, so the host never waits inside.
-A pass is a generator that yields after every batch: a process can alternate between the passes of
-several trainings (`ray_trial/shared_worker.py`); a single one is run to its end by `drain`.
+`step.py` has what is done with one batch, `trainer.py` what surrounds the loop: data, learning
+rate, best epoch. Loss and hits are summed on the device and read once per pass, so the host does
+not wait inside the loop.
+
+A pass is a generator that yields after every batch. A process can therefore alternate between the
+passes of several trainings (`ray_trial/shared_worker.py`); `drain` runs a single one to its end.
 """
 
 from __future__ import annotations
@@ -20,8 +23,8 @@ from trainable.training.step import EvaluationStep, PassSums, TrainStep
 
 T = TypeVar("T")
 Steps = Generator[int | Event, None, T]
-"""Work in steps. Each yields the number of images it trained on, or an event: there is nothing to
-do until that is reached. Resumed earlier, the generator yields it again."""
+"""Work in steps. A step yields the number of images that it trained on, or an event that the next
+step has to wait for. A generator that is continued too early yields the event again."""
 Batches = Iterable[tuple[Tensor, Tensor]]
 """Images `[B, C, H, W]` float32 and labels `[B]` int64, on the model's device."""
 
@@ -37,7 +40,7 @@ class Score:
 
 
 def drain(steps: Steps[T], on_batch: Callable[[int], None] | None = None) -> T:
-    """Runs all steps and returns the result.
+    """Runs all steps and returns their result.
 
     Args:
         steps: The work.
@@ -50,7 +53,7 @@ def drain(steps: Steps[T], on_batch: Callable[[int], None] | None = None) -> T:
             result: T = end.value
             return result
         if not isinstance(step, int):
-            step.synchronize()  # without the interpreter lock: a checkpoint may be written
+            step.synchronize()  # releases the interpreter lock, which a checkpoint may need
         elif step and on_batch is not None:
             on_batch(step)
 
@@ -66,7 +69,7 @@ def train_epoch(
         graph: Replays the step instead of launching every kernel.
 
     Returns:
-        Loss and accuracy as seen while training.
+        Loss and accuracy of the batches as they were trained on.
     """
     step.start_pass()
     count = 0
@@ -77,7 +80,7 @@ def train_epoch(
         else:
             graph.run(images, labels)
         yield len(labels)
-    return (yield from _score(step.sums, count))
+    return (yield from _read_score(step.sums, count))
 
 
 def evaluate(
@@ -94,21 +97,21 @@ def evaluate(
     count = 0
     for images, labels in batches:
         count += len(labels)
-        # Not around the yield: another training may run until the next step.
+        # The yield is outside, because another training may run before the next step.
         with torch.inference_mode():
             if graph is None:
                 step(images, labels)
             else:
                 graph.run(images, labels)
         yield 0
-    return (yield from _score(step.sums, count))
+    return (yield from _read_score(step.sums, count))
 
 
-def _score(sums: PassSums, count: int) -> Steps[Score]:
+def _read_score(sums: PassSums, count: int) -> Steps[Score]:
     if count == 0:
         raise ValueError("a pass over a split needs at least one image")
     if sums.loss.is_cuda:
-        # Sleeps while it waits; a torch.Event would keep a core busy.
+        # `blocking` makes the waiting thread sleep; a torch.Event would keep a core busy.
         reached: Any = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         reached.record()
         while not reached.query():

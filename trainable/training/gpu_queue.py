@@ -1,4 +1,4 @@
-"""Waiting for a GPU without holding Python's lock, and the queues that several trainings need."""
+"""Events that a training waits for, and how many hardware queues a GPU uses."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Protocol
 
 CONNECTIONS_VARIABLE = "CUDA_DEVICE_MAX_CONNECTIONS"
 MAX_CONNECTIONS = 32
-"""Hardware queues of a GPU, the most that CUDA allows; by default it uses 8, and streams that
-share a queue wait for each other."""
+"""Hardware queues of a GPU: the most that CUDA allows. Its default is 8. Streams that share a
+queue wait for each other."""
 
 
 class Event(Protocol):
@@ -24,9 +24,9 @@ class Event(Protocol):
 
 
 def is_unreached(event: Event | None) -> bool:
-    """Returns whether there is an event that is still to be waited for.
+    """Returns whether there is an event that has not been reached yet.
 
-    A failure of the GPU counts as reached: the code that waits then meets the same failure and
+    A failure of the GPU counts as reached, so that the waiting code meets the same failure and
     reports it.
     """
     try:
@@ -36,7 +36,7 @@ def is_unreached(event: Event | None) -> bool:
 
 
 def queue_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """Variables for a process that trains on a GPU; a value that the user has set wins."""
+    """Returns the variables for a process that trains on a GPU; values set by the user win."""
     return {
         CONNECTIONS_VARIABLE: environment.get(CONNECTIONS_VARIABLE, str(MAX_CONNECTIONS)),
     }

@@ -1,6 +1,6 @@
 """The losses of the config, each a module from logits and labels to one scalar.
 
-All of them compute in float32 whatever the logits' type is, so they may run inside autocast.
+All of them compute in float32, whatever the type of the logits, so they may run inside autocast.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def build_loss(loss: LossConfig, num_classes: int) -> nn.Module:
                 num_classes, weight, loss.ignore_index, label_smoothing=loss.label_smoothing
             )
         case NLLLoss():
-            # Cross-entropy is by definition the likelihood of the log-softmax.
+            # Cross-entropy is by definition the negative log-likelihood of the log-softmax.
             weight = _per_class(loss.weight, "loss.weight", num_classes)
             return _CrossEntropy(num_classes, weight, loss.ignore_index)
         case BCEWithLogitsLoss():
@@ -80,7 +80,7 @@ class _CrossEntropy(nn.Module):
         self.register_buffer("weight", weight, persistent=False)
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
-        self.may_weigh_nothing = weight is not None or 0 <= ignore_index < num_classes
+        self.weights_can_be_zero = weight is not None or 0 <= ignore_index < num_classes
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Maps logits `[B, num_classes]` and labels `[B]` to a scalar."""
@@ -92,14 +92,14 @@ class _CrossEntropy(nn.Module):
             ignore_index=self.ignore_index,
             label_smoothing=self.label_smoothing,
         )
-        if not self.may_weigh_nothing:
+        if not self.weights_can_be_zero:
             return loss()
-        # torch's mean of a batch whose every label is ignored or weighs 0 is 0/0: one such batch
-        # would end the training in NaN. It is 0 here, with gradients of 0.
-        kept = labels != self.ignore_index
-        weights = kept.float()
+        # If every label of a batch is ignored or weighs 0, torch's mean is 0/0, and one such batch
+        # would end the training in NaN. Here the loss and its gradients are 0.
+        counts = labels != self.ignore_index
+        weights = counts.float()
         if self.weight is not None:
-            weights = weights * self.weight[torch.where(kept, labels, 0)]
+            weights = weights * self.weight[torch.where(counts, labels, 0)]
         total = weights.sum()
         return loss(reduction="sum") / torch.where(total > 0, total, 1.0)
 
@@ -144,7 +144,7 @@ def _kl_div(logits: Tensor, targets: Tensor, *, reduction: str, log_target: bool
         targets = targets.clamp(min=torch.finfo(targets.dtype).tiny).log()
     log_probabilities = F.log_softmax(logits, dim=1)
     if reduction == "mean":
-        # Over rows and classes. torch warns that its own "mean" will come to mean "batchmean".
+        # Mean over rows and classes. torch warns that its own "mean" will become "batchmean".
         return F.kl_div(log_probabilities, targets, reduction="none", log_target=log_target).mean()
     return F.kl_div(log_probabilities, targets, reduction=reduction, log_target=log_target)
 
@@ -156,8 +156,8 @@ def _squared_hinge(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 _PLAIN: dict[str, Compare] = {
-    # The same function as the cross-entropy of the sigmoid. Computed from the logits its gradient
-    # stays right where the sigmoid rounds to 1, and autocast permits it.
+    # The binary cross-entropy of the sigmoid, computed from the logits: its gradient stays right
+    # where the sigmoid rounds to 1, and autocast permits it.
     "bce": F.binary_cross_entropy_with_logits,
     "l1": F.l1_loss,
     "mse": F.mse_loss,

@@ -1,8 +1,8 @@
-"""Checks whether a model of the user's can be recorded: does a replay do what the step does?
+"""Checks whether a custom model can be recorded: a replay must do what the step does.
 
 A recording repeats what the model did in Python when it was recorded. These checks refuse models
-that draw random numbers on the CPU, put other tensors in the place of their weights, or come to
-other results in a replay. A decision by a counter that changes only later cannot be found; for
+that draw random numbers on the CPU, replace the tensors of their weights, or compute other results
+in a replay. They cannot detect a decision that depends on a counter and changes only later; for
 such a model leave `training.cuda_graph` at `auto`.
 """
 
@@ -18,16 +18,16 @@ import torch
 from torch import Tensor, nn
 
 HALF_TOLERANCE, SINGLE_TOLERANCE = 1e-2, 1e-4
-"""Largest relative difference between what a replay and the step change."""
+"""Largest relative difference between the changes that a replay and the step make."""
 
 
 class ReplayChecks:
     """Compares a model before and after steps.
 
     Args:
-        model: On its device.
-        optimizer: Over the model's parameters.
-        scaler: Of the loss.
+        model: The model on its device.
+        optimizer: The optimizer of the model's parameters.
+        scaler: The loss scaler.
         in_half: Whether the forward pass runs in half precision.
     """
 
@@ -46,38 +46,38 @@ class ReplayChecks:
         self._tolerance = HALF_TOLERANCE if in_half else SINGLE_TOLERANCE
 
     def find_decision(self, work: Callable[[], None]) -> str | None:
-        """Does a step and returns what in it a recording could not follow, or None."""
-        addresses, numbers = self._addresses(), self._cpu_random_state()
+        """Does a step and returns what in it a recording could not repeat, or None."""
+        addresses, random_state = self._addresses(), self._cpu_random_state()
         work()
         if self._addresses() != addresses:
             return "the model puts other tensors in the place of its weights or buffers"
-        if not _equal(self._cpu_random_state(), numbers):
+        if not _equal(self._cpu_random_state(), random_state):
             return "the step draws random numbers on the CPU"
         return None
 
     def agree(
         self, replay: Callable[[], None], step: Callable[[], None], sums: list[Tensor]
     ) -> bool:
-        """Does one batch twice, as a replay and then as the step, whose results stay.
+        """Runs one batch twice, as a replay and then as the step, and keeps the step's results.
 
         Args:
             replay: Replays the step.
-            step: Runs it kernel by kernel.
-            sums: What it adds up besides.
+            step: Runs the step kernel by kernel.
+            sums: The sums of the pass, which the step changes as well.
 
         Returns:
             Whether both changed the state in the same way.
         """
         groups = [*self._state(), sums]
         before = [[tensor.detach().clone() for tensor in group] for group in groups]
-        scaler, numbers = self._scaler.state_dict(), self._generator_state()
+        scaler, random_state = self._scaler.state_dict(), self._generator_state()
         replay()
         replayed = _changes(groups, before)
         for tensor, value in zip(itertools.chain(*groups), itertools.chain(*before), strict=True):
             tensor.detach().copy_(value)
         if self._scaler.is_enabled():
             self._scaler.load_state_dict(scaler)
-        self._set_generator_state(numbers)
+        self._set_generator_state(random_state)
         step()
         return all(
             self._is_close(*vectors)
@@ -85,12 +85,12 @@ class ReplayChecks:
         )
 
     def _is_close(self, replayed: Tensor, change: Tensor, before: Tensor) -> bool:
-        """Compares the changes of a group of tensors, each a vector in double precision."""
+        """Compares the changes of a group of tensors, given as vectors in double precision."""
         rounding = 8 * torch.finfo(torch.float32).eps * before.norm()
         return bool((replayed - change).norm() <= self._tolerance * change.norm() + rounding)
 
     def _state(self) -> list[list[Tensor]]:
-        """Returns everything that a step changes: weights, buffers, the optimizer's state."""
+        """Returns everything that a step changes: weights, buffers and optimizer state."""
         optimizer = [
             value
             for values in self._optimizer.state.values()
@@ -104,7 +104,7 @@ class ReplayChecks:
         return [(id(tensor), tensor.data_ptr()) for tensor in tensors]
 
     def _cpu_random_state(self) -> list[Any]:
-        """Returns the state of every generator that a recording does not follow."""
+        """Returns the state of every generator that a replay does not advance."""
         state: list[Any] = [random.getstate(), np.random.get_state()]
         if self._device.type != "cpu":
             state.append(torch.get_rng_state())
@@ -123,7 +123,7 @@ class ReplayChecks:
 
 
 def _vectors(groups: list[list[Tensor]]) -> list[Tensor]:
-    """Flattens each group of tensors; what is not finite in single precision counts as zero."""
+    """Flattens each group of tensors; values that are not finite count as zero."""
     vectors = []
     for group in groups:
         parts = [tensor.detach().double().cpu().flatten() for tensor in group]

@@ -1,8 +1,8 @@
-"""Randomness: every epoch draws from its own stream, a function of the run's seed and the epoch.
+"""Random numbers: every epoch has its own stream, a function of the training's seed and the epoch.
 
-Nothing depends on the state that earlier work left in a global generator, so a resumed run, a
-reused worker and an uninterrupted run see the same numbers without any generator being stored.
-Where trainings take turns in one process, `RngState` keeps their random numbers apart.
+No epoch depends on the state that earlier work left in a global generator. A resumed training, one
+in a reused worker and an uninterrupted one therefore draw the same numbers, and no generator's
+state is stored. `RngState` keeps the numbers of trainings apart that alternate in one process.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from trainable.models import MODELS
 
 
 def stream_seed(seed: int, epoch: int) -> int:
-    """A 63-bit seed for one epoch of one run; epoch 0 is the initialisation."""
+    """Returns a 63-bit seed for one epoch of one training; epoch 0 is the initialisation."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def seed_everything(seed: int) -> None:
-    """Seeds Python, NumPy and torch (all devices) for whatever draws from the global streams."""
+    """Seeds the global generators of Python, NumPy and torch (all devices)."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
@@ -44,20 +44,20 @@ def set_determinism(enabled: bool) -> None:
 
 
 def draws_globally(config: TrainConfig) -> bool:
-    """Tells whether a training may draw from the global generators once it has been built.
+    """Returns whether a training may draw from the global generators once it has been built.
 
-    Built-in models draw only their initial weights. Data sets draw from generators of their own;
-    the transforms of `image_folder` do use torch's global generator, but put its state back
-    after every image.
+    Built-in models draw only their initial weights. Data sets use generators of their own. The
+    transforms of `image_folder` use torch's global generator, but restore its state after every
+    image.
     """
     return config.model.name not in MODELS
 
 
 class CpuRngState:
-    """State of the CPU's global generators (Python, NumPy, torch) that belongs to one training.
+    """State of the CPU's global generators (Python, NumPy, torch) of one training.
 
-    Inside `with`, the generators continue where this training left them. Work done outside does
-    not change this state.
+    Inside `with`, the generators continue where this training left them. Work outside does not
+    change this state.
     """
 
     def __init__(self) -> None:
@@ -89,14 +89,14 @@ class CpuRngState:
         self._python = random.getstate()
         self._torch = torch.default_generator.get_state()
         self._numpy = mtrand.get_bit_generator()
-        # NumPy draws normal numbers in pairs, and drops the second of a pair with the swap.
+        # NumPy draws normal numbers in pairs; the swap would lose the second one of a pair.
         state = np.random.get_state(legacy=False)
         self._numpy_normal = state if state["has_gauss"] else None
         mtrand.set_bit_generator(self._outside)
 
 
 class CudaRngState:
-    """State of the default CUDA generators that belongs to one training for its whole life.
+    """State of the default CUDA generators of one training, the same object for its whole life.
 
     A CUDA graph reads the state that was current when it was recorded, so a training must keep
     the same state object from its first batch to its last. Inside `with`, that object is swapped
@@ -121,7 +121,7 @@ class CudaRngState:
     ) -> None:
         generators = torch.cuda.default_generators
         if not self._own:
-            # The training itself has initialized CUDA: it keeps the state that it has used.
+            # The training itself has initialized CUDA and keeps the state that it has used.
             self._outside = [generator.clone_state() for generator in generators]
             self._own = _swap(generators, self._outside)
         else:
@@ -129,15 +129,15 @@ class CudaRngState:
 
 
 class RngState:
-    """Random state of one of several trainings that take turns in a process.
+    """Random state of one of several trainings that alternate in a process.
 
     Inside `with`, the global generators continue where this training left them. Afterwards the
     CUDA and NumPy generators are the process's own again. The switch of `set_determinism` is
     restored as well.
 
     Args:
-        draws: Whether the training may draw from the global generators (`draws_globally`); if
-            not, nothing but the switch is saved and restored.
+        draws: Whether the training may draw from the global generators (`draws_globally`). If
+            not, only the switch is saved and restored.
     """
 
     def __init__(self, *, draws: bool) -> None:

@@ -1,6 +1,6 @@
-"""One batch of training and one of evaluation: forward pass, loss, backward pass, update.
+"""Trains or evaluates on one batch: forward pass, loss, backward pass, update.
 
-A step reads nothing back from the device: losses and hits add up there and are read once at the
+A step reads nothing back from the device. Losses and hits are summed there and read once at the
 end of a pass.
 """
 
@@ -30,7 +30,7 @@ class PassSums:
         self.loss = torch.zeros((), dtype=torch.float64, device=device)
         """Sum over images."""
         self.hits = torch.zeros(0, dtype=torch.int64, device=device)
-        """`[B]`: how often the image at each place of a batch was classified correctly."""
+        """`[B]`: how often the image at each position of a batch was classified correctly."""
 
     def reset(self) -> None:
         """Starts a pass."""
@@ -52,7 +52,7 @@ class PassSums:
         self.hits[:count].add_(logits.detach().argmax(1) == labels)
 
     def _grow(self, count: int) -> None:
-        with torch.inference_mode(False):  # to be changed in both modes
+        with torch.inference_mode(False):  # the tensor is changed in both modes
             larger = self.hits.new_zeros(count)
             larger[: len(self.hits)] = self.hits
             self.hits = larger
@@ -64,13 +64,13 @@ class PassSums:
 
 
 class _Step:
-    """What a training and an evaluation step have in common.
+    """Common part of a training and an evaluation step.
 
     Args:
-        model: On the device of the batches.
+        model: The model, on the device of the batches.
         loss_fn: Maps logits `[B, num_classes]` and labels `[B]` to the mean loss.
-        amp_dtype: Of the forward pass under autocast; None for single precision.
-        forward: Called instead of the model: the compiled one.
+        amp_dtype: The data type of autocast in the forward pass; None for single precision.
+        forward: The compiled model, which is called instead of the model.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class _Step:
         return torch.autocast(self.device.type, dtype=self.amp_dtype)
 
     @contextmanager
-    def _weights_cast_at_once(self) -> Iterator[None]:
+    def _batched_weight_casts(self) -> Iterator[None]:
         """Casts all weights in one operation; a compiler fuses the casts by itself."""
         if self.amp_dtype is not None and not self._is_compiled:
             self._casts = WeightCasts(self.model, self.amp_dtype)
@@ -116,12 +116,12 @@ class TrainStep(_Step):
     """Trains the model on a batch.
 
     Args:
-        model: On the device of the batches.
+        model: The model, on the device of the batches.
         loss_fn: Maps logits `[B, num_classes]` and labels `[B]` to the mean loss.
-        optimizer: Over the model's parameters.
+        optimizer: The optimizer of the model's parameters.
         amp_dtype: See `_Step`; `torch.float16` scales the loss.
-        accumulation_steps: Parts a batch is run in, of at least two images each; their gradients
-            add up.
+        accumulation_steps: Parts that a batch is split into, of at least two images each; their
+            gradients are summed.
         forward: See `_Step`.
     """
 
@@ -138,12 +138,12 @@ class TrainStep(_Step):
         super().__init__(model, loss_fn, amp_dtype, forward)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=amp_dtype is torch.float16)
         self.rates: DeviceLearningRates | None = None
-        """On a GPU the learning rates are always read there, so that a recorded step computes what
-        any other one does."""
+        """On a GPU every step reads the learning rates there, so that recorded and other steps
+        compute the same."""
         if self.device.type == "cuda":
             self.rates = DeviceLearningRates(optimizer, self.device)
         self.pending_copy: Callable[[], None] | None = None
-        """Waits for a copy of the weights that is being made: they change only after it."""
+        """Waits for the copy of the weights that is under way; they must not change before."""
         self._optimizer = optimizer
         self._accumulation_steps = accumulation_steps
 
@@ -162,12 +162,12 @@ class TrainStep(_Step):
             labels: `[B]` int64.
         """
         self._optimizer.zero_grad(set_to_none=True)
-        # Batch norm cannot take a part of one image: a small batch has fewer parts.
+        # Batch norm needs at least two images, so a small batch has fewer parts.
         count = max(1, min(self._accumulation_steps, len(labels) // 2))
         for part in zip(images.tensor_split(count), labels.tensor_split(count), strict=True):
             self._add_gradients(*part, share=len(part[1]) / len(labels))
         self.wait_for_copy()
-        with nullcontext() if self.rates is None else self.rates.lent():
+        with nullcontext() if self.rates is None else self.rates.applied():
             self.scaler.step(self._optimizer)
         self.scaler.update()
 
@@ -179,15 +179,15 @@ class TrainStep(_Step):
 
     @contextmanager
     def for_recording(self) -> Iterator[None]:
-        """Does the steps inside in fewer operations with the same results.
+        """Runs the steps inside `with` in fewer operations, with the same results.
 
-        It is for recordings of built-in models only: it assumes that a weight is used once and
-        that every batch norm runs once in a forward pass. A compiler has already done as much.
+        Use it for recordings of built-in models only: it assumes that a forward pass uses every
+        weight once and runs every batch norm once. It does nothing for a compiled model.
         """
         if self._is_compiled:
             yield
             return
-        with batched_counters(self.model), self._weights_cast_at_once():
+        with batched_counters(self.model), self._batched_weight_casts():
             yield
 
     def _add_gradients(self, images: Tensor, labels: Tensor, share: float) -> None:
@@ -222,5 +222,5 @@ class EvaluationStep(_Step):
     @contextmanager
     def for_recording(self) -> Iterator[None]:
         """See `TrainStep.for_recording`."""
-        with self._weights_cast_at_once():
+        with self._batched_weight_casts():
             yield

@@ -1,7 +1,7 @@
-"""All the state of one training in one object: built, stepped, saved, loaded and dropped.
+"""`Trainer`: the whole state of one training, which it builds, advances, saves and loads.
 
-It knows no directory, no Ray and no sweep. Several may live in one process one after the other;
-none depends on what an earlier one left behind.
+It knows nothing of directories, Ray and sweeps. A process can have several trainers, one after
+another; none depends on the state that an earlier one left.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ from trainable.training.seeding import seed_everything, set_determinism, stream_
 from trainable.training.step import EvaluationStep, TrainStep
 
 Row = dict[str, Any]
-"""One epoch's metrics: plain numbers and strings, None where nothing was measured."""
+"""One epoch's metrics: plain numbers and strings, None for what was not measured."""
 
 LEARNING_RATE = "optimizer.learning_rate"
 
 
 class Trainer:
-    """One training: model, data, optimizer, schedule, scaler and position.
+    """One training: model, data, optimizer, lr schedule, loss scaler and position.
 
     Args:
         config: Complete settings.
-        device: Where to train; by default CUDA where there is one.
+        device: The device to train on; by default the GPU if there is one.
         num_workers: Loader processes for data that does not fit in memory.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
 
     Raises:
-        DataError: The data set is not to be had.
+        DataError: The data set is missing or cannot be loaded.
         ConfigError: The config does not fit the data set.
     """
 
@@ -80,7 +80,7 @@ class Trainer:
         self.best_acc = 0.0
         self.best_epoch = 0
         self.idle_s = 0.0
-        """Of the epoch under way, what it waited to be asked for."""
+        """Seconds that the current epoch has waited, between its start and being asked for."""
         self._diverged = False
         self._improved = False
         self._last_peak_memory_gib = 0.0
@@ -104,7 +104,7 @@ class Trainer:
         if self._graph_refusal is None:
             self.record_with(CudaRecorder(self.device))
         if is_on_gpu:
-            torch.cuda.synchronize(self.device)  # others read the data set in streams of their own
+            torch.cuda.synchronize(self.device)  # other streams may read the data set next
 
     def _build_steps(self) -> None:
         config, on_gpu = self.config, self.device.type == "cuda"
@@ -133,10 +133,10 @@ class Trainer:
         return training.epochs * (self.source.size("train") // training.batch_size)
 
     def record_with(self, recorder: Recorder) -> None:
-        """Records steps from now on.
+        """Records and replays steps from now on.
 
         Args:
-            recorder: For the training's device.
+            recorder: The recorder for the training's device.
         """
         checks = None
         if self.config.model.name not in MODELS:
@@ -157,22 +157,22 @@ class Trainer:
 
     @property
     def improved(self) -> bool:
-        """Whether the last epoch that was run is the best so far."""
+        """Whether the last epoch is the best so far."""
         return self._improved
 
     @property
     def diverged(self) -> bool:
-        """Whether the last epoch's losses were not finite: nothing is learnt any more."""
+        """Whether a loss of the last epoch was not finite."""
         return self._diverged
 
     @property
     def graph_status(self) -> str:
-        """`recorded` where training steps are replayed as a CUDA graph, or why they are not."""
+        """`recorded` if training steps are replayed as a CUDA graph, otherwise the reason."""
         return self.graphs.status if self.graphs else self._graph_refusal or ""
 
     @property
     def execution_notes(self) -> list[str]:
-        """How steps are executed on a GPU or when compiled, as lines for a log."""
+        """Lines for the log on how steps are executed: CUDA graph, compiled model."""
         notes = []
         if self.compiled is not None:
             failure = self.compiled.failure
@@ -192,36 +192,36 @@ class Trainer:
 
     @property
     def notices(self) -> list[str]:
-        """What the user should be told once about how this training differs from the config."""
-        found = []
+        """Lines for the user on how this training differs from the config."""
+        notices = []
         if self.device.type == "cpu":
-            found.append("no CUDA device: training on the CPU")
+            notices.append("no CUDA device: training on the CPU")
             if self.config.amp.enabled:
-                found.append("amp.enabled has no effect without CUDA: mixed precision is off")
+                notices.append("amp.enabled has no effect without CUDA: mixed precision is off")
         if not self.source.has_val:
-            found.append("no dataset.val_split: val_acc and best.pt are decided on the test set")
-        return found
+            notices.append("no dataset.val_split: val_acc and best.pt are decided on the test set")
+        return notices
 
     def run_epoch(self, on_batch: Callable[[int], None] | None = None) -> Row:
         """Trains and evaluates the next epoch.
 
         Args:
-            on_batch: Told the number of images after every training batch.
+            on_batch: Called with the number of images after every training batch.
 
         Returns:
             The epoch's metrics. Accuracies are fractions in [0, 1], losses means per image, times
-            seconds. `val_*` are the figures that decide: the validation split's, or the test
-            set's where there is no such split.
+            seconds. `val_*` are the metrics that decide: those of the validation split, or of the
+            test set if there is no such split.
         """
         return drain(self.epoch_steps(), on_batch)
 
     def epoch_steps(self) -> Steps[Row]:
-        """`run_epoch` in steps: something else may be done between two of them."""
+        """Runs the next epoch as `run_epoch` does, but step by step."""
         started, self.idle_s = time.perf_counter(), 0.0
         epoch, lr = self.epoch + 1, self.schedule.lr
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        set_determinism(self.config.seed.deterministic)  # another training may have been built
+        set_determinism(self.config.seed.deterministic)  # another training may have changed it
         seed = stream_seed(self._seed, epoch)
         seed_everything(seed)
         batch_size = self.config.training.batch_size
@@ -229,7 +229,7 @@ class Trainer:
         trained_s = time.perf_counter() - started - self.idle_s
         val, test = yield from self._evaluate(epoch)
         self._diverged = not (math.isfinite(train.loss) and math.isfinite(val.loss))
-        self._complete(epoch, val)
+        self._complete_epoch(epoch, val)
         return {
             "epoch": epoch,
             "train_loss": train.loss,
@@ -248,7 +248,7 @@ class Trainer:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything a checkpoint holds; its tensors are the live ones."""
+        """Returns the content of a checkpoint; its tensors are the live ones."""
         state = {
             checkpoint.MODEL: self.model.state_dict(),
             checkpoint.OPTIMIZER: self.optimizer.state_dict(),
@@ -271,30 +271,31 @@ class Trainer:
 
         Args:
             state: As `checkpoint.read_checkpoint` returns it.
-            own: Dotted config keys whose values win over the checkpoint's; any key of the
-                optimizer stands for all of them but the learning rate. Loading an optimizer
-                brings its old hyperparameters back, which would undo a PBT mutation or a sampled
-                value; the schedule keeps the checkpoint's position.
+            own: Dotted config keys whose values win over the checkpoint's. Any key of the
+                optimizer stands for all of its keys but the learning rate. Loading an optimizer
+                restores its old hyperparameters, which would undo a PBT mutation or a sampled
+                value. The lr schedule keeps the checkpoint's position.
 
         Raises:
             CheckpointError: The state belongs to another model or optimizer.
         """
         self.train_step.wait_for_copy()
-        is_own = any(key.startswith("optimizer.") for key in own)
+        keeps_hyperparameters = any(key.startswith("optimizer.") for key in own)
         in_place = False
         try:
             self.model.load_state_dict(state[checkpoint.MODEL])
             in_place = load_state(
                 self.optimizer,
                 state[checkpoint.OPTIMIZER],
-                self.config.optimizer if is_own else None,
+                self.config.optimizer if keeps_hyperparameters else None,
             )
         except (RuntimeError, ValueError, LookupError, TypeError) as error:
             reason = textwrap.shorten(str(error), 300)
-            raise CheckpointError(checkpoint.mismatch(state, self.config, reason)) from error
+            message = checkpoint.mismatch_message(state, self.config, reason)
+            raise CheckpointError(message) from error
         finally:
             if self.graphs is not None and not in_place:
-                self.graphs.forget()  # tensors or numbers of a recording are no longer in use
+                self.graphs.forget()  # its addresses or numbers are no longer valid
         self.schedule.load_state_dict(state[checkpoint.SCHEDULER])
         if LEARNING_RATE in own:
             self.schedule.set_base_lr(self.config.optimizer.learning_rate)
@@ -309,45 +310,45 @@ class Trainer:
             self._seed = int(extra.get("seed", self._seed))
 
     def _evaluate(self, epoch: int) -> Steps[tuple[Score, Score | None]]:
-        """The deciding score, and the test set's where this epoch looks at it."""
+        """Returns the score that decides, and the test set's if it is due in this epoch."""
         if not self.source.has_val:
-            score = yield from self._pass("test")
+            score = yield from self._score_split("test")
             return score, score
-        val = yield from self._pass("val")
-        due = epoch % self.config.training.test_frequency == 0
-        if not due and epoch != self.config.training.epochs:
+        val = yield from self._score_split("val")
+        is_due = epoch % self.config.training.test_frequency == 0
+        if not is_due and epoch != self.config.training.epochs:
             return val, None
-        return val, (yield from self._pass("test"))
+        return val, (yield from self._score_split("test"))
 
     def score(self, split: Split) -> Score:
-        """Scores the model as it is on a whole split, without training it."""
-        return drain(self._pass(split))
+        """Scores the present model on a whole split."""
+        return drain(self._score_split(split))
 
     def train_on(self, batches: Batches) -> Steps[Score]:
         """Trains on some batches; see `train_epoch`."""
         return train_epoch(self.train_step, batches, self.graphs.training if self.graphs else None)
 
     def score_on(self, batches: Batches) -> Steps[Score]:
-        """Scores the model as it is on some batches; see `evaluate`."""
+        """Scores the present model on some batches; see `evaluate`."""
         return evaluate(
             self.evaluation_step, batches, self.graphs.evaluation if self.graphs else None
         )
 
-    def _pass(self, split: Split) -> Steps[Score]:
+    def _score_split(self, split: Split) -> Steps[Score]:
         training = self.config.training
         size = training.batch_size // training.accumulation_steps
         return self.score_on(self.source.eval_batches(split, size))
 
-    def _complete(self, epoch: int, val: Score) -> None:
+    def _complete_epoch(self, epoch: int, val: Score) -> None:
         self.epoch = epoch
-        # Not told from `best_epoch`: a trial that goes back in time comes past that epoch again.
+        # `best_epoch == epoch` would not do: a trial that was rewound trains that epoch again.
         self._improved = self.best_epoch == 0 or val.acc > self.best_acc
         if self._improved:
             self.best_acc, self.best_epoch = val.acc, epoch
         self.schedule.step(val.acc, val.loss)
 
     def _measure_peak_memory_gib(self) -> float | None:
-        """Returns the peak of the epoch or, as replays allocate nothing, of an earlier one."""
+        """Returns the peak of this epoch, or of an earlier one: replays allocate no memory."""
         peak = gpu_peak_memory_gib(self.device)
         if peak is not None and self.graph_status == RECORDED:
             peak = max(peak, self._last_peak_memory_gib)

@@ -31,7 +31,7 @@ def follow_script(trainer: Trainer) -> Trainer:
         yield 0
         return Score(loss=1.0, acc=ACCURACIES[trainer.epoch])
 
-    trainer._pass = one_pass
+    trainer._score_split = one_pass
     return trainer
 
 
@@ -158,7 +158,7 @@ def test_another_state_of_the_same_epoch_is_saved_anew(
     save_due(experiment, old)
     for _ in range(epoch):
         other.run_epoch()
-    experiment.start(epoch)
+    experiment.rewind(epoch)
     experiment.save_into(other, tmp_path / "checkpoint.pt")
     assert_same(read_checkpoint(tmp_path / "checkpoint.pt"), to_cpu(other.state_dict()))
 
@@ -230,7 +230,7 @@ def test_a_kill_between_the_names_loses_nothing(
     resumed = make()
     resumed.load_state_dict(read_checkpoint(experiment.latest))
     experiment = Experiment(tmp_path / "killed", resumed.config, keep_metrics=False)
-    experiment.start(resumed.epoch)
+    experiment.rewind(resumed.epoch)
     for _ in range(2):
         save_next(resumed, experiment)
     assert saved_epochs(experiment) == saved_epochs(undisturbed)
@@ -243,13 +243,13 @@ def test_a_restart_drops_what_was_recorded_of_later_epochs(
 ) -> None:
     trainer = tiny_trainer()
     experiment = Experiment(tmp_path, trainer.config, keep_metrics=True)
-    experiment.start(0)
+    experiment.rewind(0)
     for _ in range(3):
         experiment.record(trainer.run_epoch())
     again = Experiment(tmp_path, trainer.config, keep_metrics=True)
     # Opening alone drops nothing: the state may be restored only afterwards.
     assert [row["epoch"] for row in read_rows(tmp_path / "metrics.jsonl")] == [1, 2, 3]
-    again.start(1)
+    again.rewind(1)
     again.close()
     assert [row["epoch"] for row in read_rows(tmp_path / "metrics.jsonl")] == [1]
 

@@ -69,7 +69,7 @@ def test_more_forms_than_torchs_own_limit_are_compiled() -> None:
 
 
 def test_beyond_the_limit_the_model_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled_model, "FORMS", 2)
+    monkeypatch.setattr(compiled_model, "MAX_COMPILED_FORMS", 2)
     backend, model = Counted(), small_model().eval()
     forwards = [CompiledModel(model, size, backend) for size in (2, 3, 4)]
     for size, forward in enumerate(forwards, start=2):

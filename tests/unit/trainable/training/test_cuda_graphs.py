@@ -248,7 +248,7 @@ REFUSALS = [
     ({"training": {"cuda_graph": False}}, 1000, "training.cuda_graph is false"),
     ({"training": {"cuda_graph": True}}, 1, None),
     ({"training": {"accumulation_steps": 2}}, 1000, "training.accumulation_steps is above 1"),
-    ({"model": {"name": DROPOUT_CNN}}, 1000, "own model; training.cuda_graph: true tries it"),
+    ({"model": {"name": DROPOUT_CNN}}, 1000, "custom model; training.cuda_graph: true tries it"),
     ({"model": {"name": DROPOUT_CNN}, "training": {"cuda_graph": True}}, 1000, None),
 ]
 

@@ -74,7 +74,8 @@ class SweepMirror(Mirror):
         self._listed: dict[str, ObjectInfo] = {}
         """Objects as they were listed when they were mirrored."""
         self._with_workers: set[str] = set()
-        self._downloaded_weights: set[str] = set()
+        self._downloaded_weights: dict[str, ObjectInfo | None] = {}
+        """Objects of the weights as they were listed at the download."""
         self._pulled_at = float("-inf")
 
     def pull(self, trial: str = "", *, with_records: bool = True) -> None:
@@ -168,18 +169,20 @@ class SweepMirror(Mirror):
             run_parallel(partial(upload, contents=contents), contents)
 
     def download_weights(self, path: Path) -> None:
-        """Downloads the bytes of weights if their local file is a placeholder."""
-        if path.exists() and is_placeholder(path):
-            name = self.name_of(path)
+        """Downloads the bytes of weights unless the local file has them already."""
+        name = self.name_of(path)
+        info = self._listed.get(name)
+        is_outdated = self._downloaded_weights.get(name, info) != info
+        if path.exists() and (is_placeholder(path) or is_outdated):
             self.download(name)
-            self._downloaded_weights.add(name)
+            self._downloaded_weights[name] = info
 
     def evict(self, directory: Path) -> None:
         """Replaces the downloaded weights below a directory by placeholders."""
         prefix = f"{self.name_of(directory)}/"
         for name in [n for n in self._downloaded_weights if n.startswith(prefix)]:
             create_placeholder(self.directory / name, self._listed[name])
-            self._downloaded_weights.remove(name)
+            del self._downloaded_weights[name]
 
     def seed_checkpoint(self, checkpoint: Path, target: Path) -> None:
         """Copies weights within the store to a trial's only checkpoint directory of Tune's."""
@@ -241,6 +244,7 @@ class SweepMirror(Mirror):
         for name in names:
             self._listed.pop(name, None)
             self._stored.pop(name, None)
+            self._downloaded_weights.pop(name, None)
             (self.directory / name).unlink(missing_ok=True)
 
 

@@ -1,34 +1,14 @@
-"""The local mirror of a sweep in object storage, and the thread that uploads its changes."""
+"""The local mirror of a sweep in object storage."""
 
 from __future__ import annotations
 
-import time
-import uuid
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from sweeps.storage import location, uploader
+from sweeps.storage import location
 from sweeps.storage.sweep_mirror import SweepMirror
-from sweeps.storage.uploader import background_upload, uploader_of
 from trainable.storage.mirror import is_placeholder
 from trainable.storage.object_store import ObjectStore
-
-
-@pytest.fixture
-def store() -> ObjectStore:
-    return ObjectStore(f"memory://{uuid.uuid4().hex}/sweep")
-
-
-@pytest.fixture
-def mirror(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[SweepMirror]:
-    monkeypatch.setattr(location, "_mirrors", {})
-    mirror = location.mirror_of(location.resolve(store.uri))
-    assert mirror is not None
-    yield mirror
-    mirror.close()
 
 
 def write(mirror: SweepMirror, name: str, text: str = "1") -> Path:
@@ -40,13 +20,6 @@ def write(mirror: SweepMirror, name: str, text: str = "1") -> Path:
 
 def names(changes: list[dict[str, Any]]) -> list[set[str]]:
     return [set(contents) for contents in changes]
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_a_trial_is_recorded_before_the_events_that_name_it_and_its_end_after_them(
@@ -119,23 +92,25 @@ def test_a_checkpoint_is_seeded_without_a_download(
     assert is_placeholder(trial / "checkpoints" / "latest.pt")
 
 
-def test_changes_are_uploaded_while_a_sweep_runs_and_all_of_them_at_the_end(
-    mirror: SweepMirror, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+def test_weights_that_have_changed_in_the_store_are_downloaded_again(
+    mirror: SweepMirror, store: ObjectStore
 ) -> None:
-    monkeypatch.setattr(uploader, "STOP_CHECK_INTERVAL_S", 0.01)
-    store.write("stop", b"meant for a driver that died")
-    write(mirror, "sweep.json", "1")
-    with background_upload(mirror.directory):
-        background = uploader_of(mirror.directory)
-        assert background is not None
-        assert store.read("sweep.json") == b"1"
-        assert "stop" not in store.list()
-        write(mirror, "sweep.json", "22")
-        background.tick()
-        wait_for(lambda: store.read("sweep.json") == b"22")
-        store.write("stop", b"")
-        wait_for(lambda: (mirror.directory / "stop").exists())
-        assert "stop" not in store.list()
-        write(mirror, "sweep.json", "333")
-    assert store.read("sweep.json") == b"333"
-    assert uploader_of(mirror.directory) is None
+    best = mirror.directory / "trial" / "checkpoints" / "best.pt"
+    for content in (b"epoch 1", b"epoch 10"):
+        store.write("trial/checkpoints/best.pt", content)
+        mirror.pull()
+        mirror.download_weights(best)
+        assert best.read_bytes() == content
+
+
+def test_weights_that_were_deleted_in_the_store_can_be_evicted(
+    mirror: SweepMirror, store: ObjectStore
+) -> None:
+    store.write("trial/checkpoints/best.pt", b"weights")
+    mirror.pull()
+    best = mirror.directory / "trial" / "checkpoints" / "best.pt"
+    mirror.download_weights(best)
+    store.delete(["trial/checkpoints/best.pt"])
+    mirror.pull()
+    mirror.evict(mirror.directory / "trial")
+    assert not best.exists()

@@ -101,6 +101,16 @@ def test_retries_end_after_a_time(store: ObjectStore, monkeypatch: pytest.Monkey
         store.list()
 
 
+def test_the_later_of_two_concurrent_claims_wins(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_store, "CLAIM_SETTLE_S", 0.0)
+    assert store.claim(".claim", b"first")
+    monkeypatch.setattr(object_store.time, "sleep", lambda _: store.write(".claim", b"later"))
+    assert not store.claim(".claim", b"second")
+    assert store.read(".claim") == b"later"
+
+
 def test_names_may_contain_characters_that_uris_cannot(store: ObjectStore) -> None:
     store.child("my sweep [1]").write("a%b.txt", b"odd")
     assert ObjectStore(store.child("my sweep [1]").uri).read("a%b.txt") == b"odd"

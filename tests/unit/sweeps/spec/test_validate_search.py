@@ -1,4 +1,4 @@
-"""Points that a search file gives: what is refused, and what the trials make of the others."""
+"""Rules between keys of a search file: `points_to_evaluate`, `warm_start`, constraints."""
 
 from pathlib import Path
 
@@ -45,25 +45,22 @@ def spec_of(*points, constraints=(), **tune):
         ({"training.batch_size": 100, "optimizer.learning_rate": 0.9}, ": must keep the constra"),
     ],
 )
-def test_a_point_that_cannot_be_is_refused_by_its_place(point, problem):
-    """Whatever the algorithm: the second of two."""
+def test_a_point_that_cannot_be_drawn_is_refused_by_its_position(point, problem):
     with pytest.raises(ConfigError) as error:
         spec_of({}, point, constraints=["training.batch_size * optimizer.learning_rate < 64"])
-    (found,) = error.value.problems
-    assert f"{found.key}: {found.rule}".startswith(f"tune.points_to_evaluate[1]{problem}")
+    (only,) = error.value.problems
+    assert f"{only.key}: {only.rule}".startswith(f"tune.points_to_evaluate[1]{problem}")
 
 
-def test_a_given_value_has_the_type_of_those_that_are_drawn():
+def test_a_given_value_has_the_type_of_drawn_ones():
     spec = spec_of({"optimizer.learning_rate": 1, "training.batch_size": 64.0})
     values = Searcher(spec).suggest(0)
-    found = values["optimizer.learning_rate"], values["training.batch_size"]
-    assert repr(found) == "(1.0, 64)"
+    given = values["optimizer.learning_rate"], values["training.batch_size"]
+    assert repr(given) == "(1.0, 64)"
 
 
 @pytest.mark.parametrize("verb", ["validate", "plan"])
-def test_an_earlier_sweep_that_is_not_there_is_refused_before_anything_runs(
-    tmp_path: Path, verb: str
-):
+def test_a_missing_earlier_sweep_is_refused_before_anything_runs(tmp_path: Path, verb: str):
     path = tmp_path / "search.yaml"
     path.write_text(
         "config: {dataset: {name: digits}, model: {name: resnet20}, training: {epochs: 2}, "
@@ -72,11 +69,26 @@ def test_an_earlier_sweep_that_is_not_there_is_refused_before_anything_runs(
         f"tune: {{num_samples: 3, search_alg: tpe, warm_start: {tmp_path / 'gone'}}}\n",
         encoding="utf-8",
     )
-    done = CliRunner().invoke(main, [verb, str(path)])
-    assert done.exit_code == 2
-    assert f"{tmp_path / 'gone'}/sweep.json: there is no such file" in done.stderr
+    result = CliRunner().invoke(main, [verb, str(path)])
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'gone'}/sweep.json: there is no such file" in result.stderr
 
 
 def test_a_constraint_that_cannot_be_computed_says_why():
     with pytest.raises(ConfigError, match=r"leave nothing to draw: .*'<' not supported between"):
         spec_of(constraints=["optimizer.learning_rate < 'a'"])
+
+
+@pytest.mark.parametrize("algorithm", ["random", "qmc", "bohb"])
+def test_an_algorithm_that_learns_from_no_earlier_sweep_takes_no_warm_start(algorithm):
+    scheduler = "asha" if algorithm == "bohb" else "fifo"
+    rule = f"tune.warm_start: {algorithm} learns from no earlier trials; use tpe"
+    with pytest.raises(ConfigError, match=rule):
+        spec_of(search_alg=algorithm, scheduler=scheduler, warm_start="earlier")
+
+
+def test_a_missing_package_is_named_with_its_command(monkeypatch):
+    monkeypatch.setattr("sweeps.spec.validate_search.find_spec", lambda name: None)
+    rule = 'cmaes needs the package cmaes, not installed: pip install "cmaes"'
+    with pytest.raises(ConfigError, match=rule):
+        spec_of(search_alg="cmaes")

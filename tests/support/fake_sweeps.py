@@ -43,12 +43,12 @@ class FakeSweep:
     finals: Mapping[int, int] = field(default_factory=dict)
     """Number of a final trial -> the number of its configuration."""
     epoch_s: Mapping[int, float] = field(default_factory=dict)
-    """Number of a trial -> the seconds of each of its epochs, where they are not 2."""
+    """Number of a trial -> seconds per epoch, if they are not 2."""
     weights: bool = True
     """Whether trials have `.pt` files, which contain no weights."""
 
     def write(self) -> Path:
-        """Writes the directory; returns its path."""
+        """Writes the directory and returns its path."""
         self.directory.mkdir(parents=True)
         layout = SweepLayout(self.directory)
         layout.search_file.write_text(dump_yaml(self._build_search()))

@@ -1,7 +1,7 @@
-"""Tune's loop without Ray: real schedulers, trials and files; a training is a curve of numbers.
+"""Fake of Tune's loop: real schedulers, trials and files, but a training is a curve of numbers.
 
-It calls the scheduler in the order in which Tune's controller does, and can be killed before or
-after any line of `events.jsonl`.
+It calls the scheduler in the order in which Tune's controller does (`tests/integration/
+test_fake_tune.py` compares them), and can be killed before or after any event in the log.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ MakeScheduler = Callable[[], TrialScheduler]
 
 
 class Killed(BaseException):
-    """The process is gone."""
+    """The driver was killed."""
 
 
 class FragileLog(EventLog):
-    """Kills the process at its n-th event: before or after it is written."""
+    """Kills the driver at its n-th event, before or after the event is written."""
 
     def __init__(self, path: Path, kill_at: int | None, *, written: bool) -> None:
         super().__init__(path)
@@ -60,7 +60,7 @@ class FragileLog(EventLog):
 
 @dataclass
 class Sweep:
-    """What a sweep consists of, the same for each of its processes."""
+    """Script of a sweep, the same for each of its runs."""
 
     directory: Path
     make: MakeScheduler
@@ -68,34 +68,34 @@ class Sweep:
     epochs: int
     slots: int = 1
     limit: int = 1
-    """Trials that are live at once, paused ones not counted; all of them with a scheduler that
-    lets trials wait for all others."""
+    """Most live trials, not counting waiting ones; all trials with a scheduler whose trials wait
+    for one another."""
     save_frequency: int = 1
     seed: int = 24
     slow_saves: bool = False
-    """Whether a paused trial counts as running until another one's epoch has ended."""
+    """Whether a paused trial is still being saved until the next epoch of another one ends."""
     fails: tuple[int, int] | None = None
-    """Number of a trial and the epoch in which it fails, once."""
+    """(number of a trial, epoch in which it fails once)."""
 
     @property
     def layout(self) -> SweepLayout:
         return SweepLayout(self.directory)
 
     def score(self, number: int, epoch: int) -> float:
-        """The metric of a trial's epoch: its quality, a rise, and noise that reorders trials."""
+        """Metric of a trial's epoch: its quality, an increase, and noise that reorders trials."""
         quality = random.Random(f"{self.seed} {number}").random()
         noise = random.Random(f"{self.seed} {number} {epoch}").random()
         return round(quality * (1 - 0.5**epoch) + 0.3 * noise, 6)
 
 
 class Process:
-    """One process's part of a sweep; the controller that schedulers get to see.
+    """One run of a sweep, and the controller that its scheduler gets.
 
     Args:
-        sweep: New, or with what earlier processes left in its directory.
-        kill_at: The process dies at its so-manieth event; None lets it live.
+        sweep: The sweep, new or with the files that earlier runs left in its directory.
+        kill_at: 1-based number of the event at which the run is killed; None for no kill.
         written: Whether that event is still written.
-        killed_after_epochs: The process dies after so many epochs of its trials.
+        killed_after_epochs: Number of trained epochs after which the run is killed.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Process:
         self._saving: list[SweepTrial] = []
 
     def run(self) -> None:
-        """Until every trial has ended, or the process is killed."""
+        """Runs until every trial has ended or the run is killed."""
         epochs = dict.fromkeys(self.records, self.sweep.epochs)
         restorer = TrialRestorer(self.sweep.layout, list(self.records.values()), epochs)
         waiting = {record.id: self._trial(record) for record in self.records.values()}
@@ -145,9 +145,9 @@ class Process:
             for trial in saving:
                 trial.set_status(Trial.PAUSED)
         left = [self._number(t) for t in self._trials if not t.is_finished()]
-        assert not left, f"no scheduler would run trials {left} any more"
+        assert not left, f"the scheduler never chooses trials {left}"
 
-    # What schedulers ask.
+    # Controller methods that schedulers call.
 
     def get_trials(self) -> list[SweepTrial]:
         return self._trials
@@ -156,7 +156,7 @@ class Process:
         return {trial for trial in self._trials if not trial.is_finished()}
 
     def stop_trial(self, trial: SweepTrial) -> None:
-        """Scheduler, record, save, in this order."""
+        """Informs the scheduler, records the trial and saves it, in this order."""
         if trial.is_finished():
             return
         was_running = trial.status == Trial.RUNNING
@@ -166,8 +166,8 @@ class Process:
         else:
             self.scheduler.on_trial_remove(controller, trial)
         record = self.records[trial.trial_id]
-        done = trial.last_result.get("epoch", 0) >= self.sweep.epochs
-        record.state = "finished" if done else "stopped"
+        is_done = trial.last_result.get("epoch", 0) >= self.sweep.epochs
+        record.state = "finished" if is_done else "stopped"
         self.sweep.layout.write_trial(record)
         if was_running:
             self._save(trial)
@@ -176,14 +176,14 @@ class Process:
     # The loop.
 
     def _make_trials(self) -> None:
-        while len(self.records) < self.sweep.trials and self._taken() < self.sweep.limit:
+        while len(self.records) < self.sweep.trials and self._slots_taken() < self.sweep.limit:
             number = len(self.records)
             record = TrialRecord(f"id{number}", number, f"trial_{number}", {})
             self.sweep.layout.write_trial(record)
             self.records[record.id] = record
             self._add(self._trial(record))
 
-    def _taken(self) -> int:
+    def _slots_taken(self) -> int:
         return sum(not self.scheduler.is_waiting(trial) for trial in self.get_live_trials())
 
     def _fill_slots(self) -> None:
@@ -193,13 +193,13 @@ class Process:
             if trial is None:
                 return
             assert trial.status in {Trial.PENDING, Trial.PAUSED}
-            found = trial.latest_checkpoint_result
-            epoch = found.metrics["epoch"] if found is not None else 0
+            saved = trial.latest_checkpoint_result
+            epoch = saved.metrics["epoch"] if saved is not None else 0
             self._epochs.setdefault(trial.trial_id, epoch)
             trial.set_status(Trial.RUNNING)
 
     def _train(self, trial: Any) -> None:
-        """One epoch, and what the scheduler makes of it."""
+        """Trains one epoch and carries out the scheduler's decision."""
         if self._epochs_left is not None:
             self._epochs_left -= 1
             if self._epochs_left < 0:
@@ -215,13 +215,13 @@ class Process:
             self._truncated.add(trial.trial_id)
             history.truncate(epoch - 1)
         history.append(row)
-        done = epoch >= self.sweep.epochs
-        if done or epoch % self.sweep.save_frequency == 0:
+        is_done = epoch >= self.sweep.epochs
+        if is_done or epoch % self.sweep.save_frequency == 0:
             self._save(trial)
         result = {**row, "training_iteration": epoch, "trial_id": trial.trial_id}
         controller: Any = self
         decision = TrialScheduler.STOP
-        if not done:
+        if not is_done:
             decision = self.scheduler.on_trial_result(controller, trial, dict(result))
         trial.run_metadata.last_result = result
         if decision == TrialScheduler.STOP:
@@ -238,7 +238,7 @@ class Process:
         self.scheduler.on_trial_error(controller, trial)
         record = self._record(trial)
         record.state = "failed"
-        record.failures.append(Failure("error", "no such luck", "", epoch, None, now()))
+        record.failures.append(Failure("error", "scripted failure", "", epoch, None, now()))
         self.sweep.layout.write_trial(record)
         trial.set_status(Trial.ERROR)
 
@@ -273,7 +273,7 @@ class Process:
 
 @cache
 def _checkpoint(epoch: int) -> bytes:
-    """A checkpoint file of a training without weights."""
+    """Returns the content of a checkpoint file without weights."""
     empty: dict[str, Any] = {
         f"{name}_state_dict": {} for name in ("model", "optimizer", "scheduler")
     }
@@ -283,17 +283,17 @@ def _checkpoint(epoch: int) -> bytes:
 
 
 def decisions(sweep: Sweep) -> list[tuple[str, int, str | None]]:
-    """What the scheduler has decided in all, in order: trial, epoch, decision."""
+    """Returns the scheduler's decisions in order: (trial, epoch, decision)."""
     events = EventLog(sweep.layout.events_file).read()
     return [(e.trial, e.epoch, e.decision) for e in events if e.kind == "result"]
 
 
 def ends(sweep: Sweep) -> dict[int, tuple[str, int]]:
-    """Number of a trial -> its state and the last epoch that it trained."""
-    found = {}
+    """Returns number of a trial -> (state, last epoch that it trained)."""
+    states = {}
     for record in sweep.layout.read_trials():
         assert record.state in ENDED
         rows = read_rows(sweep.directory / record.directory / "metrics.jsonl")
         assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
-        found[record.number] = (record.state, len(rows))
-    return found
+        states[record.number] = (record.state, len(rows))
+    return states

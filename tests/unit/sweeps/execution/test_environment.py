@@ -1,4 +1,4 @@
-"""What a sweep runs on."""
+"""The recorded environment of a sweep."""
 
 import platform
 import subprocess
@@ -19,7 +19,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_git_state_of_the_working_directory_is_told(repository: Path) -> None:
+def test_the_git_state_of_the_working_directory_is_described(repository: Path) -> None:
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -34,12 +34,12 @@ def test_without_a_repository_and_tools_there_is_still_python(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = describe_environment()
-    assert found["python"] == platform.python_version()
-    assert not {"git commit", "git state", "gpus"} & set(found)
-    assert all(isinstance(text, str) and text for text in found.values())
+    environment = describe_environment()
+    assert environment["python"] == platform.python_version()
+    assert not {"git commit", "git state", "gpus"} & set(environment)
+    assert all(isinstance(text, str) and text for text in environment.values())
 
 
-def test_what_is_asked_for_beside_other_work_is_the_same(repository: Path) -> None:
-    answer = start_describing()
-    assert answer() == describe_environment()
+def test_the_description_from_a_thread_is_the_same(repository: Path) -> None:
+    wait = start_describing()
+    assert wait() == describe_environment()

@@ -1,4 +1,4 @@
-"""Going on with a sweep: opening its directory, and what may have changed since."""
+"""Resuming a sweep: opening its directory, and changes since the last run."""
 
 import re
 import shutil
@@ -22,7 +22,7 @@ LR = "optimizer.learning_rate"
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a sweep of four trials of nine epochs under random search, finished."""
+    """Writes a finished sweep of four trials of nine epochs under random search."""
 
     def write(**changes: Any) -> Path:
         settings = {"trials": 4, "space": ONE_KEY, "tune": {}, **changes}
@@ -34,7 +34,7 @@ def make(tmp_path: Path) -> Callable[..., Path]:
 # ---------------------------------------------------------------------------- opening
 
 
-def test_a_sweep_is_opened_wherever_it_lies(make: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_moved_sweep_can_be_opened(make: Callable[..., Path], tmp_path: Path) -> None:
     directory = make()
     spec, records = open_sweep(directory)
     assert spec.training.checkpoint.dir == str(tmp_path)
@@ -47,7 +47,7 @@ def test_a_sweep_is_opened_wherever_it_lies(make: Callable[..., Path], tmp_path:
     assert again == records
 
 
-def test_an_opened_sweep_is_held(make: Callable[..., Path]) -> None:
+def test_an_opened_sweep_is_locked(make: Callable[..., Path]) -> None:
     directory = make()
     with (
         open_for_resume(directory),
@@ -60,7 +60,7 @@ def test_an_opened_sweep_is_held(make: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize("exists", [False, True])
-def test_where_there_is_no_sweep_nothing_is_made(exists: bool, tmp_path: Path) -> None:
+def test_without_a_sweep_no_file_is_created(exists: bool, tmp_path: Path) -> None:
     directory = tmp_path / "nothing"
     if exists:
         directory.mkdir()
@@ -91,7 +91,7 @@ def test_a_recorded_search_file_that_is_broken_is_refused_by_line(
     assert re.search(rule, str(caught.value))
 
 
-def test_a_search_file_that_is_gone_is_named(make: Callable[..., Path]) -> None:
+def test_a_missing_search_file_is_named(make: Callable[..., Path]) -> None:
     path = make() / "search.yaml"
     path.unlink()
     with pytest.raises(ConfigError, match=r"search\.yaml: 1 problem\n  no such file"):
@@ -101,15 +101,15 @@ def test_a_search_file_that_is_gone_is_named(make: Callable[..., Path]) -> None:
 # ---------------------------------------------------------------------------- the command line
 
 
-def test_the_command_line_changes_what_it_gives_and_nothing_else(
+def test_the_command_line_changes_only_the_given_keys(
     make: Callable[..., Path],
 ) -> None:
     spec, _ = open_sweep(make(tune={"max_concurrent_trials": 3}))
     given = {"num_samples": 40, "time_budget": "4h", "max_concurrent_trials": None}
-    found = change_settings(spec, given, {"cpu": 2.0, "gpu": None})
-    assert (found.tune.num_samples, found.tune.time_budget) == (40, 4 * 3600)
-    assert (found.tune.max_concurrent_trials, found.resources.cpu) == (3, 2.0)
-    assert change_settings(found, {"num_samples": 4}, {}).tune.seed == spec.tune.seed
+    changed = change_settings(spec, given, {"cpu": 2.0, "gpu": None})
+    assert (changed.tune.num_samples, changed.tune.time_budget) == (40, 4 * 3600)
+    assert (changed.tune.max_concurrent_trials, changed.resources.cpu) == (3, 2.0)
+    assert change_settings(changed, {"num_samples": 4}, {}).tune.seed == spec.tune.seed
     assert change_settings(spec, {}, {}) == spec
 
 
@@ -138,7 +138,7 @@ def test_a_change_that_breaks_its_rule_is_refused(
 
 @pytest.fixture
 def edited(make: Callable[..., Path], tmp_path: Path) -> Callable[..., tuple[SearchSpec, Any]]:
-    """The recorded spec, and what becomes of it with its own file, edited: dotted key -> value."""
+    """Edits a sweep's search file; returns the recorded and the merged spec."""
 
     def edit(**sections: dict[str, Any]) -> tuple[SearchSpec, SearchSpec]:
         directory = tmp_path / "sweep" if (tmp_path / "sweep").exists() else make()
@@ -159,53 +159,53 @@ def edited(make: Callable[..., Path], tmp_path: Path) -> Callable[..., tuple[Sea
 def test_totals_budget_resources_and_policies_may_change(
     edited: Callable[..., tuple[SearchSpec, SearchSpec]],
 ) -> None:
-    recorded, found = edited(
+    recorded, merged = edited(
         tune={"num_samples": 9, "time_budget": "30m", "max_concurrent_trials": 2},
         resources={"cpu": 2, "gpu": 0.5},
         failure={"max_retries": 7},
         keep={"trials": 3},
     )
-    assert (found.tune.num_samples, found.tune.time_budget) == (9, 1800)
-    assert (found.tune.max_concurrent_trials, found.resources.gpu) == (2, 0.5)
-    assert (found.failure.max_retries, found.keep.trials) == (7, 3)
-    assert (found.space, found.config) == (recorded.space, recorded.config)
+    assert (merged.tune.num_samples, merged.tune.time_budget) == (9, 1800)
+    assert (merged.tune.max_concurrent_trials, merged.resources.gpu) == (2, 0.5)
+    assert (merged.failure.max_retries, merged.keep.trials) == (7, 3)
+    assert (merged.space, merged.config) == (recorded.space, recorded.config)
 
 
-def test_where_the_data_lies_and_the_progress_bar_may_change_and_do(
+def test_the_data_directory_and_the_progress_bar_may_change(
     edited: Callable[..., tuple[SearchSpec, SearchSpec]], make: Callable[..., Path]
 ) -> None:
     make()
-    _, found = edited(
+    _, merged = edited(
         config__dataset={"root": "/elsewhere", "num_workers": 3},
         config__progress={"enabled": False},
     )
-    assert found.training.dataset.root == "/elsewhere"
-    assert found.training.dataset.num_workers == 3
-    assert found.training.progress.enabled is False
+    assert merged.training.dataset.root == "/elsewhere"
+    assert merged.training.dataset.num_workers == 3
+    assert merged.training.progress.enabled is False
 
 
-def test_a_sweep_stays_where_it_is_under_the_name_it_has(
+def test_a_sweep_keeps_its_directory_and_name(
     edited: Callable[..., tuple[SearchSpec, SearchSpec]], tmp_path: Path
 ) -> None:
-    recorded, found = edited(config__checkpoint={"dir": "/elsewhere"})
-    assert found.training.checkpoint.dir == str(tmp_path)
-    assert found.name == recorded.name
+    recorded, merged = edited(config__checkpoint={"dir": "/elsewhere"})
+    assert merged.training.checkpoint.dir == str(tmp_path)
+    assert merged.name == recorded.name
 
 
 def test_writing_out_a_default_changes_nothing(
     edited: Callable[..., tuple[SearchSpec, SearchSpec]],
 ) -> None:
-    recorded, found = edited(
+    recorded, merged = edited(
         config__amp={"enabled": False}, config__training={"test_frequency": 10}
     )
-    assert found.trial_config({LR: 0.1}, 0) == recorded.trial_config({LR: 0.1}, 0)
+    assert merged.trial_config({LR: 0.1}, 0) == recorded.trial_config({LR: 0.1}, 0)
 
 
-def test_a_seed_that_the_file_leaves_to_chance_stays_as_drawn(
+def test_a_sampled_seed_is_kept(
     edited: Callable[..., tuple[SearchSpec, SearchSpec]],
 ) -> None:
-    recorded, found = edited(tune={"seed": None})
-    assert found.tune.seed == recorded.tune.seed
+    recorded, merged = edited(tune={"seed": None})
+    assert merged.tune.seed == recorded.tune.seed
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_seed_that_the_file_leaves_to_chance_stays_as_drawn(
         ("space", {LR: {"uniform": [0.1, 1.0]}}, f"space.{LR}: {{'loguniform'"),
     ],
 )
-def test_what_trials_compute_may_not_change(
+def test_changes_of_what_trials_compute_are_refused(
     section: str,
     values: dict[str, Any],
     line: str,

@@ -1,4 +1,4 @@
-"""Trials of a sweep that are opened again: the best for more epochs, failed ones once more."""
+"""Trials of a sweep that are reopened: the best for more epochs, failed ones for a retry."""
 
 import dataclasses
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from trainable.errors import ConfigError
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a sweep of four trials of nine epochs under random search, finished."""
+    """Writes a finished sweep of four trials of nine epochs under random search."""
 
     def write(**changes: Any) -> Path:
         settings = {"trials": 4, "space": ONE_KEY, "tune": {}, **changes}
@@ -36,7 +36,9 @@ def snapshot(directory: Path) -> dict[Path, bytes]:
     return {p: p.read_bytes() for p in directory.rglob("*") if p.is_file() and p.name != ".lock"}
 
 
-def test_the_best_trials_go_on_and_the_others_are_not_touched(make: Callable[..., Path]) -> None:
+def test_the_best_trials_continue_and_the_others_are_not_touched(
+    make: Callable[..., Path],
+) -> None:
     directory = make(tune={"scheduler": {"name": "asha", "grace_period": 1}})
     first, second, *others = best_first(directory)
     untouched = {path: c for path, c in snapshot(directory).items() if "search" not in path.name}
@@ -54,7 +56,7 @@ def test_the_best_trials_go_on_and_the_others_are_not_touched(make: Callable[...
             assert record in others
 
 
-def test_a_failed_trial_is_not_among_the_best_to_go_on(make: Callable[..., Path]) -> None:
+def test_a_failed_trial_is_not_among_the_best(make: Callable[..., Path]) -> None:
     directory = make()
     best = best_first(directory)[0]
     failure = Failure("nan", "the loss is not finite", "", 9, None, "now")
@@ -68,8 +70,8 @@ def test_a_failed_trial_is_not_among_the_best_to_go_on(make: Callable[..., Path]
     assert list(states.values()).count("paused") == 1
 
 
-def test_no_new_trial_is_made_whatever_made_the_old_ones(make: Callable[..., Path]) -> None:
-    """Nor are the winners repeated once more, nor does BOHB ask for its scheduler."""
+def test_no_new_trial_is_created_by_any_search(make: Callable[..., Path]) -> None:
+    """The winners are not repeated again, and BOHB does not require its scheduler."""
     tune = {
         "search_alg": {"name": "bohb"},
         "scheduler": {"name": "asha"},
@@ -86,7 +88,7 @@ def test_no_new_trial_is_made_whatever_made_the_old_ones(make: Callable[..., Pat
     assert (run.tune.scheduler.name, run.tune.target) == ("fifo", None)
 
 
-def test_more_than_there_are_are_all_of_them(make: Callable[..., Path]) -> None:
+def test_a_top_above_the_number_of_trials_is_all_of_them(make: Callable[..., Path]) -> None:
     directory = make()
     spec, records = open_sweep(directory)
     reopen_best(spec, directory, records, top=99, epochs=20)
@@ -94,7 +96,7 @@ def test_more_than_there_are_are_all_of_them(make: Callable[..., Path]) -> None:
 
 
 def refused_best(directory: Path, *, top: int = 1, epochs: int = 20) -> str:
-    """The text with which the best of a sweep are not given more epochs; nothing has changed."""
+    """Returns the error of `reopen_best` after checking that no file has changed."""
     before = snapshot(directory)
     spec, records = open_sweep(directory)
     with pytest.raises((SweepError, ConfigError)) as caught:
@@ -103,33 +105,33 @@ def refused_best(directory: Path, *, top: int = 1, epochs: int = 20) -> str:
     return str(caught.value)
 
 
-def test_a_sweep_that_has_not_finished_is_finished_first(make: Callable[..., Path]) -> None:
+def test_an_unfinished_sweep_has_to_be_finished_first(make: Callable[..., Path]) -> None:
     directory = make(state="paused", states={2: "paused"})
     assert refused_best(directory) == (
         f"{directory} has not finished; finish it first: sweep resume {directory}"
     )
 
 
-def test_so_is_one_whose_trials_have_not_all_been_made(make: Callable[..., Path]) -> None:
+def test_a_sweep_with_missing_trials_has_to_be_finished_first(make: Callable[..., Path]) -> None:
     directory = make(state="paused", tune={"num_samples": 6})
     assert "has not finished" in refused_best(directory)
 
 
-def test_epochs_are_a_total_that_must_be_more_than_there_are(make: Callable[..., Path]) -> None:
+def test_epochs_are_a_total_above_those_already_trained(make: Callable[..., Path]) -> None:
     directory = make(states=dict.fromkeys(range(4), "finished"))
     text = refused_best(directory, top=2, epochs=9)
     assert text.startswith("--epochs is the new total: trial ")
     assert text.endswith("has already completed 9, found 9")
 
 
-def test_a_trial_without_weights_does_not_begin_anew_in_silence(make: Callable[..., Path]) -> None:
+def test_a_trial_without_weights_does_not_silently_start_again(make: Callable[..., Path]) -> None:
     directory = make(weights=False, keep={"trials": 1})
     text = refused_best(directory)
     assert "has no checkpoint any more (keep.trials: 1)" in text
     assert text.endswith("config.yaml")
 
 
-def test_a_sweep_without_a_good_trial_has_no_best(make: Callable[..., Path]) -> None:
+def test_a_sweep_without_a_good_trial_is_refused(make: Callable[..., Path]) -> None:
     directory = make(states=dict.fromkeys(range(4), "failed"))
     assert "no trial has a result" in refused_best(directory)
 
@@ -163,7 +165,7 @@ def failing(make: Callable[..., Path]) -> Path:
 @pytest.mark.parametrize(
     ("cause", "numbers"), [(None, [0, 1, 2]), ("oom", [0, 1]), ("nan", [2]), ("data", [])]
 )
-def test_failed_trials_are_opened_again_by_their_last_cause(
+def test_failed_trials_are_reopened_by_their_last_cause(
     cause: str | None, numbers: list[int], failing: Path
 ) -> None:
     _, records = open_sweep(failing)
@@ -177,7 +179,7 @@ def test_failed_trials_are_opened_again_by_their_last_cause(
             assert (record.state, record.ignored_failures) == (records[record.number].state, 0)
 
 
-def test_a_cause_that_does_not_exist_is_refused_with_the_nearest(failing: Path) -> None:
+def test_an_unknown_cause_is_refused_with_the_nearest(failing: Path) -> None:
     before = snapshot(failing)
     _, records = open_sweep(failing)
     with pytest.raises(SweepError) as caught:

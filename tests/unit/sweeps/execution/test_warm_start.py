@@ -1,4 +1,4 @@
-"""`tune.warm_start`: which trials of an earlier sweep count, and what the new one makes of it."""
+"""`tune.warm_start`: which trials of an earlier sweep count, and their effect on the new one."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ MakeSpec = Callable[..., SearchSpec]
 
 @pytest.fixture
 def make_spec(tiny_data: Callable[..., Any], tmp_path: Path) -> MakeSpec:
-    """The spec of a sweep that begins from the one in `tmp_path / "earlier"`."""
+    """Makes the spec of a sweep that starts from the one in `tmp_path / "earlier"`."""
 
     def make(space: dict[str, Any] | None = None, **tune: Any) -> SearchSpec:
         settings = {
@@ -85,8 +85,8 @@ def sgd(lr: float, momentum: float) -> dict[str, Any]:
 
 
 def recorded(layout: SweepLayout) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(layout.warm_start_file.read_text())
-    return found
+    points: list[dict[str, Any]] = json.loads(layout.warm_start_file.read_text())
+    return points
 
 
 # ---------------------------------------------------------------------------- what counts
@@ -113,10 +113,10 @@ def test_the_score_is_that_of_the_new_sweeps_metric(
 
 
 @pytest.mark.parametrize("state", ["pending", "running", "paused", "failed"])
-def test_a_trial_that_failed_or_has_not_ended_is_no_evidence(
+def test_a_trial_that_failed_or_has_not_ended_is_left_out(
     earlier: Callable[..., TrialRecord], make_spec: MakeSpec, new: SweepLayout, state: TrialState
 ) -> None:
-    """As in the sweep itself: what broke off may have been good."""
+    """It may have been good."""
     earlier(adam(0.1), 0.5, state=state)
     assert record_points(make_spec(), new) == 0
     assert recorded(new) == []
@@ -153,7 +153,7 @@ def test_a_population_counts_with_the_values_it_ended_with(
         ({**adam(0.1), LR: "0.1"}, "a text"),
     ],
 )
-def test_what_the_new_space_cannot_draw_is_left_out(
+def test_values_that_the_new_space_cannot_produce_are_left_out(
     earlier: Callable[..., TrialRecord],
     make_spec: MakeSpec,
     new: SweepLayout,
@@ -194,10 +194,10 @@ def test_a_search_that_does_not_learn_takes_no_warm_start(make_spec: MakeSpec, n
         make_spec(space, search_alg=name)
 
 
-# ------------------------------------------------------------------------ what it is good for
+# ------------------------------------------------------------------------ effect
 
 
-def told(spec: SearchSpec, layout: SweepLayout) -> Searcher:
+def warm_searcher(spec: SearchSpec, layout: SweepLayout) -> Searcher:
     searcher = Searcher(spec)
     tell_points(searcher, layout)
     return searcher
@@ -206,39 +206,41 @@ def told(spec: SearchSpec, layout: SweepLayout) -> Searcher:
 ONE_KEY = {LR: {"loguniform": [1e-3, 1.0]}}
 
 
-def test_a_search_begins_where_the_earlier_one_was_good(
+def test_a_search_starts_where_the_earlier_one_was_good(
     earlier: Callable[..., TrialRecord], make_spec: MakeSpec, new: SweepLayout
 ) -> None:
-    """Twelve points with their best at 0.03 are past the start-up: no draw is at random."""
+    """Twelve points, the best at 0.03, are more than the start-up: no draw is random."""
     for number in range(12):
         exponent = -3 + number / 4
         earlier({LR: 10**exponent}, 1 - abs(exponent + 1.5) / 3)
     spec = make_spec(ONE_KEY)
     assert record_points(spec, new) == 12
-    warm = told(spec, new)
+    warm = warm_searcher(spec, new)
     cold = Searcher(spec)
     firsts = [[s.suggest(n)[LR] for n in range(4)] for s in (warm, cold)]  # type: ignore[index]
     assert firsts[0] != firsts[1]
     assert all(0.003 < value < 0.3 for value in firsts[0])
 
 
-def test_a_resumed_search_goes_on_the_same_when_the_earlier_sweep_is_gone(
+def test_a_resumed_search_does_not_need_the_earlier_sweep(
     earlier: Callable[..., TrialRecord], make_spec: MakeSpec, new: SweepLayout, tmp_path: Path
 ) -> None:
     for lr in (0.01, 0.1, 0.2, 0.5):
         earlier({LR: lr}, 1 - lr)
     spec = make_spec(ONE_KEY)
     record_points(spec, new)
-    first = told(spec, new)
+    first = warm_searcher(spec, new)
     expected = [first.suggest(n) for n in range(4)]
     shutil.rmtree(tmp_path / "earlier")
-    second = told(spec, new)
+    second = warm_searcher(spec, new)
     for number, values in enumerate(expected[:2]):
         assert values is not None
         second.add_running(number, values)
     assert [second.suggest(n) for n in (2, 3)] == expected[2:]
 
 
-def test_without_a_warm_start_nothing_is_told(make_spec: MakeSpec, new: SweepLayout) -> None:
+def test_without_a_warm_start_the_searcher_gets_no_points(
+    make_spec: MakeSpec, new: SweepLayout
+) -> None:
     spec = make_spec(ONE_KEY, warm_start=None)
-    assert told(spec, new).suggest(0) == Searcher(spec).suggest(0)
+    assert warm_searcher(spec, new).suggest(0) == Searcher(spec).suggest(0)

@@ -1,4 +1,4 @@
-"""Tune's schedulers get every setting of the search file and decide by our epoch."""
+"""Tune's schedulers get every setting of the search file and count time in epochs."""
 
 import inspect
 from types import SimpleNamespace
@@ -14,7 +14,7 @@ from sweeps.spec.schedulers import ASHA, FIFO, PB2, PBT, BOHBHyperBand, HyperBan
 
 
 def decide(scheduler, curves, metric="val_acc"):
-    """The epoch at which each trial is stopped, where trials run one after the other."""
+    """Returns the epoch at which each trial is stopped; trials run one after another."""
     stopped = []
     for index, curve in enumerate(curves):
         trial = SimpleNamespace(trial_id=str(index))
@@ -31,7 +31,7 @@ def asha(section, *, metric="val_acc", mode="max", max_t=8):
     return build_scheduler(section, {}, metric=metric, mode=mode, max_t=max_t)
 
 
-def test_fifo_lets_every_trial_run_all_its_epochs():
+def test_fifo_lets_every_trial_train_all_its_epochs():
     scheduler = build_scheduler(FIFO(), {}, metric="val_acc", mode="max", max_t=4)
     assert type(scheduler) is FIFOScheduler
     assert decide(scheduler, [[0.9] * 4, [0.1] * 4]) == [4, 4]
@@ -51,7 +51,7 @@ def test_asha_minimises_a_loss():
     assert decide(scheduler, [[0.1] * 8, [0.9] * 8], "val_loss") == [8, 1]
 
 
-def test_a_max_t_of_the_section_goes_before_the_epochs():
+def test_max_t_of_the_section_overrides_the_epochs():
     section = ASHA(name="asha", max_t=5)
     assert decide(asha(section), [[0.9] * 8]) == [5]
 
@@ -61,7 +61,7 @@ def test_asha_gets_its_reduction_factor_and_brackets(reduction_factor, brackets)
     section = ASHA(name="asha", reduction_factor=reduction_factor, brackets=brackets)
     scheduler = asha(section, max_t=27)
     assert isinstance(scheduler, ASHAScheduler)
-    rungs = [[milestone for milestone, _ in found._rungs] for found in scheduler._brackets]
+    rungs = [[milestone for milestone, _ in bracket._rungs] for bracket in scheduler._brackets]
     assert len(rungs) == brackets
     assert rungs[0][-1] == 1
     assert rungs[0][-2] == reduction_factor
@@ -77,15 +77,15 @@ def test_asha_gets_its_reduction_factor_and_brackets(reduction_factor, brackets)
         (PBT(name="pbt"), sweeps.schedulers.build, "PopulationBasedTraining"),
         (PB2(name="pb2"), ray.tune.schedulers.pb2, "PB2"),
     ],
-    ids=lambda each: each if isinstance(each, str) else "",
+    ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_tunes_own_class_is_given_every_argument_that_it_has(monkeypatch, section, module, name):
-    """Tune takes unknown ones in silence, and its defaults may change."""
-    real, given = getattr(module, name), {}
-    monkeypatch.setattr(module, name, lambda **arguments: given.update(arguments))
+def test_tunes_class_gets_every_argument_that_it_has(monkeypatch, section, module, name):
+    """Tune ignores unknown arguments, and its defaults may change."""
+    real, passed = getattr(module, name), {}
+    monkeypatch.setattr(module, name, lambda **arguments: passed.update(arguments))
     space = {"optimizer.learning_rate": Range(0.1, 0.2)}
     build_scheduler(section, space, metric="val_acc", mode="max", max_t=4)
-    known = set(inspect.signature(real.__init__).parameters) - {"self"}
-    assert set(given) == known
-    assert set(type(section).model_fields) - {"name"} <= known
-    assert given["time_attr"] == "epoch"
+    parameters = set(inspect.signature(real.__init__).parameters) - {"self"}
+    assert set(passed) == parameters
+    assert set(type(section).model_fields) - {"name"} <= parameters
+    assert passed["time_attr"] == "epoch"

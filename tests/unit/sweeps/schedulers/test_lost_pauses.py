@@ -1,4 +1,4 @@
-"""A trial whose worker dies while it is saved at a pause of HyperBand trains the epochs again."""
+"""A trial whose worker dies while it is saved at a pause trains its last epochs again."""
 
 import itertools
 import os
@@ -21,8 +21,8 @@ SECTIONS: dict[str, Any] = {
     "hyperband_short": HyperBand(name="hyperband", reduction_factor=2, max_t=2),
     "bohb": BOHBHyperBand(name="bohb", reduction_factor=2),
 }
-Place = tuple[int, int]
-"""Number of a trial and its epoch."""
+Moment = tuple[int, int]
+"""(number of a trial, epoch)."""
 
 
 @pytest.fixture(autouse=True)
@@ -35,11 +35,11 @@ class LostError(Exception):
 
 
 class LosingProcess(Process):
-    """The worker of one trial dies once, while the trial is saved at a pause."""
+    """Run in which one trial's worker dies once, while the trial is saved at a pause."""
 
-    def __init__(self, sweep: Sweep, lost: Place, back: int, **more: Any) -> None:
+    def __init__(self, sweep: Sweep, lost: Moment, back: int, **more: Any) -> None:
         super().__init__(sweep, **more)
-        self._lost: Place | None = lost
+        self._lost: Moment | None = lost
         self._back = back
 
     def _save(self, trial: SweepTrial) -> None:
@@ -54,10 +54,10 @@ class LosingProcess(Process):
         try:
             super()._train(trial)
         except LostError:
-            self._try_again(trial)
+            self._retry(trial)
 
-    def _try_again(self, trial: SweepTrial) -> None:
-        """As Tune does, which then begins at an earlier checkpoint."""
+    def _retry(self, trial: SweepTrial) -> None:
+        """Retries a trial from an earlier checkpoint, as Tune does."""
         trial._decision = RetryDecision(retry=True)
         controller: Any = self
         self.scheduler.on_trial_error(controller, trial)
@@ -77,8 +77,8 @@ def new_sweep(directory: Path, name: str, slots: int) -> Sweep:
     return Sweep(directory, make, TRIALS, EPOCHS, slots=slots, limit=limit, save_frequency=3)
 
 
-def pauses(sweep: Sweep) -> list[Place]:
-    """Where trials have been paused."""
+def pauses(sweep: Sweep) -> list[Moment]:
+    """Returns when trials were paused."""
     number = {record.id: record.number for record in sweep.layout.read_trials()}
     return [(number[id_], epoch) for id_, epoch, what in decisions(sweep) if what == "PAUSE"]
 
@@ -88,17 +88,17 @@ def pauses(sweep: Sweep) -> list[Place]:
     ("name", "slots"),
     [("hyperband", 1), ("hyperband", 2), ("hyperband", 4), ("hyperband_short", 2), ("bohb", 2)],
 )
-def test_the_sweep_ends_as_if_it_had_not_been_lost(
+def test_the_sweep_ends_as_if_the_worker_had_not_died(
     name: str, slots: int, back: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = new_sweep(tmp_path / "whole", name, slots)
     Process(whole).run()
-    places = pauses(whole)
-    assert len(places) >= 5
-    for lost in places:
+    moments = pauses(whole)
+    assert len(moments) >= 5
+    for lost in moments:
         sweep = new_sweep(tmp_path / "{}_{}".format(*lost), name, slots)
         LosingProcess(sweep, lost, back).run()
-        if name != "bohb":  # whose brackets are filled in the order in which trials are made
+        if name != "bohb":  # its brackets are filled in the order in which trials are created
             assert ends(sweep) == ends(whole), lost
         before = decisions(sweep)
         Process(sweep).run()
@@ -111,9 +111,9 @@ def test_a_kill_at_any_event_afterwards_changes_nothing(
 ) -> None:
     whole = new_sweep(tmp_path / "whole", "hyperband", 2)
     Process(whole).run()
-    places = [place for place in pauses(whole) if place[1] == 2]
-    assert places
-    for lost, kill_at in itertools.product(places[:2], range(TRIALS + 1, 60)):
+    moments = [moment for moment in pauses(whole) if moment[1] == 2]
+    assert moments
+    for lost, kill_at in itertools.product(moments[:2], range(TRIALS + 1, 60)):
         sweep = new_sweep(tmp_path / "{}_{}_{}".format(*lost, kill_at), "hyperband", 2)
         try:
             LosingProcess(sweep, lost, 2, kill_at=kill_at).run()

@@ -1,4 +1,4 @@
-"""A scheduler that is replayed decides as one that was never interrupted, at every cut."""
+"""A replayed scheduler decides like one that was never interrupted, wherever it was cut."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TRIALS = {
 
 @pytest.fixture(autouse=True)
 def _no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody pulls the plug here, and there are thousands of files."""
+    """Skips fsync: there are thousands of files and no power failure is tested."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
@@ -56,7 +56,7 @@ def new_sweep(directory: Path, name: str, **more: Any) -> Sweep:
 
 
 def interrupted(sweep: Sweep, *kills: int, written: bool = True) -> bool:
-    """Runs a sweep whose processes are killed at their n-th event; False if one was not."""
+    """Runs a sweep whose runs are killed at their n-th event; False if one ended before."""
     for kill_at in kills:
         process = Process(sweep, kill_at=kill_at, written=written)
         try:
@@ -69,25 +69,25 @@ def interrupted(sweep: Sweep, *kills: int, written: bool = True) -> bool:
 
 
 def saved_ends(sweep: Sweep) -> dict[int, tuple[str, int]]:
-    """Number of a trial -> its state and its last epoch, as far as that is sure to be saved.
+    """Returns number of a trial -> (state, last epoch that is certainly saved).
 
-    A waiting trial that is ended without having run again has no metrics of epochs after its last
-    checkpoint, if a kill came before the next one.
+    A waiting trial that is stopped without running again may have lost the metrics of epochs after
+    its last checkpoint in a kill.
     """
-    often = sweep.save_frequency
+    frequency = sweep.save_frequency
     return {
-        number: (state, epoch if state == "finished" else epoch - epoch % often)
+        number: (state, epoch if state == "finished" else epoch - epoch % frequency)
         for number, (state, epoch) in ends(sweep).items()
     }
 
 
 def in_order(name: str, sweep: Sweep) -> list[tuple[str, int, str | None]]:
-    """The decisions in the order in which they were taken, as far as that order has a meaning.
+    """Returns the decisions in order; those of HyperBand are sorted.
 
-    HyperBand's brackets know nothing of each other; which of them goes first is open.
+    HyperBand's brackets are independent of each other, so their order is not determined.
     """
-    found = decisions(sweep)
-    return sorted(found, key=str) if name.startswith("hyperband") else found
+    ordered = decisions(sweep)
+    return sorted(ordered, key=str) if name.startswith("hyperband") else ordered
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_kill_at_any_event_changes_no_decision(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """With checkpoints rarer than epochs, trials come to epochs again that have been told."""
+    """If checkpoints are rarer than epochs, trials repeat epochs that are in the log."""
     more = {"slots": slots, "save_frequency": save_frequency}
     whole = new_sweep(tmp_path / "whole", name, **more)
     Process(whole).run()
@@ -134,7 +134,7 @@ def test_a_kill_at_any_event_changes_no_decision(
 def test_a_kill_at_any_event_changes_no_decision_that_follows_from_a_failure(
     tmp_path: Path,
 ) -> None:
-    """The failed trial was the last for which the others of its bracket waited."""
+    """The failed trial is the last one that the rest of its bracket waits for."""
     whole = new_sweep(tmp_path / "whole", "hyperband", fails=(6, 2))
     Process(whole).run()
     assert ends(whole)[6] == ("failed", 1)
@@ -148,7 +148,7 @@ def test_a_kill_at_any_event_changes_no_decision_that_follows_from_a_failure(
 
 
 @pytest.mark.parametrize("name", ["asha", "hyperband", "hyperband_short"])
-def test_a_failed_trial_keeps_nobody_waiting_and_may_be_tried_again(
+def test_no_trial_waits_for_a_failed_one_which_may_be_retried(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failed = 0
@@ -167,7 +167,7 @@ def test_a_failed_trial_keeps_nobody_waiting_and_may_be_tried_again(
 
 
 @pytest.mark.parametrize("name", ["asha", "median", "hyperband", "bohb"])
-def test_a_sweep_killed_again_and_again_decides_the_same(name: str, tmp_path: Path) -> None:
+def test_a_sweep_that_is_killed_repeatedly_decides_the_same(name: str, tmp_path: Path) -> None:
     whole = new_sweep(tmp_path / "whole", name, save_frequency=2)
     Process(whole).run()
     cut = new_sweep(tmp_path / "cut", name, save_frequency=2)
@@ -177,28 +177,28 @@ def test_a_sweep_killed_again_and_again_decides_the_same(name: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["hyperband", "bohb"])
-def test_trials_that_a_decision_ends_are_ended_when_it_is_in_the_log(
+def test_trials_that_a_decision_stops_are_stopped_after_it_is_logged(
     name: str, tmp_path: Path
 ) -> None:
-    """Such places are among those at which the test above kills."""
+    """The test above kills at these events, too."""
     sweep = new_sweep(tmp_path / "sweep", name)
     Process(sweep).run()
     assert re.search("result( remove)+", kinds(sweep))
     assert not re.search("(add|complete)( remove)+ result", kinds(sweep))
 
 
-def test_a_halving_with_no_result_to_show_for_it_is_in_the_log(tmp_path: Path) -> None:
-    """BOHB's last brackets are never filled; they are halved when nothing else can run."""
+def test_a_halving_without_a_result_is_logged(tmp_path: Path) -> None:
+    """BOHB's last brackets are never filled; they are halved when no other trial can run."""
     sweep = new_sweep(tmp_path / "sweep", "bohb", slots=2)
     Process(sweep).run()
     assert "halve" in kinds(sweep)
 
 
 @pytest.mark.parametrize("slots", [2, 3])
-def test_a_pause_for_the_sake_of_a_trial_that_is_being_saved_is_replayed_as_one(
+def test_a_pause_while_another_trial_is_being_saved_is_replayed_as_a_pause(
     slots: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """BOHB's HyperBand waits for the save, and halves the bracket when nothing runs any more."""
+    """BOHB's HyperBand waits for the save and halves the bracket when no trial runs."""
     sweep = new_sweep(tmp_path / "sweep", "bohb", slots=slots, slow_saves=True)
     Process(sweep).run()
     quick = new_sweep(tmp_path / "quick", "bohb", slots=slots)
@@ -211,23 +211,23 @@ def test_a_pause_for_the_sake_of_a_trial_that_is_being_saved_is_replayed_as_one(
 
 
 def kinds(sweep: Sweep) -> str:
-    """What kinds of events there are, in order."""
+    """Returns the kinds of the events in order."""
     return " ".join(event.kind for event in EventLog(sweep.layout.events_file).read())
 
 
-def test_a_trial_stays_in_the_bracket_that_asha_drew_for_it(tmp_path: Path) -> None:
+def test_a_trial_stays_in_the_bracket_that_asha_sampled_for_it(tmp_path: Path) -> None:
     sweep = new_sweep(tmp_path / "sweep", "asha_brackets")
     sweep.limit = sweep.trials
     first = Process(sweep, kill_at=sweep.trials + 2)
     with pytest.raises(Killed):
         first.run()
-    drawn = brackets(first)
-    assert len(set(drawn.values())) > 1
+    sampled = brackets(first)
+    assert len(set(sampled.values())) > 1
     for _ in range(3):
         again = Process(sweep, kill_at=1)
         with pytest.raises(Killed):
             again.run()
-        assert brackets(again) == drawn
+        assert brackets(again) == sampled
 
 
 def brackets(process: Process) -> dict[str, int]:
@@ -235,7 +235,7 @@ def brackets(process: Process) -> dict[str, int]:
     return {id_: asha._brackets.index(bracket) for id_, bracket in asha._trial_info.items()}
 
 
-def test_a_scheduler_that_decides_otherwise_than_recorded_is_named(
+def test_a_decision_that_differs_from_the_log_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = new_sweep(tmp_path / "sweep", "asha")
@@ -247,10 +247,10 @@ def test_a_scheduler_that_decides_otherwise_than_recorded_is_named(
     assert line.endswith("CONTINUE instead of STOP")
 
 
-def test_fifo_after_another_scheduler_lets_a_stopped_trial_go_on(
+def test_fifo_after_another_scheduler_lets_a_stopped_trial_continue(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As `sweep continue` does, also if the trial has to repeat the epoch at which it stopped."""
+    """As with `sweep continue`, even if the trial repeats the epoch at which it was stopped."""
     sweep = new_sweep(tmp_path / "sweep", "asha")
     Process(sweep).run()
     stopped = next(record for record in sweep.layout.read_trials() if record.state == "stopped")

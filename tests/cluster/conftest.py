@@ -1,6 +1,6 @@
-"""A real Ray cluster on this machine: two nodes of one CPU, with ports and a token of their own.
+"""A real Ray cluster on this machine: two nodes of one CPU, with their own ports and token.
 
-The tests talk to it as a user does, by commands in processes of their own.
+The tests use it like a user, by commands in separate processes.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 240
+TIMEOUT_S = 240
 HAS_JOBS = find_spec("aiohttp_cors") is not None
 """Whether Ray's job server is installed."""
-STORE = 80 * 2**20
+OBJECT_STORE_BYTES = 80 * 2**20
 
 SEARCH = """\
 name: sweep
@@ -69,48 +69,48 @@ def mlp(num_classes, in_channels):
 
 @dataclass
 class Nodes:
-    """The cluster: its addresses, and ways to lose and to add a node.
+    """The cluster: its addresses, and methods that kill and add nodes.
 
-    Each node is a `ray start` with its children, in a session of its own.
+    Each node is a `ray start` with its children, in its own session.
     """
 
     address: str
     http: str
     second: subprocess.Popen[bytes] | None = None
 
-    def lose_the_second(self) -> None:
-        """Kills all processes of a node, as a machine that goes away; waits until it is missed."""
+    def kill_second(self) -> None:
+        """Kills the second node."""
         assert self.second is not None
-        self.lose(self.second)
+        self.kill(self.second)
 
-    def lose(self, node: subprocess.Popen[bytes]) -> None:
-        """The same of any node."""
+    def kill(self, node: subprocess.Popen[bytes]) -> None:
+        """Kills all processes of a node, like a lost machine, and waits until Ray notices."""
         alive = self.alive()
-        for process in _with_descendants(node.pid):
+        for process in _list_descendants(node.pid):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-        node.wait(PATIENCE_S)
+        node.wait(TIMEOUT_S)
         wait_for(lambda: self.alive() == alive - 1)
 
     @contextmanager
-    def one_more(self, *before: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A further node, started by a command that runs what follows it."""
+    def add(self, *before: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Adds a node; `before` is a command that runs the rest of its arguments."""
         alive = self.alive()
-        with _node(*before, "--address", self.address) as process:
+        with _run_node(*before, "--address", self.address) as process:
             wait_for(lambda: self.alive() == alive + 1)
             yield process
 
     @contextmanager
-    def one_with_its_own_disk(self, hidden: Path) -> Iterator[subprocess.Popen[bytes]]:
-        """A further node, which has something else where the others have a directory."""
+    def add_with_own_disk(self, hidden: Path) -> Iterator[subprocess.Popen[bytes]]:
+        """Adds a node on whose disk a directory of the others is another, empty one."""
         mount = f'mount -t tmpfs none "{hidden}" && exec "$@"'
         alive = self.alive()
-        with self.one_more("unshare", "--mount", "bash", "-c", mount, "bash") as process:
+        with self.add("unshare", "--mount", "bash", "-c", mount, "bash") as process:
             yield process
         wait_for(lambda: self.alive() == alive)
 
     def alive(self) -> int:
-        """How many nodes there are; asked in a process of its own, with the cluster's token."""
+        """Returns the number of nodes; a separate process asks, with the cluster's token."""
         done = subprocess.run(
             [sys.executable, "-c", COUNT, self.address],
             capture_output=True,
@@ -129,15 +129,19 @@ print(sum(node.state == 0 for node in GcsClient(sys.argv[1]).get_all_node_info()
 
 
 @contextmanager
-def _node(*words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A node of one CPU; `words` are what it is started by, then options of `ray start`."""
+def _run_node(*words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a node of one CPU; `words` are a command that starts it and options of `ray start`."""
     split = next(i for i, word in enumerate(words) if word.startswith("--") and word != "--mount")
     start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1"]
-    start += [f"--object-store-memory={STORE}", "--min-worker-port=0", "--max-worker-port=0"]
+    start += [
+        f"--object-store-memory={OBJECT_STORE_BYTES}",
+        "--min-worker-port=0",
+        "--max-worker-port=0",
+    ]
     agent = ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "metrics-export-port")
-    start += [f"--{name}={_free_port()}" for name in agent]
-    # A directory of its own, as on a machine of its own: in a common one a node unpacks the code
-    # over that of the other. Short, because sockets lie there.
+    start += [f"--{name}={_find_free_port()}" for name in agent]
+    # Each node needs its own directory, as on its own machine: in a common one a node unpacks the
+    # code over that of the other. The path is short because it contains sockets.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as own:
         process = subprocess.Popen(
             [*words[:split], *start, f"--temp-dir={own}", *words[split:]],
@@ -148,31 +152,31 @@ def _node(*words: str) -> Iterator[subprocess.Popen[bytes]]:
         try:
             yield process
         finally:
-            process.send_signal(signal.SIGTERM)  # it drains and ends its children
-            process.wait(PATIENCE_S)
+            process.send_signal(signal.SIGTERM)  # drains the node and ends its children
+            process.wait(TIMEOUT_S)
 
 
-def _with_descendants(pid: int) -> set[int]:
-    """A process of ours and all that it has started, which have groups of their own."""
+def _list_descendants(pid: int) -> set[int]:
+    """Returns a process and all its descendants, which have their own process groups."""
     listed = subprocess.run(
         ["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True
     )
     parents = dict(map(int, line.split()) for line in listed.stdout.splitlines())
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
+    pids = {pid}
+    while children := {child for child, parent in parents.items() if parent in pids} - pids:
+        pids |= children
+    return pids
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + TIMEOUT_S
     while not condition():
-        assert time.monotonic() < deadline, "it has not come to that"
+        assert time.monotonic() < deadline, f"not within {TIMEOUT_S} s"
         time.sleep(0.2)
 
 
 def command(*words: object) -> list[str]:
-    """The `sweep` command of this checkout, from any directory."""
+    """Returns the `sweep` command of this checkout, for any directory."""
     start = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); from sweeps.cli.main import main; main()"
     )
@@ -181,24 +185,24 @@ def command(*words: object) -> list[str]:
 
 def sweep(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*words), cwd=cwd, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+        command(*words), cwd=cwd, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
     )
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A user's directory: a search file and a model of their own; `shared` is for sweeps.
+    """A user's directory with a search file and a custom model; `shared` beside it is for sweeps.
 
-    As long as there is `slow` a step takes a second.
+    While the file `slow` exists, a step takes a second.
     """
-    place = tmp_path / "project"
-    place.mkdir()
+    directory = tmp_path / "project"
+    directory.mkdir()
     (tmp_path / "shared").mkdir()
-    (place / "search.yaml").write_text(SEARCH.replace("DIR", str(tmp_path / "shared")))
+    (directory / "search.yaml").write_text(SEARCH.replace("DIR", str(tmp_path / "shared")))
     (tmp_path / "slow").touch()
     models = MODELS.replace("SEEN", str(tmp_path / "seen")).replace("SLOW", str(tmp_path / "slow"))
-    (place / "slow_models.py").write_text(models)
-    return place
+    (directory / "slow_models.py").write_text(models)
+    return directory
 
 
 @pytest.fixture(scope="module")
@@ -208,19 +212,19 @@ def nodes() -> Iterator[Nodes]:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        # `python` of a job is the one on the head's path.
+        # Jobs use the `python` of the head's PATH.
         patch.setenv("PATH", os.pathsep.join([python, os.environ["PATH"]]))
-        port, client, dashboard = _free_port(), _free_port(), _free_port()
-        found = Nodes(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}")
+        port, client, dashboard = _find_free_port(), _find_free_port(), _find_free_port()
+        cluster = Nodes(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}")
         head = ["--head", f"--port={port}", f"--ray-client-server-port={client}"]
         head += [f"--include-dashboard={HAS_JOBS}", f"--dashboard-port={dashboard}"]
-        with _node(*head, "--node-ip-address=127.0.0.1"):
-            wait_for(lambda: found.alive() == 1)
-            with found.one_more() as found.second:
-                yield found
+        with _run_node(*head, "--node-ip-address=127.0.0.1"):
+            wait_for(lambda: cluster.alive() == 1)
+            with cluster.add() as cluster.second:
+                yield cluster
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+def _find_free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

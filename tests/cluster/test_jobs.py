@@ -1,4 +1,4 @@
-"""A sweep that is sent as a job: paused, sent once more, finished."""
+"""A sweep that is submitted as a job, paused, submitted again and finished."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_job_is_paused_submitted_again_and_finishes(nodes: Nodes, project: Pat
     directory = project.parent / "shared" / "sweep"
     server = ("--address", nodes.http)
 
-    def send() -> str:
+    def submit() -> str:
         done = sweep("submit", "search.yaml", "--allow-custom-model", *server, cwd=project)
         assert done.returncode == 0, done.stderr
         size, first, *hints, last = done.stdout.splitlines()
@@ -30,37 +30,37 @@ def test_a_job_is_paused_submitted_again_and_finishes(nodes: Nodes, project: Pat
         job = first.split()[1].rstrip(":")
         assert first == f"job {job}: sweep sweep, in {directory}"
         assert f"sweep jobs stop {job} --address {nodes.http}" in hints[-1]
-        assert last == "  to go on after a pause, the same command again"
+        assert last == "  resume it: repeat this command"
         return job
 
-    def ask(verb: str, job: str) -> str:
+    def query(verb: str, job: str) -> str:
         done = sweep("jobs", verb, job, *server, cwd=project)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def is_over(job: str) -> bool:
-        return not {"running", "pending"} & set(ask("status", job).split())
+        return not {"running", "pending"} & set(query("status", job).split())
 
-    job = send()
+    job = submit()
     wait_for(
         lambda: directory.exists() and sum(len(e) >= 2 for e in rows(directory).values()) == 2
     )
-    assert ask("status", job) == f"job {job}: running\n"
-    assert "its running trials finish their epoch and save" in ask("stop", job)
+    assert query("status", job) == f"job {job}: running\n"
+    assert "running trials finish their epoch and save" in query("stop", job)
     (project.parent / "slow").unlink()
     wait_for(lambda: is_over(job))
-    assert ask("status", job) == f"job {job}: stopped; submit it again to resume the sweep\n"
+    assert query("status", job) == f"job {job}: stopped; submit it again to resume the sweep\n"
     paused = SweepLayout(directory).read_sweep()
     assert (paused.state, paused.reason) == ("paused", "SIGTERM")
     before = rows(directory)
     assert all(epochs == list(range(1, len(epochs) + 1)) for epochs in before.values())
-    assert "paused (SIGTERM); resume it with:" in ask("logs", job)
-    assert ask("stop", job) == f"job {job} was not running\n"
+    assert "paused (SIGTERM); resume it with:" in query("logs", job)
+    assert query("stop", job) == f"job {job} was not running\n"
 
-    job = send()
+    job = submit()
     wait_for(lambda: is_over(job))
-    assert ask("status", job) == f"job {job}: finished\n"
-    assert "2 already recorded" in ask("logs", job)
+    assert query("status", job) == f"job {job}: finished\n"
+    assert "2 already recorded" in query("logs", job)
     trials = SweepLayout(directory).read_trials()
     assert {trial.state for trial in trials} == {"finished"}
     assert rows(directory) == {trial.id: list(range(1, 13)) for trial in trials}

@@ -1,4 +1,4 @@
-"""A sweep on two nodes: one sees another disk, one dies in the middle."""
+"""A sweep on two nodes: one has another disk, one dies during the sweep."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from sweeps.sweep_dir.layout import SweepLayout
-from tests.cluster.conftest import PATIENCE_S, Nodes, command, sweep, wait_for
+from tests.cluster.conftest import TIMEOUT_S, Nodes, command, sweep, wait_for
 from trainable.artifacts.metrics import read_rows
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 def rows(directory: Path) -> dict[str, list[int]]:
-    """Trial -> the epochs in its metrics."""
+    """Returns trial id -> the epochs in its metrics."""
     trials = SweepLayout(directory).read_trials()
     return {
         trial.id: [
@@ -38,10 +38,10 @@ def test_a_directory_that_a_node_does_not_share_is_detected_before_the_first_tri
     nodes: Nodes, project: Path
 ) -> None:
     shared = project.parent / "shared"
-    where = ("--set", f"config.checkpoint.dir={shared / 'of' / 'mine'}")
-    with nodes.one_with_its_own_disk(shared):
+    option = ("--set", f"config.checkpoint.dir={shared / 'of' / 'mine'}")
+    with nodes.add_with_own_disk(shared):
         done = sweep(
-            "run", "search.yaml", "--allow-custom-model", "--address", nodes.address, *where,
+            "run", "search.yaml", "--allow-custom-model", "--address", nodes.address, *option,
             cwd=project,
         )  # fmt: skip
     assert done.returncode == 2
@@ -64,17 +64,17 @@ def test_trials_of_a_dead_node_continue_on_another_from_their_last_checkpoint(
                 or (directory.exists() and sum(len(e) >= 5 for e in rows(directory).values()) == 2)
             )
         )
-        nodes.lose_the_second()
+        nodes.kill_second()
         (project.parent / "slow").unlink()
-        out, _ = driver.communicate(timeout=PATIENCE_S)
+        out, _ = driver.communicate(timeout=TIMEOUT_S)
     finally:
         driver.kill()
     assert driver.returncode == 0, out
     trials = SweepLayout(directory).read_trials()
     assert [trial.state for trial in trials] == ["finished"] * 3
     assert rows(directory) == {trial.id: list(range(1, 13)) for trial in trials}
-    (hit,) = [trial for trial in trials if trial.failures]  # max_retries is 0
-    (failure,) = hit.failures
+    (restored,) = [trial for trial in trials if trial.failures]  # max_retries is 0
+    (failure,) = restored.failures
     assert failure.cause == "lost_worker"
     assert failure.checkpoint is not None
     for trial in trials:
@@ -84,4 +84,4 @@ def test_trials_of_a_dead_node_continue_on_another_from_their_last_checkpoint(
         "best_config.yaml", "report.html", "search.yaml", "sweep.json", "trials.csv",
     }  # fmt: skip
     seen = set((project.parent / "seen").read_text().splitlines())
-    assert all("_ray_pkg_" in path for path in seen)  # what was sent, not an installation
+    assert all("_ray_pkg_" in path for path in seen)  # the uploaded code, not an installation

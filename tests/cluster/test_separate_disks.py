@@ -1,4 +1,4 @@
-"""A sweep in object storage on nodes that share nothing else; one of them dies in the middle."""
+"""A sweep in object storage on nodes without a shared disk, one of which dies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from sweeps.storage import location
 from sweeps.sweep_dir.layout import SweepLayout
-from tests.cluster.conftest import PATIENCE_S, Nodes, command, sweep, wait_for
+from tests.cluster.conftest import TIMEOUT_S, Nodes, command, sweep, wait_for
 from tests.cluster.test_nodes import can_unshare, rows
 from tests.support.object_store import ENVIRONMENT, object_store
 
@@ -24,12 +24,12 @@ pytestmark = [
 def test_trials_of_a_dead_node_continue_on_another_from_object_storage(
     nodes: Nodes, project: Path, tmp_path: Path
 ) -> None:
-    own = tmp_path / "own"  # where desks are: on the one node here, on the other on its own disk
+    own = tmp_path / "own"  # for mirrors; the second node has another disk there
     own.mkdir()
-    with nodes.one_with_its_own_disk(own) as node, object_store(tmp_path) as store:
+    with nodes.add_with_own_disk(own) as node, object_store(tmp_path) as store:
         uri = store.uri("sweeps/sweep")
-        place = ("--set", f"config.checkpoint.dir={store.uri('sweeps')}")
-        words = ("run", "search.yaml", "--allow-custom-model", "--address", nodes.address, *place)
+        option = ("--set", f"config.checkpoint.dir={store.uri('sweeps')}")
+        words = ("run", "search.yaml", "--allow-custom-model", "--address", nodes.address, *option)
         driver = subprocess.Popen(
             command(*words),
             cwd=project,
@@ -42,15 +42,15 @@ def test_trials_of_a_dead_node_continue_on_another_from_object_storage(
             directory = location.resolve(uri)
             if not (directory / "sweep.json").exists():
                 return []
-            return [len(found) for found in rows(directory).values()]
+            return [len(trial_epochs) for trial_epochs in rows(directory).values()]
 
         try:
             wait_for(
                 lambda: driver.poll() is not None or sum(n >= 5 for n in epochs()) == 3,
             )
-            nodes.lose(node)
+            nodes.kill(node)
             (project.parent / "slow").unlink()
-            out, _ = driver.communicate(timeout=PATIENCE_S)
+            out, _ = driver.communicate(timeout=TIMEOUT_S)
         finally:
             driver.kill()
         assert driver.returncode == 0, out
@@ -58,9 +58,9 @@ def test_trials_of_a_dead_node_continue_on_another_from_object_storage(
         trials = SweepLayout(directory).read_trials()
         assert [trial.state for trial in trials] == ["finished"] * 3
         assert rows(directory) == {trial.id: list(range(1, 13)) for trial in trials}
-        (hit,) = [trial for trial in trials if trial.failures]  # max_retries is 0
-        assert [failure.cause for failure in hit.failures] == ["lost_worker"]
-        assert hit.failures[0].checkpoint is not None
+        (restored,) = [trial for trial in trials if trial.failures]  # max_retries is 0
+        assert [failure.cause for failure in restored.failures] == ["lost_worker"]
+        assert restored.failures[0].checkpoint is not None
         for trial in trials:
             names = {path.name for path in (directory / trial.directory / "checkpoints").iterdir()}
             assert names >= {"best.pt", "latest.pt", "epoch_0002.pt", "epoch_0012.pt"}
@@ -74,9 +74,9 @@ def test_unusable_object_storage_is_detected_before_the_first_trial(
     nodes: Nodes, project: Path, tmp_path: Path
 ) -> None:
     with object_store(tmp_path) as store:
-        place = store.uri("sweeps").replace("bucket/", "another/")
+        uri = store.uri("sweeps").replace("bucket/", "another/")
         words = ("run", "search.yaml", "--allow-custom-model", "--address", nodes.address)
-        done = sweep(*words, "--set", f"config.checkpoint.dir={place}", cwd=project)
+        done = sweep(*words, "--set", f"config.checkpoint.dir={uri}", cwd=project)
     assert done.returncode == 2
     (sentence,) = [line for line in done.stderr.splitlines() if "another" in line]
     assert "cannot be" in sentence

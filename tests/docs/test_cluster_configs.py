@@ -1,4 +1,4 @@
-"""What comes for clusters in configs/cluster, as far as it can be checked without one."""
+"""The files for clusters in configs/cluster, checked without a cluster."""
 
 import json
 import re
@@ -25,8 +25,8 @@ def read(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def understood(command: str) -> dict[str, Any]:
-    """The values of a `sweep` command; an unknown option or a missing argument raises."""
+def parse_command(command: str) -> dict[str, Any]:
+    """Returns the values of a `sweep` command; raises for unknown and missing arguments."""
     program, name, *words = shlex.split(command)
     assert program == "sweep"
     verb = main.commands[name]
@@ -68,9 +68,9 @@ def test_the_aws_machines_install_all_requirements() -> None:
     (install,) = [line for line in read(AWS)["setup_commands"] if line.startswith("pip install")]
     names = {re.split(r"[\[<>=]", word)[0] for word in shlex.split(install)[2:]}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert names >= {re.split(r"[\[<>=]", each)[0] for each in project["dependencies"]}
-    (ray_here,) = [each for each in project["optional-dependencies"]["cluster"]]
-    assert ray_here.partition("]")[2] in install  # the same range of versions
+    assert names >= {re.split(r"[\[<>=]", line)[0] for line in project["dependencies"]}
+    (ray_line,) = project["optional-dependencies"]["cluster"]
+    assert ray_line.partition("]")[2] in install  # the same range of versions
 
 
 def test_the_dashboard_listens_on_the_heads_loopback() -> None:
@@ -82,8 +82,8 @@ def test_the_dashboard_listens_on_the_heads_loopback() -> None:
 def test_the_shown_commands_are_valid() -> None:
     text = AWS.read_text(encoding="utf-8").replace("\\\n#", " ")
     (command,) = re.findall(r"^#\s+(sweep submit .*)$", text, re.MULTILINE)
-    values = understood(command)
-    assert [each.partition("=")[0] for each in values["assignments"]] == [
+    values = parse_command(command)
+    assert [text.partition("=")[0] for text in values["assignments"]] == [
         "config.checkpoint.dir",
         "config.dataset.root",
     ]
@@ -94,11 +94,11 @@ def test_the_kuberay_job_runs_the_run_command() -> None:
     assert (manifest["apiVersion"], manifest["kind"]) == ("ray.io/v1", "RayJob")
     assert manifest["metadata"]["name"]
     spec = manifest["spec"]
-    values = understood(spec["entrypoint"])
+    values = parse_command(spec["entrypoint"])
     assert (values["address"], values["or_resume"]) == ("auto", True)
     variables = yaml.safe_load(spec["runtimeEnvYAML"])["env_vars"]
     assert variables["RAY_JOB_STOP_SIGNAL"] == "SIGTERM"
-    assert int(variables["RAY_JOB_STOP_WAIT_TIME_S"]) > 3  # which is Ray's own
+    assert int(variables["RAY_JOB_STOP_WAIT_TIME_S"]) > 3  # Ray's default
     cluster = spec["rayClusterSpec"]
     assert cluster["rayVersion"] == ray.__version__
     groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
@@ -117,7 +117,7 @@ def test_the_slurm_script_is_bash_and_runs_the_run_command() -> None:
     subprocess.run(["bash", "-n", str(SLURM)], check=True)
     text = SLURM.read_text(encoding="utf-8")
     (command,) = re.findall(r"^(sweep run .*) &$", text, re.MULTILINE)
-    values = understood(command.replace('"$@"', ""))
+    values = parse_command(command.replace('"$@"', ""))
     assert (values["address"], values["or_resume"]) == ("$head:$port", True)
     assert re.search(r"^#SBATCH --signal=B:TERM@\d+$", text, re.MULTILINE)
     assert re.search(r"^export RAY_AUTH_MODE=token$", text, re.MULTILINE)
@@ -127,6 +127,6 @@ def test_the_commands_of_the_page_are_valid() -> None:
     text = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
     blocks = "".join(re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
     commands = [line.partition("#")[0] for line in blocks.splitlines()]
-    shown = [understood(line) for line in commands if line.startswith("sweep ")]
+    shown = [parse_command(line) for line in commands if line.startswith("sweep ")]
     assert len(shown) >= 6
     assert all(values.get("address", True) for values in shown)

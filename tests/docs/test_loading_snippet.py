@@ -1,4 +1,4 @@
-"""The documented way to load a checkpoint by hand runs as it is written."""
+"""The documented snippet that loads a checkpoint runs verbatim."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""README.md shows what there is: commands, files, names on disk, a search file, the snippet."""
+"""README.md agrees with the project: commands, files, names on disk, search file, snippet."""
 
 import ast
 import re
@@ -29,12 +29,12 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
-    """The fenced blocks of a language, in order."""
+    """Lists the fenced blocks of a language, in order."""
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
 def commands() -> list[list[str]]:
-    """Every command of the sh blocks, as words; comments and `&&` taken apart."""
+    """Lists the commands of the sh blocks as words, split at `&&` and without comments."""
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     parts = [part for line in lines for part in line.split("&&")]
     return [words for part in parts if (words := shlex.split(part, comments=True))]
@@ -60,7 +60,7 @@ def test_every_verb_of_the_command_is_shown_and_exists() -> None:
     "words", [words for words in commands() if words[0] == "sweep"], ids=" ".join
 )
 def test_a_shown_sweep_command_is_valid(words: list[str]) -> None:
-    """click takes the words apart: an unknown option or a missing argument would raise."""
+    """click parses the words and would raise for an unknown option or a missing argument."""
     verb = main.commands[words[1]]
     context = click.Context(verb)
     values, rest, _ = verb.make_parser(context).parse_args(words[2:])
@@ -70,9 +70,9 @@ def test_a_shown_sweep_command_is_valid(words: list[str]) -> None:
 
 
 def test_files_named_in_shown_commands_exist() -> None:
-    named = [word for words in commands() for word in words if word.endswith((".py", ".yaml"))]
-    assert len(named) >= 3
-    assert not [word for word in named if not (ROOT / word).exists()]
+    paths = [word for words in commands() for word in words if word.endswith((".py", ".yaml"))]
+    assert len(paths) >= 3
+    assert not [path for path in paths if not (ROOT / path).exists()]
 
 
 def test_every_linked_file_exists() -> None:
@@ -119,11 +119,11 @@ def test_the_loading_snippet_is_the_tested_one() -> None:
 def test_the_tree_of_a_sweep_has_the_names_on_disk() -> None:
     (tree,) = [block for block in blocks("text") if block.startswith("experiments/")]
     shown = re.findall(r"── ([\w./]+)", tree)
-    of_the_sweep = [layout.SEARCH_FILE, layout.SWEEP_FILE, layout.TRIALS_CSV]
-    of_the_sweep += [layout.BEST_CONFIG, layout.EVENTS_FILE]
-    of_a_trial = [CONFIG_FILE, layout.TRIAL_FILE, METRICS_FILE, LOG_FILE]
-    of_a_trial += [f"{CHECKPOINTS}/", f"{TENSORBOARD}/"]
-    assert [name for name in shown if not name.startswith("resnet20")] == of_the_sweep + of_a_trial
+    sweep_files = [layout.SEARCH_FILE, layout.SWEEP_FILE, layout.TRIALS_CSV]
+    sweep_files += [layout.BEST_CONFIG, layout.EVENTS_FILE]
+    trial_files = [CONFIG_FILE, layout.TRIAL_FILE, METRICS_FILE, LOG_FILE]
+    trial_files += [f"{CHECKPOINTS}/", f"{TENSORBOARD}/"]
+    assert [name for name in shown if not name.startswith("resnet20")] == sweep_files + trial_files
     assert LATEST_FILE in tree
     assert BEST_FILE in tree
 

@@ -1,6 +1,6 @@
-"""A slip of the finger in a key of a shipped file is told with its line and the right key.
+"""A typo in a key of a shipped file is reported with its line and the right key.
 
-Slips that give another key which is allowed there say something else, and are left out.
+Typos that give another key that is allowed somewhere are left out.
 """
 
 import re
@@ -28,7 +28,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz_.0123456789ABCXYZ"
 
 
 class Key(NamedTuple):
-    """One key of a file and where it stands in its text."""
+    """One key of a file and its place in the text."""
 
     path: Path
     text: str
@@ -41,15 +41,15 @@ class Key(NamedTuple):
 
 
 def keys(path: Path) -> Iterator[Key]:
-    waiting = [yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)]
-    while waiting:
-        node = waiting.pop()
+    nodes = [yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)]
+    while nodes:
+        node = nodes.pop()
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 yield Key(path, key.value, key.start_mark.index, key.start_mark.line + 1)
-                waiting.append(value)
+                nodes.append(value)
         elif isinstance(node, yaml.SequenceNode):
-            waiting.extend(node.value)
+            nodes.extend(node.value)
 
 
 ALLOWED = {"when", "min", "max", "log", "values", *ARGUMENTS, *list_config_keys()} | {
@@ -64,15 +64,16 @@ KEYS = [key for path in FILES for key in keys(path)]
 
 
 @st.composite
-def slips(draw: st.DrawFn) -> tuple[Key, str]:
-    """A key, and what it becomes by one character more, less, or another one."""
+def typos(draw: st.DrawFn) -> tuple[Key, str]:
+    """Draws a key and a text that differs from it by one character more, less or changed."""
     key = draw(st.sampled_from(KEYS))
-    at = draw(st.integers(0, len(key.text)))
+    index = draw(st.integers(0, len(key.text)))
     letter = draw(st.sampled_from(LETTERS))
     kind = draw(st.sampled_from(["insert", "delete", "replace"]))
     if kind == "insert":
-        return key, key.text[:at] + letter + key.text[at:]
-    return key, key.text[:at] + (letter if kind == "replace" else "") + key.text[at + 1 :]
+        return key, key.text[:index] + letter + key.text[index:]
+    replacement = letter if kind == "replace" else ""
+    return key, key.text[:index] + replacement + key.text[index + 1 :]
 
 
 def problems(path: Path, text: str) -> tuple[Problem, ...]:
@@ -87,16 +88,16 @@ def problems(path: Path, text: str) -> tuple[Problem, ...]:
     return ()
 
 
-def tells(problem: Problem, key: Key, new: str) -> bool:
-    """Whether a problem is of the edited key, and names the right one or one that is nearer."""
-    said = f"{problem.key} {problem.rule}"
-    if problem.line != key.line or new not in said:
+def names_right_key(problem: Problem, key: Key, new: str) -> bool:
+    """Returns whether a problem is about the edited key and suggests the right or a nearer one."""
+    text = f"{problem.key} {problem.rule}"
+    if problem.line != key.line or new not in text:
         return False
-    named: list[Any] = re.findall(r'did you mean "([^"]+)"', problem.rule)
-    named += re.findall(r'"([^"]+)"\?', problem.rule)
+    suggestions: list[Any] = re.findall(r'did you mean "([^"]+)"', problem.rule)
+    suggestions += re.findall(r'"([^"]+)"\?', problem.rule)
     right = {key.text, key.text.rpartition(".")[2], key.text.partition(".")[0]}
-    return bool(right & set(named)) or any(
-        similarity(new, near) >= similarity(new, key.text) for near in named
+    return bool(right & set(suggestions)) or any(
+        similarity(new, near) >= similarity(new, key.text) for near in suggestions
     )
 
 
@@ -107,11 +108,11 @@ def test_the_shipped_files_have_many_keys() -> None:
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(slips())
+@given(typos())
 def test_a_typo_in_a_key_is_reported_with_its_line_and_the_right_name(
-    slip: tuple[Key, str],
+    typo: tuple[Key, str],
 ) -> None:
-    key, new = slip
+    key, new = typo
     assume(new not in {"", key.text, *ALLOWED})
-    found = problems(key.path, key.edited(new))
-    assert any(tells(problem, key, new) for problem in found), [key, new, *found]
+    reported = problems(key.path, key.edited(new))
+    assert any(names_right_key(problem, key, new) for problem in reported), [key, new, *reported]

@@ -98,7 +98,7 @@ def start_ray(connection: RayConnection = RayConnection()) -> None:
 
 
 def _reset_signal_handlers() -> None:
-    """Restores Python's default signal handlers when the process exits.
+    """Gives signals the operating system's default action while the process exits.
 
     Ray's handlers would interrupt Ray's own shutdown, after which the process may crash.
     """
@@ -120,8 +120,8 @@ def _join(address: str, connection: RayConnection, options: dict[str, Any]) -> N
     except (OSError, RuntimeError, ValueError, RayError) as error:
         reason = " ".join(str(error).split())
         raise SweepError(
-            f"--address {address}: cannot be joined: {reason} (a cluster that wants a token is "
-            "joined with RAY_AUTH_MODE=token)"
+            f"--address {address}: cannot be joined: {reason} "
+            "(if the cluster requires a token, set RAY_AUTH_MODE=token)"
         ) from error
 
 

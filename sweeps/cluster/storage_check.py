@@ -43,16 +43,16 @@ def check_shared(directory: Path) -> None:
     """Checks that every node of the cluster can read and write the files of a directory.
 
     Args:
-        directory: The sweep's directory. If it does not exist yet, the nearest existing directory
-            above it is probed.
+        directory: The sweep's directory. If it does not exist yet, its parent directory is probed
+            instead, and created for the probe if necessary.
 
     Raises:
         SweepError: A node cannot; the message names it.
     """
-    remote = store_of(directory)
+    store = store_of(directory)
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    if remote is not None:
-        _check_object_store(remote, nodes)
+    if store is not None:
+        _check_object_store(store, nodes)
         return
     if len(nodes) < 2:
         return
@@ -75,21 +75,21 @@ def check_shared(directory: Path) -> None:
                 )
 
 
-def _check_object_store(remote: ObjectStore, nodes: list[dict[str, Any]]) -> None:
+def _check_object_store(store: ObjectStore, nodes: list[dict[str, Any]]) -> None:
     """Checks that this process and every node can read, write and delete objects.
 
     Raises:
         SweepError: A node cannot; the message names it and the reason.
     """
     prefix = f"{PROBE_PREFIX}.{secrets.token_hex(4)}"
-    problem = probe_object_store(remote.uri, f"{prefix}.driver")
+    problem = probe_object_store(store.uri, f"{prefix}.driver")
     if problem is not None:
         raise SweepError(f"checkpoint.dir: {problem}")
     if len(nodes) < 2:
         return
     credentials = storage_credentials()
     probes = {
-        node["NodeID"]: _run_probe(probe_object_store, node, remote.uri, prefix, credentials)
+        node["NodeID"]: _run_probe(probe_object_store, node, store.uri, prefix, credentials)
         for node in nodes
     }
     _wait_for(probes)
@@ -106,10 +106,10 @@ def probe_object_store(uri: str, prefix: str, node: str = "") -> str | None:
     """Returns what is wrong with the object store on this node; None if it works."""
     name = f"{prefix}{node}"
     try:
-        remote = ObjectStore(uri, retry_s=VISIBILITY_TIMEOUT_S)
-        remote.write(name, prefix.encode())
-        content = remote.read(name)
-        remote.delete([name])
+        store = ObjectStore(uri, retry_s=VISIBILITY_TIMEOUT_S)
+        store.write(name, prefix.encode())
+        content = store.read(name)
+        store.delete([name])
     except StorageError as error:
         return str(error)
     return None if content == prefix.encode() else f"{uri}: a written object is not visible"

@@ -18,12 +18,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sweeps.spec.json_schema import training_schema
+from sweeps.spec.json_schema import search_schema, training_schema
 
 Schema = dict[str, Any]
 
 DOCS = Path(__file__).parent
-PAGES = {"training_config.md": training_schema}
+PAGES = {"search_file.md": search_schema, "training_config.md": training_schema}
 HEADER = ["| key | type | default | example | meaning |", "|---|---|---|---|---|"]
 MAX_LISTED = 10
 """Longer lists of names stand in a table of their own on the page."""
@@ -70,18 +70,27 @@ def names_of(kind: Schema) -> list[str]:
     return list(name.get("enum", [name["const"]] if "const" in name else []))
 
 
-def row(key: str, schema: Schema, *, required: bool) -> str:
+def row(key: str, schema: Schema, *, required: bool, anchor: str | None = None) -> str:
     """Returns the row of a key.
 
     Args:
         key: The last part of its dotted key.
         schema: The key's own.
         required: Whether a file must have it.
+        anchor: Of the key's own heading on the page, if it has one.
     """
-    default = "required" if required else schema.get("x-default") or code(schema.get("default"))
+    default = "required" if required else schema.get("x-default") or default_of(schema)
     example = code(schema["examples"][0]) if "examples" in schema else default
     meaning = schema.get("description", "").replace("|", "\\|")
+    if anchor is not None and meaning.count(". ") == 0:
+        meaning = f"[{meaning.rstrip('.')}](#{anchor})."
     return f"| `{key}` | {type_of(schema)} | {default} | {example} | {meaning} |"
+
+
+def default_of(schema: Schema) -> str:
+    """Returns a key's default; of a section, its name or an empty mapping."""
+    default = schema.get("default")
+    return code(default.get("name", {}) if isinstance(default, dict) else default)
 
 
 def name_row(section: str, schemas: Schemas) -> str:
@@ -170,7 +179,8 @@ def code(value: Any) -> str:
 def flow(value: Any) -> str:
     """Returns a value in YAML's flow style, on one line."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in value.items()) + "}"
+        items = sorted(value.items(), key=lambda item: item[0] != "name")
+        return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in items) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(flow(item) for item in value) + "]"
     if isinstance(value, float):
@@ -186,13 +196,14 @@ def plain_number(value: float) -> str:
     return re.sub(r"e([+-])0*(\d)", lambda part: f"e{part[1].strip('+')}{part[2]}", repr(value))
 
 
-def rows_of(heading: str, keys: list[str], schemas: Schemas) -> list[str]:
+def rows_of(heading: str, keys: list[str], schemas: Schemas, text: str) -> list[str]:
     """Returns the rows of the table below a heading.
 
     Args:
         heading: The last heading before the table; empty at the top of the page.
         keys: The keys that the page lists there.
         schemas: Of the page.
+        text: The page, for its headings.
     """
     match = HEADING.match(heading)
     section, name = (match["section"], match["name"]) if match else ("", None)
@@ -209,7 +220,9 @@ def rows_of(heading: str, keys: list[str], schemas: Schemas) -> list[str]:
             rows.append(name_row(section, schemas))
         else:
             required = key in kind.get("required", [])
-            rows.append(row(key, kind["properties"][key], required=required))
+            path = f"{section}.{key}".strip(".")
+            anchor = path.replace(".", "") if f"# `{path}`\n" in text else None
+            rows.append(row(key, kind["properties"][key], required=required, anchor=anchor))
     return rows
 
 
@@ -234,7 +247,7 @@ def generate(text: str, schemas: Schemas) -> str:
         while end < len(lines) and lines[end].startswith("|"):
             end += 1
         keys = [old.split("`")[1] for old in lines[position + 2 : end]]
-        result += [*HEADER, *rows_of(heading, keys, schemas)]
+        result += [*HEADER, *rows_of(heading, keys, schemas, text)]
         position = end
     return "\n".join(result) + "\n"
 

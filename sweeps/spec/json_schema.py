@@ -24,7 +24,7 @@ DRAFT = "http://json-schema.org/draft-07/schema#"
 """The newest that editors support throughout."""
 
 DIRECTORY_NAME = r'^$|^(?![.\-\s])[^/\\:*?"<>|]*$'
-KEPT = ("description", "default", "examples", "format")
+KEPT = ("description", "default", "examples", "format", "x-default", "x-type")
 """What stays of a key's schema when its rule is replaced."""
 NULL: Schema = {"type": "null"}
 NUMBER: Schema = {"type": "number"}
@@ -55,7 +55,6 @@ def search_schema() -> Schema:
     top = schema["properties"]
     _replace(top["name"], {**TEXT, "pattern": DIRECTORY_NAME})
     _replace(top["config"], {"anyOf": [TEXT, {"$ref": "#/$defs/TrainConfig"}]})
-    top["config"]["description"] = "The training config: a path relative to this file, or itself."
     schema["description"] = "What to try in a training config, how, and how often."
     _replace(top["space"], _space())
     _replace(top["constraints"], {"anyOf": [{"type": "array", "items": TEXT}, NULL]})

@@ -1,4 +1,4 @@
-"""The search algorithms of the search file: every key of `tune.search_alg`, and their defaults."""
+"""Search algorithms of the search file: the keys of `tune.search_alg` and their defaults."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from trainable.config.schema import ByName, Section
 
 
 class RandomSearch(Section):
-    """Independent draws; trial n's depends on the seed and n alone."""
+    """Independent samples; those of trial n depend on the seed and n only."""
 
     name: Literal["random"] = "random"
 
 
 class GridSearch(Section):
-    """Every point of a space of finite entries, the last key varying fastest."""
+    """Every point of a finite space, the last key varying fastest."""
 
     name: Literal["grid"]
 
 
 class QMCSearch(Section):
-    """Quasi-Monte Carlo: scrambled Sobol points (Owen, 1998), which leave no gaps, by SciPy."""
+    """Quasi-Monte Carlo: scrambled Sobol points (Owen, 1998), by SciPy."""
 
     name: Literal["qmc"]
 
 
 class _Startup(Section):
     n_startup_trials: PositiveInt = Field(default=10, examples=[8])
-    """Trials that must have a score before values are proposed rather than drawn at random."""
+    """Trials that must have a score before values are suggested instead of sampled at random."""
 
 
 class TPESearch(_Startup):
@@ -38,7 +38,7 @@ class TPESearch(_Startup):
 
     name: Literal["tpe"]
     multivariate: bool = Field(default=False, examples=[True])
-    """Models the keys together rather than one by one."""
+    """Model the keys jointly instead of one by one."""
 
 
 class GPSearch(_Startup):
@@ -48,11 +48,11 @@ class GPSearch(_Startup):
 
 
 class CMAESSearch(_Startup):
-    """Covariance matrix adaptation (Hansen, 2016), by Optuna; choices are drawn at random."""
+    """Covariance matrix adaptation (Hansen, 2016), by Optuna; choices are sampled at random."""
 
     name: Literal["cmaes"]
     sigma0: float | None = Field(default=None, gt=0, examples=[0.2])
-    """The first step; `null` leaves it to Optuna, a sixth."""
+    """Initial step size as a share of the ranges; `null` means Optuna's default, a sixth."""
 
 
 class BOHBSearch(Section):
@@ -64,20 +64,20 @@ class BOHBSearch(Section):
 
     name: Literal["bohb"]
     min_points_in_model: PositiveInt | None = Field(default=None, examples=[8])
-    """Trials that must have come to an epoch before it is modelled; `null` is one more than there
-    are keys."""
+    """Trials that must have reached an epoch before it is modelled; `null` means one more than
+    the number of keys."""
     random_fraction: float = Field(default=0.33, ge=0, le=1, examples=[0.25])
-    """Share of the trials that are drawn at random none the less."""
+    """Share of the trials that are sampled at random."""
 
 
 class OptunaSearch(Section):
     """Any sampler class of `optuna.samplers`, or one of your own."""
 
     name: Literal["optuna"]
-    sampler: str
-    """A class of `optuna.samplers`, or `module:Class`, which runs with --allow-custom-model."""
-    args: dict[str, Any] = {}
-    """Arguments of its constructor but for `seed`, which is tune.seed."""
+    sampler: str = Field(examples=["NSGAIISampler"])
+    """Class of `optuna.samplers`, or `module:Class`, which needs `--allow-custom-model`."""
+    args: dict[str, Any] = Field(default={}, examples=[{"population_size": 20}])
+    """Arguments of its constructor except `seed`, which is `tune.seed`."""
 
     @field_validator("sampler")
     @classmethod
@@ -93,7 +93,7 @@ class OptunaSearch(Section):
 
     @property
     def is_custom(self) -> bool:
-        """Whether the sampler is code of the user's."""
+        """Whether the sampler is the user's own code."""
         return ":" in self.sampler
 
 
@@ -105,7 +105,7 @@ REMOVED = {
     "nevergrad": ("evolution strategies of the package nevergrad", "cmaes"),
     "zoopt": ("SRACOS of the package zoopt", "cmaes"),
 }
-"""Name of an algorithm that earlier versions had -> what it was, and the nearest one."""
+"""Algorithms of earlier versions: name -> what it was and the nearest available one."""
 
 
 def _refuse_removed(value: Any) -> Any:
@@ -130,13 +130,13 @@ SearchAlgorithmConfig = Annotated[
 ]
 
 WARM = ("tpe", "gp", "cmaes", "optuna")
-"""Those that can learn from an earlier sweep."""
+"""Algorithms that can learn from an earlier sweep."""
 
 LEARNING = (*WARM, "bohb")
-"""Those whose suggestions depend on the results of earlier trials."""
+"""Algorithms whose suggestions depend on the results of earlier trials."""
 
 ONE_METRIC = ("cmaes", "bohb")
-"""Those that cannot look for a Pareto front."""
+"""Algorithms that cannot search for a Pareto front."""
 
 NOT_LEARNING_SAMPLERS = ("QMCSampler", "RandomSampler")
-"""Samplers of Optuna's whose suggestions do not depend on results."""
+"""Optuna samplers whose suggestions do not depend on results."""

@@ -1,8 +1,7 @@
-"""The search file: what it says, and how a file becomes a `SearchSpec`.
+"""The model of a search file: a training config, a space, and the settings of the sweep.
 
-A search file names a training config and says what to try in it: `space.parsing` reads `space`,
-`settings` the rest. This module imports neither torch nor Ray, so a file is checked before either
-is loaded.
+`space.parsing` reads the space, `settings` and `schedulers` define the other sections. Neither
+torch nor Ray is imported, so that a file is checked before either is loaded.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import (
+    Field,
     PlainSerializer,
     PlainValidator,
     ValidationInfo,
@@ -45,40 +45,54 @@ SECTIONS = ("space", "tune", "resources", "failure", "keep", "hooks")
 SpaceParameter = Annotated[
     Parameter,
     PlainValidator(parse_parameter),
-    PlainSerializer(lambda found: found.to_dict()),
+    PlainSerializer(lambda parameter: parameter.to_dict()),
 ]
 Constraint = Annotated[Expression, PlainValidator(parse_expression), PlainSerializer(str)]
 
 
 class SearchSpec(Section):
-    """A complete search file: resolved, absolute, with its seed drawn; immutable.
+    """A complete search file with absolute paths and a fixed seed; immutable.
 
-    `load_search` and `parse_search` make it and check it against the training config.
+    `load_search` and `parse_search` create it and check it against the training config.
     """
 
-    name: str = ""
-    """The sweep's directory; empty means `{model}_{dataset}_{timestamp}`."""
-    config: dict[str, Any]
-    """The training config's plain values as given, with absolute paths; see `training`. Defaults
-    are left out, because some of them depend on the names that a trial is given."""
-    space: dict[str, SpaceParameter]
-    constraints: Items[Constraint] = ()
-    """What every draw keeps; one on a key that a draw lacks does not apply to it."""
-    tune: Tune
-    resources: Resources = Resources()
-    failure: FailurePolicy = FailurePolicy()
-    keep: Keep = Keep()
-    hooks: Hooks = Hooks()
+    name: str = Field(default="", examples=["digits_asha"])
+    """Name of the sweep's directory in `checkpoint.dir` of the training config. Empty means that
+    config's `checkpoint.experiment_name` or, if that is empty too,
+    `{model}_{dataset}_{timestamp}`. A directory that already contains a sweep is refused."""
+    config: dict[str, Any] = Field(examples=["resnet20_digits.yaml"])
+    """The [training config](training_config.md): a path relative to the search file, or the
+    mapping itself. Every trial uses this config with the values sampled from `space`."""
+    space: dict[str, SpaceParameter] = Field(
+        examples=[{"training.batch_size": {"choice": [32, 64]}}],
+        json_schema_extra={"x-default": "required"},
+    )
+    """Dotted keys of the training config and their distributions. Can be empty; the
+    trials then differ in `seed.value` only."""
+    constraints: Items[Constraint] = Field(
+        default=(), examples=[["training.batch_size * optimizer.learning_rate < 64"]]
+    )
+    """Conditions that every configuration must meet."""
+    tune: Tune = Field(examples=[{"num_samples": 16}])
+    """Metric, search algorithm, scheduler and budget."""
+    resources: Resources = Field(default=Resources(), examples=[{"cpu": 1, "gpu": 0.25}])
+    """CPUs and GPUs of a trial."""
+    failure: FailurePolicy = Field(default=FailurePolicy(), examples=[{"max_retries": 0}])
+    """Handling of failed trials."""
+    keep: Keep = Field(default=Keep(), examples=[{"epochs": 2, "trials": "top 5"}])
+    """Checkpoint files to keep."""
+    hooks: Hooks = Field(default=Hooks(), examples=[{"on_finish": "./notify.sh"}])
+    """Commands to run on events."""
 
     @field_validator("name")
     @classmethod
-    def _one_directory(cls, name: str) -> str:
+    def _check_name(cls, name: str) -> str:
         return check_directory_name(name) if name else name
 
     @model_validator(mode="before")
     @classmethod
-    def _sections(cls, data: Any) -> Any:
-        """Sections that are absent or have nothing below them are empty ones."""
+    def _fill_in_sections(cls, data: Any) -> Any:
+        """Adds the sections that are absent or null as empty ones."""
         if not isinstance(data, Mapping):
             return data
         empty: dict[str, Any] = {key: {} for key in SECTIONS if data.get(key) is None}
@@ -88,26 +102,28 @@ class SearchSpec(Section):
 
     @field_validator("space")
     @classmethod
-    def _resolved(cls, space: dict[str, Parameter], info: ValidationInfo) -> dict[str, Parameter]:
+    def _resolve_space(
+        cls, space: dict[str, Parameter], info: ValidationInfo
+    ) -> dict[str, Parameter]:
         return resolve(space, _list_constants(info.data.get("config", {})))
 
     @field_validator("constraints")
     @classmethod
-    def _bound(
+    def _bind_constraints(
         cls, constraints: tuple[Expression, ...], info: ValidationInfo
     ) -> tuple[Expression, ...]:
         space, constants = info.data.get("space", {}), _list_constants(info.data.get("config", {}))
-        return tuple(bind(each, space, constants) for each in constraints)
+        return tuple(bind(constraint, space, constants) for constraint in constraints)
 
     @field_validator("tune", mode="before")
     @classmethod
-    def _size_of_grid(cls, tune: Any, info: ValidationInfo) -> Any:
+    def _fill_in_grid_size(cls, tune: Any, info: ValidationInfo) -> Any:
         if not isinstance(tune, Mapping) or tune.get("num_samples") is not None:
             return tune
         algorithm = tune.get("search_alg")
         if "grid" not in (algorithm, isinstance(algorithm, Mapping) and algorithm.get("name")):
             return {key: value for key, value in tune.items() if key != "num_samples"}
-        # A space that is no grid has problems of its own, which are the ones to tell.
+        # A space that is not a grid gets its own error message later.
         space, constraints = info.data.get("space", {}), info.data.get("constraints", ())
         try:
             size = grid_size(space, constraints)
@@ -117,17 +133,17 @@ class SearchSpec(Section):
 
     @cached_property
     def training(self) -> TrainConfig:
-        """The training config."""
+        """The training config, parsed from `config`."""
         return parse_config(self.config)
 
     @property
     def sweep_name(self) -> str | None:
-        """The name of the sweep's directory; None where every start has one anew."""
+        """The name of the sweep's directory; None if every start creates a new one."""
         return self.name or self.training.checkpoint.experiment_name or None
 
     @property
     def max_epochs(self) -> int:
-        """The most epochs that a trial trains."""
+        """The largest number of epochs that a trial can train."""
         epochs: int = self.training.training.epochs
         swept = self.space.get("training.epochs")
         if isinstance(swept, ZippedParameter):
@@ -138,7 +154,7 @@ class SearchSpec(Section):
 
     @property
     def trials(self) -> int:
-        """Trials in all, those of `final` too."""
+        """The total number of trials, including those of `final`."""
         tune = self.tune
         final = (tune.final.top, tune.final.repeats) if tune.final else None
         return count_trials(tune.num_samples, tune.repeats, final)
@@ -165,7 +181,7 @@ class SearchSpec(Section):
         return config.model_copy(update={"seed": seed})
 
     def to_dict(self) -> dict[str, Any]:
-        """The resolved search file as plain values; `parse_search` makes an equal spec of it."""
+        """The search file as plain values, from which `parse_search` builds an equal spec."""
         return self.model_dump(mode="json")
 
 

@@ -184,7 +184,7 @@ def test_a_training_config_passes_if_it_is_good(
 
 def test_every_key_says_what_it_is_for_or_has_a_name_that_does() -> None:
     tune = SCHEMAS["search"]["$defs"]["Tune"]["properties"]
-    assert "Configurations in all" in tune["num_samples"]["description"]
+    assert "Number of configurations" in tune["num_samples"]["description"]
     sgd = SCHEMAS["training"]["$defs"]["StepScheduler"]["properties"]
     assert sgd["warmup_epochs"]["description"].startswith("Epochs of linear warm-up")
 

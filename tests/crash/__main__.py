@@ -1,7 +1,7 @@
-"""`python -m tests.crash --kills 200 --seed 1`: crashes sweeps until so many kills were made.
+"""`python -m tests.crash --kills 200 --seed 1`: crashes sweeps until so many kills have hit.
 
-Exits with 0 if no crashed sweep differs from its uninterrupted twin in anything, else with 1.
-Linux only: it finds the processes of a sweep in /proc.
+The exit code is 0 if every crashed sweep equals its uninterrupted twin, else 1. Linux only: the
+processes of a sweep are found in /proc.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from tests.crash.campaign import VARIANTS, Campaign, table
 
 
 def main() -> int:
-    """Runs the campaign that the command line asks for."""
+    """Runs a campaign with the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--variant", action="append", choices=VARIANTS, help="default: all")
     parser.add_argument("--place", type=Path, help="default: a temporary directory")
     options = parser.parse_args()
-    # A shell lets its background jobs, and with them their children, ignore Ctrl-C.
+    # Background jobs of a shell, and their children, would ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     place = options.place or Path(tempfile.mkdtemp(prefix="crash_"))
     place.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Crashes sweeps until enough kills have been made, and says what came of it."""
+"""Crashes sweeps until enough kills have hit, and reports the differences."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from tests.crash.harness import (
     Draw,
     Log,
     Tally,
-    drawn,
-    never_interrupted,
+    draw_interruptions,
+    never_interrupt,
     search_file,
 )
 from tests.crash.kills import RunPlan
 from tests.crash.reading import SweepFiles, read_sweep
 
 VARIANTS = ("fifo", "asha", "tpe", "hyperband")
-MOST_BAD_SWEEPS = 5
+MAX_BAD_SWEEPS = 5
+"""The campaign ends early after so many sweeps with differences."""
 
 
 class Campaign:
     """Sweeps that are killed, each compared with the uninterrupted one of its variant.
 
     Args:
-        place: A directory for everything that is written.
-        seed: Of what is drawn; the moments of kills depend on the machine besides.
-        log: Told what happens.
-        twins: Variant -> its uninterrupted sweep, where there is one already.
+        place: A directory for all files.
+        seed: The seed of the interruptions; the moments of kills also depend on the machine.
+        log: Called with a line for every event.
+        twins: Variant -> its uninterrupted sweep, where one exists already.
     """
 
     def __init__(
@@ -45,21 +46,21 @@ class Campaign:
         self.tally = Tally()
 
     def run(self, kills: int, variants: Iterable[str] = VARIANTS) -> Tally:
-        """Crashes sweeps of the variants in turn until so many kills have been made."""
+        """Crashes sweeps of the variants in turn until so many kills have hit."""
         names = list(variants)
         number, bad = 0, 0
 
         def draw(rng: random.Random, workers: int) -> RunPlan | None:
-            return drawn(rng, workers) if self.tally.killed < kills else None
+            return draw_interruptions(rng, workers) if self.tally.killed < kills else None
 
-        while self.tally.killed < kills and bad < MOST_BAD_SWEEPS:
+        while self.tally.killed < kills and bad < MAX_BAD_SWEEPS:
             bad += not self.crash(names[number % len(names)], number, draw)
             number += 1
             self._write_summary()
         return self.tally
 
     def crash(self, variant: str, number: int, draw: Draw) -> bool:
-        """Crashes one sweep; returns whether nothing was wrong with it."""
+        """Crashes one sweep; returns whether it equals its twin."""
         twin = self._twin(variant)
         place = self._place / f"{number:03d}_{variant}"
         rng = random.Random(f"{self._seed} {number}")
@@ -67,7 +68,7 @@ class Campaign:
         sweep = self._sweep(variant, place, rng)
         good = sweep.until_finished(draw)
         if good:
-            differences = _against(twin, sweep.directory, _order(variant))
+            differences = _compare_with(twin, sweep.directory, _order(variant))
             for text in differences:
                 self._log(f"DIFFERENCE {sweep.directory}: {text}")
             self.tally.differences += [f"{sweep.directory}: {text}" for text in differences]
@@ -78,19 +79,19 @@ class Campaign:
         return good
 
     def _twin(self, variant: str) -> SweepFiles:
-        """The variant's uninterrupted sweep."""
+        """Returns the variant's uninterrupted sweep, and runs it the first time."""
         if variant not in self._twins:
             place = self._place / f"twin_{variant}"
             self._log(f"{variant}, uninterrupted")
             sweep = self._sweep(variant, place, random.Random(0))
-            if not sweep.until_finished(never_interrupted):
+            if not sweep.until_finished(never_interrupt):
                 raise RuntimeError(f"the uninterrupted sweep failed; see {place}")
             self._twins[variant] = read_sweep(sweep.directory)
             self._check_twin(variant)
         return self._twins[variant]
 
     def _check_twin(self, variant: str) -> None:
-        """An uninterrupted sweep must agree with itself, or nothing is shown by comparing."""
+        """Compares an uninterrupted sweep with itself; otherwise comparisons show nothing."""
         twin = self._twins[variant]
         for text in compare(twin, twin, "all"):
             self.tally.differences.append(f"{variant}, uninterrupted: {text}")
@@ -104,24 +105,24 @@ class Campaign:
         (self._place / "summary.json").write_text(text + "\n")
 
 
-def _against(twin: SweepFiles, directory: Path, order: Order) -> list[str]:
+def _compare_with(twin: SweepFiles, directory: Path, order: Order) -> list[str]:
     try:
-        found = read_sweep(directory)
+        sweep = read_sweep(directory)
     except UNREADABLE as error:
         return [f"cannot be read: {error}"]
-    return compare(found, twin, order)
+    return compare(sweep, twin, order)
 
 
 def _order(variant: str) -> Order:
-    """Which events come in an order that the machine has no part in."""
+    """Returns which events have an order that does not depend on the machine."""
     tune = yaml.safe_load(search_file(variant).read_text())["tune"]
     if tune.get("scheduler", {}).get("name") == "hyperband":
-        return "none"  # the last trial of a bracket goes on where the others pause
+        return "none"  # which trial of a bracket is the last, and does not pause, varies
     return "all" if tune["max_concurrent_trials"] == 1 else "each trial's"
 
 
 def summary(tally: Tally, seed: int) -> dict[str, object]:
-    """The figures of a campaign as plain values."""
+    """Returns the figures of a campaign as plain values."""
     data = dict(vars(tally))
     lost = data.pop("lost")
     data["lost_epochs"] = {
@@ -133,7 +134,7 @@ def summary(tally: Tally, seed: int) -> dict[str, object]:
 
 
 def table(tally: Tally) -> str:
-    """The figures of a campaign, a line each."""
+    """Formats the figures of a campaign, one per line."""
     lost = tally.lost
     mean = sum(lost) / max(1, len(lost))
     lines = [f"{'kills (SIGKILL)':<28}{tally.killed:>6}"]
@@ -146,7 +147,7 @@ def table(tally: Tally) -> str:
     sweeps = ", ".join(f"{name} {count}" for name, count in sorted(tally.sweeps.items()))
     lines += [
         f"{'sweeps compared':<28}{tally.sweeps.total():>6}  {sweeps}",
-        f"{'resumes':<28}{tally.resumes:>6}  {tally.at_once} of them beside living old processes",
+        f"{'resumes':<28}{tally.resumes:>6}  {tally.beside_old} beside processes of the killed run",
         f"{'epochs lost a kill and trial':<28}{max(lost, default=0):>6}  at most, mean {mean:.2f}",
         f"{'differences':<28}{len(tally.differences):>6}",
         *(f"  {text}" for text in tally.differences[:20]),

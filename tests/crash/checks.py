@@ -1,4 +1,4 @@
-"""What must hold after every kill, and what a crashed sweep must have in common with its twin."""
+"""Checks a sweep's files after every kill, and compares a crashed sweep with its twin."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, LookupError)
 
 @dataclass
 class Wreck:
-    """What a kill left: the sweep's files as they lie there, before anything is resumed."""
+    """The state of a sweep's files after a kill, before anything is resumed."""
 
     lost: dict[str, int] = field(default_factory=dict)
-    """For each trial that had not ended, its completed epochs that no checkpoint holds."""
+    """For each trial that had not ended, its completed epochs that no checkpoint contains."""
     differences: list[str] = field(default_factory=list)
     saved: dict[str, int] = field(default_factory=dict)
     """Trial directory -> epoch of its newest checkpoint."""
 
 
-def look_at_wreck(directory: Path, before: dict[str, int]) -> Wreck:
-    """Looks at a sweep's directory right after a kill.
+def check_wreck(directory: Path, before: dict[str, int]) -> Wreck:
+    """Checks a sweep's directory right after a kill.
 
     Args:
-        directory: The sweep's; it need not exist.
+        directory: The sweep directory, which need not exist.
         before: Trial directory -> epoch of its `latest.pt` at an earlier kill.
     """
     wreck = Wreck()
     for path in trial_directories(directory):
         state = json.loads((path / "trial.json").read_text())["state"]
         epochs = {}
-        for file in _checkpoints(path):
+        for file in _list_checkpoints(path):
             try:
                 epochs[file.relative_to(path).as_posix()] = load_checkpoint(file)["epoch"]
             except FileNotFoundError:
-                continue  # a worker that outlives its driver by a moment has taken it away
+                continue  # a worker that briefly outlives its driver has deleted it
             except UNREADABLE as error:
                 wreck.differences.append(f"{file} does not load: {error}")
         latest = epochs.get("checkpoints/latest.pt")
@@ -69,8 +69,8 @@ def look_at_wreck(directory: Path, before: dict[str, int]) -> Wreck:
     return wreck
 
 
-def _checkpoints(directory: Path) -> list[Path]:
-    """The `.pt` files below a directory, where a worker may still be taking some away."""
+def _list_checkpoints(directory: Path) -> list[Path]:
+    """Lists the `.pt` files below a directory from which a worker may still delete some."""
     return [
         Path(place, name)
         for place, _, names in os.walk(directory)
@@ -79,74 +79,76 @@ def _checkpoints(directory: Path) -> list[Path]:
     ]
 
 
-def compare(found: SweepFiles, twin: SweepFiles, order: Order) -> list[str]:
-    """Says in what a finished sweep differs from its uninterrupted twin.
+def compare(crashed: SweepFiles, twin: SweepFiles, order: Order) -> list[str]:
+    """Lists the differences between a finished sweep and its uninterrupted twin.
 
     Args:
-        found: The one that was killed and resumed.
-        twin: The other one.
-        order: Which events must come in the same order.
+        crashed: The sweep that was killed and resumed.
+        twin: The uninterrupted sweep.
+        order: The events whose order must be the same.
     """
-    texts = list(_differences(found, twin))
+    texts = list(_list_differences(crashed, twin))
     if order != "none":
-        texts += _in_events(found, twin, same_order=order == "all")
+        texts += _compare_events(crashed, twin, same_order=order == "all")
     return texts
 
 
-def _differences(found: SweepFiles, twin: SweepFiles) -> Iterator[str]:
+def _list_differences(crashed: SweepFiles, twin: SweepFiles) -> Iterator[str]:
     for key in ("state", "trials", "reason", "pid"):
-        if found.sweep[key] != twin.sweep[key]:
-            yield f"sweep.json: {key} {found.sweep[key]}, expected {twin.sweep[key]}"
-    if list(found.trials) != list(twin.trials):
-        yield f"trials {list(found.trials)}, expected {list(twin.trials)}"
-    for number in sorted(found.trials.keys() & twin.trials.keys()):
-        for text in _in_trial(found.trials[number], twin.trials[number]):
+        if crashed.sweep[key] != twin.sweep[key]:
+            yield f"sweep.json: {key} {crashed.sweep[key]}, expected {twin.sweep[key]}"
+    if list(crashed.trials) != list(twin.trials):
+        yield f"trials {list(crashed.trials)}, expected {list(twin.trials)}"
+    for number in sorted(crashed.trials.keys() & twin.trials.keys()):
+        for text in _compare_trial(crashed.trials[number], twin.trials[number]):
             yield f"trial {number}: {text}"
-    if found.table != twin.table:
-        rows = [f"{a} / {b}" for a, b in zip(found.table, twin.table, strict=False) if a != b]
-        yield f"trials.csv: {len(found.table)} rows, first difference {rows[:1]}"
-    if found.best_config != twin.best_config:
+    if crashed.table != twin.table:
+        rows = [f"{a} / {b}" for a, b in zip(crashed.table, twin.table, strict=False) if a != b]
+        yield f"trials.csv: {len(crashed.table)} rows, first difference {rows[:1]}"
+    if crashed.best_config != twin.best_config:
         yield "best_config.yaml differs"
-    for path in found.litter:
+    for path in crashed.litter:
         yield f"left behind: {path}"
 
 
-def _in_trial(found: TrialFiles, twin: TrialFiles) -> Iterator[str]:
+def _compare_trial(crashed: TrialFiles, twin: TrialFiles) -> Iterator[str]:
     for name in ("values", "state", "config"):
-        where = first_difference(getattr(found, name), getattr(twin, name), name)
+        where = first_difference(getattr(crashed, name), getattr(twin, name), name)
         if where:
             yield where
-    epochs = [row["epoch"] for row in found.rows]
+    epochs = [row["epoch"] for row in crashed.rows]
     if epochs != [row["epoch"] for row in twin.rows]:
         yield f"metrics.jsonl has epochs {epochs}, expected {len(twin.rows)}"
     else:
-        for a, b in zip(found.rows, twin.rows, strict=True):
+        for a, b in zip(crashed.rows, twin.rows, strict=True):
             if a != b:
                 yield f"metrics.jsonl: {a}, expected {b}"
                 break
-    yield from _in_curves(found, twin)
-    if found.names != twin.names:
+    yield from _compare_curves(crashed, twin)
+    if crashed.names != twin.names:
         yield (
-            f"files: {sorted(found.names - twin.names)} more, "
-            f"{sorted(twin.names - found.names)} less"
+            f"files: {sorted(crashed.names - twin.names)} more, "
+            f"{sorted(twin.names - crashed.names)} less"
         )
-    for file in sorted(found.checkpoints.keys() & twin.checkpoints.keys()):
-        where = first_difference(found.checkpoints[file], twin.checkpoints[file], file)
+    for file in sorted(crashed.checkpoints.keys() & twin.checkpoints.keys()):
+        where = first_difference(crashed.checkpoints[file], twin.checkpoints[file], file)
         if where:
             yield where
 
 
-def _in_curves(found: TrialFiles, twin: TrialFiles) -> Iterator[str]:
-    repeated = {point: n for point, n in found.raw_points.items() if n > 1}
+def _compare_curves(crashed: TrialFiles, twin: TrialFiles) -> Iterator[str]:
+    repeated = {point: n for point, n in crashed.raw_points.items() if n > 1}
     if repeated:
         yield f"points repeated in the event files: {repeated}"
-    if found.curves != twin.curves:
-        tags = [t for t in found.curves | twin.curves if found.curves.get(t) != twin.curves.get(t)]
-        yield f"curves {tags}: {found.curves.get(tags[0])}, expected {twin.curves.get(tags[0])}"
+    if crashed.curves != twin.curves:
+        tags = [
+            t for t in crashed.curves | twin.curves if crashed.curves.get(t) != twin.curves.get(t)
+        ]
+        yield f"curves {tags}: {crashed.curves.get(tags[0])}, expected {twin.curves.get(tags[0])}"
 
 
 def first_difference(left: Any, right: Any, where: str) -> str | None:
-    """Where two nested states differ, bit by bit; None if they are equal."""
+    """Returns where two nested states differ, bit by bit; None if they are equal."""
     if type(left) is not type(right):
         return f"{where}: {type(left).__name__}, expected {type(right).__name__}"
     if isinstance(left, torch.Tensor):
@@ -165,12 +167,12 @@ def first_difference(left: Any, right: Any, where: str) -> str | None:
     return next(filter(None, (first_difference(*pair) for pair in pairs)), None)
 
 
-def _in_events(found: SweepFiles, twin: SweepFiles, *, same_order: bool) -> Iterator[str]:
-    def grouped(sweep: SweepFiles) -> dict[Any, list[Any]]:
+def _compare_events(crashed: SweepFiles, twin: SweepFiles, *, same_order: bool) -> Iterator[str]:
+    def group_events(sweep: SweepFiles) -> dict[Any, list[Any]]:
         numbers = [None] if same_order else sorted({event[1] for event in sweep.events}, key=str)
         return {n: [e for e in sweep.events if n in {None, e[1]}] for n in numbers}
 
-    ours, theirs = grouped(found), grouped(twin)
+    ours, theirs = group_events(crashed), group_events(twin)
     if ours.keys() != theirs.keys():
         yield f"events.jsonl: of trials {list(ours)}, expected {list(theirs)}"
     for number in ours.keys() & theirs.keys():

@@ -1,15 +1,15 @@
-"""The model of the crash sweeps: every kind of state, and an epoch of digits in about 0.2 s."""
+"""The model of the crash sweeps: all kinds of state, and about 0.2 s per epoch of digits."""
 
 from torch import nn
 
 from trainable.models import MODELS
 
 MODELS[f"{__name__}:cnn"] = f"{__name__}:cnn"
-"""As one of ours in this process: the copy of its weights goes on beside the next batch."""
+"""Registers the model like a built-in one: its weights are copied during the next batch."""
 
 
 def cnn(num_classes: int, in_channels: int) -> nn.Module:
-    """Convolutions, batch norm buffers, and dropout from the global random stream."""
+    """Builds convolutions, batch norm with buffers, and dropout with the global generator."""
     width = 24
     return nn.Sequential(
         nn.Conv2d(in_channels, width, 3, padding=1, bias=False),

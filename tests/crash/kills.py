@@ -1,4 +1,4 @@
-"""The ways in which a sweep is interrupted, and the damage done to its files afterwards."""
+"""Draws and makes interruptions of a sweep, and damages its files afterwards."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ENDINGS: tuple[Kind, ...] = ("driver", "all", "SIGINT", "SIGTERM", "SIGINT twice
 """Interruptions that end the driver."""
 WEIGHTS = (10, 9, 1, 1, 1, 1)
 
-FAULTS_A_RUN = 2
-"""Of workers."""
+MAX_WORKER_FAULTS = 2
+"""Limit of workers that kill themselves in one run."""
 
 EXIT_CODES = {"SIGINT": (130, -2), "SIGTERM": (143, -15)}
-"""A negative code, for a signal before the command handles it, is 128 more to a shell."""
+"""Signal -> exit codes; the negative one is for a signal before the command handles it."""
 
 OPERATIONS = {
     "driver": {
@@ -32,19 +32,19 @@ OPERATIONS = {
         "any": 200, "replace": 30, "link": 25, "unlink": 30, "fsync": 40, "write": 300,
     },
 }  # fmt: skip
-"""Whose fault -> operation -> how many of them a process may come through before it strikes."""
+"""Role -> operation -> the most operations of a process before a fault strikes."""
 
 Trigger = Literal["startup", "epochs", "ending"]
 
 
 @dataclass(frozen=True)
 class Step:
-    """An interruption from outside, while a run of the sweep goes on."""
+    """An interruption of a running sweep from outside."""
 
     kind: Kind
     trigger: Trigger
     epochs: int
-    """With trigger `epochs`: rows of metrics that the sweep gains before it."""
+    """With trigger `epochs`: rows of metrics that the sweep writes before it."""
     delay_s: float
     """Seconds after the trigger."""
     second_s: float
@@ -52,7 +52,7 @@ class Step:
 
     @property
     def signal(self) -> str | None:
-        """The name of the signal that asks for a pause, if this is one."""
+        """The name of the signal that requests a pause; None for a kill."""
         name = self.kind.partition(" ")[0]
         return name if name in EXIT_CODES else None
 
@@ -63,12 +63,12 @@ class Step:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What happens to one run of the command."""
+    """The interruptions of one run of the command."""
 
     faults: list[dict[str, Any]]
     """Processes that kill themselves, as `faults/sitecustomize.py` reads them."""
     steps: list[Step]
-    """Interruptions from outside, one after the other."""
+    """Interruptions from outside, in order."""
 
     def __str__(self) -> str:
         faults = [" ".join(map(str, fault.values())) for fault in self.faults]
@@ -76,23 +76,25 @@ class RunPlan:
 
 
 def draw_run(rng: random.Random, *, workers: int) -> RunPlan:
-    """Draws what happens to one run.
+    """Draws the interruptions of one run.
 
     Args:
-        rng: The campaign's.
-        workers: The most trial workers to be killed from outside.
+        rng: The campaign's generator.
+        workers: The most trial workers to kill from outside.
     """
     faults: list[dict[str, Any]] = []
     steps: list[Step] = []
     if rng.random() < 0.3:
-        faults.append(_fault(rng, "driver"))
-    faults += [_fault(rng, "worker") for _ in range(rng.randint(0, min(workers, FAULTS_A_RUN)))]
-    steps += [_step(rng, "worker") for _ in range(rng.randint(0, workers))]
-    steps.append(_step(rng, rng.choices(ENDINGS, WEIGHTS)[0]))
+        faults.append(_draw_fault(rng, "driver"))
+    faults += [
+        _draw_fault(rng, "worker") for _ in range(rng.randint(0, min(workers, MAX_WORKER_FAULTS)))
+    ]
+    steps += [_draw_step(rng, "worker") for _ in range(rng.randint(0, workers))]
+    steps.append(_draw_step(rng, rng.choices(ENDINGS, WEIGHTS)[0]))
     return RunPlan(faults, steps)
 
 
-def _step(rng: random.Random, kind: Kind) -> Step:
+def _draw_step(rng: random.Random, kind: Kind) -> Step:
     triggers: tuple[Trigger, ...] = ("startup", "epochs", "ending")
     chances = (0, 1, 0) if kind == "worker" else (3, 14, 2)
     trigger = rng.choices(triggers, chances)[0]
@@ -100,7 +102,7 @@ def _step(rng: random.Random, kind: Kind) -> Step:
     return Step(kind, trigger, rng.randint(0, 6), rng.uniform(0, longest), rng.uniform(0, 0.5))
 
 
-def _fault(rng: random.Random, role: str) -> dict[str, Any]:
+def _draw_fault(rng: random.Random, role: str) -> dict[str, Any]:
     operation = rng.choice(list(OPERATIONS[role]))
     moments = ("before", "after", "torn") if operation == "write" else ("before", "after")
     count = rng.randint(1, OPERATIONS[role][operation])
@@ -110,7 +112,7 @@ def _fault(rng: random.Random, role: str) -> dict[str, Any]:
 
 
 def strike(step: Step, session: Session, rng: random.Random) -> bool:
-    """Does what a step says to a running sweep; returns whether there was something to hit."""
+    """Makes an interruption; returns whether there was a process to interrupt."""
     if session.exit_code is not None:
         return False
     if step.kind == "driver":
@@ -139,43 +141,43 @@ DAMAGES = (
 
 
 def damage(directory: Path, rng: random.Random, *, torn: bool) -> list[str]:
-    """Takes away what is Ray's own, and tears last lines as a kill could; returns what it did.
+    """Deletes or truncates Ray's files and tears last lines, like a kill; returns the damages.
 
     Args:
-        directory: The sweep's.
-        rng: The campaign's.
-        torn: Whether lines may be torn: not while some process still writes.
+        directory: The sweep directory.
+        rng: The campaign's generator.
+        torn: Whether lines may be torn, which is wrong while a process still writes.
     """
-    found = []
-    for what in DAMAGES:
-        wanted = rng.random() < 0.3
-        if wanted and (torn or not what.startswith("torn")) and _damage(directory, what, rng):
-            found.append(what)
-    return found
+    damages = []
+    for kind in DAMAGES:
+        chosen = rng.random() < 0.3
+        if chosen and (torn or not kind.startswith("torn")) and _damage(directory, kind, rng):
+            damages.append(kind)
+    return damages
 
 
-def _damage(directory: Path, what: str, rng: random.Random) -> bool:
+def _damage(directory: Path, kind: str, rng: random.Random) -> bool:
     pickle = directory / "tuner.pkl"
-    if what == "tuner.pkl deleted" and pickle.exists():
+    if kind == "tuner.pkl deleted" and pickle.exists():
         pickle.unlink()
         return True
-    if what == "tuner.pkl truncated" and pickle.exists():
+    if kind == "tuner.pkl truncated" and pickle.exists():
         pickle.write_bytes(pickle.read_bytes()[: rng.randint(0, 200)])
         return True
-    if what == "experiment states deleted":
+    if kind == "experiment states deleted":
         states = list(directory.glob("experiment_state-*.json"))
         for path in states:
             path.unlink()
         return bool(states)
-    if what == "torn metrics.jsonl":
-        return any([_tear(path / "metrics.jsonl", rng) for path in _unended(directory)])
-    if what == "torn events.jsonl":
+    if kind == "torn metrics.jsonl":
+        return any([_tear(path / "metrics.jsonl", rng) for path in _list_unended(directory)])
+    if kind == "torn events.jsonl":
         return _tear(directory / "events.jsonl", rng)
     return False
 
 
 def _tear(path: Path, rng: random.Random) -> bool:
-    """Adds the beginning of one more line: a write that a kill cut short."""
+    """Appends the beginning of another line, like a write that a kill cut short."""
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     if not lines or not lines[-1].endswith(b"\n"):
         return False
@@ -184,7 +186,7 @@ def _tear(path: Path, rng: random.Random) -> bool:
     return True
 
 
-def _unended(directory: Path) -> list[Path]:
+def _list_unended(directory: Path) -> list[Path]:
     return [
         path
         for path in trial_directories(directory)

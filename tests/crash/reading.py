@@ -1,7 +1,6 @@
-"""Reads a sweep's directory into plain values that two runs of the same sweep have in common.
+"""Reads a sweep's directory into plain values that are equal for two runs of the same sweep.
 
-Nothing of the product reads here but the names of files: what the product would overlook, this
-must see.
+It shares no code with the project, so that it detects what the project would overlook.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ TIME_TAGS = {"time/epoch_s", "time/images_per_s"}
 PATHS = {("dataset", "root"), ("checkpoint", "dir"), ("tensorboard", "log_dir")}
 ENDED = {"finished", "stopped", "failed"}
 TUNES_OWN = {"error.txt", "error.pkl", "params.json", "params.pkl", "result.json"}
-"""Tune writes them elsewhere and copies them now and then: a kill takes them with it."""
+"""Files that Tune writes elsewhere and copies sometimes, so that a kill may lose them."""
 
 Row = dict[str, Any]
 
 
 @dataclass
 class TrialFiles:
-    """What one trial left."""
+    """The files of one trial."""
 
     values: dict[str, Any]
     state: str
@@ -40,17 +39,17 @@ class TrialFiles:
     curves: dict[str, list[tuple[int, float]]]
     """Tag -> points, as TensorBoard merges the event files."""
     raw_points: Counter[tuple[str, int]]
-    """How often each step of each tag is in the raw event files."""
+    """The number of points of each tag and step in the raw event files."""
     checkpoints: dict[str, Any]
     """File name -> content, without paths."""
     names: set[str]
-    """Of the files, without what is random in them."""
+    """Names of the files, without random parts."""
     config: dict[str, Any]
 
 
 @dataclass
 class SweepFiles:
-    """What a finished sweep left."""
+    """The files of a finished sweep."""
 
     sweep: dict[str, Any]
     trials: dict[int, TrialFiles]
@@ -58,11 +57,11 @@ class SweepFiles:
     table: list[dict[str, str]]
     best_config: dict[str, Any] | None
     litter: list[str] = field(default_factory=list)
-    """Files and directories that nothing accounts for."""
+    """Files and directories that do not belong to the sweep."""
 
 
 def read_jsonl(path: Path, *, torn: bool = False) -> list[Row]:
-    """Rows of a file of JSON lines; `torn` leaves out a last line that has no end."""
+    """Reads a file of JSON lines; `torn` leaves out a last line without a line break."""
     if not path.exists():
         return []
     lines = path.read_text().splitlines(keepends=True)
@@ -70,12 +69,12 @@ def read_jsonl(path: Path, *, torn: bool = False) -> list[Row]:
 
 
 def trial_directories(directory: Path) -> list[Path]:
-    """Directories of a sweep's trials."""
+    """Lists the directories of a sweep's trials."""
     return sorted(path.parent for path in directory.glob("*/trial.json"))
 
 
 def load_checkpoint(path: Path) -> Any:
-    """A `.pt` file as any user of torch loads it."""
+    """Loads a `.pt` file as users of torch do."""
     return torch.load(path)
 
 
@@ -92,62 +91,65 @@ def read_sweep(directory: Path) -> SweepFiles:
         if record["number"] in trials:
             raise ValueError(f"two trials have number {record['number']}")
         numbers[record["id"]] = record["number"]
-        trials[record["number"]] = _trial(path, record)
-    events = [_event(row, numbers) for row in read_jsonl(directory / "events.jsonl")]
+        trials[record["number"]] = _read_trial(path, record)
+    events = [_read_event(row, numbers) for row in read_jsonl(directory / "events.jsonl")]
     best = directory / "best_config.yaml"
     return SweepFiles(
         sweep=json.loads((directory / "sweep.json").read_text()),
         trials=dict(sorted(trials.items())),
         events=events,
-        table=_table(directory / "trials.csv", numbers),
-        best_config=_config(best) if best.exists() else None,
-        litter=_litter(directory),
+        table=_read_table(directory / "trials.csv", numbers),
+        best_config=_read_config(best) if best.exists() else None,
+        litter=_find_litter(directory),
     )
 
 
-def _trial(path: Path, record: dict[str, Any]) -> TrialFiles:
-    curves, raw = _curves(path / "tensorboard")
+def _read_trial(path: Path, record: dict[str, Any]) -> TrialFiles:
+    curves, raw = _read_curves(path / "tensorboard")
     return TrialFiles(
         values=record["values"],
         state=record["state"],
-        rows=[without_times(row) for row in read_jsonl(path / "metrics.jsonl")],
+        rows=[remove_times(row) for row in read_jsonl(path / "metrics.jsonl")],
         curves=curves,
         raw_points=raw,
-        checkpoints={p.name: _checkpoint(p) for p in sorted((path / "checkpoints").glob("*.pt"))},
-        names={_name(p.relative_to(path)) for p in path.rglob("*") if p.is_file()} - TUNES_OWN,
-        config=_config(path / "config.yaml"),
+        checkpoints={
+            p.name: _read_checkpoint(p) for p in sorted((path / "checkpoints").glob("*.pt"))
+        },
+        names={_normalize_name(p.relative_to(path)) for p in path.rglob("*") if p.is_file()}
+        - TUNES_OWN,
+        config=_read_config(path / "config.yaml"),
     )
 
 
-def without_times(row: Row) -> Row:
-    """A row of metrics without what the clock decides."""
+def remove_times(row: Row) -> Row:
+    """Returns a row of metrics without times."""
     return {key: value for key, value in row.items() if key not in TIMES}
 
 
-def _name(path: Path) -> str:
+def _normalize_name(path: Path) -> str:
     text = re.sub(r"(tfevents)\..*", r"\1", path.as_posix())
     return re.sub(r"checkpoint_\d{6}", "checkpoint_N", text)
 
 
-def _checkpoint(path: Path) -> Any:
+def _read_checkpoint(path: Path) -> Any:
     state = load_checkpoint(path)
-    state["config"] = _without_paths(state["config"])
+    state["config"] = _remove_paths(state["config"])
     return state
 
 
-def _config(path: Path) -> dict[str, Any]:
-    return _without_paths(yaml.safe_load(path.read_text()))
+def _read_config(path: Path) -> dict[str, Any]:
+    return _remove_paths(yaml.safe_load(path.read_text()))
 
 
-def _without_paths(config: dict[str, Any]) -> dict[str, Any]:
-    """A training config without what differs by where the sweep lies."""
+def _remove_paths(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns a training config without paths."""
     return {
         name: {k: v for k, v in section.items() if (name, k) not in PATHS}
         for name, section in config.items()
     }
 
 
-def _curves(
+def _read_curves(
     directory: Path,
 ) -> tuple[dict[str, list[tuple[int, float]]], Counter[tuple[str, int]]]:
     raw: Counter[tuple[str, int]] = Counter()
@@ -164,7 +166,7 @@ def _curves(
     }, raw
 
 
-def _event(row: Row, numbers: dict[str, int]) -> tuple[Any, ...]:
+def _read_event(row: Row, numbers: dict[str, int]) -> tuple[Any, ...]:
     metrics = {k: v for k, v in (row.get("metrics") or {}).items() if k != "time_total_s"}
     return (
         row["kind"],
@@ -175,7 +177,7 @@ def _event(row: Row, numbers: dict[str, int]) -> tuple[Any, ...]:
     )
 
 
-def _table(path: Path, numbers: dict[str, int]) -> list[dict[str, str]]:
+def _read_table(path: Path, numbers: dict[str, int]) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
@@ -185,14 +187,14 @@ def _table(path: Path, numbers: dict[str, int]) -> list[dict[str, str]]:
     return rows
 
 
-def _litter(directory: Path) -> list[str]:
+def _find_litter(directory: Path) -> list[str]:
     parent = directory.parent
-    found = [path for path in parent.rglob("*") if path.name.endswith(".tmp")]
-    found += [path for path in parent.iterdir() if path != directory]
-    found += [
+    paths = [path for path in parent.rglob("*") if path.name.endswith(".tmp")]
+    paths += [path for path in parent.iterdir() if path != directory]
+    paths += [
         path
         for path in directory.iterdir()
         if path.is_dir() and not (path / "trial.json").exists()
     ]
-    found += [path for path in directory.glob("stop*")]
-    return sorted(str(path.relative_to(parent)) for path in found)
+    paths += [path for path in directory.glob("stop*")]
+    return sorted(str(path.relative_to(parent)) for path in paths)

@@ -1,7 +1,7 @@
-"""One run of the `sweep` command in its own session of processes, which can be killed as a whole.
+"""Runs the `sweep` command in its own session of processes, which can be killed as a whole.
 
-Ray's processes are children of the driver and stay in its session, so that the session's number
-finds them all, also after the driver has gone. Nothing else on the machine is ever signalled.
+Ray's processes are children of the driver and stay in its session. The session's id finds them
+all, also after the end of the driver. No other process of the machine is ever signalled.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ HERE = Path(__file__).resolve().parent
 POLL_S = 0.05
 ACTOR_TITLE = b"Trainable"
 WORKER_TITLE = ACTOR_TITLE + b".train"
-"""Of an actor in an epoch; between two it is ACTOR_TITLE alone."""
+"""Title of an actor during an epoch; between epochs it is ACTOR_TITLE."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """A live process, as /proc shows it."""
+    """A live process, from /proc."""
 
     pid: int
     title: bytes
 
 
 class Session:
-    """A started driver and whatever it starts.
+    """A driver and all processes that it starts.
 
     Args:
-        command: As `run_command` and `resume_command` make it.
-        log: Its output goes here.
-        environment: On top of this process's own.
+        command: The result of `run_command` or `resume_command`.
+        log: The file for its output.
+        environment: Variables that are added to those of this process.
     """
 
     def __init__(self, command: list[str], log: Path, environment: Mapping[str, str]) -> None:
@@ -49,7 +49,7 @@ class Session:
             **environment,
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "OMP_NUM_THREADS": "1",
-            "RAY_worker_niceness": "0",  # on a busy machine nice workers get nothing done
+            "RAY_worker_niceness": "0",  # workers of low priority would starve on a busy machine
         }
         with log.open("ab") as output:
             self._driver = subprocess.Popen(
@@ -65,7 +65,7 @@ class Session:
 
     @property
     def exit_code(self) -> int | None:
-        """The driver's, None while it runs; negative for a signal."""
+        """The driver's exit code: None while it runs, negative for a signal."""
         return self._driver.poll()
 
     def wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
@@ -82,12 +82,12 @@ class Session:
         self._driver.send_signal(number)
 
     def kill_driver(self) -> None:
-        """SIGKILL to the driver alone."""
+        """Kills only the driver."""
         self._driver.kill()
         self._driver.wait()
 
     def kill_all(self) -> None:
-        """SIGKILL to the driver and to every process of its session."""
+        """Kills the driver and all processes of its session."""
         for process in self.processes():
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
@@ -95,19 +95,19 @@ class Session:
         self._driver.wait()
 
     def workers(self) -> list[int]:
-        """Processes that train an epoch at this moment."""
+        """Lists the processes that are training an epoch."""
         return sorted(p.pid for p in self.processes() if WORKER_TITLE in p.title)
 
     def writers(self) -> list[int]:
-        """Processes that hold a trial, be it between two epochs."""
+        """Lists the processes that have a trial, also between epochs."""
         return sorted(p.pid for p in self.processes() if ACTOR_TITLE in p.title)
 
     def processes(self) -> list[Process]:
-        """Every live process of the session."""
+        """Lists the live processes of the session."""
         pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-        return [process for pid in pids for process in self._member(pid)]
+        return [process for pid in pids for process in self._find_member(pid)]
 
-    def _member(self, pid: int) -> list[Process]:
+    def _find_member(self, pid: int) -> list[Process]:
         with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
             # After the name in parentheses: state, parent, group, session.
             fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
@@ -115,8 +115,8 @@ class Session:
                 return [Process(pid, Path(f"/proc/{pid}/cmdline").read_bytes())]
         return []
 
-    def gone(self, timeout_s: float) -> bool:
-        """Waits for every process that can write to the sweep; returns whether they ended."""
+    def wait_for_writers(self, timeout_s: float) -> bool:
+        """Waits until no process can write to the sweep; returns whether that came in time."""
         deadline = time.monotonic() + timeout_s
         while self.exit_code is None or self.writers():
             if time.monotonic() > deadline:
@@ -126,7 +126,7 @@ class Session:
 
 
 def kill_process(pid: int) -> bool:
-    """SIGKILL to one process; waits until it is dead; returns whether it was there."""
+    """Kills one process and waits for its end; returns whether it existed."""
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -142,13 +142,13 @@ def kill_process(pid: int) -> bool:
 
 
 def run_command(search_file: Path) -> list[str]:
-    """Starts a sweep."""
+    """Returns the command that starts a sweep."""
     script = str(ROOT / "sweeps" / "run.py")
     return [sys.executable, script, str(search_file), "--allow-custom-model"]
 
 
 def resume_command(directory: Path, *, as_script: bool) -> list[str]:
-    """Goes on with a sweep, by either of the documented commands."""
+    """Returns one of the two documented commands that resume a sweep."""
     if as_script:
         script = str(ROOT / "sweeps" / "run.py")
         return [sys.executable, script, "--resume", str(directory), "--allow-custom-model"]

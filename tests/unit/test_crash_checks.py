@@ -1,4 +1,4 @@
-"""The crash harness sees every kind of harm: else its silence would say nothing."""
+"""The crash harness detects every kind of harm."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.crash.checks import compare, look_at_wreck
+from tests.crash.checks import check_wreck, compare
 from tests.crash.reading import SweepFiles, TrialFiles
 
 CONFIG = {"optimizer": {"learning_rate": 0.1}}
 
 
-def a_sweep() -> SweepFiles:
+def make_sweep() -> SweepFiles:
     trial = TrialFiles(
         values={"optimizer.learning_rate": 0.1},
         state="finished",
@@ -36,7 +36,7 @@ def a_sweep() -> SweepFiles:
     )
 
 
-def one_bit(sweep: SweepFiles) -> None:
+def change_one_bit(sweep: SweepFiles) -> None:
     weight = sweep.trials[1].checkpoints["latest.pt"]["model_state_dict"]["weight"]
     weight[2] = torch.nextafter(weight[2], torch.tensor(2.0))
 
@@ -46,7 +46,7 @@ def swap_events(sweep: SweepFiles) -> None:
 
 
 HARMS: dict[str, Callable[[SweepFiles], object]] = {
-    "one bit of a weight": one_bit,
+    "one bit of a weight": change_one_bit,
     "an epoch twice in the metrics": lambda s: s.trials[0].rows.append(s.trials[0].rows[-1]),
     "an epoch missing in the metrics": lambda s: s.trials[0].rows.pop(0),
     "another metric": lambda s: s.trials[0].rows[0].update(val_acc=0.51),
@@ -54,13 +54,13 @@ HARMS: dict[str, Callable[[SweepFiles], object]] = {
         {("acc/val", 2): 1}
     ),
     "a point missing in the curves": lambda s: s.trials[1].curves["acc/val"].pop(),
-    "a checkpoint gone": lambda s: s.trials[1].names.discard("checkpoints/latest.pt"),
+    "a missing checkpoint": lambda s: s.trials[1].names.discard("checkpoints/latest.pt"),
     "another value": lambda s: s.trials[0].values.update({"optimizer.learning_rate": 0.2}),
     "another state of a trial": lambda s: setattr(s.trials[0], "state", "stopped"),
-    "a trial more": lambda s: s.trials.update({2: s.trials[0]}),
-    "a trial less": lambda s: s.trials.pop(1),
+    "an additional trial": lambda s: s.trials.update({2: s.trials[0]}),
+    "a missing trial": lambda s: s.trials.pop(1),
     "an unfinished sweep": lambda s: s.sweep.update(state="paused"),
-    "a decision told twice": lambda s: s.events.append(s.events[-1]),
+    "a decision recorded twice": lambda s: s.events.append(s.events[-1]),
     "other events of a trial": lambda s: s.events.__setitem__(3, ("result", 1, 3)),
     "another order of events": swap_events,
     "another ranking": lambda s: s.table.reverse(),
@@ -71,24 +71,24 @@ HARMS: dict[str, Callable[[SweepFiles], object]] = {
 
 @pytest.mark.parametrize("harm", HARMS)
 def test_every_kind_of_harm_is_detected(harm: str) -> None:
-    found = a_sweep()
+    crashed = make_sweep()
 
-    HARMS[harm](found)
+    HARMS[harm](crashed)
 
-    assert compare(found, a_sweep(), "all") != []
+    assert compare(crashed, make_sweep(), "all") != []
 
 
 @pytest.mark.parametrize("order", ["all", "each trial's", "none"])
 def test_without_harm_there_is_no_difference(order: str) -> None:
-    assert compare(a_sweep(), a_sweep(), order) == []
+    assert compare(make_sweep(), make_sweep(), order) == []
 
 
 def test_events_of_concurrent_trials_may_change_places() -> None:
-    found = a_sweep()
+    crashed = make_sweep()
 
-    swap_events(found)
+    swap_events(crashed)
 
-    assert compare(found, a_sweep(), "each trial's") == []
+    assert compare(crashed, make_sweep(), "each trial's") == []
 
 
 @pytest.fixture
@@ -103,21 +103,19 @@ def wreck(tmp_path: Path) -> Path:
 
 
 def test_the_epochs_lost_by_a_kill_are_counted(wreck: Path) -> None:
-    found = look_at_wreck(wreck, {})
+    state = check_wreck(wreck, {})
 
-    assert (found.lost, found.saved, found.differences) == ({"trial": 1}, {"trial": 1}, [])
+    assert (state.lost, state.saved, state.differences) == ({"trial": 1}, {"trial": 1}, [])
 
 
 def test_a_torn_checkpoint_is_detected(wreck: Path) -> None:
     path = wreck / "trial" / "checkpoints" / "latest.pt"
     path.write_bytes(path.read_bytes()[:-50])
 
-    (text,) = look_at_wreck(wreck, {}).differences
+    (text,) = check_wreck(wreck, {}).differences
 
     assert "latest.pt does not load" in text
 
 
 def test_a_checkpoint_of_an_earlier_epoch_is_detected(wreck: Path) -> None:
-    assert look_at_wreck(wreck, {"trial": 2}).differences == [
-        "trial: latest.pt held epoch 2, now 1"
-    ]
+    assert check_wreck(wreck, {"trial": 2}).differences == ["trial: latest.pt held epoch 2, now 1"]

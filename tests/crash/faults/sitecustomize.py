@@ -1,12 +1,12 @@
-"""Makes a process of a sweep kill itself in the middle of its work on files.
+"""Makes a process of a sweep kill itself during an operation on files.
 
-Python imports this by itself at start-up when its folder is on PYTHONPATH, which only the crash
-harness arranges. `CRASH_PLANS` names a JSON file with a list of faults:
+Python imports this module at start-up if its folder is on PYTHONPATH, as the crash harness sets
+it. `CRASH_PLANS` names a JSON file with a list of faults:
 
     {"role": "worker", "operation": "replace", "count": 12, "moment": "before"}
 
 The process kills itself with SIGKILL at its twelfth `os.replace` below `CRASH_ROOT`. Each fault
-strikes once, in whichever process comes first; `PLANS.N.fired` then says where.
+strikes once, in the first process that reaches it; the file `PLANS.N.fired` then names the place.
 """
 
 import builtins
@@ -28,7 +28,7 @@ NAMES = {
     "rmdir": "rmdir",
     "truncate": "truncate",
 }
-"""Functions of `os` that take a path, and what a fault calls them."""
+"""Functions of `os` that take a path -> their names in faults."""
 
 
 def _role() -> str:
@@ -52,7 +52,7 @@ class Injector:
         self._lock = threading.Lock()
 
     @property
-    def wanted(self) -> bool:
+    def has_faults(self) -> bool:
         return bool(self._faults)
 
     def inside(self, path: object) -> bool:
@@ -63,7 +63,7 @@ class Injector:
         return Path.cwd().joinpath(os.fsdecode(path)).is_relative_to(self._root)
 
     def due(self, operation: str) -> tuple[str, dict] | None:
-        """Counts one operation; returns the fault that it brings on, if any."""
+        """Counts one operation; returns the fault that is due at it, if any."""
         with self._lock:
             for name in (operation, "any"):
                 self._counts[name] = self._counts.get(name, 0) + 1
@@ -74,7 +74,7 @@ class Injector:
         return None
 
     def strike(self, token: str, what: str) -> None:
-        """Ends this process at once, unless another one has taken this fault."""
+        """Kills this process, unless the fault has struck another one."""
         try:
             file = os.open(token, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         except FileExistsError:
@@ -90,10 +90,10 @@ class StrikingFile:
         self._file, self._path, self._injector = file, path, injector
 
     def write(self, data):
-        found = self._injector.due("write")
-        if found is None:
+        due = self._injector.due("write")
+        if due is None:
             return self._file.write(data)
-        token, fault = found
+        token, fault = due
         what = f"write {self._path} {fault['moment']}"
         if fault["moment"] == "before":
             self._injector.strike(token, what)
@@ -103,7 +103,7 @@ class StrikingFile:
             self._injector.strike(token, what)
             return done + self._file.write(data[len(data) // 2 :])
         done = self._file.write(data)
-        self._injector.strike(token, what)  # what the buffer holds is lost
+        self._injector.strike(token, what)  # the buffer's content is lost
         return done
 
     def __getattr__(self, name):
@@ -120,14 +120,14 @@ class StrikingFile:
         return iter(self._file)
 
 
-def _striking(function, operation: str, injector: Injector):
+def _wrap_operation(function, operation: str, injector: Injector):
     @functools.wraps(function)
     def call(path, *args, **kwargs):
         directory = kwargs.get("dir_fd") or kwargs.get("src_dir_fd")
-        found = injector.due(operation) if injector.inside(directory or path) else None
-        if found is None:
+        due = injector.due(operation) if injector.inside(directory or path) else None
+        if due is None:
             return function(path, *args, **kwargs)
-        token, fault = found
+        token, fault = due
         what = f"{operation} {path} {' '.join(map(str, args))} {fault['moment']}"
         if fault["moment"] == "before":
             injector.strike(token, what)
@@ -138,7 +138,7 @@ def _striking(function, operation: str, injector: Injector):
     return call
 
 
-def _opening(function, injector: Injector):
+def _wrap_open(function, injector: Injector):
     @functools.wraps(function)
     def call(path, mode="r", *args, **kwargs):
         file = function(path, mode, *args, **kwargs)
@@ -150,14 +150,14 @@ def _opening(function, injector: Injector):
 
 
 def install(injector: Injector) -> None:
-    """Puts the injector between this process and the file system."""
+    """Replaces the file functions of this process with counting ones."""
     for name, operation in NAMES.items():
-        setattr(os, name, _striking(getattr(os, name), operation, injector))
-    os.fsync = _striking(os.fsync, "fsync", injector)
-    io.open = builtins.open = _opening(builtins.open, injector)
+        setattr(os, name, _wrap_operation(getattr(os, name), operation, injector))
+    os.fsync = _wrap_operation(os.fsync, "fsync", injector)
+    io.open = builtins.open = _wrap_open(builtins.open, injector)
 
 
 if "CRASH_PLANS" in os.environ:
-    found = Injector(os.environ["CRASH_PLANS"], os.environ["CRASH_ROOT"])
-    if found.wanted:
-        install(found)
+    injector = Injector(os.environ["CRASH_PLANS"], os.environ["CRASH_ROOT"])
+    if injector.has_faults:
+        install(injector)

@@ -28,7 +28,7 @@ from sweeps.trials.pause import PauseSwitch
 from sweeps.trials.trial import OnFailure, SweepTrial, new_trial
 from trainable.artifacts.metrics import read_rows
 from trainable.artifacts.names import METRICS_FILE, automatic_name
-from trainable.config.dotted import get_dotted
+from trainable.config.dotted import pop_dotted
 from trainable.trial_settings import SETTINGS
 
 ID_BYTES = 4
@@ -178,7 +178,8 @@ class TrialSource(SearchAlgorithm):
     def _create_trial(self, record: TrialRecord) -> SweepTrial:
         template = self._template
         config = record.config(self._spec).to_dict()
-        config.update({key: get_dotted(config, key) for key in template.mutated})
+        for key in template.mutated:  # schedulers change keys at the top only
+            config[key] = pop_dotted(config, key)
         config[SETTINGS] = {
             **template.settings,
             "sampled": list(record.current),

@@ -1,4 +1,4 @@
-"""Loads a search file and the training config that it names into a `SearchSpec`."""
+"""Loads a search file, with the training config that it names, into a `SearchSpec`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sweeps.spec.overrides import add_causes, named, select_config_keys, set_search_keys
+from sweeps.spec.overrides import (
+    add_causes,
+    name_command_line,
+    select_config_keys,
+    set_search_keys,
+)
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.training_config import LoadedConfig, line_of, read_training_config
 from sweeps.spec.validate_search import check_search
@@ -20,11 +25,11 @@ def load_search(path: str | Path, assignments: Mapping[str, Any] | None = None) 
 
     Args:
         path: The search file.
-        assignments: Dotted key -> value that is set instead of what the files say.
+        assignments: Dotted key -> value that replaces the one in the files.
 
     Raises:
-        ConfigError: With every problem of both files at once; what the assignments cause says
-            `--set`.
+        ConfigError: The files have problems; all of them are listed, and those that an assignment
+            causes name it.
     """
     document, directory = read_yaml(path), Path(path).parent
     if not assignments:
@@ -33,7 +38,7 @@ def load_search(path: str | Path, assignments: Mapping[str, Any] | None = None) 
         return parse_search(document, directory=directory, assignments=assignments)
     except ConfigError as error:
         without = {
-            key: _problems(
+            key: _list_problems(
                 document, directory, {k: assignments[k] for k in assignments if k != key}
             )
             for key in assignments
@@ -47,16 +52,17 @@ def parse_search(
     directory: str | Path = ".",
     assignments: Mapping[str, Any] | None = None,
 ) -> SearchSpec:
-    """Checks a search file's plain values.
+    """Parses and checks the plain values of a search file.
 
     Args:
         data: The nested mapping, or a `Document` that knows its lines.
-        source: What error messages call it.
-        directory: What a path under `config` is relative to.
+        source: The file's name in error messages.
+        directory: The directory that a path under `config` is relative to.
         assignments: See `load_search`.
 
     Raises:
-        ConfigError: With every problem at once; those of the training config say so.
+        ConfigError: The values have problems; all of them are listed, and those of the training
+            config name it.
     """
     document = data if isinstance(data, Document) else Document(data, {}, source)
     document, unset = set_search_keys(document, assignments or {})
@@ -72,15 +78,17 @@ def parse_search(
     except ConfigError as error:
         problems += error.problems
     else:
-        found = check_search(spec, loaded.values, is_config_good=not problems)
-        problems += [Problem(dotted(path), rule, line_of(document, path)) for path, rule in found]
+        violations = check_search(spec, loaded.values, is_config_good=not problems)
+        problems += [
+            Problem(dotted(path), rule, line_of(document, path)) for path, rule in violations
+        ]
         if not problems:
             return spec
-    ordered = sorted(problems, key=lambda found: found.line or 0)
-    raise ConfigError(document.source, [named(problem) for problem in ordered])
+    problems.sort(key=lambda problem: problem.line or 0)
+    raise ConfigError(document.source, [name_command_line(problem) for problem in problems])
 
 
-def _problems(
+def _list_problems(
     document: Document, directory: Path, assignments: Mapping[str, Any]
 ) -> tuple[Problem, ...]:
     try:

@@ -19,18 +19,18 @@ from trainable.config.yaml_reader import Document, PathKey, parse_yaml
 from trainable.errors import ConfigError, Problem
 
 SET_LINE = -1
-"""The line of what the command line sets."""
+"""The line of keys that the command line sets."""
 
 RANGE_FORM = ("min", "max", "log")
-IN_ENTRY = (*ARGUMENTS, *RANGE_FORM, "values", "value", "when")
-"""What an entry of the space can hold: they end its dotted key in `space.KEY.choice=[1, 2]`."""
+PARAMETER_KEYS = (*ARGUMENTS, *RANGE_FORM, "values", "value", "when")
+"""Keys of a parameter. In `space.KEY.choice=[1, 2]` they mark the end of its dotted key."""
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
-    """Dotted key -> value, each value read as YAML.
+    """Parses texts `KEY=VALUE` to a mapping of dotted keys; each value is read as YAML.
 
     Raises:
-        ConfigError: With every text that is no `KEY=VALUE`, or sets a key once more.
+        ConfigError: A text is not `KEY=VALUE` or sets a key again; all such texts are listed.
     """
     values: dict[str, Any] = {}
     problems = []
@@ -43,7 +43,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
         else:
             values[key] = None
             try:
-                values[key] = _value(value)
+                values[key] = _parse_value(value)
             except ConfigError as error:
                 problems.append(Problem(key, error.problems[0].rule))
     if problems:
@@ -51,15 +51,15 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     return values
 
 
-def _value(text: str) -> Any:
-    """Reads the value after a key of its own, as in a file: on one line it can have no second."""
+def _parse_value(text: str) -> Any:
+    """Parses the value behind a key, as in a file; on one line there can be no second key."""
     if len(text.splitlines()) > 1:
         raise ConfigError("--set", [Problem("", f"must be one line, found {text!r}")])
     return parse_yaml(f"value: {text}", "--set").data["value"]
 
 
 def select_config_keys(assignments: Mapping[str, Any]) -> dict[str, Any]:
-    """Those below `config`, by their keys in the training config."""
+    """Returns the assignments below `config`, by their keys in the training config."""
     prefix = "config."
     return {k.removeprefix(prefix): v for k, v in assignments.items() if k.startswith(prefix)}
 
@@ -67,42 +67,42 @@ def select_config_keys(assignments: Mapping[str, Any]) -> dict[str, Any]:
 def set_search_keys(
     document: Document, assignments: Mapping[str, Any]
 ) -> tuple[Document, list[Problem]]:
-    """A search file with the keys set that are not below `config`.
+    """Sets the keys of a search file that are not below `config`.
 
-    A value replaces what the file has under its key. Another `name` of an algorithm drops the
-    keys that it does not have.
+    A value replaces the one in the file. Another `name` of an algorithm drops the keys that the
+    new algorithm does not have.
 
     Returns:
-        The file, and what could not be set.
+        The changed file, and the problems of keys that could not be set.
     """
     data, lines = copy.deepcopy(document.data), dict(document.lines)
     problems = []
     for key, value in assignments.items():
         if not key.startswith("config."):
-            path = _path(key)
+            path = _split_key(key)
             try:
-                _put(data, path, value)
+                _set_value(data, path, value)
             except ValueError as error:
                 problems.append(Problem(key, str(error), SET_LINE))
             else:
-                _mark(lines, path)
+                _mark_as_set(lines, path)
     return Document(data, lines, document.source), problems
 
 
 def set_config_keys(document: Document, values: Mapping[str, Any]) -> Document:
-    """A training config with dotted keys set, as `trainable.config.override` sets them.
+    """Sets dotted keys of a training config as `trainable.config.override` does.
 
     Raises:
-        ConfigError: A key lies in what is no mapping.
+        ConfigError: A key lies below a value that is not a mapping.
     """
     lines = dict(document.lines)
     for key in values:
-        _mark(lines, tuple(key.split(".")))
+        _mark_as_set(lines, tuple(key.split(".")))
     return Document(override(document.data, values), lines, document.source)
 
 
-def named(problem: Problem) -> Problem:
-    """A problem of a key that was set, saying so; others as they are."""
+def name_command_line(problem: Problem) -> Problem:
+    """Adds `--set` to a problem of a key that the command line sets; returns others unchanged."""
     if problem.line != SET_LINE:
         return problem
     return replace(problem, key=f"--set {problem.key}", line=None)
@@ -111,41 +111,42 @@ def named(problem: Problem) -> Problem:
 def add_causes(
     problems: Iterable[Problem], without: Mapping[str, Collection[Problem]]
 ) -> list[Problem]:
-    """The problems of a file with assignments; of those elsewhere, which assignment causes them.
+    """Adds to each problem of another key which assignments cause it.
 
     Args:
-        problems: Of both together.
-        without: Assigned key -> the problems that there are without it.
+        problems: The problems of the file together with all assignments.
+        without: Assigned key -> the problems without that assignment.
     """
-    found = []
+    result = []
     for problem in problems:
         causes = [key for key, others in without.items() if problem not in others]
         if causes and not problem.key.startswith("--set "):
             rule = f"{problem.rule} (with --set {', '.join(causes)})"
             problem = replace(problem, rule=rule)
-        found.append(problem)
-    return found
+        result.append(problem)
+    return result
 
 
-def _path(key: str) -> tuple[str, ...]:
-    """The keys of the file that lead to a value; those of a space have dots themselves."""
+def _split_key(key: str) -> tuple[str, ...]:
+    """Splits a dotted key into the keys of the file; keys of a space contain dots themselves."""
     first, *rest = key.split(".")
     if first != "space" or not rest:
         return (first, *rest)
-    inner = next((at for at in range(1, len(rest)) if rest[at] in IN_ENTRY), len(rest))
-    below = [rest[inner]] if inner < len(rest) else []
-    last = [".".join(rest[inner + 1 :])] if inner + 1 < len(rest) else []
-    return ("space", ".".join(rest[:inner]), *below, *last)
+    end = next((at for at in range(1, len(rest)) if rest[at] in PARAMETER_KEYS), len(rest))
+    kind = [rest[end]] if end < len(rest) else []
+    below = [".".join(rest[end + 1 :])] if end + 1 < len(rest) else []
+    return ("space", ".".join(rest[:end]), *kind, *below)
 
 
-def _put(data: Any, path: tuple[str, ...], value: Any) -> None:
-    """Sets one value, making the mappings on the way.
+def _set_value(data: Any, path: tuple[str, ...], value: Any) -> None:
+    """Sets one value in place and creates the mappings on the way to it.
 
     Raises:
-        ValueError: There is something else than a mapping on the way.
+        ValueError: The key belongs to the training config, or another value than a mapping is in
+            the way.
     """
     if len(path) > 1 and path[0] not in data and path[0] in TrainConfig.model_fields:
-        raise ValueError(f"is one of the training config: --set config.{'.'.join(path)}=...")
+        raise ValueError(f"is a key of the training config: --set config.{'.'.join(path)}=...")
     target = data
     for depth, step in enumerate(path[:-1]):
         if target.get(step) is None:
@@ -157,9 +158,9 @@ def _put(data: Any, path: tuple[str, ...], value: Any) -> None:
             raise ValueError(f'"{step}" must be a mapping, found {target!r}')
     last = path[-1]
     if path[0] == "space" and len(path) == 3:
-        _keep_form(target, last)
+        _drop_replaced_kind(target, last)
     if last == "name" and _is_algorithm(path[:-1]):
-        _drop_foreign(target, path[-2], value)
+        _drop_foreign_keys(target, path[-2], value)
     target[last] = copy.deepcopy(value)
 
 
@@ -167,25 +168,26 @@ def _is_algorithm(path: tuple[str, ...]) -> bool:
     return path in (("tune", "scheduler"), ("tune", "search_alg"))
 
 
-def _keep_form(entry: dict[str, Any], kind: str) -> None:
-    """Takes from an entry of the space what a newly set kind takes the place of."""
+def _drop_replaced_kind(parameter: dict[str, Any], kind: str) -> None:
+    """Drops the keys of a parameter that a newly set kind replaces."""
     if kind == "when":
         return
-    stays = ("when", *RANGE_FORM) if kind in RANGE_FORM else ("when",)
-    for key in [key for key in entry if key not in stays]:
-        del entry[key]
+    kept = ("when", *RANGE_FORM) if kind in RANGE_FORM else ("when",)
+    for key in [key for key in parameter if key not in kept]:
+        del parameter[key]
 
 
-def _drop_foreign(section: dict[str, Any], key: str, name: Any) -> None:
-    kinds = options(Tune.model_fields[key].annotation)
-    fields = {each: kind.model_fields for kind in kinds for each in names_of(kind)}.get(name)
+def _drop_foreign_keys(section: dict[str, Any], algorithm: str, name: Any) -> None:
+    """Drops the keys of an algorithm's section that the algorithm called `name` does not have."""
+    kinds = options(Tune.model_fields[algorithm].annotation)
+    fields = {own: kind.model_fields for kind in kinds for own in names_of(kind)}.get(name)
     if fields is not None and section.get("name") != name:
-        for foreign in [each for each in section if each not in fields]:
-            del section[foreign]
+        for key in [key for key in section if key not in fields]:
+            del section[key]
 
 
-def _mark(lines: dict[PathKey, int], path: PathKey) -> None:
-    for inner in [known for known in lines if known[: len(path)] == path]:
+def _mark_as_set(lines: dict[PathKey, int], path: PathKey) -> None:
+    for inner in [key for key in lines if key[: len(path)] == path]:
         del lines[inner]
     for length in range(1, len(path) + 1):
         lines.setdefault(path[:length], SET_LINE)

@@ -1,7 +1,7 @@
-"""Checks a space against the training config: whatever can be drawn must be a config.
+"""Checks a space against the training config: every draw must make a valid config.
 
-Nothing here knows the config's rules; each value worth checking is put into the config, which is
-then read as a trial would read it.
+The rules of the config are not repeated here. Each value worth checking is put into the config,
+which is then parsed as for a trial.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from sweeps.space.search_space import (
     grid_points,
     satisfies,
 )
+from sweeps.spec.violations import Violation
 from trainable.config import TrainConfig, parse_config
 from trainable.config.dotted import flatten
 from trainable.config.introspection import fields_of, names_of, options
@@ -31,7 +32,7 @@ from trainable.config.yaml_reader import PathKey
 from trainable.errors import ConfigError, Problem
 
 MAX_CONTEXTS = 512
-"""Combinations of the values that conditions depend on; more than a space has in practice."""
+"""Combinations that are tried of the values that conditions depend on."""
 
 SHARED_KEYS = {
     "checkpoint", "progress", "tensorboard",
@@ -39,12 +40,9 @@ SHARED_KEYS = {
 }  # fmt: skip
 """Sections and keys that are the same for every trial."""
 
-Found = tuple[PathKey, str]
-"""Where below the space, and the rule."""
-
 
 def list_config_keys() -> list[str]:
-    """Every section and dotted key that some training config has."""
+    """Lists every section and dotted key that a training config can have."""
     keys: dict[str, None] = {}
     for section, field in TrainConfig.model_fields.items():
         names = (name for kind in options(field.annotation) for name in fields_of(kind))
@@ -52,143 +50,160 @@ def list_config_keys() -> list[str]:
     return list(keys)
 
 
-def check_keys(space: Space) -> list[Found]:
-    """The keys of a space that no training config has: where below the space, and the rule."""
-    known = list_config_keys()
-    return [((key,), _nearest(key, known)) for key in space if key not in known]
+def check_keys(space: Space) -> list[Violation]:
+    """Returns the keys of a space that no training config has."""
+    config_keys = list_config_keys()
+    return [
+        ((key,), _explain_unknown_key(key, config_keys)) for key in space if key not in config_keys
+    ]
 
 
-def _nearest(key: str, known: list[str]) -> str:
+def _explain_unknown_key(key: str, config_keys: list[str]) -> str:
     section, _, name = key.partition(".")
-    if section in known:
-        names = [each.partition(".")[2] for each in known if each.startswith(f"{section}.")]
+    if section in config_keys:
+        prefix = f"{section}."
+        names = [k.removeprefix(prefix) for k in config_keys if k.startswith(prefix)]
         return f"unknown key{suggestion(name, names)}"
-    near = suggestion(key, known)
-    return f"unknown key{near}" if near else f"unknown key: {section} is no section of a config"
+    hint = suggestion(key, config_keys)
+    return f"unknown key{hint}" if hint else f"unknown key: a config has no section {section}"
 
 
 def drop_keys(space: Space, keys: Collection[str]) -> dict[str, Parameter]:
-    """A space without some keys and what depends on them."""
-    left = {key: entry for key, entry in space.items() if key not in keys}
+    """Returns a space without some keys and without the parameters that depend on them."""
+    remaining = {key: parameter for key, parameter in space.items() if key not in keys}
     while True:
-        depending = {key for key in left if dependencies(space, key) - left.keys()}
-        if not depending:
-            return left
-        left = {key: entry for key, entry in left.items() if key not in depending}
+        dependent = {key for key in remaining if dependencies(space, key) - remaining.keys()}
+        if not dependent:
+            return remaining
+        remaining = {key: p for key, p in remaining.items() if key not in dependent}
 
 
 def check_configs(
     space: Space, constraints: Constraints, config: Mapping[str, Any]
-) -> list[Found]:
-    """What can be drawn from a space and is no valid training config.
+) -> list[Violation]:
+    """Returns the values that can be drawn from a space but make no valid training config.
 
-    Every end of a range and every value of a choice is tried, under every combination of the
-    values on which conditions and the sections' keys depend.
+    Every end of a range and every value of a choice is tried, in every combination of the values
+    that conditions and the keys of sections depend on.
 
     Args:
-        space: The space, without problems between its entries.
-        constraints: Of the search file; what breaks them is not tried.
+        space: A space whose parameters agree with one another.
+        constraints: The constraints of the search file; draws that break them are not tried.
         config: The training config's plain values; its own problems are not repeated.
     """
-    problems: dict[tuple[PathKey, str], str] = {}
-    own = set(_problems_with(config, {}))
-    contexts = [each for each in _contexts(space) if satisfies(constraints, each)]
+    rules: dict[tuple[PathKey, str], str] = {}
+    contexts = [context for context in _list_contexts(space) if satisfies(constraints, context)]
     active: set[str] = set()
     for path, rule in [
-        *_not_swept(space),
-        *_tried(space, constraints, config, contexts, own, active),
+        *_check_shared_keys(space),
+        *_try_values(space, constraints, config, contexts, active),
     ]:
         # Both ends of a range often break the same rule, and a key is unknown in every context.
-        problems.setdefault((path, re.split(", found |; did you", rule)[0]), rule)
+        rules.setdefault((path, re.split(", found |; did you", rule)[0]), rule)
     if len(contexts) < MAX_CONTEXTS:
         for key in space:
             if key not in active:
                 rule = "never holds: no trial has these values together"
-                problems[(key, "when"), rule] = rule
-    return [(path, rule) for (path, _), rule in problems.items()]
+                rules[(key, "when"), rule] = rule
+    return [(path, rule) for (path, _), rule in rules.items()]
 
 
 def find_broken_draw(draws: Iterable[Values], config: Mapping[str, Any]) -> str | None:
-    """The first of some draws that makes no config, although each of its values can."""
+    """Describes the first draw that makes no valid config, though each of its values does."""
     for values in draws:
-        for problem in _problems_with(config, values):
-            pairs = ", ".join(f"{key}: {to_json(value)}" for key, value in values.items())
-            return f"some draws break the training config, e.g. {{{pairs}}}: {_text(problem)}"
+        for problem in _find_problems(config, values):
+            text = _format_problem(problem)
+            return f"some draws break the training config, e.g. {_format_draw(values)}: {text}"
     return None
 
 
-def _not_swept(space: Space) -> Iterator[Found]:
-    for key, found in space.items():
+def _check_shared_keys(space: Space) -> Iterator[Violation]:
+    for key, parameter in space.items():
         if {key, key.partition(".")[0]} & SHARED_KEYS:
             yield (key,), "must not be swept, it is the same for every trial; set it in config"
-        values = found.values if isinstance(found, Choice | ZippedParameter) else ()
+        values = parameter.values if isinstance(parameter, Choice | ZippedParameter) else ()
         for value in values:
-            inner = flatten({key: value}, keep_mappings=True)
-            for name in inner.keys() & SHARED_KEYS - {key}:
+            flat = flatten({key: value}, keep_mappings=True)
+            for name in flat.keys() & SHARED_KEYS - {key}:
                 yield (key,), f"must not sweep {name}, it is the same for every trial"
-            model = inner.get("model.name")
+            model = flat.get("model.name")
             if isinstance(model, str) and ":" in model:
                 yield (key,), f"must be built-in models in a space, found {to_json(model)}"
 
 
-def _contexts(space: Space) -> list[Values]:
-    """The combinations of what conditions name and what decides on a section's keys."""
-    parents = {parent for found in space.values() for parent in found.when}
-    sections = [section for section in TrainConfig.model_fields if _members(section)]
+def _list_contexts(space: Space) -> list[Values]:
+    """Lists the combinations of the values that conditions name and that choose a section's kind.
+
+    At most `MAX_CONTEXTS` of them.
+    """
+    parents = {parent for parameter in space.values() for parent in parameter.when}
+    sections = [section for section in TrainConfig.model_fields if _list_kinds(section)]
     names = {*sections, *(f"{section}.name" for section in sections)}
     deciding = {
-        key: found
-        for key, found in space.items()
-        if isinstance(found, Choice) and (key in parents or key in names)
+        key: parameter
+        for key, parameter in space.items()
+        if isinstance(parameter, Choice) and (key in parents or key in names)
     }
     return list(islice(grid_points(deciding), MAX_CONTEXTS))
 
 
-def _members(section: str) -> list[Any]:
-    """The kinds of a section that is chosen by its `name`."""
+def _list_kinds(section: str) -> list[Any]:
+    """Lists the kinds of a section that is chosen by its `name`."""
     field = TrainConfig.model_fields.get(section)
     return [] if field is None else [kind for kind in options(field.annotation) if names_of(kind)]
 
 
-def _tried(
+def _try_values(
     space: Space,
     constraints: Constraints,
     config: Mapping[str, Any],
     contexts: list[Values],
-    own: set[Problem],
     active: set[str],
-) -> Iterator[Found]:
-    """Tries one value after the other, with the others at their first; notes active keys."""
+) -> Iterator[Violation]:
+    """Tries one value after the other, with the first value of every other key.
+
+    Args:
+        space: The space.
+        constraints: Draws that break them are not tried.
+        config: The training config's plain values.
+        contexts: The combinations to try the values in.
+        active: Receives the keys that exist in some context.
+    """
+    own = set(_find_problems(config, {}))
     for context in contexts:
-        first = _first(space, context)
+        first = _draw_first(space, context)
         active.update(first)
-        known = set(own)
+        reported = set(own)
         variants = [
-            (_first(space, {**context, key: corner}), key)
+            (_draw_first(space, {**context, key: value}), key)
             for key in first
             if key not in context
-            for corner in _corners(space[key])
+            for value in _list_extremes(space[key])
         ]
         for values, varied in [(first, None), *variants]:
             if not satisfies(constraints, values):
                 continue
-            for problem in _problems_with(config, values):
-                # What a broken config does to the rest of it is not the space's fault.
-                if problem not in known and (not own or problem.key in values):
-                    yield _blame(space, values, varied, problem)
-                    known |= {problem} if varied is None else set()
+            for problem in _find_problems(config, values):
+                # A broken config can break other keys; the space is not to blame for them.
+                if problem not in reported and (not own or problem.key in values):
+                    yield _attribute(space, values, varied, problem)
+                    reported |= {problem} if varied is None else set()
 
 
-def _corners(entry: Parameter) -> tuple[Any, ...]:
-    return entry.extremes if isinstance(entry, Distribution) else ()
+def _list_extremes(parameter: Parameter) -> tuple[Any, ...]:
+    return parameter.extremes if isinstance(parameter, Distribution) else ()
 
 
-def _first(space: Space, context: Values) -> Values:
-    """The draw with the values of the context, and of the other keys the first ones."""
-    return draw(space, lambda key, found: context[key] if key in context else found.extremes[0])
+def _draw_first(space: Space, context: Values) -> Values:
+    """Draws the context's values, and the first value of every other key."""
+
+    def pick(key: str, distribution: Distribution) -> Any:
+        return context[key] if key in context else distribution.extremes[0]
+
+    return draw(space, pick)
 
 
-def _problems_with(config: Mapping[str, Any], values: Values) -> tuple[Problem, ...]:
+def _find_problems(config: Mapping[str, Any], values: Values) -> tuple[Problem, ...]:
     try:
         parse_config(override(config, values))
     except ConfigError as error:
@@ -196,42 +211,45 @@ def _problems_with(config: Mapping[str, Any], values: Values) -> tuple[Problem, 
     return ()
 
 
-def _blame(space: Space, values: Values, varied: str | None, problem: Problem) -> Found:
-    """The key of the space that a problem of the training config comes from."""
-    section, _, field = problem.key.partition(".")
+def _attribute(space: Space, values: Values, varied: str | None, problem: Problem) -> Violation:
+    """Attributes a problem of the training config to the key of the space that causes it."""
+    section = problem.key.partition(".")[0]
     for key in values:
         if problem.key == key or problem.key.startswith(f"{key}["):
-            return (key,), _lacking_condition(space, values, section, field) or problem.rule
+            return (key,), _explain_missing_condition(space, values, problem.key) or problem.rule
         if problem.key.startswith(f"{key}."):
-            return (key,), _text(problem)
+            return (key,), _format_problem(problem)
         if problem.key and key.startswith(f"{problem.key}.") and varied in (None, key):
-            return (key,), _text(problem)
-    deciding = f"{section}.name"
-    if varied is None and deciding in values:
-        varied = deciding
+            return (key,), _format_problem(problem)
+    if varied is None and f"{section}.name" in values:
+        varied = f"{section}.name"
     if varied is None:
-        pairs = ", ".join(f"{key}: {to_json(value)}" for key, value in values.items())
-        return (), f"with {{{pairs}}}: {_text(problem)}"
-    return (varied,), f"with {to_json(values[varied])}: {_text(problem)}"
+        return (), f"with {_format_draw(values)}: {_format_problem(problem)}"
+    return (varied,), f"with {to_json(values[varied])}: {_format_problem(problem)}"
 
 
-def _lacking_condition(space: Space, values: Values, section: str, field: str) -> str | None:
-    """The `when` that a key lacks that only some of a section's kinds have."""
-    deciding = f"{section}.name"
-    kinds = [kind for kind in _members(section) if field in fields_of(kind)]
+def _explain_missing_condition(space: Space, values: Values, key: str) -> str | None:
+    """Suggests a `when` for a key that only some kinds of its section have."""
+    section, _, field = key.partition(".")
+    name_key = f"{section}.name"
+    kinds = [kind for kind in _list_kinds(section) if field in fields_of(kind)]
     owners = [name for kind in kinds for name in names_of(kind)]
-    chosen = values.get(deciding)
-    decider = space.get(deciding)
-    if not isinstance(decider, Choice):
+    name = values.get(name_key)
+    choice = space.get(name_key)
+    if not isinstance(choice, Choice):
         return None
-    if chosen is None or chosen in owners or field == "name":
+    if name is None or name in owners or field == "name":
         return None
-    fitting = [name for name in decider.values if name in owners]
+    fitting = [value for value in choice.values if value in owners]
     if not fitting:
         return None
-    wanted = fitting[0] if len(fitting) == 1 else f"[{', '.join(fitting)}]"
-    return f"is not a key of {section} {chosen}; add when: {{{deciding}: {wanted}}}"
+    allowed = fitting[0] if len(fitting) == 1 else f"[{', '.join(fitting)}]"
+    return f"is not a key of {section} {name}; add when: {{{name_key}: {allowed}}}"
 
 
-def _text(problem: Problem) -> str:
+def _format_draw(values: Values) -> str:
+    return "{" + ", ".join(f"{key}: {to_json(value)}" for key, value in values.items()) + "}"
+
+
+def _format_problem(problem: Problem) -> str:
     return f"{problem.key}: {problem.rule}" if problem.key else problem.rule

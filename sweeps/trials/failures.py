@@ -10,6 +10,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from sweeps.spec.settings import FailurePolicy
 from sweeps.sweep_dir.records import Cause, Failure, TrialRecord, now
+from trainable.config.dotted import flatten
 
 NOT_LIMITED: set[Cause] = {"oom", "lost_worker", "disk_full"}
 """Causes that `failure.max_retries` does not limit."""
@@ -125,6 +126,6 @@ def halve_batches(config: dict[str, Any]) -> dict[str, Any] | None:
     """Returns the config with twice the accumulation steps; None if the batch is not divisible."""
     training = config["training"]
     parts = training.get("accumulation_steps", 1) * 2
-    if training["batch_size"] % parts:
+    if flatten(config)["training.batch_size"] % parts:
         return None
     return {**config, "training": {**training, "accumulation_steps": parts}}

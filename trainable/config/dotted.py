@@ -1,4 +1,4 @@
-"""Dotted keys of nested mappings, such as `optimizer.name`: get, set and flatten."""
+"""Dotted keys of nested mappings, such as `optimizer.name`: get, set, pop and flatten."""
 
 from __future__ import annotations
 
@@ -33,6 +33,19 @@ def set_dotted(data: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(target, dict):
             raise ValueError(f'"{section}" must be a mapping, found {target!r}')
     target[last] = value
+
+
+def pop_dotted(data: dict[str, Any], key: str) -> Any:
+    """Removes a dotted key in place and returns its value.
+
+    Raises:
+        KeyError: The mapping has no such key.
+    """
+    section, _, last = key.rpartition(".")
+    parent = get_dotted(data, section) if section else data
+    if not isinstance(parent, dict):
+        raise KeyError(key)
+    return parent.pop(last)
 
 
 def flatten(data: Mapping[str, Any], *, keep_mappings: bool = False) -> dict[str, Any]:

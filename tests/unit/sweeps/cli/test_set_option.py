@@ -1,4 +1,4 @@
-"""`--set` on the verbs that read a search file: checked like the file, and named in its place."""
+"""`--set` for search files: values are checked like those of the file, errors name `--set`."""
 
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,8 @@ def load(search_file: Path, *assignments: str) -> SearchSpec:
     return load_search(search_file, parse_assignments(assignments))
 
 
-def refusal(search_file: Path, *assignments: str) -> list[str]:
-    """What `sweep validate` says, line by line, without the file's name."""
+def problems(search_file: Path, *assignments: str) -> list[str]:
+    """Returns the problems that `sweep validate` prints, one per line."""
     options = [word for text in assignments for word in ("--set", text)]
     done = CliRunner().invoke(main, ["validate", str(search_file), *options])
     assert done.exit_code == 2, done.output
@@ -66,13 +66,13 @@ def test_config_keys_change_the_file_that_config_names(search_file: Path) -> Non
     assert (search_file.parent / "training.yaml").read_text(encoding="utf-8") == TRAINING
 
 
-def test_a_new_optimizer_drops_the_keys_that_it_does_not_have(search_file: Path) -> None:
+def test_a_new_optimizer_drops_keys_that_it_does_not_have(search_file: Path) -> None:
     config = load(search_file, "config.optimizer.name=adamw").to_dict()["config"]
     assert config["optimizer"]["name"] == "adamw"
     assert "momentum" not in config["optimizer"]
 
 
-def test_a_new_scheduler_drops_the_keys_that_it_does_not_have(search_file: Path) -> None:
+def test_a_new_scheduler_drops_keys_that_it_does_not_have(search_file: Path) -> None:
     tune = load(search_file, "tune.scheduler={name: fifo}").tune
     assert tune.scheduler.model_dump() == {"name": "fifo"}
     tune = load(search_file, "tune.scheduler.name=median").tune
@@ -105,7 +105,7 @@ def test_an_entry_of_the_space_is_replaced(
 
 
 @pytest.mark.parametrize(
-    ("assignment", "said"),
+    ("assignment", "message"),
     [
         ("tune.num_samples=0", "--set tune.num_samples: must be > 0, found 0"),
         ("tune.num_smaples=4", '--set tune.num_smaples: unknown key; did you mean "num_samples"?'),
@@ -115,41 +115,43 @@ def test_an_entry_of_the_space_is_replaced(
         ("config.optimizer.nesterov.x=3", "--set config.optimizer.nesterov: must be true or"),
         ("config=nowhere.yaml", "nowhere.yaml: no such file"),
         ("name.x=3", "--set name.x: \"name\" must be a mapping, found 'small'"),
-        ("training.epochs=3", "is one of the training config: --set config.training.epochs=..."),
+        ("training.epochs=3", "is a key of the training config: --set config.training.epochs=..."),
         ("space.training.batch_size.choice=[]", "--set space.training.batch_size.choice: must be"),
         ("space.model.width={choice: [1]}", "--set space.model.width: unknown key"),
         ("constraints=[a < 1]", "--set constraints[0]: a is not a key of the space"),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_reported_with_set_instead_of_a_line(
-    search_file: Path, assignment: str, said: str
+    search_file: Path, assignment: str, message: str
 ) -> None:
-    lines = refusal(search_file, assignment)
+    lines = problems(search_file, assignment)
     assert lines[0].startswith("--set ")
-    assert said in lines[0]
+    assert message in lines[0]
 
 
-def test_what_it_breaks_elsewhere_names_the_assignment_that_does(search_file: Path) -> None:
-    (line,) = refusal(search_file, "tune.num_samples=3", "config.training.epochs=1")
+def test_a_problem_elsewhere_names_the_assignment_that_causes_it(search_file: Path) -> None:
+    (line,) = problems(search_file, "tune.num_samples=3", "config.training.epochs=1")
     assert line == (
         "line 9: tune.scheduler.grace_period: must be at most training.epochs (1), found 2 "
         "(with --set config.training.epochs)"
     )
 
 
-def test_problems_of_the_files_and_of_the_command_line_come_together(search_file: Path) -> None:
+def test_problems_of_the_file_and_of_the_command_line_are_listed_together(
+    search_file: Path,
+) -> None:
     search_file.write_text(SEARCH.replace("seed: 1", "seed: -1"), encoding="utf-8")
-    lines = refusal(search_file, "training.epochs=1", "tune.num_samples=0")
+    lines = problems(search_file, "training.epochs=1", "tune.num_samples=0")
     assert [line.partition(": ")[0] for line in lines] == [
         "--set training.epochs", "--set tune.num_samples", "line 10",
     ]  # fmt: skip
     assert "with --set" not in lines[-1]
 
 
-def test_run_takes_it_too_and_refuses_before_anything_starts(search_file: Path) -> None:
+def test_run_checks_it_before_anything_starts(search_file: Path) -> None:
     done = CliRunner().invoke(main, ["run", str(search_file), "--set", "tune.num_samples=0"])
     assert done.exit_code == 2
     assert "--set tune.num_samples: must be > 0" in done.stderr
     without_file = CliRunner().invoke(main, ["run", "--set", "tune.num_samples=4"])
     assert without_file.exit_code == 2
-    assert "give a search file" in without_file.stderr
+    assert "a search file, or --resume" in without_file.stderr

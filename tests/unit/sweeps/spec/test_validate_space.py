@@ -249,7 +249,7 @@ def test_a_draw_whose_values_clash_is_found_although_each_can_be_drawn():
         ("optimizer.nme", 'unknown key; did you mean "name"? (known: betas, eps, learning_rate, '),
         ("optimzer.name", 'unknown key; did you mean "optimizer.name"?'),
         ("training.batch.size", 'unknown key; did you mean "batch_size"?'),
-        ("xyz.q", "unknown key: xyz is no section of a config"),
+        ("xyz.q", "unknown key: a config has no section xyz"),
     ],
 )
 def test_a_key_that_no_config_has_is_named_with_the_nearest(key: str, rule: str) -> None:

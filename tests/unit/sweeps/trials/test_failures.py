@@ -173,4 +173,11 @@ def test_halving_batches_doubles_accumulation_steps_until_the_batch_is_not_divis
     assert twice["training"]["accumulation_steps"] == 4
     assert halve_batches(twice) is None
     assert halve_batches({"training": {"batch_size": 1}}) is None
+
+
+def test_halving_batches_reads_a_batch_size_that_a_scheduler_changes_at_the_top() -> None:
+    config: dict[str, Any] = {"training": {"epochs": 3}, "training.batch_size": 6}
+    halved = {"training": {"epochs": 3, "accumulation_steps": 2}, "training.batch_size": 6}
+    assert halve_batches(config) == halved
+    assert halve_batches({**config, "training.batch_size": 7}) is None
     assert "accumulation_steps" not in config["training"]

@@ -1,8 +1,8 @@
-"""Dotted keys of nested mappings: get, set and flatten."""
+"""Dotted keys of nested mappings: get, set, pop and flatten."""
 
 import pytest
 
-from trainable.config.dotted import flatten, get_dotted, set_dotted
+from trainable.config.dotted import flatten, get_dotted, pop_dotted, set_dotted
 
 DATA = {"optimizer": {"name": "sgd", "betas": [0.9, 0.99]}, "epochs": 3, "loss": {}}
 
@@ -36,6 +36,16 @@ def test_setting_a_key_creates_the_mappings_on_the_way():
 def test_setting_a_key_below_a_value_is_refused():
     with pytest.raises(ValueError, match='"epochs" must be a mapping, found 3'):
         set_dotted({"epochs": 3}, "epochs.first", 1)
+
+
+def test_popping_a_key_removes_it_alone():
+    data = {"optimizer": {"name": "sgd", "momentum": 0.9}, "epochs": 2}
+    assert pop_dotted(data, "optimizer.momentum") == 0.9
+    assert pop_dotted(data, "epochs") == 2
+    assert data == {"optimizer": {"name": "sgd"}}
+    for key in ("optimizer.momentum", "optimizer.name.x", "epochs"):
+        with pytest.raises(KeyError):
+            pop_dotted(data, key)
 
 
 def test_flattening_gives_the_innermost_values_and_keeps_their_order():

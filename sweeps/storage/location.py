@@ -34,7 +34,7 @@ def resolve(location: str | Path, *, retry_s: float = SHORT_RETRY_S) -> Path:
     try:
         uri = normalize_directory(str(location))
     except ValueError as error:
-        raise StorageError(f"an address {error}") from error
+        raise StorageError(f"a URI {error}") from error
     if not is_uri(uri):
         return Path(uri)
     mirror = next((mirror for mirror in _mirrors.values() if mirror.store.uri == uri), None)

@@ -1,4 +1,4 @@
-"""Verbs that make something of a whole sweep: export, plot, report and gc."""
+"""Commands that process a whole sweep: export, plot, report and gc."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ import click
 
 from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, exits
 from sweeps.cli.status import best_line
-from sweeps.report.text_charts import Series, chart
+from sweeps.report.text_charts import Series, draw_chart
 from sweeps.results.loaded_sweep import LoadedSweep, load
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.terminal.console import console, print_json, print_line
 from sweeps.terminal.formatting import format_metric, format_size, quote_path, replace_non_finite
 from trainable.atomic_files import write_text
 
-CURVES = 5
+MAX_CURVES = 5
 """Trials whose curves `sweep plot` draws."""
-KINDS = {
+MAX_WIDTH, PLOT_HEIGHT = 100, 14
+"""Columns and lines of a chart of `sweep plot`."""
+KIND_NAMES = {
     "weights": "checkpoints",
     "temporary": "temporary files",
-    "tune": "files and checkpoint directories of Tune's",
+    "tune": "files and checkpoint directories written by Ray Tune",
 }
-"""What `sweep gc` calls the kinds of what it deletes."""
+"""Kind of a removable file -> its name in the output of `sweep gc`."""
 
 
 @click.command()
@@ -37,41 +39,41 @@ KINDS = {
     type=click.Choice(["csv", "json", "parquet", "optuna"]),
     default="csv",
     show_default=True,
-    help="optuna: a study that optuna-dashboard opens; SQLite if FILE ends in .db or .sqlite3, "
-    "else a journal.",
+    help="The output format. optuna writes a study for optuna-dashboard: SQLite if FILE ends in "
+    ".db, .sqlite or .sqlite3, else a journal, which is written much faster.",
 )
-@click.option("--output", type=click.Path(path_type=Path), help="FILE; without it, the terminal.")
-@click.option("--epochs", is_flag=True, help="A row an epoch instead of a row a trial.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write to FILE instead of the terminal.",
+)
+@click.option("--epochs", is_flag=True, help="Write one row per epoch instead of one per trial.")
 @exits
 def export(directory: Path, kind: str, output: Path | None, epochs: bool) -> int:
-    """Exports the trials of the sweep in DIRECTORY, best first.
+    """Exports the trials of the sweep in DIRECTORY.
+
+    Trials are sorted from best to worst.
 
     Example: sweep export experiments/digits_asha --format parquet --output trials.parquet
     """
     from sweeps.results.export import epoch_rows, rows_to_csv, trial_rows, write_parquet
 
     if kind == "optuna" and epochs:
-        raise SweepError("a study has the epochs of its trials already: leave out --epochs")
+        raise SweepError("--format optuna always includes the epochs; remove --epochs")
     if output is None and kind in {"parquet", "optuna"}:
-        raise SweepError(f"--format {kind} makes a file: add --output FILE")
+        raise SweepError(f"--format {kind} writes a file; add --output FILE")
     if kind == "optuna" and output is not None:
-        from sweeps.report.optuna_files import SQLITE, export_study
-
-        export_study(directory, output)
-        address = f"sqlite:///{output}" if output.suffix in SQLITE else str(output)
-        print_line(f"{output}: to look at it, pip install optuna-dashboard")
-        print_line(f"optuna-dashboard {shlex.quote(address)}")
-        return FINISHED
+        return _export_study(directory, output)
     sweep = load(directory)
     rows = epoch_rows(sweep) if epochs else trial_rows(sweep)
     if kind == "parquet" and output is not None:
         write_parquet(rows, output)
     else:
-        text = (
-            rows_to_csv(rows)
-            if kind == "csv"
-            else json.dumps(replace_non_finite(rows), default=str) + "\n"
-        )
+        if kind == "csv":
+            text = rows_to_csv(rows)
+        else:
+            text = json.dumps(replace_non_finite(rows), default=str) + "\n"
         if output is None:
             console.out(text, end="", highlight=False)
             return FINISHED
@@ -80,41 +82,54 @@ def export(directory: Path, kind: str, output: Path | None, epochs: bool) -> int
     return FINISHED
 
 
+def _export_study(directory: Path, output: Path) -> int:
+    from sweeps.report.optuna_files import SQLITE_SUFFIXES, export_study
+
+    export_study(directory, output)
+    address = f"sqlite:///{output}" if output.suffix in SQLITE_SUFFIXES else str(output)
+    print_line(f"{output}: open it with optuna-dashboard (pip install optuna-dashboard):")
+    print_line(f"optuna-dashboard {shlex.quote(address)}")
+    return FINISHED
+
+
 @click.command()
 @DIRECTORY
 @exits
 def plot(directory: Path) -> int:
-    """Draws the sweep in DIRECTORY in the terminal: its trials, and the curves of the best.
+    """Draws the trials and the best curves in the terminal.
+
+    The first chart shows the best epoch of every trial, the second one the learning curves of the
+    best trials of the sweep in DIRECTORY.
 
     Example: sweep plot experiments/digits_asha
     """
     sweep = load(directory)
     if sweep.best is None:
         raise SweepError(f"{directory}: no trial has completed an epoch")
-    width = min(console.width, 100)
-    print_line(f"{sweep.metric} of each trial's best epoch; o finished, x not, - the best so far")
-    for line in chart(_history(sweep), width=width, height=14, x_label="trial"):
+    width = min(console.width, MAX_WIDTH)
+    print_line(f"{sweep.metric} of each trial's best epoch (o finished, x not, - best so far)")
+    for line in draw_chart(_history(sweep), width=width, height=PLOT_HEIGHT, x_label="trial"):
         print_line(line)
     print_line(f"{sweep.best_label}: {best_line(sweep)}")
     print_line("")
-    shown = [result for result in sweep.results[:CURVES] if result.best is not None]
-    print_line(f"{sweep.metric} of the best {len(shown)} by epoch")
+    shown = [result for result in sweep.results[:MAX_CURVES] if result.best is not None]
+    print_line(f"{sweep.metric} of the best {len(shown)} trials by epoch")
     curves = [
         Series(
             str(rank), [(r["epoch"], r[sweep.metric]) for r in result.rows if sweep.metric in r]
         )
         for rank, result in enumerate(shown, start=1)
     ]
-    for line in chart(curves[::-1], width=width, height=14, x_label="epoch"):
+    for line in draw_chart(curves[::-1], width=width, height=PLOT_HEIGHT, x_label="epoch"):
         print_line(line)
     for rank, result in enumerate(shown, start=1):
-        best = format_metric(result.best, sweep.metric)
-        print_line(f"{rank}: {result.record.id} {result.record.state} {best}")
+        score = format_metric(result.best, sweep.metric)
+        print_line(f"{rank}: {result.record.id} {result.record.state} {score}")
     return FINISHED
 
 
 def _history(sweep: LoadedSweep) -> list[Series]:
-    """The trials by number, and the best of them up to each."""
+    """Returns the scores by trial number, and the best score up to each trial."""
     scored = sorted(
         (result.record.number, result.best[sweep.metric], result.record.state)
         for result in sweep.results
@@ -139,13 +154,12 @@ def _history(sweep: LoadedSweep) -> list[Series]:
 @DIRECTORY
 @exits
 def report(directory: Path) -> int:
-    """Writes report.html of the sweep in DIRECTORY: one file, to be opened without a network.
+    """Writes report.html, one file that opens offline.
+
+    The file is written to DIRECTORY, the directory of the sweep.
 
     Example: sweep report experiments/digits_asha
     """
-    from sweeps.report.optuna_study import import_importances_alone
-
-    import_importances_alone()
     from sweeps.report.page import write_report
 
     print_line(f"report: {quote_path(write_report(directory))}")
@@ -154,14 +168,14 @@ def report(directory: Path) -> int:
 
 @click.command()
 @DIRECTORY
-@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be deleted.")
 @AS_JSON
 @exits
 def gc(directory: Path, dry_run: bool, as_json: bool) -> int:
-    """Deletes what the sweep in DIRECTORY could do without; never while it is running.
+    """Deletes files that the sweep no longer needs.
 
-    Weights of ended trials that keep.trials of its search.yaml does not keep, temporary files,
-    and what Tune wrote for itself.
+    These are weights of ended trials that keep.trials in the search file does not keep, temporary
+    files, and Ray Tune's own files. A sweep that is running is refused.
 
     Example: sweep gc experiments/digits_asha --dry-run
     """
@@ -170,23 +184,23 @@ def gc(directory: Path, dry_run: bool, as_json: bool) -> int:
     from sweeps.results.retention import delete
     from sweeps.results.stored_spec import open_sweep
 
-    # To say what could go, nobody has to stop, and not even a lock file is made.
-    held = nullcontext(open_sweep(directory)) if dry_run else open_for_resume(directory)
-    with held as (spec, records):
-        found = find_removable(directory.absolute(), spec, records)
-        freed = freed_bytes([leftover.path for leftover in found])
+    # A dry run needs no lock: it changes nothing, and the sweep may be running.
+    opening = nullcontext(open_sweep(directory)) if dry_run else open_for_resume(directory)
+    with opening as (spec, records):
+        removable = find_removable(directory.absolute(), spec, records)
+        freed = freed_bytes([item.path for item in removable])
         if not dry_run:
-            for leftover in found:
-                delete(leftover.path)
+            for item in removable:
+                delete(item.path)
     if as_json:
-        paths = [{"path": str(entry.path), "kind": entry.kind} for entry in found]
+        paths = [{"path": str(item.path), "kind": item.kind} for item in removable]
         print_json({"deleted": not dry_run, "bytes": freed, "paths": paths})
         return FINISHED
     if dry_run:
-        for leftover in found:
-            print_line(f"{leftover.kind:9}  {quote_path(leftover.path)}")
-    counts = Counter(leftover.kind for leftover in found)
-    kinds = ", ".join(f"{count} {KINDS[kind]}" for kind, count in sorted(counts.items()))
+        for item in removable:
+            print_line(f"{item.kind:9}  {quote_path(item.path)}")
+    counts = Counter(item.kind for item in removable)
+    kinds = ", ".join(f"{count} {KIND_NAMES[kind]}" for kind, count in sorted(counts.items()))
     verb = "would delete" if dry_run else "deleted"
-    print_line(f"{verb} {kinds}: {format_size(freed)}" if found else "nothing to delete")
+    print_line(f"{verb} {kinds}: {format_size(freed)}" if removable else "nothing to delete")
     return FINISHED

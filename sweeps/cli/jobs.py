@@ -1,4 +1,4 @@
-"""Verbs that send a sweep to a cluster as a job: submit; and jobs status, logs, stop."""
+"""Commands that run a sweep as a job on a cluster: submit; jobs status, logs and stop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JOB_SERVER = click.option(
     "--address",
     required=True,
     metavar="URL",
-    help="The cluster's job server: http://HEAD:8265.",
+    help="The job server of the cluster: http://HEAD:8265.",
 )
 JOB = click.argument("job")
 
@@ -33,10 +33,11 @@ JOB = click.argument("job")
 def submit(
     search_file: Path, address: str, assignments: tuple[str, ...], allow_custom_model: bool
 ) -> int:
-    """Sends the sweep that SEARCH_FILE describes to a Ray cluster, with its code.
+    """Runs a sweep as a job on a Ray cluster.
 
-    Sent once more, a paused or killed sweep goes on. Its checkpoint.dir is one that all nodes
-    share; with --allow-custom-model the code of the working directory goes along.
+    Sends SEARCH_FILE and this project's code to the cluster; --allow-custom-model also sends the
+    code in the working directory. checkpoint.dir must be shared by all nodes. Repeating the
+    command resumes a paused or killed sweep.
 
     Example: sweep submit search.yaml --address http://head:8265
     """
@@ -48,10 +49,10 @@ def submit(
 
     values = parse_assignments(assignments)
     spec = load_search(search_file, values)
-    raw = _raw(search_file, values)
-    _refuse_relative(raw["config"])
+    raw = _read_unresolved(search_file, values)
+    _check_paths(raw["config"])
     name = spec.sweep_name or _new_name(spec)
-    text = dump_yaml(_to_send(spec, name, raw))
+    text = dump_yaml(_sent_search(spec, name, raw))
     package = project_code()
     if allow_custom_model:
         package = add_user_code(package, Path.cwd())
@@ -61,16 +62,18 @@ def submit(
     options = ["--allow-custom-model"] * allow_custom_model
     job = jobs.submit(client, text, package, options)
     print_line(f"job {job}: sweep {name}, in {join_location(spec.training.checkpoint.dir, name)}")
-    for what, verb in (("how far it is", "status"), ("its output", "logs"), ("pause it", "stop")):
-        print_line(f"  {what + ':':15}sweep jobs {verb} {job} --address {address}")
-    again = "" if spec.sweep_name is not None else f" --set name={name}"
-    print_line(f"  to go on after a pause, the same command again{again}")
+    for action, verb in (("status", "status"), ("output", "logs"), ("pause it", "stop")):
+        print_line(f"  {action + ':':11}sweep jobs {verb} {job} --address {address}")
+    addition = "" if spec.sweep_name is not None else f" with --set name={name}"
+    print_line(f"  resume it: repeat this command{addition}")
     return FINISHED
 
 
 @click.group()
 def jobs() -> None:
-    """Asks after the sweeps that were sent to a cluster, and pauses them.
+    """Shows and pauses sweeps on a cluster.
+
+    `sweep submit` prints the id of the job.
 
     Example: sweep jobs status raysubmit_8fFmXUNMbHAEuBTg --address http://head:8265
     """
@@ -81,7 +84,7 @@ def jobs() -> None:
 @JOB_SERVER
 @exits
 def status(job: str, address: str) -> int:
-    """Says what JOB is doing, or what it came to."""
+    """Shows the status of JOB."""
     from sweeps.cluster import jobs
 
     print_line(f"job {job}: {jobs.describe(jobs.connect(address), job)}")
@@ -91,10 +94,10 @@ def status(job: str, address: str) -> int:
 @jobs.command()
 @JOB
 @JOB_SERVER
-@click.option("-f", "--follow", is_flag=True, help="Go on until it ends.")
+@click.option("-f", "--follow", is_flag=True, help="Print new output until the job ends.")
 @exits
 def logs(job: str, address: str, follow: bool) -> int:
-    """Prints what JOB has printed."""
+    """Prints the output of JOB."""
     from sweeps.cluster import jobs
 
     for text in jobs.output(jobs.connect(address), job, follow=follow):
@@ -107,18 +110,21 @@ def logs(job: str, address: str, follow: bool) -> int:
 @JOB_SERVER
 @exits
 def stop(job: str, address: str) -> int:
-    """Pauses JOB: its running trials finish their epoch and save."""
+    """Pauses JOB.
+
+    Its running trials finish their epoch and save a checkpoint.
+    """
     from sweeps.cluster import jobs
 
     if jobs.stop(jobs.connect(address), job):
-        print_line(f"asked job {job} to pause: its running trials finish their epoch and save")
+        print_line(f"pausing job {job}: running trials finish their epoch and save a checkpoint")
     else:
         print_line(f"job {job} was not running")
     return FINISHED
 
 
-def _raw(search_file: Path, values: Mapping[str, Any]) -> dict[str, Any]:
-    """A good search file as it is written, its training config in it, with what is set."""
+def _read_unresolved(search_file: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a valid search file as written, with its training config and the set values."""
     from sweeps.spec.overrides import select_config_keys, set_search_keys
     from trainable.config.override import override
     from trainable.config.yaml_reader import read_yaml
@@ -130,27 +136,28 @@ def _raw(search_file: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     return {**document.data, "config": override(config, select_config_keys(values))}
 
 
-def _refuse_relative(config: Mapping[str, Any]) -> None:
-    """A relative path would lie in the job's own directory, which goes away with it."""
+def _check_paths(config: Mapping[str, Any]) -> None:
+    """Refuses relative paths: the job's working directory is deleted when the job ends."""
     from trainable.config import parse_config
     from trainable.uri import is_uri
 
-    found = parse_config(config)
-    paths = {"checkpoint.dir": found.checkpoint.dir}
-    if found.dataset.name not in {"digits", "synthetic"}:
-        paths["dataset.root"] = found.dataset.root
+    training = parse_config(config)
+    paths = {"checkpoint.dir": training.checkpoint.dir}
+    if training.dataset.name not in {"digits", "synthetic"}:
+        paths["dataset.root"] = training.dataset.root
     for key, path in paths.items():
         if not is_uri(path) and not Path(path).expanduser().is_absolute():
             raise SweepError(
-                f"{key} {path} is relative, and a job runs in a directory that goes away with it: "
-                f"give a path on the cluster, --set config.{key}=/..."
+                f"{key} {path} is relative, and the job's directory is deleted when it ends; "
+                f"use an absolute path on the cluster: --set config.{key}=/..."
             )
 
 
-def _to_send(spec: SearchSpec, name: str, raw: Mapping[str, Any]) -> dict[str, Any]:
+def _sent_search(spec: SearchSpec, name: str, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the resolved search file with the sweep's name."""
     data = {**spec.to_dict(), "name": name}
     if (raw.get("tune") or {}).get("seed") is None:
-        del data["tune"]["seed"]  # drawn once, where the sweep starts
+        del data["tune"]["seed"]  # the job draws the seed when the sweep starts
     return data
 
 

@@ -3,16 +3,16 @@
 Exit codes: 0 finished, 1 finished with failed trials, 2 bad input, 3 paused by its time budget or
 by `sweep stop`, 130 paused by SIGINT, 143 paused by SIGTERM.
 
-Ray and torch are imported by the verbs that need them, so that `--help` is there at once.
+Commands import Ray, torch and Optuna only when they need them, so that `--help` is fast.
 """
 
 from __future__ import annotations
 
 import click
 
-from sweeps.cli import checkpoint, export, jobs, listing, plan, run, status, trial, validate
+from sweeps.cli import checkpoint, export, jobs, plan, run, status, trial, validate
 
-VERBS = (
+COMMANDS = (
     run.run,
     run.resume,
     run.continue_,
@@ -25,7 +25,7 @@ VERBS = (
     validate.validate,
     validate.schema,
     plan.plan,
-    listing.list_,
+    status.list_,
     status.status,
     status.best,
     trial.show_,
@@ -43,5 +43,5 @@ def main() -> None:
     """Hyperparameter sweeps for PyTorch image classifiers on Ray Tune."""
 
 
-for _verb in VERBS:
-    main.add_command(_verb)
+for _command in COMMANDS:
+    main.add_command(_command)

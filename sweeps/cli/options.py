@@ -1,4 +1,4 @@
-"""What verbs share: exit codes, arguments and options, and how an error becomes a message."""
+"""Arguments and options that commands share, exit codes, and error messages."""
 
 from __future__ import annotations
 
@@ -10,61 +10,63 @@ from typing import Any, ParamSpec
 
 import click
 
-from sweeps.terminal import console as terminal
-from sweeps.terminal.console import print_error
+from sweeps.terminal.console import enable_ray_output, print_error
 from trainable.errors import TuneSweepsError
 from trainable.uri import is_uri
 
 FINISHED, SOME_FAILED, BAD_INPUT = 0, 1, 2
-BY_SIGINT, BY_SIGTERM = 130, 143
+"""Exit codes: finished, finished with failed trials, bad input."""
+SIGINT_CODE, SIGTERM_CODE = 130, 143
+"""Exit codes of a process that a signal ends: 128 + the signal's number."""
 
 P = ParamSpec("P")
 
 
-class Place(click.Path):
-    """A path, or the address of a directory in object storage.
+class RemoteDirectory(str):
+    """The URI of a directory in object storage."""
 
-    A verb gets a local path in both cases: `exits` makes a desk of an address.
+    __slots__ = ()
+
+
+class SweepDirectory(click.Path):
+    """Parameter type: a local path or the URI of a directory in object storage.
+
+    A command receives a local path in both cases, because `exits` replaces a URI by the path of
+    its local mirror.
     """
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Leaves an address as it is."""
+        """Converts a URI to a `RemoteDirectory` and anything else to a path."""
         if isinstance(value, str) and is_uri(value):
-            return Address(value)
+            return RemoteDirectory(value)
         return super().convert(value, param, ctx)
 
 
-class Address(str):
-    """Of a directory in object storage."""
-
-    __slots__ = ()
-
-
-PLACE = Place()
-PLACE_AS_GIVEN = click.Path()
-"""For verbs that know addresses themselves."""
-DIRECTORY = click.argument("directory", type=PLACE)
+SWEEP_DIRECTORY = SweepDirectory()
+PATH_OR_URI = click.Path()
+"""For commands that handle URIs themselves."""
+DIRECTORY = click.argument("directory", type=SWEEP_DIRECTORY)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 ALLOW_CUSTOM_MODEL = click.option(
     "--allow-custom-model",
     is_flag=True,
-    help="Let model.name import a callable of yours (module:callable).",
+    help="Allow model.name to import your own code (module:callable).",
 )
 ADDRESS = click.option(
     "--address",
     metavar="auto|HOST:PORT",
-    help="Run the trials on this Ray cluster; RAY_ADDRESS is the default, else this machine.",
+    help="Run the trials on this Ray cluster. The default is RAY_ADDRESS, else this machine.",
 )
 VERBOSE = click.option(
     "-v",
     "--verbose",
     is_flag=True,
     expose_value=False,
-    callback=lambda *given: terminal.enable_ray_output(given[-1]),
-    help="Show Ray's own messages, too.",
+    callback=lambda _context, _parameter, value: enable_ray_output(value),
+    help="Also print Ray's own messages.",
 )
 SET = click.option(
     "--set",
@@ -78,42 +80,42 @@ SET_IN_SEARCH = click.option(
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change a key of the search file, e.g. tune.num_samples=4, or with config. before it one "
-    "of the training config: config.training.epochs=2.",
+    help="Change a key of the search file, e.g. tune.num_samples=4. Keys of the training config "
+    "begin with config., e.g. config.training.epochs=2.",
 )
 
 
-def _desks(given: Mapping[str, Any]) -> dict[str, Path]:
-    """The local directories of the addresses among a verb's arguments."""
-    addresses = {name: value for name, value in given.items() if isinstance(value, Address)}
-    if not addresses:
+def _resolve_uris(arguments: Mapping[str, Any]) -> dict[str, Path]:
+    """Returns the local mirrors of the URIs among a command's arguments."""
+    uris = {name: value for name, value in arguments.items() if isinstance(value, RemoteDirectory)}
+    if not uris:
         return {}
     from sweeps.storage.location import resolve
 
-    return {name: resolve(value) for name, value in addresses.items()}
+    return {name: resolve(uri) for name, uri in uris.items()}
 
 
-def exits(verb: Callable[P, int]) -> Callable[P, None]:
-    """Makes a verb's return value the exit code, and a user's error one message and code 2.
+def exits(command: Callable[P, int]) -> Callable[P, None]:
+    """Exits with a command's return value; errors of the user are printed without a traceback.
 
-    A signal that comes before a sweep has begun, or when it is over, ends the process with the
-    signal's code; in between it asks for a pause.
+    A signal before or after the trials run ends the process with the signal's code. While trials
+    run, it pauses the sweep instead.
     """
 
-    @functools.wraps(verb)
+    @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            kwargs.update(_desks(kwargs))
-            code = verb(*args, **kwargs)
+            kwargs.update(_resolve_uris(kwargs))
+            code = command(*args, **kwargs)
         except TuneSweepsError as error:
             print_error(str(error))
             code = BAD_INPUT
         except KeyboardInterrupt:
             print_error("interrupted by SIGINT; no trial was running")
-            code = BY_SIGINT
-        except SystemExit:  # what Ray makes of SIGTERM, with a code of its own
+            code = SIGINT_CODE
+        except SystemExit:  # Ray's handler of SIGTERM raises it with its own code
             print_error("interrupted by SIGTERM; no trial was running")
-            code = BY_SIGTERM
+            code = SIGTERM_CODE
         sys.exit(code)
 
     return run

@@ -1,4 +1,4 @@
-"""The verb that says what a sweep will do before it starts: plan."""
+"""The command that shows what a sweep will do before it starts: plan."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import rich.box
-from rich.table import Table
 
 from sweeps.cli.options import ALLOW_CUSTOM_MODEL, AS_JSON, FINISHED, SET_IN_SEARCH, exits
 from sweeps.cli.validate import check_sampler_of_optuna, check_warm_start
 from sweeps.terminal.console import print_json, print_line, print_table
-from sweeps.terminal.formatting import format_duration, format_size, format_value, quote_path
+from sweeps.terminal.formatting import (
+    format_duration,
+    format_size,
+    format_value,
+    make_table,
+    quote_path,
+)
 from trainable.errors import TuneSweepsError
 
 if TYPE_CHECKING:
     from sweeps.planning.cost import Forecast, ProbedDraw
     from sweeps.planning.plan import Plan
 
-SHOWN = 5
-"""Draws that are shown, and their training configs."""
+MAX_DRAWS_SHOWN = 5
+"""Draws whose values and training configs are printed."""
 
 
 @click.command()
@@ -33,14 +37,14 @@ SHOWN = 5
     "--probe",
     "probes",
     is_flag=True,
-    help="Train a few batches of the first draws here: adds time and memory.",
+    help="Train a few batches of the first draws on this machine to estimate time and memory.",
 )
 @click.option(
     "--write",
     "target",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write the training config of every draw that is known, for python -m trainable.",
+    help="Write the training config of every draw that is already known, for python -m trainable.",
 )
 @AS_JSON
 @ALLOW_CUSTOM_MODEL
@@ -53,7 +57,11 @@ def plan(
     as_json: bool,
     allow_custom_model: bool,
 ) -> int:
-    """Says what the sweep of SEARCH_FILE will do: trials, draws, rungs, where they run.
+    """Shows what a sweep will do before it starts.
+
+    Prints the number of trials, the first draws and their training configs, the epochs at which
+    the scheduler stops trials, the concurrent trials and the disk space of the sweep that
+    SEARCH_FILE describes.
 
     Example: sweep plan configs/search.yaml --probe
     """
@@ -66,42 +74,41 @@ def plan(
     from sweeps.cluster.placement import this_machine
     from sweeps.planning.plan import make_plan, write_configs
 
-    machine, probed, cost, about_gpu = this_machine(), None, None, None
+    machine, probed, cost, gpu_decision = this_machine(), None, None, None
     if probes:
         from sweeps.planning.gpu_sharing import measure_copies, resolve_gpu
         from trainable.profiling.cost import gpu_count
 
         machine["GPU"] = float(gpu_count())
         measure = partial(measure_copies, spec, allow_custom_model=allow_custom_model)
-        spec, about_gpu = resolve_gpu(spec, [machine], measure)
-    found = make_plan(spec, machine)
+        spec, gpu_decision = resolve_gpu(spec, [machine], measure)
+    plan = make_plan(spec, machine)
     if probes:
         from sweeps.planning.cost import forecast, probe
 
-        probed = probe(found, allow_custom_model=allow_custom_model)
-        cost = forecast(found, probed)
-    disk, about_disk = _disk(found, cost, allow_custom_model)
-    written = None if target is None else write_configs(found, target)
+        probed = probe(plan, allow_custom_model=allow_custom_model)
+        cost = forecast(plan, probed)
+    disk, disk_text = _estimate_disk(plan, cost, allow_custom_model)
+    written = None if target is None else write_configs(plan, target)
     if as_json:
-        print_json(_as_data(found, probed, cost, disk, written))
+        print_json(_plan_values(plan, probed, cost, disk, written))
         return FINISHED
-    _say_plan(found)
-    if about_gpu is not None:
-        print_line(about_gpu)
-    _say_cost(probed, cost)
-    print_line(f"disk: {about_disk}")
+    _print_plan(plan)
+    if gpu_decision is not None:
+        print_line(gpu_decision)
+    _print_cost(probed, cost)
+    print_line(f"disk: {disk_text}")
     if target is not None:
-        print_line(
-            f"wrote {written} training configs: python -m trainable {quote_path(target)}/..."
-        )
+        configs = f"{quote_path(target)}/..."
+        print_line(f"wrote {written} training configs; train one: python -m trainable {configs}")
     return FINISHED
 
 
-def _disk(
-    found: Plan, cost: Forecast | None, allow_custom_model: bool
+def _estimate_disk(
+    plan: Plan, cost: Forecast | None, allow_custom_model: bool
 ) -> tuple[tuple[int, int] | None, str]:
-    """Bytes of checkpoints, at least and at most, and what is said about them."""
-    if not found.spec.training.checkpoint.enabled:
+    """Returns ((least, most) bytes of checkpoints, text); no bytes if they are unknown."""
+    if not plan.spec.training.checkpoint.enabled:
         return (0, 0), "no checkpoints; checkpoint.enabled is false"
     if cost is not None:
         low, high = cost.disk_bytes
@@ -109,186 +116,184 @@ def _disk(
         from sweeps.planning.cost import predict_disk_bytes
 
         try:
-            low, high = predict_disk_bytes(found, allow_custom_model=allow_custom_model)
+            low, high = predict_disk_bytes(plan, allow_custom_model=allow_custom_model)
         except TuneSweepsError as error:
-            return None, f"not known: {error}"
-    span = (
-        format_size(low)
-        if format_size(low) == format_size(high)
-        else f"{format_size(low)} to {format_size(high)}"
-    )
-    return (low, high), f"{span} of checkpoints"
+            return None, f"unknown: {error}"
+    least, most = format_size(low), format_size(high)
+    return (low, high), f"{least if least == most else f'{least} to {most}'} of checkpoints"
 
 
-def _say_plan(found: Plan) -> None:
-    spec, tune = found.spec, found.spec.tune
-    copies = f" x {tune.repeats} repeats" if tune.repeats > 1 else ""
-    finals = f" + {found.finals} of final" if found.finals else ""
-    what = f"{_count(tune.num_samples, 'configuration')}{copies}{finals}"
-    print_line(f"{what}: {_count(spec.trials, 'trial')} in all")
-    print_line(_about_draws(found))
-    for number, values in enumerate(found.draws[:SHOWN]):
+def _print_plan(plan: Plan) -> None:
+    spec, tune = plan.spec, plan.spec.tune
+    repeats = f" x {tune.repeats} repeats" if tune.repeats > 1 else ""
+    finals = f" + {plan.finals} final" if plan.finals else ""
+    configurations = _count(tune.num_samples, "configuration")
+    print_line(f"{configurations}{repeats}{finals}: {_count(spec.trials, 'trial')}")
+    print_line(_describe_draws(plan))
+    for number, values in enumerate(plan.draws[:MAX_DRAWS_SHOWN]):
         text = ", ".join(f"{key}: {format_value(value)}" for key, value in values.items())
-        print_line(f"  {number}  {text or 'nothing but another seed'}")
-    if tune.num_samples > SHOWN:
+        print_line(f"  {number}  {text or '(only the seed differs)'}")
+    if tune.num_samples > MAX_DRAWS_SHOWN:
         print_line("  ...")
-    _say_configs(found)
-    print_line(f"scheduler {tune.scheduler.name}: {_about_rungs(found)}")
-    print_line(f"epochs: {_about_epochs(found)}")
-    print_line(f"at once: {_about_places(found)}")
+    _print_configs(plan)
+    print_line(f"scheduler {tune.scheduler.name}: {_describe_rungs(plan)}")
+    print_line(f"epochs: {_describe_epochs(plan)}")
+    print_line(f"concurrent trials: {_describe_concurrency(plan)}")
     if tune.time_budget is not None:
-        print_line(f"budget: a run is paused after {format_duration(tune.time_budget)}")
+        print_line(f"time budget: the sweep is paused after {format_duration(tune.time_budget)}")
 
 
-def _say_configs(found: Plan) -> None:
-    """The whole training config of the first draw, and where those of the next ones differ."""
+def _print_configs(plan: Plan) -> None:
+    """Prints the training config of the first draw, and the sections that differ in the next."""
     from sweeps.planning.plan import first_configs
 
-    first, *others = [config.to_dict() for config in first_configs(found, SHOWN)]
+    first, *others = [config.to_dict() for config in first_configs(plan, MAX_DRAWS_SHOWN)]
     print_line("training config of draw 0:")
     for section, keys in first.items():
-        print_line(f"  {section}: {_flow(keys)}")
+        print_line(f"  {section}: {_to_yaml_line(keys)}")
     for number, config in enumerate(others, start=1):
-        differing = {key: keys for key, keys in config.items() if keys != first[key]}
-        print_line(f"training config of draw {number}: the same" + " but for" * bool(differing))
-        for section, keys in differing.items():
-            print_line(f"  {section}: {_flow(keys)}")
+        changed = {section: keys for section, keys in config.items() if keys != first[section]}
+        difference = "the same except" if changed else "the same"
+        print_line(f"training config of draw {number}: {difference}")
+        for section, keys in changed.items():
+            print_line(f"  {section}: {_to_yaml_line(keys)}")
 
 
-def _flow(keys: Any) -> str:
-    """Plain values as one line of YAML."""
+def _to_yaml_line(keys: Any) -> str:
     import yaml
 
     line: str = yaml.safe_dump(keys, default_flow_style=True, sort_keys=False, width=sys.maxsize)
     return line.strip()
 
 
-def _about_draws(found: Plan) -> str:
-    tune = found.spec.tune
-    name, known, wanted = tune.search_alg.name, found.fixed_draws, tune.num_samples
-    if known == wanted:
-        return f"draws, by {name}; none depends on how trials end"
+def _describe_draws(plan: Plan) -> str:
+    tune = plan.spec.tune
+    name, fixed = tune.search_alg.name, plan.fixed_draws
+    if fixed == tune.num_samples:
+        return f"draws by {name}; none depends on results of trials"
     if tune.warm_start is not None:
-        return f"draws, by {name}, as they would be without warm_start"
-    first = "the first" if known == 1 else f"the first {known}"
-    return f"draws, by {name}; those after {first} depend on how trials end"
+        return f"draws by {name}, as they would be without warm_start"
+    first = "first one" if fixed == 1 else f"first {fixed}"
+    return f"draws by {name}; all after the {first} depend on results of trials"
 
 
-def _about_rungs(found: Plan) -> str:
+def _describe_rungs(plan: Plan) -> str:
     from sweeps.spec.schedulers import PB2, PBT
 
-    rungs, last = found.expectation.rungs, found.spec.max_epochs
-    scheduler = found.spec.tune.scheduler
+    rungs, epochs = plan.expectation.rungs, plan.spec.max_epochs
+    scheduler = plan.spec.tune.scheduler
     if isinstance(scheduler, PBT | PB2):
-        every, share = scheduler.perturbation_interval, scheduler.quantile_fraction
-        each = f"the worst {share:.0%} may go on from the best {share:.0%}"
-        return f"every trial has {last} epochs; {each} every {every} epochs"
+        interval, share = scheduler.perturbation_interval, scheduler.quantile_fraction
+        return (
+            f"every trial has {epochs} epochs; every {interval} epochs the worst {share:.0%} may "
+            f"copy the best {share:.0%}"
+        )
     if not rungs:
-        return f"no trial ends before its {last} epochs"
-    if found.expectation.low < found.expectation.high:
-        return f"a trial may end from epoch {rungs[0].epoch} on"
-    steps = [f"{rung.trials:.1f} come to epoch {rung.epoch}" for rung in rungs]
-    return f"expected: {', '.join(steps)}, {found.expectation.finished:.1f} to the end"
+        return f"no trial ends before its {epochs} epochs"
+    if plan.expectation.low < plan.expectation.high:
+        return f"trials may end from epoch {rungs[0].epoch} on"
+    steps = [f"{rung.trials:.1f} trials reach epoch {rung.epoch}" for rung in rungs]
+    return f"expected: {', '.join(steps)}, {plan.expectation.finished:.1f} the last one"
 
 
-def _about_epochs(found: Plan) -> str:
-    low, high = found.expected_epochs
-    everything = found.all_epochs
-    if low == high == everything:
-        text = f"{everything:.0f}"
+def _describe_epochs(plan: Plan) -> str:
+    low, high = plan.expected_epochs
+    maximum = plan.all_epochs
+    if low == high == maximum:
+        text = f"{maximum:.0f}"
     elif low == high:
         text = (
-            f"{low:.0f} of {everything:.0f} ({low / everything:.0%}) are expected to run; more "
-            "where trials overtake one another"
+            f"{low:.0f} of {maximum:.0f} ({low / maximum:.0%}) are expected; more if trials "
+            "overtake one another"
         )
     else:
-        text = f"{low:.0f} to {high:.0f}, which depends on the curves"
-    tune = found.spec.tune
+        text = f"{low:.0f} to {high:.0f}, depending on the learning curves"
+    tune = plan.spec.tune
     if tune.target is not None:
-        text += f"; fewer if {tune.metric} comes to {tune.target:g}"
+        text += f"; fewer if {tune.metric} reaches {tune.target:g}"
     return text
 
 
-def _about_places(found: Plan) -> str:
-    place, resources = found.concurrency, found.spec.resources
-    cards = _count(place.gpus, "GPU") if place.gpus else "no GPU"
-    machine = f"this machine ({_count(place.cpus, 'CPU')}, {cards})"
-    if os.environ.get("RAY_ADDRESS"):
-        machine += "; the cluster that RAY_ADDRESS names has not been asked"
-    each = _count(place.share["cpu"], "CPU")
+def _describe_concurrency(plan: Plan) -> str:
+    concurrency, resources = plan.concurrency, plan.spec.resources
+    gpus = _count(concurrency.gpus, "GPU") if concurrency.gpus else "no GPU"
+    cpus = _count(concurrency.cpus, "CPU")
+    is_cluster = bool(os.environ.get("RAY_ADDRESS"))
+    note = "; the cluster in RAY_ADDRESS is not considered" if is_cluster else ""
+    share = _count(concurrency.share["cpu"], "CPU")
     if resources.gpu == "auto":
-        found_at = "measured when the sweep starts" if place.gpus else "0 without a GPU"
-        each += " and at most 1 GPU" * bool(place.gpus)
-        each += f" (resources.gpu auto: {found_at})"
-    elif place.share["gpu"]:
-        each += f" and {_count(place.share['gpu'], 'GPU')}"
+        source = "measured when the sweep starts" if concurrency.gpus else "0 without a GPU"
+        share += " and at most 1 GPU" * bool(concurrency.gpus)
+        share += f" (resources.gpu auto: {source})"
+    elif concurrency.share["gpu"]:
+        share += f" and {_count(concurrency.share['gpu'], 'GPU')}"
     elif resources.gpu:
-        each += f" (resources.gpu {resources.gpu:g} is taken as 0)"
-    if not place.trials:
-        return f"not one trial has its {each} on {machine}"
-    on_card = f", {place.trials_per_gpu} to a card" if (place.trials_per_gpu or 1) > 1 else ""
-    least = "at least " if resources.gpu == "auto" and place.gpus else ""
-    return f"{least}{_count(place.trials, 'trial')}{on_card}, each with {each}, on {machine}"
+        share += f" (resources.gpu {resources.gpu:g} counts as 0)"
+    if not concurrency.trials:
+        return f"none; a trial needs {share}, this machine has {cpus} and {gpus}{note}"
+    per_gpu = concurrency.trials_per_gpu or 1
+    sharing = f", {per_gpu} per GPU" if per_gpu > 1 else ""
+    minimum = "at least " if resources.gpu == "auto" and concurrency.gpus else ""
+    machine = f"this machine ({cpus}, {gpus})"
+    return f"{minimum}{concurrency.trials}{sharing}, each with {share}, on {machine}{note}"
 
 
-def _count(number: float, what: str) -> str:
-    return f"{number:g} {what}{'' if number == 1 else 's'}"
+def _count(number: float, noun: str) -> str:
+    return f"{number:g} {noun}{'' if number == 1 else 's'}"
 
 
-def _say_cost(probed: list[ProbedDraw] | None, cost: Forecast | None) -> None:
+def _print_cost(probed: list[ProbedDraw] | None, cost: Forecast | None) -> None:
     if probed is None or cost is None:
-        print_line("time: not known without a look at the model; add --probe")
+        print_line("time: unknown; --probe estimates it")
         return
-    table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("draw", "model", "batch", "parameters", "s an epoch", "GiB", "checkpoint"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for each in probed:
-        measured, config = each.cost, each.config
+    table = make_table("draw", "model", "batch", "parameters", "s/epoch", "GiB", "checkpoint")
+    for draw in probed:
         table.add_row(
-            str(each.number),
-            config.model.name,
-            str(config.training.batch_size),
-            f"{measured.parameters:,}",
-            f"{measured.epoch_s:.3g}",
-            f"{measured.peak_memory_gib:.2f}",
-            format_size(measured.checkpoint_bytes),
+            str(draw.number),
+            draw.config.model.name,
+            str(draw.config.training.batch_size),
+            f"{draw.cost.parameters:,}",
+            f"{draw.cost.epoch_s:.3g}",
+            f"{draw.cost.peak_memory_gib:.2f}",
+            format_size(draw.cost.checkpoint_bytes),
         )
     device = probed[0].cost.device
     table.caption = f"on {device}, one trial alone"
     if device == "cpu":
-        table.caption += "; GiB: of this process"
+        table.caption += "; GiB of the whole process"
     print_table(table)
     print_line(f"time: {format_duration(cost.seconds[0])} to {format_duration(cost.seconds[1])}")
 
 
-def _as_data(
-    found: Plan,
+def _plan_values(
+    plan: Plan,
     probed: list[ProbedDraw] | None,
     cost: Forecast | None,
     disk: tuple[int, int] | None,
     written: int | None,
 ) -> dict[str, Any]:
+    """Returns the plan as plain values: the output of `sweep plan --json`."""
     from sweeps.planning.plan import first_configs
 
-    spec, place = found.spec, found.concurrency
+    spec, concurrency = plan.spec, plan.concurrency
     return {
         "name": spec.name,
         "configurations": spec.tune.num_samples,
         "repeats": spec.tune.repeats,
-        "finals": found.finals,
+        "finals": plan.finals,
         "trials": spec.trials,
-        "known_draws": found.fixed_draws,
-        "draws": found.draws,
-        "configs": [config.to_dict() for config in first_configs(found, SHOWN)],
-        "rungs": [vars(rung) for rung in found.expectation.rungs],
-        "epochs_a_trial": found.epochs,
-        "all_epochs": found.all_epochs,
-        "expected_epochs": found.expected_epochs,
-        "machine": {"cpus": place.cpus, "cards": place.gpus},
+        "known_draws": plan.fixed_draws,
+        "draws": plan.draws,
+        "configs": [config.to_dict() for config in first_configs(plan, MAX_DRAWS_SHOWN)],
+        "rungs": [vars(rung) for rung in plan.expectation.rungs],
+        "epochs_a_trial": plan.epochs,
+        "all_epochs": plan.all_epochs,
+        "expected_epochs": plan.expected_epochs,
+        "machine": {"cpus": concurrency.cpus, "cards": concurrency.gpus},
         "gpu": spec.resources.gpu,
-        "share": place.share,
-        "at_once": place.trials,
-        "per_card": place.trials_per_gpu,
+        "share": concurrency.share,
+        "at_once": concurrency.trials,
+        "per_card": concurrency.trials_per_gpu,
         "probe": probed
         and [{"draw": p.number, "values": p.values, **vars(p.cost)} for p in probed],
         "seconds": cost and cost.seconds,

@@ -1,4 +1,4 @@
-"""Verbs that run trials: run, resume, continue, retry; and stop."""
+"""Commands that run or pause a sweep: run, resume, continue, retry and stop."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sweeps.cli.options import (
     ALLOW_CUSTOM_MODEL,
     DIRECTORY,
     FINISHED,
-    PLACE,
     SET_IN_SEARCH,
     SOME_FAILED,
+    SWEEP_DIRECTORY,
     VERBOSE,
     exits,
 )
@@ -33,15 +33,16 @@ if TYPE_CHECKING:
 @click.option(
     "--resume",
     "directory",
-    type=PLACE,
-    help="Go on with this sweep instead of starting one; SEARCH_FILE may then change its "
-    "totals, budget, resources and policies.",
+    type=SWEEP_DIRECTORY,
+    metavar="DIRECTORY",
+    help="Resume this sweep instead of starting one. SEARCH_FILE may then change the totals, "
+    "budget, resources and policies.",
 )
 @click.option(
     "--or-resume",
     is_flag=True,
-    help="Go on with the sweep of this name where there is one, so that the same command can be "
-    "given again.",
+    help="Resume the sweep that has the name in SEARCH_FILE if it exists, so that the command can "
+    "be repeated.",
 )
 @SET_IN_SEARCH
 @ALLOW_CUSTOM_MODEL
@@ -53,14 +54,16 @@ def run(
     directory: Path | None,
     or_resume: bool,
     assignments: tuple[str, ...],
-    **how: Any,
+    **launch_options: Any,
 ) -> int:
-    """Runs the sweep that SEARCH_FILE describes.
+    """Runs a sweep.
+
+    SEARCH_FILE describes the sweep: the training config, the search space and how to search it.
 
     Example: sweep run configs/search.yaml --set tune.num_samples=4
     """
     if search_file is None and (directory is None or assignments):
-        raise click.UsageError("give a search file, or --resume and a sweep's directory")
+        raise click.UsageError("a search file, or --resume and a sweep directory, is required")
     from sweeps.spec.overrides import parse_assignments
 
     values = parse_assignments(assignments)
@@ -70,40 +73,41 @@ def run(
         assert search_file is not None
         spec = load_search(search_file, values)
         if or_resume and spec.sweep_name is None:
-            raise click.UsageError("--or-resume needs the sweep's name in the search file")
-        directory = _existing(spec) if or_resume else None
+            raise click.UsageError("--or-resume requires a name in the search file")
+        directory = _find_existing(spec) if or_resume else None
         if directory is None:
             from sweeps.execution.launch import start_sweep
 
-            return _finish(start_sweep(spec, **how))
-    return _resume(directory, how, search_file=search_file, assignments=values)
+            return _finish(start_sweep(spec, **launch_options))
+    return _resume(directory, launch_options, search_file=search_file, assignments=values)
 
 
 @click.command()
 @DIRECTORY
-@click.option("--num-samples", type=int, help="New total number of trials.")
-@click.option("--time-budget", help="New budget for this run, e.g. 90s, 30m, 4h, 2d.")
-@click.option("--max-concurrent-trials", type=int, help="New limit of trials at once.")
-@click.option("--cpu", type=float, help="New share of CPUs a trial.")
-@click.option("--gpu", type=float, help="New share of a card a trial.")
+@click.option("--num-samples", type=int, help="Change the total number of configurations.")
+@click.option("--time-budget", help="Set the budget of this run, e.g. 90s, 30m, 4h, 2d.")
+@click.option("--max-concurrent-trials", type=int, help="Change the limit of concurrent trials.")
+@click.option("--cpu", type=float, help="Change the number of CPUs per trial.")
+@click.option("--gpu", type=float, help="Change the number of GPUs per trial, e.g. 0.5.")
 @ALLOW_CUSTOM_MODEL
 @ADDRESS
 @VERBOSE
 @exits
 def resume(directory: Path, allow_custom_model: bool, address: str | None, **changes: Any) -> int:
-    """Goes on with the sweep in DIRECTORY: interrupted trials first, then those still to come.
+    """Resumes a paused or interrupted sweep.
 
-    A finished sweep goes on if its total is raised.
+    The trials of the sweep in DIRECTORY that were interrupted run first, then the remaining ones.
+    A finished sweep continues if --num-samples is raised.
 
     Example: sweep resume experiments/digits_asha --num-samples 40
     """
     resources = {key: changes.pop(key) for key in ("cpu", "gpu")}
-    how = {"allow_custom_model": allow_custom_model, "address": address}
-    return _resume(directory, how, tune=changes, resources=resources)
+    launch_options = {"allow_custom_model": allow_custom_model, "address": address}
+    return _resume(directory, launch_options, tune=changes, resources=resources)
 
 
-def _existing(spec: SearchSpec) -> Path | None:
-    """The directory of the sweep of this name, if there is one."""
+def _find_existing(spec: SearchSpec) -> Path | None:
+    """Returns the directory of the sweep with this name if it exists."""
     from sweeps.storage.location import join_location, resolve
 
     assert spec.sweep_name is not None
@@ -113,7 +117,7 @@ def _existing(spec: SearchSpec) -> Path | None:
 
 def _resume(
     directory: Path,
-    how: dict[str, Any],
+    launch_options: dict[str, Any],
     *,
     search_file: Path | None = None,
     assignments: dict[str, Any] | None = None,
@@ -126,66 +130,77 @@ def _resume(
         if search_file is not None:
             spec = merge_edited(spec, search_file, directory, assignments)
         spec = change_settings(spec, tune or {}, resources or {})
-        made = len(records) >= spec.trials
-        if made and all(record.state in ENDED for record in records):
+        all_created = len(records) >= spec.trials
+        if all_created and all(record.state in ENDED for record in records):
             print_line(f"all {len(records)} trials of {directory} have ended")
-            print_line(f"to add more: sweep resume {directory} --num-samples {len(records) * 2}")
+            print_line(f"add more with: sweep resume {directory} --num-samples {len(records) * 2}")
         from sweeps.execution.launch import resume_sweep
 
-        return _finish(resume_sweep(spec, directory, records, **how))
+        return _finish(resume_sweep(spec, directory, records, **launch_options))
 
 
 @click.command("continue")
 @DIRECTORY
-@click.option("--top", type=click.IntRange(min=1), required=True, help="How many of the best.")
-@click.option("--epochs", type=click.IntRange(min=1), required=True, help="New total epochs.")
+@click.option(
+    "--top", type=click.IntRange(min=1), required=True, help="The number of best trials."
+)
+@click.option(
+    "--epochs", type=click.IntRange(min=1), required=True, help="New total number of epochs."
+)
 @ALLOW_CUSTOM_MODEL
 @ADDRESS
 @VERBOSE
 @exits
-def continue_(directory: Path, top: int, epochs: int, **how: Any) -> int:
-    """Trains the best trials of a finished sweep for more epochs, from their latest.pt.
+def continue_(directory: Path, top: int, epochs: int, **launch_options: Any) -> int:
+    """Trains the best trials for more epochs.
+
+    The sweep in DIRECTORY must have finished. The trials continue from their latest.pt.
 
     Example: sweep continue experiments/digits_asha --top 3 --epochs 50
     """
     from sweeps.execution.resume import open_for_resume, reopen_best
 
     with open_for_resume(directory) as (spec, records):
-        longer = reopen_best(spec, directory, records, top=top, epochs=epochs)
+        extended = reopen_best(spec, directory, records, top=top, epochs=epochs)
         from sweeps.execution.launch import resume_sweep
 
-        return _finish(resume_sweep(longer, directory, records, recorded=spec, **how))
+        return _finish(resume_sweep(extended, directory, records, recorded=spec, **launch_options))
 
 
 @click.command()
 @DIRECTORY
-@click.option("--cause", help="Only trials that failed of this: oom, nan, lost_worker, error...")
+@click.option("--cause", help="Only retry this cause: oom, nan, lost_worker, error...")
 @ALLOW_CUSTOM_MODEL
 @ADDRESS
 @VERBOSE
 @exits
-def retry(directory: Path, cause: str | None, **how: Any) -> int:
-    """Tries failed trials of the sweep in DIRECTORY again, from their last checkpoint.
+def retry(directory: Path, cause: str | None, **launch_options: Any) -> int:
+    """Retries failed trials from their last checkpoint.
+
+    DIRECTORY is the directory of the sweep.
 
     Example: sweep retry experiments/digits_asha --cause oom
     """
     from sweeps.execution.resume import open_for_resume, reopen_failed
 
     with open_for_resume(directory) as (spec, records):
-        chosen = reopen_failed(directory, records, cause)
-        if not chosen:
-            print_line(f"no trial of {directory} has failed" + (f" of {cause}" if cause else ""))
+        reopened = reopen_failed(directory, records, cause)
+        if not reopened:
+            with_cause = f" with cause {cause}" if cause else ""
+            print_line(f"no trial of {directory} has failed{with_cause}")
             return FINISHED
         from sweeps.execution.launch import resume_sweep
 
-        return _finish(resume_sweep(spec, directory, records, **how))
+        return _finish(resume_sweep(spec, directory, records, **launch_options))
 
 
 @click.command()
 @DIRECTORY
 @exits
 def stop(directory: Path) -> int:
-    """Pauses the running sweep in DIRECTORY: its trials finish their epoch and save.
+    """Pauses a running sweep.
+
+    The running trials of the sweep in DIRECTORY finish their epoch and save a checkpoint.
 
     Example: sweep stop experiments/digits_asha
     """
@@ -198,12 +213,12 @@ def stop(directory: Path) -> int:
     SweepLayout(directory).stop_file.touch()
     upload(SweepLayout(directory).stop_file)
     print_line(f"asked process {record.pid} on {record.host} to pause")
-    print_line(f"to go on afterwards: sweep resume {directory}")
+    print_line(f"resume it later with: sweep resume {directory}")
     return FINISHED
 
 
 def _finish(outcome: Outcome) -> int:
-    """Prints what the sweep came to; returns the exit code."""
+    """Writes the report, prints the summary and returns the exit code."""
     from sweeps.cli.summary import print_summary, write_final_report
     from sweeps.trials.pause import EXIT_CODES
 

@@ -1,4 +1,4 @@
-"""Verbs that say how a sweep stands: status and best."""
+"""Commands that show sweeps: list, status and best."""
 
 from __future__ import annotations
 
@@ -13,33 +13,110 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, exits
+from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, SWEEP_DIRECTORY, exits
 from sweeps.cli.tables import pareto_table
 from sweeps.results.loaded_sweep import LoadedSweep, best_checkpoint_epoch, load
 from sweeps.results.progress import format_time_left
 from sweeps.results.status import front_values, status_values
 from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.layout import SWEEP_FILE
 from sweeps.sweep_dir.records import ENDED
 from sweeps.terminal.console import console, print_json, print_line, print_table
-from sweeps.terminal.formatting import format_duration, format_value, make_table, quote_path
+from sweeps.terminal.formatting import (
+    format_duration,
+    format_metric,
+    format_value,
+    make_table,
+    quote_path,
+)
+from trainable.artifacts.names import BEST_FILE
 from trainable.config.yaml_reader import read_yaml
+from trainable.errors import TuneSweepsError
 
-WATCH_S = 2.0
-"""Seconds between two looks of `--watch`."""
-LIVE_ROWS = 16
-"""Trials that a status shows one by one."""
+WATCH_INTERVAL_S = 2.0
+"""Seconds between two updates of `--watch`."""
+MAX_LIVE_TRIALS = 16
+"""Trials that the table of `sweep status` shows."""
+
+
+# ------------------------------------------------------------------------ list
+
+
+@click.command("list")
+@click.argument("directory", type=SWEEP_DIRECTORY, default=Path("experiments"))
+@AS_JSON
+@exits
+def list_(directory: Path, as_json: bool) -> int:
+    """Lists the sweeps in a directory, newest first.
+
+    DIRECTORY is experiments/ by default.
+
+    Example: sweep list experiments
+    """
+    if not directory.is_dir():
+        raise SweepError(f"{directory}: there is no such directory")
+    sweeps = [_list_values(path.parent) for path in directory.glob(f"*/{SWEEP_FILE}")]
+    sweeps.sort(key=lambda values: str(values["started"]), reverse=True)
+    if as_json:
+        print_json(sweeps)
+        return FINISHED
+    if not sweeps:
+        print_line(f"no sweeps in {directory}")
+        return FINISHED
+    table = make_table("sweep", "state", "trials", "metric", "best", "trial", "started")
+    for values in sweeps:
+        ended = "" if "error" in values else f"{values['ended']}/{values['total']}"
+        best = values.get("best") or {}
+        table.add_row(
+            str(values["name"]),
+            str(values["state"]),
+            ended,
+            str(values.get("metric", "")),
+            format_metric(best, "value"),
+            str(best.get("trial", "-")),
+            str(values["started"] or "").replace("T", " ")[:16],
+        )
+    print_table(table)
+    for values in sweeps:
+        if "error" in values:
+            print_line(f"{values['name']}: {values['error']}")
+    return FINISHED
+
+
+def _list_values(directory: Path) -> dict[str, Any]:
+    """Returns a sweep's entry in the list; a broken sweep is listed with its error."""
+    try:
+        sweep = load(directory)
+    except TuneSweepsError as error:
+        text = str(error)
+        return {"name": directory.name, "state": "broken", "started": None, "error": text}
+    return {
+        "name": sweep.record.name,
+        "directory": str(directory),
+        "state": sweep.state,
+        "started": sweep.record.started,
+        "trials": dict(sweep.states),
+        "ended": sweep.ended,
+        "total": sweep.total,
+        "metric": sweep.metric,
+        "best": sweep.best_values(),
+    }
+
+
+# ------------------------------------------------------------------------ status
 
 
 @click.command()
 @DIRECTORY
-@click.option("--watch", is_flag=True, help="Look again every two seconds until it has ended.")
+@click.option("--watch", is_flag=True, help="Update every two seconds until the sweep has ended.")
 @AS_JSON
 @exits
 def status(directory: Path, watch: bool, as_json: bool) -> int:
-    """Says how far the sweep in DIRECTORY is.
+    """Shows the state and progress of a sweep.
 
-    With --watch and --json it prints one object a line, whenever something has changed.
+    DIRECTORY is the directory of the sweep. With --watch and --json it prints one JSON object per
+    line whenever something has changed.
 
     Example: sweep status experiments/digits_asha --watch
     """
@@ -52,75 +129,76 @@ def status(directory: Path, watch: bool, as_json: bool) -> int:
             _print_changes(directory, as_json)
             return FINISHED
         with Live(console=console, refresh_per_second=2, screen=False) as live:
-            for sweep in _looks(directory):
-                now = status_values(sweep)
-                text = Text("\n".join(_status_lines(now)))
-                live.update(Group(text, *_tables(sweep, now)))
+            for sweep in _poll(directory):
+                values = status_values(sweep)
+                text = Text("\n".join(_status_lines(values)))
+                live.update(Group(text, *_status_tables(sweep, values)))
     except KeyboardInterrupt:
-        print_line("no longer watching; the sweep is not affected")
+        print_line("stopped watching; the sweep is not affected")
     return FINISHED
 
 
-def _looks(directory: Path) -> Iterator[LoadedSweep]:
-    """The sweep again and again, for the last time when nobody runs it any more."""
+def _poll(directory: Path) -> Iterator[LoadedSweep]:
+    """Yields the sweep repeatedly, for the last time when it is no longer running."""
     while True:
         sweep = load(directory)
         yield sweep
         if sweep.state != "running" or console.quiet:
             return
-        time.sleep(WATCH_S)
+        time.sleep(WATCH_INTERVAL_S)
 
 
 def _print_changes(directory: Path, as_json: bool) -> None:
-    before = None
-    for sweep in _looks(directory):
-        now = status_values(sweep)
-        compared = {key: value for key, value in now.items() if key not in {"elapsed_s", "left_s"}}
-        if compared != before:
-            _print_status(sweep, now, as_json)
-        before = compared
+    """Prints the status whenever anything but the times has changed."""
+    previous = None
+    for sweep in _poll(directory):
+        values = status_values(sweep)
+        current = {k: value for k, value in values.items() if k not in {"elapsed_s", "left_s"}}
+        if current != previous:
+            _print_status(sweep, values, as_json)
+        previous = current
 
 
-def _print_status(sweep: LoadedSweep, now: dict[str, Any], as_json: bool) -> None:
+def _print_status(sweep: LoadedSweep, values: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        print_json(now)
+        print_json(values)
         return
-    for line in _status_lines(now):
+    for line in _status_lines(values):
         print_line(line)
-    for drawn in _tables(sweep, now):
-        print_table(drawn)
+    for table in _status_tables(sweep, values):
+        print_table(table)
 
 
-def _tables(sweep: LoadedSweep, now: dict[str, Any]) -> list[Table]:
-    """The Pareto front and the trials that have not ended, if there are any."""
+def _status_tables(sweep: LoadedSweep, values: dict[str, Any]) -> list[Table]:
+    """Returns the tables of the Pareto front and of live trials, unless they are empty."""
     front = [pareto_table(sweep.front, sweep.metrics)] if sweep.front else []
-    return [*front, *([_live_table(now)] if now["unended"] else [])]
+    return [*front, *([_live_table(values)] if values["unended"] else [])]
 
 
-def _status_lines(now: dict[str, Any]) -> list[str]:
-    reason = f" ({now['reason']})" if now["reason"] else ""
-    saved = f", {now['saved_epochs']} saved by stopping early" if now["saved_epochs"] else ""
-    best = _best_text(now["best"])
-    so_far = "" if now["state"] == "finished" else " so far"
+def _status_lines(values: dict[str, Any]) -> list[str]:
+    finished = values["state"] == "finished"
+    reason = f" ({values['reason']})" if values["reason"] else ""
+    saved_epochs = values["saved_epochs"]
+    saved = f", {saved_epochs} saved by early stopping" if saved_epochs else ""
     lines = [
-        f"sweep {now['name']}: {now['state']}{reason}",
-        f"{now['ended']} of {now['total']} trials ended{_states_text(now['trials'])}",
-        f"{'best' if now['state'] == 'finished' else 'best so far'}: {best}",
-        f"{format_duration(now['elapsed_s'])}{so_far}{format_time_left(now['left_s'])}; "
-        f"{now['epochs']} epochs trained{saved}",
+        f"sweep {values['name']}: {values['state']}{reason}",
+        f"{values['ended']} of {values['total']} trials ended{_format_states(values['trials'])}",
+        f"{'best' if finished else 'best so far'}: {_format_best(values['best'])}",
+        f"{format_duration(values['elapsed_s'])}{'' if finished else ' so far'}"
+        f"{format_time_left(values['left_s'])}; {values['epochs']} epochs trained{saved}",
     ]
-    if best_copies := _copies_text(now["best"]):
-        lines.insert(3, best_copies)
-    causes = sorted({str(entry["cause"]) for entry in now["failed"]})
+    if configuration := _format_configuration(values["best"]):
+        lines.insert(3, configuration)
+    causes = sorted({str(failed["cause"]) for failed in values["failed"]})
     if causes:
-        lines.append(f"{len(now['failed'])} failed ({', '.join(causes)})")
-    if now["state"] in {"paused", "interrupted"}:
-        lines.append(f"to go on: sweep resume {quote_path(Path(now['directory']))}")
+        lines.append(f"{len(values['failed'])} failed ({', '.join(causes)})")
+    if values["state"] in {"paused", "interrupted"}:
+        lines.append(f"resume it:  sweep resume {quote_path(Path(values['directory']))}")
     return lines
 
 
-def _states_text(trials: Mapping[str, int]) -> str:
-    """` (3 finished, 1 stopped), 2 running`: how trials have ended, and the others."""
+def _format_states(trials: Mapping[str, int]) -> str:
+    """Returns the number of trials per state: ` (3 finished, 1 stopped), 2 running`."""
     ended: list[str] = []
     others: list[str] = []
     for state, count in sorted(trials.items()):
@@ -128,40 +206,43 @@ def _states_text(trials: Mapping[str, int]) -> str:
     return (f" ({', '.join(ended)})" if ended else "") + "".join(f", {text}" for text in others)
 
 
-def _live_table(now: dict[str, Any]) -> Table:
-    """The trials that have started and not ended."""
-    drawn = make_table(
-        "trial", "state", "epoch", "of", now["metric"], "best", "s/epoch", "images/s"
-    )
-    names = ("trial", "state", "epoch", "epochs", "value", "best", "epoch_s", "images_per_s")
-    for entry in now["unended"][:LIVE_ROWS]:
-        drawn.add_row(*(format_value(entry[name]) for name in names))
-    if len(now["unended"]) > LIVE_ROWS:
-        drawn.caption = f"{len(now['unended']) - LIVE_ROWS} more"
-    return drawn
+def _live_table(values: dict[str, Any]) -> Table:
+    """Returns the table of trials that have started and not ended."""
+    metric = values["metric"]
+    table = make_table("trial", "state", "epoch", "of", metric, "best", "s/epoch", "images/s")
+    keys = ("trial", "state", "epoch", "epochs", "value", "best", "epoch_s", "images_per_s")
+    for trial in values["unended"][:MAX_LIVE_TRIALS]:
+        table.add_row(*(format_value(trial[key]) for key in keys))
+    if len(values["unended"]) > MAX_LIVE_TRIALS:
+        table.caption = f"{len(values['unended']) - MAX_LIVE_TRIALS} more"
+    return table
+
+
+# ------------------------------------------------------------------------ best
 
 
 def best_line(sweep: LoadedSweep) -> str:
-    """The best trial, its metric and epoch in one line."""
-    return _best_text(sweep.best_values())
+    """Returns the best trial, its metric and its epoch in one line."""
+    return _format_best(sweep.best_values())
 
 
-def _best_text(best: dict[str, Any] | None) -> str:
+def _format_best(best: dict[str, Any] | None) -> str:
     if best is None:
         return "no trial has completed an epoch"
     return f"trial {best['trial']}, {best['metric']} {best['value']:.4f} at epoch {best['epoch']}"
 
 
-def _copies_text(best: dict[str, Any] | None) -> str:
-    """The trials of the best configuration in one line; nothing where it has only one."""
-    copies = None if best is None else best.get("copies")
-    if best is None or copies is None:
+def _format_configuration(best: dict[str, Any] | None) -> str:
+    """Returns the best configuration's mean and spread in one line; empty without repeats."""
+    configuration = None if best is None else best.get("copies")
+    if best is None or configuration is None:
         return ""
-    spread = "" if copies["sd"] is None else f", sd {copies['sd']:.4f}"
-    count = f"{copies['trials']}{' final' if copies['final'] else ''} trial"
+    sd = "" if configuration["sd"] is None else f", sd {configuration['sd']:.4f}"
+    count = configuration["trials"]
     return (
-        f"its configuration {copies['configuration']}: mean {best['metric']} "
-        f"{copies['mean']:.4f}{spread} of {count}{'s' if copies['trials'] > 1 else ''}"
+        f"its configuration {configuration['configuration']}: mean {best['metric']} "
+        f"{configuration['mean']:.4f}{sd} of {count}{' final' if configuration['final'] else ''} "
+        f"trial{'s' if count > 1 else ''}"
     )
 
 
@@ -170,56 +251,60 @@ def _copies_text(best: dict[str, Any] | None) -> str:
 @AS_JSON
 @exits
 def best(directory: Path, as_json: bool) -> int:
-    """Shows the best trial of the sweep in DIRECTORY: its config, its metric, its best.pt.
+    """Shows the best trial and how to use it.
+
+    Prints the values, the config and the checkpoint of the best trial of the sweep in DIRECTORY,
+    and the commands that score it and train it further.
 
     Example: sweep best experiments/digits_asha --json
     """
     sweep = load(directory)
-    found = sweep.best
-    if found is None or found.best is None:
+    trial = sweep.best
+    if trial is None or trial.best is None:
         raise SweepError(f"{directory}: no trial has completed an epoch")
-    checkpoint, saved = found.checkpoint, best_checkpoint_epoch(found)
-    config = found.directory / "config.yaml"
+    checkpoint, checkpoint_epoch = trial.checkpoint, best_checkpoint_epoch(trial)
+    config = trial.directory / "config.yaml"
     restore = None if checkpoint is None else f"sweep restore {quote_path(checkpoint)} --epochs N"
     if as_json:
-        entry = {
+        values = {
             **(sweep.best_values() or {}),
             "mode": sweep.mode,
             "sweep_state": sweep.state,
-            "state": found.record.state,
-            "values": found.record.current,
+            "state": trial.record.state,
+            "values": trial.record.current,
             "config": read_yaml(config).data if config.exists() else None,
             "checkpoint": None if checkpoint is None else str(checkpoint),
-            "checkpoint_epoch": saved,
+            "checkpoint_epoch": checkpoint_epoch,
             "restore": restore,
             "pareto": front_values(sweep),
         }
-        print_json(entry)
+        print_json(values)
         return FINISHED
-    _print_best(sweep, found, saved, restore)
+    _print_best(sweep, trial, checkpoint_epoch, restore)
     return FINISHED
 
 
 def _print_best(
-    sweep: LoadedSweep, found: TrialResult, saved: int | None, restore: str | None
+    sweep: LoadedSweep, trial: TrialResult, checkpoint_epoch: int | None, restore: str | None
 ) -> None:
-    checkpoint, config = found.checkpoint, found.directory / "config.yaml"
+    checkpoint, config = trial.checkpoint, trial.directory / "config.yaml"
     print_line(f"{sweep.best_label}: {best_line(sweep)}")
-    if best_copies := _copies_text(sweep.best_values()):
-        print_line(best_copies)
-    for key, value in found.record.current.items():
+    if configuration := _format_configuration(sweep.best_values()):
+        print_line(configuration)
+    for key, value in trial.record.current.items():
         print_line(f"  {key}: {format_value(value)}")
     if sweep.front:
         print_table(pareto_table(sweep.front, sweep.metrics))
-    print_line(f"config:      {quote_path(config)}")
+    print_line(f"config:            {quote_path(config)}")
     if checkpoint is None:
-        print_line("checkpoint:  none, its weights were not kept")
+        print_line("checkpoint:        none, its weights were not kept")
         return
-    print_line(f"checkpoint:  {quote_path(checkpoint)}")
-    if saved != (found.best or {})["epoch"] and checkpoint.name == "best.pt":
+    print_line(f"checkpoint:        {quote_path(checkpoint)}")
+    if checkpoint_epoch != (trial.best or {})["epoch"] and checkpoint.name == BEST_FILE:
         print_line(
-            f"             of epoch {saved}, the best val_acc, not of the best {sweep.metric}"
+            f"                   has epoch {checkpoint_epoch}, the best by val_acc, not the best "
+            f"by {sweep.metric}"
         )
-    print_line(f"score it:    sweep eval {quote_path(checkpoint)}")
-    print_line(f"train it on: {restore}")
-    print_line(f"anew:        python -m trainable {quote_path(config)}")
+    print_line(f"score it:          sweep eval {quote_path(checkpoint)}")
+    print_line(f"train it further:  {restore}")
+    print_line(f"train it again:    python -m trainable {quote_path(config)}")

@@ -1,4 +1,4 @@
-"""Verbs that look at single trials: show, logs and compare."""
+"""Commands that show single trials: show, logs and compare."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from rich.table import Table
 
 from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, exits
-from sweeps.report.text_charts import Series, chart
+from sweeps.report.text_charts import Series, draw_chart
 from sweeps.results.loaded_sweep import (
     LoadedSweep,
     best_checkpoint_epoch,
@@ -32,17 +32,24 @@ from sweeps.terminal.formatting import (
     make_table,
     quote_path,
 )
-from trainable.artifacts.names import LOG_FILE
-from trainable.config.dotted import flatten
+from trainable.artifacts.names import BEST_FILE, CHECKPOINTS, LOG_FILE
 from trainable.config.yaml_reader import read_yaml
 
 TRIAL = click.argument("trial")
-ROWS = 12
-"""Epochs that a table shows at most."""
-FOLLOW_S = 0.5
+MAX_ROWS = 12
+"""Epochs that a table shows."""
+MAX_WIDTH, PLOT_HEIGHT = 80, 12
+"""Columns and lines of the chart of `sweep compare`."""
+FOLLOW_INTERVAL_S = 0.5
+"""Seconds between two reads of a log that is followed."""
 SHOWN_METRICS = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc", "lr", "epoch_s")
-PLACES = {"checkpoint.dir", "checkpoint.experiment_name", "tensorboard.log_dir", "dataset.root"}
-"""Keys of a config that say where, and nothing of what is computed."""
+LOCATION_KEYS = {
+    "checkpoint.dir",
+    "checkpoint.experiment_name",
+    "tensorboard.log_dir",
+    "dataset.root",
+}
+"""Config keys that only say where files are; `sweep compare` leaves them out."""
 
 
 @click.command("show")
@@ -51,128 +58,128 @@ PLACES = {"checkpoint.dir", "checkpoint.experiment_name", "tensorboard.log_dir",
 @AS_JSON
 @exits
 def show_(directory: Path, trial: str, as_json: bool) -> int:
-    """Shows all that is known of TRIAL of the sweep in DIRECTORY.
+    """Shows a trial: values, metrics, failures and files.
 
-    TRIAL is the beginning of its id, as long as no other trial's begins the same.
+    TRIAL is the beginning of a trial's id in the sweep in DIRECTORY; it must match one trial only.
 
     Example: sweep show experiments/digits_asha 01bc
     """
-    sweep, (found,) = load_trials(directory, [trial])
+    sweep, (result,) = load_trials(directory, [trial])
     if as_json:
-        print_json(_shown(sweep, found))
+        print_json(_trial_values(sweep, result))
         return FINISHED
-    record = found.record
+    record = result.record
     print_line(f"trial {record.id}, number {record.number}: {record.state}")
-    print_line(f"  {quote_path(found.directory)}")
+    print_line(f"  {quote_path(result.directory)}")
     times = {"created": record.created, "started": record.started, "ended": record.ended}
-    print_line(
-        "  " + ", ".join(f"{name} {time}" for name, time in times.items() if time is not None)
-    )
+    print_line("  " + ", ".join(f"{name} {when}" for name, when in times.items() if when))
     for key, value in record.current.items():
         print_line(f"  {key}: {format_value(value)}")
     for key, value in record.changes.items():
         print_line(f"  {key}: {format_value(value)} (changed by the sweep)")
     for step in record.lineage:
-        donor = step["donor"].rpartition("_")[2]  # of its directory's name, the id
-        print_line(f"  took over {donor} after epoch {step['epoch']}")
+        donor_id = step["donor"].rpartition("_")[2]  # a directory's name ends with the trial's id
+        print_line(f"  copied {donor_id} after epoch {step['epoch']}")
     for failure in record.failures:
         print_line(f"  failed after epoch {failure.epoch}: {failure.cause}: {failure.message}")
-    if found.rows:
-        print_table(_rows_table(found.rows))
-        if found.best is not None:
-            value = format_metric(found.best, sweep.metric)
-            print_line(f"best: {sweep.metric} {value} at epoch {found.best['epoch']}")
-    for path in _checkpoints(found.directory):
-        epoch = f", epoch {best_checkpoint_epoch(found)}" if path.name == "best.pt" else ""
+    if result.rows:
+        print_table(_metrics_table(result.rows))
+        if result.best is not None:
+            value = format_metric(result.best, sweep.metric)
+            print_line(f"best: {sweep.metric} {value} at epoch {result.best['epoch']}")
+    for path in _checkpoints(result.directory):
+        epoch = f", epoch {best_checkpoint_epoch(result)}" if path.name == BEST_FILE else ""
         print_line(f"  {quote_path(path)}  {format_size(path.stat().st_size)}{epoch}")
     return FINISHED
 
 
-def _shown(sweep: LoadedSweep, found: TrialResult) -> dict[str, Any]:
-    config = found.directory / "config.yaml"
+def _trial_values(sweep: LoadedSweep, result: TrialResult) -> dict[str, Any]:
+    config = result.directory / "config.yaml"
     return {
-        **vars(found.record),
-        "failures": [vars(failure) for failure in found.record.failures],
-        "values": found.record.current,
+        **vars(result.record),
+        "failures": [vars(failure) for failure in result.record.failures],
+        "values": result.record.current,
         "metric": sweep.metric,
-        "best": found.best,
-        "rows": found.rows,
+        "best": result.best,
+        "rows": result.rows,
         "config": read_yaml(config).data if config.exists() else None,
-        "directory": str(found.directory),
-        "checkpoints": [str(path) for path in _checkpoints(found.directory)],
-        "checkpoint": None if found.checkpoint is None else str(found.checkpoint),
+        "directory": str(result.directory),
+        "checkpoints": [str(path) for path in _checkpoints(result.directory)],
+        "checkpoint": None if result.checkpoint is None else str(result.checkpoint),
     }
 
 
 def _checkpoints(directory: Path) -> list[Path]:
-    return sorted((directory / "checkpoints").glob("*.pt"))
+    return sorted((directory / CHECKPOINTS).glob("*.pt"))
 
 
-def _rows_table(rows: list[dict[str, Any]]) -> Table:
-    drawn = make_table(*SHOWN_METRICS)
-    for row in _some(rows):
-        drawn.add_row(*(format_value(row.get(name)) for name in SHOWN_METRICS))
-    if len(rows) > ROWS:
-        drawn.caption = f"{ROWS} of {len(rows)} epochs; all of them: --json"
-    return drawn
+def _metrics_table(rows: list[dict[str, Any]]) -> Table:
+    table = make_table(*SHOWN_METRICS)
+    for row in _subsample(rows):
+        table.add_row(*(format_value(row.get(name)) for name in SHOWN_METRICS))
+    if len(rows) > MAX_ROWS:
+        table.caption = f"{MAX_ROWS} of {len(rows)} epochs; --json prints all"
+    return table
 
 
-def _some(rows: list[Any]) -> list[Any]:
-    """At most `ROWS` of the rows, the first and the last among them, evenly between."""
-    if len(rows) <= ROWS:
+def _subsample(rows: list[Any]) -> list[Any]:
+    """Returns at most `MAX_ROWS` evenly spaced rows, with the first and the last one."""
+    if len(rows) <= MAX_ROWS:
         return rows
-    return [rows[round(index * (len(rows) - 1) / (ROWS - 1))] for index in range(ROWS)]
+    return [rows[round(index * (len(rows) - 1) / (MAX_ROWS - 1))] for index in range(MAX_ROWS)]
 
 
 @click.command()
 @DIRECTORY
 @TRIAL
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is written, until it ends.")
+@click.option("-f", "--follow", is_flag=True, help="Print new lines until the trial has ended.")
 @exits
 def logs(directory: Path, trial: str, follow: bool) -> int:
-    """Prints the log of TRIAL: its epochs, what its model printed, and why it failed.
+    """Prints the log of a trial: epochs, output and errors.
+
+    TRIAL is the beginning of a trial's id in the sweep in DIRECTORY.
 
     Example: sweep logs experiments/digits_asha 01bc -f
     """
     record = find_record(directory, trial)
     path = directory / record.directory / LOG_FILE
     if not follow and not path.exists() and not record.failures:
-        raise SweepError(f"{path}: trial {record.id} ({record.state}) has written no log")
+        raise SweepError(f"{path}: trial {record.id} ({record.state}) has not written a log")
     try:
-        told = ""
-        for text in _written(directory, record, path, follow=follow):
+        printed = ""
+        for text in _read_log(directory, record, path, follow=follow):
             console.out(text, end="", highlight=False)
-            told += text
+            printed += text
     except KeyboardInterrupt:
         return FINISHED
     for failure in SweepLayout(directory).read_trial(record.directory).failures:
         print_line(f"--- failed after epoch {failure.epoch}, {failure.time}: {failure.cause}")
-        in_log = bool(failure.message) and failure.message in told
+        in_log = bool(failure.message) and failure.message in printed
         print_line(failure.message if in_log else failure.traceback.rstrip() or failure.message)
     return FINISHED
 
 
-def _written(directory: Path, record: TrialRecord, path: Path, *, follow: bool) -> Iterator[str]:
-    """What a log has and, if wanted, what it gets until nothing more can come."""
+def _read_log(directory: Path, record: TrialRecord, path: Path, *, follow: bool) -> Iterator[str]:
+    """Yields the content of a log and, if it is followed, what is added until the trial ends."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     position = 0
     while True:
-        over = not follow or _is_over(directory, record)
+        is_last_read = not follow or _has_ended(directory, record)
         if path.exists():
             if path.stat().st_size < position:
-                position = 0  # begun anew
+                position = 0  # the file was replaced
             with path.open("rb") as file:
                 file.seek(position)
                 data = file.read()
             position += len(data)
             yield decoder.decode(data)
-        if over or console.quiet:
+        if is_last_read or console.quiet:
             return
-        time.sleep(FOLLOW_S)
+        time.sleep(FOLLOW_INTERVAL_S)
 
 
-def _is_over(directory: Path, record: TrialRecord) -> bool:
-    """Whether the trial has ended, or nobody runs the sweep."""
+def _has_ended(directory: Path, record: TrialRecord) -> bool:
+    """Returns whether the trial has ended or the sweep is not running."""
     layout = SweepLayout(directory)
     if current_state(directory, layout.read_sweep()) != "running":
         return True
@@ -186,77 +193,79 @@ def _is_over(directory: Path, record: TrialRecord) -> bool:
 @AS_JSON
 @exits
 def compare(directory: Path, first: str, second: str, as_json: bool) -> int:
-    """Compares two trials of the sweep in DIRECTORY: what differs in their configs and curves.
+    """Compares the configs and curves of two trials.
 
-    FIRST and SECOND are beginnings of their ids.
+    FIRST and SECOND are the beginnings of two trials' ids in the sweep in DIRECTORY.
 
     Example: sweep compare experiments/digits_asha 01bc 45bd
     """
     sweep, (left, right) = load_trials(directory, [first, second])
-    differing = _differences(left, right)
-    curves = _side_by_side(left, right, sweep.metric)
+    differences = _config_differences(left, right)
+    curves = _join_curves(left, right, sweep.metric)
     if as_json:
         ids = [left.record.id, right.record.id]
-        data = {"trials": ids, "config": differing, "metric": sweep.metric, "curves": curves}
+        data = {"trials": ids, "config": differences, "metric": sweep.metric, "curves": curves}
         print_json(data)
         return FINISHED
-    drawn = _pair_table("", left, right)
-    for key, values in differing.items():
-        drawn.add_row(key, *map(format_value, values))
-    for name, row in (("best", "best"), ("last", "last")):
-        pair = [getattr(result, row) for result in (left, right)]
-        drawn.add_row(
-            f"{name} {sweep.metric}", *(format_metric(found, sweep.metric) for found in pair)
+    table = _pair_table("", left, right)
+    for key, values in differences.items():
+        table.add_row(key, *map(format_value, values))
+    for name in ("best", "last"):
+        rows = [getattr(result, name) for result in (left, right)]
+        table.add_row(
+            f"{name} {sweep.metric}", *(format_metric(row, sweep.metric) for row in rows)
         )
-    drawn.add_row("state", left.record.state, right.record.state)
-    print_table(drawn)
-    _show_curves(sweep, left, right, curves)
+    table.add_row("state", left.record.state, right.record.state)
+    print_table(table)
+    _print_curves(sweep, left, right, curves)
     return FINISHED
 
 
-def _pair_table(head: str, left: TrialResult, right: TrialResult) -> Table:
-    return make_table(head, left.record.id, right.record.id)
+def _pair_table(heading: str, left: TrialResult, right: TrialResult) -> Table:
+    return make_table(heading, left.record.id, right.record.id)
 
 
-def _differences(left: TrialResult, right: TrialResult) -> dict[str, list[Any]]:
-    """Dotted key of the config -> its two values, where they differ."""
+def _config_differences(left: TrialResult, right: TrialResult) -> dict[str, list[Any]]:
+    """Returns dotted key -> both values, for config keys whose values differ."""
     first, second = _flat_config(left), _flat_config(right)
     return {
         key: [first.get(key), second.get(key)]
         for key in dict.fromkeys([*first, *second])
-        if first.get(key) != second.get(key) and key not in PLACES
+        if first.get(key) != second.get(key) and key not in LOCATION_KEYS
     }
 
 
 def _flat_config(result: TrialResult) -> dict[str, Any]:
-    """A trial's config by dotted key; of one that has not started, its sampled values."""
+    """Returns a trial's config by dotted key; before it has started, its sampled values."""
     path = result.directory / "config.yaml"
     if not path.exists():
         return dict(result.record.current)
-    return flatten(read_yaml(path).data)
+    data = read_yaml(path).data
+    return {f"{name}.{key}": value for name, part in data.items() for key, value in part.items()}
 
 
-def _side_by_side(left: TrialResult, right: TrialResult, metric: str) -> list[list[Any]]:
-    """`[epoch, first's metric, second's]` for every epoch that one of them has."""
+def _join_curves(left: TrialResult, right: TrialResult, metric: str) -> list[list[Any]]:
+    """Returns `[epoch, first's metric, second's metric]` for every epoch of either trial."""
     first, second = ({row["epoch"]: row.get(metric) for row in r.rows} for r in (left, right))
-    return [[e, first.get(e), second.get(e)] for e in sorted({*first, *second})]
+    epochs = sorted({*first, *second})
+    return [[epoch, first.get(epoch), second.get(epoch)] for epoch in epochs]
 
 
-def _show_curves(
+def _print_curves(
     sweep: LoadedSweep, left: TrialResult, right: TrialResult, curves: list[list[Any]]
 ) -> None:
-    rows = _pair_table(f"{sweep.metric} at epoch", left, right)
-    for epoch, first, second in _some(curves):
-        rows.add_row(str(epoch), format_value(first), format_value(second))
-    print_table(rows)
+    table = _pair_table(f"{sweep.metric} at epoch", left, right)
+    for epoch, first, second in _subsample(curves):
+        table.add_row(str(epoch), format_value(first), format_value(second))
+    print_table(table)
     points = [[(row[0], row[side]) for row in curves if row[side] is not None] for side in (1, 2)]
-    drawn = chart(
+    lines = draw_chart(
         [Series("1", points[0]), Series("2", points[1])],
-        width=min(console.width, 80),
-        height=12,
+        width=min(console.width, MAX_WIDTH),
+        height=PLOT_HEIGHT,
         x_label="epoch",
     )
-    for line in drawn:
+    for line in lines:
         print_line(line)
-    if drawn:
+    if lines:
         print_line(f"1: {left.record.id}, 2: {right.record.id}, {sweep.metric}")

@@ -1,18 +1,16 @@
-"""An Optuna study rebuilt from a sweep's layout, for Optuna's charts and for optuna-dashboard.
+"""Rebuilds an Optuna study from a sweep's files, for Optuna's charts and optuna-dashboard.
 
-Parameters have the values that trials trained with, not the numbers that a sampler of the sweep
-saw. Optuna is told of a trial what happened to it: finished is COMPLETE, stopped by the scheduler
-PRUNED, failed FAIL; its metric is that of its best epoch, its intermediate values are its epochs.
+Parameters have the values that trials were trained with. Finished trials are COMPLETE, trials
+stopped by the scheduler PRUNED, failed ones FAIL. A trial's value is the metric at its best epoch;
+its intermediate values are the metrics of its epochs.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Container, Iterable, Mapping
 from datetime import datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +41,11 @@ STATES = {
 Space = Mapping[str, Distribution]
 
 
-class Unchanging(InMemoryStorage):
-    """Trials that are only read: Optuna's charts get these themselves, and no copies.
+class ReadOnlyStorage(InMemoryStorage):
+    """Stores trials that are only read: returns the trials themselves instead of copies.
 
-    Copying took most of a report's time: every chart asks for all trials, some several times.
+    Every chart requests all trials, some of them several times, and copying took most of a
+    report's time.
     """
 
     def get_all_trials(
@@ -55,67 +54,54 @@ class Unchanging(InMemoryStorage):
         deepcopy: bool = True,  # noqa: ARG002
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """See Optuna."""
+        """Returns the study's trials, never as copies."""
         return super().get_all_trials(study_id, deepcopy=False, states=states)
 
 
 def chart_studies(sweep: LoadedSweep, space: Space) -> tuple[optuna.Study, optuna.Study]:
-    """What Optuna draws charts of: the study as it is, and with stopped trials as COMPLETE.
-
-    Their trials are for reading alone, and have no epochs.
+    """Returns the studies that charts are drawn from; their trials are read-only.
 
     Args:
-        sweep: As loaded.
+        sweep: The loaded sweep.
         space: The distributions of its search file.
+
+    Returns:
+        (study, study in which stopped trials are COMPLETE), both without intermediate values.
     """
-    found = []
-    for stopped_count in (False, True):
-        study = empty_study(sweep, Unchanging())
+    studies = []
+    for stopped_complete in (False, True):
+        study = create_study(sweep, ReadOnlyStorage())
         study.add_trials(
-            frozen_trials(sweep, space, stopped_count=stopped_count, with_epochs=False)
+            frozen_trials(sweep, space, stopped_complete=stopped_complete, with_epochs=False)
         )
-        found.append(study)
-    return found[0], found[1]
+        studies.append(study)
+    return studies[0], studies[1]
 
 
-def import_importances_alone() -> None:
-    """Imports Optuna's importances as if scikit-learn were not installed.
-
-    Importing that takes longer than all charts, for evaluators which no report uses. They are
-    missing in this process afterwards: a command may do this, a library may not.
-    """
-    if "sklearn" in sys.modules or "optuna.importance" in sys.modules:
-        return
-    sys.modules["sklearn"] = None  # type: ignore[assignment]  # Python's mark of what is missing
-    try:
-        import_module("optuna.importance")
-    finally:
-        del sys.modules["sklearn"]
-
-
-def study_of(directory: Path, *, stopped_count: bool = False) -> optuna.Study:
-    """The study of the sweep in a directory, in memory, its trials in order of creation.
+def build_study(directory: Path, *, stopped_complete: bool = False) -> optuna.Study:
+    """Returns the study of a sweep, in memory, with its trials in order of creation.
 
     Args:
-        directory: The sweep's.
-        stopped_count: See `frozen_trials`.
+        directory: The sweep directory.
+        stopped_complete: See `frozen_trials`.
 
     Raises:
         SweepError: The directory holds no sweep.
         ConfigError: Its search file is broken.
     """
     sweep = load(directory)
-    study = empty_study(sweep, InMemoryStorage())
-    study.add_trials(frozen_trials(sweep, read_space(directory), stopped_count=stopped_count))
+    study = create_study(sweep, InMemoryStorage())
+    trials = frozen_trials(sweep, read_space(directory), stopped_complete=stopped_complete)
+    study.add_trials(trials)
     return study
 
 
-def empty_study(sweep: LoadedSweep, storage: BaseStorage) -> optuna.Study:
-    """The study without its trials.
+def create_study(sweep: LoadedSweep, storage: BaseStorage) -> optuna.Study:
+    """Creates a sweep's study without its trials.
 
     Args:
-        sweep: As loaded.
-        storage: Where it is kept.
+        sweep: The loaded sweep.
+        storage: The storage of the study.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
@@ -129,57 +115,61 @@ def empty_study(sweep: LoadedSweep, storage: BaseStorage) -> optuna.Study:
 
 
 def frozen_trials(
-    sweep: LoadedSweep, space: Space, *, stopped_count: bool = False, with_epochs: bool = True
+    sweep: LoadedSweep, space: Space, *, stopped_complete: bool = False, with_epochs: bool = True
 ) -> list[FrozenTrial]:
-    """The trials of the study in order of creation.
+    """Returns the trials of the study in order of creation.
 
     Args:
-        sweep: As loaded.
+        sweep: The loaded sweep.
         space: The distributions of its search file.
-        stopped_count: Stopped trials are COMPLETE with the metric of their best epoch: Optuna's
-            charts of parameters leave others out.
-        with_epochs: Whether the epochs are intermediate values.
+        stopped_complete: Whether stopped trials are COMPLETE with the metric of their best epoch.
+            Optuna's charts of parameters only show COMPLETE trials.
+        with_epochs: Whether the epochs are added as intermediate values.
     """
-    ordered = sorted(sweep.results, key=lambda result: result.record.number)
-    distributions = _distributions(space, ordered)
+    results = sorted(sweep.results, key=lambda result: result.record.number)
+    distributions = _optuna_distributions(space, results)
     return [
-        _frozen(result, sweep.metric, distributions, stopped_count, with_epochs)
-        for result in ordered
+        _freeze(result, sweep.metric, distributions, stopped_complete, with_epochs)
+        for result in results
     ]
 
 
 def read_space(directory: Path) -> dict[str, Distribution]:
-    """What the sweep in a directory draws from; values that follow from others are left out.
+    """Returns a sweep's distributions by key; parameters that follow from others are left out.
 
     Raises:
         SweepError: The directory holds no sweep.
         ConfigError: Its search file is broken.
     """
     spec, _ = open_sweep(directory)
-    return {key: entry for key, entry in spec.space.items() if isinstance(entry, Distribution)}
+    return {
+        key: parameter
+        for key, parameter in spec.space.items()
+        if isinstance(parameter, Distribution)
+    }
 
 
-def _frozen(
+def _freeze(
     result: TrialResult,
     metric: str,
     distributions: Mapping[str, BaseDistribution],
-    stopped_count: bool,
+    stopped_complete: bool,
     with_epochs: bool,
 ) -> FrozenTrial:
     record = result.record
     state = STATES[record.state]
     value = None if result.best is None else float(result.best[metric])
-    if stopped_count and state == TrialState.PRUNED and value is not None:
+    if stopped_complete and state == TrialState.PRUNED and value is not None:
         state = TrialState.COMPLETE
     if state == TrialState.COMPLETE and value is None:
         state = TrialState.FAIL
-    params = {key: plain(v) for key, v in record.current.items() if key in distributions}
+    params = {key: to_category(v) for key, v in record.current.items() if key in distributions}
     trial = optuna.trial.create_trial(
         state=state,
         value=value if state in {TrialState.COMPLETE, TrialState.PRUNED} else None,
         params=params,
         distributions={key: distributions[key] for key in params},
-        intermediate_values=_intermediate(result.rows, metric) if with_epochs else {},
+        intermediate_values=_intermediate_values(result.rows, metric) if with_epochs else {},
         user_attrs={
             "trial": record.id,
             "state": record.state,
@@ -187,16 +177,16 @@ def _frozen(
             **({"failure": record.failures[-1].message} if record.failures else {}),
         },
     )
-    created = _time(record.started or record.created)
+    created = _parse_time(record.started or record.created)
     trial.datetime_start = None if state == TrialState.WAITING else created
-    trial.datetime_complete = _time(record.ended or record.created) if record.ended else None
+    trial.datetime_complete = _parse_time(record.ended or record.created) if record.ended else None
     if state.is_finished() and trial.datetime_complete is None:
         trial.datetime_complete = created
     return trial
 
 
-def _intermediate(rows: Iterable[Mapping[str, Any]], metric: str) -> dict[int, float]:
-    """Epoch -> metric, where it is a number."""
+def _intermediate_values(rows: Iterable[Mapping[str, Any]], metric: str) -> dict[int, float]:
+    """Returns epoch -> metric, for epochs with a finite metric."""
     return {
         int(row["epoch"]): float(row[metric])
         for row in rows
@@ -204,49 +194,49 @@ def _intermediate(rows: Iterable[Mapping[str, Any]], metric: str) -> dict[int, f
     }
 
 
-def _time(text: str) -> datetime:
-    """A time of the layout as Optuna has it: local, without an offset."""
+def _parse_time(text: str) -> datetime:
+    """Parses a recorded time into Optuna's form: local time without a UTC offset."""
     return datetime.fromisoformat(text).astimezone().replace(tzinfo=None)
 
 
 # ------------------------------------------------------------------- distributions
 
 
-def _distributions(space: Space, results: list[TrialResult]) -> dict[str, BaseDistribution]:
-    """Key -> Optuna's distribution, wide enough for all values that trials had.
+def _optuna_distributions(space: Space, results: list[TrialResult]) -> dict[str, BaseDistribution]:
+    """Returns key -> Optuna's distribution, wide enough for all values that trials had.
 
-    A population, or more epochs given to some trials, may have left the range that was drawn from.
+    PBT may leave the sampled range, and `sweep continue` raises the epochs of some trials.
     """
-    found: dict[str, BaseDistribution] = {}
+    distributions = {}
     for key, distribution in space.items():
         values = [r.record.current[key] for r in results if key in r.record.current]
-        found[key] = _native(distribution, values)
-    return found
+        distributions[key] = _optuna_distribution(distribution, values)
+    return distributions
 
 
-def _native(distribution: Distribution, values: list[Any]) -> BaseDistribution:
+def _optuna_distribution(distribution: Distribution, values: list[Any]) -> BaseDistribution:
     if isinstance(distribution, Choice):
-        known = [plain(value) for value in (*distribution.values, *values)]
-        return CategoricalDistribution(_unique(known))
+        categories = [to_category(value) for value in (*distribution.values, *values)]
+        return CategoricalDistribution(_unique(categories))
     low, high = distribution.extremes
     if isinstance(distribution, Range) and isinstance(low, float) and distribution.step is None:
-        low, high = distribution.low, distribution.high  # a corner may be off by a rounding error
-    ends = min([low, *values]), max([high, *values])
-    log = isinstance(distribution, NumericDistribution) and distribution.log and ends[0] > 0
+        low, high = distribution.low, distribution.high  # extremes may have rounding errors
+    smallest, largest = min([low, *values]), max([high, *values])
+    log = isinstance(distribution, NumericDistribution) and distribution.log and smallest > 0
     if all(isinstance(value, int) for value in (low, *values)):
-        return IntDistribution(int(ends[0]), int(ends[1]), log=log)
-    return FloatDistribution(float(ends[0]), float(ends[1]), log=log)
+        return IntDistribution(int(smallest), int(largest), log=log)
+    return FloatDistribution(float(smallest), float(largest), log=log)
 
 
-def plain(value: Any) -> Any:
-    """A value as a category or number of Optuna's; a list or a mapping is its text."""
-    return value if isinstance(value, bool | int | float | str | None) else _text(value)
+def to_category(value: Any) -> Any:
+    """Returns a value as a category or number of Optuna's; lists and mappings become JSON text."""
+    return value if isinstance(value, bool | int | float | str | None) else _to_json(value)
 
 
-def _text(value: Any) -> str:
+def _to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
 def _unique(values: list[Any]) -> list[Any]:
-    """Values that differ as they are written; 1, 1.0 and true are three."""
-    return list({_text(value): value for value in values}.values())
+    """Returns the values without duplicates; 1, 1.0 and true are three values."""
+    return list({_to_json(value): value for value in values}.values())

@@ -1,4 +1,4 @@
-"""The tables of `report.html`."""
+"""HTML tables of `report.html`."""
 
 from __future__ import annotations
 
@@ -8,59 +8,58 @@ from typing import Any
 
 from sweeps.results.aggregate import Configuration
 from sweeps.results.trial_results import TrialResult
+from sweeps.terminal.formatting import format_value
 
-ROWS, OPEN_ROWS = 100, 12
-"""Rows of a table at most, and how many are shown without a click."""
-
-
-def number(value: Any) -> str:
-    """A value in a table."""
-    return f"{value:.4g}" if isinstance(value, float) else "-" if value is None else str(value)
+MAX_ROWS = 100
+"""Rows that a table shows."""
+MAX_OPEN_ROWS = 12
+"""Rows of a table that is not folded."""
 
 
-def pairs(rows: Mapping[str, Any]) -> str:
-    """A table of names and their values."""
+def name_value_table(rows: Mapping[str, Any]) -> str:
+    """Returns a table of names and their values."""
     lines = [
-        f"<tr><th>{escape(name)}</th><td>{escape(number(v))}</td></tr>" for name, v in rows.items()
+        f"<tr><th>{escape(name)}</th><td>{escape(format_value(v))}</td></tr>"
+        for name, v in rows.items()
     ]
     return f"<table>{''.join(lines)}</table>"
 
 
-def limited(head: list[str], rows: list[list[Any]]) -> str:
-    """A table of the first rows; a long one is folded."""
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
+def row_table(head: list[str], rows: list[list[Any]]) -> str:
+    """Returns a table of the first rows, folded if it is long."""
+    headings = "".join(f"<th>{escape(name)}</th>" for name in head)
     lines = [
-        "<tr>" + "".join(f"<td>{escape(number(value))}</td>" for value in row) + "</tr>"
-        for row in rows[:ROWS]
+        "<tr>" + "".join(f"<td>{escape(format_value(value))}</td>" for value in row) + "</tr>"
+        for row in rows[:MAX_ROWS]
     ]
-    more = f"<p>{len(rows) - ROWS} more.</p>" if len(rows) > ROWS else ""
-    drawn = f"<table><tr>{top}</tr>{''.join(lines)}</table>{more}"
-    if len(rows) <= OPEN_ROWS:
-        return drawn
-    return f"<details><summary>{len(rows)} rows</summary>{drawn}</details>"
+    more = f"<p>{len(rows) - MAX_ROWS} more.</p>" if len(rows) > MAX_ROWS else ""
+    table = f"<table><tr>{headings}</tr>{''.join(lines)}</table>{more}"
+    if len(rows) <= MAX_OPEN_ROWS:
+        return table
+    return f"<details><summary>{len(rows)} rows</summary>{table}</details>"
 
 
-def of_configurations(found: list[Configuration], metric: str) -> str:
-    """Configurations of several trials, best first."""
+def configurations_table(configurations: list[Configuration], metric: str) -> str:
+    """Returns the configurations with mean and spread of their trials, best first."""
     rows = [
         [
-            each.number,
-            f"{each.mean:.4f}",
-            None if each.sd is None else f"{each.sd:.4f}",
-            f"{len(each.scores)}{' final' if each.final else ''}",
-            each.results[0].record.id,
+            configuration.number,
+            f"{configuration.mean:.4f}",
+            None if configuration.sd is None else f"{configuration.sd:.4f}",
+            f"{len(configuration.scores)}{' final' if configuration.final else ''}",
+            configuration.results[0].record.id,
         ]
-        for each in found
+        for configuration in configurations
     ]
-    return limited(["configuration", f"mean {metric}", "sd", "trials", "best trial"], rows)
+    return row_table(["configuration", f"mean {metric}", "sd", "trials", "best trial"], rows)
 
 
-def of_front(front: Iterable[TrialResult], metrics: Iterable[str]) -> str:
-    """The trials of a Pareto front, with what they are compared by and their values."""
+def pareto_table(front: Iterable[TrialResult], metrics: Iterable[str]) -> str:
+    """Returns the trials of a Pareto front with their metrics and sampled values."""
     names = list(metrics)
     rows = []
     for result in front:
         best = result.best or {}
-        values = ", ".join(f"{k} {number(v)}" for k, v in result.record.current.items())
+        values = ", ".join(f"{k} {format_value(v)}" for k, v in result.record.current.items())
         rows.append([result.record.id, *(best[name] for name in names), best["epoch"], values])
-    return limited(["trial", *names, "epoch", "values"], rows)
+    return row_table(["trial", *names, "epoch", "values"], rows)

@@ -1,4 +1,4 @@
-"""The command line: help, exit codes, and that bad input leaves nothing behind. Starts no Ray."""
+"""The command line: help, exit codes, and bad input, which leaves no files. Starts no Ray."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ from tests.support.fake_sweeps import ONE_KEY, FakeSweep
 from trainable.config.yaml_reader import dump_yaml
 
 ROOT = Path(__file__).parents[4]
-VERBS = sorted(main.commands)
+COMMANDS = sorted(main.commands)
 GOOD: dict[str, dict[str, Any]] = {
     "config": {
         "dataset": {"name": "digits", "val_split": 0.2},
@@ -39,7 +39,7 @@ def invoke(*args: object) -> Result:
 
 
 def refused(*args: object) -> str:
-    """What is said of bad input: on standard error, with exit code 2, and nothing is made."""
+    """Returns the error about bad input, which leaves no file and exits with code 2."""
     before = set(Path.cwd().rglob("*"))
     result = invoke(*args)
     assert (result.exit_code, result.stdout) == (2, "")
@@ -55,37 +55,41 @@ def write_search(name: str = "", **sections: Mapping[str, Any]) -> Path:
 
 @pytest.fixture
 def finished(working_directory: Path) -> Path:
-    """A sweep of four trials that has finished, in `experiments/digits`."""
+    """Writes a finished sweep of four trials to `experiments/digits`."""
     return FakeSweep(Path("experiments", "digits"), trials=4, space=ONE_KEY, tune={}).write()
 
 
 # ---------------------------------------------------------------------------- help
 
 
-def test_help_names_every_verb_and_what_it_does() -> None:
+def test_help_describes_every_command_in_one_line() -> None:
     result = invoke("--help")
     assert result.exit_code == 0
-    for verb in VERBS:
-        assert re.search(rf"^  {verb} +[A-Z]\w+", result.stdout, re.MULTILINE), verb
+    for command in COMMANDS:
+        line = re.search(rf"^  {command} +[A-Z]\w+s .*\.$", result.stdout, re.MULTILINE)
+        assert line, command
+        assert "..." not in line[0], command
     assert invoke("-h").stdout == result.stdout
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help_with_an_example_of_its_own(verb: str) -> None:
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_the_help_of_every_command_has_a_valid_example(verb: str) -> None:
     result = invoke(verb, "--help")
     assert result.exit_code == 0
     text = " ".join(result.stdout.split())
-    found = re.search(rf"Example: (sweep {verb} [^\n]*?)(?= Options:| Argument| Positional)", text)
-    assert found, text
+    example = re.search(
+        rf"Example: (sweep {verb} [^\n]*?)(?= Options:| Argument| Positional)", text
+    )
+    assert example, text
     command = main.commands[verb]
     context = click.Context(command, info_name=verb)
-    command.parse_args(context, shlex.split(found[1])[2:])  # its options exist
+    command.parse_args(context, shlex.split(example[1])[2:])  # fails if an option does not exist
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.help, f"{verb} {parameter.name}"
 
 
-def test_help_loads_neither_torch_nor_ray(project_environment: dict[str, str]) -> None:
+def test_help_imports_neither_torch_ray_nor_optuna(project_environment: dict[str, str]) -> None:
     script = (
         "import sys\n"
         "from sweeps.cli.main import main\n"
@@ -103,14 +107,14 @@ def test_help_loads_neither_torch_nor_ray(project_environment: dict[str, str]) -
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_an_unknown_verb_is_refused_with_the_nearest() -> None:
+def test_an_unknown_command_is_refused_with_the_nearest() -> None:
     result = invoke("resum")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "No such command 'resum'" in result.stderr
     assert "resume" in result.stderr
 
 
-def test_the_documented_exit_codes_are_those_of_the_module() -> None:
+def test_the_exit_codes_are_documented() -> None:
     from sweeps.trials.pause import EXIT_CODES
 
     text = ast.get_docstring(ast.parse((ROOT / "sweeps" / "cli" / "main.py").read_text())) or ""
@@ -121,16 +125,16 @@ def test_the_documented_exit_codes_are_those_of_the_module() -> None:
 # ---------------------------------------------------------------------------- search files
 
 
-def test_a_good_search_file_validates_and_leaves_nothing(working_directory: Path) -> None:
+def test_a_valid_search_file_is_accepted_and_leaves_no_files(working_directory: Path) -> None:
     path = write_search()
     result = invoke("validate", path)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.splitlines()[0] == "search.yaml: good; 3 trials over 1 keys"
+    assert result.stdout.splitlines()[0] == "search.yaml: valid; 3 trials over 1 key"
     assert list(working_directory.iterdir()) == [working_directory / "search.yaml"]
 
 
 @pytest.mark.parametrize("verb", ["run", "validate"])
-def test_all_that_is_wrong_is_told_in_one_list(verb: str, working_directory: Path) -> None:
+def test_all_problems_are_listed_together(verb: str, working_directory: Path) -> None:
     bad_space = {"optimizer.lerning_rate": {"loguniform": [0, 1.0]}}
     path = write_search(
         tune={"num_samples": 0, "metrik": "val_acc"}, space=bad_space, resources={"gpu": -1}
@@ -155,7 +159,7 @@ def test_all_that_is_wrong_is_told_in_one_list(verb: str, working_directory: Pat
     ids=["missing", "empty", "syntax", "binary"],
 )
 @pytest.mark.parametrize("verb", ["run", "validate"])
-def test_what_is_no_search_file_is_refused(
+def test_a_file_that_is_not_a_search_file_is_refused(
     verb: str, content: bytes | None, message: str, working_directory: Path
 ) -> None:
     if content is not None:
@@ -164,7 +168,7 @@ def test_what_is_no_search_file_is_refused(
 
 
 @pytest.mark.parametrize("state", ["running", "paused", "finished"])
-def test_the_same_file_again_is_refused_with_what_to_type(
+def test_a_name_that_is_taken_is_refused_with_the_resume_command(
     state: Any, working_directory: Path
 ) -> None:
     directory = FakeSweep(working_directory / "experiments" / "digits", state=state).write()
@@ -174,7 +178,7 @@ def test_the_same_file_again_is_refused_with_what_to_type(
     assert "give it another name in the search file" in text
 
 
-def test_a_directory_of_something_else_is_left_alone(working_directory: Path) -> None:
+def test_a_directory_without_a_sweep_is_not_overwritten(working_directory: Path) -> None:
     Path("experiments", "digits").mkdir(parents=True)
     Path("experiments", "digits", "thesis.tex").write_text("years of work")
     text = refused("run", write_search(name="digits"))
@@ -196,24 +200,26 @@ def test_a_directory_of_something_else_is_left_alone(working_directory: Path) ->
     ids=lambda args: " ".join(args),
 )
 @pytest.mark.parametrize("exists", [True, False], ids=["empty", "missing"])
-def test_a_directory_that_is_no_sweep_is_refused(
+def test_a_directory_that_is_not_a_sweep_is_refused(
     exists: bool, args: list[str], working_directory: Path
 ) -> None:
     if exists:
-        Path("there").mkdir()
-    text = refused(*args, "there")
-    where = working_directory / "there" / "sweep.json"
-    assert text == f"{where}: there is no such file; is this a sweep's directory?\n"
+        Path("folder").mkdir()
+    text = refused(*args, "folder")
+    path = working_directory / "folder" / "sweep.json"
+    assert text == f"{path}: there is no such file; is this a sweep's directory?\n"
 
 
 @pytest.mark.parametrize("verb", ["restore", "eval"])
-def test_a_checkpoint_that_is_not_there_is_refused(verb: str, working_directory: Path) -> None:
+def test_a_missing_checkpoint_is_refused(verb: str, working_directory: Path) -> None:
     expected = "best.pt: there is no such file; good checkpoints beside it: none\n"
     assert refused(verb, "best.pt") == expected
 
 
 @pytest.mark.parametrize("args", [["run"], ["run", "--resume"], ["resume"], ["restore"]])
-def test_a_verb_without_its_argument_is_refused(args: list[str], working_directory: Path) -> None:
+def test_a_command_without_its_argument_is_refused(
+    args: list[str], working_directory: Path
+) -> None:
     assert re.search("--resume|Missing argument", refused(*args))
 
 
@@ -245,7 +251,7 @@ def test_an_edited_file_that_changes_the_trials_is_refused_with_a_diff(finished:
     assert "tune.warm_start" in result.stderr
 
 
-def test_nothing_that_has_failed_is_nothing_to_retry(finished: Path) -> None:
+def test_without_failed_trials_there_is_nothing_to_retry(finished: Path) -> None:
     result = invoke("retry", finished)
     assert (result.exit_code, result.stdout) == (0, f"no trial of {finished} has failed\n")
     result = invoke("retry", finished, "--cause", "ooom")
@@ -256,23 +262,25 @@ def test_nothing_that_has_failed_is_nothing_to_retry(finished: Path) -> None:
 # ---------------------------------------------------------------------------- stop
 
 
-def test_stopping_what_does_not_run_says_so_and_asks_for_nothing(finished: Path) -> None:
+def test_stopping_a_sweep_that_is_not_running_writes_no_request(finished: Path) -> None:
     result = invoke("stop", finished)
     assert result.stdout == f"{finished} is not running; it is finished\n"
     assert result.exit_code == 0
     assert not SweepLayout(finished).stop_file.exists()
 
 
-def test_stopping_what_runs_leaves_the_request_and_says_how_to_go_on(finished: Path) -> None:
+def test_stopping_a_running_sweep_writes_a_request_and_prints_the_resume_command(
+    finished: Path,
+) -> None:
     with sweep_lock(finished):
         result = invoke("stop", finished)
     assert result.exit_code == 0
-    assert result.stdout.splitlines()[-1] == f"to go on afterwards: sweep resume {finished}"
+    assert result.stdout.splitlines()[-1] == f"resume it later with: sweep resume {finished}"
     assert SweepLayout(finished).stop_file.exists()
 
 
 @pytest.mark.parametrize("verb", ["resume", "retry"])
-def test_a_sweep_that_runs_is_not_run_twice(verb: str, finished: Path) -> None:
+def test_a_running_sweep_is_not_run_twice(verb: str, finished: Path) -> None:
     with sweep_lock(finished):
         result = invoke(verb, finished)
     assert result.exit_code == 2
@@ -284,7 +292,7 @@ def test_a_sweep_that_runs_is_not_run_twice(verb: str, finished: Path) -> None:
 
 
 @pytest.mark.parametrize("script", ["run.py", "restore.py"])
-def test_the_scripts_run_from_any_directory_and_end_with_the_verbs_code(
+def test_the_scripts_run_from_any_directory_with_the_commands_exit_code(
     script: str, working_directory: Path
 ) -> None:
     done = subprocess.run(

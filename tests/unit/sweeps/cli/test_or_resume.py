@@ -1,4 +1,4 @@
-"""`sweep run --or-resume`: one command that starts a sweep and goes on with it."""
+"""`sweep run --or-resume`: one command that starts a sweep and resumes it."""
 
 from pathlib import Path
 from typing import Any
@@ -13,23 +13,25 @@ from tests.support.fake_sweeps import FakeSweep
 
 @pytest.fixture
 def launched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
-    """What would have been launched; it ends there as if Ray had refused."""
-    found: list[tuple[str, Any]] = []
+    """Collects the launches, which fail as if Ray could not start."""
+    launches: list[tuple[str, Any]] = []
 
-    def start(spec: Any, **how: Any) -> None:
-        found.append(("start", how["address"]))
+    def start(spec: Any, **options: Any) -> None:
+        launches.append(("start", options["address"]))
         raise SweepError("no Ray here")
 
-    def resume(spec: Any, directory: Path, records: Any, **how: Any) -> None:
-        found.append((f"resume {directory.name} to {spec.tune.num_samples}", how["address"]))
+    def resume(spec: Any, directory: Path, records: Any, **options: Any) -> None:
+        launches.append(
+            (f"resume {directory.name} to {spec.tune.num_samples}", options["address"])
+        )
         raise SweepError("no Ray here")
 
     monkeypatch.setattr(launch, "start_sweep", start)
     monkeypatch.setattr(launch, "resume_sweep", resume)
-    return found
+    return launches
 
 
-def test_it_starts_a_sweep_and_then_goes_on_with_it(
+def test_it_starts_a_sweep_and_then_resumes_it(
     tmp_path: Path, launched: list[tuple[str, Any]]
 ) -> None:
     other = FakeSweep(tmp_path / "other" / "mine", state="paused", states={11: "paused"}).write()
@@ -42,19 +44,17 @@ def test_it_starts_a_sweep_and_then_goes_on_with_it(
     assert launched == [("start", "head:6379"), ("resume mine to 20", "head:6379")]
 
 
-def test_without_it_a_sweep_that_is_there_is_not_touched(
+def test_without_it_an_existing_sweep_is_not_resumed(
     tmp_path: Path, launched: list[tuple[str, Any]]
 ) -> None:
-    there = FakeSweep(tmp_path / "mine", state="paused").write()
-    invoke("run", there / "search.yaml")
-    assert launched == [("start", None)]  # which refuses the directory
+    directory = FakeSweep(tmp_path / "mine", state="paused").write()
+    invoke("run", directory / "search.yaml")
+    assert launched == [("start", None)]  # start_sweep refuses the directory
 
 
-def test_it_needs_a_name_to_find_the_sweep_by(
-    tmp_path: Path, launched: list[tuple[str, Any]]
-) -> None:
-    there = FakeSweep(tmp_path / "mine").write()
-    result = invoke("run", there / "search.yaml", "--or-resume", "--set", 'name=""')
+def test_it_requires_a_name(tmp_path: Path, launched: list[tuple[str, Any]]) -> None:
+    directory = FakeSweep(tmp_path / "mine").write()
+    result = invoke("run", directory / "search.yaml", "--or-resume", "--set", 'name=""')
     assert result.exit_code == 2
-    assert "--or-resume needs the sweep's name in the search file" in result.stderr
+    assert "--or-resume requires a name in the search file" in result.stderr
     assert launched == []

@@ -1,4 +1,4 @@
-"""The verbs that read a sweep's files, as a user types them; no Ray, nothing trained."""
+"""The commands that read a sweep's files, as a user types them, without Ray or training."""
 
 import csv
 import io
@@ -18,7 +18,18 @@ from sweeps.storage.lock import sweep_lock
 from tests.support.fake_sweeps import FakeSweep, as_json, sweep, trial
 
 ROOT = Path(__file__).parents[4]
-READING = ["list", "status", "best", "show", "logs", "compare", "plot", "report", "export", "gc"]
+READING_COMMANDS = [
+    "list",
+    "status",
+    "best",
+    "show",
+    "logs",
+    "compare",
+    "plot",
+    "report",
+    "export",
+    "gc",
+]
 
 
 @pytest.fixture
@@ -36,28 +47,28 @@ def finished(make: Callable[..., Path]) -> Path:
 # ------------------------------------------------------------------------ list, status, best
 
 
-def test_list_has_every_sweep_with_its_state_and_best(make: Callable[..., Path]) -> None:
+def test_list_shows_every_sweep_with_its_state_and_best_trial(make: Callable[..., Path]) -> None:
     first = make("first")
     make("second", state="paused", states={11: "paused"})
-    found = {entry["name"]: entry for entry in as_json("list", first.parent)}
-    assert found["first"]["state"] == "finished"
-    assert (found["first"]["ended"], found["first"]["total"]) == (12, 12)
-    assert (found["second"]["state"], found["second"]["ended"]) == ("paused", 11)
-    assert found["first"]["best"] == as_json("status", first)["best"]
+    sweeps = {entry["name"]: entry for entry in as_json("list", first.parent)}
+    assert sweeps["first"]["state"] == "finished"
+    assert (sweeps["first"]["ended"], sweeps["first"]["total"]) == (12, 12)
+    assert (sweeps["second"]["state"], sweeps["second"]["ended"]) == ("paused", 11)
+    assert sweeps["first"]["best"] == as_json("status", first)["best"]
     assert {"first", "second"} <= set(sweep("list", first.parent).stdout.split())
 
 
 def test_list_shows_a_broken_sweep_beside_the_good_ones(make: Callable[..., Path]) -> None:
     good, bad = make("good"), make("bad")
     (bad / "sweep.json").write_text("{}")
-    found = {entry["name"]: entry for entry in as_json("list", good.parent)}
-    assert found["good"]["state"] == "finished"
-    assert found["bad"]["state"] == "broken"
-    assert "not a record of this version" in found["bad"]["error"]
+    sweeps = {entry["name"]: entry for entry in as_json("list", good.parent)}
+    assert sweeps["good"]["state"] == "finished"
+    assert sweeps["bad"]["state"] == "broken"
+    assert "not a record of this version" in sweeps["bad"]["error"]
     assert "bad: " in sweep("list", good.parent).stdout
 
 
-def test_list_of_a_place_without_sweeps_says_so(tmp_path: Path) -> None:
+def test_list_reports_a_directory_without_sweeps(tmp_path: Path) -> None:
     assert f"no sweeps in {tmp_path}" in sweep("list", tmp_path).stdout
     assert "there is no such directory" in sweep("list", tmp_path / "none", code=2).stderr
 
@@ -65,28 +76,28 @@ def test_list_of_a_place_without_sweeps_says_so(tmp_path: Path) -> None:
 def test_status_counts_trials_and_epochs(make: Callable[..., Path]) -> None:
     directory = make(states={3: "failed", 4: "running", 5: "pending"}, state="running")
     with sweep_lock(directory):
-        found = as_json("status", directory)
+        values = as_json("status", directory)
         text = sweep("status", directory).stdout
-    assert found["state"] == "running"
-    assert found["trials"]["failed"] == 1
-    assert found["failed"] == [{"trial": "0003aaaa", "cause": "oom"}]
-    (live,) = found["unended"]
+    assert values["state"] == "running"
+    assert values["trials"]["failed"] == 1
+    assert values["failed"] == [{"trial": "0003aaaa", "cause": "oom"}]
+    (live,) = values["unended"]
     assert (live["trial"], live["epoch"], live["epochs"]) == ("0004aaaa", 5, 9)
-    stopped = found["trials"]["stopped"]
-    assert found["saved_epochs"] == stopped * (9 - 3) > 0
-    assert f"10 of 12 trials ended (1 failed, {found['trials']['finished']} finished" in text
+    stopped = values["trials"]["stopped"]
+    assert values["saved_epochs"] == stopped * (9 - 3) > 0
+    assert f"10 of 12 trials ended (1 failed, {values['trials']['finished']} finished" in text
     assert f"{stopped} stopped), 1 pending, 1 running\n" in text
     assert "1 failed (oom)" in text
     assert "best so far: trial" in text
     assert "0004aaaa" in text
 
 
-def test_a_sweep_whose_process_has_died_is_interrupted(make: Callable[..., Path]) -> None:
+def test_a_sweep_whose_driver_has_died_is_interrupted(make: Callable[..., Path]) -> None:
     directory = make(state="running", states={0: "running"})
     assert as_json("status", directory)["state"] == "interrupted"
     (directory / ".lock").touch()
     assert as_json("status", directory)["state"] == "interrupted"
-    assert f"to go on: sweep resume {directory}" in sweep("status", directory).stdout
+    assert f"resume it:  sweep resume {directory}" in sweep("status", directory).stdout
 
 
 def test_status_watch_ends_with_the_sweep(finished: Path) -> None:
@@ -96,7 +107,7 @@ def test_status_watch_ends_with_the_sweep(finished: Path) -> None:
 
 
 def test_best_is_the_trial_with_the_best_epoch(finished: Path) -> None:
-    found = as_json("best", finished)
+    values = as_json("best", finished)
     scores = {
         path.parent.name[-8:]: max(
             json.loads(line)["val_acc"] for line in path.read_text().splitlines()
@@ -104,13 +115,13 @@ def test_best_is_the_trial_with_the_best_epoch(finished: Path) -> None:
         for path in finished.glob("*/metrics.jsonl")
     }
     best = max(scores, key=lambda name: scores[name])
-    assert (found["trial"], found["value"]) == (best, scores[best])
-    assert found["checkpoint"] == str(next(finished.glob(f"*{best}/checkpoints/best.pt")))
-    assert found["config"]["model"]["name"] == "resnet20"
-    assert found["values"]["optimizer.learning_rate"] > 0
+    assert (values["trial"], values["value"]) == (best, scores[best])
+    assert values["checkpoint"] == str(next(finished.glob(f"*{best}/checkpoints/best.pt")))
+    assert values["config"]["model"]["name"] == "resnet20"
+    assert values["values"]["optimizer.learning_rate"] > 0
     text = sweep("best", finished).stdout
     assert f"best: trial {best}, val_acc {scores[best]:.4f}" in text
-    assert f"sweep restore {found['checkpoint']} --epochs N" in text
+    assert f"sweep restore {values['checkpoint']} --epochs N" in text
 
 
 def test_an_unfinished_sweep_has_only_a_best_so_far(make: Callable[..., Path]) -> None:
@@ -118,20 +129,20 @@ def test_an_unfinished_sweep_has_only_a_best_so_far(make: Callable[..., Path]) -
     assert sweep("best", directory).stdout.startswith("best so far: ")
 
 
-def test_best_says_when_best_pt_is_of_another_epoch(make: Callable[..., Path]) -> None:
+def test_best_reports_that_best_pt_has_another_epoch(make: Callable[..., Path]) -> None:
     directory = make(tune={"metric": "train_loss"})
-    found = as_json("best", directory)
-    path = trial(directory, int(found["trial"][:4])) / "metrics.jsonl"
+    best = as_json("best", directory)
+    path = trial(directory, int(best["trial"][:4])) / "metrics.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     rows[1]["val_acc"] = 1.5
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert as_json("best", directory)["checkpoint_epoch"] == 2
-    assert "of epoch 2, the best val_acc, not of the best train_loss" in (
+    assert "has epoch 2, the best by val_acc, not the best by train_loss" in (
         sweep("best", directory).stdout
     )
 
 
-def test_without_an_epoch_there_is_no_best(make: Callable[..., Path]) -> None:
+def test_without_a_completed_epoch_there_is_no_best_trial(make: Callable[..., Path]) -> None:
     directory = make(trials=2, states={0: "pending", 1: "pending"}, state="paused")
     assert "no trial has completed an epoch" in sweep("best", directory, code=2).stderr
     assert "no trial has completed an epoch" in sweep("plot", directory, code=2).stderr
@@ -165,7 +176,7 @@ def test_export_writes_the_same_trials_in_every_format(finished: Path, tmp_path:
     )
 
 
-def test_export_of_epochs_has_a_row_each(finished: Path, tmp_path: Path) -> None:
+def test_export_of_epochs_has_one_row_per_epoch(finished: Path, tmp_path: Path) -> None:
     path = tmp_path / "epochs.csv"
     sweep("export", finished, "--epochs", "--output", path)
     frame = pd.read_csv(path)
@@ -173,7 +184,9 @@ def test_export_of_epochs_has_a_row_each(finished: Path, tmp_path: Path) -> None
     assert list(frame[frame.trial == "0001aaaa"].epoch) == list(range(1, 10))
 
 
-def test_parquet_takes_choices_of_several_types(make: Callable[..., Path], tmp_path: Path) -> None:
+def test_parquet_accepts_choices_of_several_types(
+    make: Callable[..., Path], tmp_path: Path
+) -> None:
     directory = make(trials=2)
     for number, value in ((0, [1, 2]), (1, "none")):
         path = trial(directory, number) / "trial.json"
@@ -185,11 +198,11 @@ def test_parquet_takes_choices_of_several_types(make: Callable[..., Path], tmp_p
     assert set(pd.read_parquet(path)["scheduler.milestones"]) == {"[1, 2]", '"none"'}
 
 
-def test_an_export_to_a_file_needs_its_name(finished: Path) -> None:
+def test_a_binary_export_requires_a_file(finished: Path) -> None:
     assert "add --output FILE" in sweep("export", finished, "--format", "parquet", code=2).stderr
 
 
-def test_json_has_null_for_what_is_no_number(finished: Path) -> None:
+def test_json_has_null_for_nan(finished: Path) -> None:
     path = trial(finished, 1) / "metrics.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     rows[-1]["val_acc"] = rows[-1]["val_loss"] = float("nan")
@@ -199,7 +212,7 @@ def test_json_has_null_for_what_is_no_number(finished: Path) -> None:
     assert json.loads(text)["rows"][-1]["val_loss"] is None
 
 
-def test_a_copied_sweep_reads_the_same(finished: Path, tmp_path: Path) -> None:
+def test_a_copied_sweep_can_be_read(finished: Path, tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere" / "copy"
     shutil.copytree(finished, copy)
     shutil.rmtree(finished)
@@ -207,28 +220,28 @@ def test_a_copied_sweep_reads_the_same(finished: Path, tmp_path: Path) -> None:
     assert as_json("status", copy)["trials"] == {"finished": 8, "stopped": 4}
 
 
-def test_looking_changes_nothing(finished: Path) -> None:
+def test_reading_commands_change_no_file(finished: Path) -> None:
     before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
     for words in (["status"], ["best"], ["show", "0001"], ["plot"], ["export"]):
         sweep(words[0], finished, *words[1:])
     assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("verb", [verb for verb in READING if verb != "list"])
-def test_what_is_no_sweep_is_one_error(tmp_path: Path, verb: str) -> None:
+@pytest.mark.parametrize("verb", [verb for verb in READING_COMMANDS if verb != "list"])
+def test_a_directory_that_is_not_a_sweep_is_one_error(tmp_path: Path, verb: str) -> None:
     rest = {"show": ["a"], "logs": ["a"], "compare": ["a", "b"]}.get(verb, [])
     error = sweep(verb, tmp_path, *rest, code=2).stderr
     assert "is this a sweep's directory?" in error
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("verb", READING)
-def test_the_help_of_a_verb_has_an_example(verb: str) -> None:
+@pytest.mark.parametrize("verb", READING_COMMANDS)
+def test_the_help_has_an_example(verb: str) -> None:
     assert f"Example: sweep {verb} " in " ".join(sweep(verb, "--help").stdout.split())
     assert verb in main.main.commands
 
 
-def test_a_reader_that_has_had_enough_is_no_error(finished: Path) -> None:
+def test_a_closed_pipe_is_not_an_error(finished: Path) -> None:
     script = "from sweeps.cli.main import main; main()"
     words = [sys.executable, "-c", script, "show", str(finished), "0001"]
     with subprocess.Popen(

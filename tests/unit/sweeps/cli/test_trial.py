@@ -1,4 +1,4 @@
-"""The verbs that look at single trials: show, logs and compare."""
+"""The commands that show single trials: show, logs and compare."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,18 +21,18 @@ def finished(make: Callable[..., Path]) -> Path:
     return make()
 
 
-def test_a_trial_is_named_by_a_unique_beginning_of_its_id(finished: Path) -> None:
+def test_a_trial_is_found_by_a_unique_beginning_of_its_id(finished: Path) -> None:
     assert as_json("show", finished, "0007")["id"] == "0007aaaa"
     assert as_json("show", finished, trial(finished, 7).name)["id"] == "0007aaaa"
     assert as_json("show", finished, str(trial(finished, 7)) + "/")["id"] == "0007aaaa"
 
 
 @pytest.mark.parametrize("verb", ["show", "logs"])
-def test_an_ambiguous_beginning_is_one_error_with_the_trials_it_fits(
+def test_an_ambiguous_beginning_is_one_error_with_the_matching_trials(
     finished: Path, verb: str
 ) -> None:
     error = sweep(verb, finished, "000", code=2).stderr
-    assert '"000" is the beginning of 10 ids' in error
+    assert '"000" matches 10 trial ids' in error
     assert "0000aaaa, 0001aaaa" in error
     assert "and 2 more" in error
 
@@ -44,7 +44,7 @@ def test_an_unknown_trial_is_one_error_with_the_nearest(finished: Path) -> None:
     assert "begins with" in sweep("show", finished, "", code=2).stderr
 
 
-def test_show_tells_why_a_trial_failed(make: Callable[..., Path]) -> None:
+def test_show_prints_why_a_trial_failed(make: Callable[..., Path]) -> None:
     directory = make(states={3: "failed"})
     text = sweep("show", directory, "0003").stdout
     assert "failed after epoch 2: oom: CUDA out of memory" in text
@@ -52,16 +52,16 @@ def test_show_tells_why_a_trial_failed(make: Callable[..., Path]) -> None:
     assert as_json("show", directory, "0003")["failures"][0]["cause"] == "oom"
 
 
-def test_show_has_values_rows_and_files(finished: Path) -> None:
-    found = as_json("show", finished, "0001")
-    assert [row["epoch"] for row in found["rows"]] == list(range(1, 10))
-    assert len(found["checkpoints"]) == 2
+def test_show_prints_values_metrics_and_files(finished: Path) -> None:
+    values = as_json("show", finished, "0001")
+    assert [row["epoch"] for row in values["rows"]] == list(range(1, 10))
+    assert len(values["checkpoints"]) == 2
     text = sweep("show", finished, "0001").stdout
     assert "optimizer.learning_rate: " in text
     assert "best.pt" in text
 
 
-def test_logs_prints_what_the_worker_wrote(finished: Path) -> None:
+def test_logs_prints_the_workers_output(finished: Path) -> None:
     (trial(finished, 1) / "trial.log").write_bytes("one\n[bold]zwölf[/bold]\n".encode())
     assert sweep("logs", finished, "0001").stdout == "one\n[bold]zwölf[/bold]\n"
     assert sweep("logs", finished, "0001", "-f").stdout == "one\n[bold]zwölf[/bold]\n"
@@ -74,13 +74,13 @@ def test_logs_follows_until_the_trial_has_ended(
     log = trial(directory, 1) / "trial.log"
     log.write_text("epoch 1\n")
 
-    def the_trial_goes_on(seconds: float) -> None:
+    def finish_another_epoch(seconds: float) -> None:
         with log.open("a") as file:
             file.write("epoch 2\n")
         record = trial(directory, 1) / "trial.json"
         record.write_text(record.read_text().replace('"running"', '"finished"'))
 
-    monkeypatch.setattr("sweeps.cli.trial.time.sleep", the_trial_goes_on)
+    monkeypatch.setattr("sweeps.cli.trial.time.sleep", finish_another_epoch)
     with sweep_lock(directory):
         assert sweep("logs", directory, "0001", "-f").stdout == "epoch 1\nepoch 2\n"
 
@@ -90,27 +90,27 @@ def test_logs_of_a_failed_trial_ends_with_its_traceback(make: Callable[..., Path
     assert sweep("logs", directory, "0003").stdout.endswith("Traceback: ...\n")
 
 
-def test_logs_says_when_there_is_none(finished: Path) -> None:
-    assert "has written no log" in sweep("logs", finished, "0001", code=2).stderr
+def test_logs_reports_a_missing_log(finished: Path) -> None:
+    assert "has not written a log" in sweep("logs", finished, "0001", code=2).stderr
 
 
 def test_compare_shows_what_differs(finished: Path) -> None:
-    found = as_json("compare", finished, "0001", "0002")
+    comparison = as_json("compare", finished, "0001", "0002")
     left, right = (as_json("show", finished, name) for name in ("0001", "0002"))
-    assert set(found["config"]) <= {*left["values"], *right["values"]}
-    assert found["config"]["optimizer.learning_rate"] == [
+    assert set(comparison["config"]) <= {*left["values"], *right["values"]}
+    assert comparison["config"]["optimizer.learning_rate"] == [
         left["values"]["optimizer.learning_rate"],
         right["values"]["optimizer.learning_rate"],
     ]
-    assert [row[0] for row in found["curves"]] == list(range(1, 10))
-    assert [row[1] for row in found["curves"]] == [row["val_acc"] for row in left["rows"]]
-    assert found["curves"][-1][2] is None  # the second was stopped
+    assert [row[0] for row in comparison["curves"]] == list(range(1, 10))
+    assert [row[1] for row in comparison["curves"]] == [row["val_acc"] for row in left["rows"]]
+    assert comparison["curves"][-1][2] is None  # the second trial was stopped
     text = sweep("compare", finished, "0001", "0002").stdout
     assert "optimizer.learning_rate" in text
     assert "1: 0001aaaa, 2: 0002aaaa, val_acc" in text
 
 
-def test_logs_tells_a_traceback_that_the_worker_wrote_once(make: Callable[..., Path]) -> None:
+def test_logs_prints_a_logged_traceback_only_once(make: Callable[..., Path]) -> None:
     directory = make(states={3: "failed"})
     log = "epoch 2\nTraceback: ...\nCUDA out of memory\n"
     (trial(directory, 3) / "trial.log").write_text(log)

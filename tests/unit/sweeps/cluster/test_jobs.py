@@ -118,7 +118,7 @@ def test_a_sweep_without_a_name_prints_the_command_that_resumes_it() -> None:
     out = invoke("submit", "search.yaml", *SERVER).stdout
     spec = parse_search(parse_yaml(FakeClient.sent["files"]["search.yaml"].decode(), "sent").data)
     assert spec.name.startswith("resnet20_digits_")
-    assert out.endswith(f"the same command again --set name={spec.name}\n")
+    assert out.endswith(f"repeat this command with --set name={spec.name}\n")
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_a_sweep_without_a_name_prints_the_command_that_resumes_it() -> None:
     [
         (
             "checkpoint.dir=./experiments",
-            "checkpoint.dir ./experiments is relative, and a job runs",
+            "checkpoint.dir ./experiments is relative, and the job's",
         ),
-        ("dataset.name=mnist", "dataset.root ./data is relative, and a job runs in a directory"),
+        ("dataset.name=mnist", "dataset.root ./data is relative, and the job's directory"),
     ],
 )
 def test_a_relative_path_is_refused(change: str, sentence: str) -> None:
@@ -205,9 +205,7 @@ def test_the_state_of_a_job_is_printed_in_words(
 
 def test_logs_are_printed_and_stop_requests_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     assert invoke("jobs", "logs", "raysubmit_1", *SERVER).stdout == "one line\n"
-    assert (
-        "asked job raysubmit_1 to pause" in invoke("jobs", "stop", "raysubmit_1", *SERVER).stdout
-    )
+    assert "pausing job raysubmit_1: " in invoke("jobs", "stop", "raysubmit_1", *SERVER).stdout
     monkeypatch.setattr(FakeClient, "status", JobStatus.SUCCEEDED)
     out = invoke("jobs", "stop", "raysubmit_1", *SERVER).stdout
     assert out == "job raysubmit_1 was not running\n"

@@ -150,9 +150,9 @@ def test_auto_is_announced_as_measured_later(search_file: Path, monkeypatch: Any
         return " ".join(run_plan(search_file, "--set", "resources.gpu=auto").stdout.split())
 
     text = planned(TWO_CPUS)
-    assert "2 trials, each with 1 CPU (resources.gpu auto: 0 without a GPU)" in text
+    assert "concurrent trials: 2, each with 1 CPU (resources.gpu auto: 0 without a GPU)" in text
     text = planned(TWO_GPUS)
-    assert "at once: at least 2 trials, each with 1 CPU and at most 1 GPU" in text
+    assert "concurrent trials: at least 2, each with 1 CPU and at most 1 GPU" in text
     assert "(resources.gpu auto: measured when the sweep starts)" in text
 
 
@@ -170,13 +170,13 @@ def test_plan_describes_the_sweep(search_file: Path) -> None:
     done = run_plan(search_file, "--set", "tune.scheduler=asha", "--set", "tune.repeats=1")
     assert done.exit_code == 0, done.output
     text = " ".join(done.stdout.split())
-    assert text.startswith("6 configurations: 6 trials in all draws, by random; none depends on")
+    assert text.startswith("6 configurations: 6 trials draws by random; none depends on")
     assert "0 optimizer.learning_rate: " in text
     assert "training config of draw 0: seed: {enabled: " in text
-    assert "training config of draw 1: the same but for" in text
-    assert "scheduler asha: expected: 6.0 come to epoch 1" in text
-    assert "are expected to run" in text
-    assert "time: not known without a look at the model; add --probe disk: " in text
+    assert "training config of draw 1: the same except" in text
+    assert "scheduler asha: expected: 6.0 trials reach epoch 1" in text
+    assert "are expected; more if trials overtake" in text
+    assert "time: unknown; --probe estimates it disk: " in text
 
 
 def test_a_bad_file_is_refused_as_by_validate(search_file: Path) -> None:

@@ -1,11 +1,9 @@
-"""The Optuna study rebuilt from a sweep's layout, and its files."""
+"""The Optuna study rebuilt from a sweep's files, and its export."""
 
 import json
-import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -18,8 +16,7 @@ from optuna.trial import TrialState
 from sweeps.cli.main import main
 from sweeps.report.curve_charts import rungs
 from sweeps.report.optuna_charts import importance
-from sweeps.report.optuna_files import export_study
-from sweeps.report.optuna_study import study_of
+from sweeps.report.optuna_study import build_study
 from sweeps.results.loaded_sweep import load
 from tests.support.fake_sweeps import ASHA, FakeSweep
 
@@ -30,24 +27,24 @@ def directory(tmp_path: Path) -> Path:
     return FakeSweep(tmp_path / "sweep", states=states, state="paused").write()
 
 
-def test_trials_have_the_state_they_came_to(directory: Path) -> None:
-    study = study_of(directory)
-    found = [trial.state for trial in study.trials]
-    assert len(found) == 12
-    assert found[3:7] == [
+def test_trials_have_optunas_states(directory: Path) -> None:
+    study = build_study(directory)
+    states = [trial.state for trial in study.trials]
+    assert len(states) == 12
+    assert states[3:7] == [
         TrialState.FAIL,
         TrialState.RUNNING,
         TrialState.WAITING,
         TrialState.RUNNING,
     ]
     counts = load(directory).states
-    assert Counter(found)[TrialState.PRUNED] == counts["stopped"] > 0
-    assert Counter(found)[TrialState.COMPLETE] == counts["finished"] > 0
+    assert Counter(states)[TrialState.PRUNED] == counts["stopped"] > 0
+    assert Counter(states)[TrialState.COMPLETE] == counts["finished"] > 0
 
 
-def test_values_are_those_that_trials_trained_with(directory: Path) -> None:
+def test_parameters_and_values_are_those_of_the_trials(directory: Path) -> None:
     records = {result.record.number: result for result in load(directory).results}
-    for trial in study_of(directory).trials:
+    for trial in build_study(directory).trials:
         result = records[trial.number]
         assert trial.params == result.record.values
         assert trial.user_attrs["trial"] == result.record.id
@@ -62,7 +59,7 @@ def test_distributions_are_optunas_own(tmp_path: Path) -> None:
         "optimizer.learning_rate": {"loguniform": [1e-4, 1.0]},
         "training.batch_size": {"randint": [32, 129]},
     }
-    trial = study_of(FakeSweep(tmp_path / "sweep", space=space).write()).trials[0]
+    trial = build_study(FakeSweep(tmp_path / "sweep", space=space).write()).trials[0]
     assert trial.distributions == {
         "optimizer.name": CategoricalDistribution(["sgd", "adamw"]),
         "optimizer.learning_rate": FloatDistribution(1e-4, 1.0, log=True),
@@ -70,23 +67,23 @@ def test_distributions_are_optunas_own(tmp_path: Path) -> None:
     }
 
 
-def test_a_value_outside_of_what_was_drawn_from_widens_it(directory: Path) -> None:
+def test_a_value_outside_its_distribution_widens_it(directory: Path) -> None:
     path = next(directory.glob("*_0000aaaa/trial.json"))
     record = json.loads(path.read_text())
     record["lineage"] = [
         {"epoch": 2, "donor": "x", "values": {**record["values"], "optimizer.learning_rate": 3.0}}
     ]
     path.write_text(json.dumps(record))
-    study = study_of(directory)
+    study = build_study(directory)
     assert study.trials[0].params["optimizer.learning_rate"] == 3.0
     assert {trial.distributions["optimizer.learning_rate"] for trial in study.trials} == {
         FloatDistribution(1e-4, 3.0, log=True)
     }
 
 
-def test_stopped_trials_count_where_they_are_asked_to(directory: Path) -> None:
+def test_stopped_trials_can_count_as_complete(directory: Path) -> None:
     counts = load(directory).states
-    states = Counter(trial.state for trial in study_of(directory, stopped_count=True).trials)
+    states = Counter(trial.state for trial in build_study(directory, stopped_complete=True).trials)
     assert states[TrialState.COMPLETE] == counts["finished"] + counts["stopped"]
     assert states[TrialState.PRUNED] == 0
 
@@ -96,18 +93,18 @@ def test_epochs_without_a_finite_metric_are_left_out(directory: Path) -> None:
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     rows[0]["val_acc"], rows[1]["val_acc"] = None, float("nan")
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert min(study_of(directory).trials[1].intermediate_values) == 3
+    assert min(build_study(directory).trials[1].intermediate_values) == 3
 
 
-def test_the_parameter_that_matters_is_the_most_important(tmp_path: Path) -> None:
-    """The fake trials' accuracy depends on the learning rate and on hardly anything else."""
+def test_the_parameter_that_decides_the_accuracy_is_the_most_important(tmp_path: Path) -> None:
+    """The accuracy of the fake trials depends almost only on the learning rate."""
     directory = FakeSweep(tmp_path / "sweep", trials=60).write()
-    found, trouble = importance(study_of(directory, stopped_count=True))
-    assert trouble == ""
-    assert next(iter(found)) == "optimizer.learning_rate"
-    assert found["optimizer.learning_rate"] > 0.6
-    assert sum(found.values()) == pytest.approx(1)
-    assert set(found) == set(load(directory).keys)
+    importances, problem = importance(build_study(directory, stopped_complete=True))
+    assert problem == ""
+    assert next(iter(importances)) == "optimizer.learning_rate"
+    assert importances["optimizer.learning_rate"] > 0.6
+    assert sum(importances.values()) == pytest.approx(1)
+    assert set(importances) == set(load(directory).sampled_keys)
 
 
 @pytest.mark.parametrize("name", ["study.log", "study.db"])
@@ -125,64 +122,48 @@ def test_the_exported_study_is_opened_by_optuna(
         if path.suffix == ".db"
         else JournalStorage(JournalFileBackend(str(path)))
     )
-    loaded, built = optuna.load_study(study_name="sweep", storage=storage), study_of(directory)
+    loaded, built = optuna.load_study(study_name="sweep", storage=storage), build_study(directory)
     assert loaded.direction == built.direction
     assert loaded.best_value == built.best_value
-    for one, other in zip(loaded.trials, built.trials, strict=True):
-        assert (one.number, one.state, one.params) == (other.number, other.state, other.params)
-        assert one.intermediate_values == other.intermediate_values
+    for trial, original in zip(loaded.trials, built.trials, strict=True):
+        assert (trial.number, trial.state) == (original.number, original.state)
+        assert (trial.params, trial.distributions) == (original.params, original.distributions)
+        assert (trial.values, trial.user_attrs) == (original.values, original.user_attrs)
+        assert trial.datetime_start == original.datetime_start
+        assert trial.datetime_complete == original.datetime_complete
+        assert trial.intermediate_values == original.intermediate_values
     assert optuna.importance.get_param_importances(loaded)
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
-def rows_of(path: Path) -> dict[str, list[tuple[object, ...]]]:
-    with closing(sqlite3.connect(path)) as database:
-        names = [name for (name,) in database.execute("SELECT name FROM sqlite_master")]
-        tables = [name for name in names if not name.startswith(("ix_", "sqlite_"))]
-        return {name: sorted(database.execute(f"SELECT * FROM {name}")) for name in tables}
-
-
-def test_the_tables_are_filled_as_optuna_fills_them(
-    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    export_study(directory, tmp_path / "at_once.db")
-    monkeypatch.setattr("sweeps.report.optuna_files.KNOWN_TABLES", "another revision")
-    export_study(directory, tmp_path / "by_optuna.db")
-    found, wanted = rows_of(tmp_path / "at_once.db"), rows_of(tmp_path / "by_optuna.db")
-    assert found == wanted
-    filled = {name for name, rows in found.items() if rows}
-    assert filled > {"trials", "trial_params", "trial_values", "trial_intermediate_values"}
-
-
-LEAN = """
+REPORT_SCRIPT = """
 import sys
 from sweeps.cli.main import main
 try:
     main(["report", sys.argv[1]])
 except SystemExit as end:
     assert end.code == 0
-assert {"sklearn", "torch", "ray"}.isdisjoint(sys.modules)
-import sklearn.ensemble
+assert {"torch", "ray"}.isdisjoint(sys.modules)
 """
 
 
-def test_a_report_does_without_slow_libraries(directory: Path) -> None:
-    subprocess.run([sys.executable, "-c", LEAN, str(directory)], check=True)
+def test_a_report_loads_neither_torch_nor_ray(directory: Path) -> None:
+    subprocess.run([sys.executable, "-c", REPORT_SCRIPT, str(directory)], check=True)
     assert "optimizer.learning_rate (FloatDistribution)" in (directory / "report.html").read_text()
 
 
-def test_an_export_replaces_no_file(directory: Path, tmp_path: Path) -> None:
+def test_an_export_never_replaces_a_file(directory: Path, tmp_path: Path) -> None:
     path = tmp_path / "study.db"
     path.write_text("mine")
     words = ["export", str(directory), "--format", "optuna", "--output", str(path)]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 2
-    assert "exists already" in result.stderr
+    assert "already exists" in result.stderr
     assert path.read_text() == "mine"
 
 
 @pytest.mark.parametrize(
-    ("scheduler", "epochs", "marks"),
+    ("scheduler", "epochs", "decision_epochs"),
     [
         (ASHA, 9, [1, 3]),
         (
@@ -195,10 +176,10 @@ def test_an_export_replaces_no_file(directory: Path, tmp_path: Path) -> None:
     ],
 )
 def test_rungs_are_the_epochs_at_which_asha_decides(
-    tmp_path: Path, scheduler: dict[str, object], epochs: int, marks: list[int]
+    tmp_path: Path, scheduler: dict[str, object], epochs: int, decision_epochs: list[int]
 ) -> None:
     directory = FakeSweep(tmp_path / "sweep", epochs=epochs, tune={"scheduler": scheduler}).write()
-    assert rungs(load(directory)) == marks
+    assert rungs(load(directory)) == decision_epochs
 
 
 def test_hyperbands_rungs_are_read_from_its_decisions(tmp_path: Path) -> None:

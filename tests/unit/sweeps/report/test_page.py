@@ -1,4 +1,4 @@
-"""`report.html`: what is on the page, and that a browser opens it."""
+"""`report.html`: the content of the page, and that a browser opens it."""
 
 import json
 import re
@@ -19,13 +19,13 @@ from tests.support.fake_sweeps import ONE_KEY, FakeSweep, sweep, trial
 TITLES = [
     "Summary",
     "Best config",
-    "Optimisation history",
-    "Importance of the parameters",
+    "Optimization history",
+    "Parameter importance",
     "Parallel coordinates",
     "Slices",
     "Contours",
     "Learning curves",
-    "What the scheduler stopped",
+    "Stopped trials by epoch",
     "Timeline",
     "Stopped trials",
     "Failures",
@@ -35,22 +35,22 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))
 
 
 class Page(HTMLParser):
-    """The text and the number of plots below each `h2`, and what the page would fetch."""
+    """The text and the number of plots below each `h2`, and the URLs that the page loads."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.text: dict[str, str] = {}
         self.plots: dict[str, int] = {}
-        self.fetched: list[str] = []
+        self.loaded_urls: list[str] = []
         self._title, self._tag = "", ""
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._tag = tag
         values = dict(attrs)
-        self.fetched += [str(values[name]) for name in ("src", "data") if name in values]
+        self.loaded_urls += [str(values[name]) for name in ("src", "data") if name in values]
         if tag == "link":
-            self.fetched.append(str(values.get("href")))
+            self.loaded_urls.append(str(values.get("href")))
         if "plotly-graph-div" in str(values.get("class")):
             self.plots[self._title] = self.plots.get(self._title, 0) + 1
 
@@ -67,33 +67,33 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def page(tmp_path: Path) -> Callable[..., Page]:
-    def make(**options: Any) -> Page:
+    def write(**options: Any) -> Page:
         return Page(write_report(FakeSweep(tmp_path / "sweep", **options).write()))
 
-    return make
+    return write
 
 
 def test_the_report_has_every_part(page: Callable[..., Page]) -> None:
-    found = page(states={3: "failed"})
-    assert [title for title in found.text if title] == TITLES
-    assert found.plots == dict.fromkeys(TITLES[2:10], 1)
-    assert "CUDA out of memory" in found.text["Failures"]
-    assert "optimizer.learning_rate" in found.text["Best config"]
-    assert "ray version 2.60.0" in " ".join(found.text["Environment"].split())
-    assert "trials were ended early by asha" in found.text["What the scheduler stopped"]
+    report = page(states={3: "failed"})
+    assert [title for title in report.text if title] == TITLES
+    assert report.plots == dict.fromkeys(TITLES[2:10], 1)
+    assert "CUDA out of memory" in report.text["Failures"]
+    assert "optimizer.learning_rate" in report.text["Best config"]
+    assert "ray version 2.60.0" in " ".join(report.text["Environment"].split())
+    assert "asha stopped " in report.text["Stopped trials by epoch"]
 
 
-def test_of_many_trials_some_are_drawn_one_by_one(
+def test_only_some_of_many_trials_are_drawn(
     page: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweeps.report.curve_charts.MANY", 6)
-    found = page()
+    monkeypatch.setattr("sweeps.report.curve_charts.MAX_TRIALS", 6)
+    report = page()
     for title in ("Parallel coordinates", "Contours", "Learning curves"):
-        assert "6 of 12 trials: the best 3, of the others some." in found.text[title]
-        assert found.plots[title] == 1
+        assert "Shows 6 of 12 trials: the best 3 and a choice of the others." in report.text[title]
+        assert report.plots[title] == 1
 
 
-def test_who_took_over_whom_is_told_by_their_ids(tmp_path: Path) -> None:
+def test_copied_trials_are_listed_by_their_ids(tmp_path: Path) -> None:
     tune = {"scheduler": "pbt"}
     directory = FakeSweep(tmp_path / "sweep", space=ONE_KEY, tune=tune).write()
     path = trial(directory, 1) / "trial.json"
@@ -101,51 +101,51 @@ def test_who_took_over_whom_is_told_by_their_ids(tmp_path: Path) -> None:
     step = {"epoch": 2, "donor": trial(directory, 7).name, "values": record["values"]}
     path.write_text(json.dumps({**record, "lineage": [step]}))
     text = Page(write_report(directory)).text["Stopped trials"]
-    assert "took over 0001aaaa 2 0007aaaa" in " ".join(text.split())
-    assert "took over 0007aaaa after epoch 2" in sweep("show", directory, "0001").stdout
+    assert "copied 0001aaaa 2 0007aaaa" in " ".join(text.split())
+    assert "copied 0007aaaa after epoch 2" in sweep("show", directory, "0001").stdout
 
 
-def test_the_report_fetches_nothing(page: Callable[..., Page]) -> None:
-    assert page().fetched == []
+def test_the_report_loads_nothing(page: Callable[..., Page]) -> None:
+    assert page().loaded_urls == []
 
 
-def test_a_report_of_a_running_sweep_claims_no_best(page: Callable[..., Page]) -> None:
-    found = page(state="paused", states={0: "paused"})
-    assert "best so far val_acc" in found.text["Summary"]
+def test_an_unfinished_sweep_only_has_a_best_so_far(page: Callable[..., Page]) -> None:
+    report = page(state="paused", states={0: "paused"})
+    assert "best so far val_acc" in report.text["Summary"]
 
 
-def test_without_a_trial_each_chart_says_why_it_is_missing(page: Callable[..., Page]) -> None:
-    found = page(trials=1, states={0: "pending"}, state="paused")
-    assert found.plots == {}
-    assert "It takes one trial with a result, there are none." in found.text["Slices"]
-    assert "It takes two trials with a result" in found.text["Contours"]
-    assert "It takes two trials" in found.text["Importance of the parameters"]
-    assert "No trial has completed an epoch." in found.text["Learning curves"]
-    assert "No trial has started." in found.text["Timeline"]
+def test_a_chart_that_cannot_be_drawn_shows_the_reason(page: Callable[..., Page]) -> None:
+    report = page(trials=1, states={0: "pending"}, state="paused")
+    assert report.plots == {}
+    assert "This needs at least one trial with a result; there are none." in report.text["Slices"]
+    assert "This needs at least two trials with a result" in report.text["Contours"]
+    assert "This needs at least two trials" in report.text["Parameter importance"]
+    assert "No trial has completed an epoch." in report.text["Learning curves"]
+    assert "No trial has started." in report.text["Timeline"]
 
 
 @pytest.mark.parametrize("trials", [1, 2, 3])
 def test_few_trials_make_a_report(page: Callable[..., Page], trials: int) -> None:
-    found = page(trials=trials, states={0: "finished"})
-    assert {"Optimisation history", "Slices", "Learning curves"} <= set(found.plots)
+    report = page(trials=trials, states={0: "finished"})
+    assert {"Optimization history", "Slices", "Learning curves"} <= set(report.plots)
 
 
 def test_trials_that_all_failed_make_a_report(page: Callable[..., Page]) -> None:
-    found = page(trials=3, states=dict.fromkeys(range(3), "failed"))
-    assert "there are none" in found.text["Optimisation history"]
-    assert found.plots["Learning curves"] == 1  # they had come to epoch 2
+    report = page(trials=3, states=dict.fromkeys(range(3), "failed"))
+    assert "there are none" in report.text["Optimization history"]
+    assert report.plots["Learning curves"] == 1  # they failed after epoch 2
 
 
 def test_one_parameter_has_no_contours(page: Callable[..., Page]) -> None:
-    found = page(space=ONE_KEY)
-    assert "It takes two parameters, there is 1." in found.text["Contours"]
-    assert found.plots["Slices"] == 1
+    report = page(space=ONE_KEY)
+    assert "This needs at least two parameters; there is 1." in report.text["Contours"]
+    assert report.plots["Slices"] == 1
 
 
 def test_a_space_without_parameters_makes_a_report(page: Callable[..., Page]) -> None:
-    found = page(space={})
-    assert "It takes one parameter, there are none." in found.text["Slices"]
-    assert found.plots["Learning curves"] == 1
+    report = page(space={})
+    assert "This needs at least one parameter; there are none." in report.text["Slices"]
+    assert report.plots["Learning curves"] == 1
 
 
 def test_a_metric_that_never_changes_makes_a_report(
@@ -153,11 +153,11 @@ def test_a_metric_that_never_changes_makes_a_report(
 ) -> None:
     monkeypatch.setattr("tests.support.fake_sweeps.compute_quality", lambda values: 0.0)
     monkeypatch.setattr("tests.support.fake_sweeps.random.Random.uniform", lambda *ends: 0.005)
-    found = page()
-    assert found.plots["Optimisation history"] == 1
+    report = page()
+    assert report.plots["Optimization history"] == 1
 
 
-def test_text_of_trials_is_not_taken_for_html(tmp_path: Path) -> None:
+def test_text_of_trials_is_escaped(tmp_path: Path) -> None:
     directory = FakeSweep(tmp_path / "sweep", states={3: "failed"}).write()
     record = next(directory.glob("*_0003aaaa/trial.json"))
     record.write_text(
@@ -168,7 +168,7 @@ def test_text_of_trials_is_not_taken_for_html(tmp_path: Path) -> None:
     assert "<script>alert(1)" not in write_report(directory).read_text()
 
 
-def test_the_verb_says_where_the_report_is(tmp_path: Path) -> None:
+def test_the_command_prints_the_path_of_the_report(tmp_path: Path) -> None:
     directory = FakeSweep(tmp_path / "sweep").write()
     result = CliRunner().invoke(main, ["report", str(directory)])
     assert result.output == f"report: {directory / 'report.html'}\n"
@@ -192,6 +192,8 @@ def test_a_browser_opens_the_report_without_an_error(tmp_path: Path) -> None:
         timeout=240,
         check=True,
     )
-    complaints = [line for line in done.stderr.splitlines() if re.search(r"CONSOLE[:(\]]", line)]
-    assert complaints == []
-    assert done.stdout.count('class="main-svg"') >= 8  # plotly.js has drawn them
+    console_messages = [
+        line for line in done.stderr.splitlines() if re.search(r"CONSOLE[:(\]]", line)
+    ]
+    assert console_messages == []
+    assert done.stdout.count('class="main-svg"') >= 8  # drawn by plotly.js

@@ -1,10 +1,10 @@
-"""Decides what is tried and launches it; the only package a sweep's user reads.
+"""Searches hyperparameters: decides which trials to run, and launches them on Ray Tune.
 
-search file -> `spec` (checked) -> `search` (proposes values) -> `trial_source` (hands trials to
-Tune) -> `trainable.ray_trial.classifier` (trains them) -> the layout on disk -> `results` ->
-`report`.
+A search file is parsed and checked by `spec`; `search` suggests values; `execution` hands trials to
+Tune, which trains them with `trainable.ray_trial.classifier`; the files in the sweep directory are
+read by `results` and `report`.
 
-`from sweeps import run_sweep, load_sweep` is `sweeps.api`, which is loaded when it is first used.
+`from sweeps import run_sweep, load_sweep` loads `sweeps.api` when it is first used.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Sweeps from Python: `from sweeps import run_sweep, load_sweep`."""
+"""Python API for sweeps: `from sweeps import run_sweep, load_sweep`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from sweeps.results.loaded_sweep import LoadedSweep, load
 from sweeps.results.trial_results import TrialResult
 from sweeps.storage.location import download, resolve
 from sweeps.sweep_dir.errors import SweepError
+from trainable.artifacts.names import CHECKPOINTS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 class Sweep:
-    """A sweep as its files tell it when it is loaded; nothing of Ray's is needed.
+    """A sweep as its files described it when it was loaded. Needs no Ray.
 
     Args:
-        files: As loaded.
-        grid: Tune's `ResultGrid`, if the sweep was run by this process.
+        files: The loaded sweep.
+        grid: Tune's `ResultGrid` if this process ran the sweep.
     """
 
     def __init__(self, files: LoadedSweep, grid: Any = None) -> None:
@@ -30,30 +31,30 @@ class Sweep:
 
     @property
     def directory(self) -> Path:
-        """Where it lies."""
+        """The sweep directory; for a sweep in object storage, its local mirror."""
         return self.files.directory
 
     @property
     def state(self) -> str:
-        """`running`, `paused`, `finished`, `failed`, or `interrupted` by a kill."""
+        """`running`, `paused`, `finished`, `failed`, or `interrupted` if the driver has died."""
         return self.files.state
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """A row a trial, best first: its sampled values, its metric, where it lies."""
+        """One row per trial, best first: its sampled values, metric, directory and checkpoint."""
         from sweeps.results.export import to_frame, trial_rows
 
         return to_frame(trial_rows(self.files))
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """A row a trial and epoch with everything that was measured."""
+        """One row per epoch of every trial, with all metrics."""
         from sweeps.results.export import epoch_rows, to_frame
 
         return to_frame(epoch_rows(self.files))
 
     def best(self) -> TrialResult:
-        """The trial with the best epoch: `.record`, `.best` (its row), `.directory`.
+        """Returns the trial with the best epoch, with `.record`, `.best` (its row), `.directory`.
 
         Raises:
             SweepError: No trial has completed an epoch.
@@ -63,29 +64,29 @@ class Sweep:
         return self.files.best
 
     def trial(self, name: str) -> TrialResult:
-        """A trial by the beginning of its id.
+        """Returns the trial whose id begins with this text.
 
         Raises:
-            SweepError: There is no such trial, or several are meant.
+            SweepError: No trial matches, or several do.
         """
         return self.files.find(name)
 
     def checkpoint(self, trial: str | TrialResult | None = None) -> Path:
-        """The `best.pt` of a trial, else its `latest.pt`.
+        """Returns the path of a trial's `best.pt`, else of its `latest.pt`.
 
         Args:
-            trial: The beginning of its id, or the trial; None means the best one.
+            trial: The beginning of the trial's id, or the trial. None means the best trial.
 
         Raises:
             SweepError: There is no such trial, or its weights were not kept.
         """
-        chosen = self._chosen(trial)
-        if chosen.checkpoint is None:
+        result = self._select(trial)
+        if result.checkpoint is None:
             raise SweepError(
-                f"trial {chosen.record.id} ({chosen.record.state}) has no checkpoint in "
-                f"{chosen.directory / 'checkpoints'}"
+                f"trial {result.record.id} ({result.record.state}) has no checkpoint in "
+                f"{result.directory / CHECKPOINTS}"
             )
-        return download(chosen.checkpoint)
+        return download(result.checkpoint)
 
     def model(
         self,
@@ -94,16 +95,16 @@ class Sweep:
         device: str = "cpu",
         allow_custom_model: bool = False,
     ) -> Any:
-        """The model of a trial with the weights of `checkpoint`, in eval mode.
+        """Builds a trial's model with the weights of its `checkpoint`, in eval mode.
 
         Args:
-            trial: The beginning of its id, or the trial; None means the best one.
-            device: Where it goes, e.g. `cuda`.
-            allow_custom_model: Whether `model.name` may import a callable of the user's.
+            trial: The beginning of the trial's id, or the trial. None means the best trial.
+            device: The device to move it to, e.g. `cuda`.
+            allow_custom_model: Whether `model.name` may import the user's own code.
 
         Returns:
-            A `torch.nn.Module` from images `[B, C, H, W]`, normalised as in training, to logits
-            `[B, num_classes]`.
+            A `torch.nn.Module` that maps images `[B, C, H, W]`, normalised as in training, to
+            logits `[B, num_classes]`.
 
         Raises:
             TuneSweepsError: There is no such trial or checkpoint, or its model cannot be built.
@@ -125,7 +126,7 @@ class Sweep:
 
         return write_report(self.directory)
 
-    def _chosen(self, trial: str | TrialResult | None) -> TrialResult:
+    def _select(self, trial: str | TrialResult | None) -> TrialResult:
         if trial is None:
             return self.best()
         return self.trial(trial) if isinstance(trial, str) else trial
@@ -135,12 +136,12 @@ def load_sweep(directory: str | Path) -> Sweep:
     """Loads a sweep from its directory: running, paused, finished or copied from elsewhere.
 
     Args:
-        directory: A path, or an address in object storage, whose files are read from a local copy.
+        directory: A path, or a URI in object storage whose files are read from a local mirror.
 
     Raises:
         SweepError: The directory holds no sweep.
         ConfigError: Its search file is broken.
-        StorageError: The store does not answer.
+        StorageError: The object storage does not respond.
     """
     return Sweep(load(resolve(directory)))
 
@@ -154,17 +155,17 @@ def run_sweep(
     """Runs a new sweep until it has finished or is paused, as `sweep run` does.
 
     Args:
-        search: A search file, or its plain values; a path below `config` in those is relative to
-            the working directory.
-        allow_custom_model: Whether `model.name` may import a callable of the user's.
-        address: Of the Ray cluster to join, or `auto`; None means `RAY_ADDRESS`, else this
-            machine.
+        search: A search file, or its plain values. Paths in plain values are relative to the
+            working directory.
+        allow_custom_model: Whether `model.name` may import the user's own code.
+        address: The address of the Ray cluster to join, or `auto`. None means `RAY_ADDRESS` if it
+            is set, else this machine.
 
     Returns:
         The sweep, with Tune's own `ResultGrid` as `grid`.
 
     Raises:
-        TuneSweepsError: The search is not good, or the sweep's directory is taken.
+        TuneSweepsError: The search file is not valid, or the sweep directory already exists.
     """
     from sweeps.spec.load import load_search, parse_search
 

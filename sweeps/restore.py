@@ -1,4 +1,4 @@
-"""`python sweeps/restore.py best.pt`: the same as `sweep restore best.pt`, installed or not."""
+"""Runs `sweep restore` without an installation: `python sweeps/restore.py best.pt`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    # See run.py: what imports are relative to is the folder above this one.
+    # See run.py: imports are relative to the folder above.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
     from sweeps.cli.main import main

@@ -1,4 +1,4 @@
-"""`python sweeps/run.py search.yaml`: the same as `sweep run search.yaml`, installed or not."""
+"""Runs `sweep run` without an installation: `python sweeps/run.py search.yaml`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    # Run as a script, Python puts this folder on the path, where every module would shadow a
-    # top-level one of its name; the folder above it is what imports are relative to.
+    # Python puts this script's folder first on the path, where our packages would shadow
+    # top-level modules with the same names. Imports are relative to the folder above.
     root = str(Path(__file__).resolve().parent.parent)
     sys.path[0] = root
 

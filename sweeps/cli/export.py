@@ -51,9 +51,9 @@ KIND_NAMES = {
 @click.option("--epochs", is_flag=True, help="Write one row per epoch instead of one per trial.")
 @exits
 def export(directory: Path, kind: str, output: Path | None, epochs: bool) -> int:
-    """Exports the trials of the sweep in DIRECTORY.
+    """Exports the trials of a sweep.
 
-    Trials are sorted from best to worst.
+    Prints the trials of the sweep in DIRECTORY from best to worst, or writes them to a file.
 
     Example: sweep export experiments/digits_asha --format parquet --output trials.parquet
     """

@@ -27,8 +27,8 @@ def test_a_size_has_the_largest_unit_that_it_fills(count: int, text: str) -> Non
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 s"), (42.4, "42 s"), (99.4, "99 s"), (210, "3.5 min"), (720, "12 min"),
-     (7200, "2 h"), (12240, "3.4 h"), (181440, "2.1 d")],
+    [(0.4, "0 s"), (42.4, "42 s"), (99, "99 s"), (99.6, "1.7 min"), (330, "5.5 min"),
+     (598, "10 min"), (5400, "90 min"), (7200, "2 h"), (12240, "3.4 h"), (181440, "2.1 d")],
 )  # fmt: skip
 def test_a_duration_has_at_most_two_digits_and_a_unit(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text

@@ -1,0 +1,87 @@
+"""Progress of a running sweep: counts, best, estimated time left, and their texts."""
+
+import pytest
+
+from sweeps.results.progress import TrialProgress, compute_progress, describe_progress, join_parts
+from sweeps.sweep_dir.records import TrialRecord
+
+
+def trial(number, state, epochs=10, done=0, *, acc=0.1, epoch_s=2.0):
+    progress = TrialProgress(
+        TrialRecord(f"{number:08x}", number, f"t{number}", {}, state=state), epochs
+    )
+    for epoch in range(1, done + 1):
+        row = {"epoch": epoch, "val_acc": acc * epoch, "epoch_s": epoch_s}
+        progress.add_epoch(
+            {**row, "images_per_s": 1234.5, "peak_memory_gib": None}, "val_acc", "max"
+        )
+    return progress
+
+
+def figures(trials, **settings):
+    return compute_progress(
+        trials, **{"total": 8, "epochs": 10, "slots": 2, "mode": "max", **settings}
+    )
+
+
+def test_trials_are_counted_by_state_and_future_ones_as_pending():
+    sweep = figures([trial(0, "finished", done=10), trial(1, "running"), trial(2, "failed")])
+    assert sweep.counts == {"finished": 1, "running": 1, "failed": 1, "pending": 5}
+    assert sweep.ended == 2
+
+
+def test_the_best_so_far_is_of_any_epoch_of_any_trial():
+    down = trial(1, "running")
+    for epoch, acc in enumerate([0.9, 0.2, float("nan")], start=1):
+        down.add_epoch({"epoch": epoch, "val_acc": acc, "epoch_s": 1.0}, "val_acc", "max")
+    sweep = figures([trial(0, "finished", done=3, acc=0.2), down])
+    assert sweep.best == ("00000001", 0.9)
+    assert figures([trial(0, "running")]).best is None
+
+
+def test_the_time_left_is_unknown_until_an_epoch_is_measured():
+    assert figures([trial(0, "running")]).left_s is None
+
+
+def test_without_early_stopping_the_time_left_is_exact():
+    """7 trials of 10 epochs and 5 epochs of one, 2 s each, two at a time."""
+    assert figures([trial(0, "running", done=5)]).left_s == (75.0, 75.0)
+
+
+def test_the_least_time_left_assumes_as_much_early_stopping_as_before():
+    """The ended trials trained 12 of 20 epochs."""
+    ended = [trial(0, "finished", done=10), trial(1, "stopped", done=2)]
+    least, most = figures([*ended, trial(2, "running", done=5)]).left_s
+    assert most == (5 * 10 + 5) * 2 / 2
+    assert least == pytest.approx((5 * 6 + 1) * 2 / 2)
+
+
+def test_the_last_trials_use_no_more_slots_than_there_are_trials():
+    sweep = figures([trial(0, "running", done=5)], total=1, slots=8)
+    assert sweep.left_s == (10.0, 10.0)
+
+
+def test_saved_epochs_are_those_that_stopped_trials_have_not_trained():
+    ended = [trial(0, "stopped", done=2), trial(1, "stopped", done=6), trial(2, "failed", done=1)]
+    assert figures(ended).saved == 12
+
+
+def test_the_line_has_every_part_that_is_known():
+    ended = [trial(0, "finished", done=10, acc=0.09), trial(1, "stopped", done=2)]
+    parts = describe_progress(figures([*ended, trial(2, "running", done=5)]), 61, "val_acc")
+    assert parts == [
+        "2/8 done, 1 running",
+        "best so far val_acc 0.9000 (00000000)",
+        "61 s so far, 31 s to 55 s left",
+        "8 epochs saved",
+    ]
+    assert describe_progress(figures([]), 3, "val_acc") == ["0/8 done", "3 s so far"]
+
+
+def test_a_part_is_never_broken_over_two_lines():
+    assert join_parts(["12345", "123", "1234567890ab", "1"], 10) == [
+        "12345  123",
+        "1234567890ab",
+        "1",
+    ]
+    assert join_parts(["12345", "1234"], 10) == ["12345", "1234"]

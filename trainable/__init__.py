@@ -1,6 +1,6 @@
-"""Trains one image classifier; knows nothing of sweeps.
+"""Trains one image classifier; does not import `sweeps`.
 
-Read in this order: `config` (every key), `training` (the epoch loop and all state of one
-training), `artifacts` and `experiment` (what is on disk; `experiment.fit` is a training on
-its own), `ray_trial` (the same as a Ray Tune trial).
+Read in this order: `config` (every key), `training` (the epoch loop and the state of a training),
+`artifacts` and `experiment` (the files on disk; `experiment.fit` trains without a sweep),
+`ray_trial` (a training as a Ray Tune trial).
 """

@@ -1,6 +1,6 @@
-"""Files that are only ever replaced whole: temporary file, fsync, rename.
+"""Writes files atomically: temporary file, fsync, rename.
 
-A reader, or a kill at any moment, sees the old content or the new, never a mixture.
+Readers see the old content or the new one, never a mixture, even after a kill at any moment.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import BinaryIO
 TEMPORARY_SUFFIX = ".tmp"
 
 
-def _temporary(path: Path) -> Path:
+def _temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{TEMPORARY_SUFFIX}")
 
 
-def _sync(path: Path) -> None:
-    """Puts a written file, or the names in a directory, on disk."""
+def _fsync(path: Path) -> None:
+    """Flushes a file's content, or the names in a directory, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -28,56 +28,56 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _name(source: Path, name: Path) -> None:
-    """Makes `name` a hard link to `source`, or a copy where the file system has no links."""
-    temporary = _temporary(name)
+def _link_or_copy(source: Path, name: Path) -> None:
+    """Makes `name` a hard link to `source`, or a copy if the file system has no hard links."""
+    temporary = _temporary_path(name)
     try:
         try:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
-            _sync(temporary)
+            _fsync(temporary)
         temporary.replace(name)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_once(names: Iterable[Path], write: Callable[[BinaryIO], object]) -> None:
-    """Writes one file and gives it several names, each replaced whole, in the order given.
+    """Writes one file and gives it several names; each is replaced atomically, in this order.
 
     Args:
         names: Paths on one file system; at least one.
-        write: Writes the content to the open file it is given.
+        write: A function that writes the content to an open file.
 
     Raises:
-        OSError: Nothing is replaced then, if it is the writing that failed.
+        OSError: Writing or renaming has failed. If writing has failed, nothing is replaced.
     """
     targets = list(names)
-    temporary = _temporary(targets[-1])
+    temporary = _temporary_path(targets[-1])
     try:
         with temporary.open("wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         for name in targets:
-            _name(temporary, name)
+            _link_or_copy(temporary, name)
         for directory in {name.parent for name in targets}:
-            _sync(directory)
+            _fsync(directory)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def add_name(source: Path, name: Path) -> None:
-    """Gives an existing file one more name, replacing whatever had it."""
+    """Gives an existing file one more name, which replaces another file of that name."""
     if name.exists() and name.samefile(source):
         return
-    _name(source, name)
-    _sync(name.parent)
+    _link_or_copy(source, name)
+    _fsync(name.parent)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replaces a text file whole, as UTF-8."""
-    temporary = _temporary(path)
+    """Replaces a text file atomically, as UTF-8."""
+    temporary = _temporary_path(path)
     try:
         with temporary.open("wb") as file:
             file.write(text.encode())
@@ -89,11 +89,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_temporaries(directory: Path, name: str = "*") -> None:
-    """Deletes what a killed writer of these files left behind.
+    """Deletes the temporary files of a writer that was killed.
 
     Args:
-        directory: Where they are.
-        name: A file, or a pattern, that nobody else writes at the moment.
+        directory: The directory of the files.
+        name: A file name or pattern; no other process may be writing such a file.
     """
     for path in directory.glob(f".{name}.*{TEMPORARY_SUFFIX}"):
         path.unlink(missing_ok=True)

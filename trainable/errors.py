@@ -1,6 +1,6 @@
-"""The errors meant for a user: printed without a traceback, exit code 2.
+"""Errors for the user: printed without a traceback, exit code 2.
 
-Everything else that is raised is a fault of the program and keeps its traceback.
+All other exceptions are bugs and keep their traceback.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 
 class TuneSweepsError(Exception):
-    """Base of every error whose text is written for the user."""
+    """Base class of all errors whose text is written for the user."""
 
 
 class DataError(TuneSweepsError):
-    """A data set is missing, cannot be downloaded or does not fit what the config says."""
+    """A data set is missing, cannot be downloaded or does not fit the config."""
 
 
 class CheckpointError(TuneSweepsError):
@@ -22,15 +22,15 @@ class CheckpointError(TuneSweepsError):
 
 
 class DiskFullError(TuneSweepsError):
-    """There is not enough free space to save; what was saved before is whole."""
+    """There is too little free space to save; earlier files are intact."""
 
 
 class StorageError(TuneSweepsError):
-    """Object storage cannot be reached or does not do what it is asked."""
+    """Object storage cannot be reached or has refused an operation."""
 
 
 class LostWorkerError(TuneSweepsError):
-    """The process that trained a trial for another one is gone, and the trial's state with it."""
+    """The shared worker that trained a trial has died, and the trial's state is lost."""
 
 
 class ExperimentError(TuneSweepsError):
@@ -39,21 +39,21 @@ class ExperimentError(TuneSweepsError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong in a user's file."""
+    """One problem in a user's file."""
 
     key: str
-    """Dotted key, e.g. `optimizer.learning_rate`; empty when it is about the whole file."""
+    """Dotted key, e.g. `optimizer.learning_rate`; empty if it concerns the whole file."""
     rule: str
     """What must hold and what was found, e.g. `must be >= 1, found 0`."""
     line: int | None = None
-    """1-based line in the file, where one is known."""
+    """1-based line in the file, or None if it is unknown."""
 
 
 class ConfigError(TuneSweepsError):
-    """A user's file breaks its schema; carries every problem of the file.
+    """A user's file breaks its schema; contains all problems of the file.
 
     Args:
-        source: The file's path, or what the values came from.
+        source: The file's path, or another source of the values.
         problems: At least one problem, in file order.
     """
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM during a training: the epoch ends and is saved first."""
+"""Handles Ctrl-C and SIGTERM during a training, which finishes and saves its epoch first."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Remembers the first SIGINT or SIGTERM while it is entered; a second one ends the process.
+    """Records the first SIGINT or SIGTERM inside `with`; a second one ends the process.
 
     Use: `with StopRequest() as stop: fit(..., should_stop=stop)`.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self._before = {number: signal.getsignal(number) for number in SIGNALS}
+        self._previous_handlers = {number: signal.getsignal(number) for number in SIGNALS}
 
     def __enter__(self) -> StopRequest:
         for number in SIGNALS:
-            signal.signal(number, self._received)
+            signal.signal(number, self._handle)
         return self
 
     def __exit__(
@@ -29,14 +29,14 @@ class StopRequest:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
 
     def __call__(self) -> bool:
-        """Whether the training is to stop; `fit` asks after every epoch."""
+        """Returns whether the training should stop; `fit` calls it after every epoch."""
         return self.signal is not None
 
-    def _received(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
         self.signal = number
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""Addresses in object storage: what is one, what is below and above it, what it must not hold."""
+"""Addresses in object storage: recognise, check, join and split them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 SECRET = re.compile(r"key|secret|token|password|credential|sig", re.IGNORECASE)
 SAFE = "/=+@,:"
-"""What a name in an address has as it is, besides letters, digits and `_.-~`."""
+"""Characters that are not escaped in an address, besides letters, digits and `_.-~`."""
 
 
 def is_uri(path: str) -> bool:
-    """Whether a path is an address in object storage."""
+    """Returns whether a path is an address in object storage."""
     return "://" in path
 
 
 def normalize_directory(path: str) -> str:
-    """A `checkpoint.dir` as it is used: `file:///x` is the plain path, other URIs are checked.
+    """Returns `checkpoint.dir` with `file:///x` as a plain path; checks other URIs.
 
     Raises:
-        ValueError: The URI holds what `search.yaml` would keep and must not, or no directory.
+        ValueError: The URI has no bucket, or contains a user name or a secret, which would be
+            written into the sweep's files.
     """
     if not is_uri(path):
         return path
@@ -42,13 +43,13 @@ def normalize_directory(path: str) -> str:
 
 
 def child_uri(uri: str, name: str) -> str:
-    """The address of what is below another; a query stays at the end."""
+    """Returns the address of `name` below another address; a query stays at the end."""
     parts = urlsplit(uri)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name, SAFE)}"))
 
 
 def parent_uri(uri: str) -> tuple[str, str]:
-    """The address above another, and the name below it."""
+    """Returns the address one level up, and the name below it."""
     parts = urlsplit(uri)
-    above, _, name = parts.path.rstrip("/").rpartition("/")
-    return urlunsplit(parts._replace(path=above)), unquote(name)
+    parent, _, name = parts.path.rstrip("/").rpartition("/")
+    return urlunsplit(parts._replace(path=parent)), unquote(name)

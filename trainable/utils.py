@@ -1,4 +1,4 @@
-"""The name under which scripts load a config: `from trainable.utils import load_config`."""
+"""Lets scripts load a config with `from trainable.utils import load_config`."""
 
 from trainable.config import load_config
 

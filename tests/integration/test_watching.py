@@ -117,7 +117,7 @@ def _assert_logs(directory: Path, records: list[TrialRecord]) -> None:
     done = CliRunner().invoke(main, ["logs", str(directory), records[0].id])
     assert done.stdout == (directory / records[0].directory / "trial.log").read_text()
     repeated = [(directory / r.directory / "trial.log").read_text() for r in records]
-    assert any("goes on after epoch" in text for text in repeated)
+    assert any("continues after epoch" in text for text in repeated)
 
 
 def _assert_hooks(directory: Path, outcome: Any) -> None:

@@ -1,4 +1,4 @@
-"""The short name of `trainable.models` in a checkout: `from models import get_model`."""
+"""Lets a script in a checkout write `from models import get_model`."""
 
 from trainable.models import get_model, list_models
 

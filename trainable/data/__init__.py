@@ -1,4 +1,4 @@
-"""The data sets: `load_data` gives an `ImageSource`, whichever the config names."""
+"""Data sets: `load_data` returns an `ImageSource` for the config's `dataset` section."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainable.data.source import Batch, ImageSource, Split
 __all__ = ["Batch", "ImageSource", "Split", "load_data"]
 
 MAX_LOADED = 2
-"""Sources that a process keeps; the one used longest ago is dropped before another is loaded."""
+"""Data sets that a process keeps. The least recently used one is dropped for another."""
 
 _loaded: dict[tuple[str, ...], ImageSource] = {}
 _lock = threading.Lock()
@@ -24,13 +24,13 @@ _lock = threading.Lock()
 def load_data(
     dataset: DatasetConfig, device: torch.device, *, num_workers: int = 0
 ) -> ImageSource:
-    """Loads a data set, or returns it as loaded before by this process.
+    """Loads a data set, or returns the one that this process has loaded before.
 
     Args:
-        dataset: The config's section.
-        device: Where batches go; a data set that fits lies there as a whole.
-        num_workers: Loader processes, already limited to the CPUs given. Only `image_folder`
-            has any, so `dataset.num_workers` is not looked at.
+        dataset: The config's `dataset` section.
+        device: The device of the batches; a data set that fits is held there as a whole.
+        num_workers: Loader processes, already limited to the available CPUs; only `image_folder`
+            uses them. `dataset.num_workers` is ignored.
 
     Raises:
         DataError: The data set is missing, cannot be downloaded or does not fit the config.
@@ -47,7 +47,7 @@ def load_data(
             while len(_loaded) >= MAX_LOADED:
                 del _loaded[next(iter(_loaded))]
             source = _load(dataset, device, num_workers)
-        _loaded[key] = source  # last: the most recently used
+        _loaded[key] = source  # the last entry is the most recently used one
     return source
 
 

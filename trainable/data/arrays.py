@@ -1,4 +1,4 @@
-"""Data sets that are held in memory: digits, torchvision's small ones, and synthetic images."""
+"""Loads data sets into memory: digits, the small ones of torchvision, and synthetic images."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from trainable.data.split import stratified_split
 
 DIGITS_TEST_FRACTION = 0.2
 DIGITS_TEST_SEED = 0
-"""scikit-learn ships its digits in one piece. The test set is this share of every class, drawn
-with this seed whatever the config's seeds are, so that results can be compared."""
+"""scikit-learn ships its digits as one set. The test set is this share of every class, chosen with
+this seed whatever the config's seeds are, so that results can be compared."""
 
 Statistics = tuple[Sequence[float], Sequence[float]]
-"""Mean and standard deviation a channel, of values in [0, 1]."""
+"""Mean and standard deviation per channel, of values in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images and what they show."""
+    """Images with their labels."""
 
     pixels: NDArray[np.uint8]
     """`[N, H, W, C]`."""
@@ -34,7 +34,7 @@ class LabelledImages:
     """`[N]`."""
 
     def select(self, indices: NDArray[np.int64]) -> LabelledImages:
-        """The images at these positions, as a copy."""
+        """Returns a copy of the images at these positions."""
         return LabelledImages(self.pixels[indices], self.labels[indices])
 
 
@@ -48,26 +48,26 @@ class ImageArrays:
     crop_padding: int
     """Pixels added on every side before a random crop."""
     flips: bool
-    """Whether a mirrored image keeps its class."""
+    """Whether a mirrored image still shows its class."""
     statistics: Statistics | None
-    """None means those of the images that are trained on."""
+    """None computes them from the training images."""
 
 
 @dataclass(frozen=True)
-class _Known:
-    """What is known of one of torchvision's data sets."""
+class _TorchvisionDataset:
+    """Properties of one of torchvision's data sets."""
 
     crop_padding: int
     flips: bool
     statistics: Statistics
-    """Of the training set, as commonly published."""
+    """Commonly published values for the training set."""
 
 
-KNOWN = {
-    "cifar10": _Known(4, True, ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))),
-    "cifar100": _Known(4, True, ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))),
-    "fashion_mnist": _Known(2, True, ((0.2860,), (0.3530,))),
-    "mnist": _Known(2, False, ((0.1307,), (0.3081,))),
+TORCHVISION_DATASETS = {
+    "cifar10": _TorchvisionDataset(4, True, ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))),
+    "cifar100": _TorchvisionDataset(4, True, ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))),
+    "fashion_mnist": _TorchvisionDataset(2, True, ((0.2860,), (0.3530,))),
+    "mnist": _TorchvisionDataset(2, False, ((0.1307,), (0.3081,))),
 }
 
 
@@ -75,30 +75,30 @@ def load_arrays(dataset: BuiltinDataset | SyntheticDataset) -> ImageArrays:
     """Loads a data set into memory, downloading it if the config says so.
 
     Raises:
-        DataError: The data set is not there and cannot be downloaded, or its files are broken.
+        DataError: The data set is missing and cannot be downloaded, or its files are broken.
     """
     if isinstance(dataset, SyntheticDataset):
         return _synthetic(dataset)
     if dataset.name == "digits":
         return _digits()
-    from trainable.data.download import load_torchvision  # a second or two; only these need it
+    from trainable.data.download import load_torchvision  # takes a second or two to import
 
-    known = KNOWN[dataset.name]
+    properties = TORCHVISION_DATASETS[dataset.name]
     train, test = load_torchvision(dataset.name, dataset.root, download=dataset.download)
     return ImageArrays(
         train=_from_torchvision(train),
         test=_from_torchvision(test),
         class_names=tuple(train.classes),
-        crop_padding=known.crop_padding,
-        flips=known.flips,
-        statistics=known.statistics,
+        crop_padding=properties.crop_padding,
+        flips=properties.flips,
+        statistics=properties.statistics,
     )
 
 
 def channel_statistics(pixels: NDArray[np.uint8]) -> Statistics:
-    """Mean and standard deviation of every channel.
+    """Returns mean and standard deviation of every channel.
 
-    Counts how often each byte occurs, so the result is exact and the same everywhere.
+    They are computed from the counts of each byte, so that they are exact and the same everywhere.
 
     Args:
         pixels: `[N, H, W, C]`.
@@ -111,7 +111,7 @@ def channel_statistics(pixels: NDArray[np.uint8]) -> Statistics:
         mean = float(share @ values)
         variance = float(share @ (values - mean) ** 2)
         means.append(mean)
-        # At least the width of one byte: images of a single colour have no spread to divide by.
+        # At least one byte's step: images of a single colour have a standard deviation of 0.
         stds.append(max(variance**0.5, 1 / 255))
     return means, stds
 
@@ -124,10 +124,10 @@ def _from_torchvision(images: Any) -> LabelledImages:
 
 
 def _digits_table() -> NDArray[np.float64]:
-    """A row of 64 pixels and the digit for each image.
+    """Returns a row of 64 pixels and the digit for each image.
 
-    Read from scikit-learn's file, where it lies as it does now: to import scikit-learn for it
-    takes two seconds, in every worker.
+    It reads scikit-learn's data file if that is at its present path. Importing scikit-learn would
+    take two seconds in every worker.
     """
     package = find_spec("sklearn")
     if package is not None and package.origin is not None:
@@ -141,7 +141,7 @@ def _digits_table() -> NDArray[np.float64]:
 
 
 def _digits() -> ImageArrays:
-    """The 1797 handwritten digits that scikit-learn ships, 1x8x8."""
+    """Builds the data set of the 1797 handwritten digits that scikit-learn ships, 1x8x8."""
     table = _digits_table()
     pixels = np.rint(table[:, :-1].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)  # from 0..16
     images = LabelledImages(pixels[..., np.newaxis], table[:, -1].astype(np.int64))
@@ -157,9 +157,9 @@ def _digits() -> ImageArrays:
 
 
 def _synthetic(dataset: SyntheticDataset) -> ImageArrays:
-    """Noise over a coarse pattern of coloured squares that belongs to the class.
+    """Generates noise over a coarse pattern of coloured squares, one pattern per class.
 
-    The squares are an eighth of the image, so that a class survives the random crops.
+    The squares are an eighth of the image, so that random crops leave the pattern recognisable.
     """
     channels, height, width = dataset.shape
     rng = np.random.default_rng(dataset.seed)

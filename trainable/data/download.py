@@ -1,4 +1,4 @@
-"""Reading torchvision's data sets, downloading them once a machine, and saying what is missing."""
+"""Reads torchvision's data sets and downloads them once per machine."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _CLASSES: dict[str, Any] = {
 }
 
 LOCK_NAME = ".download.lock"
-"""In `dataset.root`; held by the one process that downloads."""
+"""A lock file in `dataset.root`; the process that downloads holds it."""
 
-# What torchvision raises: RuntimeError for files that are missing, have a wrong checksum or come
-# from no mirror; URLError (an OSError) and HTTPException for a host that cannot be reached;
-# ValueError, TypeError, AssertionError and again RuntimeError for files it cannot parse.
+# torchvision raises RuntimeError for files that are missing, have a wrong checksum or cannot be
+# downloaded from any mirror; URLError (an OSError) and HTTPException for a host that cannot be
+# reached; ValueError, TypeError, AssertionError and RuntimeError for files it cannot parse.
 _FAILURES = (
     OSError,
     RuntimeError,
@@ -36,34 +36,34 @@ _FAILURES = (
 
 
 def load_torchvision(name: str, root: str | Path, *, download: bool) -> tuple[Any, Any]:
-    """Reads a data set of torchvision, as torchvision lays it out under `root`.
+    """Reads a data set of torchvision, in torchvision's layout under `root`.
 
-    What is there is read without a lock, so that a read-only directory will do. What is missing
-    is downloaded by one process; the others wait for it and read what it wrote.
+    Files that exist are read without a lock, so that a read-only directory is enough. Missing ones
+    are downloaded by one process; other processes wait for it and read its files.
 
     Args:
         name: One of `cifar10`, `cifar100`, `fashion_mnist`, `mnist`.
-        root: Directory of all data sets.
-        download: Whether to download what is missing.
+        root: The directory of all data sets.
+        download: Whether to download missing files.
 
     Returns:
         The training and the test set, with torchvision's `data`, `targets` and `classes`.
 
     Raises:
-        DataError: The data set is not there and cannot be downloaded, or its files are broken.
+        DataError: The data set is missing and cannot be downloaded, or its files are broken.
     """
     root = Path(root).absolute()
     try:
         return _read(name, root, download=False)
     except _FAILURES as error:
         if not download:
-            raise DataError(_missing(name, root)) from error
+            raise DataError(_missing_message(name, root)) from error
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / LOCK_NAME):
             return _read(name, root, download=True)
     except _FAILURES as error:
-        raise DataError(_not_downloaded(name, root, error)) from error
+        raise DataError(_download_failed_message(name, root, error)) from error
 
 
 def _read(name: str, root: Path, *, download: bool) -> tuple[Any, Any]:
@@ -73,14 +73,14 @@ def _read(name: str, root: Path, *, download: bool) -> tuple[Any, Any]:
 
 
 def _folder(name: str, root: Path) -> Path:
-    """Where torchvision expects the files."""
+    """Returns the directory in which torchvision expects the files."""
     images = _CLASSES[name]
     if issubclass(images, datasets.CIFAR10):
         return root / str(images.base_folder)
     return root / str(images.__name__) / "raw"
 
 
-def _files(name: str) -> str:
+def _list_files(name: str) -> str:
     images = _CLASSES[name]
     if issubclass(images, datasets.CIFAR10):
         names = [entry[0] for entry in images.train_list + images.test_list]
@@ -90,19 +90,19 @@ def _files(name: str) -> str:
     return ", ".join(names)
 
 
-def _missing(name: str, root: Path) -> str:
+def _missing_message(name: str, root: Path) -> str:
     return (
         f'dataset "{name}" is missing or damaged under dataset.root {root}: '
-        f"{_folder(name, root)} must hold the files {_files(name)}; "
+        f"{_folder(name, root)} must hold the files {_list_files(name)}; "
         "put them there, correct dataset.root or set dataset.download: true"
     )
 
 
-def _not_downloaded(name: str, root: Path, error: BaseException) -> str:
+def _download_failed_message(name: str, root: Path, error: BaseException) -> str:
     reason = " ".join(str(error).split()) or type(error).__name__
     return (
         f'dataset "{name}" is missing or damaged under dataset.root {root} and cannot be '
-        f"downloaded on {platform.node()} ({reason}): put the files {_files(name)} into "
+        f"downloaded on {platform.node()} ({reason}): put the files {_list_files(name)} into "
         f"{_folder(name, root)} in place "
         "of damaged ones, or use digits, which needs no download"
     )

@@ -1,4 +1,4 @@
-"""The user's own images, a folder a class: decoded, cropped and resized by loader processes."""
+"""`image_folder`: the user's images in one folder per class, decoded by loader processes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from torchvision.transforms import v2
 
 from trainable.config import ImageFolderDataset
 from trainable.data.normalize import Normalizer
-from trainable.data.source import Batch, Split, batch_slices, no_val_split, train_slices
+from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
 from trainable.data.split import stratified_split
 from trainable.errors import DataError
 
 IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""Mean and standard deviation of red, green and blue over ImageNet: fair for most photographs."""
+"""Mean and standard deviation of red, green and blue in ImageNet; suits most photographs."""
 
 RESIZE_RATIO = 256 / 224
-"""Shorter side over crop side in evaluation, as is usual for ImageNet."""
+"""Shorter side relative to the crop's side in evaluation, as usual for ImageNet."""
 
 Sample = tuple[str, int]
 """Path of an image and its label."""
@@ -34,16 +34,16 @@ Transform = Callable[[Image.Image], Image.Image]
 class FolderSource:
     """An `ImageSource` over `root/train/CLASS/*` and `root/test/CLASS/*` (else `root/val`).
 
-    Training images are cropped at a random place, size and aspect ratio, and flipped with
-    probability 1/2; others are resized and cropped in the middle. All become RGB.
+    Training images are cropped at a random position, size and aspect ratio, and flipped with
+    probability 1/2. Other images are resized and cropped in the middle. All become RGB.
 
     Args:
-        dataset: The config's section.
-        device: Where batches go.
+        dataset: The config's `dataset` section.
+        device: The device of the batches.
         num_workers: Loader processes; 0 loads in this process.
 
     Raises:
-        DataError: A folder is missing or empty, or the classes of the two differ.
+        DataError: A folder is missing or empty, or the two folders have different classes.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class FolderSource:
         self._splits: dict[str, Sequence[Sample]] = {"train": train.samples, "test": test.samples}
         if dataset.val_split is not None:
             labels = np.asarray(train.targets, dtype=np.int64)
-            kept, held_out = stratified_split(labels, dataset.val_split, seed=dataset.seed)
-            self._splits["train"] = [train.samples[i] for i in kept]
+            trained, held_out = stratified_split(labels, dataset.val_split, seed=dataset.seed)
+            self._splits["train"] = [train.samples[i] for i in trained]
             self._splits["val"] = [train.samples[i] for i in held_out]
         size = dataset.image_size
         self._plain: Transform = v2.Compose(
@@ -72,11 +72,11 @@ class FolderSource:
         self.has_val = dataset.val_split is not None
 
     def size(self, split: Split) -> int:
-        """Number of images of a split; see `ImageSource`."""
+        """Returns the number of images of a split; see `ImageSource`."""
         return len(self._samples(split))
 
     def train_batches(self, batch_size: int, *, seed: int) -> Iterator[Batch]:
-        """One shuffled, augmented pass; see `ImageSource`."""
+        """Yields one shuffled, augmented pass; see `ImageSource`."""
         samples = self._samples("train")
         order = torch.randperm(
             len(samples), generator=torch.Generator().manual_seed(seed)
@@ -87,7 +87,7 @@ class FolderSource:
         return self._batches(_Images(samples, self._augment, seed), parts)
 
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
-        """One pass in order; see `ImageSource`."""
+        """Yields one pass in order; see `ImageSource`."""
         samples = self._samples(split)
         order = list(range(len(samples)))
         parts = [order[part] for part in batch_slices(len(order), batch_size)]
@@ -95,7 +95,7 @@ class FolderSource:
 
     def _samples(self, split: Split) -> Sequence[Sample]:
         if split not in self._splits:
-            raise no_val_split()
+            raise no_val_split_error()
         return self._splits[split]
 
     def _batches(self, images: _Images, parts: list[list[int]]) -> Iterator[Batch]:
@@ -104,8 +104,8 @@ class FolderSource:
             batch_sampler=parts,
             num_workers=self._num_workers,
             pin_memory=self._device.type == "cuda",
-            # Its draws decide nothing here; without one of its own the loader would draw from
-            # the global stream.
+            # The order is fixed; without a generator of its own the loader would draw from the
+            # global stream.
             generator=torch.Generator(),
         )
         try:
@@ -113,15 +113,15 @@ class FolderSource:
                 pixels = pixels.to(self._device, non_blocking=True)
                 yield self._normalize(pixels), labels.to(self._device, non_blocking=True)
         except DataError as error:
-            # From a loader process the text arrives with that process's traceback before it.
+            # The text from a loader process begins with that process's traceback.
             raise DataError(str(error).rpartition("DataError: ")[2].strip()) from error
 
 
 class _Images(Dataset[tuple[Tensor, int]]):
-    """Reads and transforms image by image, in whichever process.
+    """Reads and transforms single images, in this process or a loader process.
 
-    With a seed, each image's random numbers depend on that seed and the image's index only: not
-    on the process, the other images or the state of the global stream, which is left untouched.
+    With a seed, an image's random numbers depend only on that seed and the image's index. They do
+    not depend on the process, on other images or on the global stream, which does not change.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class _Images(Dataset[tuple[Tensor, int]]):
         return len(self._samples)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """The image as `[H, W, 3]` uint8, and its label."""
+        """Returns the image as `[H, W, 3]` uint8, and its label."""
         path, label = self._samples[index]
         image = _read_image(path)
         if self._seed is None:
@@ -158,7 +158,7 @@ def _read_image(path: str) -> Image.Image:
 
 
 def _read_folders(root: Path) -> tuple[ImageFolder, ImageFolder]:
-    """The training and the test images.
+    """Returns the training and the test images.
 
     Raises:
         DataError: See `FolderSource`.
@@ -166,10 +166,10 @@ def _read_folders(root: Path) -> tuple[ImageFolder, ImageFolder]:
     train = root / "train"
     test = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
     if not train.is_dir() or test is None:
-        found = ", ".join(sorted(p.name for p in root.iterdir())) if root.is_dir() else ""
+        names = ", ".join(sorted(p.name for p in root.iterdir())) if root.is_dir() else ""
         raise DataError(
             f"dataset.root {root} must hold the folders train/CLASS and test/CLASS (or "
-            f"val/CLASS), found {found or 'nothing'}"
+            f"val/CLASS), found {names or 'nothing'}"
         )
     images = _read_folder(train), _read_folder(test)
     different = set(images[0].classes) ^ set(images[1].classes)
@@ -186,7 +186,7 @@ def _read_folder(folder: Path) -> ImageFolder:
         images = ImageFolder(folder)
     except FileNotFoundError as error:
         raise DataError(
-            f"{folder} must hold one folder a class with at least one image in each: {error}"
+            f"{folder} must hold one folder per class with at least one image in each: {error}"
         ) from error
     if len(images.classes) < 2:
         raise DataError(f"{folder} must hold at least 2 classes, found {images.classes[0]} alone")

@@ -1,4 +1,4 @@
-"""From the bytes of an image to the numbers that a model sees."""
+"""Converts the bytes of images to normalised floats."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Normalizer:
     """Maps bytes to `(value / 255 - mean) / std`, channel by channel.
 
     Args:
-        mean: One a channel, of values in [0, 1].
-        std: One a channel.
-        width: Of the images, in pixels.
-        device: Where the images are.
+        mean: Mean of each channel, of values in [0, 1].
+        std: Standard deviation of each channel.
+        width: Width of the images in pixels.
+        device: The device of the images.
     """
 
     def __init__(
@@ -23,8 +23,8 @@ class Normalizer:
     ) -> None:
         means = torch.tensor(mean, dtype=torch.float64)
         stds = torch.tensor(std, dtype=torch.float64)
-        # One value a pixel and channel of a whole row: the inner loop over a row is several
-        # times faster on a CPU than one over three channels.
+        # One value per pixel and channel of a whole row: on a CPU, an inner loop over a row is
+        # several times faster than one over three channels.
         self._scale = (1 / (255 * stds)).repeat(width).to(device, torch.float32)
         self._bias = (-means / stds).repeat(width).to(device, torch.float32)
 

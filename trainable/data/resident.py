@@ -1,6 +1,6 @@
-"""A data set that lies on the device as bytes; batches are cut and augmented there.
+"""Data sets that are held on the device as bytes; batches are cropped and augmented there.
 
-No loader process, no copy from the host and no wait for the device inside a pass.
+A pass needs no loader process, no copy from the host and no wait for the device.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from torch import Tensor
 
 from trainable.data.arrays import ImageArrays, LabelledImages, channel_statistics
 from trainable.data.normalize import Normalizer
-from trainable.data.source import Batch, Split, batch_slices, no_val_split, train_slices
+from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
 from trainable.data.split import stratified_split
 
-CUT_BYTES = 16 * 2**20
-"""Of normalised images that a card cuts at once: ten batches of 128 images of CIFAR's size."""
+CHUNK_BYTES = 16 * 2**20
+"""Bytes of normalised images that a GPU prepares together: ten batches of 128 CIFAR images."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class _ResidentImages:
     """One split on the device."""
 
     pixels: Tensor
-    """`[N, H + 2 padding, W + 2 padding, C]` uint8, zero outside of the images."""
+    """`[N, H + 2 padding, W + 2 padding, C]` uint8, zero outside the images."""
     labels: Tensor
     """`[N]` int64."""
     padding: int
@@ -34,16 +34,16 @@ class _ResidentImages:
 class ResidentSource:
     """An `ImageSource` over arrays that fit on the device.
 
-    Training images are augmented as is usual for small images: padded with zeros, cropped at a
-    random place and, where a mirrored image keeps its class, flipped with probability 1/2, all
-    of it drawn for each image (He et al., Deep Residual Learning, 2015, section 4.2).
+    Training images are augmented as usual for small images (He et al., Deep Residual Learning,
+    2015, section 4.2): padded with zeros, cropped at a random position and, if a mirrored image
+    still shows its class, flipped with probability 1/2. All of it is random for each image.
 
     Args:
         arrays: The data set.
-        device: Where it is put.
+        device: The device that will hold the data set.
         augment: Whether training images are cropped and flipped.
-        val_split: Share of the training set held out, or None.
-        seed: Of that split.
+        val_split: Share of the training set to hold out, or None.
+        seed: Seed of that split.
 
     Raises:
         DataError: A class is too small to be split.
@@ -60,11 +60,11 @@ class ResidentSource:
     ) -> None:
         train, val = arrays.train, None
         if val_split is not None:
-            kept, held_out = stratified_split(train.labels, val_split, seed=seed)
-            train, val = arrays.train.select(kept), arrays.train.select(held_out)
+            trained, held_out = stratified_split(train.labels, val_split, seed=seed)
+            train, val = arrays.train.select(trained), arrays.train.select(held_out)
         self._device = device
-        # A kernel's launch takes as long for one batch as for ten; a CPU's cache holds but one.
-        self._cut_bytes = CUT_BYTES if device.type == "cuda" else 0
+        # Launching a kernel takes as long for one batch as for ten; a CPU's cache holds one batch.
+        self._chunk_bytes = CHUNK_BYTES if device.type == "cuda" else 0
         self._height, self._width, self._channels = train.pixels.shape[1:]
         self._flips = augment and arrays.flips
         self._splits = {
@@ -81,11 +81,11 @@ class ResidentSource:
         self.has_val = val is not None
 
     def size(self, split: Split) -> int:
-        """Number of images of a split; see `ImageSource`."""
+        """Returns the number of images of a split; see `ImageSource`."""
         return len(self._images(split).labels)
 
     def train_batches(self, batch_size: int, *, seed: int) -> Iterator[Batch]:
-        """One shuffled, augmented pass; see `ImageSource`."""
+        """Yields one shuffled, augmented pass; see `ImageSource`."""
         images = self._images("train")
         count = len(images.labels)
         generator = torch.Generator(self._device).manual_seed(seed)
@@ -94,46 +94,46 @@ class ResidentSource:
         mirrored = torch.randint(2, (count,), generator=generator, device=self._device)
         labels = images.labels[order]
         pixel_runs = self._pixel_runs(images)
-        for parts in self._cuts(train_slices(count, batch_size)):
-            cut = slice(parts[0].start, parts[-1].stop)
-            pixels = pixel_runs.index_select(0, runs[cut].flatten())
+        for parts in self._chunks(train_slices(count, batch_size)):
+            chunk = slice(parts[0].start, parts[-1].stop)
+            pixels = pixel_runs.index_select(0, runs[chunk].flatten())
             pixels = pixels.view(-1, self._height, self._width, self._channels)
             if self._flips:
-                pixels = _mirror(pixels, mirrored[cut])
+                pixels = _mirror(pixels, mirrored[chunk])
             yield from self._batches(pixels, labels, parts)
 
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
-        """One pass in order; see `ImageSource`."""
+        """Yields one pass in order; see `ImageSource`."""
         images = self._images(split)
         top = images.padding
         pixels = images.pixels[:, top : top + self._height, top : top + self._width]
-        for parts in self._cuts(batch_slices(len(images.labels), batch_size)):
-            cut = pixels[parts[0].start : parts[-1].stop]
-            yield from self._batches(cut, images.labels, parts)
+        for parts in self._chunks(batch_slices(len(images.labels), batch_size)):
+            chunk = pixels[parts[0].start : parts[-1].stop]
+            yield from self._batches(chunk, images.labels, parts)
 
-    def _cuts(self, parts: list[slice]) -> list[list[slice]]:
-        """The batches of a pass in groups, each of which is cut at once."""
-        bytes_each = 4 * self._height * self._width * self._channels
-        size = parts[0].stop - parts[0].start
-        many = max(1, self._cut_bytes // (bytes_each * size))
-        return [parts[start : start + many] for start in range(0, len(parts), many)]
+    def _chunks(self, parts: list[slice]) -> list[list[slice]]:
+        """Groups the batches of a pass into chunks that are prepared together."""
+        image_bytes = 4 * self._height * self._width * self._channels
+        batch_size = parts[0].stop - parts[0].start
+        count = max(1, self._chunk_bytes // (image_bytes * batch_size))
+        return [parts[start : start + count] for start in range(0, len(parts), count)]
 
     def _batches(self, pixels: Tensor, labels: Tensor, parts: list[slice]) -> Iterator[Batch]:
-        """The batches of a group, of whose pixels `[N, H, W, C]` these are."""
+        """Yields the batches of a chunk, whose pixels are `[N, H, W, C]`."""
         images, first = self._normalize(pixels), parts[0].start
         for part in parts:
             yield images[part.start - first : part.stop - first], labels[part]
 
     def _images(self, split: Split) -> _ResidentImages:
         if split not in self._splits:
-            raise no_val_split()
+            raise no_val_split_error()
         return self._splits[split]
 
     def _pixel_runs(self, images: _ResidentImages) -> Tensor:
-        """A view: run i is the bytes of W neighbouring pixels from pixel i on.
+        """Returns a view in which run i is the bytes of W neighbouring pixels from pixel i on.
 
-        A crop is H of these runs, so a batch of crops is a single `index_select` of whole runs:
-        about ten times faster on a CPU than indexing pixels or an unfolded window.
+        A crop is H of these runs, so a batch of crops is a single `index_select` of whole runs.
+        That is about ten times faster on a CPU than indexing pixels or an unfolded window.
 
         Returns:
             `[all pixels - W + 1, W * C]` uint8.
@@ -145,7 +145,7 @@ class ResidentSource:
     def _crop_runs(
         self, images: _ResidentImages, order: Tensor, generator: torch.Generator
     ) -> Tensor:
-        """The pixel at which each row of each image's crop starts, `[N, H]` int64."""
+        """Returns the pixel at which each row of each image's crop starts, `[N, H]` int64."""
         height, width = images.pixels.shape[1:3]
         start = order * (height * width)
         if images.padding:
@@ -175,7 +175,8 @@ def _to_device(images: LabelledImages, padding: int, device: torch.device) -> _R
 def _mirror(pixels: Tensor, mirrored: Tensor) -> Tensor:
     """Flips some images left to right.
 
-    Copies whole images out of both versions: several times faster on a CPU than `torch.where`.
+    It copies whole images from both versions, which is several times faster on a CPU than
+    `torch.where`.
 
     Args:
         pixels: `[B, H, W, C]` uint8.

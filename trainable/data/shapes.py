@@ -1,6 +1,6 @@
-"""What a data set's name says about its images: the number of classes and channels.
+"""The number of classes and channels of a data set, without loading it.
 
-Needs no torch: it reads the config and, for an image folder, the names in one directory.
+Does not import torch. It reads the config and, for an image folder, the names in one directory.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ BUILTIN_SHAPES = {
 """Name of each built-in data set -> number of classes, channels."""
 
 IMAGE_FOLDER_CHANNELS = 3
-"""The user's own images are converted to RGB, whatever they are on disk."""
+"""The user's images are converted to RGB, whatever they are on disk."""
 
 
 def dataset_shape(dataset: DatasetConfig) -> tuple[int, int]:
-    """The number of classes and of channels of a data set.
+    """Returns the number of classes and of channels of a data set.
 
     Raises:
         DataError: An image folder is missing or has fewer than two classes.
@@ -33,7 +33,7 @@ def dataset_shape(dataset: DatasetConfig) -> tuple[int, int]:
 
 
 def dataset_classes(dataset: DatasetConfig) -> int:
-    """The number of classes; only `image_folder` has to look at the disk for it.
+    """Returns the number of classes; only `image_folder` has to read the disk for it.
 
     Raises:
         DataError: The image folder is missing or has fewer than two classes.
@@ -46,7 +46,7 @@ def dataset_classes(dataset: DatasetConfig) -> int:
 
 
 def dataset_channels(dataset: DatasetConfig) -> int:
-    """The number of channels of an image."""
+    """Returns the number of channels of an image."""
     if isinstance(dataset, BuiltinDataset):
         return BUILTIN_SHAPES[dataset.name][1]
     if isinstance(dataset, ImageFolderDataset):

@@ -1,4 +1,4 @@
-"""What the training loop asks of a data set, and how a pass is cut into batches."""
+"""`ImageSource`, the interface of a data set, and how a pass is divided into batches."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Split = Literal["train", "val", "test"]
 
 
 class ImageSource(Protocol):
-    """A data set that is ready to be trained on."""
+    """A data set that is ready for training."""
 
     num_classes: int
     shape: tuple[int, int, int]
     """Channels, height, width of every image of a batch."""
     class_names: tuple[str, ...]
-    """One name a label, in label order."""
+    """One name per label, in label order."""
     has_val: bool
     """Whether part of the training set is held out as the `val` split."""
 
     def size(self, split: Split) -> int:
-        """Number of images of a split.
+        """Returns the number of images of a split.
 
         Raises:
             ValueError: The split is `val` and there is none.
@@ -33,23 +33,23 @@ class ImageSource(Protocol):
         ...
 
     def train_batches(self, batch_size: int, *, seed: int) -> Iterator[Batch]:
-        """One pass over the training images: shuffled, and augmented if the config says so.
+        """Yields one pass over the training images: shuffled, and augmented if the config says so.
 
-        Order, crops and flips are a function of `seed` alone. Every image comes once; a last
-        batch of a single image is left out, because batch norm cannot take it.
+        Order, crops and flips are a function of `seed` alone. Every image occurs once. A last
+        batch of a single image is left out, because batch norm cannot use it.
 
         Args:
-            batch_size: Images a batch; the last one may have fewer.
-            seed: Of this pass.
+            batch_size: Images per batch; the last one may have fewer.
+            seed: Seed of this pass.
         """
         ...
 
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
-        """One pass over a split, every image once, in order and not augmented.
+        """Yields one pass over a split, every image once, in order and not augmented.
 
         Args:
-            split: Which images.
-            batch_size: Images a batch; the last one may have fewer.
+            split: The split.
+            batch_size: Images per batch; the last one may have fewer.
 
         Raises:
             ValueError: The split is `val` and there is none.
@@ -58,15 +58,15 @@ class ImageSource(Protocol):
 
 
 def batch_slices(count: int, batch_size: int) -> list[slice]:
-    """The parts of `count` images in batches of `batch_size`, in order."""
+    """Divides `count` images into batches of `batch_size`, in order."""
     return [slice(start, start + batch_size) for start in range(0, count, batch_size)]
 
 
 def train_slices(count: int, batch_size: int) -> list[slice]:
-    """As `batch_slices`, but a last batch of one image is left out.
+    """Divides as `batch_slices` does, but leaves out a last batch of one image.
 
-    Batch norm cannot take a single image in training. The batch stays where that is what
-    was asked for (`batch_size` 1) or all there is.
+    Batch norm cannot use a single image in training. The batch stays if `batch_size` is 1 or if
+    it is the only one.
     """
     slices = batch_slices(count, batch_size)
     if batch_size > 1 and len(slices) > 1 and count % batch_size == 1:
@@ -74,6 +74,6 @@ def train_slices(count: int, batch_size: int) -> list[slice]:
     return slices
 
 
-def no_val_split() -> ValueError:
-    """The error of asking for a validation split that the config does not make."""
+def no_val_split_error() -> ValueError:
+    """Returns the error for reading a validation split that the config does not define."""
     return ValueError("there is no val split; dataset.val_split is null")

@@ -1,4 +1,4 @@
-"""Holding out part of a data set: stratified, and the same on every machine."""
+"""Stratified splits of a data set that are the same on every machine."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from trainable.errors import DataError
 def stratified_split(
     labels: NDArray[np.int64], fraction: float, *, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Splits a data set in two, every class in the same proportion.
+    """Splits a data set into two parts with the same proportions of classes.
 
-    A class of n images gives `round(fraction * n)` of them to the second part, but leaves and
-    gives at least one. Which ones is decided by the raw stream of PCG64, the one random stream
-    that NumPy promises never to change; so the split of a seed is the same everywhere.
+    The second part gets `round(fraction * n)` of a class of n images; each part gets at least one.
+    The raw stream of PCG64 decides which ones. NumPy guarantees that this stream never changes, so
+    the split of a seed is the same everywhere.
 
     Args:
         labels: `[N]`.
         fraction: Share of the second part, in (0, 1).
-        seed: Of the choice.
+        seed: Seed of the choice.
 
     Returns:
         Ascending indices of the first part and of the second.

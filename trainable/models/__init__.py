@@ -1,8 +1,8 @@
-"""The models by name, and the user's own.
+"""Builds models by name: the built-in ones, and custom ones from the user's code.
 
-A model is built from `(num_classes, in_channels)` by a callable that is named here as
-`module:callable`, the form in which a config names a model of the user's own; both take the same
-way. Adding a model is one line in `MODELS` and one in `trainable.config.MODEL_NAMES`.
+A callable builds a model from `(num_classes, in_channels)`. `MODELS` names the callables of the
+built-in models as `module:callable`, the same form in which a config names a custom model. To add
+a model, add one line to `MODELS` and one to `trainable.config.MODEL_NAMES`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ from trainable.config.names import suggestion
 from trainable.data.shapes import dataset_channels, dataset_classes
 from trainable.errors import TuneSweepsError
 
-# Text instead of imported callables, because a family may need a slow or optional library:
+# Names instead of imported callables, because a module may need a slow or optional library:
 # torchvision.models takes about as long to import as torch itself (1.1 s and 1.2 s, measured).
-# Most of that is torch._dynamo, which every optimizer needs too, but who only loads a model does
-# not.
+# Most of that is torch._dynamo, which training needs as well, but loading a model does not.
 MODELS = {
     "cnv": "trainable.models.cnv:CNV",
     "mobilenetv1": "trainable.models.mobilenet:MobileNetV1",
@@ -42,11 +41,11 @@ MODELS = {
     "vgg16": "trainable.models.vgg:vgg16",
     "vgg19": "trainable.models.vgg:vgg19",
 }
-"""Name of each built-in model -> what builds it."""
+"""Name of each built-in model -> the callable that builds it."""
 
 
 def list_models() -> list[str]:
-    """The names of the built-in models, sorted."""
+    """Returns the names of the built-in models, sorted."""
     return sorted(MODELS)
 
 
@@ -54,18 +53,18 @@ def get_model(config: TrainConfig, *, allow_custom: bool = False) -> nn.Module:
     """Builds the model of a config, on the CPU, with new weights from torch's global generator.
 
     Args:
-        config: Its `model` section names the architecture. `num_classes` and `in_channels` are the
-            data set's where that section leaves them null.
-        allow_custom: Import and call a model of the user's own (`module:callable`). Off by
+        config: The config, whose `model` section names the architecture. If `num_classes` or
+            `in_channels` is null there, the data set decides.
+        allow_custom: Whether to import and call a custom model (`module:callable`). Off by
             default, because a config file alone must not be able to run code.
 
     Returns:
         A module from images `[B, in_channels, H, W]` to logits `[B, num_classes]`.
 
     Raises:
-        TuneSweepsError: The user's own model is not allowed, cannot be imported or built, or is no
+        TuneSweepsError: A custom model is not allowed, cannot be imported or built, or is not a
             module.
-        DataError: The number of classes is to come from an image folder that is missing.
+        DataError: The image folder that decides the number of classes is missing.
     """
     name = config.model.name
     num_classes = config.model.num_classes
@@ -85,11 +84,11 @@ def get_model(config: TrainConfig, *, allow_custom: bool = False) -> nn.Module:
 def _build(
     name: str, builder: Callable[..., Any], num_classes: int, in_channels: int
 ) -> nn.Module:
-    """Calls the builder and checks what a user's own may get wrong."""
+    """Calls the builder and checks the signature and result of a custom one."""
     try:
         inspect.signature(builder).bind(num_classes=num_classes, in_channels=in_channels)
     except (TypeError, ValueError) as error:
-        # Asked beforehand, so that a TypeError out of the model's own code keeps its traceback.
+        # Checked before the call, so that a TypeError in the model's code keeps its traceback.
         raise TuneSweepsError(
             f'model.name "{name}" must take the keywords num_classes and in_channels: {error}'
         ) from error
@@ -102,7 +101,7 @@ def _build(
 
 
 def _resolve(target: str) -> Callable[..., Any]:
-    """Imports the callable that `module:callable` names; the config has checked that form."""
+    """Imports the callable of `module:callable`; the config has checked that form."""
     module_name, _, attribute = target.partition(":")
     try:
         module = importlib.import_module(module_name)
@@ -116,9 +115,9 @@ def _resolve(target: str) -> Callable[..., Any]:
     except AttributeError:
         builder = None
     if not callable(builder):
-        known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
         raise TuneSweepsError(
             f'model.name "{target}": {module_name} has no callable "{attribute}"'
-            f"{suggestion(attribute, known)}"
+            f"{suggestion(attribute, names)}"
         )
     return builder

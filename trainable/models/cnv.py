@@ -7,14 +7,14 @@ from torch import Tensor, nn
 from trainable.models.layers import conv, norm_relu
 
 IMAGE_SIZE = 32
-"""Pixels: what the unpadded convolutions reduce to exactly 1x1."""
+"""Pixels of the side that the unpadded convolutions reduce to exactly 1."""
 
 
 class CNV(nn.Module):
     """Six unpadded 3x3 convolutions (64 64 pool 128 128 pool 256 256), then three linear layers.
 
-    A side shorter than 32 pixels is centred by zeros; a longer one leaves more than one position,
-    and their mean goes on.
+    A side shorter than 32 pixels is padded with zeros on both ends. A longer one leaves more than
+    one position, and the linear layers get their mean.
 
     Args:
         num_classes: Width of the logits.
@@ -37,7 +37,7 @@ class CNV(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, in_channels, H, W]` to logits `[B, num_classes]`."""
+        """Maps images `[B, in_channels, H, W]` to logits `[B, num_classes]`."""
         height, width = images.shape[-2:]
         rows, columns = max(IMAGE_SIZE - height, 0), max(IMAGE_SIZE - width, 0)
         if rows or columns:
@@ -50,5 +50,5 @@ class CNV(nn.Module):
 def _hidden(in_features: int, out_features: int) -> list[nn.Module]:
     linear = nn.Linear(in_features, out_features, bias=False)
     nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
-    # Not affine: the next linear layer absorbs a scale, and 1.5 million parameters stay 1.5.
+    # Not affine: the next linear layer absorbs a scale, and the parameters stay 1.5 million.
     return [linear, nn.BatchNorm1d(out_features, affine=False), nn.ReLU(inplace=True)]

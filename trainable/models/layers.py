@@ -1,4 +1,4 @@
-"""Layers that several architectures share."""
+"""Layers that several architectures use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def conv(
     padding: int = 1,
     groups: int = 1,
 ) -> nn.Conv2d:
-    """A convolution without bias (batch norm follows) and with normal weights after He.
+    """Builds a convolution without bias, because batch norm follows, and with He's normal weights.
 
     The variance is 2 / fan_in (He et al. 2015, "Delving Deep into Rectifiers", equation 10).
     torch's fan_out would be wrong for grouped convolutions: it does not divide by the groups.
@@ -33,10 +33,10 @@ def conv(
 
 
 def norm_relu(channels: int) -> list[nn.Module]:
-    """Batch norm and ReLU behind a convolution of that many output channels."""
+    """Builds batch norm and ReLU for a convolution with that many output channels."""
     return [nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
 
 
 def global_pool_head(features: int, num_classes: int) -> nn.Sequential:
-    """The mean over the image, then one linear layer: `[B, features, H, W]` to logits."""
+    """Builds the mean over the image and a linear layer: `[B, features, H, W]` to logits."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(features, num_classes))

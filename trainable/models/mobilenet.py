@@ -51,6 +51,6 @@ class MobileNetV1(nn.Module):
         self.head = global_pool_head(channels, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, in_channels, H, W]` to logits `[B, num_classes]`."""
+        """Maps images `[B, in_channels, H, W]` to logits `[B, num_classes]`."""
         logits: Tensor = self.head(self.features(images))
         return logits

@@ -1,7 +1,7 @@
 """torchvision's ResNets for small images.
 
-The ImageNet stem shrinks an image 4-fold before the first block; here it is a 3x3 convolution at
-full resolution and there is no max pool.
+The ImageNet stem shrinks an image 4-fold before the first block. Here it is a 3x3 convolution at
+full resolution, without a max pool.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The CIFAR ResNets: He et al. 2015, "Deep Residual Learning for Image Recognition", section 4.2.
 
 Three stages of 16, 32 and 64 channels at full, half and quarter resolution; `6 n + 2` layers.
-Shortcuts are the paper's option A, free of parameters.
+Shortcuts are the paper's option A, without parameters.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from trainable.models.layers import conv, global_pool_head, norm_relu
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions around an identity shortcut.
 
-    Where the resolution drops, the shortcut takes every `stride`-th pixel; where channels are
-    added, it fills them with zeros.
+    If the resolution drops, the shortcut takes every `stride`-th pixel. If channels are added, it
+    fills them with zeros.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
@@ -32,7 +32,7 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """`[B, in_channels, H, W]` to `[B, out_channels, ceil(H / stride), ceil(W / stride)]`."""
+        """Maps `[B, in_channels, H, W]` to `[B, out_channels, H / stride, W / stride]` (ceil)."""
         shortcut = x
         if self.stride > 1:
             shortcut = shortcut[:, :, :: self.stride, :: self.stride]
@@ -47,7 +47,7 @@ class CifarResNet(nn.Module):
     Args:
         num_classes: Width of the logits.
         in_channels: Channels of the images.
-        blocks: The paper's `n`: residual blocks a stage.
+        blocks: Residual blocks per stage, the paper's `n`.
     """
 
     def __init__(self, num_classes: int, in_channels: int, *, blocks: int) -> None:
@@ -63,7 +63,7 @@ class CifarResNet(nn.Module):
         self.head = global_pool_head(channels, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, in_channels, H, W]` to logits `[B, num_classes]`."""
+        """Maps images `[B, in_channels, H, W]` to logits `[B, num_classes]`."""
         logits: Tensor = self.head(self.blocks(self.stem(images)))
         return logits
 

@@ -1,7 +1,7 @@
 """VGG with batch norm for small images: Simonyan and Zisserman 2014, configurations A, B, D, E.
 
-The head is one linear layer after global pooling. torchvision's `make_layers` does not fit: its
-pools round down, which leaves nothing of an 8x8 image, it takes three channels only, and its
+The head is one linear layer after global pooling. torchvision's `make_layers` cannot be used: its
+pools round down, so that nothing is left of an 8x8 image, it supports three channels only, and its
 convolutions have biases that batch norm cancels.
 """
 
@@ -40,7 +40,7 @@ class VGG(nn.Module):
         self.head = global_pool_head(channels, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, in_channels, H, W]` to logits `[B, num_classes]`."""
+        """Maps images `[B, in_channels, H, W]` to logits `[B, num_classes]`."""
         logits: Tensor = self.head(self.features(images))
         return logits
 

@@ -1,1 +1,1 @@
-"""One training as a Ray Tune trial, alone in its process or in a shared one."""
+"""A training as a Ray Tune trial, in a process of its own or in one that trials share."""

@@ -1,9 +1,9 @@
-"""A training as a Ray Tune trial: a thin adapter from Tune's hooks to a `TrialRun`.
+"""`ClassifierTrainable`: adapts Tune's trainable API to a `TrialRun`.
 
-The training is in this process or, with `resources.process: shared`, in one that several trials
-share; this one then never loads torch. `step()` is one epoch. What is saved when is the training
-config's matter; Tune is told of every save, so that a retry, a pause or a PBT exploit finds the
-newest state.
+`step()` is one epoch. The training runs in this process or, with `resources.process: shared`, in
+one that several trials share; this process then never loads torch. The training config decides
+what is saved when. Every save is reported to Tune, so that a retry, a pause or a PBT exploit uses
+the newest state.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from trainable.ray_trial.shared_worker_client import SharedWorkerClient
 from trainable.ray_trial.tune_storage import (
-    make_room,
+    create_checkpoint_directory,
+    create_storage_marker,
     next_checkpoint_directory,
-    stand_alone,
     trial_directory,
 )
 from trainable.trial_settings import ENDED, REMOTE, SAVED, SETTINGS, WORKERS
@@ -30,31 +30,31 @@ if TYPE_CHECKING:
 
 
 class ClassifierTrainable(tune.Trainable):
-    """One trial: an image classifier trained an epoch a step.
+    """One trial: an image classifier, trained one epoch per step.
 
-    The trial's config is that of `TrialRun`; its dotted keys are what a scheduler changes in
-    mid-training. The trial's directory in Tune's storage is the experiment directory.
+    The trial's config is that of `TrialRun`; a scheduler changes its dotted keys during training.
+    The trial's directory in Tune's storage is the experiment directory.
     """
 
     _run: TrialRun | SharedWorkerClient | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Takes the config; nothing is built before the first step.
+        """Takes the config; the training is built in the first step.
 
-        Raised here or in `reset_config`, a failure would make Tune give the trial up.
+        Tune gives up a trial that fails here or in `reset_config`, without a retry.
         """
         for name in ("ray.train._internal.storage", "ray.tune.trainable.trainable"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        place = trial_directory(self._storage)
+        directory = trial_directory(self._storage)
         if config.get(SETTINGS, {}).get(WORKERS):
-            self._run = SharedWorkerClient(config, self.trial_id, place)
+            self._run = SharedWorkerClient(config, self.trial_id, directory)
             return
         from trainable.ray_trial.trial_run import TrialRun
 
-        self._run = TrialRun(config, self.trial_id, place)
+        self._run = TrialRun(config, self.trial_id, directory)
 
     def step(self) -> dict[str, Any]:
-        """Trains one epoch; what is due is saved before anyone hears of it."""
+        """Trains one epoch and saves what is due before the epoch is reported."""
         row = self._running.step()
         saved, ended = row.pop(SAVED), row.pop(ENDED)
         return {
@@ -65,27 +65,27 @@ class ClassifierTrainable(tune.Trainable):
         }
 
     def save(self, checkpoint_dir: str | None = None) -> Any:
-        """Saves straight into Tune's final directory: the state is written once."""
+        """Saves directly into Tune's final directory, so that the state is written only once."""
         if self._is_remote:
-            stand_alone(self._storage)
+            create_storage_marker(self._storage)
         return super().save(checkpoint_dir or next_checkpoint_directory(self._storage))
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Names the present state in a directory."""
+        """Saves the present state into a directory."""
         self._running.save_into(Path(checkpoint_dir))
 
     def load_checkpoint(self, checkpoint_dir: Any) -> None:
-        """Continues from a directory of this trial's, or (PBT) of another's."""
+        """Restores the state in a directory of this trial or, after a PBT exploit, of another."""
         self._running.load(Path(checkpoint_dir))
 
     def restore(self, checkpoint_path: Any) -> None:
-        """Continues from a checkpoint; one in object storage is fetched as it is loaded."""
+        """Restores a checkpoint; one in object storage is downloaded when it is loaded."""
         if self._is_remote:
-            make_room(checkpoint_path)
+            create_checkpoint_directory(checkpoint_path)
         super().restore(checkpoint_path)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Becomes another trial: everything of the old one goes, the process stays."""
+        """Turns this actor into another trial: the process stays, the old trial's state goes."""
         self.cleanup()
         self.setup(new_config)
         return True

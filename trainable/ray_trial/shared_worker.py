@@ -1,8 +1,8 @@
-"""Several trials in one process: a batch of each in turn, one context and one data set for all.
+"""`SharedWorker`: a Ray actor that trains several trials in turns, one batch of each at a time.
 
-A `SharedWorker` holds a GPU. Ray calls it from as many threads as there are trials; all of
-torch's work is done by one thread of its own. Each trial has its own stream and its own random
-state, so that its results are those of a training alone in its process.
+The trials share the actor's GPU, one CUDA context and one copy of the data set. Ray calls the
+actor from one thread per trial; a single thread of the actor does all of torch's work. Each trial
+has its own stream and random state, so its results are those of a training in its own process.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from trainable.trial_settings import SETTINGS, SUSPECT
 
 log = logging.getLogger(__name__)
 
-LAST_WORDS_S = 2.0
-"""From the failure of a GPU's context to the end of the process: for the answer to get out."""
+EXIT_DELAY_S = 2.0
+"""From the failure of a GPU's context to the exit of the process, for the reply to be sent."""
 EVENT_POLL_S = 0.00005
-"""Between two looks whether the GPU has reached any of the events that the trials wait for."""
+"""Interval at which the events are checked that the trials wait for."""
 
-_CONTEXT_IS_LOST = re.compile(
+_LOST_CONTEXT = re.compile(
     r"illegal memory access|device-side assert|unspecified launch failure|misaligned address"
     r"|CUDA error(?!: out of memory)",
     re.IGNORECASE,
@@ -45,12 +45,12 @@ _CONTEXT_IS_LOST = re.compile(
 
 
 class ClosedError(RuntimeError):
-    """A trial was closed in the middle of an epoch, or was never opened here."""
+    """A trial was closed during an epoch, or is not open in this worker."""
 
 
 @dataclass(frozen=True)
 class _Trial:
-    """A trial that is open here, with all that it shares with no other trial."""
+    """A trial that is open in this worker, with its own stream and random state."""
 
     run: TrialRun
     stream: Any
@@ -60,17 +60,17 @@ class _Trial:
 
 @dataclass(eq=False)
 class _Epoch:
-    """An epoch under way."""
+    """An epoch that is being trained."""
 
     key: str
     trial: _Trial
     steps: Steps[Row]
     done: Future[Row]
     event: Event | None = None
-    """Nothing is to be done before the GPU has reached it."""
+    """The next step has to wait for this event."""
 
     def take_turn(self) -> bool:
-        """Does one step; returns whether that was the last one, for good or bad."""
+        """Does one step; returns whether the epoch has ended or failed."""
         try:
             with self.trial.rng, _on(self.trial.stream):
                 step = next(self.steps)
@@ -78,36 +78,36 @@ class _Epoch:
             self.done.set_result(end.value)
             return True
         except BaseException as error:  # noqa: BLE001 (a caller waits for it)
-            self.done.set_exception(_detached(error))
+            self.done.set_exception(_prepare_for_caller(error))
             return True
         self.event = None if isinstance(step, int) else step
         return False
 
 
 class SharedWorker:
-    """Holds the trials of one GPU and trains them in turns. Its methods are safe between threads.
+    """Trains the trials of one GPU in turns. Its methods are thread-safe.
 
     Args:
-        places: The most trials that may be open at once.
+        capacity: The largest number of trials that may be open at the same time.
         threads: CPU threads that every trial uses in its turn.
     """
 
-    def __init__(self, places: int, threads: int) -> None:
-        self._places = places
+    def __init__(self, capacity: int, threads: int) -> None:
+        self._capacity = capacity
         self._trials: dict[str, _Trial] = {}
         self._suspects: set[str] = set()
         self._idle_streams: list[Any] = []
         self._epochs: list[_Epoch] = []
         self._requests: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._threads = max(1, threads)
-        threading.Thread(target=self._serve, name="trials", daemon=True).start()
+        threading.Thread(target=self._run_forever, name="trials", daemon=True).start()
 
     def count(self) -> int:
-        """Number of trials that are open here."""
+        """Returns the number of open trials."""
         return len(self._trials)
 
     def open(self, key: str, config: dict[str, Any], directory: str | None) -> bool:
-        """Takes a trial in; one of the same key is closed first.
+        """Opens a trial; one with the same key is closed first.
 
         Args:
             key: The trial's id.
@@ -115,44 +115,46 @@ class SharedWorker:
             directory: See `TrialRun`.
 
         Returns:
-            Whether there was a place. Of trials that a process may die of, there is one for one
-            at a time, until it has completed an epoch.
+            Whether there was room. Of the trials that may have crashed a process, only one is
+            accepted at a time, until it has completed an epoch.
         """
 
-        def take_in() -> bool:
+        def open_trial() -> bool:
             self._close(key)
             is_suspect = bool(config[SETTINGS].get(SUSPECT))
-            if len(self._trials) >= self._places or (is_suspect and self._suspects):
+            if len(self._trials) >= self._capacity or (is_suspect and self._suspects):
                 return False
             path = None if directory is None else Path(directory)
             run = TrialRun(config, key, path)
-            self._trials[key] = _Trial(run, self._stream(), RngState(draws=run.draws_globally))
+            self._trials[key] = _Trial(
+                run, self._take_stream(), RngState(draws=run.draws_globally)
+            )
             if is_suspect:
                 self._suspects.add(key)
             return True
 
-        was_taken: bool = self._request(take_in)
-        return was_taken
+        is_open: bool = self._request(open_trial)
+        return is_open
 
     def step(self, key: str) -> Row:
         """Trains a trial's next epoch; see `TrialRun.step`."""
-        row: Row = self._answer(lambda done: self._begin(key, done))
+        row: Row = self._submit(lambda done: self._begin(key, done))
         return row
 
     def save_into(self, key: str, directory: str) -> None:
-        """Names a trial's present state in a directory; see `TrialRun.save_into`."""
+        """Saves a trial's present state into a directory; see `TrialRun.save_into`."""
         self._request(lambda: self._trial(key).run.save_into(Path(directory)), key)
 
     def load(self, key: str, directory: str) -> None:
-        """Makes a trial continue from a checkpoint; see `TrialRun.load`."""
+        """Restores a trial from a checkpoint; see `TrialRun.load`."""
         self._request(lambda: self._trial(key).run.load(Path(directory)), key)
 
     def close(self, key: str) -> None:
-        """Closes a trial, if it is open here."""
+        """Closes a trial, if it is open."""
         self._request(lambda: self._close(key))
 
-    def _stream(self) -> Any:
-        """Returns a stream that no other trial has; torch's own pool repeats itself."""
+    def _take_stream(self) -> Any:
+        """Returns a stream that no other trial uses; torch's own pool would reuse streams."""
         if self._idle_streams:
             return self._idle_streams.pop()
         return torch.Stream("cuda") if torch.cuda.is_available() else None
@@ -171,71 +173,71 @@ class SharedWorker:
         return self._trials[key]
 
     def _close(self, key: str) -> None:
-        ended = [epoch for epoch in self._epochs if epoch.key == key]
+        epochs = [epoch for epoch in self._epochs if epoch.key == key]
         trial = self._trials.pop(key, None)
         self._suspects.discard(key)
-        for epoch in ended:
+        for epoch in epochs:
             self._epochs.remove(epoch)
-            epoch.done.set_exception(ClosedError(f"trial {key} was closed in its epoch"))
+            epoch.done.set_exception(ClosedError(f"trial {key} was closed during its epoch"))
         try:
-            for epoch in ended:
+            for epoch in epochs:
                 epoch.steps.close()
             if trial is not None:
                 self._release(trial)
-        except Exception as error:  # noqa: BLE001 (the other trials go on; no caller waits)
-            log.warning("trial %s has not been closed well: %s", key, error)
-            _end_with_the_context(error)
+        except Exception as error:  # noqa: BLE001 (the other trials continue; no caller waits)
+            log.warning("closing trial %s has failed: %s", key, error)
+            _exit_on_lost_context(error)
 
     def _release(self, trial: _Trial) -> None:
         if trial.stream is not None:
-            trial.stream.synchronize()  # its memory is about to be another trial's
+            trial.stream.synchronize()  # another trial will get its memory
             self._idle_streams.append(trial.stream)
         trial.run.close()
 
     def _request(self, work: Callable[[], Any], key: str | None = None) -> Any:
-        """Has work done by the worker's thread, between two turns; returns its result.
+        """Runs work in the worker's thread, between two turns, and returns its result.
 
         Args:
-            work: Called without arguments.
-            key: The trial on whose stream the work is done.
+            work: A function without arguments.
+            key: The trial on whose stream the work runs.
         """
 
-        def carry_out(done: Future[Any]) -> None:
+        def run(done: Future[Any]) -> None:
             try:
                 trial = self._trials.get(key) if key else None
                 with _on(trial.stream if trial else None):
                     done.set_result(work())
             except BaseException as error:  # noqa: BLE001 (a caller waits for it)
-                done.set_exception(_detached(error))
-                _end_with_the_context(error)
+                done.set_exception(_prepare_for_caller(error))
+                _exit_on_lost_context(error)
 
-        return self._answer(carry_out)
+        return self._submit(run)
 
-    def _answer(self, work: Callable[[Future[Any]], None]) -> Any:
-        """Has the worker's thread call `work`, and waits for the answer that it gives."""
-        answers: list[Future[Any]] = [Future()]
-        self._requests.put(partial(work, answers[0]))
-        return answers.pop().result()  # a failure's traceback holds this frame: no cycle
+    def _submit(self, work: Callable[[Future[Any]], None]) -> Any:
+        """Makes the worker's thread call `work`, and waits for the result that `work` sets."""
+        futures: list[Future[Any]] = [Future()]
+        self._requests.put(partial(work, futures[0]))
+        return futures.pop().result()  # `pop`: a failure's traceback must not form a cycle
 
-    def _serve(self) -> None:
+    def _run_forever(self) -> None:
         torch.set_num_threads(self._threads)
         while True:
-            self._answer_requests()
-            self._go_round()
+            self._run_requests()
+            self._run_turns()
 
-    def _answer_requests(self) -> None:
-        """Carries out all requests; waits for one only where there is nothing to train."""
+    def _run_requests(self) -> None:
+        """Runs all requests; waits for one only if there is nothing to train."""
         try:
             while True:
                 self._requests.get(block=not self._epochs)()
         except queue.Empty:
             pass
 
-    def _go_round(self) -> None:
+    def _run_turns(self) -> None:
         """Gives a turn to every trial that does not wait for the GPU."""
         all_wait = True
         for epoch in list(self._epochs):
-            # A failure closes all epochs of its trial.
+            # The failure of an epoch closes all epochs of its trial.
             if epoch not in self._epochs or is_unreached(epoch.event):
                 continue
             all_wait = False
@@ -246,21 +248,21 @@ class SharedWorker:
             self._wait()
 
     def _wait(self) -> None:
-        """Waits for the GPU, or for a request; other threads run meanwhile.
+        """Waits for the GPU or a request; other threads run meanwhile.
 
-        No call of CUDA's waits, not even for a single trial: a request would have to wait, too,
-        for as long as the GPU takes to finish a whole pass.
+        It does not wait in a CUDA call, not even for a single trial: a request would then have to
+        wait until the GPU has finished a whole pass.
         """
         with suppress(queue.Empty):
             self._requests.get(timeout=EVENT_POLL_S)()
 
     def _finish(self, epoch: _Epoch) -> None:
-        """Clears a trial of suspicion; closes a failed one, whose memory its neighbours need."""
+        """Ends the suspicion against a trial, or closes a failed one to free its memory."""
         error = epoch.done.exception()
         if error is None:
             self._suspects.discard(epoch.key)
         else:
-            _end_with_the_context(error)
+            _exit_on_lost_context(error)
             self._close(epoch.key)
 
 
@@ -268,11 +270,11 @@ def _on(stream: Any) -> AbstractContextManager[Any]:
     return nullcontext() if stream is None else torch.cuda.stream(stream)
 
 
-def _detached(error: BaseException) -> BaseException:
+def _prepare_for_caller(error: BaseException) -> BaseException:
     """Prepares a failure for the caller that waits for it.
 
-    Its frames are cleared, so that the failed trial's memory is free once the caller has it.
-    An exception that would end the caller's process becomes a `RuntimeError`.
+    Its frames are cleared, so that the failed trial's memory is freed. An exception that would end
+    the caller's process becomes a `RuntimeError`.
     """
     link: BaseException | None = error
     while link is not None:
@@ -283,16 +285,16 @@ def _detached(error: BaseException) -> BaseException:
     return error.with_traceback(error.__traceback__.tb_next if error.__traceback__ else None)
 
 
-def _end_with_the_context(error: BaseException | None) -> None:
+def _exit_on_lost_context(error: BaseException | None) -> None:
     """Ends the process if a trial's failure has destroyed the GPU's context.
 
-    Nothing can be computed in it any more. The other trials continue in another process from
-    their checkpoints, as after the loss of any worker.
+    The context cannot be used any more. The other trials continue in another process from their
+    checkpoints, as after the loss of any worker.
     """
-    if error is None or not _CONTEXT_IS_LOST.search(str(error)):
+    if error is None or not _LOST_CONTEXT.search(str(error)):
         return
     log.error("the GPU's context is lost: %s", error)
-    timer = threading.Timer(LAST_WORDS_S, os._exit, [1])
+    timer = threading.Timer(EXIT_DELAY_S, os._exit, [1])
     timer.daemon = True
     timer.start()
     threading.Event().wait()

@@ -1,4 +1,4 @@
-"""A trial whose training is in a process of several: every call goes on to its `SharedWorker`."""
+"""`SharedWorkerClient`: forwards the calls of one trial to the `SharedWorker` that trains it."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from trainable.trial_settings import SETTINGS, WORKERS
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 300.0
-"""For an answer: a worker that was lost is started anew, and loads torch again."""
-PAUSE_S = 0.5
+WORKER_TIMEOUT_S = 300.0
+"""How long to wait for a worker. A worker that was lost is restarted and has to load torch."""
+RETRY_INTERVAL_S = 0.5
 
 
 class SharedWorkerClient:
-    """Stands for a `TrialRun` that is in another process; its methods are the same.
+    """Has the methods of a `TrialRun`, which run in another process.
 
     Args:
         config: See `TrialRun`; its `SETTINGS` name the workers.
-        trial_id: Of the trial.
+        trial_id: The trial's id.
         directory: The experiment directory.
     """
 
     def __init__(self, config: dict[str, Any], trial_id: str, directory: Path | None) -> None:
         self._config = config
-        self._key = trial_id
+        self._trial_id = trial_id
         self._directory = None if directory is None else str(directory)
         self._names: list[str] = list(config[SETTINGS][WORKERS])
         self._worker: Any = None
@@ -42,55 +42,60 @@ class SharedWorkerClient:
         return row
 
     def save_into(self, directory: Path) -> None:
-        """Names the present state in a directory."""
+        """Saves the present state into a directory."""
         self._call("save_into", str(directory))
 
     def load(self, directory: Path) -> None:
-        """Continues from a directory of this trial's, or (PBT) of another's."""
+        """Restores the state in a directory of this trial or, after a PBT exploit, of another."""
         self._call("load", str(directory))
 
     def close(self) -> None:
-        """Gives the trial's place back."""
+        """Closes the trial in its worker."""
         worker, self._worker = self._worker, None
         if worker is None:
             return
         try:
-            ray.get(worker.close.remote(self._key))
-        except RayActorError as error:  # with the process the trial is gone, too
-            log.info("trial %s had no worker any more: %s", self._key, error)
+            ray.get(worker.close.remote(self._trial_id))
+        except RayActorError as error:  # the trial has ended with its process
+            log.info("trial %s had no worker any more: %s", self._trial_id, error)
 
     def _call(self, method: str, *args: Any) -> Any:
         if self._worker is None:
             self._worker = self._open()
         try:
-            return ray.get(getattr(self._worker, method).remote(self._key, *args))
+            return ray.get(getattr(self._worker, method).remote(self._trial_id, *args))
         except RayActorError as error:
             self._worker = None
-            raise LostWorkerError(f"the process that trained trial {self._key} is gone") from error
+            raise LostWorkerError(
+                f"the process that trained trial {self._trial_id} is gone"
+            ) from error
 
     def _open(self) -> Any:
-        """The worker with the most room, which has taken the trial in; waits for a place."""
-        deadline = time.monotonic() + PATIENCE_S
+        """Opens the trial in the worker with the fewest trials; waits until one has room."""
+        deadline = time.monotonic() + WORKER_TIMEOUT_S
         while time.monotonic() < deadline:
-            for worker in self._by_room():
-                deadline = time.monotonic() + PATIENCE_S
+            for worker in self._list_workers():
+                deadline = time.monotonic() + WORKER_TIMEOUT_S
                 try:
-                    taken = ray.get(worker.open.remote(self._key, self._config, self._directory))
+                    is_open = ray.get(
+                        worker.open.remote(self._trial_id, self._config, self._directory)
+                    )
                 except RayActorError:
                     continue
-                if taken:
+                if is_open:
                     return worker
-            time.sleep(PAUSE_S)
-        raise LostWorkerError(f"no worker has answered trial {self._key}")
+            time.sleep(RETRY_INTERVAL_S)
+        raise LostWorkerError(f"no worker has answered trial {self._trial_id}")
 
-    def _by_room(self) -> list[Any]:
-        found: list[tuple[int, int, Any]] = []
-        for place, name in enumerate(self._names):
+    def _list_workers(self) -> list[Any]:
+        """Returns the workers that answer, those with the fewest trials first."""
+        workers: list[tuple[int, int, Any]] = []
+        for number, name in enumerate(self._names):
             try:
                 worker = ray.get_actor(name)
-                # A trial that comes back after the loss of its own process has a place somewhere.
-                ray.get(worker.close.remote(self._key))
-                found.append((ray.get(worker.count.remote()), place, worker))
-            except (RayActorError, ValueError):  # being started anew, or gone for good
+                # A trial that lost its own process may still be open in one of the workers.
+                ray.get(worker.close.remote(self._trial_id))
+                workers.append((ray.get(worker.count.remote()), number, worker))
+            except (RayActorError, ValueError):  # being restarted, or lost for good
                 continue
-        return [worker for _, _, worker in sorted(found, key=lambda each: each[:2])]
+        return [worker for _, _, worker in sorted(workers, key=lambda entry: entry[:2])]

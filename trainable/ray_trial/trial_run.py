@@ -1,7 +1,6 @@
-"""One trial's training and what it leaves in its directory, without a process of its own.
+"""`TrialRun`: the training of one trial and the files in its directory, independent of Ray.
 
-Built from a trial's config, stepped, saved, loaded and closed; who calls that is another's
-matter: `classifier.py` does for Ray Tune.
+`classifier.py` runs it as a Ray Tune trial, `shared_worker.py` runs several of them in turns.
 """
 
 from __future__ import annotations
@@ -40,20 +39,20 @@ from trainable.trial_settings import (
 )
 
 POLL_S = 0.0002
-"""Between two looks at a checkpoint being written and the GPU, with nothing else to do."""
+"""Interval at which an unfinished checkpoint and the GPU are checked when nothing else can run."""
 
 
 class TrialRun:
     """The training of one trial.
 
-    It is built when it is first needed: a failure to build it (no data, no memory) is then one of
-    the trial, with its retries.
+    It is built when it is first needed, so that a failure to build it (no data, no memory) fails
+    the trial and is retried.
 
     Args:
-        config: A complete training config, nested, plus `SETTINGS`. Dotted keys at its top, such
-            as `optimizer.learning_rate`, win over the nested ones.
-        trial_id: Of the trial.
-        directory: The experiment directory; None where nothing is left behind.
+        config: A complete nested training config, plus `SETTINGS`. Dotted keys at its top level,
+            such as `optimizer.learning_rate`, win over the nested ones.
+        trial_id: The trial's id.
+        directory: The experiment directory; None writes no files.
     """
 
     def __init__(self, config: dict[str, Any], trial_id: str, directory: Path | None) -> None:
@@ -65,11 +64,11 @@ class TrialRun:
         self._config = parse_config(override(sections, dotted), "trial")
         remote = self._settings.get(REMOTE)
         self._stored = StoredTrial(directory, **remote) if directory and remote else None
-        keeps = directory is not None and self._config.checkpoint.enabled
-        self._log = TrialLog(directory / LOG_FILE if directory and keeps else None)
+        has_files = directory is not None and self._config.checkpoint.enabled
+        self._log = TrialLog(directory / LOG_FILE if directory and has_files else None)
         self._trainer: Trainer | None = None
         self._experiment: Experiment | None = None
-        self._ahead: OverlappedEpoch | None = None
+        self._next_epoch: OverlappedEpoch | None = None
         self._logged_notes: list[str] = []
 
     @property
@@ -78,9 +77,9 @@ class TrialRun:
         return draws_globally(self._config)
 
     def step(self) -> Row:
-        """Trains one epoch and saves what is due before anyone hears of it.
+        """Trains one epoch and saves what is due.
 
-        A training whose loss is no longer finite ends here; its last good checkpoint stays.
+        A training ends when its loss is not finite; its last good checkpoint stays.
 
         Returns:
             The epoch's metrics, with `SAVED` and `ENDED`.
@@ -88,16 +87,16 @@ class TrialRun:
         return drain(self.steps())
 
     def steps(self) -> Steps[Row]:
-        """`step` in steps: something else may be done between two of them."""
+        """Trains one epoch as `step` does, but step by step."""
         return self._log.capture_steps(self._epoch())
 
     def save_into(self, directory: Path) -> None:
-        """Names the present state in a directory; it is written only if it is nowhere yet."""
-        trainer = self._training()
-        remove_temporaries(directory)  # a worker may have been lost in a save there
+        """Saves the present state into a directory; writes it only if it is not on disk yet."""
+        trainer = self._build()
+        remove_temporaries(directory)  # a worker may have been lost while it saved there
         path = directory / CHECKPOINT_FILE
-        if self._experiment is not None and self._ahead is not None:
-            add_name(self._experiment.latest, path)  # the training itself has gone on
+        if self._experiment is not None and self._next_epoch is not None:
+            add_name(self._experiment.latest, path)  # the training is already ahead of it
         elif self._experiment is not None:
             self._experiment.save_into(trainer, path)
         else:
@@ -106,10 +105,10 @@ class TrialRun:
             self._stored.upload_checkpoint(directory)
 
     def load(self, directory: Path) -> None:
-        """Continues from a directory of this trial's, or (PBT) of another's.
+        """Restores the state in a directory of this trial or, after a PBT exploit, of another.
 
-        Weights, optimizer buffers, epoch and schedule position are the checkpoint's; every
-        hyperparameter is this trial's own, and so is its best accuracy: that of its `best.pt`.
+        Weights, optimizer buffers, epoch and lr schedule position are the checkpoint's. Every
+        hyperparameter stays this trial's own, and so does the best accuracy, that of `best.pt`.
         """
         with self._log.capture():
             self._load(directory)
@@ -117,18 +116,18 @@ class TrialRun:
     def close(self) -> None:
         """Closes files and drops the model."""
         experiment = self._experiment
-        self._trainer = self._experiment = self._ahead = None
+        self._trainer = self._experiment = self._next_epoch = None
         try:
             if experiment is not None:
-                experiment.close()  # on a full disk it fails
+                experiment.close()  # fails on a full disk
         finally:
             if self._stored is not None:
                 self._stored.close()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
-    def _training(self) -> Trainer:
-        """The training, built at the first call; loads `checkpoint.resume` where there is one."""
+    def _build(self) -> Trainer:
+        """Returns the trainer; the first call builds it and loads `checkpoint.resume`, if set."""
         if self._trainer is not None:
             return self._trainer
         config, settings = self._config, self._settings
@@ -145,15 +144,15 @@ class TrialRun:
             with local_file(config.checkpoint.resume) as path:
                 state = read_checkpoint(path)
             trainer.load_state_dict(state, own=settings.get("sampled", ()))
-            self._log.write(f"goes on from {config.checkpoint.resume}, epoch {trainer.epoch}")
+            self._log.write(f"continues from {config.checkpoint.resume}, epoch {trainer.epoch}")
         for notice in trainer.notices:
             self._log.write(f"note: {notice}")
         if self._directory is not None:
-            self._experiment = self._open(self._directory, trainer.config)
+            self._experiment = self._open_experiment(self._directory, trainer.config)
         self._trainer = trainer
         return trainer
 
-    def _open(self, directory: Path, config: TrainConfig) -> Experiment:
+    def _open_experiment(self, directory: Path, config: TrainConfig) -> Experiment:
         directory.mkdir(parents=True, exist_ok=True)
         settings = self._settings
         sampled = _select_values(config, settings.get("sampled", ()))
@@ -168,59 +167,59 @@ class TrialRun:
         )
 
     def _epoch(self) -> Steps[Row]:
-        trainer = self._training()
-        ahead, self._ahead = self._ahead, None
-        row = yield from (ahead.finish() if ahead else trainer.epoch_steps())
+        trainer = self._build()
+        started, self._next_epoch = self._next_epoch, None
+        row = yield from (started.finish() if started else trainer.epoch_steps())
         if self._settings.get(WORKERS):
-            row["peak_memory_gib"] = None  # torch measures a whole process
+            row["peak_memory_gib"] = None  # torch only measures the whole process
         self._log.write(epoch_line(row, trainer.config.training.epochs))
         self._log_execution(trainer)
-        diverged, ends = trainer.diverged, trainer.done or trainer.diverged
-        if diverged:
+        ended = trainer.done or trainer.diverged
+        if trainer.diverged:
             self._log.write("the loss is not finite: the training ends here")
         writing = None
         if self._experiment is not None:
             self._experiment.record(row)
             writing = self._experiment.begin_save(trainer)
             if writing is not None:
-                self._ahead = None if ends else OverlappedEpoch(trainer)
+                self._next_epoch = None if ended else OverlappedEpoch(trainer)
                 yield from self._while_writing(writing)
-            if ends:
-                self._experiment.end(failed=diverged)
+            if ended:
+                self._experiment.end(failed=trainer.diverged)
         if self._stored is not None:
             yield from self._while_writing(self._stored.begin_upload())
-        return {**row, SAVED: writing is not None, ENDED: ends}
+        return {**row, SAVED: writing is not None, ENDED: ended}
 
     def _log_execution(self, trainer: Trainer) -> None:
-        """Logs how steps are executed, whenever that changes."""
+        """Logs how steps are executed, whenever that has changed."""
         for note in trainer.execution_notes:
             if note not in self._logged_notes:
                 self._log.write(note)
         self._logged_notes = trainer.execution_notes
 
     def _while_writing(self, writing: Future[None]) -> Steps[None]:
-        """Begins the next epoch until a checkpoint has been written."""
+        """Trains the next epoch until a checkpoint has been written."""
         try:
             while not writing.done():
-                if self._ahead is None or self._ahead.is_done:
-                    yield _Written(writing, None)
-                elif self._ahead.waits_for_gpu:
-                    yield _Written(writing, self._ahead)
+                if self._next_epoch is None or self._next_epoch.is_done:
+                    yield _CheckpointEvent(writing, None)
+                elif self._next_epoch.waits_for_gpu:
+                    yield _CheckpointEvent(writing, self._next_epoch)
                 else:
-                    self._ahead.take_step()
+                    self._next_epoch.take_step()
                     yield 0
         finally:
-            wait([writing])  # also where the trial is closed: its directory has one writer
+            wait([writing])  # also when the trial is closed: its directory has one writer
         writing.result()
 
     def _load(self, directory: Path) -> None:
-        trainer = self._training()
-        if self._ahead is not None:
-            self._ahead.cancel()
-            self._ahead = None
+        trainer = self._build()
+        if self._next_epoch is not None:
+            self._next_epoch.cancel()
+            self._next_epoch = None
         state = self._read(directory)
         trainer.load_state_dict(state, own=HYPERPARAMETERS)
-        self._log.write(f"goes on after epoch {trainer.epoch} of {directory.parent.name}")
+        self._log.write(f"continues after epoch {trainer.epoch} of {directory.parent.name}")
         if self._experiment is None:
             return
         is_own = directory.parent == self._experiment.directory
@@ -238,25 +237,27 @@ class TrialRun:
 
 
 @dataclass(frozen=True)
-class _Written:
+class _CheckpointEvent:
     """Event that is reached when a checkpoint is written or the next epoch can continue.
 
     Args:
-        writing: Done with the checkpoint.
-        ahead: Waits for the GPU; None if there is nothing to train meanwhile.
+        writing: A future that is done when the checkpoint is written.
+        next_epoch: The epoch that waits for the GPU; None if there is nothing to train.
     """
 
     writing: Future[None]
-    ahead: OverlappedEpoch | None
+    next_epoch: OverlappedEpoch | None
 
     def query(self) -> bool:
         """See `Event.query`."""
-        return self.writing.done() or (self.ahead is not None and not self.ahead.waits_for_gpu)
+        return self.writing.done() or (
+            self.next_epoch is not None and not self.next_epoch.waits_for_gpu
+        )
 
     def synchronize(self) -> None:
         """See `Event.synchronize`."""
         while not self.query():
-            wait([self.writing], timeout=None if self.ahead is None else POLL_S)
+            wait([self.writing], timeout=None if self.next_epoch is None else POLL_S)
 
 
 def _select_values(config: TrainConfig, keys: Iterable[str]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""Where Tune keeps a trial's files: the one module that reads its private storage context.
+"""The paths of a trial's files in Tune's storage, from Tune's private storage context.
 
-Tune's default `save()` writes every checkpoint twice, into a temporary directory and then into
-storage. Saving straight into the final directory makes its copy a no-op: Arrow skips a local copy
-whose two path strings are equal (and only then; a copy onto an alias truncates the file).
+Tune's default `save()` writes every checkpoint twice: into a temporary directory and then into
+storage. If the trial saves directly into the final directory, the copy does nothing: Arrow skips a
+local copy whose two path strings are equal (and only then; a copy onto an alias truncates the
+file).
 """
 
 from __future__ import annotations
@@ -13,40 +14,40 @@ from typing import Any
 from pyarrow.fs import LocalFileSystem
 
 MARKER = ".validate_storage_marker"
-"""Tune's: a node without it is refused to save."""
+"""Tune's marker file: Tune refuses to save on a node that does not have it."""
 
 
 def trial_directory(storage: Any) -> Path | None:
-    """The trial's directory in Tune's storage, or None outside Tune.
+    """Returns the trial's directory in Tune's storage, or None outside Tune.
 
     Args:
-        storage: `Trainable._storage`: a `StorageContext` or None.
+        storage: `Trainable._storage`, a `StorageContext` or None.
     """
     return None if storage is None else Path(storage.trial_fs_path)
 
 
-def stand_alone(storage: Any) -> None:
-    """Tells Tune that this node's disk is where it stores, though no other node sees it.
+def create_storage_marker(storage: Any) -> None:
+    """Makes Tune accept this node's disk as storage, although no other node can read it.
 
-    Of a sweep in object storage the local files of every node are copies.
+    In a sweep in object storage, the local files of every node are copies.
     """
     directory = Path(storage.experiment_fs_path)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / MARKER).touch()
 
 
-def make_room(found: Any) -> None:
-    """Makes the directory of a checkpoint that Tune is about to look for on this node.
+def create_checkpoint_directory(source: Any) -> None:
+    """Creates the directory of a checkpoint, which Tune requires on this node for a restore.
 
     Args:
-        found: What `Trainable.restore` is given: a training result, a checkpoint or a path.
+        source: The argument of `Trainable.restore`: a training result, a checkpoint or a path.
     """
-    checkpoint = getattr(found, "checkpoint", found)
+    checkpoint = getattr(source, "checkpoint", source)
     Path(getattr(checkpoint, "path", checkpoint)).mkdir(parents=True, exist_ok=True)
 
 
 def next_checkpoint_directory(storage: Any) -> str | None:
-    """The final directory of the trial's next checkpoint, where that is on a local file system."""
+    """Returns the final directory of the next checkpoint, or None if it is not a local one."""
     if storage is None or not isinstance(storage.storage_filesystem, LocalFileSystem):
         return None
     name = storage._make_checkpoint_dir_name(storage.current_checkpoint_index + 1)

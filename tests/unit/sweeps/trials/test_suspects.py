@@ -38,7 +38,7 @@ class Sweep:
             )
             for key in TRIALS
         }
-        self.worker = SharedWorker(places=len(TRIALS), threads=1)
+        self.worker = SharedWorker(capacity=len(TRIALS), threads=1)
         self.open: set[str] = set()
 
     def round(self, deadly: str) -> None:
@@ -53,7 +53,7 @@ class Sweep:
                 epoch = self.worker.step(key)["epoch"]
                 self.trials[key].last_result = {"epoch": epoch}
             return
-        self.worker = SharedWorker(places=len(TRIALS), threads=1)
+        self.worker = SharedWorker(capacity=len(TRIALS), threads=1)
         failed, self.open = self.open, set()
         for key in failed:
             self._fail(key)

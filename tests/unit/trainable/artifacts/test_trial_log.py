@@ -77,7 +77,7 @@ def test_a_failure_is_there_with_its_traceback_and_a_retry_appends(
     second.train()
     after = lines(tmp_path)
     assert after[: len(before)] == before
-    assert "goes on after epoch 1 of trial" in after
+    assert "continues after epoch 1 of trial" in after
     assert after[-1].startswith("epoch 2/3  ")
 
 

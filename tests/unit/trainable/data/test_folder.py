@@ -207,7 +207,7 @@ def test_a_class_without_images_is_named(root):
 def test_a_folder_without_classes_is_a_data_error(root):
     for image_class in CLASSES:
         (root / "train" / image_class).rename(root / f"moved_{image_class}")
-    with pytest.raises(DataError, match="train must hold one folder a class"):
+    with pytest.raises(DataError, match="train must hold one folder per class"):
         make_source(root)
 
 

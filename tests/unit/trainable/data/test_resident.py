@@ -137,8 +137,8 @@ def test_the_batch_size_changes_neither_order_nor_augmentation():
 def test_how_many_batches_are_cut_at_once_changes_nothing(batch_size, batches_at_once):
     source = make_source(make_arrays())
     passes = []
-    for cut_bytes in (0, batches_at_once * batch_size * 3 * 8 * 6 * 4):
-        source._cut_bytes = cut_bytes
+    for chunk_bytes in (0, batches_at_once * batch_size * 3 * 8 * 6 * 4):
+        source._chunk_bytes = chunk_bytes
         passes.append(
             [*source.train_batches(batch_size, seed=1), *source.eval_batches("test", batch_size)]
         )

@@ -84,7 +84,7 @@ def test_trials_that_take_turns_come_out_as_alone(
             pass
         run.close()
 
-    worker = SharedWorker(places=len(CONFIGS), threads=1)
+    worker = SharedWorker(capacity=len(CONFIGS), threads=1)
     with ThreadPoolExecutor(len(CONFIGS)) as pool:
         list(pool.map(lambda key: train(worker, key, tmp_path / "packed"), CONFIGS))
     assert worker.count() == 0
@@ -97,12 +97,12 @@ def test_the_rows_are_those_of_a_trial_alone(
 ) -> None:
     run = TrialRun(CONFIGS["a"], "a", tmp_path / "alone")
     alone = [without_times(run.step()) for _ in range(EPOCHS)]
-    packed = train(SharedWorker(places=1, threads=1), "a", tmp_path)
+    packed = train(SharedWorker(capacity=1, threads=1), "a", tmp_path)
     assert [without_times(row) for row in packed] == alone
 
 
 def test_a_trial_that_fails_leaves_its_neighbour_alone_and_its_place_free(tmp_path: Path) -> None:
-    worker = SharedWorker(places=2, threads=1)
+    worker = SharedWorker(capacity=2, threads=1)
     broken = trial_config("failing_models:always_raises")
     assert worker.open("broken", broken, str(tmp_path / "broken"))
     assert worker.open("a", CONFIGS["a"], str(tmp_path / "a"))
@@ -129,7 +129,7 @@ def test_a_trial_that_cannot_even_be_closed_does_not_hold_its_neighbour_up(
 
     monkeypatch.setattr(TensorBoardWriter, "_open", on_a_full_disk)
     config = trial_config("tiny_models:mlp", tensorboard={"enabled": True})
-    worker = SharedWorker(places=2, threads=1)
+    worker = SharedWorker(capacity=2, threads=1)
     for key in ("full", "a"):
         assert worker.open(key, config, str(tmp_path / key))
     with ThreadPoolExecutor(2) as pool:
@@ -152,7 +152,7 @@ def test_the_memory_of_a_trial_that_fails_is_free_at_once(
         return trainer
 
     monkeypatch.setattr(trial_run, "Trainer", remembered)
-    worker = SharedWorker(places=1, threads=1)
+    worker = SharedWorker(capacity=1, threads=1)
     train(worker, "a", tmp_path)  # what torch imports late holds on to who was the first
     models.clear()
     assert worker.open("a", trial_config(model), str(tmp_path))
@@ -170,7 +170,7 @@ def test_the_memory_of_a_trial_that_fails_is_free_at_once(
 
 
 def test_there_are_so_many_places_and_no_more(tmp_path: Path) -> None:
-    worker = SharedWorker(places=1, threads=1)
+    worker = SharedWorker(capacity=1, threads=1)
     assert worker.open("a", CONFIGS["a"], None)
     assert not worker.open("b", CONFIGS["b"], None)
     assert worker.open("a", CONFIGS["a"], None)  # a retry takes its own place over
@@ -181,7 +181,7 @@ def test_there_are_so_many_places_and_no_more(tmp_path: Path) -> None:
 
 
 def test_of_those_that_a_process_may_die_of_one_begins_at_a_time() -> None:
-    worker = SharedWorker(places=3, threads=1)
+    worker = SharedWorker(capacity=3, threads=1)
     settings = {"gpu": 0, "allow_custom_model": True, "suspect": True}
     suspect = trial_config("tiny_models:mlp", _trial=settings)
     assert worker.open("a", suspect, None)
@@ -195,7 +195,7 @@ def test_of_those_that_a_process_may_die_of_one_begins_at_a_time() -> None:
 
 
 def test_a_trial_that_is_closed_in_its_epoch_says_so_to_who_waits(tmp_path: Path) -> None:
-    worker = SharedWorker(places=1, threads=1)
+    worker = SharedWorker(capacity=1, threads=1)
     long = trial_config(training={"epochs": 1, "batch_size": 2})
     assert worker.open("long", long, str(tmp_path))
     with ThreadPoolExecutor(1) as pool:
@@ -203,7 +203,7 @@ def test_a_trial_that_is_closed_in_its_epoch_says_so_to_who_waits(tmp_path: Path
         while not (tmp_path / "config.yaml").exists() and not waiting.done():
             pass
         worker.close("long")
-        with pytest.raises(ClosedError, match="closed in its epoch"):
+        with pytest.raises(ClosedError, match="closed during its epoch"):
             waiting.result(60)
     assert worker.count() == 0
 
@@ -212,13 +212,13 @@ def test_a_saved_trial_goes_on_in_another_process(
     tmp_path: Path, assert_same: Callable[[Any, Any], None]
 ) -> None:
     config, directory = CONFIGS["a"], tmp_path / "a"
-    first = SharedWorker(places=1, threads=1)
+    first = SharedWorker(capacity=1, threads=1)
     assert first.open("a", config, str(directory))
     first.step("a")
     saved = directory / "checkpoint_000000"
     saved.mkdir()
     first.save_into("a", str(saved))
-    second = SharedWorker(places=1, threads=1)
+    second = SharedWorker(capacity=1, threads=1)
     assert second.open("a", config, str(directory))
     second.load("a", str(saved))
     assert [second.step("a")["epoch"] for _ in range(2)] == [2, 3]
@@ -245,7 +245,7 @@ def test_the_next_epoch_begins_while_a_checkpoint_is_written(
     first = run.steps()
     images = sum(takewhile(bool, first))
     for _ in first:
-        if run._ahead is not None and run._ahead.is_done:
+        if run._next_epoch is not None and run._next_epoch.is_done:
             trained.set()
     assert images
     latest = tmp_path / "checkpoints" / "latest.pt"
@@ -268,8 +268,8 @@ def test_what_was_trained_ahead_is_forgotten_by_a_load(
     saved = tmp_path / "a" / "checkpoint_000000"
     saved.mkdir()
     run.save_into(saved)
-    while run._ahead is not None and not run._ahead.is_done:
-        run._ahead.take_step()
+    while run._next_epoch is not None and not run._next_epoch.is_done:
+        run._next_epoch.take_step()
     run.load(saved)
     for _ in range(EPOCHS - dropped_at):
         run.step()
@@ -285,8 +285,8 @@ def test_a_failure_ahead_is_told_with_the_epoch_that_it_is_of(
 ) -> None:
     run = TrialRun(trial_config(model="tiny_models:mlp"), "a", tmp_path)
     run.step()
-    ahead = run._ahead = OverlappedEpoch(
-        run._training()
+    ahead = run._next_epoch = OverlappedEpoch(
+        run._build()
     )  # a slow disk lets the other one come far
 
     def breaks() -> Any:
@@ -313,7 +313,7 @@ def test_trials_that_come_and_go_change_nothing_for_one_in_its_epoch(
     (tmp_path / "saved").mkdir()
     run.save_into(tmp_path / "saved")
 
-    worker = SharedWorker(places=2, threads=1)
+    worker = SharedWorker(capacity=2, threads=1)
     assert worker.open("a", config, str(tmp_path / "packed"))
     with ThreadPoolExecutor(1) as pool:
         epoch = pool.submit(worker.step, "a")

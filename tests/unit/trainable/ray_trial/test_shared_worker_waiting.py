@@ -60,7 +60,7 @@ def test_a_trial_that_waits_for_the_gpu_takes_no_turn(
 ) -> None:
     event = GpuEvent()
     resumed = wait_first("a", event)
-    worker = SharedWorker(places=2, threads=1)
+    worker = SharedWorker(capacity=2, threads=1)
     assert worker.open("a", trial_config(), None)
     assert worker.open("b", trial_config(), None)
     with ThreadPoolExecutor(1) as pool:
@@ -80,7 +80,7 @@ def test_requests_are_answered_while_all_trials_wait_for_the_gpu(
     events = {key: GpuEvent() for key in keys}
     for key, event in events.items():
         wait_first(key, event)
-    worker = SharedWorker(places=3, threads=1)
+    worker = SharedWorker(capacity=3, threads=1)
     with ThreadPoolExecutor(2) as pool:
         assert all(worker.open(key, trial_config(), None) for key in keys)
         waiting = [pool.submit(worker.step, key) for key in keys]
@@ -100,7 +100,7 @@ def test_a_failure_of_the_gpu_is_that_of_the_trial_that_waits_for_it(
 ) -> None:
     event = GpuEvent(failure="the launch failed")
     wait_first("a", event)
-    worker = SharedWorker(places=2, threads=1)
+    worker = SharedWorker(capacity=2, threads=1)
     for key in keys:
         assert worker.open(key, trial_config(), None)
     with ThreadPoolExecutor(2) as pool:

@@ -1,8 +1,8 @@
 """Searches hyperparameters: decides which trials to run, and launches them on Ray Tune.
 
-A search file is parsed and checked by `spec`; `search` suggests values; `execution` hands trials to
-Tune, which trains them with `trainable.ray_trial.classifier`; the files in the sweep directory are
-read by `results` and `report`.
+`spec` parses and checks the search file, `search` suggests values, `execution` hands trials to Tune,
+and `trainable.ray_trial.classifier` trains them. `results` and `report` read the files in the sweep
+directory.
 
 `from sweeps import run_sweep, load_sweep` loads `sweeps.api` when it is first used.
 """

@@ -21,7 +21,7 @@ from sweeps.results.outcome import Outcome
 from sweeps.results.retention import delete
 from sweeps.search.sampler_check import check_sampler
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.storage.location import mirror_of, resolve, join_location
+from sweeps.storage.location import join_location, mirror_of, resolve
 from sweeps.storage.lock import sweep_lock
 from sweeps.storage.uploader import background_upload
 from sweeps.sweep_dir.errors import SweepError

@@ -43,8 +43,8 @@ class TrialTemplate:
     settings: Mapping[str, Any]
     """Content of a trial's config under `SETTINGS`."""
     mutated: tuple[str, ...]
-    """Keys that the scheduler changes while a trial trains. A trial's config has them a second
-    time at its top, dotted, where Tune's schedulers look for them."""
+    """Keys that the scheduler changes while a trial trains. A trial's config has them at its top,
+    dotted, where Tune's schedulers look for them."""
     num_to_keep: int
     """Number of Tune's own checkpoint directories that a trial keeps."""
     on_failure: OnFailure

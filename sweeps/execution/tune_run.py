@@ -52,7 +52,7 @@ from trainable.ray_trial.classifier import ClassifierTrainable
 NUM_TO_KEEP = 1
 """Tune's own checkpoint directories that a trial keeps."""
 NUM_TO_KEEP_FOR_EXPLOITS = sys.maxsize
-"""The same for PBT, whose directories `DonorCheckpointCleanup` deletes."""
+"""Number for PBT, whose directories `DonorCheckpointCleanup` deletes."""
 
 
 class TuneRun:

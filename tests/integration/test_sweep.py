@@ -183,5 +183,5 @@ def test_an_existing_sweep_directory_is_refused_with_the_command_to_resume(
         start(spec)
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "notes.txt").touch()
-    with pytest.raises(SweepError, match="taken by something else"):
+    with pytest.raises(SweepError, match="taken by something other than a sweep"):
         start(search(tmp_path, space=SPACE, tune={"num_samples": 1}))

@@ -1,4 +1,4 @@
-"""What every kind of distribution draws."""
+"""Distributions: what each kind draws, and its inverse distribution function."""
 
 import json
 import math
@@ -32,7 +32,7 @@ def ranges(draw: st.DrawFn) -> dict:
 
 
 @st.composite
-def whole_ranges(draw: st.DrawFn) -> dict:
+def integer_ranges(draw: st.DrawFn) -> dict:
     kind = draw(st.sampled_from([kind for kind in ARGUMENTS if "randint" in kind]))
     low = draw(st.integers(1 if "log" in kind else -1000, 1000))
     q = draw(st.integers(1, 50))
@@ -53,11 +53,11 @@ choices = st.tuples(
     st.lists(plain | st.lists(finite(0, 1), max_size=2), min_size=1, max_size=6, unique_by=repr),
 ).map(lambda pair: {pair[0]: pair[1]})
 
-any_distribution = (ranges() | whole_ranges() | normals() | choices).map(parse_parameter)
+any_distribution = (ranges() | integer_ranges() | normals() | choices).map(parse_parameter)
 seeds = st.integers(0, 2**32)
 
 
-def multiple_of(value: float, q: float) -> bool:
+def is_multiple(value: float, q: float) -> bool:
     return math.isclose(value / q, round(value / q), rel_tol=1e-9, abs_tol=1e-9)
 
 
@@ -66,12 +66,12 @@ def multiple_of(value: float, q: float) -> bool:
 def test_every_draw_lies_in_its_set_and_keeps_its_type(distribution, seed):
     value = sample(distribution, np.random.default_rng(seed))
     if isinstance(distribution, Choice):
-        assert any(value is known for known in distribution.values)
+        assert any(value is option for option in distribution.values)
         return
     first, last = distribution.extremes
     assert first <= value <= last
     assert type(value) is (int if distribution.kind.endswith("randint") else float)
-    assert distribution.step is None or multiple_of(value, distribution.step)
+    assert distribution.step is None or is_multiple(value, distribution.step)
     if isinstance(distribution, Range):
         is_open = distribution.kind in ("randint", "lograndint")
         assert distribution.low <= value <= distribution.high - is_open
@@ -96,7 +96,7 @@ def test_a_larger_share_never_gives_a_smaller_value(distribution, one, other):
 
 @settings(max_examples=200, deadline=None)
 @given(any_distribution, st.floats(0, 1))
-def test_a_value_turned_into_a_share_and_back_is_the_same_value(distribution, unit):
+def test_to_unit_is_the_inverse_of_from_unit(distribution, unit):
     value = distribution.from_unit(unit)
     share = distribution.to_unit(value)
     assert 0 <= share <= 1
@@ -109,13 +109,13 @@ def test_a_value_turned_into_a_share_and_back_is_the_same_value(distribution, un
 
 @settings(max_examples=200, deadline=None)
 @given(any_distribution)
-def test_a_distribution_written_down_is_read_back_as_it_was(distribution):
+def test_a_distribution_survives_being_written_and_parsed(distribution):
     written = json.loads(json.dumps(distribution.to_dict()))
     assert parse_parameter(written) == distribution
     assert to_json(parse_parameter(written).to_dict()) == to_json(distribution.to_dict())
 
 
-# ---------------------------------------------------------------------------- what is drawn
+# ---------------------------------------------------------------------------- one kind
 
 
 def draws(raw: dict, count: int = 4000) -> np.ndarray:
@@ -150,23 +150,23 @@ def test_ranges_are_distributed_as_in_tune(kind, arguments, tolerance):
     assert scale(ours).mean() == pytest.approx(scale(theirs).mean(), abs=tolerance / 4)
 
 
-def test_a_whole_range_without_q_leaves_its_upper_end_out():
+def test_an_integer_range_without_q_excludes_its_upper_end():
     assert set(draws({"randint": [2, 5]})) == {2, 3, 4}
     assert set(draws({"lograndint": [2, 5]})) == {2, 3, 4}
 
 
-def test_a_whole_range_with_q_includes_its_upper_end_with_an_equal_share():
+def test_an_integer_range_with_q_includes_its_upper_end_with_an_equal_share():
     values, counts = np.unique(draws({"qrandint": [32, 128, 32]}), return_counts=True)
     assert values.tolist() == [32, 64, 96, 128]
     assert counts.min() > 900
 
 
-def test_multiples_of_q_stay_inside_ends_that_are_no_multiples():
+def test_multiples_of_q_stay_inside_ends_that_are_not_multiples():
     assert set(draws({"qrandint": [5, 22, 10]})) == {10, 20}
     assert set(draws({"quniform": [0.1, 0.9, 0.4]})) == {0.4, 0.8}
 
 
-def test_multiples_of_a_decimal_q_are_the_decimals_one_would_write():
+def test_multiples_of_a_decimal_q_are_exact_decimals():
     assert set(draws({"quniform": [0.1, 0.3, 0.1]})) == {0.1, 0.2, 0.3}
 
 
@@ -186,9 +186,9 @@ def test_normal_kinds_end_at_four_standard_deviations():
     assert parse_parameter({"normal": [10, 2]}).extremes == pytest.approx((2, 18))
 
 
-def test_a_choice_of_values_of_different_types_returns_each_as_it_is():
-    found = parse_parameter({"choice": [1, 1.0, True, "1", None, [1]]})
-    assert [found.index(value) for value in found.values] == [0, 1, 2, 3, 4, 5]
-    assert {to_json(found.from_unit(unit)) for unit in np.linspace(0, 1, 50)} == {
+def test_a_choice_keeps_the_types_of_its_values():
+    choice = parse_parameter({"choice": [1, 1.0, True, "1", None, [1]]})
+    assert [choice.index(value) for value in choice.values] == [0, 1, 2, 3, 4, 5]
+    assert {to_json(choice.from_unit(unit)) for unit in np.linspace(0, 1, 50)} == {
         "1", "1.0", "true", '"1"', "null", "[1]",
     }  # fmt: skip

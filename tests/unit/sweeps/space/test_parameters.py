@@ -1,4 +1,4 @@
-"""`expr`, `zip`, `constraints` and mappings in a space: they hold whatever draws."""
+"""`expr`, `zip`, `constraints` and mappings in a space, under every search algorithm."""
 
 import pytest
 from hypothesis import given, settings
@@ -53,29 +53,29 @@ def problems(space=None, *, constraints=(), config=CONFIG, **tune):
     data = {"config": config, "space": space or SPACE, "constraints": list(constraints)}
     with pytest.raises(ConfigError) as error:
         parse_search({**data, "tune": {"num_samples": 12, "seed": 1, **tune}})
-    return [f"{found.key}: {found.rule}" for found in error.value.problems]
+    return [f"{problem.key}: {problem.rule}" for problem in error.value.problems]
 
 
 def suggestions(spec):
     searcher = Searcher(spec)
-    found = []
+    draws = []
     for number in range(spec.tune.num_samples):
         values = searcher.suggest(number)
         if values is None:
             break
-        found.append(values)
+        draws.append(values)
         for epoch in range(1, 4):
             searcher.report(number, epoch, -abs(values["optimizer.learning_rate"] - 0.1) / epoch)
         searcher.tell(number, values, [-abs(values["optimizer.learning_rate"] - 0.1)])
-    return found
+    return draws
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=str)
-def test_everything_holds_under_every_algorithm(algorithm):
+def test_derived_values_and_constraints_hold_under_every_algorithm(algorithm):
     spec = spec_of(constraints=CONSTRAINTS, search_alg=algorithm)
-    drawn = suggestions(spec)
-    assert len(drawn) == 12
-    for values in drawn:
+    draws = suggestions(spec)
+    assert len(draws) == 12
+    for values in draws:
         batch = {"resnet20": 128, "resnet56": 64, "cnv": 32}[values["model.name"]]
         rate = values["optimizer.learning_rate"]
         assert values["training.batch_size"] == batch
@@ -89,7 +89,7 @@ def test_everything_holds_under_every_algorithm(algorithm):
         assert config.training.batch_size == batch
 
 
-def test_the_size_of_a_grid_counts_what_the_constraints_leave():
+def test_the_size_of_a_grid_counts_the_points_that_satisfy_the_constraints():
     models, rates, optimizers = ["resnet20", "resnet56", "cnv"], 4, 5  # sgd with 2 x 2, adamw
     assert models
     unconstrained = spec_of(search_alg="grid", num_samples=None)
@@ -100,7 +100,7 @@ def test_the_size_of_a_grid_counts_what_the_constraints_leave():
     assert len({str(point) for point in points}) == len(points) == spec.tune.num_samples
 
 
-def test_the_resolved_file_is_read_to_the_same_spec():
+def test_the_resolved_file_is_parsed_to_the_same_spec():
     spec = spec_of(constraints=CONSTRAINTS)
     again = parse_search(spec.to_dict())
     assert again.to_dict() == spec.to_dict()
@@ -183,21 +183,21 @@ def test_mappings_are_merged_into_their_section():
         ),
     ],
 )
-def test_what_cannot_hold_is_told_before_anything_starts(space, constraints, expected):
-    found = problems(space, constraints=constraints)
-    assert any(text.startswith(expected) for text in found), found
+def test_contradictions_are_refused_before_anything_starts(space, constraints, expected):
+    lines = problems(space, constraints=constraints)
+    assert any(line.startswith(expected) for line in lines), lines
 
 
-def test_pbt_does_not_change_what_others_follow():
+def test_pbt_refuses_to_change_a_key_that_others_depend_on():
     space = {
         "optimizer.learning_rate": {"uniform": [0.1, 0.2]},
         "optimizer.weight_decay": {"expr": "optimizer.learning_rate / 100"},
     }
-    found = problems(
+    lines = problems(
         space, constraints=["optimizer.learning_rate < 0.19"], scheduler={"name": "pbt"}
     )
-    assert any("pbt changes optimizer.learning_rate during training" in text for text in found)
-    assert any(text.startswith("constraints[0]: pbt changes") for text in found)
+    assert any("pbt changes optimizer.learning_rate during training" in line for line in lines)
+    assert any(line.startswith("constraints[0]: pbt changes") for line in lines)
 
 
 @settings(max_examples=30, deadline=None)
@@ -206,7 +206,7 @@ def test_pbt_does_not_change_what_others_follow():
     limit=st.floats(0.02, 0.9),
     algorithm=st.sampled_from(["random", "qmc"]),
 )
-def test_draws_repeat_under_their_seed_and_keep_their_constraint(seed, limit, algorithm):
+def test_draws_repeat_under_their_seed_and_satisfy_their_constraint(seed, limit, algorithm):
     space = {
         "optimizer.learning_rate": {"uniform": [0.01, 1.0]},
         "optimizer.weight_decay": {"expr": "optimizer.learning_rate * 0.5"},

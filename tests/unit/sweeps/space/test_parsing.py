@@ -1,4 +1,4 @@
-"""How a search file writes a distribution, and what is refused."""
+"""Parsing of parameters: the forms that a search file may use, and every refusal."""
 
 import math
 
@@ -26,11 +26,11 @@ from sweeps.space.parsing import parse_parameter
         ({"choice": [1], "when": {}}, {"choice": [1]}),
     ],
 )
-def test_other_ways_to_write_a_distribution(written, meant):
+def test_alternative_forms_are_parsed_to_the_same_distribution(written, meant):
     assert parse_parameter(written).to_dict() == meant
 
 
-def test_numbers_of_a_float_kind_become_floats_and_those_of_a_whole_kind_stay():
+def test_numbers_of_float_kinds_become_floats_and_those_of_integer_kinds_stay():
     assert parse_parameter({"uniform": [0, 1]}) == Range(0.0, 1.0)
     assert to_json(parse_parameter({"uniform": [0, 1]}).to_dict()) == '{"uniform": [0.0, 1.0]}'
     assert to_json(parse_parameter({"randint": [0, 2]}).to_dict()) == '{"randint": [0, 2]}'
@@ -141,15 +141,15 @@ NOT_A_DISTRIBUTION = (
         ),
     ],
 )
-def test_what_is_refused_says_the_rule_and_what_was_found(written, rule):
+def test_a_refusal_states_the_rule_and_the_value(written, rule):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole text is compared
         parse_parameter(written)
     assert str(caught.value) == rule
 
 
-def test_a_condition_holds_for_the_listed_values_of_every_key_and_no_others():
-    found = parse_parameter({"uniform": [0, 1], "when": {"a.b": [1, 2], "c.d": "x"}})
-    assert found.is_active({"a.b": 2, "c.d": "x"})
-    assert not found.is_active({"a.b": 3, "c.d": "x"})
-    assert not found.is_active({"a.b": True, "c.d": "x"})
-    assert not found.is_active({"a.b": 1})
+def test_a_condition_holds_only_for_the_listed_values_of_every_key():
+    parameter = parse_parameter({"uniform": [0, 1], "when": {"a.b": [1, 2], "c.d": "x"}})
+    assert parameter.is_active({"a.b": 2, "c.d": "x"})
+    assert not parameter.is_active({"a.b": 3, "c.d": "x"})
+    assert not parameter.is_active({"a.b": True, "c.d": "x"})
+    assert not parameter.is_active({"a.b": 1})

@@ -42,30 +42,37 @@ CONDITIONAL = space_of(
 # ---------------------------------------------------------------------------- drawing
 
 
-def test_parents_are_drawn_before_children_and_else_the_order_is_the_files():
+def test_parents_are_drawn_before_children_otherwise_in_the_order_of_the_file():
     assert draw_order(CONDITIONAL) == ["a", "b", "c", "d"]
     assert draw_order(space_of({"q": {"choice": [1]}, "p": {"choice": [1]}})) == ["q", "p"]
 
 
 def test_a_hyperparameter_whose_condition_does_not_hold_is_absent_and_so_are_its_children():
-    assert draw(CONDITIONAL, lambda key, found: found.extremes[-1]) == {"a": "z", "d": 2}
-    assert list(draw(CONDITIONAL, lambda key, found: found.extremes[0])) == ["a", "b", "d"]
+    assert draw(CONDITIONAL, lambda key, distribution: distribution.extremes[-1]) == {
+        "a": "z",
+        "d": 2,
+    }
+    assert list(draw(CONDITIONAL, lambda key, distribution: distribution.extremes[0])) == [
+        "a",
+        "b",
+        "d",
+    ]
 
 
-def test_pick_is_asked_for_active_keys_only():
-    asked = []
+def test_pick_is_called_for_active_keys_only():
+    keys = []
 
-    def pick(key, found):
-        asked.append(key)
-        return found.extremes[-1]
+    def pick(key, distribution):
+        keys.append(key)
+        return distribution.extremes[-1]
 
     draw(CONDITIONAL, pick)
-    assert asked == ["a", "d"]
+    assert keys == ["a", "d"]
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**63 - 1), st.integers(0, 10_000))
-def test_a_random_draw_depends_on_the_seed_and_its_number_alone(seed, number):
+def test_a_random_draw_depends_only_on_the_seed_and_its_number(seed, number):
     once = random_draw(CONDITIONAL, (), [{}], seed, number)
     random_draw(CONDITIONAL, (), [{}], seed, number + 1)
     assert random_draw(CONDITIONAL, (), [{}], seed, number) == once
@@ -79,10 +86,10 @@ def test_random_draws_differ_between_numbers_and_between_seeds():
     assert len(set(values)) == 100
 
 
-def test_a_random_draw_is_that_of_numpys_generator_seeded_with_both_numbers():
+def test_a_random_draw_uses_numpys_generator_seeded_with_both_numbers():
     rng = np.random.default_rng([7, 3])
     space = space_of({"a": {"uniform": [0, 1]}, "b": {"choice": [1, 2, 3]}})
-    expected = {key: sample(found, rng) for key, found in space.items()}
+    expected = {key: sample(distribution, rng) for key, distribution in space.items()}
     assert random_draw(space, (), [{}], 7, 3) == expected
 
 
@@ -121,7 +128,7 @@ sizes = st.lists(st.integers(1, 4), min_size=1, max_size=4)
 
 @settings(max_examples=50, deadline=None)
 @given(sizes, st.data())
-def test_every_grid_point_is_one_that_a_draw_can_give_and_none_is_missing(lengths, data):
+def test_the_grid_points_are_exactly_the_possible_draws(lengths, data):
     written = {}
     for index, length in enumerate(lengths):
         written[f"k{index}"] = {"grid": list(range(length))}
@@ -132,15 +139,15 @@ def test_every_grid_point_is_one_that_a_draw_can_give_and_none_is_missing(length
     space = space_of(written)
     points = list(grid_points(space))
     possible = set()
-    for chosen in product(*(found.values for found in space.values())):
-        given_all = dict(zip(space, chosen, strict=True))
-        drawn = draw(space, lambda key, _, values=given_all: values[key])
-        possible.add(tuple(sorted(drawn.items())))
+    for chosen in product(*(choice.values for choice in space.values())):
+        chosen_values = dict(zip(space, chosen, strict=True))
+        values = draw(space, lambda key, _, chosen=chosen_values: chosen[key])
+        possible.add(tuple(sorted(values.items())))
     assert len(points) == len(possible)
     assert {tuple(sorted(point.items())) for point in points} == possible
 
 
-def test_the_size_of_a_grid_is_none_without_end_and_counted_no_further_than_needed():
+def test_grid_size_is_none_for_an_infinite_space_and_stops_counting_at_the_limit():
     assert grid_size(CONDITIONAL) is None
     large = space_of({f"k{n}": {"grid": list(range(100))} for n in range(6)})
     assert grid_size(large) == MAX_GRID_POINTS + 1
@@ -150,8 +157,8 @@ def test_grid_keys_beside_others_are_taken_in_turn_by_trial_number():
     space = space_of(
         {"lr": {"uniform": [0, 1]}, "a": {"grid": [1, 2]}, "b": {"grid": ["x", "y", "z"]}}
     )
-    found = [(values["a"], values["b"]) for values in first_draws(space, 8)]
-    assert found == [
+    pairs = [(values["a"], values["b"]) for values in first_draws(space, 8)]
+    assert pairs == [
         (1, "x"),
         (1, "y"),
         (1, "z"),
@@ -210,9 +217,9 @@ def test_a_grid_key_under_a_drawn_condition_takes_its_turn_when_it_is_active():
         ),
     ],
 )
-def test_conditions_that_cannot_be_evaluated_are_problems(written, problems):
+def test_conditions_that_cannot_be_evaluated_are_violations(written, problems):
     assert check_parameters(space_of(written)) == problems
 
 
-def test_conditions_that_can_be_evaluated_are_none():
+def test_conditions_that_can_be_evaluated_are_no_violations():
     assert check_parameters(CONDITIONAL) == []

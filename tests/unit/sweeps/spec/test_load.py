@@ -1,4 +1,4 @@
-"""Every refusal of a search file: where, the rule, and what was found."""
+"""Refusals of a search file: where, the rule, and the value."""
 
 from pathlib import Path
 
@@ -56,7 +56,7 @@ def refused(text, config=CONFIG):
     return [problem.strip() for problem in problems]
 
 
-def test_every_problem_of_a_file_is_told_at_once_with_its_line():
+def test_all_problems_of_a_file_are_listed_with_their_lines():
     text = """\
 name: a/b
 config: base.yaml
@@ -174,7 +174,7 @@ spce:
         ),
     ],
 )
-def test_a_refusal_says_where_the_rule_and_what_was_found(text, problem):
+def test_a_refusal_states_where_the_rule_and_the_value(text, problem):
     assert refused(text) == [problem]
 
 
@@ -219,7 +219,7 @@ RANGE_KEY = "optimizer.weight_decay: {uniform: [0, 1]}"
         ),
     ],
 )
-def test_pairs_that_exclude_each_other_are_refused_with_the_reason(space, tune, problem):
+def test_settings_that_exclude_each_other_are_refused_with_the_reason(space, tune, problem):
     assert refused(f"config: base.yaml\nspace: {{{space}}}\ntune: {{{tune}}}\n") == [problem]
 
 
@@ -237,7 +237,7 @@ def test_a_schedulers_limits_follow_the_swept_epochs():
     assert load(f"config: base.yaml\nspace: {{{space}}}\ntune: {{{tune}}}\n").max_epochs == 20
 
 
-def test_problems_of_the_training_config_say_which_file_they_are_in():
+def test_problems_of_the_training_config_name_its_file():
     config = CONFIG.replace("learning_rate", "learning_rat").replace("epochs: 9", "epochs: 0")
     assert refused(SEARCH.replace("16", "0"), config) == [
         "line 2: config: files/base.yaml: line 3: training.epochs: must be > 0, found 0",

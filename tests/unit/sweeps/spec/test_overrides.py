@@ -1,4 +1,4 @@
-"""`--set KEY=VALUE`: read as a config file reads it, refused with every problem at once."""
+"""`--set KEY=VALUE`: values are read as in a file, and all problems are listed together."""
 
 from typing import Any
 
@@ -33,9 +33,9 @@ def refusal(*assignments: str) -> str:
     ],
 )  # fmt: skip
 def test_a_value_is_read_as_in_a_file(text: str, key: str, value: Any) -> None:
-    (found,) = parse_assignments([text]).items()
-    assert found == (key, value)
-    assert type(found[1]) is type(value)
+    (assignment,) = parse_assignments([text]).items()
+    assert assignment == (key, value)
+    assert type(assignment[1]) is type(value)
 
 
 def test_several_keys_keep_their_order() -> None:
@@ -45,7 +45,7 @@ def test_several_keys_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "training.epochs", "=3", " =3", "a..b=1", ".a=1", "a.=1"])
-def test_what_is_no_assignment_is_refused(text: str) -> None:
+def test_a_text_that_is_not_an_assignment_is_refused(text: str) -> None:
     assert refusal(text) == (
         f"the command line: 1 problem\n  --set takes KEY=VALUE, found {text!r}"
     )
@@ -59,10 +59,10 @@ def test_what_is_no_assignment_is_refused(text: str) -> None:
         ("!!python/object/apply:os.system [ls]", "without the tag !!python/object/apply"),
         ("1\nseed.value: 2", "must be one line, found '1\\nseed.value: 2'"),
         ("1\x1b[2J", "character U+001B is not allowed"),
-        ("*nobody", "is not YAML: found undefined alias"),
+        ("*missing", "is not YAML: found undefined alias"),
     ],
 )
-def test_a_value_that_is_no_yaml_is_refused_by_its_key(value: str, rule: str) -> None:
+def test_a_value_that_is_not_yaml_is_refused_with_its_key(value: str, rule: str) -> None:
     text = refusal(f"training.epochs={value}")
     assert text.startswith("the command line: 1 problem\n  training.epochs: ")
     assert rule in text
@@ -74,6 +74,6 @@ def test_a_key_that_is_set_twice_is_refused() -> None:
     )
 
 
-def test_all_problems_come_at_once() -> None:
+def test_all_problems_are_listed_together() -> None:
     text = refusal("epochs", "a=[", "training.epochs=2", "=", "training.epochs=2")
     assert text.splitlines()[0] == "the command line: 4 problems"

@@ -1,4 +1,4 @@
-"""The search file: defaults, the resolved form, and what a trial gets."""
+"""The search file: defaults, the resolved form, and the config of a trial."""
 
 import subprocess
 import sys
@@ -116,9 +116,9 @@ def test_the_mode_follows_the_metric_unless_it_is_given(metric):
 
 
 def test_a_seed_that_is_not_given_is_drawn_and_written_down():
-    drawn = {spec_of(tune={"seed": None}).tune.seed for _ in range(5)}
-    assert len(drawn) == 5
-    assert all(isinstance(seed, int) and seed >= 0 for seed in drawn)
+    seeds = {spec_of(tune={"seed": None}).tune.seed for _ in range(5)}
+    assert len(seeds) == 5
+    assert all(isinstance(seed, int) and seed >= 0 for seed in seeds)
 
 
 def test_a_grid_has_its_size_as_the_number_of_trials_by_default():
@@ -146,7 +146,7 @@ def test_trials_to_keep_may_be_written_as_the_top_few():
     assert spec_of(keep={"trials": "top 5"}).keep == spec_of(keep={"trials": 5}).keep
 
 
-def test_sections_with_nothing_below_them_are_empty_ones():
+def test_sections_without_keys_are_empty():
     text = "config: base.yaml\nspace:\nresources:\ntune: {num_samples: 1}\n"
     assert load(text).space == {}
     with pytest.raises(ConfigError, match=r"line 2: tune\.num_samples: required key is missing"):
@@ -180,7 +180,7 @@ def test_paths_become_absolute(tmp_path):
     assert spec.training.tensorboard.log_dir == "/logs"
 
 
-def test_the_training_config_may_stand_in_the_search_file_itself():
+def test_the_training_config_can_be_part_of_the_search_file():
     inside = CONFIG.replace("\n", "\n  ").rstrip()
     spec = load(f"config:\n  {inside}\ntune: {{num_samples: 1}}\n")
     assert spec.to_dict()["config"]["optimizer"] == BASE["optimizer"]
@@ -240,7 +240,7 @@ def test_values_that_make_no_config_are_refused_with_the_trials_number():
 
 
 @pytest.mark.parametrize(
-    ("entry", "epochs"),
+    ("space", "epochs"),
     [
         ({}, 9),
         ({"training.epochs": {"choice": [3, 12, 5]}}, 12),
@@ -254,8 +254,8 @@ def test_values_that_make_no_config_are_refused_with_the_trials_number():
         ),
     ],
 )
-def test_the_most_epochs_of_a_trial_follow_from_config_and_space(entry, epochs):
-    assert spec_of(entry).max_epochs == epochs
+def test_the_largest_number_of_epochs_follows_from_config_and_space(space, epochs):
+    assert spec_of(space).max_epochs == epochs
 
 
 def test_reading_a_search_file_imports_neither_torch_nor_ray_nor_optuna():
@@ -266,11 +266,11 @@ def test_reading_a_search_file_imports_neither_torch_nor_ray_nor_optuna():
         "print({'torch', 'ray', 'optuna'} & set(sys.modules))"
     )
     root = Path(__file__).parents[4]
-    found = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code],
         env={"PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert found.stdout.strip() == "set()"
+    assert result.stdout.strip() == "set()"

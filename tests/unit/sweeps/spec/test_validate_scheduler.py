@@ -1,4 +1,4 @@
-"""What a scheduler needs of the rest of a search file, and how a file without it is refused."""
+"""Checks of a scheduler against the rest of the search file."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def search(
     epochs: int = 9,
     **tune: Any,
 ) -> dict[str, Any]:
-    """A search file of 8 trials of 9 epochs as plain values."""
+    """A search file with 8 trials of 9 epochs as plain values."""
     return {
         "name": "checked",
         "config": {
@@ -41,7 +41,7 @@ def search(
 
 
 def problems(scheduler: Any, **more: Any) -> list[str]:
-    """The lines with which a search file is refused."""
+    """The problems of a search file, one line each."""
     with pytest.raises(ConfigError) as caught:
         parse_search(search(scheduler, **more))
     _, *lines = str(caught.value).splitlines()
@@ -50,11 +50,12 @@ def problems(scheduler: Any, **more: Any) -> list[str]:
 
 def written(scheduler: Any, **more: Any) -> dict[str, Any]:
     """The scheduler's section as the resolved search file has it."""
-    found: dict[str, Any] = parse_search(search(scheduler, **more)).to_dict()["tune"]["scheduler"]
-    return found
+    data = parse_search(search(scheduler, **more)).to_dict()
+    section: dict[str, Any] = data["tune"]["scheduler"]
+    return section
 
 
-# ---------------------------------------------------------------------------- what is good
+# ---------------------------------------------------------------------------- accepted
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_a_scheduler_by_its_name_alone_has_every_default_written_out(
     assert written({"name": name}) == written(name)
 
 
-def test_every_key_that_is_said_to_change_can_be_mutated() -> None:
+def test_every_mutable_key_is_accepted() -> None:
     space = {
         "loss.label_smoothing": {"uniform": [0.0, 0.2]},
         "optimizer.eps": {"loguniform": [1e-9, 1e-7]},
@@ -105,7 +106,7 @@ def test_every_key_that_is_said_to_change_can_be_mutated() -> None:
 
 
 @pytest.mark.parametrize("name", PAUSING)
-def test_a_limit_of_trials_that_holds_them_all_is_taken(name: str) -> None:
+def test_a_limit_that_admits_all_trials_is_accepted(name: str) -> None:
     assert parse_search(search(name, max_concurrent_trials=8)).tune.max_concurrent_trials == 8
 
 
@@ -115,7 +116,7 @@ def test_a_population_may_take_its_first_values_from_a_grid() -> None:
     assert spec.tune.num_samples == 4
 
 
-def test_what_cannot_change_may_stand_beside_what_does() -> None:
+def test_keys_that_cannot_change_are_accepted_beside_mutated_ones() -> None:
     space = {
         LR: {"loguniform": [1e-3, 1.0]},
         "model.name": {"choice": ["resnet20", "resnet32"]},
@@ -124,7 +125,7 @@ def test_what_cannot_change_may_stand_beside_what_does() -> None:
     parse_search(search({"name": "pbt", "hyperparam_mutations": [LR]}, space=space))
 
 
-# ------------------------------------------------------------------------- what is refused
+# ---------------------------------------------------------------------------- refused
 
 
 @pytest.mark.parametrize("name", PAUSING)
@@ -163,7 +164,7 @@ def test_a_population_of_one_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", POPULATIONS)
-def test_a_space_without_anything_that_can_change_is_refused(name: str) -> None:
+def test_a_space_without_a_mutable_key_is_refused(name: str) -> None:
     space = {"model.name": {"choice": ["resnet20", "resnet32"]}}
     assert problems(name, space=space) == [
         f"tune.scheduler: the space has no key that {name} can change ({CAN_CHANGE})"
@@ -173,7 +174,7 @@ def test_a_space_without_anything_that_can_change_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "key"), [("pbt", "hyperparam_mutations"), ("pb2", "hyperparam_bounds")]
 )
-def test_keys_that_cannot_be_mutated_are_refused_each_with_its_reason(name: str, key: str) -> None:
+def test_keys_that_cannot_be_mutated_are_refused_with_a_reason(name: str, key: str) -> None:
     def refused(keys: list[str], **space: Any) -> list[str]:
         given = {LR: {"loguniform": [1e-3, 1.0]}, **space}
         return problems({"name": name, key: keys}, space=given)
@@ -198,7 +199,7 @@ def test_keys_that_cannot_be_mutated_are_refused_each_with_its_reason(name: str,
 
 
 @pytest.mark.parametrize("kind", ["choice", "grid"])
-def test_pb2_needs_ranges_and_pbt_takes_lists(kind: str) -> None:
+def test_pb2_needs_ranges_and_pbt_accepts_lists(kind: str) -> None:
     space = {LR: {kind: [0.01, 0.1]}}
     assert problems("pb2", space=space) == [
         f"tune.scheduler.hyperparam_bounds: pb2 needs a range, found {kind} for {LR}"
@@ -239,7 +240,7 @@ def test_a_grace_period_beyond_max_t_is_refused() -> None:
     ]
 
 
-def test_the_epochs_that_count_are_the_most_a_trial_can_get() -> None:
+def test_limits_are_compared_with_the_largest_number_of_epochs() -> None:
     space = {LR: {"uniform": [0.1, 0.2]}, "training.epochs": {"choice": [5, 30]}}
     scheduler = {"name": "pbt", "perturbation_interval": 30, "hyperparam_mutations": [LR]}
     assert problems(scheduler, space=space) == [
@@ -278,14 +279,14 @@ def test_a_setting_outside_its_rule_is_refused(scheduler: dict[str, Any], proble
     assert problem in line
 
 
-def test_everything_that_is_wrong_is_told_at_once() -> None:
-    found = problems(
+def test_all_problems_are_listed_together() -> None:
+    lines = problems(
         {"name": "pbt", "perturbation_interval": 9, "hyperparam_mutations": ["optimizer.eps"]},
         checkpoint=False,
         search_alg="tpe",
         num_samples=1,
     )
-    assert [line.partition(": ")[0] for line in found] == [
+    assert [line.partition(": ")[0] for line in lines] == [
         "tune.scheduler.perturbation_interval",
         "tune.scheduler",
         "tune.search_alg",

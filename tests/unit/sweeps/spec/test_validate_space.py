@@ -1,4 +1,4 @@
-"""What is found when a space is checked against the training config."""
+"""Checks of a space against the training config."""
 
 import copy
 
@@ -22,9 +22,9 @@ def space_of(written):
 
 def problems_of(written, config=CONFIG):
     before = copy.deepcopy(config)
-    found = check_configs(space_of(written), (), config)
+    violations = check_configs(space_of(written), (), config)
     assert config == before
-    return [(".".join(map(str, path)), rule) for path, rule in found]
+    return [(".".join(map(str, path)), rule) for path, rule in violations]
 
 
 def test_a_space_that_fits_has_no_problems():
@@ -114,11 +114,11 @@ def test_a_space_that_fits_has_no_problems():
         ),
     ],
 )
-def test_what_the_config_refuses_is_a_problem_of_its_key(written, problems):
+def test_a_value_that_the_config_refuses_is_a_problem_of_its_key(written, problems):
     assert problems_of(written) == problems
 
 
-def test_a_key_of_some_optimizers_only_is_told_the_condition_it_lacks():
+def test_a_key_of_some_optimizers_only_is_refused_with_the_missing_condition():
     names = {"choice": ["sgd", "adam", "adamw"]}
     assert problems_of(
         {"optimizer.name": names, "optimizer.momentum": {"uniform": [0.8, 0.9]}}
@@ -147,7 +147,7 @@ def test_a_key_that_the_configs_own_optimizer_lacks_says_where_it_belongs():
     ]
 
 
-def test_a_name_that_needs_a_key_which_nobody_gives_is_a_problem_of_the_name():
+def test_a_name_whose_required_key_is_missing_is_a_problem_of_the_name():
     written = {"scheduler.name": {"choice": ["cosine", "step"]}}
     assert problems_of(written) == [
         ("scheduler.name", 'with "step": scheduler.step_size: required key is missing')
@@ -188,14 +188,14 @@ def test_values_that_clash_with_each_other_are_a_problem():
         "tensorboard.enabled",
     ],
 )
-def test_what_is_the_same_for_every_trial_must_not_be_swept(key):
+def test_keys_that_all_trials_share_must_not_be_swept(key):
     value = {"save_frequency": 1, "num_workers": 1, "root": "a"}.get(key.split(".")[1], True)
     assert problems_of({key: {"choice": [value]}}) == [
         (key, "must not be swept, it is the same for every trial; set it in config")
     ]
 
 
-def test_a_space_names_built_in_models_only():
+def test_a_space_may_name_only_built_in_models():
     assert problems_of({"model.name": {"choice": ["resnet20", "mine:build"]}}) == [
         ("model.name", 'must be built-in models in a space, found "mine:build"')
     ]
@@ -224,12 +224,12 @@ def test_a_configs_own_problems_are_not_repeated_for_the_space():
     assert problems_of(written, broken) == [("optimizer.learning_rate", "must be > 0, found 0.0")]
 
 
-def test_what_a_config_lacks_is_no_problem_of_a_space_that_sets_keys_beside_it():
+def test_a_key_missing_from_the_config_is_not_a_problem_of_the_space():
     lacking = {key: value for key, value in CONFIG.items() if key != "optimizer"}
     assert problems_of({"optimizer.learning_rate": {"loguniform": [0.1, 1]}}, lacking) == []
 
 
-def test_a_draw_whose_values_clash_is_found_although_each_can_be_drawn():
+def test_a_draw_whose_values_clash_is_reported_though_each_value_is_valid():
     written = {
         "training.accumulation_steps": {"choice": [1, 2, 4]},
         "training.batch_size": {"choice": [4, 6]},
@@ -253,18 +253,18 @@ def test_a_draw_whose_values_clash_is_found_although_each_can_be_drawn():
     ],
 )
 def test_a_key_that_no_config_has_is_named_with_the_nearest(key: str, rule: str) -> None:
-    ((path, found),) = check_keys({key: parse_parameter({"choice": [1, 2]})})
+    ((path, text),) = check_keys({key: parse_parameter({"choice": [1, 2]})})
     assert path == (key,)
-    assert found.startswith(rule)
+    assert text.startswith(rule)
 
 
-def test_what_depends_on_a_dropped_key_is_dropped_too() -> None:
+def test_dropping_a_key_drops_the_keys_that_depend_on_it() -> None:
     written = {
         "a": {"choice": [1, 2]},
         "b": {"choice": [1, 2], "when": {"a": 1}},
         "c": {"expr": "b + 1"},
         "d": {"choice": [1, 2]},
     }
-    space = {key: parse_parameter(entry) for key, entry in written.items()}
+    space = {key: parse_parameter(parameter) for key, parameter in written.items()}
     assert list(drop_keys(space, {"a"})) == ["d"]
     assert list(drop_keys(space, {"b"})) == ["a", "d"]

@@ -1,4 +1,4 @@
-"""What several test files share: a tiny training config and what is made of it, and equality."""
+"""Fixtures of several test files: a tiny training config, trainings of it, and equality."""
 
 import copy
 import itertools
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-# Two test processes with two threads each wait for one another: before torch is imported.
+# Two test processes with two threads each would slow each other; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
@@ -45,19 +45,19 @@ def _tiny_data(**sections: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def tiny_data() -> Callable[..., dict[str, dict[str, Any]]]:
-    """Plain values of the tiny config, sections merged: `tiny_data(training={"epochs": 2})`."""
+    """Plain values of the tiny config with merged sections: `tiny_data(training={"epochs": 2})`."""
     return _tiny_data
 
 
 @pytest.fixture(scope="session")
 def tiny_config() -> Callable[..., TrainConfig]:
-    """The tiny config, sections merged: `tiny_config(checkpoint={"enabled": True})`."""
+    """The tiny config with merged sections: `tiny_config(checkpoint={"enabled": True})`."""
     return lambda **sections: parse_config(_tiny_data(**sections), "tiny")
 
 
 @pytest.fixture(scope="session")
 def tiny_trainer(tiny_config: Callable[..., TrainConfig]) -> Callable[..., Trainer]:
-    """A training of the tiny config on the CPU, sections merged."""
+    """A training of the tiny config with merged sections on the CPU."""
     return lambda **sections: Trainer(
         tiny_config(**sections), device=torch.device("cpu"), allow_custom_model=True
     )
@@ -88,13 +88,13 @@ def _assert_same(left: Any, right: Any, where: str = "state") -> None:
 
 @pytest.fixture(scope="session")
 def without_times() -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """A row of metrics without what the clock decides."""
+    """Returns a row of metrics without times."""
     return lambda row: {key: value for key, value in row.items() if key not in TIMES}
 
 
 @pytest.fixture
 def project_environment() -> dict[str, str]:
-    """Environment of a subprocess that can import the packages, short names and tiny models."""
+    """Environment for a subprocess that imports the packages, their aliases and tiny models."""
     root = TESTS.parent
     paths = (root, root / "trainable" / "aliases", SUPPORT)
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1"}
@@ -102,7 +102,7 @@ def project_environment() -> dict[str, str]:
 
 @pytest.fixture
 def trial_config() -> Callable[..., dict[str, Any]]:
-    """A Tune trial's config on the CPU, sections merged; `_trial` adds to its settings."""
+    """A Tune trial's config on the CPU with merged sections; `_trial` adds to its settings."""
 
     def make(_trial: Mapping[str, Any] | None = None, **sections: Any) -> dict[str, Any]:
         settings = {"gpu": 0, "cpu": 1, "allow_custom_model": True, **(_trial or {})}
@@ -124,28 +124,28 @@ def make_trial(
     results = str(tmp_path / "ray_results")
     monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", results)
     was_running = ray.is_initialized()
-    made: list[ClassifierTrainable] = []
+    trials: list[ClassifierTrainable] = []
 
     def make(storage: Any = None, **sections: Any) -> ClassifierTrainable:
-        made.append(ClassifierTrainable(config=trial_config(**sections), storage=storage))
-        return made[-1]
+        trials.append(ClassifierTrainable(config=trial_config(**sections), storage=storage))
+        return trials[-1]
 
     yield make
-    for trial in made:
+    for trial in trials:
         trial.stop()
     assert ray.is_initialized() == was_running
 
 
 @pytest.fixture
 def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, in which `./experiments` and `./data` would be."""
+    """An empty working directory, for `./experiments` and `./data`."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def run_fit(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
-    """`fit` on the CPU, with the tiny models, that can be asked to stop after some epochs."""
+    """Runs `fit` on the CPU with the tiny models, and may stop it after some epochs."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
     def run(config: TrainConfig, *, stop_after: int = 0, **options: Any) -> Outcome:
@@ -162,7 +162,7 @@ def run_fit(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
 
 @pytest.fixture(scope="session")
 def file_tree() -> Callable[[Path], set[str]]:
-    """The files below a directory, what is random in the names of event files left out."""
+    """Lists the files below a directory, without the random parts of event files' names."""
 
     def tree(directory: Path) -> set[str]:
         files = (path.relative_to(directory) for path in directory.rglob("*") if path.is_file())

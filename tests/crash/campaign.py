@@ -147,7 +147,7 @@ def table(tally: Tally) -> str:
     sweeps = ", ".join(f"{name} {count}" for name, count in sorted(tally.sweeps.items()))
     lines += [
         f"{'sweeps compared':<28}{tally.sweeps.total():>6}  {sweeps}",
-        f"{'resumes':<28}{tally.resumes:>6}  {tally.beside_old} beside processes of the killed run",
+        f"{'resumes':<28}{tally.resumes:>6}  {tally.beside_old} beside living old processes",
         f"{'epochs lost a kill and trial':<28}{max(lost, default=0):>6}  at most, mean {mean:.2f}",
         f"{'differences':<28}{len(tally.differences):>6}",
         *(f"  {text}" for text in tally.differences[:20]),

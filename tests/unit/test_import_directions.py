@@ -58,7 +58,7 @@ TRAINABLE_ORDER = [
     "profiling",
     "ray_trial",
 ]
-"""Each part of `trainable` imports only what stands before it."""
+"""The parts of `trainable`; each imports only parts before it."""
 
 RAY = {
     "sweeps.cluster",
@@ -83,7 +83,7 @@ LIGHT = {
     "trainable.storage.object_store",
     "trainable.storage.scratch",
 }
-"""Load without torch, Ray and Optuna: files are checked, and sweeps read, in a moment."""
+"""Parts that load without torch, Ray and Optuna, so that commands start quickly."""
 
 # What is still to be put right; nothing may be added.
 PENDING_FOR_TYPES: set[tuple[str, str]] = {
@@ -109,7 +109,7 @@ def own_imports(top: str) -> Iterator[tuple[str, ImportedModule]]:
                 yield module, imported
 
 
-def test_every_package_has_its_rule() -> None:
+def test_every_package_has_a_rule() -> None:
     parts = {part_of(module) for module in MODULES if "." in module}
     sweeps = {part.partition(".")[2] for part in parts if part.startswith("sweeps.")}
     assert sweeps == MAY_IMPORT.keys() | MAY_IMPORT_ANY
@@ -127,25 +127,25 @@ def test_a_package_of_sweeps_imports_only_what_it_may() -> None:
     assert wrong == []
 
 
-def test_a_part_of_trainable_imports_only_what_stands_before_it() -> None:
-    place = {f"trainable.{name}": number for number, name in enumerate(TRAINABLE_ORDER)}
+def test_a_part_of_trainable_imports_only_parts_before_it() -> None:
+    order = {f"trainable.{name}": number for number, name in enumerate(TRAINABLE_ORDER)}
     wrong = [
         f"{module}:{imported.line} imports {imported.name}"
         for module, imported in own_imports("trainable")
-        if part_of(module) in place
-        and place.get(part_of(imported.name), len(place)) > place[part_of(module)]
+        if part_of(module) in order
+        and order.get(part_of(imported.name), len(order)) > order[part_of(module)]
     ]
     assert wrong == []
 
 
-def test_the_rules_have_no_circle() -> None:
+def test_the_rules_have_no_cycle() -> None:
     done: set[str] = set()
     while ready := {name for name, may in MAY_IMPORT.items() if may <= done} - done:
         done |= ready
     assert done == MAY_IMPORT.keys()
 
 
-def test_trainable_knows_nothing_of_sweeps() -> None:
+def test_trainable_does_not_import_sweeps() -> None:
     assert {name for name in importers("sweeps") if name.startswith("trainable")} == set()
 
 
@@ -155,7 +155,7 @@ def test_a_library_is_imported_only_where_it_may_be(library: str, allowed: set[s
     assert outside == set()
 
 
-def test_sweeps_leaves_torch_to_the_trainable() -> None:
+def test_sweeps_does_not_import_torch() -> None:
     users = importers("torch") | importers("torchvision")
     assert {name for name in users if name.startswith("sweeps")} == set()
 
@@ -190,7 +190,7 @@ def test_no_import_across_packages_is_for_types_only() -> None:
     assert for_types == PENDING_FOR_TYPES
 
 
-def test_a_package_loads_none_of_its_modules() -> None:
+def test_a_package_does_not_import_its_own_modules() -> None:
     eager = {
         module
         for module, path in MODULES.items()

@@ -1,4 +1,4 @@
-"""The stand-in for CUDA graphs refuses and replays as a GPU does."""
+"""The stand-in for CUDA graphs refuses and replays like a GPU."""
 
 from functools import partial
 
@@ -41,10 +41,10 @@ def test_work_that_reads_values_back_is_refused(name: str) -> None:
 
 def test_work_that_reads_nothing_back_is_recorded() -> None:
     values, result = torch.tensor([0.0, 1.0, 2.0]), torch.zeros(2)
-    places = torch.tensor([2, 1])
+    positions = torch.tensor([2, 1])
 
     def work() -> None:
-        result.copy_(torch.where(values > 1, values, -values)[places])
+        result.copy_(torch.where(values > 1, values, -values)[positions])
 
     assert ReplayRecorder().find_synchronization(work) is None
     replay = record(work)

@@ -45,7 +45,7 @@ def _tiny_data(**sections: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def tiny_data() -> Callable[..., dict[str, dict[str, Any]]]:
-    """Plain values of the tiny config with merged sections: `tiny_data(training={"epochs": 2})`."""
+    """Plain values of the tiny config, merged with sections: `tiny_data(model={...})`."""
     return _tiny_data
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import time
-import uuid
 from pathlib import Path
 
 import pytest
@@ -21,11 +20,6 @@ from trainable.storage.object_store import ObjectStore
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(object_store, "CLAIM_SETTLE_S", 0.01)
-
-
-@pytest.fixture
-def store() -> ObjectStore:
-    return ObjectStore(f"memory://{uuid.uuid4().hex}/sweep")
 
 
 def write_other_lease(store: ObjectStore, **changes: object) -> None:
@@ -90,7 +84,7 @@ def test_an_unreadable_lease_counts_as_held(store: ObjectStore) -> None:
     assert "an unknown machine" in str(Lease(store).acquire())
 
 
-def test_a_machine_is_identified_by_its_boot_and_its_process_namespace(tmp_path: Path) -> None:
+def test_a_machine_is_identified_by_its_boot_and_its_process_namespace() -> None:
     boot, processes = lease._machine().split()
     assert boot == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     assert processes.startswith("pid:")

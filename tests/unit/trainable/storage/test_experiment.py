@@ -40,15 +40,15 @@ def make(tiny_config: MakeConfig) -> MakeConfig:
     return make
 
 
-def state(place: str | None, name: str, tmp_path: Path) -> dict[str, Any]:
-    assert place is not None
-    ObjectStore(place).download(f"checkpoints/{name}", tmp_path / "downloaded.pt")
+def state(uri: str | None, name: str, tmp_path: Path) -> dict[str, Any]:
+    assert uri is not None
+    ObjectStore(uri).download(f"checkpoints/{name}", tmp_path / "downloaded.pt")
     return read_checkpoint(tmp_path / "downloaded.pt")
 
 
-def names(place: str | None) -> set[str]:
-    assert place is not None
-    listed = ObjectStore(place).list()
+def names(uri: str | None) -> set[str]:
+    assert uri is not None
+    listed = ObjectStore(uri).list()
     return {name for name in listed if not name.startswith("tensorboard/events.out.tfevents.")}
 
 

@@ -9,7 +9,7 @@ import pytest
 from trainable.errors import StorageError
 from trainable.storage import object_store
 from trainable.storage.object_store import ObjectStore
-from trainable.uri import child_uri, normalize_directory, parent_uri
+from trainable.uri import child_uri, parent_uri
 
 
 @pytest.fixture
@@ -118,40 +118,3 @@ def test_names_may_contain_characters_that_uris_cannot(store: ObjectStore) -> No
     uri = child_uri("s3://b/p?x=1", "my sweep [1]")
     assert uri == "s3://b/p/my%20sweep%20%5B1%5D?x=1"
     assert parent_uri(uri) == ("s3://b/p?x=1", "my sweep [1]")
-
-
-def test_a_query_stays_at_the_end_of_a_uri() -> None:
-    uri = "s3://bucket/sweeps?endpoint_override=http://h:9&scheme=http"
-    child = child_uri(uri, "mine")
-    assert child == "s3://bucket/sweeps/mine?endpoint_override=http://h:9&scheme=http"
-    assert parent_uri(child) == (uri, "mine")
-
-
-@pytest.mark.parametrize(
-    ("given", "place"),
-    [
-        ("experiments", "experiments"),
-        ("file:///data/my%20sweeps", "/data/my sweeps"),
-        ("s3://bucket/sweeps/", "s3://bucket/sweeps"),
-        ("gs://bucket", "gs://bucket"),
-        ("s3://b/p?region=eu-west-1", "s3://b/p?region=eu-west-1"),
-    ],
-)
-def test_places(given: str, place: str) -> None:
-    assert normalize_directory(given) == place
-
-
-@pytest.mark.parametrize(
-    "given",
-    ["s3://AKIA:hush@bucket/p", "s3://hush@bucket/p", "s3://b/p?secret_key=hush", "gs://x:hush@b"],
-)
-def test_a_place_with_a_secret_is_refused_without_repeating_it(given: str) -> None:
-    with pytest.raises(ValueError, match="must not hold a user name or a secret") as raised:
-        normalize_directory(given)
-    assert "hush" not in str(raised.value)
-
-
-@pytest.mark.parametrize("given", ["s3:///p", "file://elsewhere/p"])
-def test_a_place_that_is_none_is_refused(given: str) -> None:
-    with pytest.raises(ValueError, match="must"):
-        normalize_directory(given)

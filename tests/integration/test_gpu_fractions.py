@@ -16,7 +16,7 @@ pytestmark = pytest.mark.ray
 
 def gpus(directory: Path) -> list[str]:
     """Returns the GPU of every start of a trial, from its log."""
-    return re.findall(r"^--- .*, card (\S+)$", (directory / "trial.log").read_text(), re.MULTILINE)
+    return re.findall(r"^--- .*, GPU (\S+)$", (directory / "trial.log").read_text(), re.MULTILINE)
 
 
 def test_four_quarters_run_on_four_gpus_and_a_dead_workers_gpu_is_free_again(
@@ -33,7 +33,7 @@ def test_four_quarters_run_on_four_gpus_and_a_dead_workers_gpu_is_free_again(
     )
     assert [result.record.state for result in outcome.results] == ["finished"] * 4
     output = capsys.readouterr().out
-    assert "4 trials, 4 at once" in output
+    assert "4 trials, 4 concurrent" in output
     assert output.count("no CUDA device in the workers: trials train on the CPU") == 1
     assert {result.last["device"] for result in outcome.results if result.last} == {"cpu"}
     used = {result.record.id: gpus(result.directory) for result in outcome.results}
@@ -57,7 +57,7 @@ def test_auto_is_measured_in_the_cluster_and_a_resume_keeps_its_value(
         )
     )
     output = capsys.readouterr().out
-    assert "resources.gpu auto: measuring how many trials a card is good for" in output
+    assert "resources.gpu auto: measuring how many trials can share a GPU" in output
     assert "note: resources.gpu auto is 0: torch finds no CUDA device" in output
     assert [result.record.state for result in outcome.results] == ["finished"]
     with open_for_resume(outcome.directory) as (spec, _):

@@ -17,7 +17,7 @@ from tests.integration.sweeping import pause_after, resume, search, start, trial
 from tests.support.hparams_page import Row, page, points
 from trainable.artifacts.metrics import read_rows
 from trainable.artifacts.tensorboard import TAGS
-from trainable.artifacts.tensorboard_hparams import shown
+from trainable.artifacts.tensorboard_hparams import to_hparam
 from trainable.config import load_config
 from trainable.config.dotted import get_dotted
 
@@ -54,7 +54,7 @@ def assert_shows(row: Row, sweep: Path, record: TrialRecord) -> None:
     directory = sweep / record.directory
     config = load_config(directory / "config.yaml").to_dict()
     assert row.run == f"{sweep.name}/{record.directory}/tensorboard"
-    assert row.values == {key: shown(get_dotted(config, key)) for key in record.current}
+    assert row.values == {key: to_hparam(get_dotted(config, key)) for key in record.current}
     rows = read_rows(directory / "metrics.jsonl")
     assert rows
     last = {TAGS[name]: value for name, value in rows[-1].items() if name in TAGS}

@@ -1,8 +1,8 @@
 """Searches hyperparameters: decides which trials to run, and launches them on Ray Tune.
 
-`spec` parses and checks the search file, `search` suggests values, `execution` hands trials to Tune,
-and `trainable.ray_trial.classifier` trains them. `results` and `report` read the files in the sweep
-directory.
+`spec` parses and checks the search file, `search` suggests values, `execution` hands trials to
+Tune, and `trainable.ray_trial.classifier` trains them. `results` and `report` read the files in
+the sweep directory.
 
 `from sweeps import run_sweep, load_sweep` loads `sweeps.api` when it is first used.
 """

@@ -77,7 +77,7 @@ def all_charts(data: ChartData) -> list[Chart]:
     top = _by_importance(data, importances)
     metric = data.sweep.metric
     stopped = "Trials that were stopped early count with their best epoch."
-    drawn = subsample_note(len(data.complete))
+    sample_note = subsample_note(len(data.complete))
     return [
         _trial_chart(
             data,
@@ -89,7 +89,7 @@ def all_charts(data: ChartData) -> list[Chart]:
         _trial_chart(
             data,
             "Parallel coordinates",
-            f"One line per trial. {stopped}{drawn}",
+            f"One line per trial. {stopped}{sample_note}",
             lambda: draw.plot_parallel_coordinate(
                 data.subsampled, params=top[:MAX_COORDINATES], target_name=metric
             ),
@@ -105,7 +105,7 @@ def all_charts(data: ChartData) -> list[Chart]:
         _trial_chart(
             data,
             "Contours",
-            f"{metric} against pairs of the most important parameters.{drawn}",
+            f"{metric} against pairs of the most important parameters.{sample_note}",
             lambda: _draw_contours(data, top[:MAX_CONTOURS]),
             parameters=2,
             trials=2,

@@ -1,4 +1,4 @@
-"""What `best`, `status` and the report show of repeats, finals, a Pareto front, the time left."""
+"""Repeats, final trials, the Pareto front and the time left in `best`, `status` and the report."""
 
 import json
 import re
@@ -34,20 +34,20 @@ def make(tmp_path: Path) -> Callable[..., Path]:
 
 
 def scores(directory: Path, *numbers: int) -> list[float]:
-    """The best val_acc of these trials, from their files."""
-    found = []
+    """Returns the best val_acc of these trials from their files."""
+    best = []
     for number in numbers:
         lines = (trial(directory, number) / "metrics.jsonl").read_text().splitlines()
-        found.append(max(json.loads(line)["val_acc"] for line in lines))
-    return found
+        best.append(max(json.loads(line)["val_acc"] for line in lines))
+    return best
 
 
 def section(directory: Path, title: str) -> str:
-    """The text of a section of the report, tags and plots left out."""
+    """Returns the text of a section of the report without tags and plots."""
     page = write_report(directory).read_text()
-    found = re.search(rf"<h2>{title}</h2>(.*?)</section>", page, re.DOTALL)
-    assert found is not None, title
-    text = re.sub(r"<script.*?</script>", "", found[1], flags=re.DOTALL)
+    match = re.search(rf"<h2>{title}</h2>(.*?)</section>", page, re.DOTALL)
+    assert match is not None, title
+    text = re.sub(r"<script.*?</script>", "", match[1], flags=re.DOTALL)
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text))
 
 
@@ -56,26 +56,30 @@ def section(directory: Path, title: str) -> str:
 
 def test_the_best_of_repeats_is_shown_with_mean_and_spread(make: Callable[..., Path]) -> None:
     directory = make(**REPEATED)
-    groups = [scores(directory, *range(3 * number, 3 * number + 3)) for number in range(4)]
-    best = max(range(4), key=lambda number: fmean(groups[number]))
+    by_configuration = [
+        scores(directory, *range(3 * number, 3 * number + 3)) for number in range(4)
+    ]
+    best = max(range(4), key=lambda number: fmean(by_configuration[number]))
     copies = as_json("best", directory)["copies"]
     assert copies == {
         "configuration": best,
-        "mean": pytest.approx(fmean(groups[best])),
-        "sd": pytest.approx(stdev(groups[best])),
+        "mean": pytest.approx(fmean(by_configuration[best])),
+        "sd": pytest.approx(stdev(by_configuration[best])),
         "trials": 3,
         "final": False,
     }
     line = (
-        f"its configuration {best}: mean val_acc {fmean(groups[best]):.4f}, "
-        f"sd {stdev(groups[best]):.4f} of 3 trials"
+        f"its configuration {best}: mean val_acc {fmean(by_configuration[best]):.4f}, "
+        f"sd {stdev(by_configuration[best]):.4f} of 3 trials"
     )
     assert line in sweep("best", directory).stdout.splitlines()
     assert line in sweep("status", directory).stdout.splitlines()
     assert as_json("status", directory)["best"]["copies"] == copies
 
 
-def test_the_best_after_finals_is_the_mean_of_the_final_trials(make: Callable[..., Path]) -> None:
+def test_configurations_with_final_trials_are_ranked_by_these_alone(
+    make: Callable[..., Path],
+) -> None:
     directory = make(**FINAL)
     means = {1: fmean(scores(directory, 6, 7)), 4: fmean(scores(directory, 8, 9))}
     best = max(means, key=lambda number: means[number])
@@ -90,14 +94,14 @@ def test_a_final_trial_without_an_epoch_does_not_hide_its_configuration(
 ) -> None:
     states = {**FINISHED["states"], **dict.fromkeys(range(6, 10), "pending")}
     directory = make(**{**FINAL, "states": states})
-    found = as_json("best", directory)
-    group = int(found["trial"][:4])
-    assert (found["copies"]["configuration"], found["copies"]["final"]) == (group, False)
-    assert (found["copies"]["trials"], found["copies"]["sd"]) == (1, None)
+    best = as_json("best", directory)
+    number = int(best["trial"][:4])
+    assert (best["copies"]["configuration"], best["copies"]["final"]) == (number, False)
+    assert (best["copies"]["trials"], best["copies"]["sd"]) == (1, None)
     assert "of 1 trial\n" in sweep("best", directory).stdout
 
 
-def test_a_sweep_of_single_trials_says_nothing_of_configurations(
+def test_without_repeats_configurations_are_not_shown(
     make: Callable[..., Path],
 ) -> None:
     directory = make()
@@ -108,7 +112,7 @@ def test_a_sweep_of_single_trials_says_nothing_of_configurations(
     assert "<h2>Configurations</h2>" not in write_report(directory).read_text()
 
 
-def test_the_total_counts_repeats_and_finals_that_are_still_to_come(
+def test_the_total_includes_repeats_and_final_trials_that_do_not_exist_yet(
     make: Callable[..., Path],
 ) -> None:
     tune = {"repeats": 2, "num_samples": 8, "final": {"top": 3, "repeats": 5}}
@@ -150,19 +154,19 @@ def test_the_front_is_listed_and_drawn(make: Callable[..., Path]) -> None:
     shown = section(directory, "Pareto front")
     assert front <= set(shown.split())
     page = write_report(directory).read_text()
-    (drawn,) = re.findall(r"<h2>Pareto front</h2>(.*?)</section>", page, re.DOTALL)
-    assert "plotly-graph-div" in drawn
+    (content,) = re.findall(r"<h2>Pareto front</h2>(.*?)</section>", page, re.DOTALL)
+    assert "plotly-graph-div" in content
 
 
-def test_a_front_of_four_metrics_is_listed_alone(make: Callable[..., Path]) -> None:
+def test_a_front_of_four_metrics_is_listed_but_not_drawn(make: Callable[..., Path]) -> None:
     pareto = {"epoch_s": "min", "train_acc": "min", "train_loss": "min"}
     directory = make(**{**FAST_OR_GOOD, "tune": {"pareto": pareto}})
     shown = section(directory, "Pareto front")
-    assert "4 metrics cannot be drawn, only listed" in shown
+    assert "4 metrics are only listed, not drawn" in shown
     assert as_json("best", directory)["pareto"][0]["trial"] in shown
 
 
-def test_a_trial_without_one_of_the_metrics_is_on_no_front(make: Callable[..., Path]) -> None:
+def test_a_trial_without_one_of_the_metrics_is_not_on_the_front(make: Callable[..., Path]) -> None:
     """Memory is not measured on the CPU."""
     tune = {"pareto": {"peak_memory_gib": "min"}}
     directory = make(**{**FAST_OR_GOOD, "tune": tune})
@@ -171,7 +175,7 @@ def test_a_trial_without_one_of_the_metrics_is_on_no_front(make: Callable[..., P
     assert "No trial has all of these metrics" in section(directory, "Pareto front")
 
 
-def test_a_sweep_of_one_metric_has_no_front(make: Callable[..., Path]) -> None:
+def test_a_sweep_with_one_metric_has_no_front(make: Callable[..., Path]) -> None:
     directory = make()
     assert as_json("best", directory)["pareto"] == []
     assert "<h2>Pareto front</h2>" not in write_report(directory).read_text()
@@ -180,22 +184,22 @@ def test_a_sweep_of_one_metric_has_no_front(make: Callable[..., Path]) -> None:
 # ------------------------------------------------------------------------ time left
 
 
-def test_the_status_of_a_running_sweep_says_how_long_it_will_take(
+def test_the_status_of_a_running_sweep_shows_the_time_left(
     make: Callable[..., Path],
 ) -> None:
-    """Two of four trials of 9 epochs of 2 s have ended, one early; two run, each at epoch 5."""
+    """Two of four trials have ended, one early; two are at epoch 5 of 9; an epoch takes 2 s."""
     states = {0: "finished", 1: "stopped", 2: "running", 3: "running"}
     directory = make(trials=4, state="running", states=states)
     with sweep_lock(directory):
-        found = as_json("status", directory)
+        values = as_json("status", directory)
         text = sweep("status", directory).stdout
     share = fmean([9 / 9, 3 / 9])
-    assert found["left_s"] == pytest.approx([2 * (9 * share - 5) * 2 / 2, 2 * (9 - 5) * 2 / 2])
-    assert found["saved_epochs"] == 6
-    assert ", 2 s to 8 s left; 22 epochs trained, 6 saved by stopping early" in text
+    assert values["left_s"] == pytest.approx([2 * (9 * share - 5) * 2 / 2, 2 * (9 - 5) * 2 / 2])
+    assert values["saved_epochs"] == 6
+    assert ", 2 s to 8 s left; 22 epochs trained, 6 saved by early stopping" in text
 
 
-def test_the_time_left_is_that_of_as_many_trials_at_once_as_the_file_allows(
+def test_the_time_left_depends_on_the_limit_of_concurrent_trials(
     make: Callable[..., Path],
 ) -> None:
     states = {0: "finished", 1: "running", 2: "pending", 3: "pending"}
@@ -206,7 +210,7 @@ def test_the_time_left_is_that_of_as_many_trials_at_once_as_the_file_allows(
     assert least == most == pytest.approx((4 + 9 + 9) * 2 / 3)
 
 
-def test_nothing_is_left_of_a_sweep_that_does_not_run(make: Callable[..., Path]) -> None:
+def test_a_sweep_that_is_not_running_has_no_time_left(make: Callable[..., Path]) -> None:
     directory = make(state="paused", states={11: "paused"})
     assert as_json("status", directory)["left_s"] is None
     assert " left;" not in sweep("status", directory).stdout

@@ -1,4 +1,4 @@
-"""`keep.trials`: the best keep their weights, all keep their metrics, unended ones everything."""
+"""`keep.trials`: only the best trials keep their weights; all keep their metrics."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,7 +38,7 @@ def spec_keeping(trials: Any, tiny_data: Callable[..., Any], **tune: Any) -> Sea
 def make_trial(
     directory: Path, number: int, state: TrialState, rows: list[Mapping[str, Any]]
 ) -> Path:
-    """A trial with everything that one leaves, and metrics for its epochs."""
+    """Writes a trial with all its files and these metrics."""
     record = TrialRecord(str(number), number, f"trial_{number}", {}, state=state)
     SweepLayout(directory).write_trial(record)
     trial = directory / record.directory
@@ -61,7 +61,7 @@ def scores(*values: float | None) -> list[Mapping[str, Any]]:
 ALL = {*WEIGHTS, *KEPT}
 
 
-def test_the_best_keep_their_weights_and_all_keep_what_they_measured(
+def test_the_best_keep_their_weights_and_all_keep_their_metrics(
     tmp_path: Path, tiny_data: Callable[..., Any]
 ) -> None:
     curves = [[0.2, 0.3], [0.9, 0.1], [0.5, 0.6], [0.1, 0.7]]
@@ -75,9 +75,7 @@ def test_the_best_keep_their_weights_and_all_keep_what_they_measured(
     assert not list(tmp_path.glob("trial_0/checkpoint_*"))
 
 
-def test_pruning_again_takes_nothing_more_and_names_nobody(
-    tmp_path: Path, tiny_data: Callable[..., Any]
-) -> None:
+def test_pruning_again_deletes_nothing(tmp_path: Path, tiny_data: Callable[..., Any]) -> None:
     trials = [make_trial(tmp_path, n, "finished", scores(n / 10)) for n in range(3)]
     spec = spec_keeping(1, tiny_data)
     assert prune_weights(tmp_path, spec) == ["trial_1", "trial_0"]
@@ -86,7 +84,7 @@ def test_pruning_again_takes_nothing_more_and_names_nobody(
 
 
 @pytest.mark.parametrize("state", ["pending", "running", "paused"])
-def test_a_trial_that_has_not_ended_is_never_touched_however_bad(
+def test_a_trial_that_has_not_ended_is_never_touched(
     tmp_path: Path, tiny_data: Callable[..., Any], state: TrialState
 ) -> None:
     worst = make_trial(tmp_path, 0, state, scores(0.0))
@@ -98,17 +96,17 @@ def test_a_trial_that_has_not_ended_is_never_touched_however_bad(
     assert files(ended[1]) == ALL
 
 
-def test_an_unended_trial_takes_none_of_the_places(
+def test_a_trial_that_has_not_ended_does_not_count_among_the_best(
     tmp_path: Path, tiny_data: Callable[..., Any]
 ) -> None:
-    """It may still turn out worse than what it would have pushed out."""
+    """Its rank is not final, so it must not cost another trial its weights."""
     make_trial(tmp_path, 0, "running", scores(0.9))
     ended = make_trial(tmp_path, 1, "finished", scores(0.1))
     assert prune_weights(tmp_path, spec_keeping(1, tiny_data)) == []
     assert files(ended) == ALL
 
 
-def test_failed_trials_and_those_without_a_score_go_first(
+def test_failed_trials_and_trials_without_a_score_are_pruned_first(
     tmp_path: Path, tiny_data: Callable[..., Any]
 ) -> None:
     make_trial(tmp_path, 0, "failed", [])
@@ -124,7 +122,7 @@ def test_the_best_of_a_loss_are_the_lowest(tmp_path: Path, tiny_data: Callable[.
     assert prune_weights(tmp_path, spec) == ["trial_2", "trial_0"]
 
 
-def test_of_equal_trials_the_earlier_keeps_its_weights(
+def test_the_earlier_of_equal_trials_keeps_its_weights(
     tmp_path: Path, tiny_data: Callable[..., Any]
 ) -> None:
     for number in range(3):
@@ -132,16 +130,14 @@ def test_of_equal_trials_the_earlier_keeps_its_weights(
     assert prune_weights(tmp_path, spec_keeping(1, tiny_data)) == ["trial_1", "trial_2"]
 
 
-def test_everything_stays_by_default(tmp_path: Path, tiny_data: Callable[..., Any]) -> None:
+def test_by_default_all_weights_stay(tmp_path: Path, tiny_data: Callable[..., Any]) -> None:
     trial = make_trial(tmp_path, 0, "finished", scores(0.5))
     assert prune_weights(tmp_path, spec_keeping("all", tiny_data)) == []
     assert files(trial) == ALL
 
 
 @pytest.mark.parametrize("written", [5, "top 5", "top  5", " top 5 "])
-def test_the_top_few_can_be_written_as_such(
-    written: int | str, tiny_data: Callable[..., Any]
-) -> None:
+def test_top_n_is_accepted_as_text(written: int | str, tiny_data: Callable[..., Any]) -> None:
     spec = spec_keeping(written, tiny_data)
     assert spec.keep.trials == 5
     assert spec.to_dict()["keep"] == {"epochs": "all", "trials": 5, "min_free_gib": 0.5}
@@ -154,25 +150,23 @@ def test_any_other_spelling_is_refused(written: int | str, tiny_data: Callable[.
     assert "found" in str(caught.value)
 
 
-def test_in_a_running_sweep_each_trial_is_looked_at_once_when_it_has_ended(
+def test_in_a_running_sweep_every_trial_is_read_once_when_it_has_ended(
     tmp_path: Path, tiny_data: Callable[..., Any]
 ) -> None:
     values = (0.3, 0.9, 0.1, 0.6, 0.7)
     trials = [make_trial(tmp_path, n, "running", scores(v)) for n, v in enumerate(values)]
     records = SweepLayout(tmp_path).read_trials()
-    keeper = CheckpointRetention(tmp_path, spec_keeping(2, tiny_data))
-    holding = []
+    retention = CheckpointRetention(tmp_path, spec_keeping(2, tiny_data))
+    kept = []
     for record, trial in zip(records, trials, strict=True):
         record.state = "finished"
-        keeper.prune(records)
+        retention.prune(records)
         (trial / "metrics.jsonl").unlink()
-        holding.append(
-            [number for number, each in enumerate(trials) if set(WEIGHTS) <= files(each)]
-        )
-    assert holding == [
+        kept.append([number for number, path in enumerate(trials) if set(WEIGHTS) <= files(path)])
+    assert kept == [
         [0, 1, 2, 3, 4],
         [0, 1, 2, 3, 4],
-        [0, 1, 3, 4],  # the third, and those that have not ended
+        [0, 1, 3, 4],  # trial 2 has lost its weights; trials 3 and 4 have not ended
         [1, 3, 4],
         [1, 4],
     ]

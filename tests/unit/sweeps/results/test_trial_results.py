@@ -1,4 +1,4 @@
-"""Trials as their files tell them, and who is best."""
+"""Trials as they are read from their files, and their ranking."""
 
 import json
 import math
@@ -25,7 +25,7 @@ def rows(*scores: float | None, metric: str = "val_acc") -> list[dict[str, Any]]
 
 @pytest.fixture
 def sweep(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a sweep of trials with these scores, an epoch each, in order of creation."""
+    """Writes one trial per curve, with one epoch per score."""
 
     def write(*curves: Iterable[float | None], state: TrialState = "finished") -> Path:
         for number, curve in enumerate(curves):
@@ -42,7 +42,7 @@ def order(directory: Path, mode: str = "max") -> list[int]:
     return [result.record.number for result in read_results(directory, "val_acc", mode)]
 
 
-def test_trials_are_ranked_by_their_best_epoch_and_not_by_their_last(
+def test_trials_are_ranked_by_their_best_epoch_not_their_last(
     sweep: Callable[..., Path],
 ) -> None:
     directory = sweep([0.9, 0.1], [0.5, 0.6], [0.7, 0.8, 0.2])
@@ -52,62 +52,62 @@ def test_trials_are_ranked_by_their_best_epoch_and_not_by_their_last(
     assert first.last == {"epoch": 2, "val_acc": 0.1}
 
 
-def test_with_mode_min_the_lowest_epoch_counts(sweep: Callable[..., Path]) -> None:
+def test_with_mode_min_the_lowest_score_is_best(sweep: Callable[..., Path]) -> None:
     directory = sweep([0.9, 0.1], [0.5, 0.6], [0.7, 0.8, 0.2])
     assert order(directory, "min") == [0, 2, 1]
     assert read_results(directory, "val_acc", "min")[1].best == {"epoch": 3, "val_acc": 0.2}
 
 
-def test_of_equal_trials_the_earlier_comes_first(sweep: Callable[..., Path]) -> None:
+def test_the_earlier_of_equal_trials_comes_first(sweep: Callable[..., Path]) -> None:
     directory = sweep([0.5], [0.7, 0.7], [0.1, 0.7], [0.7])
     assert order(directory) == [1, 2, 3, 0]
     assert order(directory, "min") == [2, 0, 1, 3]
 
 
-def test_what_is_not_finite_never_wins(sweep: Callable[..., Path]) -> None:
+def test_a_score_that_is_not_finite_is_never_the_best(sweep: Callable[..., Path]) -> None:
     directory = sweep([NAN], [0.1], [INF, 0.3], [None, 0.2], [-INF, NAN])
     assert order(directory) == [2, 3, 1, 0, 4]
     assert order(directory, "min") == [1, 3, 2, 0, 4]
     assert read_results(directory, "val_acc", "max")[-1].best is None
 
 
-def test_a_failed_trial_keeps_the_place_that_its_best_epoch_has_earned(
+def test_a_failed_trial_is_ranked_by_its_best_epoch(
     sweep: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Its `best.pt` is there and as good as it was; a trial without an epoch comes last."""
+    """Its `best.pt` can still be used. A trial without an epoch comes last."""
     sweep([0.5], [0.9, NAN], [], state="failed")
     assert order(tmp_path) == [1, 0, 2]
     last = read_results(tmp_path, "val_acc", "max")[-1]
     assert (last.rows, last.best, last.last) == ([], None, None)
 
 
-def test_a_metric_that_no_epoch_has_ranks_by_creation(sweep: Callable[..., Path]) -> None:
+def test_trials_without_the_metric_are_in_order_of_creation(sweep: Callable[..., Path]) -> None:
     sweep([0.5], [0.9])
-    found = read_results(sweep(), "val_loss", "min")
-    assert [(result.record.number, result.best) for result in found] == [(0, None), (1, None)]
+    results = read_results(sweep(), "val_loss", "min")
+    assert [(result.record.number, result.best) for result in results] == [(0, None), (1, None)]
 
 
-def test_a_line_that_a_kill_cut_short_is_no_epoch(sweep: Callable[..., Path]) -> None:
+def test_an_incomplete_line_is_not_an_epoch(sweep: Callable[..., Path]) -> None:
     directory = sweep([0.5, 0.6])
     with (directory / "trial_0" / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 3, "val_acc": 0.9')
-    (found,) = read_results(directory, "val_acc", "max")
-    assert found.last == {"epoch": 2, "val_acc": 0.6}
+    (result,) = read_results(directory, "val_acc", "max")
+    assert result.last == {"epoch": 2, "val_acc": 0.6}
 
 
-def test_the_checkpoint_is_the_best_else_the_latest_else_none(sweep: Callable[..., Path]) -> None:
+def test_the_checkpoint_is_best_pt_else_latest_pt_else_none(sweep: Callable[..., Path]) -> None:
     directory = sweep([0.5])
     checkpoints = directory / "trial_0" / "checkpoints"
     checkpoints.mkdir()
-    (found,) = read_results(directory, "val_acc", "max")
-    assert found.checkpoint is None
+    (result,) = read_results(directory, "val_acc", "max")
+    assert result.checkpoint is None
     (checkpoints / "latest.pt").touch()
-    assert found.checkpoint == checkpoints / "latest.pt"
+    assert result.checkpoint == checkpoints / "latest.pt"
     (checkpoints / "best.pt").touch()
-    assert found.checkpoint == checkpoints / "best.pt"
+    assert result.checkpoint == checkpoints / "best.pt"
 
 
-def test_a_directory_without_a_record_is_no_trial(sweep: Callable[..., Path]) -> None:
+def test_a_directory_without_a_record_is_not_a_trial(sweep: Callable[..., Path]) -> None:
     directory = sweep([0.5])
     (directory / "notes").mkdir()
     assert order(directory) == [0]
@@ -124,18 +124,18 @@ SCORES = st.lists(st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=
 
 
 @given(SCORES)
-def test_the_best_is_finite_first_of_its_equals_and_the_same_mirrored(
+def test_the_best_row_is_the_first_highest_finite_score_and_symmetric_for_min(
     scores: list[float | None],
 ) -> None:
-    found = best_row(rows(*scores), "val_acc", "max")
+    best = best_row(rows(*scores), "val_acc", "max")
     finite = [score for score in scores if score is not None and math.isfinite(score)]
     if not finite:
-        assert found is None
+        assert best is None
         return
-    assert found is not None
-    assert found["val_acc"] == max(finite)
-    assert found["epoch"] == scores.index(max(finite)) + 1
+    assert best is not None
+    assert best["val_acc"] == max(finite)
+    assert best["epoch"] == scores.index(max(finite)) + 1
     mirrored = [None if score is None else -score for score in scores]
     lowest = best_row(rows(*mirrored), "val_acc", "min")
     assert lowest is not None
-    assert lowest["epoch"] == found["epoch"]
+    assert lowest["epoch"] == best["epoch"]

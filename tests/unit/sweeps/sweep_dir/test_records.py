@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
+from sweeps.spec.load import parse_search
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import ENDED, Failure, SweepRecord, TrialRecord, TrialState
@@ -162,3 +163,24 @@ def test_ignored_failures_keep_their_key_on_disk(layout: SweepLayout, record: Tr
     stored = json.loads((layout.directory / record.directory / "trial.json").read_text())
     assert stored["forgiven"] == 1
     assert "ignored_failures" not in stored
+
+
+def test_a_trials_config_has_its_current_values_then_the_changes(record: TrialRecord) -> None:
+    spec = parse_search(
+        {
+            "config": {
+                "dataset": {"name": "digits"},
+                "model": {"name": "resnet20"},
+                "training": {"epochs": 5},
+                "optimizer": {"name": "adam", "learning_rate": 0.5},
+            },
+            "space": {LR: {"uniform": [0.1, 1]}, BATCH: {"choice": [32, 64]}},
+            "tune": {"num_samples": 4},
+        }
+    )
+    config = record.config(spec)
+    assert config.optimizer.learning_rate == 0.2  # by its last exploit
+    assert (config.training.batch_size, config.training.accumulation_steps) == (64, 2)
+    assert record.config(spec, {"training.epochs": 9}).training.epochs == 9
+    repeated = dataclasses.replace(record, repeat=2)
+    assert repeated.config(spec).seed.value == config.seed.value + 2

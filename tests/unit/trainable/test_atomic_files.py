@@ -1,4 +1,4 @@
-"""Files are replaced whole: at any failure or kill, every name is the old file or the new one."""
+"""Files are replaced atomically: after a failure or kill, each is the old or the new one."""
 
 import errno
 import os
@@ -17,11 +17,11 @@ FILE_SYSTEM = [
     (os, "fsync"), (os, "link"), (os, "open"), (Path, "open"), (Path, "replace"), (Path, "unlink"),
     (shutil, "copyfile"),
 ]  # fmt: skip
-"""Every way in which `trainable.atomic_files` touches the disk, but for the writing itself."""
+"""Every disk operation of `trainable.atomic_files`, except for the writing itself."""
 
 
 class Killed(BaseException):
-    """Stands for the end of the process."""
+    """Simulates the end of the process."""
 
 
 class Steps:
@@ -32,13 +32,13 @@ class Steps:
     """
 
     def __init__(self) -> None:
-        self.taken: list[str] = []
+        self.calls: list[str] = []
         self.fail_at: int | None = None
         self.killed = False
 
     def take(self, name: str) -> None:
-        self.taken.append(name)
-        number = len(self.taken) - 1
+        self.calls.append(name)
+        number = len(self.calls) - 1
         if self.killed and self.fail_at is not None and number >= self.fail_at:
             raise Killed
         if number == self.fail_at:
@@ -82,18 +82,18 @@ def content(path: Path) -> bytes:
 
 
 def number_of_steps(directory: Path) -> int:
-    """Steps of one undisturbed write of three names."""
+    """Counts the steps of one undisturbed write of three names."""
     directory.mkdir()
     counting = Steps()
     with pytest.MonkeyPatch.context() as patch:
         for owner, name in FILE_SYSTEM:
             patch.setattr(owner, name, counting.patched(name, getattr(owner, name)))
         write_once([directory / name for name in NAMES], counting.write_new)
-    return len(counting.taken)
+    return len(counting.calls)
 
 
 def assert_disturbed_write_is_whole(directory: Path, fail_at: int, killed: bool) -> None:
-    """Disturbs one step of a write and looks at what is on disk afterwards."""
+    """Disturbs one step of a write and checks the files afterwards."""
     directory.mkdir()
     for name in NAMES:
         (directory / name).write_bytes(OLD)
@@ -108,20 +108,20 @@ def assert_disturbed_write_is_whole(directory: Path, fail_at: int, killed: bool)
         except (Killed, OSError):
             failed = True
     what = f"step {fail_at}, {steps.taken[fail_at]}"
-    found = [content(directory / name) for name in NAMES]
-    assert set(found) <= {OLD, NEW}, what
+    contents = [content(directory / name) for name in NAMES]
+    assert set(contents) <= {OLD, NEW}, what
     # Replaced in the order given: no name is new before those that come earlier.
-    assert found == sorted(found, key=[NEW, OLD].index), what
-    assert failed or found == [NEW] * 3, what
+    assert contents == sorted(contents, key=[NEW, OLD].index), what
+    assert failed or contents == [NEW] * 3, what
     if killed:
         remove_temporaries(directory)
-    elif steps.taken[fail_at] == "unlink":
+    elif steps.calls[fail_at] == "unlink":
         return  # the clean-up is what failed
     assert sorted(p.name for p in directory.iterdir()) == sorted(NAMES), what
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["failure", "kill"])
-def test_every_name_is_old_or_new_whichever_step_is_disturbed(
+def test_every_file_is_old_or_new_whichever_step_is_disturbed(
     tmp_path: Path, killed: bool
 ) -> None:
     count = number_of_steps(tmp_path / "counting")
@@ -131,7 +131,7 @@ def test_every_name_is_old_or_new_whichever_step_is_disturbed(
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["failure", "kill"])
-def test_every_name_is_old_or_new_where_the_file_system_has_no_links(
+def test_every_file_is_old_or_new_without_hard_links(
     tmp_path: Path, no_links: None, killed: bool
 ) -> None:
     count = number_of_steps(tmp_path / "counting")
@@ -181,10 +181,10 @@ def test_names_are_copies_where_links_fail(tmp_path: Path, no_links: None) -> No
 
 
 @pytest.mark.parametrize("links", [True, False], ids=["links", "copies"])
-def test_a_file_is_on_disk_before_a_name_leads_to_it(
+def test_a_file_is_on_disk_before_it_gets_a_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool, request: pytest.FixtureRequest
 ) -> None:
-    """What a power cut after the rename would leave is the file, not an empty one."""
+    """After a power cut behind the rename, the file is complete and not empty."""
     if not links:
         request.getfixturevalue("no_links")
     synced: set[int] = set()
@@ -205,7 +205,7 @@ def test_a_file_is_on_disk_before_a_name_leads_to_it(
     assert tmp_path.stat().st_ino in synced
 
 
-def test_a_name_is_added_by_link_and_replaces_what_had_it(tmp_path: Path) -> None:
+def test_an_added_name_is_a_link_and_replaces_another_file(tmp_path: Path) -> None:
     source, name = tmp_path / "latest.pt", tmp_path / "elsewhere" / "checkpoint.pt"
     name.parent.mkdir()
     source.write_bytes(NEW)
@@ -220,9 +220,9 @@ def test_adding_a_name_that_a_file_already_has_changes_nothing(
     source, name = tmp_path / "latest.pt", tmp_path / "checkpoint.pt"
     source.write_bytes(NEW)
     name.hardlink_to(source)
-    steps.taken.clear()
+    steps.calls.clear()
     add_name(source, name)
-    assert not {"link", "replace", "copyfile"} & set(steps.taken)
+    assert not {"link", "replace", "copyfile"} & set(steps.calls)
     assert source.read_bytes() == NEW
 
 
@@ -239,12 +239,12 @@ def test_text_is_old_or_new_whichever_step_is_disturbed(
     tmp_path: Path, steps: Steps, killed: bool
 ) -> None:
     write_text(tmp_path / "config.yaml", "old")
-    count = len(steps.taken)
+    count = len(steps.calls)
     for fail_at in range(count):
         path = tmp_path / f"{fail_at}.yaml"
         steps.fail_at = None
         write_text(path, "old")
-        steps.taken, steps.fail_at, steps.killed = [], fail_at, killed
+        steps.calls, steps.fail_at, steps.killed = [], fail_at, killed
         with pytest.raises((Killed, OSError)):
             write_text(path, "new")
         steps.fail_at = None

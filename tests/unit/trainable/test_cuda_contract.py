@@ -1,4 +1,4 @@
-"""What the project takes for granted of torch's CUDA interface, one check per name that it uses.
+"""Assumptions about torch's CUDA interface, one check per name that the project uses.
 
 Torch's own Python runs; only its driver's functions are replaced (`torch._C._cuda_*`), so no GPU
 is needed. What is C++ from the first line is called with the project's arguments and has to get
@@ -40,9 +40,9 @@ NAMESPACES = (
     "torch.backends",
     "torch.compiler",
 )
-"""Where the names begin that need a check here."""
+"""Prefixes of the names that need a check here."""
 METHODS = {"clone_state", "graphsafe_get_state", "graphsafe_set_state"}
-"""The same for methods of objects of torch's."""
+"""The same for methods of torch's objects."""
 
 DOTTED = re.compile(r"[\w.]+")
 
@@ -58,7 +58,7 @@ needs_cuda_build = pytest.mark.skipif(
 
 
 class Driver:
-    """Answers in the driver's place, and notes what is asked.
+    """Replaces the driver and records the calls.
 
     Args:
         monkeypatch: Undoes the replacement.
@@ -119,7 +119,7 @@ def contract(*names: str) -> Callable[[Callable[[Driver], None]], Callable[[Driv
 
 
 def reach_driver(call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-    """Calls what is C++: where there is no GPU, nothing but the missing driver may stop it."""
+    """Calls C++ code; without a GPU, only the missing driver may stop it."""
     try:
         call(*args, **kwargs)
     except RuntimeError as error:
@@ -248,7 +248,7 @@ def _(driver: Driver) -> None:
 
 @contract("torch.cuda.graph")
 def _(driver: Driver) -> None:
-    """It waits and empties the cache, which a failed recording can break, and then begins."""
+    """It waits, empties the cache, which a failed recording can break, and then starts."""
     begun = []
 
     class Graph:
@@ -442,7 +442,7 @@ def test_every_call_fits_torchs_signature() -> None:
 
 
 def _is_cuda_call(call: ast.Call) -> bool:
-    """Tells whether it calls a function or class of `torch.cuda` that is written in Python."""
+    """Returns whether it calls a function or class of `torch.cuda` that is written in Python."""
     name = ast.unparse(call.func)
     in_cpp = {"torch.cuda.Stream", "torch.cuda.Event", "torch.cuda.CUDAGraph"}
     return re.fullmatch(r"torch\.cuda\.\w+", name) is not None and name not in in_cpp

@@ -1,4 +1,4 @@
-"""The command line, in processes of its own: output, exit codes and signals."""
+"""The command line, run in subprocesses: output, exit codes and signals."""
 
 import re
 import signal
@@ -35,7 +35,7 @@ def write_config(directory: Path, epochs: int, extra: str = "") -> Path:
     return path
 
 
-def test_the_command_trains_and_says_where_the_experiment_is(
+def test_the_command_trains_and_prints_the_experiments_location(
     working_directory: Path,
     project_environment: dict[str, str],
     file_tree: FileTree,
@@ -80,7 +80,7 @@ def test_a_wrong_config_is_exit_code_2_without_a_traceback(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_the_latest_and_says_how_to_continue(
+def test_a_signal_saves_the_latest_and_prints_how_to_continue(
     working_directory: Path,
     project_environment: dict[str, str],
     number: signal.Signals,

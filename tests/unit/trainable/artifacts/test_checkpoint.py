@@ -1,4 +1,4 @@
-"""The checkpoint file: its keys, that it is written once, and what is refused and why."""
+"""The checkpoint file: its keys, writing it once under several names, refusing bad files."""
 
 import os
 import pickle
@@ -22,7 +22,7 @@ from trainable.training.trainer import Trainer
 
 @pytest.fixture
 def state() -> dict[str, Any]:
-    """The least that is a checkpoint."""
+    """A minimal checkpoint."""
     return {
         "model_state_dict": {"weight": torch.arange(12.0).reshape(3, 4)},
         "optimizer_state_dict": {"state": {}, "param_groups": [{"lr": 0.1, "params": [0]}]},
@@ -35,7 +35,7 @@ def state() -> dict[str, Any]:
 
 
 def refusal(path: Path) -> str:
-    """The message with which a file is refused."""
+    """Returns the message with which a file is refused."""
     assert not is_complete(path)
     assert checkpoint_epoch(path) is None
     with pytest.raises(CheckpointError) as caught:
@@ -44,7 +44,7 @@ def refusal(path: Path) -> str:
 
 
 class Bomb:
-    """What runs a command when it is unpickled without care."""
+    """Runs a command when it is unpickled without `weights_only`."""
 
     def __init__(self, trace: Path) -> None:
         self._trace = trace
@@ -71,7 +71,7 @@ def test_a_trained_state_has_the_documented_keys(
     trainer.model.load_state_dict(loaded["model_state_dict"])
 
 
-def test_what_is_read_is_what_was_written_bit_for_bit(
+def test_a_checkpoint_is_read_as_it_was_written_bit_for_bit(
     tmp_path: Path, tiny_trainer: Callable[..., Trainer], assert_same: Callable[[Any, Any], None]
 ) -> None:
     trainer = tiny_trainer(
@@ -97,13 +97,13 @@ def test_a_state_is_serialised_once_whatever_the_number_of_names(
 
 def test_tensors_of_a_nested_state_are_found_and_plain_values_kept() -> None:
     weight = torch.ones(2, requires_grad=True)
-    found = to_cpu({"a": [weight, (weight, 3)], "b": "text", "c": None})
-    assert found["b"] == "text"
-    assert found["c"] is None
-    assert found["a"][1][1] == 3
-    assert isinstance(found["a"][1], tuple)
-    assert not found["a"][0].requires_grad
-    assert not found["a"][1][0].requires_grad
+    copied = to_cpu({"a": [weight, (weight, 3)], "b": "text", "c": None})
+    assert copied["b"] == "text"
+    assert copied["c"] is None
+    assert copied["a"][1][1] == 3
+    assert isinstance(copied["a"][1], tuple)
+    assert not copied["a"][0].requires_grad
+    assert not copied["a"][1][0].requires_grad
 
 
 def test_the_epoch_of_a_file_is_read(tmp_path: Path, state: dict[str, Any]) -> None:
@@ -190,7 +190,7 @@ def test_a_whole_pickled_model_is_refused(tmp_path: Path) -> None:
     assert "found code (torch.nn.modules.linear.Linear)" in refusal(tmp_path / "model.pt")
 
 
-def test_an_object_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+def test_an_object_that_is_not_a_mapping_is_refused(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / "latest.pt")
     assert "expected a mapping of model_state_dict, " in refusal(tmp_path / "latest.pt")
     assert "found list" in refusal(tmp_path / "latest.pt")

@@ -1,4 +1,4 @@
-"""The name of an experiment's directory, and who gets it."""
+"""Names of files and experiment directories; concurrent callers get different ones."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ def test_the_name_of_an_epoch_file_has_four_digits_or_more() -> None:
     assert epoch_file(12345) == "epoch_12345.pt"
 
 
-def test_an_own_model_is_named_by_its_callable(tiny_config: MakeConfig) -> None:
+def test_a_custom_model_is_named_by_its_callable(tiny_config: MakeConfig) -> None:
     assert automatic_name(tiny_config(), NOW) == "mlp_digits_20240115_143022"
 
 
@@ -50,9 +50,7 @@ def test_a_relative_directory_is_of_the_working_directory(
     assert directory == tmp_path / "experiments" / "mlp_digits_20240115_143022"
 
 
-def test_an_automatic_name_that_is_taken_gets_a_number(
-    tmp_path: Path, tiny_config: MakeConfig
-) -> None:
+def test_a_taken_automatic_name_gets_a_number(tmp_path: Path, tiny_config: MakeConfig) -> None:
     config = tiny_config(checkpoint={"enabled": True, "dir": str(tmp_path)})
     names = [create_directory(config, NOW).name for _ in range(3)]
     name = "mlp_digits_20240115_143022"
@@ -64,8 +62,8 @@ def test_threads_in_the_same_second_never_share_a_directory(
 ) -> None:
     config = tiny_config(checkpoint={"enabled": True, "dir": str(tmp_path)})
     with ThreadPoolExecutor(32) as threads:
-        made = list(threads.map(lambda _: create_directory(config, NOW), range(200)))
-    assert len(set(made)) == 200
+        directories = list(threads.map(lambda _: create_directory(config, NOW), range(200)))
+    assert len(set(directories)) == 200
     assert len(list(tmp_path.iterdir())) == 200
 
 
@@ -99,8 +97,8 @@ def test_processes_in_the_same_second_never_share_a_directory(
     done = subprocess.run(
         command, env=project_environment, capture_output=True, text=True, check=True
     )
-    made = done.stdout.split()
-    assert len(made) == len(set(made)) == 200
+    directories = done.stdout.split()
+    assert len(directories) == len(set(directories)) == 200
 
 
 def test_a_custom_name_is_used_as_it_is(tmp_path: Path, tiny_config: MakeConfig) -> None:
@@ -117,7 +115,7 @@ def test_an_empty_directory_of_the_custom_name_is_taken_over(
     assert create_directory(tiny_config(checkpoint=checkpoint), NOW) == tmp_path / "mine"
 
 
-def test_a_custom_name_that_is_taken_is_refused_and_nothing_changed(
+def test_a_taken_custom_name_is_refused_and_nothing_changes(
     tmp_path: Path, tiny_config: MakeConfig
 ) -> None:
     taken = tmp_path / "mine"
@@ -148,7 +146,7 @@ def test_a_custom_name_is_continued_where_resume_points_into_it(
         assert create_directory(tiny_config(checkpoint=checkpoint), NOW) == tmp_path / "mine"
 
 
-def test_of_two_callers_with_one_custom_name_one_gets_it(
+def test_only_one_of_two_callers_gets_a_custom_name(
     tmp_path: Path, tiny_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = {"enabled": True, "dir": str(tmp_path), "experiment_name": "mine"}
@@ -157,10 +155,10 @@ def test_of_two_callers_with_one_custom_name_one_gets_it(
     exists = Path.exists
 
     def look_together(self: Path) -> bool:
-        found = exists(self)
+        does_exist = exists(self)
         if self.name == "mine":
             both_have_looked.wait()
-        return found
+        return does_exist
 
     def got_it(_: int) -> bool:
         try:

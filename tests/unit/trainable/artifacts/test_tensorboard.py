@@ -1,4 +1,4 @@
-"""The event files as TensorBoard itself reads them: every epoch once, also after a cut."""
+"""Event files as TensorBoard reads them: every epoch once, also after a truncation."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def row(epoch: int, **metrics: float | None) -> dict:
 
 
 def read(directory: Path, tag: str = "acc/val") -> list[tuple[int, float]]:
-    """Step and value of every point, as TensorBoard shows them."""
+    """Returns step and value of every point, as TensorBoard reads them."""
     events = EventAccumulator(str(directory), size_guidance={"scalars": 0})
     events.Reload()
     if tag not in events.Tags()["scalars"]:
@@ -48,7 +48,7 @@ def test_every_metric_has_a_curve(tmp_path: Path) -> None:
     assert set(events.Tags()["scalars"]) == set(TAGS.values())
 
 
-def test_an_epoch_can_be_read_while_the_training_goes_on(tmp_path: Path) -> None:
+def test_an_epoch_can_be_read_while_the_training_continues(tmp_path: Path) -> None:
     curves = TensorBoardWriter(tmp_path)
     curves.append(row(1))
     assert read(tmp_path) == [(1, 0.1)]
@@ -65,7 +65,9 @@ def test_nothing_is_created_before_the_first_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 3])
-def test_every_epoch_comes_once_after_a_cut_and_a_continuation(tmp_path: Path, cut: int) -> None:
+def test_every_epoch_occurs_once_after_a_truncation_and_a_continuation(
+    tmp_path: Path, cut: int
+) -> None:
     first = TensorBoardWriter(tmp_path)
     for epoch in (1, 2, 3):
         first.append(row(epoch))
@@ -79,7 +81,7 @@ def test_every_epoch_comes_once_after_a_cut_and_a_continuation(tmp_path: Path, c
     assert read(tmp_path) == expected
 
 
-def test_a_cut_in_the_same_process_closes_the_file_it_rewrites(tmp_path: Path) -> None:
+def test_a_truncation_in_the_same_process_closes_the_file_it_rewrites(tmp_path: Path) -> None:
     curves = TensorBoardWriter(tmp_path)
     for epoch in (1, 2, 3):
         curves.append(row(epoch))
@@ -89,7 +91,7 @@ def test_a_cut_in_the_same_process_closes_the_file_it_rewrites(tmp_path: Path) -
     assert read(tmp_path) == [(1, 0.1), (2, 0.9)]
 
 
-def test_repeated_cuts_over_several_files_leave_every_epoch_once(tmp_path: Path) -> None:
+def test_repeated_truncations_of_several_files_leave_every_epoch_once(tmp_path: Path) -> None:
     for cut in (0, 2, 1, 3):
         curves = TensorBoardWriter(tmp_path)
         curves.truncate(cut)
@@ -99,7 +101,7 @@ def test_repeated_cuts_over_several_files_leave_every_epoch_once(tmp_path: Path)
     assert sorted(read(tmp_path)) == [(1, 0.1), (2, 0.2), (3, 0.3), (4, 0.4)]
 
 
-def test_a_record_that_a_kill_cut_short_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_partial_record_is_ignored(tmp_path: Path) -> None:
     curves = TensorBoardWriter(tmp_path)
     for epoch in (1, 2):
         curves.append(row(epoch))
@@ -113,7 +115,7 @@ def test_a_record_that_a_kill_cut_short_is_no_obstacle(tmp_path: Path) -> None:
     assert read(tmp_path) == [(1, 0.1), (2, 0.9)]
 
 
-def test_what_a_killed_cut_left_is_removed_because_tensorboard_would_read_it(
+def test_leftovers_of_a_killed_truncation_are_removed(
     tmp_path: Path,
 ) -> None:
     curves = TensorBoardWriter(tmp_path)
@@ -129,7 +131,7 @@ def test_what_a_killed_cut_left_is_removed_because_tensorboard_would_read_it(
     assert read(tmp_path) == [(1, 0.9), (2, 0.2)]
 
 
-def test_a_cut_file_has_a_new_name_because_a_running_tensorboard_holds_the_old_one(
+def test_a_truncated_file_gets_a_new_name(
     tmp_path: Path,
 ) -> None:
     curves = TensorBoardWriter(tmp_path)
@@ -139,7 +141,7 @@ def test_a_cut_file_has_a_new_name_because_a_running_tensorboard_holds_the_old_o
         curves.append(row(1))
         names.append([path.name for path in tmp_path.iterdir()])
     curves.close()
-    assert all(len(found) == 1 for found in names)
+    assert all(len(file_names) == 1 for file_names in names)
     assert names[0] < names[1] < names[2]
 
 

@@ -31,18 +31,18 @@ def row(epoch: int, **metrics: float | None) -> dict:
 
 
 def curves(directory: Path, *, epochs: range, **values: object) -> TensorBoardWriter:
-    """Of a training of these epochs that began, or went on, with these values."""
-    made = TensorBoardWriter(
+    """Writes the curves of a training that started or continued with these values."""
+    writer = TensorBoardWriter(
         directory / "trial" / "tensorboard", Session("ab12", {**VALUES, **values})
     )
-    made.truncate(epochs.start - 1)
+    writer.truncate(epochs.start - 1)
     for epoch in epochs:
-        made.append(row(epoch))
-    return made
+        writer.append(row(epoch))
+    return writer
 
 
 def records(directory: Path) -> list[str]:
-    """What every record of the event files is: its tags, or its version."""
+    """Returns the tags, or the version, of every record of the event files."""
     paths = sorted(directory.rglob("*tfevents*"))
     events = [event for path in paths for event in EventFileLoader(str(path)).Load()]
     return [
@@ -81,13 +81,13 @@ def test_the_end_is_shown_and_the_first_one_counts(
     assert records(tmp_path).count("session_end_info") == 1
 
 
-def test_the_end_of_nothing_leaves_nothing(tmp_path: Path) -> None:
+def test_ending_without_an_event_file_creates_nothing(tmp_path: Path) -> None:
     end_session(tmp_path / "tensorboard", failed=True)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 3])
-def test_a_training_that_goes_on_has_begun_once_and_not_ended(tmp_path: Path, cut: int) -> None:
+def test_a_continued_training_has_one_start_and_no_end(tmp_path: Path, cut: int) -> None:
     curves(tmp_path, epochs=range(1, 4)).end(failed=False)
     curves(tmp_path, epochs=range(cut + 1, 5)).close()
     assert page(tmp_path)["ab12"].status == "UNKNOWN"
@@ -98,14 +98,14 @@ def test_a_training_that_goes_on_has_begun_once_and_not_ended(tmp_path: Path, cu
     assert [step for step, _ in points(directory, "acc/val")] == [1, 2, 3, 4]
 
 
-def test_values_that_have_changed_are_shown_as_they_are_now(tmp_path: Path) -> None:
+def test_changed_values_replace_the_old_ones(tmp_path: Path) -> None:
     curves(tmp_path, epochs=range(1, 3)).close()
     curves(tmp_path, epochs=range(3, 4), **{"optimizer.name": "adamw"}).close()
     assert page(tmp_path)["ab12"].values == {**SHOWN, "optimizer.name": "adamw"}
     assert records(tmp_path).count("session_start_info") == 1
 
 
-def test_a_file_without_a_beginning_gets_one(tmp_path: Path) -> None:
+def test_a_file_without_a_start_record_gets_one(tmp_path: Path) -> None:
     old = TensorBoardWriter(tmp_path / "trial" / "tensorboard")
     for epoch in (1, 2):
         old.append(row(epoch))
@@ -115,7 +115,7 @@ def test_a_file_without_a_beginning_gets_one(tmp_path: Path) -> None:
     assert records(tmp_path)[:2] == ["version", "session_start_info"]
 
 
-def test_the_end_comes_behind_whole_records_only(tmp_path: Path) -> None:
+def test_the_end_is_appended_to_whole_records_only(tmp_path: Path) -> None:
     """The worker was killed while it wrote."""
     curves(tmp_path, epochs=range(1, 3)).close()
     (file,) = tmp_path.rglob("*tfevents*")

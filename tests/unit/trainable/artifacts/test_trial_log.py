@@ -1,4 +1,4 @@
-"""`trial.log` of a Tune trial: its epochs, what its model prints, why it fails."""
+"""`trial.log` of a Tune trial: epochs, the model's output, failures."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -17,13 +17,13 @@ MakeTrial = Callable[..., ClassifierTrainable]
 
 SECTIONS = {
     "model": {"name": "tests.support.talking_models:keeping"},
-    # No epoch is due, so that none is begun ahead.
+    # No epoch is due, so that the next one is not started early.
     "checkpoint": {"enabled": True, "save_frequency": 100, "save_best": False},
 }
 
 
 class LocalStorage(StorageContext):
-    """Tune's storage, but for the working directory, which it asks a running Ray for."""
+    """Tune's storage, except for the working directory, which needs a running Ray."""
 
     @property
     def trial_working_directory(self) -> str:
@@ -43,7 +43,7 @@ def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(talking_models, "KEPT", {})
 
 
-def test_it_has_notices_epochs_and_what_the_model_prints(
+def test_the_log_has_notices_epochs_and_the_models_output(
     make_trial: MakeTrial, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trial = make_trial(storage=storage(tmp_path), **SECTIONS)
@@ -58,7 +58,7 @@ def test_it_has_notices_epochs_and_what_the_model_prints(
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_failure_is_there_with_its_traceback_and_a_retry_appends(
+def test_the_log_has_a_failure_with_its_traceback_and_a_retry_appends(
     make_trial: MakeTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = make_trial(storage=storage(tmp_path), **SECTIONS)
@@ -81,14 +81,16 @@ def test_a_failure_is_there_with_its_traceback_and_a_retry_appends(
     assert after[-1].startswith("epoch 2/3  ")
 
 
-def test_a_checkpoint_that_cannot_be_loaded_is_told(make_trial: MakeTrial, tmp_path: Path) -> None:
+def test_a_checkpoint_that_cannot_be_loaded_is_logged(
+    make_trial: MakeTrial, tmp_path: Path
+) -> None:
     trial = make_trial(storage=storage(tmp_path), **SECTIONS)
     with pytest.raises(CheckpointError):
         trial.load_checkpoint(str(tmp_path / "none"))
     assert "there is no such file" in lines(tmp_path)[-1]
 
 
-def test_without_checkpoints_there_is_none(make_trial: MakeTrial, tmp_path: Path) -> None:
+def test_without_checkpoints_there_is_no_log(make_trial: MakeTrial, tmp_path: Path) -> None:
     trial = make_trial(
         storage=storage(tmp_path), model=SECTIONS["model"], checkpoint={"enabled": False}
     )
@@ -96,7 +98,7 @@ def test_without_checkpoints_there_is_none(make_trial: MakeTrial, tmp_path: Path
     assert list(tmp_path.rglob("trial.log")) == []
 
 
-def test_who_keeps_a_stream_writes_to_the_trial_that_the_process_trains(
+def test_a_kept_stream_writes_to_the_log_of_the_current_trial(
     make_trial: MakeTrial, trial_config: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     trial = make_trial(storage=storage(tmp_path, "first"), **SECTIONS)
@@ -108,7 +110,7 @@ def test_who_keeps_a_stream_writes_to_the_trial_that_the_process_trains(
     assert lines(tmp_path, "second").count("a batch") == 5
 
 
-def test_outside_of_a_step_a_kept_stream_is_the_usual_one(
+def test_outside_a_step_a_kept_stream_is_the_usual_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sys.stdout, sys.stderr
@@ -128,7 +130,7 @@ def test_a_line_is_in_the_file_as_soon_as_it_is_printed(tmp_path: Path) -> None:
         assert (tmp_path / "trial.log").read_text() == "now\n"
 
 
-def test_prints_between_steps_go_where_they_always_go(
+def test_output_between_steps_is_not_captured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = TrialLog(tmp_path / "trial.log")

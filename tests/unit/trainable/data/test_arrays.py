@@ -37,7 +37,7 @@ def test_the_test_set_of_digits_is_a_fifth_of_every_class_whatever_the_seed():
 
 
 def test_the_test_set_of_digits_is_the_same_on_every_machine():
-    """Compared with what it once was: a change here makes accuracies incomparable."""
+    """Compared with a stored result: a change would make accuracies incomparable."""
     digits = load_arrays(BuiltinDataset(name="digits"))
     assert digits.test.pixels[:6].sum(axis=(1, 2, 3)).tolist() == [
         5483,
@@ -103,7 +103,7 @@ def test_synthetic_classes_can_be_learned_and_hold_on_new_images(shape):
 
 
 @pytest.mark.parametrize("dataset", [BuiltinDataset(name="digits"), synthetic(num_classes=3)])
-def test_source_agrees_with_what_the_name_says(dataset):
+def test_a_source_has_the_shape_of_its_name(dataset):
     source = load_data(dataset, CPU)
     assert (source.num_classes, source.shape[0]) == dataset_shape(dataset)
 
@@ -128,7 +128,7 @@ def test_a_process_loads_the_same_data_once(monkeypatch):
     assert len(loads) == 1
 
 
-def test_a_process_loads_anew_for_another_split_seed_or_directory(monkeypatch):
+def test_a_process_loads_again_for_another_split_seed_or_directory(monkeypatch):
     loads = count_loads(monkeypatch)
     first = load_data(BuiltinDataset(name="digits", val_split=0.1, seed=78), CPU)
     assert load_data(BuiltinDataset(name="digits", val_split=0.2, seed=78), CPU) is not first
@@ -138,7 +138,7 @@ def test_a_process_loads_anew_for_another_split_seed_or_directory(monkeypatch):
 
 def test_a_process_keeps_only_the_last_two_data_sets(monkeypatch):
     loads = count_loads(monkeypatch)
-    for seed in (1, 2, 1, 3, 1):  # 3 drops 2, which was used longest ago
+    for seed in (1, 2, 1, 3, 1):  # loading 3 drops 2, the least recently used one
         load_data(BuiltinDataset(name="digits", val_split=0.3, seed=seed), CPU)
     assert len(loads) == 3
     load_data(BuiltinDataset(name="digits", val_split=0.3, seed=2), CPU)

@@ -1,4 +1,4 @@
-"""Torchvision's data sets from files in their real formats, and what is said without them.
+"""Torchvision's data sets, read from files in their real formats, and errors without them.
 
 Torchvision checks the real CIFAR files' MD5 sums. Tests that read CIFAR replace these sums, and
 nothing else, by those of the files written here.
@@ -36,7 +36,7 @@ NUM_TRAIN, NUM_TEST = 60, 20
 
 @functools.cache
 def mnist_like():
-    """Digits blown up to 28x28: `[N, 28, 28]` uint8, and their labels."""
+    """Returns digits enlarged to 28x28, `[N, 28, 28]` uint8, and their labels."""
     digits = load_digits()
     pixels = np.rint(digits.images[: NUM_TRAIN + NUM_TEST] * (255 / 16)).astype(np.uint8)
     big = np.pad(pixels.repeat(3, axis=1).repeat(3, axis=2), ((0, 0), (2, 2), (2, 2)))
@@ -226,7 +226,7 @@ def test_a_root_that_is_a_file_is_a_data_error(tmp_path):
 
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
-    """MNIST's files served from this machine; yields the list of paths asked for."""
+    """Serves MNIST's files on this machine; yields the list of requested paths."""
     folder = tmp_path / "mirror"
     folder.mkdir()
     resources = []
@@ -261,5 +261,5 @@ def test_trials_that_start_together_download_once(tmp_path, mirror):
     for train, test in loaded:
         assert np.array_equal(train.data, pixels[:NUM_TRAIN])
         assert np.array_equal(test.data, pixels[NUM_TRAIN:])
-    # Torchvision asks twice for a file: once for redirections and once for its content.
+    # Torchvision requests a file twice: once for redirections and once for its content.
     assert sorted(mirror) == sorted(f"/{name}.gz" for name in mnist_files() for _ in range(2))

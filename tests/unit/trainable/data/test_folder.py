@@ -102,8 +102,8 @@ def test_a_pass_is_a_function_of_its_seed(root):
     assert not torch.equal(first[1], other[1])
 
 
-def test_an_image_is_cropped_anew_in_every_pass(root):
-    """Compares by image, whatever the order: no crop of one pass comes back in the next."""
+def test_an_image_is_cropped_differently_in_every_pass(root):
+    """Compares image by image in any order: no crop of one pass occurs in the next."""
     source = make_source(root)
     crops = [
         {image.numpy().tobytes() for image in one_pass(source.train_batches(5, seed=seed))[0]}
@@ -113,7 +113,7 @@ def test_an_image_is_cropped_anew_in_every_pass(root):
     assert crops[0].isdisjoint(crops[1])
 
 
-def test_images_of_one_pass_are_cropped_each_for_itself(root):
+def test_images_of_one_pass_are_cropped_independently(root):
     for folder in (root / "train").iterdir():
         for path in folder.iterdir():
             path.write_bytes((root / "train" / "cat" / "0.png").read_bytes())
@@ -220,7 +220,7 @@ def test_a_single_class_is_a_data_error(tmp_path):
 
 @pytest.mark.parametrize("num_workers", [0, 1])
 @pytest.mark.parametrize("damage", ["text", "truncated"])
-def test_a_file_that_is_no_image_is_named_in_one_sentence(root, num_workers, damage):
+def test_a_file_that_is_not_an_image_is_named_in_one_sentence(root, num_workers, damage):
     path = root / "test" / "dog" / "1.png"
     path.write_bytes(b"text" if damage == "text" else path.read_bytes()[:200])
     with pytest.raises(DataError) as caught:

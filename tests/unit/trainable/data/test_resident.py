@@ -1,4 +1,4 @@
-"""Batches of the device-resident source, against a slow reference that works image by image."""
+"""Batches of `ResidentSource`, compared with a slow reference that works image by image."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ MEAN, STD = 0.25, 0.5
 
 
 def make_arrays(count=24, shape=(3, 8, 6), padding=2, flips=True):
-    """Random images, each its own class: a label tells which image a batch holds."""
+    """Returns random images, each in its own class, so that a label identifies an image."""
     channels, height, width = shape
     rng = np.random.default_rng(0)
     pixels = rng.integers(1, 256, size=(count, height, width, channels), dtype=np.uint8)
@@ -45,7 +45,7 @@ def to_bytes(image):
 
 
 def reference_crops(pixels, padding):
-    """Every crop of one image: (top, left, flipped) -> `[H, W, C]`."""
+    """Returns every crop of one image: (top, left, flipped) -> `[H, W, C]`."""
     height, width, _ = pixels.shape
     padded = np.pad(pixels, ((padding, padding), (padding, padding), (0, 0)))
     crops = {}
@@ -58,14 +58,14 @@ def reference_crops(pixels, padding):
 
 
 def crops_seen(arrays, source, passes):
-    """Which crop of its image each training image is; fails for one that is none."""
+    """Returns the crop that each training image is; fails for an image that is not a crop."""
     seen = []
     for seed in range(passes):
         for image, label in zip(*one_pass(source.train_batches(7, seed=seed)), strict=True):
             crops = reference_crops(arrays.train.pixels[label], arrays.crop_padding)
-            found = [key for key, crop in crops.items() if np.array_equal(crop, to_bytes(image))]
-            assert len(found) == 1
-            seen.append(found[0])
+            matches = [key for key, crop in crops.items() if np.array_equal(crop, to_bytes(image))]
+            assert len(matches) == 1
+            seen.append(matches[0])
     return seen
 
 
@@ -79,14 +79,14 @@ def test_training_images_are_crops_of_the_padded_image_some_of_them_mirrored(sha
     assert 0.4 < mirrored < 0.6
 
 
-def test_images_of_one_batch_are_cropped_and_mirrored_each_for_itself():
+def test_images_of_one_batch_are_cropped_and_mirrored_independently():
     arrays = make_arrays()
     seen = crops_seen(arrays, make_source(arrays), passes=1)
     assert len({key[:2] for key in seen[:7]}) > 1
     assert len({key[2] for key in seen[:7]}) == 2
 
 
-def test_no_image_is_mirrored_where_that_changes_its_class():
+def test_no_image_is_mirrored_if_that_changes_its_class():
     arrays = make_arrays(flips=False)
     seen = crops_seen(arrays, make_source(arrays), passes=5)
     assert not any(key[2] for key in seen)
@@ -112,7 +112,7 @@ def test_every_training_image_comes_exactly_once(batch_size):
     ("count", "batch_size", "sizes"),
     [(9, 4, [4, 4]), (10, 4, [4, 4, 2]), (3, 1, [1, 1, 1]), (1, 4, [1]), (4, 3, [3])],
 )
-def test_a_last_batch_of_one_image_is_left_out_unless_it_is_all_there_is(count, batch_size, sizes):
+def test_a_last_batch_of_one_image_is_left_out_unless_it_is_the_only_one(count, batch_size, sizes):
     batches = make_source(make_arrays(count)).train_batches(batch_size, seed=0)
     assert [len(labels) for _, labels in batches] == sizes
 
@@ -134,7 +134,7 @@ def test_the_batch_size_changes_neither_order_nor_augmentation():
 
 @pytest.mark.parametrize("batches_at_once", [1, 2, 3, 100])
 @pytest.mark.parametrize("batch_size", [5, 8, 24, 100])
-def test_how_many_batches_are_cut_at_once_changes_nothing(batch_size, batches_at_once):
+def test_the_chunk_size_changes_no_batch(batch_size, batches_at_once):
     source = make_source(make_arrays())
     passes = []
     for chunk_bytes in (0, batches_at_once * batch_size * 3 * 8 * 6 * 4):
@@ -148,7 +148,7 @@ def test_how_many_batches_are_cut_at_once_changes_nothing(batch_size, batches_at
         assert one[0].stride() == several[0].stride()
 
 
-def test_a_pass_leaves_the_global_stream_alone():
+def test_a_pass_does_not_use_the_global_stream():
     source = make_source(make_arrays())
     before = torch.get_rng_state()
     list(source.train_batches(7, seed=1))
@@ -219,7 +219,7 @@ def test_the_split_seed_decides_what_is_held_out():
     assert not torch.equal(val[0], val[2])
 
 
-def test_a_source_without_val_split_says_so():
+def test_a_source_without_val_split_raises():
     source = make_source(make_arrays())
     assert not source.has_val
     with pytest.raises(ValueError, match="val_split is null"):

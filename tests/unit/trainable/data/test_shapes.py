@@ -1,4 +1,4 @@
-"""What a data set implies for the model: classes and channels."""
+"""The classes and channels of a data set, which decide the model's."""
 
 from typing import get_args
 

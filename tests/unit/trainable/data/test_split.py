@@ -32,7 +32,7 @@ def test_split_is_a_function_of_the_seed():
 
 
 def test_split_of_a_seed_is_the_same_on_every_machine():
-    """Compared with what it once gave: a change here changes everybody's validation sets."""
+    """Compared with a stored result: a change would change all validation sets."""
     _, held_out = stratified_split(np.arange(60, dtype=np.int64) % 3, 0.2, seed=42)
     assert held_out.tolist() == [4, 8, 15, 17, 27, 28, 35, 36, 49, 51, 58, 59]
 

@@ -1,4 +1,4 @@
-"""A snapshot is the state of its moment, whatever the training does while it is being copied."""
+"""A snapshot is the state at the call, although training continues while it is copied."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -51,17 +51,17 @@ def trainer_of(model: str, optimizer: dict[str, Any], device: str = "cpu") -> Tr
 
 @pytest.mark.parametrize("model", ["resnet20", "tiny_models:Restless"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_training_on_does_not_reach_into_the_snapshot(
+def test_further_training_does_not_change_the_snapshot(
     slow_copier: Event, assert_same: AssertSame, model: str, optimizer: str
 ) -> None:
     trainer, alone = (trainer_of(model, OPTIMIZERS[optimizer]) for _ in range(2))
     then = copy.deepcopy(to_cpu(trainer.state_dict()))
-    taken = take_snapshot(trainer)
+    snapshot = take_snapshot(trainer)
     Timer(SLOW_S, slow_copier.set).start()
     trainer.run_epoch()
     alone.run_epoch()
-    taken.wait()
-    assert_same(taken.state, then)
+    snapshot.wait()
+    assert_same(snapshot.state, then)
     assert_same(to_cpu(trainer.state_dict()), to_cpu(alone.state_dict()))
 
 
@@ -73,30 +73,30 @@ def test_the_forward_pass_does_not_wait_for_the_copy_but_the_step_does(slow_copi
         seen.setdefault(what, slow_copier.is_set())
 
     trainer.train_step.loss_fn.register_forward_hook(lambda *_: look("forward"))
-    taken = take_snapshot(trainer)
+    snapshot = take_snapshot(trainer)
     trainer.optimizer.register_step_pre_hook(lambda *_: look("step"))
     Timer(SLOW_S, slow_copier.set).start()
     trainer.run_epoch()
     assert seen == {"forward": False, "step": True}
-    taken.wait()
+    snapshot.wait()
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_training_on_does_not_reach_into_the_snapshot_of_a_card(
+def test_further_training_does_not_change_the_snapshot_of_a_gpu(
     assert_same: AssertSame, optimizer: str
 ) -> None:
     trainer = trainer_of("resnet18", OPTIMIZERS[optimizer], "cuda")
     for _ in range(2):
         torch.cuda.synchronize()
         then = copy.deepcopy(to_cpu(trainer.state_dict()))
-        taken = take_snapshot(trainer)
+        snapshot = take_snapshot(trainer)
         trainer.run_epoch()
-        taken.wait()
-        assert_same(taken.state, then)
+        snapshot.wait()
+        assert_same(snapshot.state, then)
 
 
-def test_the_memory_of_the_last_one_is_used_again(assert_same: AssertSame) -> None:
+def test_the_memory_of_the_last_snapshot_is_reused(assert_same: AssertSame) -> None:
     trainer = trainer_of("resnet20", OPTIMIZERS["sgd"])
     first = take_snapshot(trainer)
     first.wait()
@@ -109,7 +109,7 @@ def test_the_memory_of_the_last_one_is_used_again(assert_same: AssertSame) -> No
     assert_same(second.state[optimizer], to_cpu(trainer.state_dict()[optimizer]))
 
 
-def test_a_copy_that_fails_is_told_to_the_training_and_to_the_writer(
+def test_a_failed_copy_raises_in_the_training_and_in_the_writer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     trainer = trainer_of("resnet20", OPTIMIZERS["sgd"])
@@ -119,8 +119,8 @@ def test_a_copy_that_fails_is_told_to_the_training_and_to_the_writer(
             raise MemoryError("none left")
 
     monkeypatch.setattr(async_checkpoint, "_copy", fail)
-    taken = take_snapshot(trainer)
+    snapshot = take_snapshot(trainer)
     with pytest.raises(MemoryError, match="none left"):
-        taken.wait()
+        snapshot.wait()
     with pytest.raises(MemoryError, match="none left"):
         trainer.run_epoch()

@@ -1,4 +1,4 @@
-"""The experiment directory: what is saved when, and what a kill leaves."""
+"""The experiment directory: what is saved when, and its state after a kill."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +36,7 @@ def follow_script(trainer: Trainer) -> Trainer:
 
 
 def saved_epochs(experiment: Experiment) -> dict[str, int | None]:
-    """The epoch that every file of `checkpoints/` is of."""
+    """Returns the epoch of every file in `checkpoints/`."""
     return {path.name: checkpoint_epoch(path) for path in experiment.checkpoints.iterdir()}
 
 
@@ -45,7 +45,7 @@ def saved_epochs(experiment: Experiment) -> dict[str, int | None]:
 
 @pytest.mark.parametrize("save_best", [True, False])
 @pytest.mark.parametrize("save_frequency", [1, 2, 3, 10])
-def test_after_every_epoch_the_names_that_are_due_hold_it(
+def test_after_every_epoch_the_files_that_are_due_contain_it(
     tmp_path: Path, tiny_trainer: MakeTrainer, save_frequency: int, save_best: bool
 ) -> None:
     checkpoint = {"enabled": True, "save_frequency": save_frequency, "save_best": save_best}
@@ -98,7 +98,7 @@ def test_leftovers_of_a_killed_writer_are_removed(
     assert list(experiment.checkpoints.iterdir()) == []
 
 
-def test_the_latest_is_written_only_if_it_is_not_there_yet(
+def test_the_latest_is_written_only_if_it_is_not_on_disk_yet(
     tmp_path: Path, tiny_trainer: MakeTrainer
 ) -> None:
     trainer = tiny_trainer(checkpoint={"enabled": True, "save_frequency": 1})
@@ -124,7 +124,7 @@ def test_an_epoch_that_was_not_due_is_saved_on_request(
     assert saved_epochs(experiment) == {"latest.pt": 1}
 
 
-def test_a_name_elsewhere_is_a_link_to_the_latest(
+def test_a_file_elsewhere_is_a_link_to_the_latest(
     tmp_path: Path, tiny_trainer: MakeTrainer
 ) -> None:
     trainer = tiny_trainer(checkpoint={"enabled": True, "save_frequency": 1})
@@ -135,7 +135,7 @@ def test_a_name_elsewhere_is_a_link_to_the_latest(
     assert (tmp_path / "checkpoint.pt").samefile(experiment.checkpoints / "epoch_0001.pt")
 
 
-def test_a_name_elsewhere_is_a_file_of_its_own_with_checkpoints_off(
+def test_a_file_elsewhere_is_separate_with_checkpoints_off(
     tmp_path: Path, tiny_trainer: MakeTrainer
 ) -> None:
     trainer = tiny_trainer()
@@ -150,7 +150,7 @@ def test_a_name_elsewhere_is_a_file_of_its_own_with_checkpoints_off(
 def test_another_state_of_the_same_epoch_is_saved_anew(
     tmp_path: Path, tiny_trainer: MakeTrainer, epoch: int, assert_same: Callable[[Any, Any], None]
 ) -> None:
-    """A trial that takes over another's weights, or starts again from nothing."""
+    """A trial that takes over another trial's weights, or starts again."""
     checkpoint = {"enabled": True, "save_frequency": 1}
     old, other = (tiny_trainer(checkpoint=checkpoint, seed={"value": seed}) for seed in (1, 2))
     experiment = Experiment(tmp_path, old.config, keep_metrics=False)
@@ -190,7 +190,7 @@ def test_a_kill_between_the_names_loses_nothing(
     assert_same: Callable[[Any, Any], None],
     replaced: int,
 ) -> None:
-    """The epoch that was being saved is trained again, to the same end, from what there is."""
+    """The epoch that was being saved is trained again from the files, with the same result."""
     checkpoint = {"enabled": True, "save_frequency": 1}
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
@@ -238,7 +238,7 @@ def test_a_kill_between_the_names_loses_nothing(
         assert_same(read_checkpoint(experiment.checkpoints / path.name), read_checkpoint(path))
 
 
-def test_a_restart_drops_what_was_recorded_of_later_epochs(
+def test_a_restart_removes_the_rows_of_later_epochs(
     tmp_path: Path, tiny_trainer: MakeTrainer
 ) -> None:
     trainer = tiny_trainer()
@@ -247,16 +247,14 @@ def test_a_restart_drops_what_was_recorded_of_later_epochs(
     for _ in range(3):
         experiment.record(trainer.run_epoch())
     again = Experiment(tmp_path, trainer.config, keep_metrics=True)
-    # Opening alone drops nothing: the state may be restored only afterwards.
+    # Opening alone removes nothing, because the state may be restored later.
     assert [row["epoch"] for row in read_rows(tmp_path / "metrics.jsonl")] == [1, 2, 3]
     again.rewind(1)
     again.close()
     assert [row["epoch"] for row in read_rows(tmp_path / "metrics.jsonl")] == [1]
 
 
-def test_a_recorded_epoch_takes_the_place_of_what_was_there(
-    tmp_path: Path, tiny_trainer: MakeTrainer
-) -> None:
+def test_a_recorded_epoch_replaces_earlier_rows(tmp_path: Path, tiny_trainer: MakeTrainer) -> None:
     trainer = tiny_trainer()
     rows = [trainer.run_epoch() for _ in range(3)]
     first = Experiment(tmp_path, trainer.config, keep_metrics=True)
@@ -264,5 +262,5 @@ def test_a_recorded_epoch_takes_the_place_of_what_was_there(
         first.record(row)
     again = Experiment(tmp_path, trainer.config, keep_metrics=True)
     again.record({**rows[1], "val_acc": 0.0})
-    found = read_rows(tmp_path / "metrics.jsonl")
-    assert found == [rows[0], {**rows[1], "val_acc": 0.0}]
+    actual = read_rows(tmp_path / "metrics.jsonl")
+    assert actual == [rows[0], {**rows[1], "val_acc": 0.0}]

@@ -1,4 +1,4 @@
-"""How much of an experiment stays on the disk, and what a full one leaves."""
+"""Which files of an experiment are kept, and saving on a full disk."""
 
 import errno
 import os
@@ -17,11 +17,11 @@ MakeTrainer = Callable[..., Trainer]
 
 
 def saved_epochs(experiment: Experiment) -> dict[str, int | None]:
-    """The epoch that every file of `checkpoints/` is of."""
+    """Returns the epoch of every file in `checkpoints/`."""
     return {path.name: checkpoint_epoch(path) for path in experiment.checkpoints.iterdir()}
 
 
-def test_only_so_many_epochs_stay_the_newest(tmp_path: Path, tiny_trainer: MakeTrainer) -> None:
+def test_only_the_newest_epochs_are_kept(tmp_path: Path, tiny_trainer: MakeTrainer) -> None:
     checkpoint = {"enabled": True, "save_frequency": 1, "save_best": False}
     trainer = tiny_trainer(checkpoint=checkpoint, training={"epochs": 9})
     experiment = Experiment(tmp_path, trainer.config, keep_metrics=False, keep_epochs=2)
@@ -30,7 +30,7 @@ def test_only_so_many_epochs_stay_the_newest(tmp_path: Path, tiny_trainer: MakeT
         trainer.run_epoch()
         save_due(experiment, trainer)
     assert saved_epochs(experiment) == {"epoch_0003.pt": 3, "epoch_0004.pt": 4, "latest.pt": 4}
-    # Back to the start: what is saved now stays, though epochs of higher numbers are there.
+    # Back to the start: the new files are kept, although later epochs exist.
     trainer.load_state_dict(early)
     trainer.run_epoch()
     save_due(experiment, trainer)
@@ -49,7 +49,7 @@ def test_nothing_is_saved_onto_a_disk_that_is_nearly_full(
     assert saved_epochs(experiment) == {"latest.pt": 0}
 
 
-def test_a_full_disk_leaves_what_was_saved_before(
+def test_a_full_disk_does_not_change_earlier_files(
     tmp_path: Path, tiny_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = tiny_trainer(checkpoint={"enabled": True, "save_frequency": 1})

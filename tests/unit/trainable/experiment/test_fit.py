@@ -1,4 +1,4 @@
-"""A training on its own: the tree that it leaves, and the examples of the documentation."""
+"""`fit`: the files that it writes, and the examples of the documentation."""
 
 import re
 from collections.abc import Callable
@@ -23,7 +23,7 @@ AUTOMATIC = r"mlp_digits_\d{8}_\d{6}"
 
 
 def steps(directory: Path) -> list[int]:
-    """The epochs in the event files of a directory."""
+    """Returns the epochs in the event files of a directory."""
     events = EventAccumulator(str(directory), size_guidance={"scalars": 0})
     events.Reload()
     return [point.step for point in events.Scalars("acc/val")]
@@ -71,11 +71,11 @@ def test_the_config_on_disk_is_complete_and_is_the_one_in_the_checkpoint(
     config = tiny_config(checkpoint={"enabled": True})
     directory = run_fit(config).directory
     assert directory is not None
-    found = load_config(directory / "config.yaml")
+    saved_config = load_config(directory / "config.yaml")
     state = read_checkpoint(directory / "checkpoints" / "latest.pt")
-    assert state["config"] == found.to_dict()
-    assert found.model.num_classes == 10
-    assert found.model_copy(update={"model": config.model}) == config
+    assert state["config"] == saved_config.to_dict()
+    assert saved_config.model.num_classes == 10
+    assert saved_config.model_copy(update={"model": config.model}) == config
 
 
 def test_without_tensorboard_there_are_no_event_files(
@@ -173,7 +173,7 @@ def test_resume_experiment(
     outcome = run_example(RESUME_EXPERIMENT, epochs=10)
     assert [row["epoch"] for row in outcome.rows] == [8, 9, 10]
     assert outcome.directory is not None
-    # Another experiment, by its automatic name; the one that is resumed stays as it was.
+    # Another experiment with an automatic name; the resumed one does not change.
     assert re.fullmatch(AUTOMATIC, outcome.directory.name)
     assert {"config.yaml", "checkpoints/epoch_0010.pt", "checkpoints/latest.pt"} <= file_tree(
         outcome.directory

@@ -1,4 +1,4 @@
-"""A training on its own: what it refuses, leaving nothing behind, and what it says."""
+"""`fit`: what it refuses without writing files, and what it prints."""
 
 import io
 import re
@@ -51,7 +51,7 @@ def broken(checkpoint: dict[str, Any]) -> dict[str, Any]:
     ],
     ids=["missing", "foreign", "misfit", "taken", "file", "model", "folder", "data"],
 )
-def test_whatever_is_refused_leaves_nothing_behind(
+def test_a_refused_training_leaves_no_files(
     tiny_config: MakeConfig,
     working_directory: Path,
     sections: dict[str, Any],
@@ -74,7 +74,7 @@ def test_whatever_is_refused_leaves_nothing_behind(
     assert {path: path.stat().st_mtime_ns for path in working_directory.rglob("*")} == before
 
 
-def test_own_code_in_a_config_is_not_run_unasked(tiny_config: MakeConfig) -> None:
+def test_custom_code_in_a_config_runs_only_on_request(tiny_config: MakeConfig) -> None:
     with pytest.raises(TuneSweepsError, match="add --allow-custom-model"):
         fit(tiny_config())
 
@@ -82,7 +82,7 @@ def test_own_code_in_a_config_is_not_run_unasked(tiny_config: MakeConfig) -> Non
 # ----------------------------------------------------------------------- what it says
 
 
-def test_notices_come_first_and_then_a_line_an_epoch(
+def test_notices_come_first_then_a_line_per_epoch(
     tiny_config: MakeConfig, run_fit: RunFit
 ) -> None:
     out = io.StringIO()

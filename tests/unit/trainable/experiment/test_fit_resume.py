@@ -1,4 +1,4 @@
-"""A training on its own, stopped and continued: the six rules of the documentation."""
+"""`fit`, stopped and continued: the six rules of the documentation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("working_directory")
 
 
 def steps(directory: Path) -> list[int]:
-    """The epochs in the event files of a directory."""
+    """Returns the epochs in the event files of a directory."""
     events = EventAccumulator(str(directory), size_guidance={"scalars": 0})
     events.Reload()
     return [point.step for point in events.Scalars("acc/val")]
@@ -66,9 +66,9 @@ def test_a_resumed_training_is_the_uninterrupted_one(
     first = 1 if in_place else cut + 1
     assert steps(resumed.directory / "tensorboard") == list(range(first, 5))
     names = {f"epoch_{epoch:04d}.pt" for epoch in range(first, 5)} | {"latest.pt"}
-    found = {path.name for path in (resumed.directory / "checkpoints").iterdir()}
-    assert found - {"best.pt"} == names
-    for name in found:
+    file_names = {path.name for path in (resumed.directory / "checkpoints").iterdir()}
+    assert file_names - {"best.pt"} == names
+    for name in file_names:
         state = read_checkpoint(resumed.directory / "checkpoints" / name)
         expected = read_checkpoint(whole / "checkpoints" / name)
         del state["config"], expected["config"]
@@ -85,7 +85,7 @@ def test_a_stop_saves_an_epoch_that_was_not_due(
 
 
 def test_best_is_of_the_whole_training(tiny_config: MakeConfig, run_fit: RunFit) -> None:
-    """What was reached before a resume counts, also where the rest stays below it."""
+    """The best accuracy before a resume counts, even if later epochs stay below it."""
     checkpoint = {"enabled": True, "experiment_name": "mine"}
     first = run_fit(tiny_config(checkpoint=checkpoint), stop_after=2)
     checkpoint["resume"] = "experiments/mine/checkpoints/latest.pt"
@@ -105,7 +105,7 @@ def test_a_training_can_be_extended(tiny_config: MakeConfig, run_fit: RunFit) ->
     assert load_config("experiments/mine/config.yaml").training.epochs == 4
 
 
-def test_going_back_to_an_earlier_epoch_leaves_no_epoch_twice(
+def test_resuming_an_earlier_epoch_leaves_no_epoch_twice(
     tiny_config: MakeConfig, run_fit: RunFit
 ) -> None:
     checkpoint = {"enabled": True, "experiment_name": "mine", "save_frequency": 1}

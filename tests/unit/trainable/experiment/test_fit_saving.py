@@ -1,4 +1,4 @@
-"""A training on its own goes on while a checkpoint of it is being written."""
+"""`fit` continues training while a checkpoint is being written."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("working_directory")
 SAVES = {"enabled": True, "save_frequency": 1, "save_best": False}
 
 
-def test_the_next_epoch_is_trained_meanwhile(
+def test_the_next_epoch_is_trained_while_a_checkpoint_is_written(
     tiny_config: MakeConfig, run_fit: RunFit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = {epoch: Event() for epoch in (1, 2, 3)}
@@ -43,8 +43,8 @@ def test_the_next_epoch_is_trained_meanwhile(
     monkeypatch.setattr(checkpoint, "write_checkpoint", write)
     outcome = run_fit(tiny_config(training={"epochs": 3}, checkpoint=SAVES))
     assert outcome.directory is not None
-    found = {p.name: checkpoint_epoch(p) for p in (outcome.directory / "checkpoints").iterdir()}
-    assert found == {
+    saved = {p.name: checkpoint_epoch(p) for p in (outcome.directory / "checkpoints").iterdir()}
+    assert saved == {
         "epoch_0001.pt": 1,
         "epoch_0002.pt": 2,
         "epoch_0003.pt": 3,
@@ -53,7 +53,7 @@ def test_the_next_epoch_is_trained_meanwhile(
 
 
 @pytest.mark.parametrize("failing", [1, 3])
-def test_a_checkpoint_that_cannot_be_written_ends_it(
+def test_a_checkpoint_that_cannot_be_written_ends_the_training(
     tiny_config: MakeConfig,
     run_fit: RunFit,
     working_directory: Path,
@@ -68,5 +68,5 @@ def test_a_checkpoint_that_cannot_be_written_ends_it(
     monkeypatch.setattr(checkpoint, "write_checkpoint", write)
     with pytest.raises(OSError, match="input/output error"):
         run_fit(tiny_config(training={"epochs": 3}, checkpoint=SAVES))
-    found = sorted(p.name for p in working_directory.glob("experiments/*/checkpoints/epoch_*.pt"))
-    assert found == [f"epoch_{epoch:04d}.pt" for epoch in range(1, failing)]
+    saved = sorted(p.name for p in working_directory.glob("experiments/*/checkpoints/epoch_*.pt"))
+    assert saved == [f"epoch_{epoch:04d}.pt" for epoch in range(1, failing)]

@@ -1,4 +1,4 @@
-"""One contract for every model, and the way to a model of one's own."""
+"""One contract for every built-in model, and custom models."""
 
 import importlib
 import random
@@ -36,7 +36,7 @@ MILLIONS = {
 """Documented parameter counts for 3 channels and 10 classes."""
 
 BIG = [name for name in list_models() if MILLIONS[name] > 15]
-"""Slow ones: counted and run once; elsewhere a smaller one of the family stands for them."""
+"""Slow models: counted and run once; other tests use a smaller model of the family."""
 
 MODERATE = [name for name in list_models() if name not in BIG]
 SHAPES = [(3, 32, 32), (1, 28, 28), (1, 8, 8)]
@@ -66,7 +66,7 @@ def images_of(shape: tuple[int, ...], batch: int = 2) -> torch.Tensor:
 # ---------------------------------------------------------------------------- every model
 
 
-def test_the_config_knows_exactly_the_models_that_can_be_built():
+def test_the_config_names_exactly_the_models_that_can_be_built():
     assert list_models() == sorted(MODEL_NAMES)
     assert list_models() == sorted(MILLIONS)
 
@@ -202,7 +202,7 @@ def test_the_short_name_is_the_same_function(monkeypatch):
     assert models.list_models is list_models
 
 
-# ---------------------------------------------------------------------------- a model of one's own
+# ---------------------------------------------------------------------------- custom models
 
 OWN_MODULE = """
 from torch import nn
@@ -231,7 +231,7 @@ CONSTANT = 3
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """Makes a module of the user's importable; returns its name."""
+    """Makes a module with custom models importable; returns its name."""
     name = "own_models_of_a_test"
     (tmp_path / f"{name}.py").write_text(OWN_MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -239,12 +239,12 @@ def own(tmp_path, monkeypatch):
     sys.modules.pop(name, None)
 
 
-def test_a_model_of_ones_own_is_built_when_allowed(own):
+def test_a_custom_model_is_built_when_allowed(own):
     model = get_model(config_for(f"{own}:Net", shape=(1, 8, 8)), allow_custom=True)
     assert model(images_of((1, 8, 8))).shape == (2, 10)
 
 
-def test_a_model_of_ones_own_is_not_even_imported_unless_allowed(own):
+def test_a_custom_model_is_not_imported_unless_allowed(own):
     with pytest.raises(TuneSweepsError, match=r"--allow-custom-model .* allow_custom=True"):
         get_model(config_for(f"{own}:Net"))
     assert own not in sys.modules
@@ -261,7 +261,7 @@ def test_a_model_of_ones_own_is_not_even_imported_unless_allowed(own):
         ("OWN:Net.inner", 'has no callable "Net.inner"'),
     ],
 )
-def test_a_wrong_model_of_ones_own_is_explained(own, target, message):
+def test_a_wrong_custom_model_is_explained(own, target, message):
     target = target.replace("OWN", own)
     with pytest.raises(TuneSweepsError) as caught:
         get_model(config_for(target), allow_custom=True)
@@ -269,11 +269,11 @@ def test_a_wrong_model_of_ones_own_is_explained(own, target, message):
     assert target in str(caught.value)
 
 
-def test_a_model_of_ones_own_may_be_an_attribute_of_a_class(own):
+def test_a_custom_model_may_be_an_attribute_of_a_class(own):
     model = get_model(config_for(f"{own}:Net.wide"), allow_custom=True)
     assert model(images_of(SHAPES[0])).shape == (2, 10)
 
 
-def test_a_fault_inside_a_model_of_ones_own_keeps_its_type(own):
+def test_an_error_inside_a_custom_model_keeps_its_type(own):
     with pytest.raises(TypeError, match="in_channels"):
         get_model(config_for(f"{own}:broken"), allow_custom=True)

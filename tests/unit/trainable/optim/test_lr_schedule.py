@@ -1,4 +1,4 @@
-"""The lr schedule against torch's schedulers, across resumes and under another base rate."""
+"""The lr schedule equals torch's schedulers, after resumes and with another base rate."""
 
 import io
 import math
@@ -44,12 +44,12 @@ def plateau(**fields):
 
 
 def rates(schedule, epochs=EPOCHS, start=0):
-    """The learning rate of every epoch."""
-    found = []
+    """Returns the learning rate of every epoch."""
+    actual = []
     for epoch in range(start, epochs):
-        found.append(schedule.lr)
+        actual.append(schedule.lr)
         schedule.step(accuracy(epoch), 2.0 - accuracy(epoch))
-    return found
+    return actual
 
 
 def saved_and_loaded(state):
@@ -123,11 +123,11 @@ def test_plateau_equals_torchs_rule_for_any_metric_nan_included(
 @pytest.mark.parametrize("gain", [0.0, 0.9e-4])
 def test_plateau_reduces_after_more_than_patience_epochs_without_a_real_gain(mode, gain):
     schedule = make(plateau(mode=mode, patience=2, factor=0.5), base_lr=1.0)
-    found = []
+    actual = []
     for metric in [1.0] + 6 * [1.0 + gain if mode == "max" else 1.0 - gain]:
         schedule.step(metric, metric)
-        found.append(schedule.lr)
-    assert found == [1, 1, 1, 0.5, 0.5, 0.5, 0.25]
+        actual.append(schedule.lr)
+    assert actual == [1, 1, 1, 0.5, 0.5, 0.5, 0.25]
 
 
 def test_plateau_never_raises_a_rate_below_min_lr():
@@ -135,7 +135,7 @@ def test_plateau_never_raises_a_rate_below_min_lr():
     assert rates(schedule) == [0.2] * EPOCHS
 
 
-def test_plateau_does_not_watch_the_warm_up():
+def test_plateau_ignores_the_warm_up():
     config = plateau(patience=0, factor=0.5, warmup_epochs=3)
     schedule = make(config, base_lr=1.0)
     for _ in range(3):
@@ -151,26 +151,26 @@ def test_plateau_does_not_watch_the_warm_up():
 def test_after_the_warm_up_the_schedule_starts_from_its_beginning(name):
     config = ORACLES[name][0]
     warm = config.model_copy(update={"warmup_epochs": 4})
-    found = rates(make(warm, base_lr=1.0))
-    assert found[:4] == [0.2, 0.4, 0.6, 0.8]
-    assert found[4:] == rates(make(config, base_lr=1.0))[: EPOCHS - 4]
+    actual = rates(make(warm, base_lr=1.0))
+    assert actual[:4] == [0.2, 0.4, 0.6, 0.8]
+    assert actual[4:] == rates(make(config, base_lr=1.0))[: EPOCHS - 4]
 
 
 def test_cosine_ends_with_the_training_when_it_has_a_warm_up():
     schedule = make(CosineScheduler(warmup_epochs=5), base_lr=1.0, epochs=25)
-    found = rates(schedule, 25)
-    assert found[5] == 1.0
-    assert found[15] == pytest.approx(0.5)
+    actual = rates(schedule, 25)
+    assert actual[5] == 1.0
+    assert actual[15] == pytest.approx(0.5)
     assert schedule.lr == pytest.approx(0, abs=1e-15)
 
 
 def test_cosine_stays_at_eta_min_beyond_t_max():
-    found = rates(make(CosineScheduler(T_max=10, eta_min=0.02)))
-    assert found[10:] == [0.02] * 30
-    assert found == sorted(found, reverse=True)
+    actual = rates(make(CosineScheduler(T_max=10, eta_min=0.02)))
+    assert actual[10:] == [0.02] * 30
+    assert actual == sorted(actual, reverse=True)
 
 
-def test_the_rate_is_set_at_once_and_in_every_group():
+def test_the_rate_is_set_immediately_and_in_every_group():
     optimizer = sgd(groups=3)
     schedule = make(CosineScheduler(warmup_epochs=1), base_lr=1.0, optimizer=optimizer)
     assert [group["lr"] for group in optimizer.param_groups] == [0.5] * 3
@@ -227,7 +227,7 @@ def test_plateau_resumes_at_every_cut_from_a_file_of_plain_values(cut):
 
 
 @given(config=configs, cut=st.integers(0, EPOCHS), base_lr=st.floats(0.2, 2.0))
-def test_another_base_rate_goes_on_at_the_donors_position(config, cut, base_lr):
+def test_another_base_rate_continues_at_the_donors_position(config, cut, base_lr):
     donor = make(config)
     rates(donor, cut)
     optimizer = sgd()
@@ -252,7 +252,7 @@ def test_another_base_rate_keeps_the_reductions_of_plateau():
     assert schedule.lr == 0.5
 
 
-def test_epochs_spent_at_the_floor_of_plateau_do_not_weigh_on_a_larger_base_rate():
+def test_epochs_at_the_floor_of_plateau_do_not_reduce_a_larger_base_rate():
     config = plateau(patience=0, factor=0.5, min_lr=0.2)
     schedule = make(config, base_lr=1.0)
     for _ in range(30):
@@ -270,7 +270,7 @@ def test_the_shape_comes_from_the_config_and_the_position_from_the_state():
     assert heir.lr == pytest.approx(0.001)
 
 
-def test_plateau_forgets_its_best_when_it_watches_something_else_than_before():
+def test_plateau_resets_its_best_when_its_mode_changes():
     donor = make(plateau(mode="max", patience=0), base_lr=1.0)
     for _ in range(2):
         donor.step(0.5, 3.0)
@@ -284,8 +284,8 @@ def test_plateau_forgets_its_best_when_it_watches_something_else_than_before():
 
 def test_a_state_of_another_schedule_is_refused():
     foreign = torch_lr.StepLR(sgd(), 3).state_dict()
-    for state, found in [(make(CosineScheduler()).state_dict(), "cosine"), (foreign, "no name")]:
-        with pytest.raises(CheckpointError, match=rf"scheduler\.name: none, found {found}"):
+    for state, name in [(make(CosineScheduler()).state_dict(), "cosine"), (foreign, "no name")]:
+        with pytest.raises(CheckpointError, match=rf"scheduler\.name: none, found {name}"):
             make(CONSTANT).load_state_dict(state)
 
 

@@ -1,4 +1,4 @@
-"""Optimizers step as torch documents them and take a saved state over without surprises."""
+"""Optimizers step as torch documents, and load saved states."""
 
 import copy
 import io
@@ -23,7 +23,7 @@ every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
 
 def reference(config, parameters):
-    """torch's plain implementation, its arguments written out."""
+    """Builds torch's plain implementation with explicit arguments."""
     if config.name == "sgd":
         return torch.optim.SGD(
             parameters,
@@ -147,7 +147,7 @@ def test_a_state_saved_by_another_implementation_keeps_this_machines_own():
     assert state["param_groups"][0]["foreach"] is True
 
 
-def test_hyperparameters_come_back_after_a_donors_state_but_the_learning_rate_stays():
+def test_own_hyperparameters_replace_a_donors_but_not_the_learning_rate():
     pairs = [
         (CONFIGS["sgd"], CONFIGS["nesterov"]),
         (
@@ -173,7 +173,7 @@ def test_hyperparameters_come_back_after_a_donors_state_but_the_learning_rate_st
         train(model, optimizer, 1)
 
 
-def test_applying_the_hyperparameters_of_another_kind_is_refused():
+def test_applying_the_hyperparameters_of_another_optimizer_is_refused():
     optimizer = build_optimizer(CONFIGS["adamw"], small_model().parameters(), CPU)
     with pytest.raises(CheckpointError, match=r"optimizer\.name: adam, found adamw"):
         apply_hyperparameters(optimizer, CONFIGS["adam"])
@@ -181,7 +181,7 @@ def test_applying_the_hyperparameters_of_another_kind_is_refused():
 
 @pytest.mark.parametrize("own", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("saved", ["sgd", "adam", "adamw"])
-def test_only_a_state_of_the_same_kind_can_be_loaded(own, saved):
+def test_only_a_state_of_the_same_optimizer_can_be_loaded(own, saved):
     model = small_model()
     given = build_optimizer(CONFIGS[saved], model.parameters(), CPU)
     train(model, given, 1)

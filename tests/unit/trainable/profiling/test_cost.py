@@ -1,4 +1,4 @@
-"""The size of a checkpoint is known from shapes, before anything is trained."""
+"""The size of a checkpoint is estimated from shapes, without training."""
 
 import json
 from pathlib import Path
@@ -28,10 +28,14 @@ SPACE = {"optimizer.learning_rate": {"uniform": [0.1, 0.2]}}
     [{"name": "sgd", "momentum": 0.9}, {"name": "sgd", "momentum": 0.0}, {"name": "adamw"}],
     ids=str,
 )
-def test_it_is_that_of_a_file_written(tmp_path: Path, optimizer: dict[str, object]) -> None:
+def test_the_estimated_size_is_that_of_a_written_file(
+    tmp_path: Path, optimizer: dict[str, object]
+) -> None:
     config = parse_config({**CONFIG, "optimizer": {"learning_rate": 0.1, **optimizer}})
     trainer = Trainer(config)
-    train(trainer, iter([next(endless_batches(trainer))]))  # an optimizer has no state before
+    train(
+        trainer, iter([next(endless_batches(trainer))])
+    )  # an optimizer has no state before its first step
     write_checkpoint(trainer.state_dict(), [tmp_path / "latest.pt"])
     parameters, size = estimate_size(config)
     assert parameters == sum(parameter.numel() for parameter in trainer.model.parameters())
@@ -45,11 +49,11 @@ def planned(tmp_path: Path, *, checkpoint: bool) -> dict[str, object]:
     path.write_text(yaml.safe_dump(data), encoding="utf-8")
     done = CliRunner().invoke(main, ["plan", str(path), "--json"])
     assert done.exit_code == 0, done.output
-    found: dict[str, object] = json.loads(done.stdout)
-    return found
+    plan: dict[str, object] = json.loads(done.stdout)
+    return plan
 
 
-def test_a_plan_has_the_disk_of_all_trials_without_a_probe(tmp_path: Path) -> None:
+def test_a_plan_estimates_the_disk_of_all_trials_without_a_probe(tmp_path: Path) -> None:
     """One file of each of the three trials, at the end of its two epochs."""
     size = estimate_size(parse_config(CONFIG))[1]
     assert planned(tmp_path, checkpoint=True)["disk_bytes"] == [3 * size, 3 * size]

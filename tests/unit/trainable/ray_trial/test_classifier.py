@@ -18,13 +18,13 @@ COSINE_OF_3 = [(1 + math.cos(math.pi * epoch / 3)) / 2 for epoch in range(4)]
 
 
 def saved(trial: ClassifierTrainable, directory: Path) -> dict[str, Any]:
-    """The trial's present state, through its own save."""
+    """Returns the trial's present state, through its own save."""
     trial.save(str(directory))
     return read_checkpoint(directory / "checkpoint.pt")
 
 
 def metrics(result: dict[str, Any]) -> dict[str, Any]:
-    """What an epoch measured, without times and without what Tune adds."""
+    """Returns the metrics of an epoch, without times and the keys that Tune adds."""
     kept = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc", "test_acc", "best_acc")
     return {key: result[key] for key in (*kept, "lr")}
 
@@ -45,16 +45,16 @@ def test_a_diverged_trial_is_done(make_trial: MakeTrial) -> None:
     assert make_trial(optimizer={"learning_rate": 1e30}).train()["done"]
 
 
-def test_an_own_model_needs_leave(make_trial: MakeTrial) -> None:
+def test_a_custom_model_needs_permission(make_trial: MakeTrial) -> None:
     trial = make_trial(_trial={"allow_custom_model": False})
     with pytest.raises(TuneSweepsError, match="runs only on request"):
         trial.train()
 
 
-def test_what_fails_while_the_training_is_built_fails_a_step(
+def test_a_failure_to_build_the_training_fails_a_step(
     make_trial: MakeTrial, tmp_path: Path
 ) -> None:
-    """Tune gives a trial up that cannot be set up, but retries one whose step fails."""
+    """Tune gives up a trial whose setup fails, but retries one whose step fails."""
     donor = make_trial()
     donor.train()
     trial = make_trial(checkpoint={"resume": str(tmp_path / "donor" / "checkpoint.pt")})
@@ -72,7 +72,7 @@ def test_a_wrong_config_is_refused(make_trial: MakeTrial) -> None:
 def test_dotted_keys_win_over_nested_ones(
     trial_config: Callable[..., dict[str, Any]], make_trial: MakeTrial
 ) -> None:
-    """What a scheduler changes in mid-training; see also the copied weights below."""
+    """A scheduler changes such keys during training; see also the copied weights below."""
     trial = make_trial()
     assert trial.train()["lr"] == 0.1
     trial.reset({**trial_config(), "optimizer.learning_rate": 0.3})
@@ -83,7 +83,7 @@ def test_dotted_keys_win_over_nested_ones(
 
 
 @pytest.mark.parametrize("enabled", [True, False], ids=["checkpoints", "no_checkpoints"])
-def test_a_restored_trial_goes_on_bit_for_bit(
+def test_a_restored_trial_continues_bit_for_bit(
     make_trial: MakeTrial, tmp_path: Path, assert_same: Same, enabled: bool
 ) -> None:
     sections = {"model": {"name": "tiny_models:dropout_cnn"}, "checkpoint": {"enabled": enabled}}
@@ -181,21 +181,21 @@ def test_a_population_copies_weights_and_buffers_and_keeps_its_hyperparameters(
     recipient = make_trial(optimizer=own, seed={"value": 5})
     recipient.train()
     recipient.restore(str(tmp_path / "donor"))
-    taken = saved(recipient, tmp_path / "recipient")
+    state = saved(recipient, tmp_path / "recipient")
 
-    assert_same(taken["model_state_dict"], given["model_state_dict"])
-    buffers = taken["optimizer_state_dict"]["state"]
+    assert_same(state["model_state_dict"], given["model_state_dict"])
+    buffers = state["optimizer_state_dict"]["state"]
     assert_same(buffers, given["optimizer_state_dict"]["state"])
     assert any(buffer["momentum_buffer"].abs().sum() > 0 for buffer in buffers.values())
-    (group,) = taken["optimizer_state_dict"]["param_groups"]
+    (group,) = state["optimizer_state_dict"]["param_groups"]
     assert {key: group[key] for key in ("momentum", "weight_decay", "nesterov")} == {
         "momentum": 0.8,
         "weight_decay": 0.01,
         "nesterov": True,
     }
-    assert (taken["epoch"], taken["best_acc"]) == (2, given["best_acc"])
+    assert (state["epoch"], state["best_acc"]) == (2, given["best_acc"])
     assert group["lr"] == pytest.approx(0.3 * COSINE_OF_3[2])
-    assert taken["config"]["optimizer"]["learning_rate"] == 0.3
+    assert state["config"]["optimizer"]["learning_rate"] == 0.3
 
     result = recipient.train()
     assert (result["epoch"], result["training_iteration"], result["done"]) == (3, 3, True)

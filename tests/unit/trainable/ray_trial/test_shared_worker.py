@@ -1,4 +1,4 @@
-"""Several trials in one process: each trains as if alone, and a failure stays its own."""
+"""Several trials in one process: results of single trials, and isolated failures."""
 
 import gc
 from collections.abc import Callable
@@ -75,7 +75,7 @@ def train(worker: SharedWorker, key: str, directory: Path) -> list[dict[str, Any
     return rows
 
 
-def test_trials_that_take_turns_come_out_as_alone(
+def test_trials_that_take_turns_have_the_results_of_single_ones(
     tmp_path: Path, assert_same: Callable[[Any, Any], None]
 ) -> None:
     for key, config in CONFIGS.items():
@@ -92,7 +92,7 @@ def test_trials_that_take_turns_come_out_as_alone(
     assert_same(packed, alone)
 
 
-def test_the_rows_are_those_of_a_trial_alone(
+def test_the_rows_are_those_of_a_single_trial(
     tmp_path: Path, without_times: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> None:
     run = TrialRun(CONFIGS["a"], "a", tmp_path / "alone")
@@ -101,7 +101,7 @@ def test_the_rows_are_those_of_a_trial_alone(
     assert [without_times(row) for row in packed] == alone
 
 
-def test_a_trial_that_fails_leaves_its_neighbour_alone_and_its_place_free(tmp_path: Path) -> None:
+def test_a_failed_trial_does_not_affect_others_and_frees_its_place(tmp_path: Path) -> None:
     worker = SharedWorker(capacity=2, threads=1)
     broken = trial_config("failing_models:always_raises")
     assert worker.open("broken", broken, str(tmp_path / "broken"))
@@ -118,7 +118,7 @@ def test_a_trial_that_fails_leaves_its_neighbour_alone_and_its_place_free(tmp_pa
     assert "no such luck" not in (tmp_path / "a" / "trial.log").read_text()
 
 
-def test_a_trial_that_cannot_even_be_closed_does_not_hold_its_neighbour_up(
+def test_a_trial_that_cannot_be_closed_does_not_block_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = TensorBoardWriter._open
@@ -141,7 +141,7 @@ def test_a_trial_that_cannot_even_be_closed_does_not_hold_its_neighbour_up(
 
 
 @pytest.mark.parametrize("model", ["failing_models:out_of_memory", "failing_models:exits"])
-def test_the_memory_of_a_trial_that_fails_is_free_at_once(
+def test_the_memory_of_a_failed_trial_is_freed_immediately(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
     models: list[ReferenceType[torch.nn.Module]] = []
@@ -153,7 +153,9 @@ def test_the_memory_of_a_trial_that_fails_is_free_at_once(
 
     monkeypatch.setattr(trial_run, "Trainer", remembered)
     worker = SharedWorker(capacity=1, threads=1)
-    train(worker, "a", tmp_path)  # what torch imports late holds on to who was the first
+    train(
+        worker, "a", tmp_path
+    )  # modules that torch imports late keep references to the first trial
     models.clear()
     assert worker.open("a", trial_config(model), str(tmp_path))
     gc.collect()
@@ -163,24 +165,24 @@ def test_the_memory_of_a_trial_that_fails_is_free_at_once(
             worker.step("a")
         while worker.count():
             sleep(0.001)
-        worker.close("a")  # after which the first one has been seen to
+        worker.close("a")  # returns after the first request has been handled
         assert [model() for model in models] == [None]
     finally:
         gc.enable()
 
 
-def test_there_are_so_many_places_and_no_more(tmp_path: Path) -> None:
+def test_a_worker_opens_no_more_trials_than_its_capacity(tmp_path: Path) -> None:
     worker = SharedWorker(capacity=1, threads=1)
     assert worker.open("a", CONFIGS["a"], None)
     assert not worker.open("b", CONFIGS["b"], None)
-    assert worker.open("a", CONFIGS["a"], None)  # a retry takes its own place over
+    assert worker.open("a", CONFIGS["a"], None)  # a retry replaces the trial itself
     worker.close("a")
     worker.close("a")
     assert worker.open("b", CONFIGS["b"], None)
     assert worker.count() == 1
 
 
-def test_of_those_that_a_process_may_die_of_one_begins_at_a_time() -> None:
+def test_suspects_are_opened_one_at_a_time() -> None:
     worker = SharedWorker(capacity=3, threads=1)
     settings = {"gpu": 0, "allow_custom_model": True, "suspect": True}
     suspect = trial_config("tiny_models:mlp", _trial=settings)
@@ -194,7 +196,7 @@ def test_of_those_that_a_process_may_die_of_one_begins_at_a_time() -> None:
     assert worker.open("a", suspect, None)
 
 
-def test_a_trial_that_is_closed_in_its_epoch_says_so_to_who_waits(tmp_path: Path) -> None:
+def test_closing_a_trial_during_its_epoch_raises_for_the_caller(tmp_path: Path) -> None:
     worker = SharedWorker(capacity=1, threads=1)
     long = trial_config(training={"epochs": 1, "batch_size": 2})
     assert worker.open("long", long, str(tmp_path))
@@ -208,7 +210,7 @@ def test_a_trial_that_is_closed_in_its_epoch_says_so_to_who_waits(tmp_path: Path
     assert worker.count() == 0
 
 
-def test_a_saved_trial_goes_on_in_another_process(
+def test_a_saved_trial_continues_in_another_process(
     tmp_path: Path, assert_same: Callable[[Any, Any], None]
 ) -> None:
     config, directory = CONFIGS["a"], tmp_path / "a"
@@ -229,7 +231,7 @@ def test_a_saved_trial_goes_on_in_another_process(
     assert_same(read_checkpoint(tmp_path / latest), read_checkpoint(tmp_path / "alone" / latest))
 
 
-def test_the_next_epoch_begins_while_a_checkpoint_is_written(
+def test_the_next_epoch_starts_while_a_checkpoint_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = trial_config(model="tiny_models:mlp")
@@ -238,7 +240,7 @@ def test_the_next_epoch_begins_while_a_checkpoint_is_written(
     written = checkpoint.write_checkpoint
 
     def slow_write(state: dict[str, Any], names: Any) -> None:
-        assert trained.wait(60)  # for ever if nothing were trained meanwhile
+        assert trained.wait(60)  # times out if nothing is trained meanwhile
         written(state, names)
 
     monkeypatch.setattr(checkpoint, "write_checkpoint", slow_write)
@@ -257,7 +259,7 @@ def test_the_next_epoch_begins_while_a_checkpoint_is_written(
 
 
 @pytest.mark.parametrize("dropped_at", [1, 2])
-def test_what_was_trained_ahead_is_forgotten_by_a_load(
+def test_a_load_cancels_the_overlapped_epoch(
     tmp_path: Path,
     assert_same: Callable[[Any, Any], None],
     dropped_at: int,
@@ -280,7 +282,7 @@ def test_what_was_trained_ahead_is_forgotten_by_a_load(
     assert_same(read_checkpoint(tmp_path / latest), read_checkpoint(tmp_path / "alone" / latest))
 
 
-def test_a_failure_ahead_is_told_with_the_epoch_that_it_is_of(
+def test_a_failure_in_an_overlapped_epoch_is_raised_with_that_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = TrialRun(trial_config(model="tiny_models:mlp"), "a", tmp_path)
@@ -296,13 +298,13 @@ def test_a_failure_ahead_is_told_with_the_epoch_that_it_is_of(
     monkeypatch.setattr(ahead, "_steps", breaks())
     while not ahead.is_done:
         ahead.take_step()
-    run.save_into(tmp_path)  # nothing has happened yet
+    run.save_into(tmp_path)  # the failure has not been raised yet
     with pytest.raises(RuntimeError, match="no such luck"):
         run.step()
     assert read_checkpoint(tmp_path / "checkpoints" / "latest.pt")["epoch"] == 1
 
 
-def test_trials_that_come_and_go_change_nothing_for_one_in_its_epoch(
+def test_opening_and_closing_trials_does_not_affect_a_running_one(
     tmp_path: Path, assert_same: Callable[[Any, Any], None]
 ) -> None:
     config = trial_config("drawing_models:noisy", training={"epochs": 1, "batch_size": 4})
@@ -321,7 +323,7 @@ def test_trials_that_come_and_go_change_nothing_for_one_in_its_epoch(
             assert worker.open("b", CONFIGS[key], None)
             worker.step("b")
         assert worker.open("b", config, str(tmp_path / "b"))
-        worker.load("b", str(tmp_path / "saved"))  # builds it outside of its own turns
+        worker.load("b", str(tmp_path / "saved"))  # builds it outside its own turns
         assert not epoch.done()
         epoch.result(60)
     assert_same(read_checkpoint(tmp_path / "packed" / "checkpoints" / "latest.pt"), expected)

@@ -15,7 +15,7 @@ WaitFirst = Callable[[str, "GpuEvent"], list[None]]
 
 
 class GpuEvent:
-    """Stands in for an event of the GPU."""
+    """Fake of an event of the GPU."""
 
     def __init__(self, failure: str = "") -> None:
         self.queried = Event()
@@ -34,7 +34,7 @@ class GpuEvent:
 
 @pytest.fixture
 def wait_first(monkeypatch: pytest.MonkeyPatch) -> WaitFirst:
-    """Makes a trial's epochs begin with a wait for the GPU; counts how often they are resumed."""
+    """Makes a trial's epochs wait for the GPU first; counts how often they are continued."""
     steps = TrialRun.steps
     events: dict[str, tuple[GpuEvent, list[None]]] = {}
 
@@ -95,7 +95,7 @@ def test_requests_are_answered_while_all_trials_wait_for_the_gpu(
 
 
 @pytest.mark.parametrize("keys", [("a",), ("a", "b")])
-def test_a_failure_of_the_gpu_is_that_of_the_trial_that_waits_for_it(
+def test_a_failure_of_the_gpu_fails_the_trial_that_waits_for_it(
     wait_first: WaitFirst, trial_config: TrialConfig, keys: tuple[str, ...]
 ) -> None:
     event = GpuEvent(failure="the launch failed")

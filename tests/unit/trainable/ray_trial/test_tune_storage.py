@@ -1,4 +1,4 @@
-"""What a trial leaves in Tune's storage: its directory is the experiment directory."""
+"""A trial's files in Tune's storage: its directory is the experiment directory."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ MakeTrial = Callable[..., ClassifierTrainable]
 
 
 class LocalStorage(StorageContext):
-    """Tune's storage, but for the working directory, which it asks a running Ray for."""
+    """Tune's storage, except for the working directory, which needs a running Ray."""
 
     @property
     def trial_working_directory(self) -> str:
@@ -30,7 +30,7 @@ def make_storage(directory: Path, trial: str = "trial") -> LocalStorage:
 
 
 def metrics(result: dict[str, Any]) -> dict[str, Any]:
-    """What an epoch measured, without times and without what Tune adds."""
+    """Returns the metrics of an epoch, without times and the keys that Tune adds."""
     kept = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc", "test_acc", "best_acc")
     return {key: result[key] for key in (*kept, "lr")}
 
@@ -66,7 +66,7 @@ def test_the_directory_of_a_trial_is_an_experiment_of_single_files(
     assert tunes[-1].samefile(checkpoints / "epoch_0002.pt")
 
 
-def test_a_state_is_written_once_however_often_it_is_saved(
+def test_a_state_saved_repeatedly_is_written_once(
     make_trial: MakeTrial, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writes = []
@@ -85,7 +85,7 @@ def test_a_state_is_written_once_however_often_it_is_saved(
     assert all(path.samefile(latest) for path in directory.glob("checkpoint_*/checkpoint.pt"))
 
 
-def test_an_epoch_that_nothing_asks_for_is_not_announced(
+def test_an_epoch_that_is_not_saved_is_not_announced(
     make_trial: MakeTrial, tmp_path: Path
 ) -> None:
     checkpoint = {"enabled": True, "save_frequency": 2, "save_best": False}
@@ -127,10 +127,10 @@ def test_a_reset_trial_moves_to_its_own_directory(
     assert checkpoint_epoch(tmp_path / "sweep" / "second" / "checkpoints" / "latest.pt") == 1
 
 
-def test_a_taken_over_state_is_what_the_recipient_saves(
+def test_the_recipient_saves_the_state_that_it_has_taken_over(
     make_trial: MakeTrial, tmp_path: Path, assert_same: Same
 ) -> None:
-    """Paused right after an exploit, at the very epoch that it had saved itself."""
+    """Paused directly after an exploit, at the epoch that the trial had saved itself."""
     sections = {"checkpoint": {"enabled": True, "save_frequency": 1}}
     donor = make_trial(storage=make_storage(tmp_path, "donor"), **sections)
     recipient = make_trial(
@@ -142,9 +142,9 @@ def test_a_taken_over_state_is_what_the_recipient_saves(
     recipient.save()
     (path,) = (tmp_path / "sweep" / "recipient").glob("checkpoint_*/checkpoint.pt")
     given = read_checkpoint(tmp_path / "sweep" / "donor" / "checkpoints" / "latest.pt")
-    taken = read_checkpoint(path)
-    assert_same(taken["model_state_dict"], given["model_state_dict"])
-    assert taken["config"]["seed"]["value"] == 5
+    state = read_checkpoint(path)
+    assert_same(state["model_state_dict"], given["model_state_dict"])
+    assert state["config"]["seed"]["value"] == 5
 
 
 def test_a_recipient_keeps_its_own_best_and_its_own_rows(
@@ -172,7 +172,7 @@ def test_a_recipient_keeps_its_own_best_and_its_own_rows(
     assert (best["epoch"], best["best_acc"]) == (4, after["val_acc"])
 
 
-def test_with_checkpoints_off_a_trial_still_serves_tune(
+def test_with_checkpoints_off_a_trial_still_saves_for_tune(
     make_trial: MakeTrial, tmp_path: Path
 ) -> None:
     trial = make_trial(storage=make_storage(tmp_path))

@@ -1,4 +1,4 @@
-"""Compiled models: full batches only, one compilation for all trials of a worker, a way back."""
+"""Compiled models: full batches only, one compilation per worker, fallback to the plain model."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,7 +22,7 @@ def _fresh_compiler() -> Iterator[None]:
 
 
 class Counted:
-    """A backend that counts what it compiles, and runs it as it is."""
+    """A backend that counts compilations and runs the plain code."""
 
     def __init__(self) -> None:
         self.compiled = 0
@@ -40,7 +40,7 @@ def images(count: int) -> torch.Tensor:
     return torch.randn(count, 3, 2, 2)
 
 
-def test_only_full_batches_are_compiled_for() -> None:
+def test_the_model_is_compiled_for_full_batches_only() -> None:
     model, backend = small_model(), Counted()
     forward = CompiledModel(model, 4, backend)
     batch, odd = images(4), images(3)
@@ -68,7 +68,7 @@ def test_more_forms_than_torchs_own_limit_are_compiled() -> None:
     assert backend.compiled == 12
 
 
-def test_beyond_the_limit_the_model_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plain_model_runs_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled_model, "MAX_COMPILED_FORMS", 2)
     backend, model = Counted(), small_model().eval()
     forwards = [CompiledModel(model, size, backend) for size in (2, 3, 4)]
@@ -79,7 +79,7 @@ def test_beyond_the_limit_the_model_runs_as_it_is(monkeypatch: pytest.MonkeyPatc
     assert forwards[2].failure == "this process has compiled 2 forms of the model already"
 
 
-def test_where_the_compiler_fails_the_model_runs_as_it_is() -> None:
+def test_the_plain_model_runs_if_the_compiler_fails() -> None:
     def broken(module: Any, inputs: Any) -> Any:
         raise OSError("no C++ compiler here")
 
@@ -124,7 +124,7 @@ def test_auto_compiles_long_trainings_on_a_gpu(
     assert should_compile(config, device, batches) is wanted
 
 
-def test_auto_compiles_neither_own_models_nor_what_is_not_recorded(
+def test_auto_compiles_neither_custom_models_nor_steps_that_are_not_recorded(
     tiny_config: Callable[..., TrainConfig],
 ) -> None:
     own = tiny_config(model={"name": "tiny_models:mlp"}, training={"compile": "auto"})

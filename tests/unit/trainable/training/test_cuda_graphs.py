@@ -1,4 +1,4 @@
-"""Recorded steps: with a stand-in that replays operations they compute what plain steps compute.
+"""Recorded steps compute what plain steps compute, tested with a fake that replays operations.
 
 The tests marked `gpu` record CUDA graphs; nothing else here needs a GPU.
 """
@@ -34,7 +34,7 @@ DROPOUT_CNN, MLP = "tiny_models:dropout_cnn", "tiny_models:mlp"
 
 
 class RefusingRecorder(ReplayRecorder):
-    """Refuses one of the recordings it is asked for.
+    """Refuses one of the recordings.
 
     Args:
         number: Of the recording, from 1.
@@ -72,7 +72,7 @@ class SmallGpu(ReplayRecorder):
 def replay_steps(
     trainer: Trainer, recorder: ReplayRecorder | None = None, *, unchecked: bool = False
 ) -> ReplayRecorder:
-    """Makes a training record its steps, as one on a GPU does.
+    """Makes a training record its steps, as on a GPU.
 
     Args:
         trainer: On the CPU.
@@ -89,7 +89,7 @@ def replay_steps(
 
 @pytest.fixture
 def make_pair(tiny_trainer: MakeTrainer) -> Callable[..., Pair]:
-    """Makes two equal trainings whose learning rates are tensors, as on a GPU."""
+    """Builds two equal trainings whose learning rates are tensors, as on a GPU."""
 
     def make(*, half: bool = False, **sections: Any) -> Pair:
         # 60 divides neither split's images: the last batch of a pass has another shape.
@@ -116,7 +116,7 @@ def run_both(
     assert_same: Callable[[Any, Any], None],
     without_times: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> Callable[..., None]:
-    """Runs epochs of two trainings and asserts that they come out bit by bit the same."""
+    """Runs epochs of two trainings and asserts that their states are equal bit by bit."""
 
     def run(trainers: Pair, epochs: int = 1) -> None:
         for _ in range(epochs):
@@ -163,10 +163,10 @@ def test_a_recorded_training_is_the_plain_one(
     assert evaluation.replays > 1
 
 
-def test_a_model_trusted_as_a_built_in_one_comes_out_the_same(
+def test_a_model_recorded_without_checks_computes_the_same(
     make_pair: Callable[..., Pair], run_both: Callable[..., None]
 ) -> None:
-    """Its steps are recorded in fewer operations, and no batch is done twice to compare."""
+    """Its steps are recorded in fewer operations, and no batch runs twice for a comparison."""
     plain, recorded = make_pair(half=True, model={"name": DROPOUT_CNN})
     replay_steps(recorded, unchecked=True)
     run_both((plain, recorded), epochs=2)
@@ -188,7 +188,7 @@ def test_a_recording_that_fails_ends_all_recording_and_loses_nothing(
     assert not refused.graphs.evaluation.is_recorded
 
 
-def test_without_the_memory_for_it_nothing_is_recorded(
+def test_nothing_is_recorded_if_there_is_too_little_memory(
     make_pair: Callable[..., Pair], run_both: Callable[..., None]
 ) -> None:
     plain, small = make_pair()
@@ -222,7 +222,7 @@ def test_the_first_batches_and_those_of_another_shape_are_not_replayed(
 
 
 def test_a_replay_waits_for_a_copy_of_the_weights(tiny_trainer: MakeTrainer) -> None:
-    """A checkpoint's copy may be under way; the wait is Python, which a replay does not run."""
+    """A checkpoint may be being copied; the wait is Python code, which a replay does not run."""
     trainer = tiny_trainer(training={"epochs": 3, "batch_size": 100})
     recorder = replay_steps(trainer, unchecked=True)
     trainer.run_epoch()
@@ -234,7 +234,7 @@ def test_a_replay_waits_for_a_copy_of_the_weights(tiny_trainer: MakeTrainer) -> 
     assert recorder.recordings[0].replays > replays
 
 
-def test_a_training_says_whether_it_is_recorded(tiny_trainer: MakeTrainer) -> None:
+def test_a_training_reports_whether_it_is_recorded(tiny_trainer: MakeTrainer) -> None:
     trainer = tiny_trainer(training={"epochs": 3, "batch_size": 100})
     assert trainer.run_epoch()["cuda_graph"] == "no CUDA device"
     replay_steps(trainer)
@@ -254,7 +254,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("sections", "batches", "reason"), REFUSALS)
-def test_what_is_recorded_on_a_gpu(
+def test_which_trainings_are_recorded_on_a_gpu(
     tiny_config: Callable[..., TrainConfig],
     sections: dict[str, dict[str, Any]],
     batches: int,
@@ -265,7 +265,7 @@ def test_what_is_recorded_on_a_gpu(
     assert graph_refusal(config, CPU, batches) == "no CUDA device"
 
 
-def test_what_is_measured_is_what_trains(tiny_trainer: MakeTrainer) -> None:
+def test_the_cost_is_measured_with_recorded_steps(tiny_trainer: MakeTrainer) -> None:
     trainer = tiny_trainer(training={"epochs": 1, "batch_size": 10})
     recorder = replay_steps(trainer, unchecked=True)
     assert cost._measure_epoch_s(trainer) > 0
@@ -294,7 +294,7 @@ def test_a_load_of_values_keeps_the_recording(
 def test_a_load_that_changes_a_hyperparameter_leads_to_a_new_recording(
     make_pair: Callable[..., Pair], run_both: Callable[..., None]
 ) -> None:
-    """A recording holds the momentum as a number."""
+    """A recording contains the momentum as a number."""
     plain, recorded = make_pair(model={"name": DROPOUT_CNN})
     recorder = replay_steps(recorded, unchecked=True)
     run_both((plain, recorded))
@@ -310,15 +310,17 @@ def test_a_load_that_changes_a_hyperparameter_leads_to_a_new_recording(
 # ---------------------------------------------------------------------- what a graph would break
 
 
-def test_a_learning_rate_that_is_a_number_shows(make_pair: Callable[..., Pair]) -> None:
+def test_a_learning_rate_recorded_as_a_number_changes_the_result(
+    make_pair: Callable[..., Pair],
+) -> None:
     plain, recorded = make_pair(model={"name": DROPOUT_CNN})
     recorded.train_step.rates = None
     replay_steps(recorded, unchecked=True)
     assert weights_differ((plain, recorded), epochs=2)
 
 
-def test_buffers_that_a_load_has_replaced_show(make_pair: Callable[..., Pair]) -> None:
-    """The optimizer's own load makes new tensors; the recording goes on with the old ones."""
+def test_buffers_replaced_by_a_load_change_the_result(make_pair: Callable[..., Pair]) -> None:
+    """The optimizer's own load creates new tensors; the recording still uses the old ones."""
     plain, recorded = make_pair(model={"name": DROPOUT_CNN})
     replay_steps(recorded, unchecked=True)
     assert not weights_differ((plain, recorded))
@@ -330,7 +332,7 @@ def test_buffers_that_a_load_has_replaced_show(make_pair: Callable[..., Pair]) -
 
 
 def toss_coin(module: nn.Module, inputs: object, logits: Tensor) -> Tensor:
-    """Forward hook that decides in Python."""
+    """Forward hook that takes a decision in Python."""
     return 2 * logits if random.random() < 0.5 else logits
 
 
@@ -340,7 +342,7 @@ def read_back(module: nn.Module, inputs: object, logits: Tensor) -> Tensor:
 
 
 def swap_weights(module: nn.Module, inputs: object, logits: Tensor) -> None:
-    """Forward hook that puts other tensors in the place of the weights."""
+    """Forward hook that replaces the tensors of the weights."""
     if module.training:
         for parameter in module.parameters():
             parameter.data = 0.99 * parameter.data
@@ -353,7 +355,7 @@ DECIDING = {
 
 
 @pytest.mark.parametrize("hook", DECIDING)
-def test_a_model_that_decides_in_python_shows(
+def test_a_decision_in_python_changes_the_result(
     make_pair: Callable[..., Pair], hook: Callable[..., Any]
 ) -> None:
     trainers = make_pair(model={"name": MLP})

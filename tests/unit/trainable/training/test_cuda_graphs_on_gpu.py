@@ -71,7 +71,7 @@ def test_on_a_gpu_a_value_read_back_is_noticed_before_the_recording() -> None:
 
 @pytest.mark.gpu
 def test_on_a_gpu_a_recording_that_fails_leaves_the_process_usable() -> None:
-    """Run it alone if it fails: what it leaves behind may fail others."""
+    """If it fails, run it alone: its effects may make other tests fail."""
     model = nn.Sequential(nn.Linear(64, 64), nn.Dropout(0.5)).to(GPU)
     images, total = torch.ones(8, 64, device=GPU), torch.zeros((), device=GPU)
     stream = torch.cuda.Stream(GPU)
@@ -93,7 +93,7 @@ def test_on_a_gpu_a_recording_that_fails_leaves_the_process_usable() -> None:
         first = total.clone()
         replay()
         torch.cuda.synchronize(GPU)
-        assert first != total  # every replay draws anew
+        assert first != total  # every replay draws other numbers
         del replay
         torch.cuda.empty_cache()
 

@@ -50,7 +50,7 @@ def score_of(model: nn.Module, batches: Batches, amp_dtype: torch.dtype | None =
     return drain(evaluate(EvaluationStep(model, nn.CrossEntropyLoss(), amp_dtype), batches))
 
 
-def test_an_epoch_is_the_loop_one_would_write_by_hand() -> None:
+def test_an_epoch_equals_a_loop_written_by_hand() -> None:
     batches = make_batches(8, 8, 3)
     model = make_model(nn.BatchNorm1d(8))
     by_hand = copy.deepcopy(model)
@@ -78,14 +78,14 @@ def test_parts_of_a_batch_add_up_to_the_batch(steps: int) -> None:
     batches = make_batches(8, 8, 3)
     whole, parts = make_model(), make_model()
     expected = train(whole, batches)
-    found = train(parts, batches, accumulation_steps=steps)
+    actual = train(parts, batches, accumulation_steps=steps)
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(parts.state_dict()[name], value, msg=name)
-    assert found.loss == pytest.approx(expected.loss, rel=1e-5)
-    assert found.acc == expected.acc
+    assert actual.loss == pytest.approx(expected.loss, rel=1e-5)
+    assert actual.acc == expected.acc
 
 
-def test_no_part_is_a_single_image_which_batch_norm_cannot_take() -> None:
+def test_no_part_is_a_single_image() -> None:
     sizes = []
     model = make_model(nn.BatchNorm1d(8))
     model.register_forward_hook(lambda module, images, logits: sizes.append(len(logits)))
@@ -93,7 +93,7 @@ def test_no_part_is_a_single_image_which_batch_norm_cannot_take() -> None:
     assert sizes == [2, 2, 2, 2, 3, 2, 3, 2]
 
 
-def test_a_batch_of_one_image_is_run_where_that_is_what_there_is() -> None:
+def test_a_batch_of_one_image_runs_if_it_is_the_only_one() -> None:
     assert train(make_model(), make_batches(1, 1), accumulation_steps=1).loss > 0
 
 

@@ -1,4 +1,4 @@
-"""Waiting for a GPU, and the settings of processes that train on one."""
+"""Events of a GPU, and the environment of processes that train on one."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from trainable.training.gpu_queue import CONNECTIONS_VARIABLE, is_unreached, que
 
 
 class GpuEvent:
-    """Stands in for an event of the GPU, in one of its three conditions."""
+    """Fake of an event of the GPU, in one of three conditions."""
 
     def __init__(self, condition: bool | str) -> None:
         self._condition = condition
@@ -23,14 +23,14 @@ class GpuEvent:
         self.query()
 
 
-def test_only_an_event_that_is_not_reached_is_waited_for() -> None:
+def test_only_an_unreached_event_is_waited_for() -> None:
     assert is_unreached(GpuEvent(False))
     assert not is_unreached(GpuEvent(True))
     assert not is_unreached(GpuEvent("the launch failed"))
     assert not is_unreached(None)
 
 
-def test_all_hardware_queues_are_used_unless_the_user_says_otherwise() -> None:
+def test_all_hardware_queues_are_used_unless_the_user_sets_a_number() -> None:
     assert queue_settings({"HOME": "/"}) == {CONNECTIONS_VARIABLE: "32"}
     assert queue_settings({CONNECTIONS_VARIABLE: "4"}) == {CONNECTIONS_VARIABLE: "4"}
 

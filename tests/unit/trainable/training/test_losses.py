@@ -1,4 +1,4 @@
-"""Every loss against its definition, its finiteness, and what a wrong config says."""
+"""Losses: equal to their definitions, finite, and refused with a wrong config."""
 
 import math
 
@@ -88,11 +88,11 @@ def by_definition(settings, logits, labels):
 @every_loss
 def test_a_loss_equals_its_definition(settings, batch):
     logits, labels = batch
-    found = build(settings)(logits, labels)
-    assert found.shape == ()
-    assert found.dtype == torch.float32
+    actual = build(settings)(logits, labels)
+    assert actual.shape == ()
+    assert actual.dtype == torch.float32
     expected = by_definition(settings, logits, labels)
-    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert actual.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 @every_loss

@@ -1,4 +1,4 @@
-"""An epoch that is begun before anyone asks for it."""
+"""An epoch that is started before it is asked for."""
 
 import itertools
 import random
@@ -22,7 +22,7 @@ BETWEEN_S = 100_000.0
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """A clock that goes on by a second whenever it is read, and by leaps."""
+    """A clock that advances by a second whenever it is read; call it to advance it by more."""
     seconds = itertools.count()
     leaps: list[float] = []
     monkeypatch.setattr(time, "perf_counter", lambda: next(seconds) + sum(leaps))
@@ -30,7 +30,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 @pytest.mark.parametrize("begun", range(0, 9, 2))
-def test_the_time_until_it_is_asked_for_is_not_its_own(
+def test_waiting_time_does_not_count_as_epoch_time(
     tiny_trainer: Callable[..., Trainer], clock: Callable[[float], None], begun: int
 ) -> None:
     trainer = tiny_trainer()
@@ -43,7 +43,7 @@ def test_the_time_until_it_is_asked_for_is_not_its_own(
     assert row["images_per_s"] > trainer.source.size("train") / BETWEEN_S
 
 
-def test_a_trial_whose_scheduler_thinks_for_long_is_not_slow(
+def test_a_slow_scheduler_does_not_count_as_epoch_time(
     trial_config: Callable[..., dict[str, Any]],
     tmp_path: Path,
     clock: Callable[[float], None],
@@ -57,7 +57,7 @@ def test_a_trial_whose_scheduler_thinks_for_long_is_not_slow(
 
 
 @pytest.mark.parametrize("begun", [1, 4])
-def test_other_draws_between_its_steps_change_nothing(
+def test_random_numbers_drawn_between_steps_change_nothing(
     tiny_trainer: Callable[..., Trainer], assert_same: Callable[[Any, Any], None], begun: int
 ) -> None:
     trainers = [tiny_trainer(model={"name": "drawing_models:noisy"}) for _ in range(2)]
@@ -71,10 +71,10 @@ def test_other_draws_between_its_steps_change_nothing(
     assert_same(trainers[1].state_dict(), trainers[0].state_dict())
 
 
-def test_the_cuda_generator_is_left_as_it_is(
+def test_the_cuda_generator_does_not_change(
     tiny_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # An object without any method: a call of one would fail.
+    # An object without methods: any call would fail.
     monkeypatch.setattr(torch.cuda, "default_generators", (object(),))
     ahead = OverlappedEpoch(tiny_trainer(model={"name": "drawing_models:noisy"}))
     ahead.take_step()
@@ -83,7 +83,7 @@ def test_the_cuda_generator_is_left_as_it_is(
 
 
 class GpuEvent:
-    """Stands in for an event of the GPU."""
+    """Fake of an event of the GPU."""
 
     def __init__(self) -> None:
         self.reached = False
@@ -95,7 +95,7 @@ class GpuEvent:
         self.reached = True
 
 
-def test_it_tells_whether_it_waits_for_the_gpu(
+def test_an_epoch_reports_whether_it_waits_for_the_gpu(
     tiny_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer, event = tiny_trainer(), GpuEvent()

@@ -1,4 +1,4 @@
-"""A resumed training is the uninterrupted one, bit for bit on the CPU, wherever it was cut.
+"""A resumed training equals the uninterrupted one, bit for bit on the CPU, for every cut.
 
 For every optimizer and every schedule, at every cut, through the real checkpoint file.
 """
@@ -50,7 +50,7 @@ def assert_every_cut_resumes(
     assert_same: Callable[[Any, Any], None],
     without_times: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Trains once without a break, saving every epoch, then again from every save."""
+    """Trains once without interruption, saving every epoch, then again from every save."""
     trainer = make()
     rows = []
     for epoch in range(1, EPOCHS + 1):
@@ -60,7 +60,7 @@ def assert_every_cut_resumes(
     for cut in range(1, EPOCHS):
         resumed = make()
         resumed.load_state_dict(read_checkpoint(directory / f"{cut}.pt"))
-        # Another training in between: what it leaves in the process must not matter.
+        # Another training in between; its effects on the process must not matter.
         make().run_epoch()
         assert_same([without_times(resumed.run_epoch()) for _ in range(cut, EPOCHS)], rows[cut:])
         assert_same(to_cpu(resumed.state_dict()), end)

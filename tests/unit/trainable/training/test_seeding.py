@@ -1,4 +1,4 @@
-"""Random numbers of trainings that take turns in one process."""
+"""Random numbers of trainings that alternate in one process."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ from trainable.training.trainer import Trainer
 Config = Callable[..., TrainConfig]
 
 DEEPER = {"resnet32", "resnet44", "resnet56", "resnet101", "resnet110", "resnet152"}
-"""Models that only repeat the blocks of a smaller one."""
+"""Models that only repeat the blocks of a smaller model."""
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def _same_generators_afterwards() -> Iterator[None]:
 
 
 def drawing(seed: int) -> Iterator[tuple[float, ...]]:
-    """Draws an odd number of normal numbers from NumPy, which makes them in pairs."""
+    """Draws an odd number of normal numbers from NumPy, which generates them in pairs."""
     seed_everything(seed)
     while True:
         torch_numbers = (torch.rand(()).item(), torch.randn(()).item())
@@ -63,7 +63,7 @@ def global_states() -> tuple[Any, ...]:
     )
 
 
-def test_work_in_turns_draws_the_numbers_that_it_draws_alone() -> None:
+def test_alternating_trainings_draw_the_same_numbers_as_single_ones() -> None:
     steps = 5
     alone = {}
     for seed in (1, 2, 3):
@@ -80,7 +80,7 @@ def test_work_in_turns_draws_the_numbers_that_it_draws_alone() -> None:
     assert in_turns == alone
 
 
-def test_the_numbers_of_the_process_are_not_those_of_the_work() -> None:
+def test_work_does_not_change_the_random_state_of_the_process() -> None:
     rng = RngState(draws=True)
     generator = np.random.get_bit_generator()
     with rng:
@@ -94,7 +94,7 @@ def test_the_numbers_of_the_process_are_not_those_of_the_work() -> None:
     assert np.random.rand() == expected
 
 
-def test_where_nothing_draws_the_generators_are_left_alone() -> None:
+def test_generators_are_not_touched_if_nothing_draws() -> None:
     rng = RngState(draws=False)
     seed_everything(1)
     with rng:
@@ -107,7 +107,7 @@ def test_where_nothing_draws_the_generators_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize("draws", [True, False])
-def test_the_deterministic_switch_follows_every_training(draws: bool) -> None:
+def test_the_deterministic_switch_belongs_to_each_training(draws: bool) -> None:
     works = {enabled: RngState(draws=draws) for enabled in (True, False)}
     for enabled, rng in works.items():
         with rng:
@@ -119,7 +119,7 @@ def test_the_deterministic_switch_follows_every_training(draws: bool) -> None:
 
 
 class Generator:
-    """Stands in for a CUDA generator, whose state object can be swapped."""
+    """Fake of a CUDA generator, whose state object can be swapped."""
 
     def __init__(self, state: list[int] | None = None) -> None:
         self.state = [0] if state is None else state
@@ -193,7 +193,7 @@ def test_a_failure_leaves_the_state_of_the_process_in_place(gpu: Generator) -> N
     assert gpu.state is process_state
 
 
-def test_where_nothing_draws_the_cuda_generator_is_not_swapped(gpu: Generator) -> None:
+def test_the_cuda_generator_is_not_swapped_if_nothing_draws(gpu: Generator) -> None:
     process_state = gpu.state
     with RngState(draws=False):
         assert gpu.state is process_state
@@ -216,7 +216,7 @@ def test_cuda_is_not_initialized_for_a_training_on_the_cpu(
 
 
 class Draws(TorchDispatchMode):
-    """Notes the operations that draw random numbers."""
+    """Records the operations that draw random numbers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -229,7 +229,7 @@ class Draws(TorchDispatchMode):
 
 
 def draws_of_a_step(config: TrainConfig) -> list[str]:
-    """Returns what a model draws in a training step, computed without any data."""
+    """Returns the operations that draw random numbers in a training step, run without data."""
     with torch.device("meta"):
         model = get_model(config, allow_custom=True)
         images = torch.empty(4, 1, 64, 64)
@@ -247,7 +247,7 @@ def test_built_in_models_draw_nothing_in_a_step(tiny_config: Config, name: str) 
     assert draws_of_a_step(config) == []
 
 
-def test_a_model_of_ones_own_may_draw(tiny_config: Config) -> None:
+def test_a_custom_model_may_draw(tiny_config: Config) -> None:
     config = tiny_config(model={"name": "torch.nn:Dropout"})
     assert draws_globally(config)
     with torch.device("meta"), Draws() as draws:

@@ -1,4 +1,4 @@
-"""A training step on a GPU without one: a skipped first step, and nothing that is read back."""
+"""A training step as on a GPU: a skipped first step, and no value that is read back."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _weights_after(
     then: Callable[[torch.optim.Optimizer], None] = lambda _: None,
     **values: Any,
 ) -> list[torch.Tensor]:
-    """Trains three steps, after one that overflows if so asked, and `then`."""
+    """Trains three steps, optionally after one that overflows."""
     torch.manual_seed(0)
     model = torch.nn.Linear(8, 4)
     section = {"name": optimizer, "learning_rate": 0.01, **values}
@@ -168,7 +168,7 @@ def test_a_recorded_step_launches_less(optimizer: str) -> None:
     step.rates = DeviceLearningRates(built, CPU)
     step.start_pass()
     images, labels = torch.rand(4, 3, 32, 32), torch.zeros(4, dtype=torch.int64)
-    step(images, labels)  # the optimizer's buffers are there now
+    step(images, labels)  # creates the optimizer's buffers
 
     def work() -> None:
         with step.for_recording():

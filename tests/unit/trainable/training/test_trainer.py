@@ -1,4 +1,4 @@
-"""One training in one object: its rows, its best epoch, its notices and its randomness."""
+"""`Trainer`: its metrics, best epoch, notices and random numbers."""
 
 import random
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def learning_rate(trainer: Trainer) -> float:
 
 
 def scripted(trainer: Trainer, accuracies: list[float]) -> list[dict[str, Any]]:
-    """The rows of a training whose validation accuracies are given."""
+    """Returns the rows of a training with the given validation accuracies."""
     script = iter(accuracies)
 
     def one_pass(split: str) -> Steps[Score]:
@@ -54,7 +54,7 @@ def test_a_row_has_plain_values_in_the_units_it_says(tiny_trainer: MakeTrainer) 
     assert {type(row[key]) for key in KEYS[1:5]} == {float}
     for accuracy in ("train_acc", "val_acc", "best_acc"):
         assert 0 < row[accuracy] <= 1
-    # Untrained, ten classes cost about ln 10 an image; a sum over a batch would be hundreds.
+    # An untrained model of ten classes loses about ln 10 per image, a sum over a batch hundreds.
     assert 1 < row["train_loss"] < 3
     assert row["epoch_s"] > 0
     trained = trainer.source.size("train")
@@ -154,11 +154,13 @@ def test_the_best_survives_a_resume(tiny_trainer: MakeTrainer) -> None:
 # ---------------------------------------------------------------------------- notices
 
 
-def test_nothing_is_noticed_but_the_cpu(tiny_trainer: MakeTrainer) -> None:
+def test_the_only_notice_is_about_the_cpu(tiny_trainer: MakeTrainer) -> None:
     assert tiny_trainer().notices == ["no CUDA device: training on the CPU"]
 
 
-def test_mixed_precision_and_a_missing_split_are_noticed(tiny_trainer: MakeTrainer) -> None:
+def test_there_are_notices_about_mixed_precision_and_a_missing_split(
+    tiny_trainer: MakeTrainer,
+) -> None:
     trainer = tiny_trainer(amp={"enabled": True}, dataset={"val_split": None})
     assert trainer.notices == [
         "no CUDA device: training on the CPU",
@@ -172,7 +174,7 @@ def test_mixed_precision_and_a_missing_split_are_noticed(tiny_trainer: MakeTrain
 # ------------------------------------------------------------------------- randomness
 
 
-def test_a_seeded_training_is_the_same_whatever_ran_before(
+def test_a_seeded_training_does_not_depend_on_earlier_work(
     tiny_trainer: MakeTrainer,
     assert_same: Callable[[Any, Any], None],
     without_times: Callable[[dict[str, Any]], dict[str, Any]],
@@ -203,7 +205,7 @@ def test_without_a_seed_two_trainings_differ(tiny_trainer: MakeTrainer) -> None:
     assert first.run_epoch()["train_loss"] != second.run_epoch()["train_loss"]
 
 
-def test_deterministic_algorithms_are_a_matter_of_each_training(
+def test_deterministic_algorithms_are_set_per_training(
     tiny_trainer: MakeTrainer,
 ) -> None:
     tiny_trainer(seed={"deterministic": True}).run_epoch()

@@ -1,4 +1,4 @@
-"""What a loaded state changes in a training, what stays its own, and what is refused."""
+"""Loading a state into a trainer: what it changes, what it keeps, what it refuses."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ def learning_rate(trainer: Trainer) -> float:
 
 
 def saved(trainer: Trainer) -> dict[str, Any]:
-    """A copy of a training's state that its further epochs do not touch."""
+    """Copies a training's state, so that further epochs do not change it."""
     state = trainer.state_dict()
     state["model_state_dict"] = {k: v.clone() for k, v in state["model_state_dict"].items()}
     optimizer = state["optimizer_state_dict"]
@@ -40,10 +40,10 @@ def test_a_loaded_state_is_the_saved_one(
     first.run_epoch()
     state = saved(first)
     second.load_state_dict(state)
-    found = second.state_dict()
+    actual = second.state_dict()
     for part in ("model_state_dict", "optimizer_state_dict", "scheduler_state_dict"):
-        assert_same(dict(found[part]), dict(state[part]))
-    assert (found["epoch"], found["best_acc"]) == (state["epoch"], state["best_acc"])
+        assert_same(dict(actual[part]), dict(state[part]))
+    assert (actual["epoch"], actual["best_acc"]) == (state["epoch"], state["best_acc"])
 
 
 def test_by_default_the_hyperparameters_of_the_checkpoint_hold(tiny_trainer: MakeTrainer) -> None:
@@ -207,5 +207,5 @@ def test_the_config_of_a_training_is_complete(
 ) -> None:
     given = tiny_config().model
     assert (given.num_classes, given.in_channels) == (None, None)
-    found = SimpleNamespace(**tiny_trainer().state_dict()["config"]["model"])
-    assert (found.num_classes, found.in_channels) == (10, 1)
+    actual = SimpleNamespace(**tiny_trainer().state_dict()["config"]["model"])
+    assert (actual.num_classes, actual.in_channels) == (10, 1)

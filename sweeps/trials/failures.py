@@ -126,6 +126,7 @@ def halve_batches(config: dict[str, Any]) -> dict[str, Any] | None:
     """Returns the config with twice the accumulation steps; None if the batch is not divisible."""
     training = config["training"]
     parts = training.get("accumulation_steps", 1) * 2
+    # `flatten`: a value that PBT mutates stands under its dotted key.
     if flatten(config)["training.batch_size"] % parts:
         return None
     return {**config, "training": {**training, "accumulation_steps": parts}}

@@ -215,8 +215,12 @@ def test_without_hooks_nothing_is_started(tmp_path: Path) -> None:
 
 # ----------------------------------------------------------------------- the search file
 
-CONFIG = {"dataset": {"name": "digits"}, "model": {"name": "resnet20"},
-          "training": {"epochs": 2}, "optimizer": {"name": "sgd", "learning_rate": 0.1}}  # fmt: skip
+CONFIG = {
+    "dataset": {"name": "digits"},
+    "model": {"name": "resnet20"},
+    "training": {"epochs": 2},
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+}
 SEARCH = {"config": CONFIG, "space": {}, "tune": {"num_samples": 1}}
 URL = "HTTPS://me:pass-word@example.org/se-cret"
 

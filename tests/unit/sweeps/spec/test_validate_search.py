@@ -89,6 +89,6 @@ def test_an_algorithm_that_learns_from_no_earlier_sweep_takes_no_warm_start(algo
 
 def test_a_missing_package_is_named_with_its_command(monkeypatch):
     monkeypatch.setattr("sweeps.spec.validate_search.find_spec", lambda name: None)
-    rule = 'cmaes needs the package cmaes, not installed: pip install "cmaes"'
+    rule = 'cmaes needs the package cmaes, which is not installed: pip install "cmaes"'
     with pytest.raises(ConfigError, match=rule):
         spec_of(search_alg="cmaes")

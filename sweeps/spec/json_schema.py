@@ -1,4 +1,4 @@
-"""The JSON schemas of the search file and the training config, for editors.
+"""JSON schemas of the search file and the training config, for editors.
 
 They are pydantic's, mended where a validator takes more or less than the type beside it says.
 """
@@ -21,11 +21,11 @@ from trainable.config.introspection import options
 Schema = dict[str, Any]
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
-"""The newest that editors support throughout."""
+"""Newest draft that all common editors support."""
 
 DIRECTORY_NAME = r'^$|^(?![.\-\s])[^/\\:*?"<>|]*$'
 KEPT = ("description", "default", "examples", "format", "x-default", "x-type")
-"""What stays of a key's schema when its rule is replaced."""
+"""Parts of a key's schema that stay when its rule is replaced."""
 NULL: Schema = {"type": "null"}
 NUMBER: Schema = {"type": "number"}
 INTEGER: Schema = {"type": "integer"}
@@ -33,18 +33,18 @@ TEXT: Schema = {"type": "string"}
 
 
 def schema_text(kind: str) -> str:
-    """The JSON text of a schema, `search` or `training`."""
+    """Returns the JSON text of a schema, `search` or `training`."""
     schema = search_schema() if kind == "search" else training_schema()
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def training_schema() -> Schema:
-    """Of a training config."""
+    """Returns the schema of a training config."""
     return _finished(_of_training(), "tune-sweeps: a training config")
 
 
 def search_schema() -> Schema:
-    """Of a search file, with that of the training config inside."""
+    """Returns the schema of a search file, which includes that of the training config."""
     schema = _described(SearchSpec)
     training = _of_training()
     definitions = {**schema["$defs"], **training.pop("$defs")}
@@ -88,8 +88,8 @@ def _mend_tune(tune: Schema, definitions: Schema) -> None:
     keys["pareto"]["propertyNames"] = {"enum": list(OBJECTIVES)}
     keys["time_budget"]["anyOf"].append({**TEXT, "pattern": r"^\s*\d+(\.\d+)?\s*[smhd]\s*$"})
     for key in ("mode", "num_samples", "seed"):
-        known = {k: v for k, v in keys[key].items() if k != "description"}
-        _replace(keys[key], {"anyOf": [known, NULL]})
+        rule = {k: v for k, v in keys[key].items() if k != "description"}
+        _replace(keys[key], {"anyOf": [rule, NULL]})
     for key in ("search_alg", "scheduler"):
         members = keys[key].pop("oneOf")
         kinds = [definitions[member["$ref"].rpartition("/")[2]] for member in members]
@@ -103,22 +103,22 @@ def _mend_tune(tune: Schema, definitions: Schema) -> None:
 
 
 def _names(section: Schema) -> list[str]:
-    """The values of `name` in a section that is chosen by it."""
+    """Returns the values of `name` in a section that is chosen by it."""
     name = section["properties"]["name"]
     return list(name.get("enum", [name.get("const")]))
 
 
 def _space() -> Schema:
-    """Every key of the training config that can be swept."""
+    """Returns the schema of a space: every key of the training config that can be swept."""
     entry = {"$ref": "#/$defs/SpaceParameter"}
     keys = [key for key in list_config_keys() if not {key, key.partition(".")[0]} & SHARED_KEYS]
     swept = dict.fromkeys(keys, entry)
-    known = {"type": "object", "properties": swept, "additionalProperties": False}
-    return {"anyOf": [known, NULL]}
+    space = {"type": "object", "properties": swept, "additionalProperties": False}
+    return {"anyOf": [space, NULL]}
 
 
 def _entry() -> Schema:
-    """One entry of a space: exactly one kind, and perhaps a condition."""
+    """Returns the schema of a parameter: exactly one kind, and perhaps a condition."""
     values = {"type": "array", "minItems": 1}
     kinds: dict[str, Schema] = {
         "choice": {**values, "description": "One of these values."},
@@ -157,13 +157,13 @@ def _described(model: type[BaseModel]) -> Schema:
 
 
 def sections_of(model: type[BaseModel]) -> list[type[BaseModel]]:
-    """A model and all that is below it."""
-    found = [model]
-    for kind in found:  # grows on the way
+    """Returns a model and all sections below it."""
+    models = [model]
+    for kind in models:  # grows meanwhile
         for field in kind.model_fields.values():
             below = [option for option in options(field.annotation) if inspect.isclass(option)]
-            found += [b for b in below if issubclass(b, BaseModel) and b not in found]
-    return found
+            models += [b for b in below if issubclass(b, BaseModel) and b not in models]
+    return models
 
 
 def _tidy(schema: Any) -> None:
@@ -181,7 +181,7 @@ def _tidy(schema: Any) -> None:
 
 
 def _replace(place: Schema, by: Schema) -> None:
-    """Puts another rule in place of one, whose description and default stay."""
+    """Replaces a key's rule; see `KEPT` for the parts that stay."""
     kept: Schema = {k: v for k, v in place.items() if k in KEPT}
     place.clear()
     place.update(by)

@@ -16,7 +16,7 @@ EPOCH_S = 1.0
 
 
 def sweep(side: str, trials: int, epochs: int, epoch_s: float) -> dict[str, float]:
-    """What one sweep costs, Ray's own start left out; see `sweep_once`."""
+    """Returns the cost of one sweep without Ray's own start; see `sweep_once`."""
     command = [sys.executable, "-m", "tests.benchmarks.sweep_once", side]
     command += [str(trials), str(epochs), str(epoch_s)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

@@ -94,8 +94,8 @@ def _in_new_process(trials: int, scheduler: str) -> dict[str, Any]:
     )
     if done.returncode:
         raise RuntimeError(f"the sweep of {trials} failed:\n{done.stdout}\n{done.stderr}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def main() -> None:
@@ -111,12 +111,12 @@ def main() -> None:
     print(f"{date.today()}  {os.cpu_count()} CPU cores, {CPUS} trials at once", flush=True)
     for trials in options.trials:
         load = os.getloadavg()[0]
-        found = _in_new_process(trials, options.scheduler)
+        result = _in_new_process(trials, options.scheduler)
         print(
-            f"{trials:5} trials: {found['wall_s']:.3f} s a trial, the last {LAST}: "
-            f"{found['last_s']:.3f} s; driver: {found['cpu_s'] * 1000:.1f} ms of CPU a trial, "
-            f"peak {found['peak_mib']:.0f} MiB ({found['before_mib']:.0f} before); a trial leaves "
-            f"{found['files']:.1f} files, {found['kib']:.1f} KiB; load {load:.1f} before",
+            f"{trials:5} trials: {result['wall_s']:.3f} s a trial, the last {LAST}: "
+            f"{result['last_s']:.3f} s; driver: {result['cpu_s'] * 1000:.1f} ms of CPU a trial, "
+            f"peak {result['peak_mib']:.0f} MiB ({result['before_mib']:.0f} before); a trial leaves "
+            f"{result['files']:.1f} files, {result['kib']:.1f} KiB; load {load:.1f} before",
             flush=True,
         )
 

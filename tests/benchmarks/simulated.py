@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.simulated [--trials N] [--cards N]`: the driver in a large sweep.
+"""`python -m tests.benchmarks.simulated [--trials N] [--gpus N]`: the driver in a large sweep.
 
 Trials, searcher, scheduler, recorder and their files are those of a real sweep. Ray, Tune's
 controller and the trainings are not there: a clock is moved on to the next epoch's end. So the
@@ -162,7 +162,7 @@ def _row(trial: str, epoch: int) -> dict[str, Any]:
 
 
 def search_file(place: Path, options: argparse.Namespace) -> SearchSpec:
-    """Of the sweep that is simulated."""
+    """Search file of the simulated sweep."""
     config = {
         "dataset": {"name": "digits", "val_split": 0.2},
         "model": {"name": "resnet20"},
@@ -204,12 +204,12 @@ def main() -> None:
     """Simulates one sweep and prints what it costs, a line for each tenth of its trials."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.simulated")
     parser.add_argument("--trials", type=int, default=10_000)
-    parser.add_argument("--cards", type=int, default=1_000)
+    parser.add_argument("--gpus", type=int, default=1_000)
     parser.add_argument("--scheduler", default="asha")
     parser.add_argument("--search", default="random")
     parser.add_argument("--keep", default="all")
     options = parser.parse_args()
-    tune_run.slots = lambda share: options.cards
+    tune_run.slots = lambda share: options.gpus
     tune_run.choose_reservation = lambda share, at_once: Reservation(share)
     tune_run.print_line = lambda text: None
     import sweeps.execution.recorder

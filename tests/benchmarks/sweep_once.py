@@ -40,7 +40,7 @@ ROW = {
     "test_acc": 0.5, "best_acc": 0.5, "lr": 0.1, "epoch_s": 1.0, "images_per_s": 1000.0,
     "peak_memory_gib": 1.0, "device": "cpu",
 }  # fmt: skip
-"""What a trial reports of an epoch, on every side."""
+"""Values that a trial reports per epoch, on every side."""
 
 
 class Sleeping(tune.Trainable):
@@ -109,7 +109,7 @@ def ours(place: Path, trials: int, epochs: int, epoch_s: float) -> None:
 
 
 def plain(side: str, place: Path, trials: int, epochs: int, epoch_s: float) -> None:
-    """What a user of Tune writes first, and variations of it."""
+    """Plain Ray Tune as its documentation shows it, and variations."""
     trainable = InPlace if side == "tune_bare" else Sleeping
     tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
@@ -137,12 +137,12 @@ def cpu_s() -> float:
             process = parents.get(process, 0)
         return process == os.getpid()
 
-    ticks = sum(found for process, found in used.items() if is_below(process))
+    ticks = sum(result for process, result in used.items() if is_below(process))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def environment(side: str, marks: Path) -> None:
-    """What Ray's processes inherit."""
+    """Environment that Ray's processes inherit."""
     os.environ[MARKS] = str(marks)
     quiet = {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"} if side == "tune_bare" else {}
     for name, value in (ENVIRONMENT if side == "ours" else quiet).items():
@@ -163,15 +163,15 @@ def main() -> None:
             ours(place, int(trials), int(epochs), epoch_s)
         else:
             plain(side, place, int(trials), int(epochs), epoch_s)
-        found = {"seconds": time.perf_counter() - started, "cpu_s": cpu_s() - before}
+        result = {"seconds": time.perf_counter() - started, "cpu_s": cpu_s() - before}
         marks = [float(line) for line in (place / "marks.txt").read_text().split()]
         ray.shutdown()
     marks.sort()
-    found["between_s"] = marks[-1] - marks[0]
+    result["between_s"] = marks[-1] - marks[0]
     if len(marks) > 100:
-        found["first_100_s"] = marks[100] - marks[0]
-        found["last_100_s"] = marks[-1] - marks[-101]
-    print(json.dumps(found))
+        result["first_100_s"] = marks[100] - marks[0]
+        result["last_100_s"] = marks[-1] - marks[-101]
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ PAGES = [
 ]
 
 NO_DEFAULT = {"required", "by metric", "drawn"}
-"""What the pages write where the schema has no default of its own."""
+"""Defaults that the pages write where the schema has none of its own."""
 
 COLUMNS = ["key", "type", "default", "example", "meaning"]
 
@@ -32,12 +32,12 @@ Rows = dict[str, dict[str, str]]
 
 def tables(page: Path) -> dict[str, Rows]:
     """Heading without its marks -> the rows of the key table below it; "" is the page's top."""
-    found: dict[str, Rows] = {"": {}}
+    page_tables: dict[str, Rows] = {"": {}}
     heading, in_table = "", False
     for line in page.read_text(encoding="utf-8").splitlines():
         if line.startswith("## ") or line.startswith("###"):
             heading = line.lstrip("# ").replace("`", "")
-            found[heading] = {}
+            page_tables[heading] = {}
         elif line.startswith("| key |"):
             assert line.strip("| ").split(" | ") == COLUMNS, f"{page.name}: {heading}"
             in_table = True
@@ -46,8 +46,8 @@ def tables(page: Path) -> dict[str, Rows]:
         elif in_table and not line.startswith("|---"):
             cells = [cell.strip() for cell in line.strip("|").split(" | ", len(COLUMNS) - 1)]
             row = dict(zip(COLUMNS, cells, strict=True))
-            found[heading][row["key"].strip("`")] = row
-    return found
+            page_tables[heading][row["key"].strip("`")] = row
+    return page_tables
 
 
 def sections(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
@@ -59,9 +59,9 @@ def sections(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, ty
                 yield from sections(kind, f"{prefix}{key}.")
 
 
-def documented(found: dict[str, Rows], section: str, name: str | None) -> Rows:
+def documented(page_tables: dict[str, Rows], section: str, name: str | None) -> Rows:
     """The rows of one kind of a section: those that all kinds share, then its own."""
-    return {**found[section], **found.get(f"{section} with name: {name}", {})}
+    return {**page_tables[section], **page_tables.get(f"{section} with name: {name}", {})}
 
 
 def default_of(model: type[BaseModel], key: str) -> Any:
@@ -93,18 +93,18 @@ def assert_rows_match(rows: Rows, model: type[BaseModel], where: str) -> None:
 
 @pytest.mark.parametrize(("page", "model"), PAGES, ids=lambda value: getattr(value, "stem", ""))
 def test_every_key_is_documented_with_its_default(page: Path, model: type[BaseModel]) -> None:
-    found = tables(page)
-    if found[""]:
-        assert_rows_match(found[""], model, page.stem)
+    page_tables = tables(page)
+    if page_tables[""]:
+        assert_rows_match(page_tables[""], model, page.stem)
     for section, kind in sections(model):
         for name in names_of(kind) or (None,):
             where = f"{page.name}: {section} {name or ''}"
-            assert_rows_match(documented(found, section, name), kind, where)
+            assert_rows_match(documented(page_tables, section, name), kind, where)
 
 
 @pytest.mark.parametrize(("page", "model"), PAGES, ids=lambda value: getattr(value, "stem", ""))
 def test_the_default_kind_of_a_section_is_documented(page: Path, model: type[BaseModel]) -> None:
-    found = tables(page)
+    page_tables = tables(page)
     by_section: dict[str, set[str]] = {}
     for section, kind in sections(model):
         if names_of(kind):
@@ -113,17 +113,17 @@ def test_the_default_kind_of_a_section_is_documented(page: Path, model: type[Bas
             by_section[section] = by_section.get(section, set()) | default
     assert by_section
     for section, default in by_section.items():
-        assert {found[section]["name"]["default"]} == (default or {"required"}), section
+        assert {page_tables[section]["name"]["default"]} == (default or {"required"}), section
 
 
 @pytest.mark.parametrize(("page", "model"), PAGES, ids=lambda value: getattr(value, "stem", ""))
 def test_every_heading_with_a_table_is_a_section_of_the_schema(
     page: Path, model: type[BaseModel]
 ) -> None:
-    known = {""}
+    headings = {""}
     for section, kind in sections(model):
-        known |= {section, *(f"{section} with name: {name}" for name in names_of(kind))}
-    assert {heading for heading, rows in tables(page).items() if rows} <= known
+        headings |= {section, *(f"{section} with name: {name}" for name in names_of(kind))}
+    assert {heading for heading, rows in tables(page).items() if rows} <= headings
 
 
 @pytest.mark.parametrize(("page", "model"), PAGES, ids=lambda value: getattr(value, "stem", ""))
@@ -144,12 +144,12 @@ def test_every_distribution_is_written_with_its_arguments() -> None:
 
 def examples(page: Path, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel], Rows]]:
     """Every kind of section of a page with the rows that it has."""
-    found = tables(page)
-    if found[""]:
-        yield "", model, found[""]
+    page_tables = tables(page)
+    if page_tables[""]:
+        yield "", model, page_tables[""]
     for section, kind in sections(model):
         for name in names_of(kind) or (None,):
-            yield f"{section} {name or ''}", kind, documented(found, section, name)
+            yield f"{section} {name or ''}", kind, documented(page_tables, section, name)
 
 
 @pytest.mark.parametrize(("page", "model"), PAGES, ids=lambda value: getattr(value, "stem", ""))

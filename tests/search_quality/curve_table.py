@@ -16,7 +16,7 @@ from sweeps.results.loaded_sweep import load
 TABLE = Path(__file__).with_name("digits_curves.csv")
 EPOCHS = 27
 DIGITS = 4
-"""Of a value in the table."""
+"""Precision of a value in the table."""
 
 
 @dataclass(frozen=True)

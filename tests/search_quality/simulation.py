@@ -17,7 +17,7 @@ class SimulatedTrial:
     """As much of Tune's trial as schedulers look at."""
 
     number: int
-    """Of its configuration."""
+    """Number of its configuration."""
     epoch: int = 0
     """The last one that it has trained."""
 
@@ -34,12 +34,12 @@ class SimulatedTrial:
 
 @dataclass
 class Trained:
-    """What a simulated sweep did, an entry an epoch, in the order in which they ended."""
+    """A simulated sweep: one entry per epoch, in the order in which they ended."""
 
     steps: list[tuple[int, int, float]] = field(default_factory=list)
     """Number of the configuration, epoch, val_acc."""
     decisions: list[str] = field(default_factory=list)
-    """What the scheduler made of it; STOP also at a trial's last epoch."""
+    """The scheduler's decision; STOP also at a trial's last epoch."""
 
     def epochs_until(self, target: float) -> int | None:
         """Epochs of all trials together up to the first with so much; None if there is none."""

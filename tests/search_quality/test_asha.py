@@ -78,7 +78,7 @@ def test_the_table_is_of_the_search_file_beside_it(table: list[Curve]) -> None:
 def test_asha_finds_a_good_configuration_in_a_quarter_of_the_epochs_of_a_whole_random_search(
     table: list[Curve], best: float, slots: int
 ) -> None:
-    """With ASHA's defaults, over all 200 configurations: a good one is found in every order.
+    """With ASHA's defaults, over all 200 configurations: a good one is results in every order.
 
     Measured: ASHA runs 13.2 % of the epochs (median of 100 orders, 9.2 to 18.3 %), with one trial
     at a time as with four.
@@ -103,15 +103,15 @@ def test_asha_comes_to_its_first_good_configuration_sooner_than_random_search(
     0.279 and 0.243. In the mean ASHA takes 301 and 296 epochs, random search 1301.
     """
     section = ASHA(name="asha", reduction_factor=reduction_factor)
-    found = [epochs_of_both(section, table, best - CLOSE, seed) for seed in range(ORDERS)]
-    assert median(asha / random_search for asha, random_search in found) <= at_most
-    assert fmean(asha for asha, _ in found) <= 0.25 * fmean(other for _, other in found)
+    results = [epochs_of_both(section, table, best - CLOSE, seed) for seed in range(ORDERS)]
+    assert median(asha / random_search for asha, random_search in results) <= at_most
+    assert fmean(asha for asha, _ in results) <= 0.25 * fmean(other for _, other in results)
 
 
 def epochs_of_both(
     section: ASHA, table: list[Curve], target: float, seed: int, slots: int = 1
 ) -> tuple[int, int]:
-    """Epochs until ASHA and until random search have found a good configuration.
+    """Epochs until ASHA and until random search have results a good configuration.
 
     Where ASHA has stopped all of them, it is charged what random search takes for the table.
     """

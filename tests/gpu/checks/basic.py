@@ -1,4 +1,4 @@
-"""What a training does on a GPU without recordings, against the CPU."""
+"""Trainings on a GPU without recordings, against the CPU."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ if not ON_GPU:
     torch.set_num_threads(1)
 
 IMAGES, BATCH = (2000, 96) if ON_GPU else (190, 12)
-"""Of an epoch; two epochs have the full batches that `cuda_graph: auto` wants. The last batch of
+"""Images of an epoch; two epochs have the full batches that `cuda_graph: auto` wants. The last batch of
 an epoch is smaller."""
 SHAPE = [3, 16, 16] if ON_GPU else [3, 8, 8]
 EPOCHS = 2

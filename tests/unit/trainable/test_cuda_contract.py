@@ -42,7 +42,7 @@ NAMESPACES = (
 )
 """Prefixes of the names that need a check here."""
 METHODS = {"clone_state", "graphsafe_get_state", "graphsafe_set_state"}
-"""The same for methods of torch's objects."""
+"""Methods of torch's objects that need a check."""
 
 DOTTED = re.compile(r"[\w.]+")
 

@@ -83,8 +83,8 @@ GOOD: dict[str, Change] = {
     "empty sections": lambda d: d.update(resources=None, failure=None, keep=None, space=None),
     "nulls that mean the default": lambda d: d["tune"].update(mode=None, seed=None, final=None),
     "top trials": lambda d: d.update(keep={"trials": "top 3", "epochs": 2}),
-    "a measured part of a card": lambda d: d.update(resources={"gpu": "auto"}),
-    "all of one card": lambda d: d.update(resources={"cpu": 0.5, "gpu": 1}),
+    "a measured part of a GPU": lambda d: d.update(resources={"gpu": "auto"}),
+    "all of one GPU": lambda d: d.update(resources={"cpu": 0.5, "gpu": 1}),
     "a condition": lambda d: d["space"].update(
         {"optimizer.momentum": {"uniform": [0.8, 0.9], "when": {"optimizer.name": "sgd"}}}
     ),
@@ -118,9 +118,9 @@ BROKEN: dict[str, Change] = {
         scheduler={"name": "hyperband", "grace_period": 2}
     ),
     "a budget without a unit": lambda d: d["tune"].update(time_budget="4 hours"),
-    "one card and a half": lambda d: d.update(resources={"gpu": 1.5}),
-    "less than no card": lambda d: d.update(resources={"gpu": -1}),
-    "a word for a card": lambda d: d.update(resources={"gpu": "all"}),
+    "one GPU and a half": lambda d: d.update(resources={"gpu": 1.5}),
+    "less than no GPU": lambda d: d.update(resources={"gpu": -1}),
+    "a word for a GPU": lambda d: d.update(resources={"gpu": "all"}),
     "an unknown key of the space": lambda d: d["space"].update(
         {"optimizer.learning_rat": {"uniform": [0.1, 0.2]}}
     ),

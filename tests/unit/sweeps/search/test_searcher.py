@@ -1,4 +1,4 @@
-"""What the searcher proposes, and that a continued sweep goes on as if it had never stopped."""
+"""The searcher's suggestions, in an uninterrupted and in a resumed sweep."""
 
 import math
 
@@ -56,7 +56,7 @@ def spec_of(algorithm, seed=3, trials=14, **tune):
 
 
 def score(number, values):
-    """Best near a learning rate of 0.03 with sgd; some trials fail, in both ways of saying so."""
+    """Best near a learning rate of 0.03 with sgd; some trials fail, reported as None or as NaN."""
     if number % 5 == 2:
         return [None, math.nan][number % 2]
     return -abs(math.log10(values["optimizer.learning_rate"]) + 1.5) - (
@@ -65,22 +65,22 @@ def score(number, values):
 
 
 def scores(number, values):
-    found = score(number, values)
-    return None if found is None else [found]
+    value = score(number, values)
+    return None if value is None else [value]
 
 
-def run(searcher, start, stop, delay=0, waiting=None):
+def run(searcher, start, stop, delay=0, running=None):
     """Suggests trials `start` to `stop`; each ends when `delay` later ones have been suggested."""
-    found, waiting = [], list(waiting or [])
+    suggested, running = [], list(running or [])
     for number in range(start, stop):
         values = searcher.suggest(number)
-        found.append(values)
+        suggested.append(values)
         if values is not None:
-            waiting.append((number, values))
-        while len(waiting) > delay:
-            ended, tried = waiting.pop(0)
+            running.append((number, values))
+        while len(running) > delay:
+            ended, tried = running.pop(0)
             searcher.tell(ended, tried, scores(ended, tried))
-    return found, waiting
+    return suggested, running
 
 
 @every_algorithm
@@ -106,8 +106,8 @@ def test_suggestions_differ_under_another_seed(algorithm):
 
 @every_algorithm
 @pytest.mark.parametrize("delay", [0, 1, 3])
-def test_a_rebuilt_searcher_goes_on_as_if_uninterrupted_at_every_cut(algorithm, delay):
-    """With `delay` trials unfinished at the cut, and told in another order than they ended in."""
+def test_a_rebuilt_searcher_suggests_the_same_at_every_cut(algorithm, delay):
+    """`delay` trials are unfinished at the cut; the order of ends is not kept."""
     spec = spec_of(algorithm)
     whole, _ = run(Searcher(spec), 0, 14, delay)
     for cut in range(1, 14):
@@ -126,20 +126,20 @@ def test_a_rebuilt_searcher_goes_on_as_if_uninterrupted_at_every_cut(algorithm, 
 
 @every_algorithm
 def test_no_two_suggestions_are_the_same(algorithm):
-    found, _ = run(Searcher(spec_of(algorithm)), 0, 14)
-    assert len({str(values) for values in found if values}) == sum(map(bool, found))
+    suggested, _ = run(Searcher(spec_of(algorithm)), 0, 14)
+    assert len({str(values) for values in suggested if values}) == sum(map(bool, suggested))
 
 
-def test_tpe_depends_on_what_it_is_told():
-    told, untold = Searcher(spec_of("tpe")), Searcher(spec_of("tpe"))
+def test_suggestions_of_tpe_depend_on_the_scores():
+    first, second = Searcher(spec_of("tpe")), Searcher(spec_of("tpe"))
     for number in range(8):
-        values = told.suggest(number)
-        told.tell(number, values, scores(number, values))
-        untold.tell(number, values, [-(score(number, values) or 0)])
-    assert told.suggest(8) != untold.suggest(8)
+        values = first.suggest(number)
+        first.tell(number, values, scores(number, values))
+        second.tell(number, values, [-(score(number, values) or 0)])
+    assert first.suggest(8) != second.suggest(8)
 
 
-def test_tpe_keeps_away_from_what_an_unfinished_trial_is_trying():
+def test_tpe_avoids_the_values_of_running_trials():
     first, second = Searcher(spec_of("tpe")), Searcher(spec_of("tpe"))
     source = Searcher(spec_of("random"))
     for number in range(8):
@@ -151,25 +151,24 @@ def test_tpe_keeps_away_from_what_an_unfinished_trial_is_trying():
     assert first.suggest(10) != second.suggest(10)
 
 
-def distance(trials, **tune):
+def distances(trials, **tune):
     searcher = Searcher(spec_of("tpe", trials=trials, **tune))
     sign = -1 if tune.get("mode") == "min" else 1
-    values = []
+    suggested = []
     for number in range(trials):
-        values.append(searcher.suggest(number))
-        searcher.tell(number, values[-1], [sign * score(1, values[-1])])
-    return [-score(1, tried) for tried in values[-10:]]
+        suggested.append(searcher.suggest(number))
+        searcher.tell(number, suggested[-1], [sign * score(1, suggested[-1])])
+    return [-score(1, values) for values in suggested[-10:]]
 
 
-def test_tpe_comes_closer_to_the_best_than_chance_in_either_mode():
+def test_tpe_gets_closer_to_the_best_values_than_chance_in_both_modes():
     searcher = Searcher(spec_of("random", trials=40))
     by_chance = [-score(1, searcher.suggest(number)) for number in range(40)]
     for tune in ({"mode": "max"}, {"metric": "val_loss", "mode": "min"}):
-        assert sum(distance(40, **tune)) / 10 < sum(by_chance) / 40 / 1.5
+        assert sum(distances(40, **tune)) / 10 < sum(by_chance) / 40 / 1.5
 
 
-def test_failed_trials_are_no_evidence():
-    """Whatever failed, the next suggestion of TPE is that of a sweep with other failures."""
+def test_failed_trials_do_not_change_suggestions_of_tpe():
     spec = spec_of("tpe")
     first, second = Searcher(spec), Searcher(spec)
     source = Searcher(spec_of("random"))
@@ -182,7 +181,7 @@ def test_failed_trials_are_no_evidence():
     assert first.suggest(8) == second.suggest(8)
 
 
-def test_a_grid_gives_each_point_once_and_then_nothing():
+def test_a_grid_suggests_each_point_once_and_then_nothing():
     spec = spec_of("grid")
     searcher = Searcher(spec)
     points = [searcher.suggest(number) for number in range(spec.tune.num_samples)]
@@ -195,14 +194,14 @@ def test_a_grid_gives_each_point_once_and_then_nothing():
     assert searcher.suggest(6) is None
 
 
-def test_a_grid_cut_short_gives_its_first_points():
+def test_a_grid_with_fewer_samples_suggests_its_first_points():
     spec = spec_of("grid", num_samples=4)
     searcher = Searcher(spec)
     assert searcher.suggest(3) == Searcher(spec_of("grid")).suggest(3)
     assert searcher.suggest(4) is None
 
 
-def test_trials_without_hyperparameters_can_be_had_from_random_search_and_tpe():
+def test_an_empty_space_has_trials_without_values():
     for algorithm in ("random", "tpe"):
         data = {"config": CONFIG, "tune": {"search_alg": algorithm, "num_samples": 2}}
         searcher = Searcher(parse_search(data))

@@ -1,4 +1,4 @@
-"""Optuna studies that hold a sweep's trials, from which the next trial is asked for.
+"""Optuna studies that hold a sweep's trials, in which the next trial is sampled.
 
 A suggestion depends on the recorded trials alone: a study filled from the files of a resumed sweep
 suggests what the study of an uninterrupted one would. How a trial is added depends on the sampler:

@@ -35,7 +35,7 @@ class PlannedTrial:
 class TrialPlanner:
     """Plans a sweep's trials and reports them to its searcher.
 
-    A configuration is tried `tune.repeats` times; the searcher is told the mean when the last of
+    A configuration is tried `tune.repeats` times; the searcher gets the mean when the last of
     these trials ends.
 
     Args:
@@ -138,7 +138,7 @@ class TrialPlanner:
         return self._exhausted or self._search_trials >= tune.num_samples * tune.repeats
 
     def _count_trials(self, records: Collection[TrialRecord]) -> None:
-        """Counts new records only: Tune asks at every step, and there may be thousands."""
+        """Counts new records only: Tune calls this at every step, and there may be thousands."""
         if len(records) == self._counted_records:
             return
         for record in islice(records, self._counted_records, None):

@@ -157,7 +157,7 @@ def run_sweep(
     Args:
         search: A search file, or its plain values. Paths in plain values are relative to the
             working directory.
-        allow_custom_model: Whether `model.name` may import the user's own code.
+        allow_custom_model: Whether `model.name` and the sampler may be the user's own code.
         address: The address of the Ray cluster to join, or `auto`. None means `RAY_ADDRESS` if it
             is set, else this machine.
 

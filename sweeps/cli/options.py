@@ -53,7 +53,7 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for s
 ALLOW_CUSTOM_MODEL = click.option(
     "--allow-custom-model",
     is_flag=True,
-    help="Allow model.name to import your own code (module:callable).",
+    help="Allow model.name and the optuna sampler to import your own code (module:name).",
 )
 ADDRESS = click.option(
     "--address",

@@ -43,7 +43,7 @@ def start_sweep(
 
     Args:
         spec: A checked search file.
-        allow_custom_model: Whether `model.name` may import a callable of the user's.
+        allow_custom_model: Whether `model.name` and the sampler may be the user's own code.
         address: The cluster to join, or `auto`; None means `RAY_ADDRESS`, else this machine.
 
     Raises:
@@ -86,7 +86,7 @@ def resume_sweep(
         directory: The sweep directory.
         records: The sweep's trials; ended ones are left alone.
         recorded: The new content of `search.yaml`; None means the same as `spec`.
-        allow_custom_model: Whether `model.name` may import a callable of the user's.
+        allow_custom_model: Whether `model.name` and the sampler may be the user's own code.
         address: The cluster to join, as for `start_sweep`.
 
     Raises:

@@ -64,7 +64,7 @@ class TuneRun:
         record: The sweep's record; it is kept current here.
         share: CPUs and GPUs of one trial.
         records: The recorded trials in order of creation.
-        allow_custom_model: Whether `model.name` may import a callable of the user's.
+        allow_custom_model: Whether `model.name` and the sampler may be the user's own code.
     """
 
     def __init__(

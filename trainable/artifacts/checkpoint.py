@@ -119,14 +119,14 @@ def checkpoint_epoch(path: Path) -> int | None:
 
 def mismatch_message(state: dict[str, Any], config: TrainConfig, reason: str) -> str:
     """Explains why a good checkpoint cannot be loaded into the training of a config."""
-    model, optimizer = (_config_name(state, section) for section in ("model", "optimizer"))
+    model, optimizer = (_read_config_name(state, section) for section in ("model", "optimizer"))
     return (
         f"the checkpoint is of {model} with {optimizer}, "
         f"which does not fit {config.model.name} with {config.optimizer.name}: {reason}"
     )
 
 
-def _config_name(state: dict[str, Any], section: str) -> Any:
+def _read_config_name(state: dict[str, Any], section: str) -> Any:
     """Returns the name in a section of a checkpoint's config; a foreign config may differ."""
     value = state[CONFIG].get(section)
     return value.get("name") if isinstance(value, dict) else value

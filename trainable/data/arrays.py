@@ -78,16 +78,16 @@ def load_arrays(dataset: BuiltinDataset | SyntheticDataset) -> ImageArrays:
         DataError: The data set is missing and cannot be downloaded, or its files are broken.
     """
     if isinstance(dataset, SyntheticDataset):
-        return _synthetic(dataset)
+        return _generate_synthetic(dataset)
     if dataset.name == "digits":
-        return _digits()
+        return _load_digits()
     from trainable.data.download import load_torchvision  # takes a second or two to import
 
     properties = TORCHVISION_DATASETS[dataset.name]
     train, test = load_torchvision(dataset.name, dataset.root, download=dataset.download)
     return ImageArrays(
-        train=_from_torchvision(train),
-        test=_from_torchvision(test),
+        train=_convert_torchvision(train),
+        test=_convert_torchvision(test),
         class_names=tuple(train.classes),
         crop_padding=properties.crop_padding,
         flips=properties.flips,
@@ -116,14 +116,14 @@ def channel_statistics(pixels: NDArray[np.uint8]) -> Statistics:
     return means, stds
 
 
-def _from_torchvision(images: Any) -> LabelledImages:
+def _convert_torchvision(images: Any) -> LabelledImages:
     pixels = np.asarray(images.data)  # CIFAR: [N, H, W, 3]; MNIST: [N, H, W]
     if pixels.ndim == 3:
         pixels = pixels[..., np.newaxis]
     return LabelledImages(pixels, np.asarray(images.targets, dtype=np.int64))
 
 
-def _digits_table() -> NDArray[np.float64]:
+def _read_digits_table() -> NDArray[np.float64]:
     """Returns a row of 64 pixels and the digit for each image.
 
     It reads scikit-learn's data file if that is at its present path. Importing scikit-learn would
@@ -140,9 +140,9 @@ def _digits_table() -> NDArray[np.float64]:
     return np.column_stack([digits.data, digits.target])
 
 
-def _digits() -> ImageArrays:
+def _load_digits() -> ImageArrays:
     """Builds the data set of the 1797 handwritten digits that scikit-learn ships, 1x8x8."""
-    table = _digits_table()
+    table = _read_digits_table()
     pixels = np.rint(table[:, :-1].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)  # from 0..16
     images = LabelledImages(pixels[..., np.newaxis], table[:, -1].astype(np.int64))
     train, test = stratified_split(images.labels, DIGITS_TEST_FRACTION, seed=DIGITS_TEST_SEED)
@@ -156,7 +156,7 @@ def _digits() -> ImageArrays:
     )
 
 
-def _synthetic(dataset: SyntheticDataset) -> ImageArrays:
+def _generate_synthetic(dataset: SyntheticDataset) -> ImageArrays:
     """Generates noise over a coarse pattern of coloured squares, one pattern per class.
 
     The squares are an eighth of the image, so that random crops leave the pattern recognisable.

@@ -72,7 +72,7 @@ def _read(name: str, root: Path, *, download: bool) -> tuple[Any, Any]:
     return train, images(root, train=False)
 
 
-def _folder(name: str, root: Path) -> Path:
+def _find_folder(name: str, root: Path) -> Path:
     """Returns the directory in which torchvision expects the files."""
     images = _CLASSES[name]
     if issubclass(images, datasets.CIFAR10):
@@ -93,7 +93,7 @@ def _list_files(name: str) -> str:
 def _missing_message(name: str, root: Path) -> str:
     return (
         f'dataset "{name}" is missing or damaged under dataset.root {root}: '
-        f"{_folder(name, root)} must hold the files {_list_files(name)}; "
+        f"{_find_folder(name, root)} must hold the files {_list_files(name)}; "
         "put them there, correct dataset.root or set dataset.download: true"
     )
 
@@ -103,6 +103,6 @@ def _download_failed_message(name: str, root: Path, error: BaseException) -> str
     return (
         f'dataset "{name}" is missing or damaged under dataset.root {root} and cannot be '
         f"downloaded on {platform.node()} ({reason}): put the files {_list_files(name)} into "
-        f"{_folder(name, root)} in place "
+        f"{_find_folder(name, root)} in place "
         "of damaged ones, or use digits, which needs no download"
     )

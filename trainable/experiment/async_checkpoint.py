@@ -87,7 +87,7 @@ def _start_copy(
     if device.type != "cuda":
         future = COPIER.submit(_copy, pairs)
         return future.result, future.result
-    side, copied = _side_stream(device), torch.Event(device)
+    side, copied = _get_side_stream(device), torch.Event(device)
     side.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(side):  # type: ignore[arg-type]
         _copy(pairs)
@@ -96,7 +96,7 @@ def _start_copy(
 
 
 @cache
-def _side_stream(device: torch.device) -> torch.Stream:
+def _get_side_stream(device: torch.device) -> torch.Stream:
     return torch.Stream(device)
 
 
@@ -114,7 +114,7 @@ def _allocate_copies(value: Any, old: Any, pairs: Pairs) -> Any:
         pairs: The list to which each copy is added with its original.
     """
     if isinstance(value, torch.Tensor):
-        if not isinstance(old, torch.Tensor) or _layout(old) != _layout(value):
+        if not isinstance(old, torch.Tensor) or _describe_layout(old) != _describe_layout(value):
             old = torch.empty_like(value, device="cpu", pin_memory=value.is_cuda)
         pairs.append((old, value))
         return old
@@ -131,5 +131,5 @@ def _allocate_copies(value: Any, old: Any, pairs: Pairs) -> Any:
     return value
 
 
-def _layout(tensor: torch.Tensor) -> tuple[Any, ...]:
+def _describe_layout(tensor: torch.Tensor) -> tuple[Any, ...]:
     return tensor.dtype, tensor.shape, tensor.stride()

@@ -7,8 +7,8 @@ resnet20_digits_20240115_143022/
 `-- metrics.jsonl              one row per epoch, in a sweep only
 
 In a sweep, a trial's directory is an experiment directory. `artifacts/names.py` has the names of
-the files, `artifacts/checkpoint.py` the content of a `.pt` file. `Experiment._files_due` decides
-what is saved after an epoch.
+the files, `artifacts/checkpoint.py` the content of a `.pt` file. `Experiment._list_due_files`
+decides what is saved after an epoch.
 """
 
 from __future__ import annotations
@@ -201,10 +201,10 @@ class Experiment:
         Returns:
             A future that is done when the files have their names; None if nothing is due.
         """
-        names = self._files_due(trainer)
+        names = self._list_due_files(trainer)
         if not names:
             return None
-        snapshot = self._snapshot(trainer)
+        snapshot = self._take_snapshot(trainer)
         return write_in_background(lambda: self._save(snapshot, names))
 
     def save_latest(self, trainer: Trainer) -> Path:
@@ -215,7 +215,7 @@ class Experiment:
         if trainer.diverged and self.latest.exists():
             return self.latest
         if self._saved_epoch != trainer.epoch or not self.latest.exists():
-            self._save(self._snapshot(trainer), [LATEST_FILE])
+            self._save(self._take_snapshot(trainer), [LATEST_FILE])
         return self.latest
 
     def save_into(self, trainer: Trainer, path: Path) -> None:
@@ -235,7 +235,7 @@ class Experiment:
         if self._tensorboard is not None:
             self._tensorboard.close()
 
-    def _files_due(self, trainer: Trainer) -> list[str]:
+    def _list_due_files(self, trainer: Trainer) -> list[str]:
         """Returns the names of the checkpoints to write after an epoch; empty for none.
 
         Every `save_frequency`-th epoch gets its `epoch_NNNN.pt`, and an improvement `best.pt`.
@@ -251,7 +251,7 @@ class Experiment:
             names.append(BEST_FILE)
         return [*names, LATEST_FILE] if names or trainer.done else []
 
-    def _snapshot(self, trainer: Trainer) -> Snapshot:
+    def _take_snapshot(self, trainer: Trainer) -> Snapshot:
         # The last snapshot has been written: its memory can be reused.
         self._last_snapshot = take_snapshot(trainer, self._last_snapshot)
         return self._last_snapshot

@@ -40,15 +40,15 @@ def restored_config(
     changes = {
         **({} if epochs is None else {"training.epochs": epochs}),
         "checkpoint.enabled": True,
-        "checkpoint.dir": _absolute(directory),
+        "checkpoint.dir": _make_absolute(directory),
         "checkpoint.experiment_name": "",
-        "checkpoint.resume": _absolute(checkpoint),
+        "checkpoint.resume": _make_absolute(checkpoint),
         **values,
     }
     return parse_config(override(saved, changes), f"{checkpoint} with the command line's changes")
 
 
-def _absolute(location: str | Path) -> str:
+def _make_absolute(location: str | Path) -> str:
     return str(location) if is_uri(str(location)) else str(Path(location).absolute())
 
 

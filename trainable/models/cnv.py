@@ -33,7 +33,7 @@ class CNV(nn.Module):
                 channels = stage_channels
         self.features = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.head = nn.Sequential(
-            *_hidden(channels, 512), *_hidden(512, 512), nn.Linear(512, num_classes)
+            *_build_hidden(channels, 512), *_build_hidden(512, 512), nn.Linear(512, num_classes)
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class CNV(nn.Module):
         return logits
 
 
-def _hidden(in_features: int, out_features: int) -> list[nn.Module]:
+def _build_hidden(in_features: int, out_features: int) -> list[nn.Module]:
     linear = nn.Linear(in_features, out_features, bias=False)
     nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
     # Not affine: the next linear layer absorbs a scale, and the parameters stay 1.5 million.

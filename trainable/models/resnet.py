@@ -14,7 +14,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from trainable.models.layers import conv
 
 
-def _small_image_resnet(
+def _build_small_image_resnet(
     block: type[nn.Module], layers: list[int], *, num_classes: int, in_channels: int
 ) -> nn.Module:
     model: nn.Module = ResNet(block, layers, num_classes=num_classes)
@@ -23,8 +23,8 @@ def _small_image_resnet(
     return model
 
 
-resnet18 = partial(_small_image_resnet, BasicBlock, [2, 2, 2, 2])
-resnet34 = partial(_small_image_resnet, BasicBlock, [3, 4, 6, 3])
-resnet50 = partial(_small_image_resnet, Bottleneck, [3, 4, 6, 3])
-resnet101 = partial(_small_image_resnet, Bottleneck, [3, 4, 23, 3])
-resnet152 = partial(_small_image_resnet, Bottleneck, [3, 8, 36, 3])
+resnet18 = partial(_build_small_image_resnet, BasicBlock, [2, 2, 2, 2])
+resnet34 = partial(_build_small_image_resnet, BasicBlock, [3, 4, 6, 3])
+resnet50 = partial(_build_small_image_resnet, Bottleneck, [3, 4, 6, 3])
+resnet101 = partial(_build_small_image_resnet, Bottleneck, [3, 4, 23, 3])
+resnet152 = partial(_build_small_image_resnet, Bottleneck, [3, 8, 36, 3])

@@ -62,7 +62,7 @@ class LRSchedule:
             return self._base_lr * (self._epoch + 1) / (warmup + 1)
         if self._plateau is not None:
             return self._plateau.lr(self._base_lr)
-        return _closed_form(
+        return _compute_lr(
             self._config, self._base_lr, self._epoch - warmup, horizon=self._epochs - warmup
         )
 
@@ -119,7 +119,7 @@ class LRSchedule:
             group["lr"] = self.lr
 
 
-def _closed_form(config: SchedulerConfig, base_lr: float, epoch: int, *, horizon: int) -> float:
+def _compute_lr(config: SchedulerConfig, base_lr: float, epoch: int, *, horizon: int) -> float:
     """Returns the learning rate of an epoch, counted from 0 at the end of the warm-up."""
     match config:
         case CosineScheduler():

@@ -49,7 +49,7 @@ def build_optimizer(
         parameters,
         lr=config.learning_rate,
         fused=True if device.type in {"cpu", "cuda"} else None,
-        **_hyperparameters(config),
+        **_select_hyperparameters(config),
     )
     optimizer.register_load_state_dict_pre_hook(_adapt_state)
     optimizer.register_load_state_dict_post_hook(_match_memory_format)
@@ -71,9 +71,9 @@ def apply_hyperparameters(optimizer: Optimizer, config: OptimizerConfig) -> None
         CheckpointError: The optimizer is of another class than the config names.
     """
     if type(optimizer) is not _CLASSES[config.name]:
-        raise CheckpointError(_wrong_optimizer_message(config.name, [_name(optimizer)]))
+        raise CheckpointError(_wrong_optimizer_message(config.name, [_get_name(optimizer)]))
     for group in optimizer.param_groups:
-        group.update(_hyperparameters(config))
+        group.update(_select_hyperparameters(config))
     _initialize_momentum(optimizer)
 
 
@@ -95,19 +95,19 @@ def load_state(
         CheckpointError: The state belongs to another class of optimizer or another model.
         ValueError: See `torch.optim.Optimizer.load_state_dict`.
     """
-    old_groups = _without_rates(optimizer)
+    old_groups = _read_group_settings(optimizer)
     old_state = {parameter: dict(values) for parameter, values in optimizer.state.items()}
     optimizer.load_state_dict(state)
     if own is not None:
         apply_hyperparameters(optimizer, own)
-    in_place = old_groups == _without_rates(optimizer)
+    in_place = old_groups == _read_group_settings(optimizer)
     in_place = in_place and old_state.keys() == optimizer.state.keys()
     for parameter, values in optimizer.state.items():
         old_values = old_state.get(parameter, {})
         in_place = in_place and old_values.keys() == values.keys()
         for key, tensor in values.items():
             old = old_values.get(key)
-            if isinstance(old, torch.Tensor) and _layout(old) == _layout(tensor):
+            if isinstance(old, torch.Tensor) and _describe_layout(old) == _describe_layout(tensor):
                 values[key] = old.copy_(tensor)
             else:
                 in_place = False
@@ -165,7 +165,7 @@ def _initialize_momentum(optimizer: Optimizer) -> None:
                 optimizer.state[parameter]["momentum_buffer"] = zeros
 
 
-def _without_rates(optimizer: Optimizer) -> list[dict[str, Any]]:
+def _read_group_settings(optimizer: Optimizer) -> list[dict[str, Any]]:
     """Returns the hyperparameters of each group except the learning rate."""
     excluded = {"params", "lr", "initial_lr"}
     return [
@@ -174,11 +174,11 @@ def _without_rates(optimizer: Optimizer) -> list[dict[str, Any]]:
     ]
 
 
-def _layout(tensor: torch.Tensor) -> tuple[Any, ...]:
+def _describe_layout(tensor: torch.Tensor) -> tuple[Any, ...]:
     return tensor.shape, tensor.stride(), tensor.dtype, tensor.device
 
 
-def _hyperparameters(config: OptimizerConfig) -> dict[str, Any]:
+def _select_hyperparameters(config: OptimizerConfig) -> dict[str, Any]:
     return config.model_dump(exclude={"name", "learning_rate"})
 
 
@@ -192,9 +192,9 @@ def _adapt_state(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
     implementation = {key: group[key] for key in _IMPLEMENTATION if key in group}
     saved_groups = state["param_groups"]
     for saved in saved_groups:
-        names = _possible_names(saved)
-        if _name(optimizer) not in names:
-            raise CheckpointError(_wrong_optimizer_message(_name(optimizer), names))
+        names = _infer_names(saved)
+        if _get_name(optimizer) not in names:
+            raise CheckpointError(_wrong_optimizer_message(_get_name(optimizer), names))
     expected = [len(group["params"]) for group in optimizer.param_groups]
     actual = [len(saved["params"]) for saved in saved_groups]
     if expected != actual:
@@ -223,12 +223,12 @@ def _match_memory_format(optimizer: Optimizer) -> None:
                 state[key] = torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
-def _name(optimizer: Optimizer) -> str:
+def _get_name(optimizer: Optimizer) -> str:
     names = {cls: name for name, cls in _CLASSES.items()}
     return names.get(type(optimizer), type(optimizer).__name__)
 
 
-def _possible_names(group: dict[str, Any]) -> list[str]:
+def _infer_names(group: dict[str, Any]) -> list[str]:
     """Returns the names of the optimizers that a saved parameter group can belong to."""
     if "momentum" in group:
         return ["sgd"]

@@ -105,7 +105,7 @@ def estimate_size(config: TrainConfig, *, allow_custom_model: bool = False) -> t
     with torch.device("meta"):
         model = get_model(config, allow_custom=allow_custom_model)
     parameters = list(model.parameters())
-    copies, scalars = _optimizer_state_size(config.optimizer)
+    copies, scalars = _count_optimizer_tensors(config.optimizer)
     tensors = [*model.state_dict().values(), *parameters * copies]
     tensor_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     count = len(tensors) + len(parameters) * scalars
@@ -177,7 +177,7 @@ def _process_peak_memory_gib() -> float:
     return kib * 1024 / GIB
 
 
-def _optimizer_state_size(config: OptimizerConfig) -> tuple[int, int]:
+def _count_optimizer_tensors(config: OptimizerConfig) -> tuple[int, int]:
     """Returns, per parameter, the state's tensors of the parameter's shape and its scalars."""
     if config.name == "sgd":
         return (1 if config.momentum else 0), 0

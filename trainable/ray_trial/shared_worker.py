@@ -72,7 +72,7 @@ class _Epoch:
     def take_turn(self) -> bool:
         """Does one step; returns whether the epoch has ended or failed."""
         try:
-            with self.trial.rng, _on(self.trial.stream):
+            with self.trial.rng, _use_stream(self.trial.stream):
                 step = next(self.steps)
         except StopIteration as end:
             self.done.set_result(end.value)
@@ -143,11 +143,11 @@ class SharedWorker:
 
     def save_into(self, key: str, directory: str) -> None:
         """Saves a trial's present state into a directory; see `TrialRun.save_into`."""
-        self._request(lambda: self._trial(key).run.save_into(Path(directory)), key)
+        self._request(lambda: self._get_trial(key).run.save_into(Path(directory)), key)
 
     def load(self, key: str, directory: str) -> None:
         """Restores a trial from a checkpoint; see `TrialRun.load`."""
-        self._request(lambda: self._trial(key).run.load(Path(directory)), key)
+        self._request(lambda: self._get_trial(key).run.load(Path(directory)), key)
 
     def close(self, key: str) -> None:
         """Closes a trial, if it is open."""
@@ -161,13 +161,13 @@ class SharedWorker:
 
     def _begin(self, key: str, done: Future[Row]) -> None:
         try:
-            trial = self._trial(key)
+            trial = self._get_trial(key)
         except ClosedError as error:
             done.set_exception(error)
             return
         self._epochs.append(_Epoch(key, trial, trial.run.steps(), done))
 
-    def _trial(self, key: str) -> _Trial:
+    def _get_trial(self, key: str) -> _Trial:
         if key not in self._trials:
             raise ClosedError(f"trial {key} is not open in this process")
         return self._trials[key]
@@ -205,7 +205,7 @@ class SharedWorker:
         def run(done: Future[Any]) -> None:
             try:
                 trial = self._trials.get(key) if key else None
-                with _on(trial.stream if trial else None):
+                with _use_stream(trial.stream if trial else None):
                     done.set_result(work())
             except BaseException as error:  # noqa: BLE001 (a caller waits for it)
                 done.set_exception(_prepare_for_caller(error))
@@ -266,7 +266,7 @@ class SharedWorker:
             self._close(epoch.key)
 
 
-def _on(stream: Any) -> AbstractContextManager[Any]:
+def _use_stream(stream: Any) -> AbstractContextManager[Any]:
     return nullcontext() if stream is None else torch.cuda.stream(stream)
 
 

@@ -88,7 +88,7 @@ class TrialRun:
 
     def steps(self) -> Steps[Row]:
         """Trains one epoch as `step` does, but step by step."""
-        return self._log.capture_steps(self._epoch())
+        return self._log.capture_steps(self._train_epoch())
 
     def save_into(self, directory: Path) -> None:
         """Saves the present state into a directory; writes it only if it is not on disk yet."""
@@ -166,7 +166,7 @@ class TrialRun:
             session=Session(self._trial_id, sampled, mutated),
         )
 
-    def _epoch(self) -> Steps[Row]:
+    def _train_epoch(self) -> Steps[Row]:
         trainer = self._build()
         started, self._next_epoch = self._next_epoch, None
         row = yield from (started.finish() if started else trainer.epoch_steps())

@@ -44,16 +44,16 @@ def build_loss(loss: LossConfig, num_classes: int) -> nn.Module:
     """
     match loss:
         case CrossEntropyLoss():
-            weight = _per_class(loss.weight, "loss.weight", num_classes)
+            weight = _build_weights(loss.weight, "loss.weight", num_classes)
             return _CrossEntropy(
                 num_classes, weight, loss.ignore_index, label_smoothing=loss.label_smoothing
             )
         case NLLLoss():
             # Cross-entropy is by definition the negative log-likelihood of the log-softmax.
-            weight = _per_class(loss.weight, "loss.weight", num_classes)
+            weight = _build_weights(loss.weight, "loss.weight", num_classes)
             return _CrossEntropy(num_classes, weight, loss.ignore_index)
         case BCEWithLogitsLoss():
-            weight = _per_class(loss.pos_weight, "loss.pos_weight", num_classes)
+            weight = _build_weights(loss.pos_weight, "loss.pos_weight", num_classes)
             return _BCEWithLogits(weight)
         case SmoothL1Loss():
             return _OneHot(partial(F.smooth_l1_loss, beta=loss.beta))
@@ -117,7 +117,7 @@ class _BCEWithLogits(nn.Module):
         """Maps logits `[B, num_classes]` and labels `[B]` to a scalar."""
         logits = logits.float()
         return F.binary_cross_entropy_with_logits(
-            logits, _one_hot(labels, logits), pos_weight=self.pos_weight
+            logits, _encode_one_hot(labels, logits), pos_weight=self.pos_weight
         )
 
 
@@ -131,10 +131,10 @@ class _OneHot(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Maps logits `[B, num_classes]` and labels `[B]` to a scalar."""
         logits = logits.float()
-        return self.compare(logits, _one_hot(labels, logits))
+        return self.compare(logits, _encode_one_hot(labels, logits))
 
 
-def _one_hot(labels: Tensor, logits: Tensor) -> Tensor:
+def _encode_one_hot(labels: Tensor, logits: Tensor) -> Tensor:
     return F.one_hot(labels, logits.shape[1]).to(logits.dtype)
 
 
@@ -165,7 +165,9 @@ _PLAIN: dict[str, Compare] = {
 }
 
 
-def _per_class(values: Sequence[float] | None, key: str, num_classes: int) -> Tensor | None:
+def _build_weights(
+    values: Sequence[float] | None, key: str, num_classes: int
+) -> Tensor | None:
     if values is None:
         return None
     if len(values) != num_classes:

@@ -47,11 +47,11 @@ class ReplayChecks:
 
     def find_decision(self, work: Callable[[], None]) -> str | None:
         """Does a step and returns what in it a recording could not repeat, or None."""
-        addresses, random_state = self._addresses(), self._cpu_random_state()
+        addresses, random_state = self._list_addresses(), self._read_cpu_random_state()
         work()
-        if self._addresses() != addresses:
+        if self._list_addresses() != addresses:
             return "the model puts other tensors in the place of its weights or buffers"
-        if not _equal(self._cpu_random_state(), random_state):
+        if not _is_equal(self._read_cpu_random_state(), random_state):
             return "the step draws random numbers on the CPU"
         return None
 
@@ -68,11 +68,11 @@ class ReplayChecks:
         Returns:
             Whether both changed the state in the same way.
         """
-        groups = [*self._state(), sums]
+        groups = [*self._list_state(), sums]
         before = [[tensor.detach().clone() for tensor in group] for group in groups]
-        scaler, random_state = self._scaler.state_dict(), self._generator_state()
+        scaler, random_state = self._scaler.state_dict(), self._read_generator_state()
         replay()
-        replayed = _changes(groups, before)
+        replayed = _compute_changes(groups, before)
         for tensor, value in zip(itertools.chain(*groups), itertools.chain(*before), strict=True):
             tensor.detach().copy_(value)
         if self._scaler.is_enabled():
@@ -81,7 +81,9 @@ class ReplayChecks:
         step()
         return all(
             self._is_close(*vectors)
-            for vectors in zip(replayed, _changes(groups, before), _vectors(before), strict=True)
+            for vectors in zip(
+                replayed, _compute_changes(groups, before), _flatten_groups(before), strict=True
+            )
         )
 
     def _is_close(self, replayed: Tensor, change: Tensor, before: Tensor) -> bool:
@@ -89,7 +91,7 @@ class ReplayChecks:
         rounding = 8 * torch.finfo(torch.float32).eps * before.norm()
         return bool((replayed - change).norm() <= self._tolerance * change.norm() + rounding)
 
-    def _state(self) -> list[list[Tensor]]:
+    def _list_state(self) -> list[list[Tensor]]:
         """Returns everything that a step changes: weights, buffers and optimizer state."""
         optimizer = [
             value
@@ -99,18 +101,18 @@ class ReplayChecks:
         ]
         return [list(self._model.parameters()), list(self._model.buffers()), optimizer]
 
-    def _addresses(self) -> list[tuple[int, int]]:
+    def _list_addresses(self) -> list[tuple[int, int]]:
         tensors: Iterable[Tensor] = [*self._model.parameters(), *self._model.buffers()]
         return [(id(tensor), tensor.data_ptr()) for tensor in tensors]
 
-    def _cpu_random_state(self) -> list[Any]:
+    def _read_cpu_random_state(self) -> list[Any]:
         """Returns the state of every generator that a replay does not advance."""
         state: list[Any] = [random.getstate(), np.random.get_state()]
         if self._device.type != "cpu":
             state.append(torch.get_rng_state())
         return state
 
-    def _generator_state(self) -> Tensor:
+    def _read_generator_state(self) -> Tensor:
         if self._device.type == "cuda":
             return torch.cuda.get_rng_state(self._device)
         return torch.get_rng_state()
@@ -122,7 +124,7 @@ class ReplayChecks:
             torch.set_rng_state(state)
 
 
-def _vectors(groups: list[list[Tensor]]) -> list[Tensor]:
+def _flatten_groups(groups: list[list[Tensor]]) -> list[Tensor]:
     """Flattens each group of tensors; values that are not finite count as zero."""
     vectors = []
     for group in groups:
@@ -131,17 +133,17 @@ def _vectors(groups: list[list[Tensor]]) -> list[Tensor]:
     return vectors
 
 
-def _changes(groups: list[list[Tensor]], before: list[list[Tensor]]) -> list[Tensor]:
+def _compute_changes(groups: list[list[Tensor]], before: list[list[Tensor]]) -> list[Tensor]:
     changes = [
         [tensor.detach() - value for tensor, value in zip(*pair, strict=True)]
         for pair in zip(groups, before, strict=True)
     ]
-    return _vectors(changes)
+    return _flatten_groups(changes)
 
 
-def _equal(left: Any, right: Any) -> bool:
+def _is_equal(left: Any, right: Any) -> bool:
     if isinstance(left, list | tuple):
-        return len(left) == len(right) and all(map(_equal, left, right))
+        return len(left) == len(right) and all(map(_is_equal, left, right))
     if isinstance(left, Tensor):
         return torch.equal(left, right)
     return bool(np.array_equal(left, right))

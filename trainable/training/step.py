@@ -89,7 +89,7 @@ class _Step:
         self._is_compiled = forward is not None
         self._casts: WeightCasts | None = None
 
-    def _loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _compute_loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the logits and the mean loss."""
         forward = self._casts or self._forward
         with self._autocast():
@@ -191,7 +191,7 @@ class TrainStep(_Step):
             yield
 
     def _add_gradients(self, images: Tensor, labels: Tensor, share: float) -> None:
-        logits, loss = self._loss(images, labels)
+        logits, loss = self._compute_loss(images, labels)
         self.scaler.scale(loss if share == 1 else loss * share).backward()  # type: ignore[no-untyped-call]
         if self._casts is not None:
             self._casts.assign_gradients()
@@ -213,7 +213,7 @@ class EvaluationStep(_Step):
             images: `[B, C, H, W]` float32.
             labels: `[B]` int64.
         """
-        logits, loss = self._loss(images, labels)
+        logits, loss = self._compute_loss(images, labels)
         self.sums.add(logits, labels, loss)
 
     def wait_for_copy(self) -> None:

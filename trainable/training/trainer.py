@@ -100,7 +100,7 @@ class Trainer:
         )
         self._build_steps()
         self.graphs: CudaGraphs | None = None
-        self._graph_refusal = graph_refusal(config, self.device, self._full_batches())
+        self._graph_refusal = graph_refusal(config, self.device, self._count_full_batches())
         if self._graph_refusal is None:
             self.record_with(CudaRecorder(self.device))
         if is_on_gpu:
@@ -113,7 +113,7 @@ class Trainer:
         amp = config.amp.enabled and on_gpu
         amp_dtype: torch.dtype | None = getattr(torch, config.amp.dtype) if amp else None
         self.compiled: CompiledModel | None = None
-        if should_compile(config, self.device, self._full_batches()):
+        if should_compile(config, self.device, self._count_full_batches()):
             size = config.training.batch_size // config.training.accumulation_steps
             self.compiled = CompiledModel(self.model, size)
         self.train_step = TrainStep(
@@ -127,7 +127,7 @@ class Trainer:
         self.evaluation_step = EvaluationStep(self.model, loss_fn, amp_dtype, self.compiled)
         self.scaler = self.train_step.scaler
 
-    def _full_batches(self) -> int:
+    def _count_full_batches(self) -> int:
         """Returns the number of full batches of the whole training."""
         training = self.config.training
         return training.epochs * (self.source.size("train") // training.batch_size)

@@ -115,8 +115,8 @@ def test_a_val_split_of_too_few_images_is_a_data_error():
 
 def count_loads(monkeypatch):
     loads = []
-    digits = arrays._digits
-    monkeypatch.setattr(arrays, "_digits", lambda: loads.append(1) or digits())
+    digits = arrays._load_digits
+    monkeypatch.setattr(arrays, "_load_digits", lambda: loads.append(1) or digits())
     return loads
 
 

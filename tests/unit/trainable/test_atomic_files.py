@@ -107,7 +107,7 @@ def assert_disturbed_write_is_whole(directory: Path, fail_at: int, killed: bool)
             write_once([directory / name for name in NAMES], steps.write_new)
         except (Killed, OSError):
             failed = True
-    what = f"step {fail_at}, {steps.taken[fail_at]}"
+    what = f"step {fail_at}, {steps.calls[fail_at]}"
     contents = [content(directory / name) for name in NAMES]
     assert set(contents) <= {OLD, NEW}, what
     # Replaced in the order given: no name is new before those that come earlier.

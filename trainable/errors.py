@@ -44,7 +44,7 @@ class Problem:
     key: str
     """Dotted key, e.g. `optimizer.learning_rate`; empty if it concerns the whole file."""
     rule: str
-    """What must hold and what was found, e.g. `must be >= 1, found 0`."""
+    """The rule and the value found, e.g. `must be >= 1, found 0`."""
     line: int | None = None
     """1-based line in the file, or None if it is unknown."""
 

@@ -38,7 +38,7 @@ EPOCH = "epoch"
 BEST_ACC = "best_acc"
 CONFIG = "config"
 RESUME = "resume_state"
-"""What an exact resume needs besides: `format`, `seed`, `best_epoch`."""
+"""State for an exact resume: `format`, `seed`, `best_epoch`."""
 
 FORMAT = 1
 _UNREADABLE = (

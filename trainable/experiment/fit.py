@@ -34,7 +34,7 @@ class Outcome:
     rows: list[Row]
     """The metrics of the epochs trained by this call."""
     best_acc: float
-    """Of the whole training, including the epochs before a resume."""
+    """Best accuracy of the whole training, including the epochs before a resume."""
     best_epoch: int
     finished: bool
     """False if the training stopped before the last epoch or diverged."""

@@ -40,7 +40,7 @@ class ConcurrencyResult:
 
     copies: int
     images_per_s: float
-    """Of all copies together."""
+    """Throughput of all copies together."""
     process_gib: float
     """The most GPU memory that one copy takes: tensors, cache, and the process itself."""
     gpu_gib: float

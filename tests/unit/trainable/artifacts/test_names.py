@@ -75,8 +75,8 @@ from trainable.experiment.directory import create_directory
 config = load_config(sys.argv[1])
 for _ in range(4):
     if os.fork() == 0:
-        made = [create_directory(config, datetime(2024, 1, 15)).name for _ in range(50)]
-        os.write(1, ("\\n".join(made) + "\\n").encode())
+        created = [create_directory(config, datetime(2024, 1, 15)).name for _ in range(50)]
+        os.write(1, ("\\n".join(created) + "\\n").encode())
         os._exit(0)
 for _ in range(4):
     assert os.wait()[1] == 0

@@ -165,9 +165,7 @@ _PLAIN: dict[str, Compare] = {
 }
 
 
-def _build_weights(
-    values: Sequence[float] | None, key: str, num_classes: int
-) -> Tensor | None:
+def _build_weights(values: Sequence[float] | None, key: str, num_classes: int) -> Tensor | None:
     if values is None:
         return None
     if len(values) != num_classes:

@@ -22,8 +22,8 @@ if not ON_GPU:
     torch.set_num_threads(1)
 
 IMAGES, BATCH = (2000, 96) if ON_GPU else (190, 12)
-"""Images of an epoch; two epochs have the full batches that `cuda_graph: auto` wants. The last batch of
-an epoch is smaller."""
+"""Images of an epoch; two epochs have the full batches that `cuda_graph: auto` wants. The last
+batch of an epoch is smaller."""
 SHAPE = [3, 16, 16] if ON_GPU else [3, 8, 8]
 EPOCHS = 2
 SGD = {"name": "sgd", "learning_rate": 2.0**-7, "momentum": 0.9, "weight_decay": 1e-4}

@@ -116,7 +116,8 @@ def main() -> None:
             f"{trials:5} trials: {result['wall_s']:.3f} s a trial, the last {LAST}: "
             f"{result['last_s']:.3f} s; driver: {result['cpu_s'] * 1000:.1f} ms of CPU a trial, "
             f"peak {result['peak_mib']:.0f} MiB ({result['before_mib']:.0f} before); "
-            f"a trial leaves {result['files']:.1f} files, {result['kib']:.1f} KiB; load {load:.1f} before",
+            f"a trial leaves {result['files']:.1f} files, {result['kib']:.1f} KiB; "
+            f"load {load:.1f} before",
             flush=True,
         )
 

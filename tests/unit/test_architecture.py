@@ -16,6 +16,9 @@ MAX_FILE_LINES = {"sweeps": 400, "trainable": 400, "tests": 500}
 MAX_PACKAGE_FILES = 14
 MAX_FUNCTION_LINES = 50
 """From a function's first statement after its docstring to its last."""
+SELF = ("self", "cls")
+MAX_PARAMETERS = 7
+"""`self` and `cls` do not count."""
 MAX_UNTESTED_LINES = 60
 """Longer modules have a test file at the mirrored place below `tests/unit/`."""
 
@@ -142,6 +145,18 @@ def test_no_function_is_too_long(folder: str) -> None:
             if lines >= MAX_FUNCTION_LINES:
                 too_long[f"{path.relative_to(ROOT)}:{node.name}"] = lines
     assert too_long == {}
+
+
+@pytest.mark.parametrize("folder", ["sweeps", "trainable"])
+def test_no_function_has_too_many_parameters(folder: str) -> None:
+    too_many = {}
+    for path in sources(folder):
+        for node in functions(path):
+            parameters = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            names = [parameter.arg for parameter in parameters if parameter.arg not in SELF]
+            if len(names) > MAX_PARAMETERS:
+                too_many[f"{path.relative_to(ROOT)}:{node.name}"] = names
+    assert too_many == {}
 
 
 @pytest.mark.parametrize("folder", ["sweeps", "trainable"])

@@ -210,11 +210,11 @@ def rows_of(heading: str, keys: list[str], schemas: Schemas, text: str) -> list[
     kinds = schemas.kinds(section)
     if name is not None:
         kinds = [kind for kind in kinds if name in names_of(kind)]
-    known = [key for key in keys if any(key in kind["properties"] for kind in kinds)]
+    documented = [key for key in keys if any(key in kind["properties"] for kind in kinds)]
     if len(kinds) == 1 and name is None:
-        known += [key for key in kinds[0]["properties"] if key not in known]
+        documented += [key for key in kinds[0]["properties"] if key not in documented]
     rows = []
-    for key in known:
+    for key in documented:
         kind = next(kind for kind in kinds if key in kind["properties"])
         if key == "name" and names_of(kind):
             rows.append(name_row(section, schemas))

@@ -15,7 +15,7 @@ def default_device() -> torch.device:
     """Returns the current GPU with its index, or the CPU on a machine without one."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda", torch.cuda.current_device())
+    return with_index(torch.device("cuda"))
 
 
 def with_index(device: torch.device) -> torch.device:

@@ -37,7 +37,7 @@ assert utils.load_config is trainable.config.load_config
 """
 
 SAME_ACCURACY = """
-from trainable.data import load_data
+from trainable.data.loading import load_data
 from trainable.training.epoch import drain, evaluate
 from trainable.training.step import EvaluationStep
 

@@ -17,7 +17,8 @@ import torch
 
 from trainable.artifacts import checkpoint
 from trainable.config import TrainConfig, with_shape
-from trainable.data import ImageSource, Split, load_data
+from trainable.data.loading import load_data
+from trainable.data.source import ImageSource, Split
 from trainable.errors import CheckpointError
 from trainable.models import MODELS, get_model
 from trainable.optim.lr_schedule import LRSchedule

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from trainable.config import ImageFolderDataset
-from trainable.data import load_data
+from trainable.data.loading import load_data
 from trainable.data.folder import FolderSource
 from trainable.data.shapes import dataset_shape
 from trainable.errors import DataError

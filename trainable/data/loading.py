@@ -1,0 +1,63 @@
+"""Loads data sets: `load_data` returns an `ImageSource` for the config's `dataset` section."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import torch
+
+from trainable.config import DatasetConfig, ImageFolderDataset
+from trainable.data.arrays import load_arrays
+from trainable.data.resident import ResidentSource
+from trainable.data.source import ImageSource
+
+MAX_LOADED = 2
+"""Data sets that a process keeps. The least recently used one is dropped for another."""
+
+_loaded: dict[tuple[str, ...], ImageSource] = {}
+_lock = threading.Lock()
+
+
+def load_data(
+    dataset: DatasetConfig, device: torch.device, *, num_workers: int = 0
+) -> ImageSource:
+    """Loads a data set, or returns the one that this process has loaded before.
+
+    Args:
+        dataset: The config's `dataset` section.
+        device: The device of the batches; a data set that fits is held there as a whole.
+        num_workers: Loader processes, already limited to the available CPUs; only `image_folder`
+            uses them. `dataset.num_workers` is ignored.
+
+    Raises:
+        DataError: The data set is missing, cannot be downloaded or does not fit the config.
+    """
+    key = (
+        dataset.model_dump_json(exclude={"num_workers", "download", "root"}),
+        str(Path(dataset.root).absolute()),
+        str(device),
+        str(num_workers if isinstance(dataset, ImageFolderDataset) else 0),
+    )
+    with _lock:
+        source = _loaded.pop(key, None)
+        if source is None:
+            while len(_loaded) >= MAX_LOADED:
+                del _loaded[next(iter(_loaded))]
+            source = _load(dataset, device, num_workers)
+        _loaded[key] = source  # the last entry is the most recently used one
+    return source
+
+
+def _load(dataset: DatasetConfig, device: torch.device, num_workers: int) -> ImageSource:
+    if isinstance(dataset, ImageFolderDataset):
+        from trainable.data.folder import FolderSource  # torchvision takes a second or two
+
+        return FolderSource(dataset, device, num_workers=num_workers)
+    return ResidentSource(
+        load_arrays(dataset),
+        device,
+        augment=dataset.augment,
+        val_split=dataset.val_split,
+        seed=dataset.seed,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from trainable.config.schema import ByName, Items, Section
 
@@ -45,11 +45,22 @@ class BuiltinDataset(_Dataset):
 
 
 class ImageFolderDataset(_Dataset):
-    """Images in class folders: `root/train/CLASS/*`, `root/test/CLASS/*` (or `root/val`)."""
+    """Images in class folders: `root/train/CLASS/*`, `root/test/CLASS/*`, `root/val/CLASS/*`."""
 
     name: Literal["image_folder"]
     image_size: int = Field(default=64, ge=8, le=1024, examples=[224])
     """Height and width that images are cropped to."""
+    classes: Items[str] | None = Field(default=None, min_length=2, examples=[["cat", "dog"]])
+    """Names of the classes in the order of their labels. `null` takes the folders of `root/train`
+    by name. A training records them here; folders with other names are then refused."""
+
+    @field_validator("classes")
+    @classmethod
+    def _check_unique(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        twice = [name for name in dict.fromkeys(classes or ()) if (classes or ()).count(name) > 1]
+        if twice:
+            raise ValueError(f"must name every class once, found twice: {', '.join(twice)}")
+        return classes
 
 
 class SyntheticDataset(_Dataset):

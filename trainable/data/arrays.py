@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from trainable.config import BuiltinDataset, SyntheticDataset
-from trainable.data.split import stratified_split
+from trainable.data.split import split_by_position
 
 DIGITS_TEST_FRACTION = 0.2
 DIGITS_TEST_SEED = 0
@@ -145,7 +145,7 @@ def _load_digits() -> ImageArrays:
     table = _read_digits_table()
     pixels = np.rint(table[:, :-1].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)  # from 0..16
     images = LabelledImages(pixels[..., np.newaxis], table[:, -1].astype(np.int64))
-    train, test = stratified_split(images.labels, DIGITS_TEST_FRACTION, seed=DIGITS_TEST_SEED)
+    train, test = split_by_position(images.labels, DIGITS_TEST_FRACTION, seed=DIGITS_TEST_SEED)
     return ImageArrays(
         train=images.select(train),
         test=images.select(test),

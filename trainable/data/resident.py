@@ -14,7 +14,7 @@ from torch import Tensor
 from trainable.data.arrays import ImageArrays, LabelledImages, channel_statistics
 from trainable.data.normalize import Normalizer
 from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
-from trainable.data.split import stratified_split
+from trainable.data.split import split_by_position
 
 CHUNK_BYTES = 16 * 2**20
 """Bytes of normalised images that a GPU prepares together: ten batches of 128 CIFAR images."""
@@ -60,7 +60,9 @@ class ResidentSource:
     ) -> None:
         train, val = arrays.train, None
         if val_split is not None:
-            trained, held_out = stratified_split(train.labels, val_split, seed=seed)
+            trained, held_out = split_by_position(
+                train.labels, val_split, seed=seed, names=arrays.class_names
+            )
             train, val = arrays.train.select(trained), arrays.train.select(held_out)
         self._device = device
         # Launching a kernel takes as long for one batch as for ten; a CPU's cache holds one batch.

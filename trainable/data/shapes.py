@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainable.config import BuiltinDataset, DatasetConfig, ImageFolderDataset
+from trainable.data.folder_scan import TRAIN, class_folders
 from trainable.errors import DataError
 
 BUILTIN_SHAPES = {
@@ -41,7 +42,9 @@ def dataset_classes(dataset: DatasetConfig) -> int:
     if isinstance(dataset, BuiltinDataset):
         return BUILTIN_SHAPES[dataset.name][0]
     if isinstance(dataset, ImageFolderDataset):
-        return _count_class_folders(Path(dataset.root) / "train")
+        if dataset.classes is not None:
+            return len(dataset.classes)
+        return _count_class_folders(Path(dataset.root) / TRAIN)
     return dataset.num_classes
 
 
@@ -60,8 +63,7 @@ def _count_class_folders(directory: Path) -> int:
             f"image_folder needs one folder per class in {directory}, which is no directory; "
             "correct dataset.root or state model.num_classes"
         )
-    # Every directory counts, as for torchvision's ImageFolder, which numbers the classes.
-    count = sum(entry.is_dir() for entry in directory.iterdir())
+    count = len(class_folders(directory))
     if count < 2:
         raise DataError(
             f"image_folder needs at least 2 class folders in {directory}, found {count}"

@@ -1,0 +1,305 @@
+"""Lists the files of an `image_folder` data set: classes, images of every split, files left out.
+
+Opens no image and imports no torch. Decides which files are images by their extension, so that
+every reader of the folder (training, evaluation, checks before a sweep) has the same list.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+from trainable.config import ImageFolderDataset
+from trainable.errors import DataError
+
+TRAIN, VAL, TEST = "train", "val", "test"
+VAL_FOLDERS = ("val", "valid", "validation")
+"""Names of the folder of the validation set."""
+
+NO_PICTURES = frozenset(
+    {
+        ".pdf", ".eps", ".ps", ".mpg", ".mpeg", ".h5", ".hdf", ".fit", ".fits", ".grib", ".bufr",
+        ".wmf", ".emf",
+    }
+)  # fmt: skip
+"""Extensions that Pillow knows, but whose files are documents, videos or tables, or need another
+program."""
+
+SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir"})
+"""Names, in lower case, that operating systems leave in folders; neither classes nor images."""
+
+LEGACY_EXTENSIONS = frozenset(
+    {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"}
+)
+"""The extensions of the trainings whose split goes by position; see `SplitRecord`."""
+
+MAX_EXAMPLES = 3
+"""File names that a message shows."""
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image of a split."""
+
+    name: str
+    """Path below the folder of its class, with `/`."""
+    label: int
+
+
+@dataclass(frozen=True)
+class SplitScan:
+    """The images of one folder `train`, `val` or `test`."""
+
+    folder: Path
+    class_folders: tuple[str, ...]
+    """Names of the class folders, in label order."""
+    images: tuple[ImageFile, ...]
+    """By label, then by folder and file name."""
+
+    def path(self, image: ImageFile) -> str:
+        """Returns the path of an image."""
+        return f"{self.folder}/{self.class_folders[image.label]}/{image.name}"
+
+    def counts(self) -> list[int]:
+        """Returns the number of images of each class, in label order."""
+        labels = Counter(image.label for image in self.images)
+        return [labels[label] for label in range(len(self.class_folders))]
+
+
+@dataclass
+class FolderScan:
+    """The content of an image folder."""
+
+    root: Path
+    classes: tuple[str, ...]
+    """Class names in label order, the same for all splits."""
+    splits: dict[str, SplitScan] = field(default_factory=dict)
+    """`train`, `test` and, with a folder of its own, `val`."""
+    left_out: list[str] = field(default_factory=list)
+    """Paths below the root of the files that are not read; hidden ones are not listed."""
+    notices: list[str] = field(default_factory=list)
+    """Lines for the user on what is read and what is not."""
+
+
+@cache
+def image_extensions() -> frozenset[str]:
+    """Returns the extensions, in lower case, of the files that are read as images."""
+    from PIL import Image  # takes a moment, which only data sets in folders need
+
+    Image.init()
+    known = Image.registered_extensions().items()
+    return frozenset(ext for ext, kind in known if kind in Image.OPEN) - NO_PICTURES
+
+
+def normalize_path(path: str) -> str:
+    """Returns a relative path as it is compared and hashed: with `/`, in Unicode's form NFC."""
+    return unicodedata.normalize("NFC", path.replace(os.sep, "/"))
+
+
+def class_folders(folder: Path) -> tuple[str, ...]:
+    """Returns the names of the class folders in a folder, sorted; hidden ones are no classes.
+
+    Raises:
+        DataError: The folder cannot be read.
+    """
+    return tuple(entry.name for entry in _list(folder) if entry.is_dir())
+
+
+def scan_folder(dataset: ImageFolderDataset, *, legacy: bool = False) -> FolderScan:
+    """Lists the images of a data set and checks that its folders agree.
+
+    Args:
+        dataset: The config's `dataset` section; its `classes`, if set, give the label order.
+        legacy: Whether the list is that of a training whose split goes by position: images of
+            `LEGACY_EXTENSIONS`, and none from a folder `val` beside `test`.
+
+    Raises:
+        DataError: A folder is missing, a class has no image or is not in every split, or the
+            folders and `dataset.classes` differ; the text has all of these problems.
+    """
+    root = Path(dataset.root)
+    folders = _find_splits(root)
+    if legacy and {VAL, TEST} <= folders.keys():
+        del folders[VAL]
+    extensions = LEGACY_EXTENSIONS if legacy else image_extensions()
+    classes = dataset.classes or class_folders(folders[TRAIN])
+    scan = FolderScan(root, tuple(classes))
+    problems = _check_number(folders[TRAIN], classes)
+    for split, folder in folders.items():
+        if split != TRAIN or dataset.classes is not None:
+            source = folders[TRAIN] if dataset.classes is None else None
+            problems += _check_names(folder, classes, source)
+        problems += _scan_split(scan, split, folder, extensions)
+    problems += _assign_val(scan, dataset.val_split)
+    if problems:
+        raise DataError("; ".join(problems))
+    if scan.left_out:
+        scan.notices.append(f"not read as images: {_describe_files(scan.left_out)}")
+    return scan
+
+
+def _scan_split(
+    scan: FolderScan, split: str, folder: Path, extensions: Collection[str]
+) -> list[str]:
+    """Adds the images of a split's folder; returns a sentence for every class without any."""
+    present = {normalize_path(name): name for name in class_folders(folder)}
+    names = tuple(present.get(normalize_path(name), "") for name in scan.classes)
+    images: list[ImageFile] = []
+    problems = []
+    scan.left_out += [_relative(scan.root, path) for path in _loose_files(folder)]
+    for label, name in enumerate(names):
+        if not name:
+            continue
+        files, others = _walk(folder / name, extensions)
+        images += [ImageFile(file, label) for file in files]
+        left_out = [_relative(scan.root, folder / name / other) for other in others]
+        scan.left_out += left_out
+        if not files:
+            only = f", only {_describe_files(left_out)}" if left_out else ""
+            problems.append(f"{folder / name} must hold at least one image, found none{only}")
+    scan.splits[split] = SplitScan(folder, names, tuple(images))
+    return problems
+
+
+def _assign_val(scan: FolderScan, val_split: float | None) -> list[str]:
+    """Decides what a validation folder is; returns the problem with it, if any."""
+    if VAL not in scan.splits:
+        return []
+    folder = scan.splits[VAL].folder
+    if TEST not in scan.splits:
+        scan.splits[TEST] = scan.splits.pop(VAL)
+        kind = "the test set" if val_split else "both the validation set and the test set"
+        scan.notices.append(f"{folder} is {kind}: there is no {scan.root / TEST}")
+    elif val_split is not None:
+        return [
+            f"{folder} is the validation set, so dataset.val_split must be null, found "
+            f"{val_split:g}; rename that folder to hold out a part of {scan.root / TRAIN} instead"
+        ]
+    return []
+
+
+def _find_splits(root: Path) -> dict[str, Path]:
+    """Returns the folder of each split.
+
+    Raises:
+        DataError: `train` is missing, or both of `test` and `val`, or there are several `val`.
+    """
+    val = [name for name in VAL_FOLDERS if (root / name).is_dir()]
+    if len(val) > 1:
+        raise DataError(
+            f"dataset.root {root} must hold one validation folder, found {' and '.join(val)}"
+        )
+    folders = {TRAIN: root / TRAIN, VAL: root / val[0] if val else root / VAL, TEST: root / TEST}
+    splits = {split: folder for split, folder in folders.items() if folder.is_dir()}
+    if TRAIN not in splits or len(splits) < 2:
+        names = ", ".join(entry.name for entry in _list(root)) if root.is_dir() else ""
+        raise DataError(
+            f"dataset.root {root} must hold the folders train/CLASS and test/CLASS (or "
+            f"val/CLASS), found {names or 'nothing'}"
+        )
+    return splits
+
+
+def _check_number(train: Path, classes: Sequence[str]) -> list[str]:
+    if len(classes) >= 2:
+        return []
+    alone = f"{classes[0]} alone" if classes else "none"
+    return [f"{train} must hold one folder per class and at least 2 classes, found {alone}"]
+
+
+def _check_names(folder: Path, classes: Sequence[str], train: Path | None) -> list[str]:
+    """Returns the problem with the class folders of a split, if any.
+
+    Args:
+        folder: The split's folder.
+        classes: The expected classes.
+        train: The folder that they are from; None if they are `dataset.classes`.
+    """
+    difference = describe_difference(classes, class_folders(folder))
+    if not difference:
+        return []
+    if train is not None:
+        return [f"{folder} must hold the same classes as {train}: {difference}"]
+    return [
+        f"{folder} must hold the classes of dataset.classes: {difference}; rename the folders, or "
+        "give the new names in the old order, or null if the labels may be numbered anew"
+    ]
+
+
+def describe_difference(expected: Iterable[str], present: Iterable[str]) -> str:
+    """Returns which class names are missing and which are new, or nothing if they are the same."""
+    wanted = {normalize_path(name): name for name in expected}
+    names = {normalize_path(name): name for name in present}
+    missing = [name for key, name in wanted.items() if key not in names]
+    new = [name for key, name in names.items() if key not in wanted]
+    parts = (("missing", missing), ("new", new))
+    return ", ".join(f"{word} {' '.join(listed)}" for word, listed in parts if listed)
+
+
+def _walk(folder: Path, extensions: Collection[str]) -> tuple[list[str], list[str]]:
+    """Returns the images below a class's folder, and the other files, as paths below it.
+
+    A folder that several links lead to is read once, so that a loop of links ends.
+    """
+    images: list[str] = []
+    others: list[str] = []
+    visited: set[tuple[int, int]] = set()
+
+    def walk(directory: Path, prefix: str) -> None:
+        status = directory.stat()
+        if (status.st_dev, status.st_ino) in visited:
+            return
+        visited.add((status.st_dev, status.st_ino))
+        inner = []
+        for entry in _list(directory):
+            if entry.is_dir():
+                inner.append(entry.name)
+            elif entry.is_file() and _extension(entry.name) in extensions:
+                images.append(prefix + entry.name)
+            else:
+                others.append(prefix + entry.name)
+        for name in inner:
+            walk(directory / name, f"{prefix}{name}/")
+
+    walk(folder, "")
+    return sorted(images, key=lambda name: name.rpartition("/")), others
+
+
+def _loose_files(folder: Path) -> list[Path]:
+    """Returns the files of a split that lie in no class's folder."""
+    return [Path(entry.path) for entry in _list(folder) if not entry.is_dir()]
+
+
+def _list(folder: Path) -> list[os.DirEntry[str]]:
+    """Returns the entries of a folder by name, without hidden ones and those of the system."""
+    try:
+        with os.scandir(folder) as entries:
+            visible = [entry for entry in entries if not _is_hidden(entry.name)]
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}") from error
+    return sorted(visible, key=lambda entry: entry.name)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in SYSTEM_FILES
+
+
+def _extension(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def _relative(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _describe_files(paths: Sequence[str]) -> str:
+    """Returns the number of files by extension, and examples."""
+    kinds = Counter(_extension(path) or "without extension" for path in paths)
+    numbers = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    more = ", ..." if len(paths) > MAX_EXAMPLES else ""
+    return f"{numbers} ({', '.join(paths[:MAX_EXAMPLES])}{more})"

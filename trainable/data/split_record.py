@@ -1,0 +1,246 @@
+"""The validation split of an image folder: drawn once, recorded, and read ever after.
+
+The record goes with the training: in the `.pt` file and, for a sweep, in its directory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+
+from trainable.config import ImageFolderDataset
+from trainable.data.folder_scan import (
+    TEST,
+    TRAIN,
+    VAL,
+    FolderScan,
+    ImageFile,
+    describe_difference,
+    normalize_path,
+    scan_folder,
+)
+from trainable.data.split import split_by_position
+from trainable.errors import DataError
+
+HASH_BYTES = 8
+
+
+@dataclass(frozen=True)
+class SplitRecord:
+    """Decides which images of `root/train` are held out, whatever files are added or removed.
+
+    Every image has a hash of its path and the seed. When the record is drawn, the images with the
+    smallest hashes of a class are held out, `round(fraction * n)` of n and at least one on each
+    side. The record keeps the *cut* between these and the others. From then on an image is held
+    out if its hash is below its class's cut: no image ever changes its side, and new ones are
+    held out with about the same probability.
+
+    A record `by_position` stands for a training from before there were records. Its split is that
+    of `split_by_position`, which holds only for an unchanged list.
+    """
+
+    seed: int
+    """`dataset.seed`."""
+    fraction: float | None
+    """`dataset.val_split`; None if no images of `root/train` are held out."""
+    classes: tuple[str, ...] = ()
+    """Class names in label order; they are part of the hashed paths."""
+    cuts: tuple[int, ...] = ()
+    """One number in [0, 2^64) per class; empty without a fraction."""
+    sizes: Mapping[str, int] | None = None
+    """Number of images of each split when the record was drawn."""
+    fingerprint: str = ""
+    """Hash of the sorted paths of all images at that time."""
+    by_position: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values, as they are stored."""
+        return {**asdict(self), "classes": list(self.classes), "cuts": list(self.cuts)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SplitRecord:
+        """Reads what `to_dict` has returned."""
+        return cls(**{**data, "classes": tuple(data["classes"]), "cuts": tuple(data["cuts"])})
+
+
+@dataclass(frozen=True)
+class FolderSplit:
+    """The images of a folder, divided into splits."""
+
+    scan: FolderScan
+    record: SplitRecord
+    """The record by which they are divided; complete."""
+    images: Mapping[str, tuple[str, ...]]
+    """Split -> paths of its images."""
+    labels: Mapping[str, tuple[int, ...]]
+    """Split -> label of each image."""
+    notices: tuple[str, ...]
+    """Lines for the user."""
+
+
+def split_folder(dataset: ImageFolderDataset, record: SplitRecord | None = None) -> FolderSplit:
+    """Lists the images of a data set and divides them into splits.
+
+    Args:
+        dataset: The config's `dataset` section.
+        record: The record of the training that continues; None draws one. It is drawn anew if
+            `dataset.val_split` or `dataset.seed` has changed since.
+
+    Raises:
+        DataError: See `scan_folder`; or a class is too small to be split, or the folder and the
+            record do not fit.
+    """
+    if record is not None and record.classes and dataset.classes is None:
+        dataset = dataset.model_copy(update={"classes": record.classes})
+    is_redrawn = record is not None and not _has_settings(record, dataset)
+    scan = scan_folder(dataset, legacy=record is not None and record.by_position)
+    notices = list(scan.notices)
+    if record is None or is_redrawn:
+        if record is not None:
+            notices.append(_describe_redraw(record, dataset))
+        record = _draw(scan, dataset)
+    elif record.classes and len(record.classes) != len(scan.classes):
+        difference = describe_difference(record.classes, scan.classes)
+        raise DataError(f"the training has other classes than {scan.root}: {difference}")
+    record = replace(record, classes=record.classes or scan.classes)
+    splits = {split: list(files.images) for split, files in scan.splits.items()}
+    if record.fraction is not None:
+        splits[TRAIN], splits[VAL] = _hold_out(scan, record)
+    sizes = {split: len(images) for split, images in splits.items()}
+    fingerprint = _fingerprint(scan, record.classes)
+    if not record.fingerprint:
+        record = replace(record, sizes=sizes, fingerprint=fingerprint)
+    elif record.fingerprint != fingerprint:
+        notices.append(_describe_change(scan, record, sizes))
+    folders = {split: scan.splits[split if split in scan.splits else TRAIN] for split in splits}
+    return FolderSplit(
+        scan,
+        record,
+        {split: tuple(map(folders[split].path, images)) for split, images in splits.items()},
+        {split: tuple(image.label for image in images) for split, images in splits.items()},
+        tuple(notices),
+    )
+
+
+def image_hash(path: str, seed: int) -> int:
+    """Returns the hash of an image, a number in [0, 2^64) that is the same on every machine.
+
+    Args:
+        path: Path below `dataset.root`, e.g. `train/cat/1.png`.
+        seed: `dataset.seed`.
+    """
+    data = normalize_path(path).encode("utf-8", "surrogateescape")
+    key = seed.to_bytes(HASH_BYTES, "big")
+    return int.from_bytes(blake2b(data, digest_size=HASH_BYTES, key=key).digest(), "big")
+
+
+def _has_settings(record: SplitRecord, dataset: ImageFolderDataset) -> bool:
+    return (record.fraction, record.seed) == (dataset.val_split, dataset.seed) or (
+        record.fraction is dataset.val_split is None
+    )
+
+
+def _draw(scan: FolderScan, dataset: ImageFolderDataset) -> SplitRecord:
+    record = SplitRecord(dataset.seed, dataset.val_split, scan.classes)
+    if record.fraction is None:
+        return record
+    hashes: list[list[int]] = [[] for _ in scan.classes]
+    for image in scan.splits[TRAIN].images:
+        hashes[image.label].append(_hash(image, record))
+    return replace(
+        record,
+        cuts=tuple(
+            _find_cut(sorted(of_class), record.fraction, name)
+            for of_class, name in zip(hashes, scan.classes, strict=True)
+        ),
+    )
+
+
+def _find_cut(hashes: list[int], fraction: float, name: str) -> int:
+    """Returns the middle between the largest hash that is held out and the next one."""
+    if len(hashes) < 2:
+        raise DataError(
+            f"dataset.val_split needs at least 2 images of every class, found 1 of class {name}"
+        )
+    count = min(max(1, round(fraction * len(hashes))), len(hashes) - 1)
+    return (hashes[count - 1] + hashes[count] + 1) // 2
+
+
+def _hold_out(scan: FolderScan, record: SplitRecord) -> tuple[list[ImageFile], list[ImageFile]]:
+    """Returns the images of `root/train` that are trained, and those that are held out."""
+    images = scan.splits[TRAIN].images
+    if record.by_position:
+        return _hold_out_by_position(scan, record)
+    trained: list[ImageFile] = []
+    held_out: list[ImageFile] = []
+    for image in images:
+        is_held_out = _hash(image, record) < record.cuts[image.label]
+        (held_out if is_held_out else trained).append(image)
+    for side, kind in ((trained, "training"), (held_out, "validation")):
+        labels = {image.label for image in side}
+        empty = [name for label, name in enumerate(scan.classes) if label not in labels]
+        if empty:
+            raise DataError(
+                f"no {kind} image is left of {', '.join(empty)} in {scan.splits[TRAIN].folder}: "
+                "images keep the side on which they were when the training began; put the files "
+                "back, add others, or begin anew without the old checkpoint"
+            )
+    return trained, held_out
+
+
+def _hold_out_by_position(
+    scan: FolderScan, record: SplitRecord
+) -> tuple[list[ImageFile], list[ImageFile]]:
+    assert record.fraction is not None
+    images = scan.splits[TRAIN].images
+    if record.fingerprint not in {"", _fingerprint(scan, record.classes)}:
+        raise DataError(
+            f"the images in {scan.root} have changed since this training was resumed, and its "
+            "validation split holds for an unchanged list only, as it was begun by an older "
+            "version: put the files back, or begin anew without the old checkpoint"
+        )
+    labels = np.asarray([image.label for image in images], dtype=np.int64)
+    trained, held_out = split_by_position(
+        labels, record.fraction, seed=record.seed, names=scan.classes
+    )
+    return [images[i] for i in trained], [images[i] for i in held_out]
+
+
+def _hash(image: ImageFile, record: SplitRecord) -> int:
+    return image_hash(f"{TRAIN}/{record.classes[image.label]}/{image.name}", record.seed)
+
+
+def _fingerprint(scan: FolderScan, classes: tuple[str, ...]) -> str:
+    paths = [
+        normalize_path(f"{split}/{classes[image.label]}/{image.name}")
+        for split, files in scan.splits.items()
+        for image in files.images
+    ]
+    data = "\n".join(sorted(paths)).encode("utf-8", "surrogateescape")
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def _describe_change(scan: FolderScan, record: SplitRecord, sizes: Mapping[str, int]) -> str:
+    before = record.sizes or {}
+    names = [split for split in (TRAIN, VAL, TEST) if split in {*before, *sizes}]
+    numbers = ", ".join(f"{name} {before.get(name, 0)} -> {sizes.get(name, 0)}" for name in names)
+    return (
+        f"the images in {scan.root} have changed since the training began: {numbers}; "
+        "those that were there keep their side"
+    )
+
+
+def _describe_redraw(record: SplitRecord, dataset: ImageFolderDataset) -> str:
+    return (
+        f"the validation split is drawn anew (dataset.val_split {_show(record.fraction)} -> "
+        f"{_show(dataset.val_split)}, dataset.seed {record.seed} -> {dataset.seed}): images that "
+        "were trained may now be validated"
+    )
+
+
+def _show(fraction: float | None) -> str:
+    return "null" if fraction is None else f"{fraction:g}"

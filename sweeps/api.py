@@ -57,10 +57,10 @@ class Sweep:
         """Returns the trial with the best epoch, with `.record`, `.best` (its row), `.directory`.
 
         Raises:
-            SweepError: No trial has completed an epoch.
+            SweepError: No trial has an epoch with finite losses.
         """
         if self.files.best is None:
-            raise SweepError(f"{self.directory}: no trial has completed an epoch")
+            raise SweepError(f"{self.directory}: {self.files.missing_best}")
         return self.files.best
 
     def trial(self, name: str) -> TrialResult:
@@ -82,9 +82,10 @@ class Sweep:
         """
         result = self._select(trial)
         if result.checkpoint is None:
+            reason = "" if self.files.saves_checkpoints else ": checkpoint.enabled is false"
             raise SweepError(
                 f"trial {result.record.id} ({result.record.state}) has no checkpoint in "
-                f"{result.directory / CHECKPOINTS}"
+                f"{result.directory / CHECKPOINTS}{reason}"
             )
         return download(result.checkpoint)
 

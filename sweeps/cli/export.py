@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 
 import click
 
-from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, exits
+from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, PATH, exits
 from sweeps.cli.status import best_line
 from sweeps.report.text_charts import Series, draw_chart
 from sweeps.results.loaded_sweep import LoadedSweep, load
+from sweeps.results.trial_results import is_scored
 from sweeps.sweep_dir.errors import SweepError
+from sweeps.terminal.commands import quote_word
 from sweeps.terminal.console import console, print_json, print_line
 from sweeps.terminal.formatting import format_metric, format_size, quote_path, replace_non_finite
 from trainable.atomic_files import write_text
@@ -44,7 +45,7 @@ KIND_NAMES = {
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Write to FILE instead of the terminal.",
 )
@@ -86,9 +87,9 @@ def _export_study(directory: Path, output: Path) -> int:
     from sweeps.report.optuna_files import SQLITE_SUFFIXES, export_study
 
     export_study(directory, output)
-    address = f"sqlite:///{output}" if output.suffix in SQLITE_SUFFIXES else str(output)
+    address = f"sqlite:///{output}" if output.suffix in SQLITE_SUFFIXES else output
     print_line(f"{output}: open it with optuna-dashboard (pip install optuna-dashboard):")
-    print_line(f"optuna-dashboard {shlex.quote(address)}")
+    print_line(f"optuna-dashboard {quote_word(address)}")
     return FINISHED
 
 
@@ -105,7 +106,7 @@ def plot(directory: Path) -> int:
     """
     sweep = load(directory)
     if sweep.best is None:
-        raise SweepError(f"{directory}: no trial has completed an epoch")
+        raise SweepError(f"{directory}: {sweep.missing_best}")
     width = min(console.width, MAX_WIDTH)
     print_line(f"{sweep.metric} of each trial's best epoch (o finished, x not, - best so far)")
     for line in draw_chart(_history(sweep), width=width, height=PLOT_HEIGHT, x_label="trial"):
@@ -116,7 +117,8 @@ def plot(directory: Path) -> int:
     print_line(f"{sweep.metric} of the best {len(shown)} trials by epoch")
     curves = [
         Series(
-            str(rank), [(r["epoch"], r[sweep.metric]) for r in result.rows if sweep.metric in r]
+            str(rank),
+            [(r["epoch"], r[sweep.metric]) for r in result.rows if is_scored(r, sweep.metric)],
         )
         for rank, result in enumerate(shown, start=1)
     ]

@@ -14,11 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, SWEEP_DIRECTORY, exits
+from sweeps.cli.summary import describe_failed
 from sweeps.cli.tables import pareto_table
+from sweeps.results.commands import read_commands, trial_commands
 from sweeps.results.loaded_sweep import LoadedSweep, best_checkpoint_epoch, load
 from sweeps.results.progress import format_time_left
 from sweeps.results.status import front_values, status_values
-from sweeps.results.trial_results import TrialResult
+from sweeps.results.trial_results import TrialResult, describe_missing_best
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SWEEP_FILE
 from sweeps.sweep_dir.records import ENDED
@@ -30,6 +32,7 @@ from sweeps.terminal.formatting import (
     make_table,
     quote_path,
 )
+from sweeps.terminal.tables import ShortenedText
 from trainable.artifacts.names import BEST_FILE
 from trainable.config.yaml_reader import read_yaml
 from trainable.errors import TuneSweepsError
@@ -64,12 +67,13 @@ def list_(directory: Path, as_json: bool) -> int:
     if not sweeps:
         print_line(f"no sweeps in {directory}")
         return FINISHED
-    table = make_table("sweep", "state", "trials", "metric", "best", "trial", "started")
+    columns = ("sweep", "state", "trials", "metric", "best", "trial", "started")
+    table = make_table(*columns, shortened={"sweep"})
     for values in sweeps:
         ended = "" if "error" in values else f"{values['ended']}/{values['total']}"
         best = values.get("best") or {}
         table.add_row(
-            str(values["name"]),
+            ShortenedText(str(values["name"])),
             str(values["state"]),
             ended,
             str(values.get("metric", "")),
@@ -183,17 +187,19 @@ def _status_lines(values: dict[str, Any]) -> list[str]:
     lines = [
         f"sweep {values['name']}: {values['state']}{reason}",
         f"{values['ended']} of {values['total']} trials ended{_format_states(values['trials'])}",
-        f"{'best' if finished else 'best so far'}: {_format_best(values['best'])}",
+        f"{'best' if finished else 'best so far'}: {_format_best(values['best'], values['epochs'])}",
         f"{format_duration(values['elapsed_s'])}{'' if finished else ' so far'}"
         f"{format_time_left(values['left_s'])}; {values['epochs']} epochs trained{saved}",
     ]
     if configuration := _format_configuration(values["best"]):
         lines.insert(3, configuration)
-    causes = sorted({str(failed["cause"]) for failed in values["failed"]})
-    if causes:
-        lines.append(f"{len(values['failed'])} failed ({', '.join(causes)})")
+    if values["failed"]:
+        causes = {str(failed["trial"]): str(failed["cause"]) for failed in values["failed"]}
+        lines += describe_failed(Path(values["directory"]), causes)
+    if values["stalled"]:
+        lines.append(values["stalled"])
     if values["state"] in {"paused", "interrupted"}:
-        lines.append(f"resume it:  sweep resume {quote_path(Path(values['directory']))}")
+        lines.append(f"resume it:  {read_commands(Path(values['directory'])).run_again('resume')}")
     return lines
 
 
@@ -209,7 +215,8 @@ def _format_states(trials: Mapping[str, int]) -> str:
 def _live_table(values: dict[str, Any]) -> Table:
     """Returns the table of trials that have started and not ended."""
     metric = values["metric"]
-    table = make_table("trial", "state", "epoch", "of", metric, "best", "s/epoch", "images/s")
+    scores = (f"last\n{metric}", f"best\n{metric}")
+    table = make_table("trial", "state", "epoch", "of", *scores, "s/epoch", "images/s")
     keys = ("trial", "state", "epoch", "epochs", "value", "best", "epoch_s", "images_per_s")
     for trial in values["unended"][:MAX_LIVE_TRIALS]:
         table.add_row(*(format_value(trial[key]) for key in keys))
@@ -223,12 +230,12 @@ def _live_table(values: dict[str, Any]) -> Table:
 
 def best_line(sweep: LoadedSweep) -> str:
     """Returns the best trial, its metric and its epoch in one line."""
-    return _format_best(sweep.best_values())
+    return _format_best(sweep.best_values(), sum(len(result.rows) for result in sweep.results))
 
 
-def _format_best(best: dict[str, Any] | None) -> str:
+def _format_best(best: dict[str, Any] | None, epochs: int) -> str:
     if best is None:
-        return "no trial has completed an epoch"
+        return describe_missing_best(epochs)
     return f"trial {best['trial']}, {best['metric']} {best['value']:.4f} at epoch {best['epoch']}"
 
 
@@ -261,10 +268,10 @@ def best(directory: Path, as_json: bool) -> int:
     sweep = load(directory)
     trial = sweep.best
     if trial is None or trial.best is None:
-        raise SweepError(f"{directory}: no trial has completed an epoch")
+        raise SweepError(f"{directory}: {sweep.missing_best}")
     checkpoint, checkpoint_epoch = trial.checkpoint, best_checkpoint_epoch(trial)
     config = trial.directory / "config.yaml"
-    restore = None if checkpoint is None else f"sweep restore {quote_path(checkpoint)} --epochs N"
+    commands = trial_commands(trial)
     if as_json:
         values = {
             **(sweep.best_values() or {}),
@@ -274,18 +281,18 @@ def best(directory: Path, as_json: bool) -> int:
             "values": trial.record.current,
             "config": read_yaml(config).data if config.exists() else None,
             "checkpoint": None if checkpoint is None else str(checkpoint),
-            "checkpoint_epoch": checkpoint_epoch,
-            "restore": restore,
+            "checkpoint_epoch": None if checkpoint is None else checkpoint_epoch,
+            "restore": commands.get("restore"),
             "pareto": front_values(sweep),
         }
         print_json(values)
         return FINISHED
-    _print_best(sweep, trial, checkpoint_epoch, restore)
+    _print_best(sweep, trial, checkpoint_epoch, commands)
     return FINISHED
 
 
 def _print_best(
-    sweep: LoadedSweep, trial: TrialResult, checkpoint_epoch: int | None, restore: str | None
+    sweep: LoadedSweep, trial: TrialResult, checkpoint_epoch: int | None, commands: dict[str, str]
 ) -> None:
     checkpoint, config = trial.checkpoint, trial.directory / "config.yaml"
     print_line(f"{sweep.best_label}: {best_line(sweep)}")
@@ -297,14 +304,17 @@ def _print_best(
         print_table(pareto_table(sweep.front, sweep.metrics))
     print_line(f"config:            {quote_path(config)}")
     if checkpoint is None:
-        print_line("checkpoint:        none, its weights were not kept")
-        return
-    print_line(f"checkpoint:        {quote_path(checkpoint)}")
-    if checkpoint_epoch != (trial.best or {})["epoch"] and checkpoint.name == BEST_FILE:
-        print_line(
-            f"                   has epoch {checkpoint_epoch}, the best by val_acc, not the best "
-            f"by {sweep.metric}"
-        )
-    print_line(f"score it:          sweep eval {quote_path(checkpoint)}")
-    print_line(f"train it further:  {restore}")
-    print_line(f"train it again:    python -m trainable {quote_path(config)}")
+        reason = "its weights were not kept"
+        if not sweep.saves_checkpoints:
+            reason = "checkpoint.enabled is false"
+        print_line(f"checkpoint:        none, {reason}")
+    else:
+        print_line(f"checkpoint:        {quote_path(checkpoint)}")
+        if checkpoint_epoch != (trial.best or {})["epoch"] and checkpoint.name == BEST_FILE:
+            print_line(
+                f"                   has epoch {checkpoint_epoch}, the best by val_acc, not the "
+                f"best by {sweep.metric}"
+            )
+        print_line(f"score it:          {commands['eval']}")
+        print_line(f"train it further:  {commands['restore']}")
+    print_line(f"train it again:    {commands['train']}")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import shlex
+from pathlib import Path
 
 from sweeps.cli.tables import configurations_table, pareto_table, ranking_table
 from sweeps.results.aggregate import pareto_front, repeated_configurations
+from sweeps.results.commands import read_commands, trial_commands
 from sweeps.results.outcome import Outcome
+from sweeps.results.status import count_events, describe_stall
+from sweeps.results.trial_results import describe_missing_best
 from sweeps.sweep_dir.layout import REPORT, SweepLayout
+from sweeps.terminal.commands import quote_word, sweep_command
 from sweeps.terminal.console import print_line, print_table
+from trainable.config.yaml_reader import read_yaml
 
 
 def print_summary(outcome: Outcome) -> None:
     """Prints the ranked trials, the best checkpoint with its commands, and how to resume."""
     metric = outcome.metric
-    print_table(ranking_table(outcome.results, metric))
+    print_table(ranking_table(outcome.results, metric, outcome.epochs))
     configurations = repeated_configurations(outcome.results, metric)
     if configurations:
         print_table(configurations_table(configurations, metric))
@@ -22,29 +27,50 @@ def print_summary(outcome: Outcome) -> None:
         front = pareto_front(outcome.results, outcome.metrics)
         print_table(pareto_table(front, outcome.metrics))
     failed = [result.record for result in outcome.results if result.record.state == "failed"]
-    kept = _trials_are_kept(outcome)
     if failed:
-        causes = sorted({record.failures[-1].cause for record in failed})
-        source = "trial.json of each trial" if kept else "the output above"
-        print_line(f"{len(failed)} failed ({', '.join(causes)}); see {source}")
-        if kept:
-            print_line(f"retry them:  sweep retry {shlex.quote(str(outcome.directory))}")
+        causes: dict[str, str] = {record.id: record.failures[-1].cause for record in failed}
+        for line in describe_failed(outcome.directory, causes):
+            print_line(line)
+        print_line(f"  retry them:  {read_commands(outcome.directory).run_again('retry')}")
     _print_best(outcome)
-    if outcome.paused is not None and kept:
+    if outcome.paused is not None:
+        if stall := _describe_stall(outcome):
+            print_line(stall)
         print_line(f"paused ({outcome.paused}); resume it with:")
-        print_line(f"sweep resume {shlex.quote(str(outcome.directory))}")
-    elif outcome.paused is not None:
-        print_line(f"ended before it finished ({outcome.paused})")
-        print_line("it cannot be resumed: checkpoint.enabled is false")
+        print_line(read_commands(outcome.directory).run_again("resume"))
+
+
+def _describe_stall(outcome: Outcome) -> str | None:
+    search = read_yaml(SweepLayout(outcome.directory).search_file).data
+    events = count_events((result.record, len(result.rows)) for result in outcome.results)
+    return describe_stall(outcome.record, search, events, running=False)
+
+
+def describe_failed(directory: Path, causes: dict[str, str]) -> list[str]:
+    """Returns the number of failed trials, and a command that shows the log of one per cause.
+
+    Args:
+        directory: The sweep directory.
+        causes: Id of a failed trial -> cause of its last failure; at least one.
+    """
+    examples = {cause: trial for trial, cause in reversed(causes.items())}
+    width = max(map(len, examples)) + 1
+    return [
+        f"{len(causes)} failed; read why:",
+        *(
+            f"  {f'{cause}:':<{width}}  {sweep_command('logs', directory, examples[cause])}"
+            for cause in sorted(examples)
+        ),
+    ]
 
 
 def write_final_report(outcome: Outcome) -> None:
-    """Writes `report.html` of a finished sweep that kept its trials.
+    """Writes `report.html` of a finished sweep.
 
     Nothing depends on the report: any error in drawing it is printed, and the sweep counts as
     finished.
     """
-    if outcome.paused is not None or not _trials_are_kept(outcome):
+    if outcome.paused is not None:
         return
     from sweeps.report.page import write_report
 
@@ -54,26 +80,22 @@ def write_final_report(outcome: Outcome) -> None:
         print_line(f"note: {REPORT} was not written: {type(error).__name__}: {error}")
 
 
-def _trials_are_kept(outcome: Outcome) -> bool:
-    """Returns whether the trial directories exist; without `checkpoint.enabled` they do not."""
-    return all(result.directory.exists() for result in outcome.results)
-
-
 def _print_best(outcome: Outcome) -> None:
     metric = outcome.metric
     label = "best" if outcome.paused is None else "best so far"
     best = outcome.results[0] if outcome.results else None
     if best is None or best.best is None:
-        print_line(f"{label}: no trial has completed an epoch")
+        epochs = sum(len(result.rows) for result in outcome.results)
+        print_line(f"{label}: {describe_missing_best(epochs)}")
         return
     value, epoch = best.best[metric], best.best["epoch"]
     print_line(f"{label}: trial {best.record.id}, {metric} {value:.4f} at epoch {epoch}")
+    commands = trial_commands(best)
     if best.checkpoint is not None:
-        path = shlex.quote(str(best.checkpoint))
-        print_line(f"  score it on the test set:  sweep eval {path}")
-        print_line(f"  train it further, alone:   sweep restore {path} --epochs N")
+        print_line(f"  score it on the test set:  {commands['eval']}")
+        print_line(f"  train it further, alone:   {commands['restore']}")
     config, report = SweepLayout(outcome.directory).best_config, outcome.directory / REPORT
     if outcome.paused is None and report.exists():
-        print_line(f"  open the report:           {shlex.quote(str(report))}")
+        print_line(f"  open the report:           {quote_word(report)}")
     if config.exists():
-        print_line(f"  train its config again:    python -m trainable {shlex.quote(str(config))}")
+        print_line(f"  train its config again:    {trial_commands(best, config)['train']}")

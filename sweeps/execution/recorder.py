@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, TrialState
 from sweeps.terminal.console import print_line
 from sweeps.trials.failures import describe_nan
 from sweeps.trials.pause import PauseSwitch, make_target_check
+from trainable.artifacts.metrics import has_diverged
 from trainable.artifacts.names import TENSORBOARD
 from trainable.config.dotted import get_dotted
 from trainable.trial_settings import SETTINGS
@@ -117,6 +117,7 @@ class RecordCallback(Callback):
         on_end: Callable[[], None],
     ) -> None:
         self._total = spec.trials
+        self._saves = spec.training.checkpoint.enabled
         self._metric, self._mode = spec.tune.metric, spec.tune.mode
         self._reaches_target = make_target_check(spec)
         self._writer = writer
@@ -133,8 +134,13 @@ class RecordCallback(Callback):
         was_pausing = self._switch.reason
         self._switch.poll()
         if self._switch.reason and not was_pausing:
+            effect = (
+                "and save"
+                if self._saves
+                else "and, without checkpoints, start again if they have epochs left"
+            )
             print_line(
-                f"pausing ({self._switch.reason}): running trials finish their epoch and save"
+                f"pausing ({self._switch.reason}): running trials finish their epoch {effect}"
             )
         self._view.tick(self._progress.values())
         self._writer.write_due()
@@ -150,7 +156,8 @@ class RecordCallback(Callback):
         record.state = "running"
         record.started = record.started or now()
         epochs = trial.config["training"]["epochs"]
-        self._progress.setdefault(record.id, TrialProgress(record, epochs)).epochs = epochs
+        progress = self._progress.setdefault(record.id, TrialProgress(record, epochs))
+        progress.epochs, progress.started = epochs, True
         if len(record.lineage) > exploits:
             self._writer.write_trial(record)  # before anything is saved under the new values
         else:
@@ -167,7 +174,7 @@ class RecordCallback(Callback):
         """Takes the metrics of an epoch; pauses the sweep when the target is reached."""
         del iteration, trials, info
         self._progress[trial.trial_id].add_epoch(result, self._metric, self._mode)
-        value = result.get(self._metric)
+        value = None if has_diverged(result) else result.get(self._metric)
         self._hooks.note(trial.trial_id, value, result.get("epoch", 0))
         if value is not None and self._reaches_target(value) and self._switch.reason is None:
             print_line(f"target reached: trial {trial.trial_id}, {self._metric} {value:.4f}")
@@ -202,16 +209,15 @@ class RecordCallback(Callback):
         self._writer.write_trial(record)
         end_tensorboard(self._writer.layout, record)
         ended = sum(other.state in ENDED for other in self._records.values())
-        last = trial.last_result or {}
         epochs = len(str(trial.config["training"]["epochs"]))
         text = (
             f"{ended:>{len(str(self._total))}}/{self._total}  trial {record.id} {state:<8} "
-            f"at epoch {last.get('epoch', 0):>{epochs}}"
+            f"at epoch {(trial.last_result or {}).get('epoch', 0):>{epochs}}"
         )
         if state == "failed":
             text += f"  {record.failures[-1].cause}: {record.failures[-1].message}"
-        elif last.get(self._metric) is not None:
-            text += f"  {self._metric} {last[self._metric]:.4f}"
+        elif (score := self._progress[record.id].describe(self._metric)) is not None:
+            text += f"  {score}"
         print_line(text)
         self._on_end()
 
@@ -265,9 +271,3 @@ def end_tensorboard(layout: SweepLayout, record: TrialRecord) -> None:
 def _read_value(config: dict[str, Any], key: str) -> Any:
     """Reads a dotted key of a trial: at the top, where schedulers change it, or nested."""
     return config[key] if key in config else get_dotted(config, key)
-
-
-def has_diverged(row: dict[str, Any]) -> bool:
-    """Whether a loss of an epoch is not finite."""
-    losses = (row.get("train_loss"), row.get("val_loss"))
-    return any(loss is not None and not math.isfinite(loss) for loss in losses)

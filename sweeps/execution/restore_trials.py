@@ -20,7 +20,7 @@ from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import ENDED, TrialRecord, TrialState, now
 from sweeps.terminal.console import print_line
 from sweeps.trials.trial import SweepTrial, restore_from, set_last_result
-from trainable.artifacts.metrics import MetricsFile, read_rows
+from trainable.artifacts.metrics import MetricsFile, has_diverged, read_rows
 from trainable.artifacts.names import CHECKPOINTS, LATEST_FILE, METRICS_FILE
 from trainable.config.dotted import get_dotted
 from trainable.errors import CheckpointError
@@ -90,15 +90,22 @@ class TrialRestorer:
         layout: The sweep directory.
         records: Every trial in order of creation; those that turn out to have ended are marked.
         epochs: Trial id -> total epochs that the trial is to train.
+        saves: Whether trials save checkpoints (`checkpoint.enabled`).
 
     Raises:
         CheckpointError: An interrupted trial has checkpoints, but all of them are broken.
     """
 
     def __init__(
-        self, layout: SweepLayout, records: list[TrialRecord], epochs: dict[str, int]
+        self,
+        layout: SweepLayout,
+        records: list[TrialRecord],
+        epochs: dict[str, int],
+        *,
+        saves: bool = True,
     ) -> None:
         self._layout = layout
+        self._saves = saves
         self._records = {record.id: record for record in records}
         self._log = EventLog(layout.events_file)
         self._events = self._log.read()
@@ -112,13 +119,22 @@ class TrialRestorer:
     def _find_state(self, record: TrialRecord, epochs: int) -> None:
         """Finds the trial's checkpoint and checks whether the trial had in fact ended."""
         saved = newest_checkpoint(self._layout.directory / record.directory)
-        recorded, epoch = self._rows[record.id], saved.epoch if saved else 0
+        recorded = self._rows[record.id]
+        if saved is None and not self._saves and recorded:
+            # Nothing is left to train if its last epoch was reported before the driver died.
+            state = self._find_end(record, recorded[-1]["epoch"], epochs)
+            if state is not None and not has_diverged(recorded[-1]):
+                self._end(record, state)
+                return
+        epoch = saved.epoch if saved else 0
         self._rows[record.id] = [row for row in recorded if row["epoch"] <= epoch]
         # Now and not when it runs again: a waiting trial may be ended without running.
         MetricsFile(self._layout.directory / record.directory / METRICS_FILE).truncate(epoch)
         if saved is None:
             if recorded:
-                print_line(f"note: trial {record.id} has no checkpoint and starts again")
+                print_line(
+                    f"note: trial {record.id} has no checkpoint and starts again from epoch 1"
+                )
             record.lineage.clear()
             return
         self._saved[record.id] = saved
@@ -130,17 +146,22 @@ class TrialRestorer:
             while record.lineage and not _has_last_exploit(record, config):
                 record.lineage.pop()
         evict(saved.checkpoint.parent)
+        state = self._find_end(record, saved.epoch, epochs)
+        if state is not None:
+            self._end(record, state)
+
+    def _find_end(self, record: TrialRecord, epoch: int, epochs: int) -> TrialState | None:
+        """Returns the state in which a trial has ended with this epoch; None if it has not."""
+        if epoch >= epochs:
+            return "finished"
         stopped = any(
             event.trial == record.id
             and event.decision == TrialScheduler.STOP
-            and event.epoch == saved.epoch
+            and event.epoch == epoch
             and "training.epochs" not in record.changes  # reopened for more epochs
             for event in self._events
         )
-        if saved.epoch >= epochs:
-            self._end(record, "finished")
-        elif stopped:
-            self._end(record, "stopped")
+        return "stopped" if stopped else None
 
     def _end(self, record: TrialRecord, state: TrialState) -> None:
         metrics = self._rows[record.id][-1] if self._rows[record.id] else {}

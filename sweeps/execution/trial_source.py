@@ -18,7 +18,6 @@ from ray.tune.experiment import Trial
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from sweeps.cluster.placement import Reservation
-from sweeps.execution.recorder import has_diverged
 from sweeps.schedulers.replay import NullSearcher
 from sweeps.search.trial_planner import PlannedTrial, TrialPlanner
 from sweeps.spec.search_spec import SearchSpec
@@ -26,7 +25,7 @@ from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
 from sweeps.trials.pause import PauseSwitch
 from sweeps.trials.trial import OnFailure, SweepTrial, new_trial
-from trainable.artifacts.metrics import read_rows
+from trainable.artifacts.metrics import has_diverged, read_rows
 from trainable.artifacts.names import METRICS_FILE, automatic_name
 from trainable.config.dotted import pop_dotted
 from trainable.trial_settings import SETTINGS

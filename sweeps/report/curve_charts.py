@@ -10,7 +10,7 @@ from typing import TypeVar
 import plotly.graph_objects as go
 
 from sweeps.results.loaded_sweep import LoadedSweep
-from sweeps.results.trial_results import TrialResult
+from sweeps.results.trial_results import TrialResult, is_scored
 from trainable.artifacts.metrics import read_rows
 
 MAX_TRIALS = 200
@@ -63,7 +63,7 @@ def learning_curves(sweep: LoadedSweep) -> Chart:
     title = "Learning curves"
     drawable = [result for result in sweep.results if result.best is not None]
     if not drawable:
-        return Chart(title, "", missing="No trial has completed an epoch.")
+        return Chart(title, "", missing=f"{sweep.missing_best.capitalize()}.")
     chosen = subsample(drawable)
     note = f"{sweep.metric} by epoch, coloured by the trial's state; the best trial is black."
     note += subsample_note(len(drawable))
@@ -87,7 +87,7 @@ def _curve(result: TrialResult, metric: str, in_legend: set[str], *, is_best: bo
     in_legend.add(state)
     return go.Scatter(
         x=[row["epoch"] for row in result.rows],
-        y=[row.get(metric) for row in result.rows],
+        y=[row[metric] if is_scored(row, metric) else None for row in result.rows],
         mode="lines+markers" if is_best or len(result.rows) == 1 else "lines",
         name=state,
         legendgroup=state,

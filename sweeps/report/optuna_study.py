@@ -8,7 +8,6 @@ its intermediate values are the metrics of its epochs.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Container, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.results.loaded_sweep import LoadedSweep, load
 from sweeps.results.stored_spec import open_sweep
-from sweeps.results.trial_results import TrialResult
+from sweeps.results.trial_results import TrialResult, is_scored
 from sweeps.space.distributions import Choice, Distribution, NumericDistribution, Range
 
 STATES = {
@@ -186,12 +185,8 @@ def _freeze(
 
 
 def _intermediate_values(rows: Iterable[Mapping[str, Any]], metric: str) -> dict[int, float]:
-    """Returns epoch -> metric, for epochs with a finite metric."""
-    return {
-        int(row["epoch"]): float(row[metric])
-        for row in rows
-        if row.get(metric) is not None and math.isfinite(row[metric])
-    }
+    """Returns epoch -> metric, for epochs with a finite metric and finite losses."""
+    return {int(row["epoch"]): float(row[metric]) for row in rows if is_scored(row, metric)}
 
 
 def _parse_time(text: str) -> datetime:

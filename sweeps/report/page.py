@@ -20,16 +20,19 @@ from sweeps.report.optuna_charts import ChartData, all_charts, pareto_chart
 from sweeps.report.optuna_study import chart_studies, read_space
 from sweeps.report.tables import (
     configurations_table,
+    foldable_text,
     name_value_table,
     pareto_table,
     row_table,
 )
+from sweeps.results.commands import trial_commands
 from sweeps.results.loaded_sweep import LoadedSweep, best_checkpoint_epoch, load
 from sweeps.results.trial_results import TrialResult
 from sweeps.storage.location import upload
 from sweeps.sweep_dir.layout import REPORT
 from sweeps.sweep_dir.records import now
-from sweeps.terminal.formatting import format_duration, format_value
+from sweeps.terminal.commands import sweep_command
+from sweeps.terminal.formatting import format_duration, format_metric, format_value
 from trainable.atomic_files import write_text
 
 # The page must load nothing. plotly.js compiles its WebGL commands at run time.
@@ -53,6 +56,7 @@ code, pre { font: 13px/1.45 ui-monospace, monospace; }
 pre { background: #f4f6f8; padding: 10px; border-radius: 6px; overflow-x: auto; }
 .tiles { display: flex; flex-wrap: wrap; gap: 10px 36px; margin: 8px 0 14px; }
 .tile b { display: block; font-size: 22px; } .tile span { color: #55606e; font-size: 13px; }
+.long { min-width: 300px; max-width: 620px; overflow-wrap: anywhere; white-space: pre-wrap; }
 summary { cursor: pointer; color: #1f5fa8; }
 """
 
@@ -166,10 +170,11 @@ def _describe_section(section: Mapping[str, Any]) -> str:
 def _best_config(sweep: LoadedSweep) -> str:
     best = sweep.best
     if best is None or best.best is None:
-        return '<p class="missing">No trial has completed an epoch.</p>'
+        return f'<p class="missing">{sweep.missing_best.capitalize()}.</p>'
     rows: dict[str, Any] = {
         "trial": f"{best.record.id} ({best.record.state})",
-        sweep.metric: f"{best.best[sweep.metric]:.4f} at epoch {best.best['epoch']}",
+        f"best {sweep.metric}": f"{best.best[sweep.metric]:.4f} at epoch {best.best['epoch']}",
+        f"last {sweep.metric}": _describe_last(best, sweep.metric),
         **_configuration_mean(sweep),
         **best.record.current,
     }
@@ -178,13 +183,19 @@ def _best_config(sweep: LoadedSweep) -> str:
         path, epoch = best.checkpoint, best_checkpoint_epoch(best)
         source = f" of epoch {epoch}" if path.name == "best.pt" else ""
         parts.append(f"<p>Score the weights{source} on the test set, or train them further:</p>")
-        commands = f"sweep eval {path}\nsweep restore {path} --epochs N"
-        parts.append(f"<pre>{escape(commands)}</pre>")
+        commands = trial_commands(best, absolute=True)
+        shown = "\n".join(commands[verb] for verb in ("eval", "restore") if verb in commands)
+        parts.append(f"<pre>{escape(shown)}</pre>")
     config = best.directory / "config.yaml"
     if config.exists():
         text = escape(config.read_text(encoding="utf-8"))
         parts.append(f"<details><summary>complete config</summary><pre>{text}</pre></details>")
     return "".join(parts)
+
+
+def _describe_last(result: TrialResult, metric: str) -> str:
+    epoch = 0 if result.last is None else result.last["epoch"]
+    return f"{format_metric(result.last, metric)} at epoch {epoch}"
 
 
 def _configuration_mean(sweep: LoadedSweep) -> dict[str, Any]:
@@ -260,14 +271,18 @@ def _failures(sweep: LoadedSweep) -> str:
             failure.cause,
             failure.epoch,
             failure.time,
-            failure.message,
+            foldable_text(failure.message, failure.traceback, "traceback"),
         ]
         for result in failed
         for failure in result.record.failures
     ]
-    return "<p>All failures, including those that a retry recovered from.</p>" + row_table(
-        ["trial", "state", "cause", "after epoch", "time", "message"], rows
+    note = (
+        "All failures, including those that a retry recovered from. sweep logs prints the whole "
+        "log of a trial:"
     )
+    command = sweep_command("logs", sweep.directory, failed[0].record.id, absolute=True)
+    head = ["trial", "state", "cause", "after epoch", "time", "why"]
+    return f"<p>{note}</p><pre>{escape(command)}</pre>" + row_table(head, rows)
 
 
 def _environment(sweep: LoadedSweep) -> str:

@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.results.aggregate import Configuration, pareto_front, repeated_configurations
-from sweeps.results.trial_results import TrialResult, best_row, read_result, read_results
+from sweeps.results.trial_results import (
+    TrialResult,
+    best_row,
+    describe_missing_best,
+    read_result,
+    read_results,
+)
 from sweeps.spec.settings import count_trials
 from sweeps.storage.location import refresh
 from sweeps.storage.lock import is_running
@@ -56,6 +62,11 @@ class LoadedSweep:
         return {self.metric: self.mode, **(self.search["tune"].get("pareto") or {})}
 
     @property
+    def saves_checkpoints(self) -> bool:
+        """Whether `checkpoint.enabled` is true in the training config."""
+        return bool((self.search["config"].get("checkpoint") or {}).get("enabled"))
+
+    @property
     def total(self) -> int:
         """Number of trials when the sweep is complete, including repeats and final trials."""
         tune = self.search["tune"]
@@ -66,8 +77,13 @@ class LoadedSweep:
 
     @property
     def best(self) -> TrialResult | None:
-        """The best trial; None if no trial has completed an epoch."""
+        """The best trial; None if no trial has an epoch with finite losses."""
         return self.results[0] if self.results and self.results[0].best is not None else None
+
+    @property
+    def missing_best(self) -> str:
+        """The reason why there is no best trial."""
+        return describe_missing_best(sum(len(result.rows) for result in self.results))
 
     def best_values(self) -> dict[str, Any] | None:
         """Returns the best trial's id, metric and epoch as plain values."""
@@ -113,8 +129,7 @@ class LoadedSweep:
 
     def epochs(self, record: TrialRecord) -> int:
         """Returns the number of epochs a trial trains unless it ends early."""
-        values = {**record.current, **record.changes}
-        return int(values.get("training.epochs", self.search["config"]["training"]["epochs"]))
+        return record.epochs(int(self.search["config"]["training"]["epochs"]))
 
     def saved_epochs(self) -> int:
         """Returns the number of epochs that the scheduler saved by stopping trials."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
+from sweeps.results.trial_results import is_scored
 from sweeps.sweep_dir.records import ENDED, TrialRecord
-from sweeps.terminal.formatting import format_duration
+from sweeps.terminal.formatting import format_duration, format_metric
+
+_changes = itertools.count(1)
 
 
 @dataclass
@@ -24,6 +27,12 @@ class TrialProgress:
     """Metrics of the last completed epoch."""
     best: float | None = None
     """The best metric so far."""
+    best_epoch: int = 0
+    """The epoch that has it."""
+    started: bool = False
+    """Whether a worker has started it since the driver has."""
+    changed: int = 0
+    """The larger, the more recent its last epoch is among those of all trials."""
     timed_epochs: int = 0
     timed_s: float = 0.0
     """Seconds that the timed epochs took."""
@@ -33,16 +42,24 @@ class TrialProgress:
         """The last completed epoch."""
         return int(self.row.get("epoch", 0))
 
+    def describe(self, metric: str) -> str | None:
+        """Returns the best and the last metric as text; None if no epoch has a finite one."""
+        if self.best is None:
+            return None
+        last = "" if self.best_epoch == self.epoch else f", last {format_metric(self.row, metric)}"
+        return f"best {metric} {self.best:.4f} at epoch {self.best_epoch}{last}"
+
     def add_epoch(self, row: dict[str, Any], metric: str, mode: str) -> None:
         """Adds the metrics of a completed epoch."""
         self.row = row
+        self.changed = next(_changes)
         if row.get("epoch_s") is not None:
             self.timed_epochs += 1
             self.timed_s += float(row["epoch_s"])
-        value = row.get(metric)
-        if value is not None and math.isfinite(value):
-            better = max if mode == "max" else min
-            self.best = float(value) if self.best is None else better(self.best, float(value))
+        if is_scored(row, metric):
+            value, sign = float(row[metric]), 1 if mode == "max" else -1
+            if self.best is None or sign * value > sign * self.best:
+                self.best, self.best_epoch = value, self.epoch
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,10 @@ class SweepProgress:
     """(least, most) seconds left; None until an epoch has been timed."""
     saved: int
     """Epochs that trials stopped early did not train."""
+    started: int
+    """Trials that a worker has started since the driver has."""
+    workers: int
+    """Trials that run concurrently once all workers have started."""
 
     @property
     def ended(self) -> int:
@@ -82,12 +103,16 @@ def compute_progress(
     counts = Counter(trial.record.state for trial in created)
     counts["pending"] += to_create
     stopped = [trial for trial in created if trial.record.state == "stopped"]
+    started = sum(trial.started for trial in created)
+    live = sum(trial.started or trial.record.state not in ENDED for trial in created)
     return SweepProgress(
         counts={state: number for state, number in counts.items() if number},
         total=total,
         best=_find_best(created, mode),
         left_s=_estimate_left(created, to_create, epochs, slots),
         saved=sum(trial.epochs - trial.epoch for trial in stopped),
+        started=started,
+        workers=min(slots, live + to_create),
     )
 
 
@@ -130,10 +155,16 @@ def format_time_left(left_s: tuple[float, float] | None) -> str:
 
 
 def describe_progress(progress: SweepProgress, elapsed_s: float, metric: str) -> list[str]:
-    """Returns the progress as parts of text: counts, best trial so far, times, epochs saved."""
+    """Returns the progress as parts of text: counts, best trial so far, times, epochs saved.
+
+    While workers start for the first time, the parts begin with how many have.
+    """
     order = ("running", "paused", "failed")
     states = [f"{progress.counts[state]} {state}" for state in order if progress.counts.get(state)]
     parts = [", ".join([f"{progress.ended}/{progress.total} done", *states])]
+    if progress.started < progress.workers:
+        starting = f"starting workers {progress.started}/{progress.workers}"
+        parts = [starting, *parts] if progress.ended else [starting]
     if progress.best is not None:
         trial, value = progress.best
         parts.append(f"best so far {metric} {value:.4f} ({trial})")

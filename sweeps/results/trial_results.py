@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -10,7 +11,7 @@ from typing import Any
 
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
-from trainable.artifacts.metrics import read_rows
+from trainable.artifacts.metrics import has_diverged, read_rows
 from trainable.artifacts.names import BEST_FILE, CHECKPOINTS, LATEST_FILE, METRICS_FILE
 
 
@@ -23,7 +24,7 @@ class TrialResult:
     rows: list[dict[str, Any]]
     """Metrics, one row per epoch."""
     best: dict[str, Any] | None
-    """The row of its best epoch; None if no epoch has a finite metric."""
+    """The row of its best epoch; None if no epoch has a finite metric and finite losses."""
 
     @property
     def last(self) -> dict[str, Any] | None:
@@ -41,10 +42,26 @@ class TrialResult:
 
 
 def best_row(rows: list[dict[str, Any]], metric: str, mode: str) -> dict[str, Any] | None:
-    """Returns the row with the best finite metric; among equal ones, the earliest."""
+    """Returns the row with the best metric; among equal ones, the earliest.
+
+    Rows without a finite metric or with a loss that is not finite are left out.
+    """
     sign = 1 if mode == "max" else -1
-    finite = [row for row in rows if row.get(metric) is not None and math.isfinite(row[metric])]
+    finite = [row for row in rows if is_scored(row, metric)]
     return max(finite, key=lambda row: (sign * row[metric], -row["epoch"]), default=None)
+
+
+def is_scored(row: Mapping[str, Any], metric: str) -> bool:
+    """Returns whether trials can be compared by the metric of an epoch."""
+    value = row.get(metric)
+    return value is not None and math.isfinite(value) and not has_diverged(row)
+
+
+def describe_missing_best(epochs: int) -> str:
+    """Returns why a sweep has no best trial, given the number of epochs that were trained."""
+    if epochs:
+        return "no trial has an epoch with a finite loss"
+    return "no trial has completed an epoch"
 
 
 def read_result(directory: Path, record: TrialRecord, metric: str, mode: str) -> TrialResult:

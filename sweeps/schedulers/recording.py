@@ -23,7 +23,7 @@ from sweeps.schedulers.pbt import IN_CONFIG, rewind
 from sweeps.schedulers.replay import (
     ReplayedController,
     assign_statuses,
-    is_finite,
+    is_comparable,
     replay_event,
     replay_population_event,
 )
@@ -42,6 +42,8 @@ class RecordingScheduler(TrialScheduler):
         stopper: Gets the number of trials that are still running.
         metrics: Names of the numbers in a result that are logged.
         mutated: Keys that the real scheduler changes; their values are logged with the numbers.
+        saves: Whether trials save checkpoints. If not, a pausing sweep leaves them where they are
+            after their epoch, because PAUSE would write a checkpoint.
     """
 
     _supports_buffered_results = False
@@ -54,6 +56,8 @@ class RecordingScheduler(TrialScheduler):
         stopper: PauseStopper,
         metrics: Iterable[str],
         mutated: Iterable[str] = (),
+        *,
+        saves: bool = True,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.inner = inner
@@ -67,6 +71,9 @@ class RecordingScheduler(TrialScheduler):
         self._active_ids: set[str] = set()
         self._in_scheduler_call = False
         self._unfinished = UnfinishedTrials()
+        self._saves = saves
+        self._left_idle: set[str] = set()
+        """Trials that have no more epochs to train in this run, because the sweep pauses."""
         self._interrupted: set[str] = set()
         """Trials that were running when the previous driver died; they go first. HyperBand may
         have dropped one that was stopped and not yet saved, and would never run it."""
@@ -96,7 +103,10 @@ class RecordingScheduler(TrialScheduler):
         self._log.append(Event("add", trial.trial_id, metrics=bracket))
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Returns the real scheduler's decision on an epoch, or PAUSE in a pausing sweep."""
+        """Returns the real scheduler's decision on an epoch, or PAUSE in a pausing sweep.
+
+        NOOP in place of PAUSE gives a trial without checkpoints no further epoch.
+        """
         epoch = result[TIME_ATTR]
         decision = self._decisions.get(trial.trial_id, {}).get(epoch)
         if is_final(trial):
@@ -109,9 +119,12 @@ class RecordingScheduler(TrialScheduler):
                 self._remember_decision(trial.trial_id, epoch, decision)
                 if decision == TrialScheduler.PAUSE:
                     self._log_halvings(controller)
-        if self._switch.reason is not None and decision == TrialScheduler.CONTINUE:
+        if self._switch.reason is None or decision != TrialScheduler.CONTINUE:
+            return decision
+        if self._saves:
             return TrialScheduler.PAUSE
-        return decision
+        self._left_idle.add(trial.trial_id)
+        return TrialScheduler.NOOP
 
     def _decide(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Asks the real scheduler; in a pausing sweep PBT does not exploit.
@@ -135,7 +148,7 @@ class RecordingScheduler(TrialScheduler):
         self._active_ids.discard(trial.trial_id)
         self._log.append(Event("complete", trial.trial_id, epoch, metrics))
         with self._scheduler_call() as inner:
-            if inner.metric is not None and not is_finite(result.get(inner.metric)):
+            if not is_comparable(result, inner.metric):
                 inner.on_trial_error(tune_controller, trial)
             else:
                 inner.on_trial_complete(tune_controller, trial, result)
@@ -180,7 +193,8 @@ class RecordingScheduler(TrialScheduler):
         The real scheduler does not have the final trials; they are chosen before it is asked.
         """
         trials = self._unfinished.update(tune_controller)
-        self._stopper.running = sum(t.status == Trial.RUNNING or t.is_saving for t in trials)
+        active = [t for t in trials if t.trial_id not in self._left_idle]
+        self._stopper.running = sum(t.status == Trial.RUNNING or t.is_saving for t in active)
         pending = [trial for trial in trials if trial.status == Trial.PENDING]
         if self._switch.reason is None:
             first = (t for t in pending if t.trial_id in self._interrupted or is_final(t))

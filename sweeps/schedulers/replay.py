@@ -21,6 +21,7 @@ from sweeps.schedulers import hyperband
 from sweeps.schedulers.build import TIME_ATTR
 from sweeps.schedulers.pbt import record_result
 from sweeps.sweep_dir.event_log import ENDS, Event
+from trainable.artifacts.metrics import has_diverged
 
 
 class NullSearcher:
@@ -109,7 +110,7 @@ def _replay_end(
     if event.kind == "remove":
         if trial.status != Trial.TERMINATED:
             inner.on_trial_remove(controller, trial)
-    elif event.kind == "error" or not is_finite(row.get(str(inner.metric), 0.0)):
+    elif event.kind == "error" or not is_comparable(row, inner.metric):
         inner.on_trial_error(controller, trial)
     else:
         inner.on_trial_complete(controller, trial, row)
@@ -154,6 +155,14 @@ def _was_started(inner: TrialScheduler, trial: Trial) -> bool:
     return isinstance(inner, HyperBandForBOHB) and trial.status == Trial.PENDING
 
 
-def is_finite(value: Any) -> bool:
-    """Whether a value is a number that trials can be compared by."""
-    return isinstance(value, int | float) and math.isfinite(value)
+def is_comparable(row: Mapping[str, Any], metric: str | None) -> bool:
+    """Whether a scheduler may compare trials by the last epoch of one: no loss is infinite or NaN.
+
+    Args:
+        row: The epoch's metrics.
+        metric: The scheduler's metric; None if it compares nothing.
+    """
+    if metric is None:
+        return True
+    value = row.get(metric)
+    return isinstance(value, int | float) and math.isfinite(value) and not has_diverged(row)

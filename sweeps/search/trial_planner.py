@@ -12,6 +12,7 @@ from sweeps.search.searcher import Searcher
 from sweeps.spec.search_algorithms import BOHBSearch
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.records import ENDED, TrialRecord
+from trainable.artifacts.metrics import has_diverged
 
 ReadScores = Callable[[TrialRecord], list[float] | None]
 """Reads the metrics of an ended trial from its files; None if it has none."""
@@ -110,7 +111,7 @@ class TrialPlanner:
     def on_epoch(self, record: TrialRecord, row: Mapping[str, Any]) -> None:
         """Reports one epoch of a trial to the searcher."""
         value = row.get(self._spec.tune.metric)
-        if not record.final and isinstance(value, int | float):
+        if not record.final and not has_diverged(row) and isinstance(value, int | float):
             self._searcher.report(record.configuration_id, int(row["epoch"]), float(value))
 
     def add_recorded(self, records: Collection[TrialRecord], read_rows: ReadRows) -> None:

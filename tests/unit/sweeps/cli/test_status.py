@@ -252,3 +252,18 @@ def test_a_closed_pipe_is_not_an_error(finished: Path) -> None:
         assert process.stderr is not None
         assert process.stderr.read() == b""
     assert process.returncode == 0
+
+
+def test_a_trial_with_nothing_but_nan_losses_is_not_the_best(make: Callable[..., Path]) -> None:
+    """With NaN logits every image gets the first class, which most images may have."""
+    directory = make(trials=1, states={0: "failed"})
+    metrics = trial(directory, 0) / "metrics.jsonl"
+    row = {"epoch": 1, "train_loss": float("nan"), "val_loss": float("nan"), "val_acc": 0.99}
+    metrics.write_text(json.dumps(row) + "\n")
+    reason = "no trial has an epoch with a finite loss"
+    for verb in ("best", "plot"):
+        assert reason in sweep(verb, directory, code=2).stderr
+    assert f"best: {reason}" in sweep("status", directory).stdout
+    assert as_json("status", directory)["best"] is None
+    (exported,) = csv.DictReader(io.StringIO(sweep("export", directory).stdout))
+    assert (exported["val_acc"], exported["best_epoch"]) == ("", "")

@@ -10,6 +10,7 @@ def trial(number, state, epochs=10, done=0, *, acc=0.1, epoch_s=2.0):
     progress = TrialProgress(
         TrialRecord(f"{number:08x}", number, f"t{number}", {}, state=state), epochs
     )
+    progress.started = state != "pending"
     for epoch in range(1, done + 1):
         row = {"epoch": epoch, "val_acc": acc * epoch, "epoch_s": epoch_s}
         progress.add_epoch(
@@ -37,6 +38,12 @@ def test_the_best_so_far_is_of_any_epoch_of_any_trial():
     sweep = figures([trial(0, "finished", done=3, acc=0.2), down])
     assert sweep.best == ("00000001", 0.9)
     assert figures([trial(0, "running")]).best is None
+
+
+def test_an_epoch_that_diverged_is_not_the_best_so_far():
+    only = trial(0, "failed")
+    only.add_epoch({"epoch": 1, "val_acc": 0.9, "val_loss": float("nan")}, "val_acc", "max")
+    assert figures([only]).best is None
 
 
 def test_the_time_left_is_unknown_until_an_epoch_is_measured():
@@ -75,7 +82,34 @@ def test_the_line_has_every_part_that_is_known():
         "61 s so far, 31 s to 55 s left",
         "8 epochs saved",
     ]
-    assert describe_progress(figures([]), 3, "val_acc") == ["0/8 done", "3 s so far"]
+
+
+def test_workers_that_start_are_counted_until_all_have_started():
+    def first_part(*trials, **settings):
+        return describe_progress(figures(trials, **settings), 3, "val_acc")[0]
+
+    pending = [trial(number, "pending") for number in range(2)]
+    assert first_part() == "starting workers 0/2"
+    assert first_part(trial(2, "running", done=1), *pending, slots=3) == "starting workers 1/3"
+    assert first_part(trial(2, "running"), trial(3, "running"), *pending) == "0/8 done, 2 running"
+    # Later in the sweep a slot may be empty for a moment.
+    assert first_part(trial(2, "finished"), trial(3, "running"), *pending) == "1/8 done, 1 running"
+
+
+def test_a_resumed_sweep_counts_the_workers_of_this_run():
+    ended, paused = trial(0, "finished", done=10), trial(1, "paused", done=3)
+    ended.started = paused.started = False
+    parts = describe_progress(figures([ended, paused], total=2), 3, "val_acc")
+    assert parts[:2] == ["starting workers 0/1", "1/2 done, 1 paused"]
+
+
+def test_a_trial_is_described_by_its_best_and_its_last_epoch():
+    only = trial(0, "running")
+    assert only.describe("val_acc") is None
+    only.add_epoch({"epoch": 1, "val_acc": 0.85371}, "val_acc", "max")
+    assert only.describe("val_acc") == "best val_acc 0.8537 at epoch 1"
+    only.add_epoch({"epoch": 2, "val_acc": 0.8188}, "val_acc", "max")
+    assert only.describe("val_acc") == "best val_acc 0.8537 at epoch 1, last 0.8188"
 
 
 def test_a_part_is_never_broken_over_two_lines():

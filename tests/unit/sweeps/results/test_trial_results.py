@@ -71,6 +71,21 @@ def test_a_score_that_is_not_finite_is_never_the_best(sweep: Callable[..., Path]
     assert read_results(directory, "val_acc", "max")[-1].best is None
 
 
+@pytest.mark.parametrize("loss", ["train_loss", "val_loss"])
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+def test_an_epoch_with_a_loss_that_is_not_finite_is_never_the_best(
+    loss: str, value: float
+) -> None:
+    good, diverged = rows(0.5, 0.9)
+    diverged[loss] = value
+    for metric in ("val_acc", "best_acc"):
+        curve = [{**row, "best_acc": row["val_acc"]} for row in (good, diverged)]
+        best = best_row(curve, metric, "max")
+        assert best is not None
+        assert best["epoch"] == 1
+    assert best_row([diverged], "val_acc", "max") is None
+
+
 def test_a_failed_trial_is_ranked_by_its_best_epoch(
     sweep: Callable[..., Path], tmp_path: Path
 ) -> None:

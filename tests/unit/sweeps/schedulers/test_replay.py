@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.tune.experiment import Trial
 
 from sweeps.schedulers.build import build_scheduler
+from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.spec.schedulers import ASHA, FIFO, BOHBHyperBand, HyperBand, Median
 from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_dir.records import TrialRecord
+from sweeps.trials.pause import PauseStopper, PauseSwitch
 from tests.support.fake_tune import Killed, Process, Sweep, decisions, ends
 
 EPOCHS = 4
+NO_CONTROLLER: Any = SimpleNamespace()
 
 SECTIONS: dict[str, Any] = {
     "asha": ASHA(name="asha", grace_period=1, reduction_factor=2),
@@ -275,3 +281,24 @@ def test_a_final_trial_runs_all_its_epochs_under_any_scheduler(name: str, tmp_pa
     Process(sweep).run()
     assert ends(sweep)[final.number] == ("finished", EPOCHS)
     assert decisions(sweep) == before
+
+
+def test_a_diverged_trial_is_not_compared_with_the_others(tmp_path: Path) -> None:
+    """Its accuracy of 0.99 would stop every other trial at the rung of its last epoch."""
+    log = EventLog(tmp_path / "events.jsonl")
+    for replay in (False, True):
+        switch = PauseSwitch(tmp_path / "stop", None)
+        inner = build_scheduler(SECTIONS["asha"], {}, metric="val_acc", mode="max", max_t=EPOCHS)
+        names = ["val_acc", "val_loss"]
+        scheduler = RecordingScheduler(inner, log, switch, PauseStopper(switch), names)
+        diverged, good = (Trial("fake", trial_id=name, stub=True) for name in ("nan", "good"))
+        if replay:
+            trials = {"nan": diverged, "good": good}
+            assert scheduler.replay(trials, {"nan"}, log.read()[:2]) == []
+        else:
+            scheduler.on_trial_add(NO_CONTROLLER, diverged)
+            row = {"epoch": 1, "val_acc": 0.99, "val_loss": math.nan}
+            scheduler.on_trial_complete(NO_CONTROLLER, diverged, row)
+        scheduler.on_trial_add(NO_CONTROLLER, good)
+        row = {"epoch": 1, "val_acc": 0.5, "val_loss": 1.0}
+        assert scheduler.on_trial_result(NO_CONTROLLER, good, row) == "CONTINUE"

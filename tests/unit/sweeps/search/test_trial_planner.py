@@ -111,6 +111,14 @@ def test_a_configuration_all_of_whose_trials_failed_is_told_as_failed():
     assert sweep.searcher.calls == [(0, None)]
 
 
+def test_an_epoch_with_a_loss_that_is_not_finite_is_not_reported():
+    sweep = Sweep([[0.1]])
+    record = sweep.next()
+    sweep.planner.on_epoch(record, {"epoch": 1, "val_acc": 0.2, "val_loss": 1.5})
+    sweep.planner.on_epoch(record, {"epoch": 2, "val_acc": 0.9, "val_loss": math.nan})
+    assert sweep.searcher.reports == [(0, 1, 0.2)]
+
+
 def test_finals_begin_when_all_have_ended_and_take_the_best_under_new_seeds():
     sweep = Sweep([[0.1], [0.9], [0.5], *[[0.7]] * 4], final={"top": 2, "repeats": 2})
     records = [sweep.next() for _ in range(3)]

@@ -187,7 +187,8 @@ def _status_lines(values: dict[str, Any]) -> list[str]:
     lines = [
         f"sweep {values['name']}: {values['state']}{reason}",
         f"{values['ended']} of {values['total']} trials ended{_format_states(values['trials'])}",
-        f"{'best' if finished else 'best so far'}: {_format_best(values['best'], values['epochs'])}",
+        f"{'best' if finished else 'best so far'}: "
+        f"{_format_best(values['best'], values['epochs'])}",
         f"{format_duration(values['elapsed_s'])}{'' if finished else ' so far'}"
         f"{format_time_left(values['left_s'])}; {values['epochs']} epochs trained{saved}",
     ]

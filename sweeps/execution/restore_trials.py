@@ -120,6 +120,8 @@ class TrialRestorer:
         """Finds the trial's checkpoint and checks whether the trial had in fact ended."""
         saved = newest_checkpoint(self._layout.directory / record.directory)
         recorded = self._rows[record.id]
+        if saved and any(r["epoch"] == saved.epoch and has_diverged(r) for r in recorded):
+            saved = None  # earlier versions saved such a state
         if saved is None and not self._saves and recorded:
             # Nothing is left to train if its last epoch was reported before the driver died.
             state = self._find_end(record, recorded[-1]["epoch"], epochs)

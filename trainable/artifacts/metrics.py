@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,16 @@ from pydantic_core import from_json
 
 from trainable.atomic_files import write_text
 from trainable.errors import ExperimentError
+
+
+def has_diverged(row: Mapping[str, Any]) -> bool:
+    """Returns whether the training or the validation loss of an epoch is not finite.
+
+    Such an epoch is never the best one: the argmax of NaN logits is the first class, whose share
+    of the images then passes for an accuracy.
+    """
+    losses = (row.get("train_loss"), row.get("val_loss"))
+    return any(loss is not None and not math.isfinite(loss) for loss in losses)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

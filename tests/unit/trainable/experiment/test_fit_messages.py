@@ -120,7 +120,7 @@ def test_a_diverged_training_ends_and_keeps_the_last_good_state(
         checkpoint=checkpoint, optimizer={"learning_rate": 1e30}, training={"epochs": 3}
     )
     out = io.StringIO()
-    outcome = run_fit(diverging, own=["optimizer.learning_rate"], console=Console(file=out))
+    outcome = run_fit(diverging, console=Console(file=out))
     assert outcome.diverged
     assert not outcome.finished
     assert "the loss is not finite: training ends here" in out.getvalue()
@@ -130,5 +130,14 @@ def test_a_diverged_training_ends_and_keeps_the_last_good_state(
 def test_a_training_that_diverges_in_its_last_epoch_is_not_finished(
     tiny_config: MakeConfig, run_fit: RunFit
 ) -> None:
-    outcome = run_fit(tiny_config(optimizer={"learning_rate": 1e30}, training={"epochs": 1}))
+    outcome = run_fit(
+        tiny_config(
+            checkpoint={"enabled": True, "save_frequency": 1},
+            optimizer={"learning_rate": 1e30},
+            training={"epochs": 1},
+        )
+    )
     assert (outcome.diverged, outcome.finished) == (True, False)
+    assert (outcome.best_epoch, outcome.best_text) == (0, "no epoch has a finite loss")
+    assert outcome.directory is not None
+    assert not list(outcome.directory.rglob("*.pt"))

@@ -45,6 +45,16 @@ def test_a_diverged_trial_is_done(make_trial: MakeTrial) -> None:
     assert make_trial(optimizer={"learning_rate": 1e30}).train()["done"]
 
 
+def test_a_trial_that_diverges_at_once_leaves_nothing_to_continue_from(
+    make_trial: MakeTrial, tmp_path: Path
+) -> None:
+    """A retry would otherwise continue from weights that are NaN."""
+    trial = make_trial(optimizer={"learning_rate": 1e30})
+    trial.train()
+    trial.save(str(tmp_path / "tune"))
+    assert not list(tmp_path.rglob("latest.pt"))
+
+
 def test_a_custom_model_needs_permission(make_trial: MakeTrial) -> None:
     trial = make_trial(_trial={"allow_custom_model": False})
     with pytest.raises(TuneSweepsError, match="runs only on request"):

@@ -17,7 +17,7 @@ MakeTrainer = Callable[..., Trainer]
 
 KEYS = [
     "epoch", "train_loss", "train_acc", "val_loss", "val_acc", "test_loss", "test_acc", "best_acc",
-    "lr", "epoch_s", "images_per_s", "peak_memory_gib", "device", "cuda_graph",
+    "best_epoch", "lr", "epoch_s", "images_per_s", "peak_memory_gib", "device", "cuda_graph",
 ]  # fmt: skip
 
 
@@ -113,6 +113,14 @@ def test_a_loss_that_is_not_finite_is_divergence(tiny_trainer: MakeTrainer) -> N
     assert not trainer.diverged
     trainer.run_epoch()
     assert trainer.diverged
+
+
+def test_an_epoch_that_diverged_is_never_the_best(tiny_trainer: MakeTrainer) -> None:
+    """Its accuracy is the share of the first class, which may exceed that of a good epoch."""
+    trainer = tiny_trainer(optimizer={"name": "sgd", "learning_rate": 1e30})
+    row = trainer.run_epoch()
+    assert row["val_acc"] > 0
+    assert (row["best_acc"], trainer.best_epoch, trainer.improved) == (0.0, 0, False)
 
 
 # --------------------------------------------------------------------------- best_acc

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path
 
 import click
 from rich.console import Console
 
+from trainable.artifacts.trial_log import replace_unencodable
 from trainable.config import load_config
+from trainable.config.own_code import add_code_directories
+from trainable.config.yaml_reader import read_yaml
 from trainable.errors import TuneSweepsError
 from trainable.experiment.fit import Outcome, fit
 from trainable.signals import StopRequest
 from trainable.storage.experiment import local_file
+from trainable.uri import is_uri
 
 
 @click.command(
@@ -29,16 +34,20 @@ def main(config: str, allow_custom_model: bool) -> None:
 
     Ctrl-C saves latest.pt after the running epoch and prints how to continue.
     """
+    replace_unencodable()
     console = Console()
     try:
+        if allow_custom_model:
+            add_code_directories([Path.cwd(), *_directory_of(config)])
         with local_file(config) as path:
-            settings = load_config(path)
+            settings, document = load_config(path), read_yaml(path)
         with StopRequest() as stop:
             outcome = fit(
                 settings,
                 console=console,
                 allow_custom_model=allow_custom_model,
                 should_stop=stop,
+                document=document,
             )
     except TuneSweepsError as error:
         Console(stderr=True).print(
@@ -52,9 +61,13 @@ def main(config: str, allow_custom_model: bool) -> None:
         sys.exit(128 + stop.signal)
 
 
+def _directory_of(config: str) -> list[Path]:
+    return [] if is_uri(config) else [Path(config).parent]
+
+
 def _print_outcome(console: Console, config: str, outcome: Outcome) -> None:
     best = "best" if outcome.finished else "best so far"
-    console.print(f"{best}: val_acc {outcome.best_acc:.4f} at epoch {outcome.best_epoch}")
+    console.print(f"{best}: {outcome.best_text}")
     if outcome.location is None:
         console.print("checkpoint.enabled is false: no checkpoint was saved")
         return

@@ -11,6 +11,7 @@ from __future__ import annotations
 import click
 
 from sweeps.cli import checkpoint, export, jobs, plan, run, status, trial, validate
+from trainable.artifacts.trial_log import replace_unencodable
 
 COMMANDS = (
     run.run,
@@ -41,6 +42,7 @@ COMMANDS = (
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Hyperparameter sweeps for PyTorch image classifiers on Ray Tune."""
+    replace_unencodable()
 
 
 for _command in COMMANDS:

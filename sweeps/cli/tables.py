@@ -2,84 +2,74 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from rich.measure import Measurement
 from rich.table import Table
 
 from sweeps.results.aggregate import Configuration
 from sweeps.results.ranking import sampled_keys
 from sweeps.results.trial_results import TrialResult
-from sweeps.terminal.console import console
+from sweeps.terminal.console import console, table_width
 from sweeps.terminal.formatting import format_metric, format_value, make_table
+from sweeps.terminal.tables import MIN_WIDTH, ShortenedText, fit_columns
 
 MAX_TRIALS = 20
 """Trials that the ranking shows."""
 MAX_CONFIGURATIONS = 10
 """Configurations that their table shows."""
-UNLIMITED_WIDTH = 10_000
-"""Columns of a terminal in which every table fits."""
 
 
-def ranking_table(results: list[TrialResult], metric: str) -> Table:
+def ranking_table(results: list[TrialResult], metric: str, epochs: int) -> Table:
     """Returns the best trials with as many of their sampled values as fit the terminal.
-
-    Headings are broken after `_` and `.` before a value is left out.
 
     Args:
         results: The sweep's trials, best first.
         metric: The metric that ranks them.
+        epochs: Epochs of a trial whose values do not include `training.epochs`.
     """
     keys = sampled_keys(results)
-    for shown in range(len(keys), 0, -1):
-        table = _ranking_table(results, metric, keys, shown)
-        if _required_width(table).maximum > console.width:
-            for column in table.columns[-shown:]:
-                column.header = re.sub(r"([_.])", r"\1\n", str(column.header))
-        if _required_width(table).minimum <= console.width:
-            return table
-    return _ranking_table(results, metric, keys, 0)
-
-
-def _required_width(table: Table) -> Measurement:
-    return Measurement.get(console, console.options.update_width(UNLIMITED_WIDTH), table)
-
-
-def _ranking_table(results: list[TrialResult], metric: str, keys: list[str], shown: int) -> Table:
-    """Returns the table with the first `shown` sampled keys."""
-    table = make_table(
-        "#",
-        "trial",
-        "state",
-        metric,
-        "epoch",
-        "of",
-        title=f"trials by {metric} of their best epoch",
-    )
     names = Counter(key.rpartition(".")[2] for key in keys)
-    for key in keys[:shown]:
-        name = key.rpartition(".")[2]
-        heading = name if names[name] == 1 else key
-        table.add_column(heading, justify="right", overflow="fold", min_width=8)
-    for rank, result in enumerate(results[:MAX_TRIALS], start=1):
-        best, last = result.best, result.last
-        table.add_row(
-            str(rank),
-            result.record.id,
-            result.record.state,
-            format_metric(best, metric),
-            "-" if best is None else str(best["epoch"]),
-            "-" if last is None else str(last["epoch"]),
-            *(_format_sampled(result.record.current.get(key)) for key in keys[:shown]),
+    rows = [_ranking_cells(rank, r, metric, epochs) for rank, r in enumerate(results, start=1)]
+
+    def build(shown: int) -> Table:
+        """Returns the table with the first `shown` sampled keys."""
+        table = make_table(
+            *("#", "trial", "state", f"best\n{metric}", "at\nepoch", "epochs"),
+            title=f"trials by {metric} of their best epoch",
         )
-    hidden = len(keys) - shown
-    more = [f"{len(results) - MAX_TRIALS} more trials"] if len(results) > MAX_TRIALS else []
-    more += [f"{hidden} more value{'s' if hidden > 1 else ''} per trial"] if hidden else []
-    table.caption = f"{', '.join(more)} in trials.csv" if more else None
-    return table
+        for key in keys[:shown]:
+            name = key.rpartition(".")[2]
+            heading = name if names[name] == 1 else key
+            table.add_column(heading, justify="right", min_width=MIN_WIDTH)
+        for row, result in list(zip(rows, results, strict=True))[:MAX_TRIALS]:
+            values = result.record.current
+            sampled = [ShortenedText(_format_sampled(values.get(key))) for key in keys[:shown]]
+            table.add_row(*row, *sampled)
+        table.caption = _describe_hidden(len(results), len(keys) - shown)
+        return table
+
+    return fit_columns(build, len(keys), console, table_width())
+
+
+def _ranking_cells(rank: int, result: TrialResult, metric: str, epochs: int) -> list[str]:
+    """Returns the cells of a trial that do not depend on the space."""
+    record, best, last = result.record, result.best, result.last
+    return [
+        str(rank),
+        record.id,
+        record.state,
+        format_metric(best, metric),
+        "-" if best is None else str(best["epoch"]),
+        f"{0 if last is None else last['epoch']}/{record.epochs(epochs)}",
+    ]
+
+
+def _describe_hidden(trials: int, values: int) -> str | None:
+    more = [f"{trials - MAX_TRIALS} more trials"] if trials > MAX_TRIALS else []
+    more += [f"{values} more value{'s' if values > 1 else ''} per trial"] if values else []
+    return f"{', '.join(more)} in trials.csv" if more else None
 
 
 def _format_sampled(value: Any) -> str:

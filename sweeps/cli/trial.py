@@ -32,6 +32,7 @@ from sweeps.terminal.formatting import (
     make_table,
     quote_path,
 )
+from sweeps.terminal.tables import ShortenedText
 from trainable.artifacts.names import BEST_FILE, CHECKPOINTS, LOG_FILE
 from trainable.config.yaml_reader import read_yaml
 
@@ -209,7 +210,7 @@ def compare(directory: Path, first: str, second: str, as_json: bool) -> int:
         return FINISHED
     table = _pair_table("", left, right)
     for key, values in differences.items():
-        table.add_row(key, *map(format_value, values))
+        table.add_row(*(ShortenedText(text) for text in (key, *map(format_value, values))))
     for name in ("best", "last"):
         rows = [getattr(result, name) for result in (left, right)]
         table.add_row(
@@ -222,7 +223,8 @@ def compare(directory: Path, first: str, second: str, as_json: bool) -> int:
 
 
 def _pair_table(heading: str, left: TrialResult, right: TrialResult) -> Table:
-    return make_table(heading, left.record.id, right.record.id)
+    columns = (heading, left.record.id, right.record.id)
+    return make_table(*columns, shortened=columns)
 
 
 def _config_differences(left: TrialResult, right: TrialResult) -> dict[str, list[Any]]:

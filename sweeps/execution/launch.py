@@ -7,18 +7,17 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from sweeps.cluster.session import RayConnection, has_several_nodes, start_ray, trial_share
+from sweeps.cluster.session import RayConnection, start_ray, trial_share
 from sweeps.cluster.storage_check import check_shared
 from sweeps.execution.environment import start_describing
 from sweeps.execution.tune_run import TuneRun
 from sweeps.execution.warm_start import record_points
+from sweeps.results.commands import read_commands
 from sweeps.results.outcome import Outcome
-from sweeps.results.retention import delete
 from sweeps.search.sampler_check import check_sampler
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.storage.location import join_location, mirror_of, resolve
@@ -27,7 +26,7 @@ from sweeps.storage.uploader import background_upload
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
 from sweeps.sweep_dir.records import SweepRecord, TrialRecord, now
-from sweeps.terminal.console import print_line
+from sweeps.terminal.console import log_times, print_line
 from trainable.artifacts.names import automatic_name
 from trainable.atomic_files import write_text
 from trainable.config import TrainConfig
@@ -36,6 +35,7 @@ from trainable.config.yaml_reader import dump_yaml
 PACKAGES = ("tune-sweeps", "ray", "torch", "torchvision", "numpy", "optuna")
 
 
+@log_times()
 def start_sweep(
     spec: SearchSpec, *, allow_custom_model: bool = False, address: str | None = None
 ) -> Outcome:
@@ -59,17 +59,17 @@ def start_sweep(
     environment = start_describing()
     spec, share = _prepare(spec, directory, allow_custom_model, address)
     record = SweepRecord(directory.name, "running", now())
-    record.versions, record.environment = _versions(), environment()
-    with _open_directory(directory, spec, record, keep_trials=base.checkpoint.enabled) as layout:
+    record.versions, record.environment, record.address = _versions(), environment(), address
+    with _open_directory(directory, spec, record) as layout:
         if spec.tune.warm_start is not None:
             print_line(
                 f"warm start: {record_points(spec, layout)} trials of {spec.tune.warm_start}"
             )
         run = TuneRun(spec, layout, record, share, [], allow_custom_model=allow_custom_model)
-        outcome = run.run()
-    return replace(outcome, directory=directory)  # where its files are by now
+        return run.run()
 
 
+@log_times()
 def resume_sweep(
     spec: SearchSpec,
     directory: Path,
@@ -100,7 +100,7 @@ def resume_sweep(
     environment = start_describing()
     spec, share = _prepare(spec, layout.directory, allow_custom_model, address)
     record.state, record.reason, record.ended = "running", None, None
-    record.versions, record.environment = _versions(), environment()
+    record.versions, record.environment, record.address = _versions(), environment(), address
     write_text(
         layout.search_file, dump_yaml({**(recorded or spec).to_dict(), "name": record.name})
     )
@@ -121,7 +121,7 @@ def refuse_taken(directory: Path) -> None:
         ) from None
     raise SweepError(
         f"{directory} holds a sweep that is {record.state}\n"
-        f"  to resume it:        sweep resume {directory}\n"
+        f"  to resume it:        {read_commands(directory).run_again('resume')}\n"
         "  to start a new one:  give it another name in the search file"
     )
 
@@ -153,8 +153,8 @@ def _prepare(
 def _notices(base: TrainConfig) -> Iterator[str]:
     if not base.checkpoint.enabled:
         yield (
-            "checkpoint.enabled is false: trials keep no directory, so there will be no best.pt "
-            "and the sweep cannot be resumed; it keeps its tables only"
+            "checkpoint.enabled is false: trials save their metrics and logs, but no best.pt; "
+            "one that is interrupted starts again from epoch 1"
         )
     if base.dataset.val_split is None:
         yield "no dataset.val_split: val_acc is the test accuracy, and so decides the best trial"
@@ -162,50 +162,21 @@ def _notices(base: TrainConfig) -> Iterator[str]:
 
 @contextmanager
 def _open_directory(
-    directory: Path, spec: SearchSpec, record: SweepRecord, *, keep_trials: bool
+    directory: Path, spec: SearchSpec, record: SweepRecord
 ) -> Iterator[SweepLayout]:
-    """Yields the directory of the run: the sweep's, or a temporary one that leaves only tables."""
-    if mirror_of(directory) is not None:
-        with (
-            sweep_lock(directory),
-            _open_mirror(directory, spec, record, keep_trials) as layout,
-        ):
-            yield layout
-        return
-    if keep_trials:
+    """Creates and locks the directory of a new sweep; in object storage, its local mirror."""
+    if mirror_of(directory) is None:
         _create_directory(directory, spec, record)
         with sweep_lock(directory):
             yield SweepLayout(directory)
         return
-    # Trials on other nodes write there too.
-    shared = directory.parent if has_several_nodes() else None
-    if shared is not None:
-        shared.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=shared, prefix=f".{record.name}.") as temporary:
-        layout = SweepLayout(Path(temporary) / directory.name)
-        _create_directory(layout.directory, spec, record)
-        yield layout
-        directory.mkdir(parents=True, exist_ok=True)
-        for path in layout.summary_files():
-            shutil.copyfile(path, directory / path.name)
-
-
-@contextmanager
-def _open_mirror(
-    directory: Path, spec: SearchSpec, record: SweepRecord, keep_trials: bool
-) -> Iterator[SweepLayout]:
-    """Yields the mirror of a directory in object storage, where trials always write."""
-    refuse_taken(directory)  # again, now that no other driver writes there
-    layout = SweepLayout(directory)
-    write_text(layout.search_file, dump_yaml({**spec.to_dict(), "name": record.name}))
-    layout.write_sweep(record)
-    with background_upload(directory):
-        yield layout
-    if not keep_trials:
-        tables = layout.summary_files()
-        for path in [path for path in directory.iterdir() if path not in tables]:
-            if path.name != LOCK_FILE:
-                delete(path)
+    with sweep_lock(directory):
+        refuse_taken(directory)  # again, now that no other driver writes there
+        layout = SweepLayout(directory)
+        write_text(layout.search_file, dump_yaml({**spec.to_dict(), "name": record.name}))
+        layout.write_sweep(record)
+        with background_upload(directory):
+            yield layout
 
 
 def _create_directory(directory: Path, spec: SearchSpec, record: SweepRecord) -> None:

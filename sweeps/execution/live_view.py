@@ -1,18 +1,20 @@
 """Live view of a sweep: one line for the sweep and a table of its running trials.
 
-If the output is not a terminal, only the line is printed, once a minute, between the lines of the
-trials that end.
+If the output is not a terminal, only the line is printed, once a minute and with the time of day,
+between the lines of the trials that end.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import rich.box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -24,12 +26,22 @@ from sweeps.results.progress import (
     describe_progress,
     join_parts,
 )
+from sweeps.sweep_dir.records import TrialState
+from sweeps.terminal.console import with_time
+from sweeps.terminal.formatting import format_value
+from sweeps.terminal.tables import UNLIMITED_WIDTH, ShortenedText, break_heading
 
 REDRAW_INTERVAL_S = 0.5
 SUMMARY_INTERVAL_S = 60.0
+LIVE_STATES: tuple[TrialState, ...] = ("running", "paused")
+"""States of the trials that the table shows, in this order."""
 MAX_ROWS = 16
+OTHER_LINES = 8
+"""Lines of the terminal that are left to the sweep's line, the headings and the lines above."""
 WIDE_COLUMNS = 110
 """Least width of a terminal for which the table shows images/s and memory."""
+SAMPLED_WIDTH = 10
+"""Columns of a sampled value; as many values are shown as fit beside the rest of the table."""
 
 
 class LiveView:
@@ -98,7 +110,7 @@ class LiveView:
         trials = list(trials)
         progress = compute_progress(trials, **self._settings)
         if self._live is None:
-            text = "  ".join(self._describe(progress))
+            text = with_time("  ".join(self._describe(progress)))
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
         else:
             self._live.update(self._draw(trials, progress), refresh=True)
@@ -108,39 +120,71 @@ class LiveView:
 
     def _draw(self, trials: list[TrialProgress], progress: SweepProgress) -> RenderableType:
         width = self._console.width
-        running = [trial for trial in trials if trial.record.state in {"running", "paused"}]
-        running.sort(key=lambda trial: trial.record.state != "running")
-        more = len(running) - MAX_ROWS
+        most = max(1, min(MAX_ROWS, self._console.height - OTHER_LINES))
+        shown, hidden = select_rows(trials, most)
+        states = Counter(trial.record.state for trial in hidden)
+        more = ", ".join(f"{states[state]} {state}" for state in LIVE_STATES if states[state])
         return Group(
             *(Text(line, style="bold") for line in join_parts(self._describe(progress), width)),
-            *([self._build_table(running[:MAX_ROWS])] if running else []),
-            *([Text(f"and {more} more", style="dim")] if more > 0 else []),
+            *([self._build_table(shown)] if shown else []),
+            *([Text(f"and {more} not shown", style="dim")] if more else []),
         )
 
-    def _build_table(self, running: list[TrialProgress]) -> Table:
+    def _build_table(self, trials: list[TrialProgress]) -> Table:
+        keys = list(dict.fromkeys(key for trial in trials for key in trial.record.current))
+        table = self._build_columns(trials, [])
+        options = self._console.options.update_width(UNLIMITED_WIDTH)
+        room = self._console.width - Measurement.get(self._console, options, table).maximum
+        shown = keys[: max(0, room // (SAMPLED_WIDTH + 1))]
+        return self._build_columns(trials, shown) if shown else table
+
+    def _build_columns(self, trials: list[TrialProgress], keys: list[str]) -> Table:
+        """Returns the table with the sampled values of these keys."""
         is_wide = self._console.width >= WIDE_COLUMNS
         table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
         table.add_column("trial", no_wrap=True)
         table.add_column("", width=14 if is_wide else 8)
-        for name in ("epoch", self._metric, "best", "s/epoch"):
-            table.add_column(name, justify="right", no_wrap=True)
-        for name in ("images/s", "GiB") if is_wide else ():
-            table.add_column(name, justify="right", no_wrap=True)
         table.add_column("state", no_wrap=True)
-        for trial in running:
-            row = trial.row
+        numbers = ["epoch", f"last\n{self._metric}", f"best\n{self._metric}", "s/epoch"]
+        for name in [*numbers, *(["images/s", "GiB"] if is_wide else [])]:
+            table.add_column(name, justify="right", no_wrap=True)
+        for key in keys:
+            heading = break_heading(key.rpartition(".")[2])
+            table.add_column(heading, justify="right", width=SAMPLED_WIDTH)
+        for trial in trials:
+            row, values = trial.row, trial.record.current
             extra = [_format(row.get("images_per_s"), ".0f"), _format(row.get("peak_memory_gib"))]
             table.add_row(
                 trial.record.id,
                 ProgressBar(total=trial.epochs, completed=trial.epoch),
+                trial.record.state,
                 f"{trial.epoch}/{trial.epochs}",
                 _format(row.get(self._metric), ".4f"),
                 _format(trial.best, ".4f"),
                 _format(row.get("epoch_s"), ".3g"),
                 *(extra if is_wide else []),
-                trial.record.state,
+                *(ShortenedText(format_value(values[k]) if k in values else "") for k in keys),
             )
         return table
+
+
+def select_rows(
+    trials: Iterable[TrialProgress], most: int
+) -> tuple[list[TrialProgress], list[TrialProgress]]:
+    """Selects the trials that the table shows: running ones, the most recently changed first.
+
+    Args:
+        trials: The progress of every trial that has been created.
+        most: Number of rows.
+
+    Returns:
+        (shown, hidden): Trials that run or wait, in order of creation, and those left out.
+    """
+    live = [trial for trial in trials if trial.record.state in LIVE_STATES]
+    live.sort(key=lambda trial: (LIVE_STATES.index(trial.record.state), -trial.changed))
+    shown, hidden = live[:most], live[most:]
+    shown.sort(key=lambda trial: (LIVE_STATES.index(trial.record.state), trial.record.number))
+    return shown, hidden
 
 
 def _format(value: float | None, form: str = ".2f") -> str:

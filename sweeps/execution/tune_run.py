@@ -31,6 +31,7 @@ from sweeps.results.outcome import Outcome
 from sweeps.results.progress import TrialProgress
 from sweeps.results.ranking import write_files
 from sweeps.results.retention import CheckpointRetention, prune_weights
+from sweeps.results.status import count_events, describe_stall, note_start
 from sweeps.results.trial_results import read_result, read_results
 from sweeps.schedulers.build import build_scheduler
 from sweeps.schedulers.pbt import DonorCheckpointCleanup
@@ -94,6 +95,9 @@ class TuneRun:
         self._writer = RecordWriter(layout, record, self._source.records)
         self._retention = CheckpointRetention(layout.directory, spec)
         progress = self._read_progress(records)
+        note_start(
+            record, count_events((trial.record, trial.epoch) for trial in progress.values())
+        )
         self._hooks = self._build_hooks(progress)
         self._view = LiveView(
             console,
@@ -123,6 +127,9 @@ class TuneRun:
             + (f", {recorded} already recorded" if recorded else "")
             + f", {min(self._limit, spec.trials)} concurrent, in {layout.directory}"
         )
+        stall = describe_stall(record, spec.to_dict(), record.events_at_start or 0, running=True)
+        if stall is not None:
+            print_line(f"note: {stall}")
         with self._switch.on_signals():  # until the end: a late signal must not cut it short
             with self._pool.running() if self._pool else nullcontext(), self._view:
                 grid = self._fit()
@@ -134,7 +141,8 @@ class TuneRun:
             results = read_results(layout.directory, spec.tune.metric, spec.tune.mode)
             write_files(layout, results, spec.tune.metrics)
             self._hooks.finish(record, results)
-        return Outcome(layout.directory, record, results, spec.tune.metrics, grid)
+        epochs = spec.training.training.epochs
+        return Outcome(layout.directory, record, results, spec.tune.metrics, epochs, grid)
 
     def _build_scheduler(self) -> RecordingScheduler:
         spec = self._spec
@@ -146,7 +154,13 @@ class TuneRun:
             max_t=spec.max_epochs,
         )
         return RecordingScheduler(
-            inner, self._log, self._switch, self._stopper, METRICS, self._mutated
+            inner,
+            self._log,
+            self._switch,
+            self._stopper,
+            METRICS,
+            self._mutated,
+            saves=spec.training.checkpoint.enabled,
         )
 
     @property
@@ -182,7 +196,7 @@ class TuneRun:
         searcher = Searcher(spec, allow_custom_model=allow_custom_model)
         tell_points(searcher, layout)
         epochs = {r.id: _read_epochs(spec, r) for r in records}
-        restorer = TrialRestorer(layout, records, epochs)
+        restorer = TrialRestorer(layout, records, epochs, saves=spec.training.checkpoint.enabled)
         by_id = {record.id: record for record in records}
         pool = self._pool
         return TrialSource(
@@ -228,7 +242,6 @@ class TuneRun:
 
     def _build_hooks(self, progress: dict[str, TrialProgress]) -> HookRunner:
         tune = self._spec.tune
-        # Without checkpoints, the layout is in a temporary directory until the end.
         base = self._spec.training.checkpoint.dir
         return HookRunner(
             self._spec.hooks,

@@ -16,6 +16,12 @@ MAX_OPEN_ROWS = 12
 """Rows of a table that is not folded."""
 
 
+class Markup(str):
+    """HTML that a cell shows as it is; all other text is escaped."""
+
+    __slots__ = ()
+
+
 def name_value_table(rows: Mapping[str, Any]) -> str:
     """Returns a table of names and their values."""
     lines = [
@@ -29,7 +35,7 @@ def row_table(head: list[str], rows: list[list[Any]]) -> str:
     """Returns a table of the first rows, folded if it is long."""
     headings = "".join(f"<th>{escape(name)}</th>" for name in head)
     lines = [
-        "<tr>" + "".join(f"<td>{escape(format_value(value))}</td>" for value in row) + "</tr>"
+        "<tr>" + "".join(f"<td>{_render(value)}</td>" for value in row) + "</tr>"
         for row in rows[:MAX_ROWS]
     ]
     more = f"<p>{len(rows) - MAX_ROWS} more.</p>" if len(rows) > MAX_ROWS else ""
@@ -37,6 +43,25 @@ def row_table(head: list[str], rows: list[list[Any]]) -> str:
     if len(rows) <= MAX_OPEN_ROWS:
         return table
     return f"<details><summary>{len(rows)} rows</summary>{table}</details>"
+
+
+def foldable_text(text: str, details: str, summary: str) -> Markup:
+    """Returns a cell with a text that wraps, and a longer one that opens with a click.
+
+    Args:
+        text: The text that is always shown.
+        details: The longer text; none is folded if it says no more.
+        summary: What to click on.
+    """
+    shown = f'<div class="long">{escape(text)}</div>'
+    if details.strip() in {"", text.strip()}:
+        return Markup(shown)
+    body = f'<pre class="long">{escape(details)}</pre>'
+    return Markup(f"{shown}<details><summary>{escape(summary)}</summary>{body}</details>")
+
+
+def _render(value: Any) -> str:
+    return value if isinstance(value, Markup) else escape(format_value(value))
 
 
 def configurations_table(configurations: list[Configuration], metric: str) -> str:

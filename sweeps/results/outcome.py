@@ -21,6 +21,8 @@ class Outcome:
     """Best first."""
     metrics: dict[str, Mode]
     """Metric -> mode; the first one ranks."""
+    epochs: int
+    """Epochs of a trial whose values do not include `training.epochs`."""
     grid: Any
     """Tune's own `ResultGrid`."""
 

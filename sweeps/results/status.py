@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sweeps.results.loaded_sweep import LoadedSweep
 from sweeps.results.progress import TrialProgress, compute_progress
 from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.layout import SWEEP_FILE
+from sweeps.sweep_dir.records import SweepRecord, TrialRecord
+from trainable.config import CheckpointConfig
+
+STALLED_RUNS = 2
+"""Runs in a row without a saved epoch after which the user is told."""
 
 
 def status_values(sweep: LoadedSweep) -> dict[str, Any]:
@@ -33,6 +39,12 @@ def status_values(sweep: LoadedSweep) -> dict[str, Any]:
             {"trial": record.id, "cause": record.failures[-1].cause if record.failures else None}
             for record in failed
         ],
+        "stalled": describe_stall(
+            sweep.record,
+            sweep.search,
+            count_events((result.record, len(result.rows)) for result in sweep.results),
+            running=sweep.state == "running",
+        ),
         "unended": [_live_trial_values(sweep, result) for result in _live_trials(sweep)],
     }
 
@@ -96,3 +108,54 @@ def front_values(sweep: LoadedSweep) -> list[dict[str, Any]]:
         {"trial": result.record.id, **{name: (result.best or {})[name] for name in sweep.metrics}}
         for result in sweep.front
     ]
+
+
+def count_events(trials: Iterable[tuple[TrialRecord, int]]) -> int:
+    """Counts the completed epochs and the failures of trials.
+
+    Args:
+        trials: Pairs of a trial's record and its number of completed epochs.
+    """
+    return sum(epochs + len(record.failures) for record, epochs in trials)
+
+
+def note_start(sweep: SweepRecord, events: int) -> None:
+    """Records what a run begins with, and whether the one before it has saved anything.
+
+    Args:
+        sweep: The sweep's record.
+        events: `count_events` of the trials as they are restored.
+    """
+    stalled = sweep.events_at_start is not None and events <= sweep.events_at_start
+    sweep.runs_without_epoch = sweep.runs_without_epoch + 1 if stalled else 0
+    sweep.events_at_start = events
+
+
+def describe_stall(
+    sweep: SweepRecord, search: Mapping[str, Any], events: int, *, running: bool
+) -> str | None:
+    """Returns a line about a sweep whose runs all end before an epoch does; None if one did.
+
+    Args:
+        sweep: The sweep's record.
+        search: The resolved search file as plain values.
+        events: `count_events` of the trials.
+        running: Whether the last run has not ended yet.
+    """
+    runs = sweep.runs_without_epoch + (0 if running else 1)
+    has_progress = sweep.events_at_start is None or events > sweep.events_at_start
+    if has_progress or runs < STALLED_RUNS or sweep.state == "finished":
+        return None
+    checkpoint = CheckpointConfig.model_validate(search["config"].get("checkpoint") or {})
+    if not checkpoint.enabled:
+        need = "a whole trial, because checkpoint.enabled is false"
+    elif checkpoint.save_best or checkpoint.save_frequency == 1:
+        need = "an epoch"
+    else:
+        need = f"{checkpoint.save_frequency} epochs (checkpoint.save_frequency)"
+    return (
+        f"no trial has saved an epoch in the last {runs} runs of this sweep; a run must be long "
+        f"enough for {need}. Give it more time (the time limit of the job, --time-budget) or make "
+        "epochs shorter (fewer trials at a time: --max-concurrent-trials; more for each of them: "
+        "--cpu, --gpu)"
+    )

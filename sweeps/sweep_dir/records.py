@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from sweeps.sweep_dir.errors import SweepError
 from trainable.atomic_files import write_text
 from trainable.config import TrainConfig
+from trainable.config.dotted import flatten
 
 TrialState = Literal["pending", "running", "paused", "finished", "stopped", "failed"]
 """`finished` ran every epoch, `stopped` was ended early by the scheduler."""
@@ -103,6 +104,15 @@ class TrialRecord:
         values = self.lineage[-1]["values"] if self.lineage else self.values
         return {key: self.changes.get(key, value) for key, value in values.items()}
 
+    def epochs(self, default: int) -> int:
+        """Returns the number of epochs that the trial trains unless it ends early.
+
+        Args:
+            default: The number of a trial whose values do not include `training.epochs`.
+        """
+        values = flatten({**self.current, **self.changes})
+        return int(values.get("training.epochs", default))
+
     def config(self, spec: TrialConfigs, changes: Mapping[str, Any] | None = None) -> TrainConfig:
         """Builds the trial's training config from its current values and changes.
 
@@ -139,6 +149,12 @@ class SweepRecord:
     versions: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     """The environment of the last run: machine, GPUs, git state."""
+    address: str | None = None
+    """The `--address` of the last run; None if it had none."""
+    events_at_start: int | None = None
+    """Completed epochs and failures of all trials when the last run began."""
+    runs_without_epoch: int = 0
+    """Runs in a row, up to the last but one, in which no trial saved an epoch or failed."""
 
 
 Record = TypeVar("Record", SweepRecord, TrialRecord)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
 
 from sweeps.terminal.formatting import replace_non_finite
+from sweeps.terminal.tables import UNLIMITED_WIDTH
 
 
 class _Console(Console):
@@ -28,18 +31,47 @@ class _Console(Console):
 console = _Console()
 errors = Console(stderr=True)
 _ray_output_enabled = False
+_log_times = False
 _uris: dict[Path, Callable[[str], str]] = {}
 """Local mirror of a directory in object storage -> the URI of a name below it."""
 
 
 def print_line(text: str) -> None:
     """Prints plain text without wrapping long paths."""
-    console.print(_with_uris(text), highlight=False, markup=False, soft_wrap=True)
+    text = _with_uris(text)
+    if _log_times and not console.is_terminal:
+        text = with_time(text)
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_table(table: RenderableType) -> None:
-    """Prints a table or another renderable of Rich's."""
-    console.print(table)
+    """Prints a table or another renderable of Rich's; into a file or a pipe at its full width."""
+    width = table_width()
+    target = console if width == console.width else _Console(width=width)
+    target.print(table)
+
+
+def table_width() -> int:
+    """Returns the columns that a table may have: those of the terminal, or of `COLUMNS`."""
+    has_width = console.is_terminal or os.environ.get("COLUMNS", "").isdigit()
+    return console.width if has_width else UNLIMITED_WIDTH
+
+
+@contextmanager
+def log_times() -> Iterator[None]:
+    """Puts the time of day in front of every printed line, unless the output is a terminal."""
+    global _log_times
+    before, _log_times = _log_times, True
+    try:
+        yield
+    finally:
+        _log_times = before
+
+
+def with_time(text: str) -> str:
+    """Returns the text with the time of day in front of every line."""
+    prefix = time.strftime("%H:%M:%S  ")
+    return "\n".join(prefix + line for line in text.split("\n"))
 
 
 def print_error(text: str) -> None:
@@ -60,6 +92,15 @@ def show_as_uri(directory: Path, to_uri: Callable[[str], str]) -> None:
         to_uri: Returns the URI of a name below the directory; for an empty name, the directory's.
     """
     _uris[directory] = to_uri
+
+
+def uri_of(path: Path) -> str | None:
+    """Returns the URI of a path in a local mirror; None for any other path."""
+    for directory, to_uri in _uris.items():
+        if path.is_relative_to(directory):
+            name = path.relative_to(directory).as_posix()
+            return to_uri("" if name == "." else name)
+    return None
 
 
 def _with_uris(text: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import rich.box
+from rich.console import JustifyMethod
 from rich.table import Table
 
 TEXT_COLUMNS = {"", "trial", "best trial", "state", "sweep", "metric", "model", "started"}
@@ -17,17 +19,21 @@ TIME_UNITS = (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48), ("d", 86400, mat
 """(name, seconds, the count from which the next unit is used)."""
 
 
-def make_table(*columns: str, title: str | None = None) -> Table:
+def make_table(*columns: str, title: str | None = None, shortened: Collection[str] = ()) -> Table:
     """Returns an empty table with these columns.
 
     Args:
         *columns: Headings; those in `TEXT_COLUMNS` are aligned to the left.
         title: A line above the table.
+        shortened: The columns of `ShortenedText`, which give way if the terminal is too narrow.
     """
     box = rich.box.SIMPLE_HEAD
-    table = Table(title=title, title_justify="left", box=box, padding=(0, 1, 0, 0))
+    table = Table(
+        title=title, title_justify="left", caption_justify="left", box=box, padding=(0, 1, 0, 0)
+    )
     for name in columns:
-        table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right", no_wrap=True)
+        justify: JustifyMethod = "left" if name in TEXT_COLUMNS else "right"
+        table.add_column(name, justify=justify, no_wrap=name not in shortened)
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import platform
 import sys
@@ -17,20 +18,29 @@ T = TypeVar("T")
 Step = TypeVar("Step")
 
 
-def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
+def epoch_line(row: Mapping[str, Any], epochs: int, *, improved: bool) -> str:
     """Formats an epoch's metrics as one line for the log and the terminal.
 
     Args:
         row: The epoch's metrics.
         epochs: Number of epochs of the whole training.
+        improved: Whether its val_acc is the best so far.
     """
     test = "" if row["test_acc"] is None else f"  test_acc {row['test_acc']:.4f}"
+    best = " (best so far)" if improved else ""
     return (
         f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"
         f"  train_loss {row['train_loss']:.4f}  train_acc {row['train_acc']:.4f}"
-        f"  val_loss {row['val_loss']:.4f}  val_acc {row['val_acc']:.4f}{test}"
+        f"  val_loss {row['val_loss']:.4f}  val_acc {row['val_acc']:.4f}{best}{test}"
         f"  lr {row['lr']:.3g}  {row['images_per_s']:.0f} images/s"
     )
+
+
+def replace_unencodable() -> None:
+    """Has characters that the terminal's encoding lacks printed as `?` instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 class _Stream:

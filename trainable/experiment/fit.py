@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,14 +13,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.artifacts.names import CHECKPOINTS, LATEST_FILE, automatic_name
 from trainable.artifacts.tensorboard import TensorBoardWriter
 from trainable.artifacts.trial_log import epoch_line
 from trainable.config import TrainConfig
-from trainable.errors import ExperimentError
+from trainable.config.yaml_reader import Document
 from trainable.experiment.directory import Experiment, create_directory, create_unique_directory
-from trainable.storage.experiment import StoredExperiment, local_file
+from trainable.experiment.resume import Origin, inherit_best, open_origin, set_aside
+from trainable.preflight.checks import refuse_failing
+from trainable.storage.experiment import StoredExperiment
 from trainable.training.trainer import Row, Trainer
 from trainable.uri import child_uri, is_uri
 
@@ -36,12 +37,20 @@ class Outcome:
     best_acc: float
     """Best accuracy of the whole training, including the epochs before a resume."""
     best_epoch: int
+    """0 if no epoch had a finite loss."""
     finished: bool
     """False if the training stopped before the last epoch or diverged."""
     diverged: bool = False
     """Whether the training ended because the loss was not finite."""
     location: str | None = None
     """The experiment directory or its address in object storage; None if checkpoints are off."""
+
+    @property
+    def best_text(self) -> str:
+        """The best accuracy and its epoch as text."""
+        if self.best_epoch == 0:
+            return "no epoch has a finite loss"
+        return f"val_acc {self.best_acc:.4f} at epoch {self.best_epoch}"
 
     @property
     def latest(self) -> str:
@@ -57,9 +66,9 @@ def fit(
     config: TrainConfig,
     *,
     console: Console | None = None,
-    own: Collection[str] = (),
     allow_custom_model: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
+    document: Document | None = None,
 ) -> Outcome:
     """Trains one model and writes its experiment directory.
 
@@ -67,27 +76,30 @@ def fit(
         config: Complete settings.
         console: The console for notices, the progress bar and a line per epoch; None prints
             nothing.
-        own: Dotted config keys whose values win over those in `checkpoint.resume`.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
         should_stop: Called after every epoch; True saves `latest.pt` and ends the training.
+        document: The file that the config is from, for the lines in messages.
 
     Raises:
         TuneSweepsError: Data, config or checkpoint cannot be used; nothing has been created.
     """
     console = console or Console(quiet=True)
+    refuse_failing(config, allow_custom_model=allow_custom_model, document=document)
     trainer = Trainer(
         config,
         num_workers=min(config.dataset.num_workers, os.cpu_count() or 1),
         allow_custom_model=allow_custom_model,
     )
     with ExitStack() as stack:
-        resumed = None
+        origin, lines = None, []
         if config.checkpoint.resume:
-            resumed = stack.enter_context(local_file(config.checkpoint.resume))
-            _resume(trainer, resumed, config.checkpoint.resume, own)
-        for notice in trainer.notices:
-            console.print(f"[yellow]note:[/] {notice}", soft_wrap=True)
-        experiment, tensorboard, stored = _open_outputs(trainer, resumed, datetime.now())
+            origin = stack.enter_context(open_origin(config.checkpoint.resume))
+            lines = origin.load(trainer)
+        experiment, tensorboard, stored = _open_outputs(trainer, origin, lines, datetime.now())
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    for notice in trainer.notices:
+        console.print(f"[yellow]note:[/] {notice}", soft_wrap=True)
     try:
         rows = _train(trainer, experiment, tensorboard, stored, console, should_stop)
     finally:
@@ -142,9 +154,8 @@ def _train(
             if stored is not None:
                 _wait_for_writing(writing)
                 stored.upload()
-            console.print(
-                epoch_line(row, trainer.config.training.epochs), highlight=False, soft_wrap=True
-            )
+            line = epoch_line(row, trainer.config.training.epochs, improved=trainer.improved)
+            console.print(line, highlight=False, soft_wrap=True)
             if trainer.diverged:
                 console.print("[red]the loss is not finite: training ends here[/]")
             if trainer.diverged or should_stop():
@@ -153,7 +164,7 @@ def _train(
     finally:
         if writing is not None:
             wait([writing])  # the directory has one writer
-    if experiment is not None and rows:
+    if experiment is not None and rows and not trainer.diverged:
         experiment.save_latest(trainer)
     return rows
 
@@ -164,32 +175,27 @@ def _wait_for_writing(writing: Future[None] | None) -> None:
         writing.result()
 
 
-def _resume(trainer: Trainer, path: Path, location: str, own: Collection[str]) -> None:
-    trainer.load_state_dict(read_checkpoint(path), own=own)
-    if trainer.done:
-        raise ExperimentError(
-            f"{location} has completed epoch {trainer.epoch} of {trainer.config.training.epochs}: "
-            "nothing is left to train; raise training.epochs"
-        )
-
-
 def _open_outputs(
-    trainer: Trainer, resumed: Path | None, now: datetime
+    trainer: Trainer, origin: Origin | None, lines: list[str], now: datetime
 ) -> tuple[Experiment | None, TensorBoardWriter | None, StoredExperiment | None]:
     """Opens the experiment if checkpoints are on, otherwise at most curves in `log_dir`.
 
     Args:
         trainer: The training.
-        resumed: The checkpoint that the trainer has loaded, or None.
+        origin: The checkpoint that the trainer has loaded, or None.
+        lines: What the user is told about the resume; more is added.
         now: The time in the experiment's name.
     """
     config = trainer.config
     if config.checkpoint.enabled:
         stored = StoredExperiment(config, now) if is_uri(config.checkpoint.dir) else None
         directory = stored.directory if stored is not None else create_directory(config, now)
+        download = stored.download if stored is not None else Path
+        if origin is not None:
+            lines += set_aside(directory, origin, trainer.epoch, download)
         experiment = Experiment(directory, config, keep_metrics=False)
-        if resumed is not None:
-            experiment.adopt_best(resumed, trainer)
+        if origin is not None and config.checkpoint.save_best:
+            lines += inherit_best(trainer, origin, experiment.checkpoints, download)
         return experiment, None, stored
     if config.tensorboard.enabled:
         logs = Path(config.tensorboard.log_dir)

@@ -7,22 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Future, wait
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from trainable.artifacts.checkpoint import read_checkpoint, write_checkpoint
-from trainable.artifacts.names import BEST_FILE, CHECKPOINT_FILE, LOG_FILE
+from trainable.artifacts.checkpoint import describe_changes, read_checkpoint, write_checkpoint
+from trainable.artifacts.metrics import read_rows
+from trainable.artifacts.names import BEST_FILE, CHECKPOINT_FILE, LOG_FILE, METRICS_FILE
 from trainable.artifacts.tensorboard_hparams import Session
 from trainable.artifacts.trial_log import TrialLog, epoch_line
 from trainable.atomic_files import add_name, remove_temporaries
 from trainable.config import TrainConfig, parse_config
 from trainable.config.dotted import flatten
 from trainable.config.override import override
+from trainable.errors import ExperimentError
 from trainable.experiment.directory import Experiment
-from trainable.storage.experiment import local_file
+from trainable.experiment.resume import Origin, inherit_best, open_origin
 from trainable.storage.trial import StoredTrial
 from trainable.training.device import limited_device
 from trainable.training.epoch import Steps, drain
@@ -31,7 +34,6 @@ from trainable.training.seeding import draws_globally
 from trainable.training.trainer import Row, Trainer
 from trainable.trial_settings import (
     ENDED,
-    HYPERPARAMETERS,
     REMOTE,
     SAVED,
     SETTINGS,
@@ -64,8 +66,7 @@ class TrialRun:
         self._config = parse_config(override(sections, dotted), "trial")
         remote = self._settings.get(REMOTE)
         self._stored = StoredTrial(directory, **remote) if directory and remote else None
-        has_files = directory is not None and self._config.checkpoint.enabled
-        self._log = TrialLog(directory / LOG_FILE if directory and has_files else None)
+        self._log = TrialLog(directory / LOG_FILE if directory else None)
         self._trainer: Trainer | None = None
         self._experiment: Experiment | None = None
         self._next_epoch: OverlappedEpoch | None = None
@@ -126,8 +127,13 @@ class TrialRun:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
-    def _build(self) -> Trainer:
-        """Returns the trainer; the first call builds it and loads `checkpoint.resume`, if set."""
+    def _build(self, *, resumes: bool = True) -> Trainer:
+        """Returns the trainer; the first call builds it.
+
+        Args:
+            resumes: Whether it continues from `checkpoint.resume`, if that is set. A trial that is
+                restored from its own checkpoint does not need that file any more.
+        """
         if self._trainer is not None:
             return self._trainer
         config, settings = self._config, self._settings
@@ -140,17 +146,34 @@ class TrialRun:
             num_workers=min(config.dataset.num_workers, int(settings.get("cpu", 1))),
             allow_custom_model=bool(settings.get("allow_custom_model")),
         )
-        if config.checkpoint.resume:
-            with local_file(config.checkpoint.resume) as path:
-                state = read_checkpoint(path)
-            trainer.load_state_dict(state, own=settings.get("sampled", ()))
-            self._log.write(f"continues from {config.checkpoint.resume}, epoch {trainer.epoch}")
-        for notice in trainer.notices:
-            self._log.write(f"note: {notice}")
-        if self._directory is not None:
-            self._experiment = self._open_experiment(self._directory, trainer.config)
+        with ExitStack() as stack:
+            origin = None
+            if resumes and config.checkpoint.resume:
+                origin = stack.enter_context(open_origin(config.checkpoint.resume))
+                self._write_lines(origin.load(trainer))
+            for notice in trainer.notices:
+                self._log.write(f"note: {notice}")
+            if self._directory is not None:
+                self._experiment = self._open_experiment(self._directory, trainer.config)
+                if origin is not None:
+                    self._inherit(origin, trainer, self._experiment)
         self._trainer = trainer
         return trainer
+
+    def _inherit(self, origin: Origin, trainer: Trainer, experiment: Experiment) -> None:
+        """Gives the trial its starting point and the best state of its history as files."""
+        if not self._config.checkpoint.enabled:
+            return
+        # First, or a trial that is killed now would be restored from the best epoch.
+        add_name(origin.path, experiment.latest)
+        if self._stored is not None:
+            self._stored.upload()
+        if self._config.checkpoint.save_best:
+            self._write_lines(inherit_best(trainer, origin, experiment.checkpoints))
+
+    def _write_lines(self, lines: list[str]) -> None:
+        for line in lines:
+            self._log.write(line)
 
     def _open_experiment(self, directory: Path, config: TrainConfig) -> Experiment:
         directory.mkdir(parents=True, exist_ok=True)
@@ -169,14 +192,20 @@ class TrialRun:
     def _train_epoch(self) -> Steps[Row]:
         trainer = self._build()
         started, self._next_epoch = self._next_epoch, None
+        if started is None and trainer.done:
+            return {**self._read_last_row(trainer), SAVED: False, ENDED: True}
         row = yield from (started.finish() if started else trainer.epoch_steps())
         if self._settings.get(WORKERS):
             row["peak_memory_gib"] = None  # torch only measures the whole process
-        self._log.write(epoch_line(row, trainer.config.training.epochs))
+        epochs = trainer.config.training.epochs
+        self._log.write(epoch_line(row, epochs, improved=trainer.improved))
         self._log_execution(trainer)
         ended = trainer.done or trainer.diverged
         if trainer.diverged:
             self._log.write("the loss is not finite: the training ends here")
+        elif ended and trainer.best_epoch:
+            best = f"best val_acc {trainer.best_acc:.4f} at epoch {trainer.best_epoch}"
+            self._log.write(f"finished: {best}, last {row['val_acc']:.4f} at epoch {row['epoch']}")
         writing = None
         if self._experiment is not None:
             self._experiment.record(row)
@@ -189,6 +218,17 @@ class TrialRun:
         if self._stored is not None:
             yield from self._while_writing(self._stored.begin_upload())
         return {**row, SAVED: writing is not None, ENDED: ended}
+
+    def _read_last_row(self, trainer: Trainer) -> Row:
+        """Returns the last epoch's metrics once more, for a retry that has nothing to train."""
+        rows = read_rows(self._directory / METRICS_FILE) if self._directory else []
+        if not rows or rows[-1]["epoch"] != trainer.epoch:
+            raise ExperimentError(
+                f"the trial has completed epoch {trainer.epoch} of "
+                f"{trainer.config.training.epochs}, but {METRICS_FILE} does not end with it"
+            )
+        self._log.write("all epochs are trained: the trial ends here")
+        return rows[-1]
 
     def _log_execution(self, trainer: Trainer) -> None:
         """Logs how steps are executed, whenever that has changed."""
@@ -213,13 +253,15 @@ class TrialRun:
         writing.result()
 
     def _load(self, directory: Path) -> None:
-        trainer = self._build()
+        trainer = self._build(resumes=False)
         if self._next_epoch is not None:
             self._next_epoch.cancel()
             self._next_epoch = None
         state = self._read(directory)
-        trainer.load_state_dict(state, own=HYPERPARAMETERS)
+        trainer.load_state_dict(state)
         self._log.write(f"continues after epoch {trainer.epoch} of {directory.parent.name}")
+        if changes := describe_changes(state, trainer.config):
+            self._log.write(f"changed since that checkpoint: {changes}")
         if self._experiment is None:
             return
         is_own = directory.parent == self._experiment.directory

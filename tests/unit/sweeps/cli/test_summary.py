@@ -30,7 +30,7 @@ def summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Summary:
         prepare(directory)
         record = SweepLayout(directory).read_sweep()
         no_grid: Any = None
-        print_summary(Outcome(directory, record, results, {"val_acc": "max"}, no_grid))
+        print_summary(Outcome(directory, record, results, {"val_acc": "max"}, 9, no_grid))
         return capsys.readouterr().out.splitlines()
 
     return run
@@ -53,7 +53,7 @@ def test_a_finished_sweep_names_its_best_trial_and_commands_to_use_it(
     checkpoint = shlex.quote(str(best.directory / "checkpoints" / "best.pt"))
     assert lines[row + 1 :] == [
         f"  score it on the test set:  sweep eval {checkpoint}",
-        f"  train it further, alone:   sweep restore {checkpoint} --epochs N",
+        f"  train it further, alone:   sweep restore {checkpoint} --epochs 18",
         f"  train its config again:    python -m trainable '{directory}/best_config.yaml'",
     ]
     assert lines[0].startswith("trials by val_acc of their best epoch")
@@ -74,8 +74,11 @@ def test_failed_trials_are_listed_by_cause_with_the_retry_command(
     summary: Summary, tmp_path: Path
 ) -> None:
     lines = summary(states={0: "failed", 1: "failed"})
-    row = lines.index("2 failed (oom); see trial.json of each trial")
-    assert lines[row + 1] == f"retry them:  sweep retry '{tmp_path}/my sweep'"
+    row = lines.index("2 failed; read why:")
+    assert lines[row + 1 : row + 3] == [
+        f"  oom:  sweep logs '{tmp_path}/my sweep' 0001aaaa",
+        f"  retry them:  sweep retry '{tmp_path}/my sweep'",
+    ]
 
 
 def test_without_a_completed_epoch_nothing_is_called_best(summary: Summary) -> None:
@@ -89,27 +92,14 @@ def test_a_best_trial_without_weights_has_no_commands_that_need_them(summary: Su
     assert not any("sweep eval" in line or "sweep restore" in line for line in lines)
 
 
-def test_without_kept_trials_no_resume_command_is_printed(summary: Summary) -> None:
-    def delete_trials(directory: Path) -> None:
-        for path in directory.glob("resnet20_*"):
-            shutil.rmtree(path)
-
-    lines = summary(delete_trials, state="paused", states={0: "failed"})
-    assert "1 failed (oom); see the output above" in lines
-    assert lines[-2:] == [
-        "ended before it finished (SIGINT)",
-        "it cannot be resumed: checkpoint.enabled is false",
-    ]
-    assert not any("sweep re" in line for line in lines)
-
-
-def test_a_sweep_without_checkpoints_cannot_be_resumed(tmp_path: Path) -> None:
+def test_the_tables_of_an_earlier_version_alone_are_not_resumed(tmp_path: Path) -> None:
+    """With `checkpoint.enabled: false` no trial directory was kept."""
     directory = FakeSweep(tmp_path / "sweep", space=ONE_KEY, tune={}).write()
-    path = directory / "search.yaml"
-    path.write_text(path.read_text().replace("    enabled: true", "    enabled: false", 1))
+    for path in directory.glob("resnet20_*"):
+        shutil.rmtree(path)
     with pytest.raises(SweepError) as caught, open_for_resume(directory):
         pass
     assert str(caught.value) == (
-        f"{directory} ran with checkpoint.enabled: false: it keeps its tables only, "
-        "there is nothing to resume from"
+        f"{directory} has the tables of its trials only, as earlier versions left them with "
+        "checkpoint.enabled: false: there is nothing to resume from"
     )

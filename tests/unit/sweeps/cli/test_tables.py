@@ -1,15 +1,16 @@
 """The terminal's table of ranked trials."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from sweeps.cli.tables import MAX_TRIALS, ranking_table
 from sweeps.results.trial_results import TrialResult, best_row
 from sweeps.sweep_dir.records import TrialRecord, TrialState
+from sweeps.terminal.console import console, print_table
 
 LR, NAME = "optimizer.learning_rate", "optimizer.name"
 
@@ -27,55 +28,72 @@ def trial(
     return TrialResult(record, Path(record.directory), rows, best_row(rows, "val_acc", "max"))
 
 
-def render(*results: TrialResult) -> list[str]:
-    """Returns the lines of the table with single spaces between its cells."""
-    console = Console(width=120)
-    with console.capture() as capture:
-        console.print(ranking_table(list(results), "val_acc"))
-    return [" ".join(line.split()) for line in capture.get().splitlines()]
+def render(*results: TrialResult, width: int = 160) -> list[str]:
+    """Returns the lines of the table on a terminal with this number of columns."""
+    with pytest.MonkeyPatch.context() as patch, console.capture() as capture:
+        patch.setenv("COLUMNS", str(width))
+        print_table(ranking_table(list(results), "val_acc", 5))
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= width
+    return [" ".join(line.split()) for line in lines]
 
 
-def test_the_table_shows_rank_state_best_epoch_and_values() -> None:
+def test_the_table_shows_rank_state_best_epoch_epochs_and_values() -> None:
     lines = render(
         trial(0, {LR: 0.00123456, NAME: "adamw"}, [0.25, 0.5, 0.375], "stopped"),
         trial(1, {LR: 0.5, NAME: "sgd"}, []),
     )
     assert lines[0] == "trials by val_acc of their best epoch"
-    assert "# trial state val_acc epoch of learning_rate name" in lines
-    assert "1 id0 stopped 0.5000 2 3 0.00123 adamw" in lines
-    assert "2 id1 finished - - - 0.5 sgd" in lines
+    row = lines.index("best at")
+    assert lines[row + 1] == "# trial state val_acc epoch epochs learning_rate name"
+    assert "1 id0 stopped 0.5000 2 3/5 0.00123 adamw" in lines
+    assert "2 id1 finished - - 0/5 0.5 sgd" in lines
+
+
+def test_the_total_of_a_paused_trial_is_the_number_of_its_epochs() -> None:
+    paused = trial(0, {"training.epochs": 7}, [0.25], "paused")
+    reopened = trial(1, {}, [0.125], "paused", changes={"training.epochs": 9})
+    lines = render(paused, reopened)
+    assert "1 id0 paused 0.2500 1 1/7 7" in lines
+    assert "2 id1 paused 0.1250 1 1/9" in lines
 
 
 def test_the_table_shows_the_values_that_a_trial_has_copied() -> None:
     lineage = [{"epoch": 1, "donor": "t0", "values": {LR: 0.25}}]
-    assert "1 id0 finished 0.5000 1 1 0.25" in render(trial(0, {LR: 0.5}, [0.5], lineage=lineage))
+    lines = render(trial(0, {LR: 0.5}, [0.5], lineage=lineage))
+    assert "1 id0 finished 0.5000 1 1/5 0.25" in lines
 
 
-def test_headings_too_long_for_the_terminal_are_broken_at_underscores(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("sweeps.cli.tables.console", Console(width=64))
-    lines = render(trial(0, {LR: 0.00123456, NAME: "adamw"}, [0.25]))
-    row = lines.index("learning_")
-    assert lines[row + 1] == "# trial state val_acc epoch of rate name"
+def test_headings_too_long_for_the_terminal_are_broken_at_underscores() -> None:
+    lines = render(trial(0, {LR: 0.00123456, NAME: "adamw"}, [0.25]), width=66)
+    row = lines.index("best at learning_")
+    assert lines[row + 1] == "# trial state val_acc epoch epochs rate name"
 
 
-def test_keys_with_the_same_last_part_are_written_in_full(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("sweeps.cli.tables.console", Console(width=120))
-    head = "# trial state val_acc epoch of learning_rate optimizer.name scheduler.name"
+def test_keys_with_the_same_last_part_are_written_in_full() -> None:
+    head = "# trial state val_acc epoch epochs learning_rate optimizer.name scheduler.name"
     values = {LR: 0.5, NAME: "adamw", "scheduler.name": "none"}
     assert head in render(trial(0, values, [0.25]))
 
 
-def test_values_that_do_not_fit_the_terminal_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweeps.cli.tables.console", Console(width=54))
-    lines = render(trial(0, {NAME: "adamw", "scheduler.name": "none", LR: 0.5}, [0.25]))
-    assert "# trial state val_acc epoch of name" in lines
-    assert lines[lines.index("# trial state val_acc epoch of name") - 1] == "optimizer."
-    assert "1 id0 finished 0.2500 1 1 adamw" in lines
+def test_values_that_do_not_fit_the_terminal_are_counted() -> None:
+    values = {NAME: "adamw", "scheduler.name": "none", LR: 0.5}
+    lines = render(trial(0, values, [0.25]), width=58)
+    row = lines.index("best at optimizer.")
+    assert lines[row + 1] == "# trial state val_acc epoch epochs name"
+    assert "1 id0 finished 0.2500 1 1/5 adamw" in lines
     assert "2 more values per trial in trials.csv" in lines
+
+
+def test_a_long_value_is_shortened_and_hides_no_other() -> None:
+    long, short = "own_models:" + "x" * 60 + "_end", "own_models:a"
+    trials = [
+        trial(n, {"model.name": name, LR: 0.5}, [0.25]) for n, name in enumerate([long, short])
+    ]
+    lines = render(*trials, width=80)
+    (row,) = [line for line in lines if line.startswith("1 id0")]
+    assert re.fullmatch(r"1 id0 finished 0\.2500 1 1/5 own_models:x*…x+_end 0\.5", row)
+    assert "2 id1 finished 0.2500 1 1/5 own_models:a 0.5" in lines
 
 
 def test_a_long_table_ends_with_the_number_of_further_trials() -> None:

@@ -5,8 +5,12 @@ All other exceptions are bugs and keep their traceback.
 
 from __future__ import annotations
 
+import re
+import textwrap
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class TuneSweepsError(Exception):
@@ -19,6 +23,10 @@ class DataError(TuneSweepsError):
 
 class CheckpointError(TuneSweepsError):
     """A checkpoint is missing, broken or does not fit the model it is loaded into."""
+
+
+class ModelError(TuneSweepsError):
+    """A custom model cannot be trained, or its state cannot be saved."""
 
 
 class DiskFullError(TuneSweepsError):
@@ -35,6 +43,10 @@ class LostWorkerError(TuneSweepsError):
 
 class ExperimentError(TuneSweepsError):
     """An experiment directory cannot be created or continued."""
+
+
+class PathError(TuneSweepsError, ValueError):
+    """A path cannot be used as it is written."""
 
 
 @dataclass(frozen=True)
@@ -73,3 +85,54 @@ class ConfigError(TuneSweepsError):
 
     def __reduce__(self) -> tuple[type[ConfigError], tuple[str, tuple[Problem, ...]]]:
         return ConfigError, (self.source, self.problems)
+
+
+_FRAME = re.compile(
+    r'^[ |]*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in .*)?\n'
+    r'(?:[ |]+(?!File ")(?P<code>\S.*)\n)?',
+    re.MULTILINE,
+)
+"""A frame of a traceback, with its line of code where the file can be read."""
+
+_LIBRARY = re.compile(r"/(site|dist)-packages/|/lib/python3\.\d+/|^<")
+_PROJECT = re.compile(r"(?:^|/)((?:trainable|sweeps)/.*\.py)$")
+MAX_LINE_CHARS = 200
+"""Characters of a line of an exception's text that a message quotes."""
+
+
+def summarize_exception(error: BaseException) -> str:
+    """Returns an exception's class, first and last line, and the user's own line of code."""
+    return summarize_traceback("".join(traceback.format_exception(error)))
+
+
+def summarize_traceback(text: str) -> str:
+    """Returns what a message quotes of a traceback.
+
+    Returns:
+        `ValueError: first line ... last line (net.py:12: x.view(2, 3))`. The line of code is the
+        last one that belongs neither to a library nor to this project.
+    """
+    frames = list(_FRAME.finditer(text))
+    lines = [line.strip() for line in _find_message(text, frames) if line.strip()]
+    first, *others = [textwrap.shorten(line, MAX_LINE_CHARS) for line in lines] or [""]
+    summary = first + (f" ... {others[-1]}" if others else "")
+    own = next((frame for frame in reversed(frames) if _is_own_file(frame["file"])), None)
+    if own is None:
+        return summary
+    code = f": {own['code'].strip()}" if own["code"] else ""
+    return f"{summary} ({Path(own['file']).name}:{own['line']}{code})"
+
+
+def _find_message(text: str, frames: list[re.Match[str]]) -> list[str]:
+    """Returns the lines behind the last frame: the exception's class and text."""
+    lines = text[frames[-1].end() if frames else 0 :].splitlines()
+    start = next((at for at, line in enumerate(lines) if line[:1] not in {"", " ", "|"}), 0)
+    return lines[start:]
+
+
+def _is_own_file(file: str) -> bool:
+    """Returns whether a file is the user's: of no library and not of this project."""
+    if _LIBRARY.search(file):
+        return False
+    inside = _PROJECT.search(file)
+    return inside is None or not (Path(__file__).parents[1] / inside[1]).exists()

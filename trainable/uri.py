@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
+
+from trainable.errors import PathError
 
 SECRET = re.compile(r"key|secret|token|password|credential|sig", re.IGNORECASE)
 SAFE = "/=+@,:"
@@ -15,15 +18,33 @@ def is_uri(path: str) -> bool:
     return "://" in path
 
 
+def expand_home(path: str) -> str:
+    """Returns a path with a leading `~` or `~user` as that home directory; URIs stay as they are.
+
+    Raises:
+        PathError: There is no such user.
+    """
+    if is_uri(path) or not path.startswith("~"):
+        return path
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError:
+        user = path.partition("/")[0]
+        raise PathError(
+            f"begins with {user}, but there is no such user; a directory of that name is "
+            f"./{user}, found {path}"
+        ) from None
+
+
 def normalize_directory(path: str) -> str:
-    """Returns `checkpoint.dir` with `file:///x` as a plain path; checks other URIs.
+    """Returns `checkpoint.dir` with `file:///x` and `~/x` as plain paths; checks other URIs.
 
     Raises:
         ValueError: The URI has no bucket, or contains a user name or a secret, which would be
-            written into the sweep's files.
+            written into the sweep's files; or the path's home directory does not exist.
     """
     if not is_uri(path):
-        return path
+        return expand_home(path)
     parts = urlsplit(path)
     if parts.scheme == "file":
         if parts.netloc not in {"", "localhost"}:

@@ -13,11 +13,12 @@ from sweeps.spec.overrides import (
     set_search_keys,
 )
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.spec.training_config import LoadedConfig, line_of, read_training_config
+from sweeps.spec.training_config import LoadedConfig, read_training_config
 from sweeps.spec.validate_search import check_search
 from trainable.config.schema import validate
-from trainable.config.yaml_reader import Document, dotted, read_yaml
+from trainable.config.yaml_reader import Document, dotted, line_of, read_yaml
 from trainable.errors import ConfigError, Problem
+from trainable.uri import expand_home
 
 
 def load_search(path: str | Path, assignments: Mapping[str, Any] | None = None) -> SearchSpec:
@@ -31,7 +32,7 @@ def load_search(path: str | Path, assignments: Mapping[str, Any] | None = None) 
         ConfigError: The files have problems; all of them are listed, and those that an assignment
             causes name it.
     """
-    document, directory = read_yaml(path), Path(path).parent
+    document, directory = read_yaml(path), Path(expand_home(str(path))).parent
     if not assignments:
         return parse_search(document, directory=directory)
     try:

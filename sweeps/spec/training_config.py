@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from trainable.config import (
     TrainConfig,
     parse_config,
 )
-from trainable.config.yaml_reader import Document, PathKey, read_yaml
-from trainable.errors import ConfigError, Problem
-from trainable.uri import is_uri
+from trainable.config.yaml_reader import Document, line_of, read_yaml
+from trainable.errors import ConfigError, PathError, Problem
+from trainable.uri import expand_home, is_uri
 
 _PATHS = {
     "dataset.root": BuiltinDataset.model_fields["root"].default,
@@ -36,12 +37,6 @@ class LoadedConfig:
     values: dict[str, Any] = field(default_factory=dict)
     """Its plain values with absolute paths; empty if they cannot be read."""
     problems: list[Problem] = field(default_factory=list)
-
-
-def line_of(document: Document, path: PathKey) -> int | None:
-    """The line of a key, or of the nearest section around it."""
-    prefixes = (path[:length] for length in range(len(path), 0, -1))
-    return next((document.lines[key] for key in prefixes if key in document.lines), None)
 
 
 def read_training_config(
@@ -89,7 +84,7 @@ def _open_document(document: Document, directory: Path) -> Document | None:
         lines = {path[1:]: at for path, at in document.lines.items() if path[0] == "config"}
         return Document(given, lines, document.source)
     if isinstance(given, str):
-        return read_yaml(directory / Path(given).expanduser())
+        return read_yaml(directory / expand_home(given))
     return None
 
 
@@ -124,5 +119,6 @@ def _make_absolute(config: Mapping[str, Any]) -> dict[str, Any]:
         values = result.get(section, {})
         path = values.get(name, default) if isinstance(values, Mapping) else None
         if isinstance(path, str) and path and not is_uri(path):
-            result[section] = {**values, name: str(Path(path).expanduser().absolute())}
+            with suppress(PathError):  # reported by the check of the config
+                result[section] = {**values, name: str(Path(expand_home(path)).absolute())}
     return result

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 
 from trainable.config.introspection import TAG_MARK, child_types, fields_of, names_of, types_at
 from trainable.config.names import suggestion
-from trainable.config.yaml_reader import Document, PathKey, dotted
+from trainable.config.yaml_reader import Document, PathKey, dotted, line_of
 from trainable.config.yaml_resolver import read_scalar
 from trainable.errors import Problem
 
@@ -51,7 +51,7 @@ def find_problems(
             key = (-1, number) if error.union is None else error.union
             groups.setdefault(key, []).append(error)
     problems = [
-        Problem(dotted(key), rule, _find_line(document, key))
+        Problem(dotted(key), rule, line_of(document, key))
         for group in groups.values()
         for alternatives in _select_errors(group)
         for key, rule in _explain(model, alternatives)
@@ -109,12 +109,6 @@ def _select_errors(errors: list[_Error]) -> Iterator[list[_Error]]:
         yield from ([error] for error in min(fitting, key=len))
     else:
         yield [error for error in errors if error.path == error.union]
-
-
-def _find_line(document: Document, path: PathKey) -> int | None:
-    """Returns the line of the key, or of the nearest section around it."""
-    around = (path[:length] for length in range(len(path), 0, -1))
-    return next((document.lines[key] for key in around if key in document.lines), None)
 
 
 # ---------------------------------------------------------------------------- wording

@@ -20,8 +20,17 @@ from typing import Any
 
 import yaml
 
-from trainable.config.yaml_resolver import CONSTRUCT, MAX_DEPTH, TAG, TOO_DEEP, Dumper, Loader
-from trainable.errors import ConfigError, Problem
+from trainable.config.yaml_resolver import (
+    CONSTRUCT,
+    MAX_DEPTH,
+    TAG,
+    TOO_DEEP,
+    Dumper,
+    Loader,
+    read_scalar,
+)
+from trainable.errors import ConfigError, PathError, Problem
+from trainable.uri import expand_home
 
 MAX_BYTES = 1_000_000
 """Limit of a file's size, which a checkpoint passed by mistake exceeds."""
@@ -55,6 +64,12 @@ def dotted(path: PathKey) -> str:
         else:
             text += ("." if text else "") + (step if step.isprintable() else ascii(step))
     return text
+
+
+def line_of(document: Document, path: PathKey) -> int | None:
+    """Returns the line of a key, or of the nearest section around it."""
+    around = (path[:length] for length in range(len(path), 0, -1))
+    return next((document.lines[key] for key in around if key in document.lines), None)
 
 
 @dataclass
@@ -206,6 +221,46 @@ def parse_yaml(text: str, source: str) -> Document:
     return Document(data, builder.lines, source)
 
 
+def parse_value(text: str, source: str) -> Any:
+    """Reads a value that was typed on a command line.
+
+    A list, a mapping and a text in quotes are YAML. Numbers, true, false and null are read as in
+    a file. Anything else is the text as it was typed: `#`, `: `, `@` and `*` mean nothing in it.
+
+    Args:
+        text: The value, without blanks around it.
+        source: The value's name in error messages.
+
+    Raises:
+        ConfigError: The text has several lines or a control character, is not closed, or goes on
+            behind a list, a mapping or a closing quote.
+    """
+    parse_text(text, source)
+    if not text.startswith(("[", "{", '"', "'")):
+        return read_scalar(text)
+    node = _compose(text, source)
+    assert node is not None, "a text that is not empty has a node"
+    rest = text[node.end_mark.index :].strip()
+    if rest:
+        raise ConfigError(source, [Problem("", f"must be one value, found {rest!r} after it")])
+    return parse_yaml(f"value: {text}", source).data["value"]
+
+
+def parse_text(text: str, source: str) -> str:
+    """Returns a text that was typed on a command line.
+
+    Raises:
+        ConfigError: The text has several lines or a control character.
+    """
+    if len(text.splitlines()) > 1:
+        raise ConfigError(source, [Problem("", f"must be one line, found {text!r}")])
+    character = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    if character is not None:
+        rule = f"character U+{ord(character[0]):04X} is not allowed"
+        raise ConfigError(source, [Problem("", rule)])
+    return text
+
+
 def _compose(text: str, source: str) -> yaml.Node | None:
     try:
         return Loader(text).get_single_node()
@@ -228,8 +283,10 @@ def read_yaml(path: str | Path) -> Document:
     """
     source = str(path)
     try:
-        with Path(path).open("rb") as file:
+        with Path(expand_home(source)).open("rb") as file:
             content = file.read(MAX_BYTES + 1)
+    except PathError as error:
+        raise ConfigError(source, [Problem("", str(error))]) from error
     except FileNotFoundError as error:
         raise ConfigError(source, [Problem("", "no such file")]) from error
     except IsADirectoryError as error:

@@ -17,8 +17,9 @@ from torch import nn
 
 from trainable.config import TrainConfig
 from trainable.config.names import suggestion
+from trainable.config.own_code import not_allowed, not_found
 from trainable.data.shapes import dataset_channels, dataset_classes
-from trainable.errors import TuneSweepsError
+from trainable.errors import TuneSweepsError, summarize_exception
 
 # Names instead of imported callables, because a module may need a slow or optional library:
 # torchvision.models takes about as long to import as torch itself (1.1 s and 1.2 s, measured).
@@ -74,10 +75,7 @@ def get_model(config: TrainConfig, *, allow_custom: bool = False) -> nn.Module:
     if in_channels is None:
         in_channels = dataset_channels(config.dataset)
     if name not in MODELS and not allow_custom:
-        raise TuneSweepsError(
-            f'model.name "{name}" is code of your own, which runs only on request: add '
-            "--allow-custom-model on the command line, or allow_custom=True in Python"
-        )
+        raise TuneSweepsError(f"model.name {not_allowed(name)}")
     return _build(name, _resolve(MODELS.get(name, name)), num_classes, in_channels)
 
 
@@ -85,14 +83,18 @@ def _build(
     name: str, builder: Callable[..., Any], num_classes: int, in_channels: int
 ) -> nn.Module:
     """Calls the builder and checks the signature and result of a custom one."""
+    keywords = {"num_classes": num_classes, "in_channels": in_channels}
     try:
-        inspect.signature(builder).bind(num_classes=num_classes, in_channels=in_channels)
+        inspect.signature(builder).bind(**keywords)
     except (TypeError, ValueError) as error:
-        # Checked before the call, so that a TypeError in the model's code keeps its traceback.
-        raise TuneSweepsError(
-            f'model.name "{name}" must take the keywords num_classes and in_channels: {error}'
-        ) from error
-    model = builder(num_classes=num_classes, in_channels=in_channels)
+        raise TuneSweepsError(_explain_signature(name, str(error))) from error
+    try:
+        model = builder(**keywords)
+    except TypeError as error:
+        # A builder with `**kwargs` passes them on to one that may not take them.
+        if any(f"unexpected keyword argument '{keyword}'" in str(error) for keyword in keywords):
+            raise TuneSweepsError(_explain_signature(name, str(error))) from error
+        raise
     if not isinstance(model, nn.Module):
         raise TuneSweepsError(
             f'model.name "{name}" must return a torch.nn.Module, found {type(model).__name__}'
@@ -100,16 +102,27 @@ def _build(
     return model
 
 
+def _explain_signature(name: str, reason: str) -> str:
+    module, _, attribute = name.partition(":")
+    own = f"def model(num_classes, in_channels): return {module}.{attribute}(...)"
+    return (
+        f'model.name "{name}" must take the keywords num_classes and in_channels: {reason}; name '
+        f"a function of your own that takes both, e.g. {own}"
+    )
+
+
 def _resolve(target: str) -> Callable[..., Any]:
     """Imports the callable of `module:callable`; the config has checked that form."""
     module_name, _, attribute = target.partition(":")
+    importlib.invalidate_caches()  # its file may be newer than the listing of its directory
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise TuneSweepsError(
-            f'model.name "{target}": cannot import {module_name}: {error} (it must be installed, '
-            "or its directory be on PYTHONPATH)"
-        ) from error
+    except ModuleNotFoundError as error:
+        if f"{module_name}.".startswith(f"{error.name}."):
+            raise TuneSweepsError(f"model.name {not_found(target)}") from error
+        raise TuneSweepsError(_explain_import(target, error)) from error
+    except Exception as error:  # whatever the user's code raises
+        raise TuneSweepsError(_explain_import(target, error)) from error
     try:
         builder: Callable[..., Any] | None = attrgetter(attribute)(module)
     except AttributeError:
@@ -121,3 +134,8 @@ def _resolve(target: str) -> Callable[..., Any]:
             f"{suggestion(attribute, names)}"
         )
     return builder
+
+
+def _explain_import(target: str, error: Exception) -> str:
+    module = target.partition(":")[0]
+    return f'model.name "{target}": importing {module} failed: {summarize_exception(error)}'

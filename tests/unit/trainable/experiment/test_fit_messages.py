@@ -11,7 +11,7 @@ from rich.console import Console
 
 from trainable.artifacts.checkpoint import checkpoint_epoch
 from trainable.config import TrainConfig
-from trainable.errors import CheckpointError, DataError, ExperimentError, TuneSweepsError
+from trainable.errors import CheckpointError, ConfigError, ExperimentError, TuneSweepsError
 from trainable.experiment.fit import Outcome, fit
 
 MakeConfig = Callable[..., TrainConfig]
@@ -28,11 +28,11 @@ def broken(checkpoint: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("sections", "kind", "message"),
     [
-        (broken({"resume": "gone/latest.pt"}), CheckpointError, "there is no such file"),
+        (broken({"resume": "gone/latest.pt"}), ConfigError, "there is no file gone/latest.pt"),
         (broken({"resume": "foreign.pt"}), CheckpointError, "good checkpoints beside it: good.pt"),
         (broken({"resume": "good.pt"}), CheckpointError, "does not fit tiny_models:mlp with sgd"),
         (broken({"experiment_name": "taken"}), ExperimentError, "already holds an experiment"),
-        (broken({"dir": "foreign.pt"}), ExperimentError, "cannot create an experiment"),
+        (broken({"dir": "foreign.pt"}), ConfigError, "foreign.pt is a file"),
         (
             {**broken({}), "model": {"name": "tiny_models:mpl"}},
             TuneSweepsError,
@@ -40,13 +40,13 @@ def broken(checkpoint: dict[str, Any]) -> dict[str, Any]:
         ),
         (
             {**broken({}), "dataset": {"name": "image_folder", "root": "no_such_root"}},
-            DataError,
+            ConfigError,
             "no_such_root",
         ),
         (
             {**broken({}), "dataset": {"name": "mnist", "download": False}},
-            DataError,
-            "mnist",
+            ConfigError,
+            "dataset.root: mnist is missing",
         ),
     ],
     ids=["missing", "foreign", "misfit", "taken", "file", "model", "folder", "data"],

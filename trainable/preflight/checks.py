@@ -1,0 +1,130 @@
+"""All checks of a training config that can be made before its first training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from trainable.config import ImageFolderDataset, TrainConfig
+from trainable.config.own_code import check_own_code, is_own_code
+from trainable.config.yaml_reader import Document, line_of
+from trainable.errors import ConfigError, Problem
+from trainable.preflight.paths import check_paths
+from trainable.preflight.shapes import DataShape, check_shapes, known_shape
+
+
+def quick_problems(config: TrainConfig, *, allow_custom_model: bool) -> list[Problem]:
+    """Returns the problems that a look at the config and its paths finds.
+
+    Takes milliseconds and imports neither torch nor code of the user's.
+
+    Args:
+        config: Complete settings.
+        allow_custom_model: Whether `model.name` may import a callable of the user's.
+    """
+    problems = list(check_paths(config))
+    own = check_own_code(config.model.name, allowed=allow_custom_model)
+    if own is not None:
+        problems.append(own)
+    shape = known_shape(config)
+    if shape is not None:
+        problems += check_shapes(config, shape)
+    return problems
+
+
+def is_checked_slowly(config: TrainConfig) -> bool:
+    """Returns whether `Checker.slow_problems` does anything for a config."""
+    return isinstance(config.dataset, ImageFolderDataset) or needs_torch(config)
+
+
+def needs_torch(config: TrainConfig) -> bool:
+    """Returns whether checks of a config import torch."""
+    return is_own_code(config.model.name) or config.checkpoint.resume is not None
+
+
+class Checker:
+    """Checks configs and reads a folder that several of them share only once.
+
+    Args:
+        allow_custom_model: Whether `model.name` may import a callable of the user's.
+        with_torch: Whether to make the checks that import torch.
+        with_resume: Whether to read `checkpoint.resume`.
+        decode_all: Whether to decode every image of a folder.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow_custom_model: bool,
+        with_torch: bool = True,
+        with_resume: bool = True,
+        decode_all: bool = False,
+    ) -> None:
+        self._allow_custom_model = allow_custom_model
+        self._with_torch = with_torch
+        self._with_resume = with_resume
+        self._decode_all = decode_all
+        self._folders: dict[str, tuple[DataShape | None, list[Problem]]] = {}
+
+    def slow_problems(self, config: TrainConfig) -> list[Problem]:
+        """Returns the problems of images, of an own model and of a checkpoint to resume from."""
+        shape = known_shape(config)
+        problems: list[Problem] = []
+        if isinstance(config.dataset, ImageFolderDataset):
+            shape, problems = self._check_folder(config.dataset)
+            problems = [*problems, *(check_shapes(config, shape) if shape else ())]
+        if self._with_torch and shape is not None and not problems:
+            problems += self._check_with_torch(config, shape)
+        return problems
+
+    def _check_folder(self, dataset: ImageFolderDataset) -> tuple[DataShape | None, list[Problem]]:
+        from trainable.preflight.images import check_images  # Pillow, for folders only
+
+        key = dataset.model_dump_json()
+        if key not in self._folders:
+            self._folders[key] = check_images(dataset, decode_all=self._decode_all)
+        return self._folders[key]
+
+    def _check_with_torch(self, config: TrainConfig, shape: DataShape) -> Iterator[Problem]:
+        if is_own_code(config.model.name) and self._allow_custom_model:
+            from trainable.preflight.model import check_model
+
+            yield from check_model(config, shape)
+        if self._with_resume and config.checkpoint.resume is not None:
+            from trainable.preflight.resume import check_resume
+
+            yield from check_resume(config, shape)
+
+
+def refuse_failing(
+    config: TrainConfig, *, allow_custom_model: bool, document: Document | None = None
+) -> None:
+    """Makes all checks of a config but that of the checkpoint which the caller loads next.
+
+    Args:
+        config: Complete settings.
+        allow_custom_model: Whether `model.name` may import a callable of the user's.
+        document: The file that the config is from, for the lines in the message.
+
+    Raises:
+        ConfigError: A training of the config would fail; all problems are listed.
+    """
+    problems = quick_problems(config, allow_custom_model=allow_custom_model)
+    if not problems and is_checked_slowly(config):
+        checker = Checker(allow_custom_model=allow_custom_model, with_resume=False)
+        problems = checker.slow_problems(config)
+    if not problems:
+        return
+    if document is None:
+        raise ConfigError("config", problems)
+    located = [
+        replace(problem, line=line_of(document, tuple(problem.key.split("."))))
+        for problem in problems
+    ]
+    raise ConfigError(document.source, sorted(located, key=lambda problem: problem.line or 0))
+
+
+def to_plain(problems: Sequence[Problem]) -> list[Any]:
+    """Returns problems as plain values, for another process."""
+    return [[problem.key, problem.rule] for problem in problems]

@@ -1,0 +1,157 @@
+"""Checks of an image folder: its classes and splits, and whether its files are whole images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice, zip_longest
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from trainable.config import ImageFolderDataset
+from trainable.data.folder_scan import FolderScan, SplitScan, scan_folder
+from trainable.data.shapes import IMAGE_FOLDER_CHANNELS
+from trainable.errors import DataError, Problem
+from trainable.preflight.shapes import DataShape
+
+MAX_HEADERS = 10_000
+"""Files whose header is read before a sweep; beyond that a sample, evenly over all classes."""
+
+MAX_LISTED_FILES = 5
+JPEG_END = b"\xff\xd9"
+VERIFIED_FORMATS = {"PNG", "WEBP"}
+"""Formats of which Pillow's `verify` finds a truncated file without decoding it."""
+
+
+def check_images(
+    dataset: ImageFolderDataset, *, decode_all: bool = False
+) -> tuple[DataShape | None, list[Problem]]:
+    """Checks the folder of a data set.
+
+    Args:
+        dataset: The config's `dataset` section.
+        decode_all: Whether to decode every image instead of reading headers.
+
+    Returns:
+        What the folder says of the data, None if it cannot be used; and its problems.
+    """
+    try:
+        scan = scan_folder(dataset)
+    except DataError as error:
+        return None, [Problem("dataset.root", str(error))]
+    problems = list(_check_counts(scan, dataset.val_split))
+    files = list(_list_files(scan, None if decode_all else MAX_HEADERS))
+    broken = _find_broken(files, decode if decode_all else read_header)
+    if broken:
+        problems.append(Problem("dataset.root", _describe_broken(scan.root, broken)))
+    side = dataset.image_size
+    return DataShape(len(scan.classes), (IMAGE_FOLDER_CHANNELS, side, side)), problems
+
+
+def _check_counts(scan: FolderScan, val_split: float | None) -> Iterator[Problem]:
+    if val_split is None:
+        return
+    train = scan.splits["train"]
+    few = [scan.classes[label] for label, count in enumerate(train.counts()) if count < 2]
+    if few:
+        rule = (
+            f"needs at least 2 images of every class in {train.folder}, found 1 of "
+            f"{', '.join(few)}"
+        )
+        yield Problem("dataset.val_split", rule)
+
+
+def _list_files(scan: FolderScan, limit: int | None) -> Iterator[str]:
+    """Yields paths of images, at most `limit`, evenly over the splits and their classes."""
+    total = sum(len(split.images) for split in scan.splits.values())
+    if limit is None or total <= limit:
+        for split in scan.splits.values():
+            yield from map(split.path, split.images)
+        return
+    by_class = [files for split in scan.splits.values() for files in _group(split)]
+    rows = zip_longest(*(_spread(files, limit) for files in by_class))
+    yield from islice((path for row in rows for path in row if path is not None), limit)
+
+
+def _group(split: SplitScan) -> Iterable[list[str]]:
+    groups: dict[int, list[str]] = {}
+    for image in split.images:
+        groups.setdefault(image.label, []).append(split.path(image))
+    return groups.values()
+
+
+def _spread(files: list[str], limit: int) -> Iterator[str]:
+    """Yields the files in an order in which every beginning is spread over the whole list."""
+    step = max(1, len(files) // limit)
+    for start in range(step):
+        yield from files[start::step]
+
+
+def _find_broken(files: list[str], check: Callable[[str], None]) -> list[tuple[str, str]]:
+    """Returns (path, reason) of the files that a check refuses."""
+
+    def find_reason(path: str) -> str | None:
+        try:
+            check(path)
+        except DataError as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        reasons = pool.map(find_reason, files)
+        return [(path, reason) for path, reason in zip(files, reasons, strict=True) if reason]
+
+
+def read_header(path: str) -> None:
+    """Checks that a file is an image and, as far as that is cheap, that it is whole.
+
+    Raises:
+        DataError: It is not; the text says why.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.format in VERIFIED_FORMATS:
+                image.verify()
+            elif image.format != "JPEG" or not _ends_as_jpeg(path):
+                image.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(_reason(error)) from error
+
+
+def decode(path: str) -> None:
+    """Checks that a file can be decoded as an image.
+
+    Raises:
+        DataError: It cannot; the text says why.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(_reason(error)) from error
+
+
+def _ends_as_jpeg(path: str) -> bool:
+    with Path(path).open("rb") as file:
+        file.seek(-min(2, file.seek(0, os.SEEK_END)), os.SEEK_END)
+        return file.read() == JPEG_END
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "is not an image, or is damaged at its beginning"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
+def _describe_broken(root: Path, broken: list[tuple[str, str]]) -> str:
+    count = len(broken)
+    listed = "; ".join(
+        f"{Path(path).relative_to(root)}: {reason}" for path, reason in broken[:MAX_LISTED_FILES]
+    )
+    more = "; ..." if count > MAX_LISTED_FILES else ""
+    files = "1 image" if count == 1 else f"{count} images"
+    return f"{root} has {files} that cannot be read; mend or remove them: {listed}{more}"

@@ -1,0 +1,135 @@
+"""Builds the user's own model and runs it once: what it returns must be logits."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from trainable.config import TrainConfig, with_shape
+from trainable.errors import Problem, TuneSweepsError, summarize_exception
+from trainable.models import get_model
+from trainable.preflight.shapes import DataShape, trains_on_one_image
+
+IMAGES = 2
+"""Images of the batch that the model is run on."""
+
+MODEL = "model.name"
+
+_NEEDS_GPU = re.compile(
+    r"cuda|\bgpu\b|not implemented for|same device|on device|backend|triton|meta tensor",
+    re.IGNORECASE,
+)
+"""Texts of errors that say nothing about a training on a GPU."""
+
+
+def check_model(config: TrainConfig, data: DataShape) -> list[Problem]:
+    """Builds a custom model as a training does and runs it on two images in both modes.
+
+    Shapes alone are computed where the model permits it (torch's meta device). The process's
+    random numbers are left as they were.
+
+    Args:
+        config: The config; its `model.name` is code of the user's, which is run.
+        data: The shape of its data.
+    """
+    config = with_shape(config, data.num_classes, data.image[0])
+    with _same_random_numbers():
+        if not _run(config, data, device="meta"):
+            return []
+        return _run(config, data, device="cpu")
+
+
+@contextmanager
+def _same_random_numbers() -> Iterator[None]:
+    """Restores the states of the global generators on the CPU."""
+    python, arrays = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        yield
+    random.setstate(python)
+    np.random.set_state(arrays)
+
+
+def _run(config: TrainConfig, data: DataShape, *, device: str) -> list[Problem]:
+    try:
+        with torch.device(device) if device == "meta" else nullcontext():
+            model = get_model(config, allow_custom=True).to(device)
+            return [Problem(MODEL, rule) for rule in _check(model, config, data, device)]
+    except TuneSweepsError as error:
+        return [Problem("", str(error))]
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's code raises
+        if device == "cpu" and _NEEDS_GPU.search(str(error)):
+            return []
+        height, width = data.image[1:]
+        rule = (
+            f'"{config.model.name}" cannot be run on images [B, {data.image[0]}, {height}, '
+            f"{width}]: {summarize_exception(error)}"
+        )
+        return [Problem(MODEL, rule)]
+
+
+def _check(model: nn.Module, config: TrainConfig, data: DataShape, device: str) -> Iterator[str]:
+    name = f'"{config.model.name}"'
+    lazy = [type(module).__name__ for module in model.modules() if _is_lazy(module)]
+    if lazy:
+        yield (
+            f"{name} has layers whose size is not known before the first batch "
+            f"({', '.join(dict.fromkeys(lazy))}): give them their size, or run the model once in "
+            "the function that builds it"
+        )
+        return
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        kind = "all of its parameters are frozen" if list(model.parameters()) else "it has none"
+        yield f"{name} must have parameters that can be trained; {kind}"
+        return
+    images = torch.zeros(IMAGES, *data.image, device=device)
+    for mode, batch in (("evaluation", images), ("training", images)):
+        model.train(mode == "training")
+        rule = _check_output(model(batch), config.model.num_classes or data.num_classes)
+        if rule is not None:
+            yield f"{name} must return {rule} in {mode}"
+            return
+    if trains_on_one_image(config, data):
+        yield from _check_single_image(model, images[:1], name)
+
+
+def _is_lazy(module: nn.Module) -> bool:
+    return any(is_lazy(parameter) for parameter in module.parameters(recurse=False))
+
+
+def _check_output(output: object, num_classes: int) -> str | None:
+    """Returns what a model must return and what it returns instead; None if it is right."""
+    wanted = f"logits [B, {num_classes}]"
+    if not isinstance(output, Tensor):
+        return f"{wanted}, found {_describe(output)}"
+    shape = list(output.shape)
+    if shape != [IMAGES, num_classes]:
+        return f"{wanted}, found {shape} for {IMAGES} images"
+    if not output.is_floating_point():
+        return f"{wanted} of floating-point numbers, found {output.dtype}"
+    if not output.requires_grad:
+        return f"{wanted} that depend on its parameters, found a tensor without gradient"
+    return None
+
+
+def _describe(output: object) -> str:
+    kind = type(output).__name__
+    if isinstance(output, dict):
+        return f"{kind} with the keys {', '.join(map(str, output))}"
+    if isinstance(output, tuple | list):
+        return f"{kind} of {', '.join(_describe(item) for item in output)}"
+    return f"{kind} {list(output.shape)}" if isinstance(output, Tensor) else kind
+
+
+def _check_single_image(model: nn.Module, image: Tensor, name: str) -> Iterator[str]:
+    """Yields why a batch of one image cannot be trained on, if it cannot."""
+    try:
+        model(image)
+    except ValueError as error:
+        yield f"{name} cannot train on a batch of one image: {error}; use a larger batch size"

@@ -1,0 +1,91 @@
+"""Reads `checkpoint.resume` and compares it with the config that it is to continue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from trainable.artifacts.checkpoint import CONFIG, EPOCH, MODEL, read_checkpoint
+from trainable.config import TrainConfig, with_shape
+from trainable.config.own_code import is_own_code
+from trainable.errors import CheckpointError, Problem, StorageError, TuneSweepsError
+from trainable.models import get_model
+from trainable.preflight.shapes import DataShape
+from trainable.storage.experiment import local_file
+
+RESUME = "checkpoint.resume"
+MAX_LISTED_KEYS = 3
+
+
+def check_resume(config: TrainConfig, data: DataShape) -> Iterator[Problem]:
+    """Yields why a training cannot continue from the checkpoint that its config names.
+
+    Args:
+        config: The config; its `checkpoint.resume` is a path or an address in object storage.
+        data: The shape of its data.
+    """
+    location = config.checkpoint.resume
+    assert location is not None, "the caller has looked"
+    try:
+        with local_file(location) as path:
+            state = read_checkpoint(path)
+    except (CheckpointError, StorageError) as error:
+        yield Problem(RESUME, str(error))
+        return
+    config = with_shape(config, data.num_classes, data.image[0])
+    rule = _compare(config, state)
+    if rule is not None:
+        yield Problem(RESUME, f"{location} {rule}")
+    elif state[EPOCH] >= config.training.epochs:
+        rule = (
+            f"must be above the {state[EPOCH]} epochs that {location} has completed, found "
+            f"{config.training.epochs}: nothing would be left to train"
+        )
+        yield Problem("training.epochs", rule)
+
+
+def _compare(config: TrainConfig, state: dict[str, Any]) -> str | None:
+    """Returns what differs between a config and the training of a checkpoint."""
+    saved = state[CONFIG]
+    for key in ("model.name", "optimizer.name"):
+        section, name = key.split(".")
+        old, new = _read(saved, section, name), getattr(getattr(config, section), name)
+        if old not in (None, new):
+            return f"has {key} {old}, the config {new}; they must be the same"
+    return _compare_weights(config, state[MODEL], saved)
+
+
+def _compare_weights(
+    config: TrainConfig, weights: dict[str, Any], saved: dict[str, Any]
+) -> str | None:
+    """Returns which weights differ in name or shape; built-in models only, whose code is ours."""
+    if is_own_code(config.model.name):
+        return None
+    for name in ("num_classes", "in_channels"):
+        old, new = _read(saved, "model", name), getattr(config.model, name)
+        if old not in (None, new):
+            return f"has model.{name} {old}, the config and its data {new}"
+    try:
+        with torch.device("meta"):
+            own = get_model(config).state_dict()
+    except TuneSweepsError:
+        return None  # reported where the model is checked
+    shapes = {name: list(tensor.shape) for name, tensor in own.items()}
+    saved_shapes = {name: list(tensor.shape) for name, tensor in weights.items()}
+    names = [
+        name for name in {**shapes, **saved_shapes} if shapes.get(name) != saved_shapes.get(name)
+    ]
+    if not names:
+        return None
+    listed = ", ".join(
+        f"{name} {saved_shapes.get(name, 'absent')}, here {shapes.get(name, 'absent')}"
+        for name in names[:MAX_LISTED_KEYS]
+    )
+    return f"is of another {config.model.name}: {listed}"
+
+
+def _read(config: dict[str, Any], section: str, name: str) -> Any:
+    values = config.get(section)
+    return values.get(name) if isinstance(values, dict) else None

@@ -13,6 +13,8 @@ import pytest
 
 # Two test processes with two threads each would slow each other; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# As in an activated environment: printed commands then say `sweep` and `python`.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 import torch
 

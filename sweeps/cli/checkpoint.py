@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
+from pathlib import Path
 
 import click
 
@@ -16,7 +16,12 @@ from sweeps.cli.options import (
     SOME_FAILED,
     exits,
 )
+from sweeps.terminal.commands import sweep_command
 from sweeps.terminal.console import console, print_line
+from trainable.uri import is_uri
+
+DEFAULT_DIRECTORY = "experiments"
+"""The directory in which `restore` creates an experiment."""
 
 
 @click.command()
@@ -26,7 +31,7 @@ from sweeps.terminal.console import console, print_line
     "--dir",
     "base",
     type=PATH_OR_URI,
-    default="experiments",
+    default=DEFAULT_DIRECTORY,
     show_default=True,
     help="Create the new experiment directory in this directory.",
 )
@@ -48,23 +53,29 @@ def restore(
     Example: sweep restore experiments/digits_asha/TRIAL/checkpoints/best.pt --epochs 50
     """
     from sweeps.spec.overrides import parse_assignments
+    from trainable.config import TrainConfig
     from trainable.experiment.from_checkpoint import restore as restore_checkpoint
     from trainable.experiment.from_checkpoint import restored_config
     from trainable.signals import StopRequest
 
-    values = parse_assignments(assignments)
+    values = parse_assignments(assignments, TrainConfig)
     config = restored_config(checkpoint, base, epochs, values)
     with StopRequest() as stop:
         outcome = restore_checkpoint(
-            config, values, console, allow_custom_model=allow_custom_model, should_stop=stop
+            config, console, allow_custom_model=allow_custom_model, should_stop=stop
         )
     label = "best" if outcome.finished else "best so far"
-    print_line(f"{label}: val_acc {outcome.best_acc:.4f} at epoch {outcome.best_epoch}")
+    print_line(f"{label}: {outcome.best_text}")
     print_line(f"experiment: {outcome.location}, continued from {checkpoint}")
     if outcome.finished or outcome.diverged or stop.signal is None:
         return FINISHED if outcome.finished else SOME_FAILED
     print_line("stopped early; continue with:")
-    print_line(f"sweep restore {shlex.quote(outcome.latest)} --dir {shlex.quote(str(base))}")
+    latest = outcome.latest if is_uri(outcome.latest) else Path(outcome.latest)
+    parent = config.checkpoint.dir
+    is_default = parent == str(Path(DEFAULT_DIRECTORY).absolute())
+    options = [] if is_default else ["--dir", parent if is_uri(parent) else Path(parent)]
+    is_own = ":" in config.model.name
+    print_line(sweep_command("restore", latest, *options, allow_custom_model=is_own))
     return 128 + stop.signal
 
 
@@ -84,10 +95,13 @@ def eval_(
     Example: sweep eval experiments/digits_asha/TRIAL/checkpoints/best.pt
     """
     from sweeps.spec.overrides import parse_assignments
+    from trainable.config import TrainConfig
     from trainable.experiment.from_checkpoint import evaluate_checkpoint
 
     scores = evaluate_checkpoint(
-        checkpoint, parse_assignments(assignments), allow_custom_model=allow_custom_model
+        checkpoint,
+        parse_assignments(assignments, TrainConfig),
+        allow_custom_model=allow_custom_model,
     )
     if as_json:
         print_line(json.dumps(scores))

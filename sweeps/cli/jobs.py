@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from sweeps.cli.options import ALLOW_CUSTOM_MODEL, FINISHED, SET_IN_SEARCH, exits
+from sweeps.cli.options import ALLOW_CUSTOM_MODEL, FINISHED, PATH, SET_IN_SEARCH, exits
 from sweeps.sweep_dir.errors import SweepError
+from sweeps.terminal.commands import sweep_command
 from sweeps.terminal.console import console, print_line
-
-if TYPE_CHECKING:
-    from sweeps.spec.search_spec import SearchSpec
 
 JOB_SERVER = click.option(
     "--address",
@@ -25,7 +24,7 @@ JOB = click.argument("job")
 
 
 @click.command()
-@click.argument("search_file", type=click.Path(path_type=Path))
+@click.argument("search_file", type=PATH)
 @JOB_SERVER
 @SET_IN_SEARCH
 @ALLOW_CUSTOM_MODEL
@@ -45,14 +44,15 @@ def submit(
     from sweeps.spec.load import load_search
     from sweeps.spec.overrides import parse_assignments
     from sweeps.storage.location import join_location
+    from trainable.artifacts.names import automatic_name
     from trainable.config.yaml_reader import dump_yaml
 
     values = parse_assignments(assignments)
     spec = load_search(search_file, values)
     raw = _read_unresolved(search_file, values)
     _check_paths(raw["config"])
-    name = spec.sweep_name or _new_name(spec)
-    text = dump_yaml(_sent_search(spec, name, raw))
+    name = spec.sweep_name or automatic_name(spec.training, datetime.now())
+    text = dump_yaml(_sent_search(spec.to_dict(), name, raw))
     package = project_code()
     if allow_custom_model:
         package = add_user_code(package, Path.cwd())
@@ -63,7 +63,8 @@ def submit(
     job = jobs.submit(client, text, package, options)
     print_line(f"job {job}: sweep {name}, in {join_location(spec.training.checkpoint.dir, name)}")
     for action, verb in (("status", "status"), ("output", "logs"), ("pause it", "stop")):
-        print_line(f"  {action + ':':11}sweep jobs {verb} {job} --address {address}")
+        command = sweep_command("jobs", verb, job, "--address", address)
+        print_line(f"  {action + ':':11}{command}")
     addition = "" if spec.sweep_name is not None else f" with --set name={name}"
     print_line(f"  resume it: repeat this command{addition}")
     return FINISHED
@@ -128,11 +129,12 @@ def _read_unresolved(search_file: Path, values: Mapping[str, Any]) -> dict[str, 
     from sweeps.spec.overrides import select_config_keys, set_search_keys
     from trainable.config.override import override
     from trainable.config.yaml_reader import read_yaml
+    from trainable.uri import expand_home
 
     document, _ = set_search_keys(read_yaml(search_file), values)
     config = document.data["config"]
     if isinstance(config, str):
-        config = read_yaml(search_file.parent / Path(config).expanduser()).data
+        config = read_yaml(search_file.parent / expand_home(config)).data
     return {**document.data, "config": override(config, select_config_keys(values))}
 
 
@@ -146,24 +148,16 @@ def _check_paths(config: Mapping[str, Any]) -> None:
     if training.dataset.name not in {"digits", "synthetic"}:
         paths["dataset.root"] = training.dataset.root
     for key, path in paths.items():
-        if not is_uri(path) and not Path(path).expanduser().is_absolute():
+        if not is_uri(path) and not Path(path).is_absolute():
             raise SweepError(
                 f"{key} {path} is relative, and the job's directory is deleted when it ends; "
                 f"use an absolute path on the cluster: --set config.{key}=/..."
             )
 
 
-def _sent_search(spec: SearchSpec, name: str, raw: Mapping[str, Any]) -> dict[str, Any]:
+def _sent_search(resolved: Mapping[str, Any], name: str, raw: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the resolved search file with the sweep's name."""
-    data = {**spec.to_dict(), "name": name}
+    data = {**resolved, "name": name}
     if (raw.get("tune") or {}).get("seed") is None:
         del data["tune"]["seed"]  # the job draws the seed when the sweep starts
     return data
-
-
-def _new_name(spec: SearchSpec) -> str:
-    from datetime import datetime
-
-    from trainable.artifacts.names import automatic_name
-
-    return automatic_name(spec.training, datetime.now())

@@ -11,8 +11,8 @@ from typing import Any, ParamSpec
 import click
 
 from sweeps.terminal.console import enable_ray_output, print_error
-from trainable.errors import TuneSweepsError
-from trainable.uri import is_uri
+from trainable.errors import PathError, TuneSweepsError
+from trainable.uri import expand_home, is_uri
 
 FINISHED, SOME_FAILED, BAD_INPUT = 0, 1, 2
 """Exit codes: finished, finished with failed trials, bad input."""
@@ -28,7 +28,19 @@ class RemoteDirectory(str):
     __slots__ = ()
 
 
-class SweepDirectory(click.Path):
+class UserPath(click.Path):
+    """Parameter type: a path. A leading `~` is the home directory, also in `--dir=~/x`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Expands `~` and converts the path."""
+        try:
+            path = expand_home(value) if isinstance(value, str) else value
+        except PathError as error:
+            self.fail(str(error), param, ctx)
+        return super().convert(path, param, ctx)
+
+
+class SweepDirectory(UserPath):
     """Parameter type: a local path or the URI of a directory in object storage.
 
     A command receives a local path in both cases, because `exits` replaces a URI by the path of
@@ -46,7 +58,8 @@ class SweepDirectory(click.Path):
 
 
 SWEEP_DIRECTORY = SweepDirectory()
-PATH_OR_URI = click.Path()
+PATH = UserPath(path_type=Path)
+PATH_OR_URI = UserPath()
 """For commands that handle URIs themselves."""
 DIRECTORY = click.argument("directory", type=SWEEP_DIRECTORY)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,24 +12,23 @@ from sweeps.cli.options import (
     ALLOW_CUSTOM_MODEL,
     DIRECTORY,
     FINISHED,
+    PATH,
     SET_IN_SEARCH,
     SOME_FAILED,
     SWEEP_DIRECTORY,
     VERBOSE,
     exits,
 )
+from sweeps.results.commands import read_commands
 from sweeps.results.outcome import Outcome
 from sweeps.storage.location import upload
 from sweeps.sweep_dir.layout import SWEEP_FILE, SweepLayout
 from sweeps.sweep_dir.records import ENDED
 from sweeps.terminal.console import print_line
 
-if TYPE_CHECKING:
-    from sweeps.spec.search_spec import SearchSpec
-
 
 @click.command()
-@click.argument("search_file", type=click.Path(path_type=Path), required=False)
+@click.argument("search_file", type=PATH, required=False)
 @click.option(
     "--resume",
     "directory",
@@ -72,9 +71,8 @@ def run(
     if directory is None:
         assert search_file is not None
         spec = load_search(search_file, values)
-        if or_resume and spec.sweep_name is None:
-            raise click.UsageError("--or-resume requires a name in the search file")
-        directory = _find_existing(spec) if or_resume else None
+        if or_resume:
+            directory = _find_existing(spec.training.checkpoint.dir, spec.sweep_name)
         if directory is None:
             from sweeps.execution.launch import start_sweep
 
@@ -106,12 +104,13 @@ def resume(directory: Path, allow_custom_model: bool, address: str | None, **cha
     return _resume(directory, launch_options, tune=changes, resources=resources)
 
 
-def _find_existing(spec: SearchSpec) -> Path | None:
+def _find_existing(parent: str, name: str | None) -> Path | None:
     """Returns the directory of the sweep with this name if it exists."""
+    if name is None:
+        raise click.UsageError("--or-resume requires a name in the search file")
     from sweeps.storage.location import join_location, resolve
 
-    assert spec.sweep_name is not None
-    directory = resolve(join_location(spec.training.checkpoint.dir, spec.sweep_name))
+    directory = resolve(join_location(parent, name))
     return directory if (directory / SWEEP_FILE).exists() else None
 
 
@@ -133,7 +132,8 @@ def _resume(
         all_created = len(records) >= spec.trials
         if all_created and all(record.state in ENDED for record in records):
             print_line(f"all {len(records)} trials of {directory} have ended")
-            print_line(f"add more with: sweep resume {directory} --num-samples {len(records) * 2}")
+            more = ("--num-samples", str(len(records) * 2))
+            print_line(f"add more with: {read_commands(directory).run_again('resume', *more)}")
         from sweeps.execution.launch import resume_sweep
 
         return _finish(resume_sweep(spec, directory, records, **launch_options))
@@ -213,7 +213,7 @@ def stop(directory: Path) -> int:
     SweepLayout(directory).stop_file.touch()
     upload(SweepLayout(directory).stop_file)
     print_line(f"asked process {record.pid} on {record.host} to pause")
-    print_line(f"resume it later with: sweep resume {directory}")
+    print_line(f"resume it later with: {read_commands(directory).run_again('resume')}")
     return FINISHED
 
 

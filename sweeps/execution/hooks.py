@@ -24,6 +24,7 @@ from sweeps.results.trial_results import TrialResult
 from sweeps.spec.settings import Hooks, Mode
 from sweeps.sweep_dir.records import SweepRecord
 from sweeps.terminal.console import print_line
+from trainable.uri import expand_home
 
 ON_BEST_INTERVAL_S = 1.0
 """Shortest time between two runs of `on_best`."""
@@ -152,7 +153,7 @@ def run_command(command: str, event: Event, timeout: float) -> None:
         HookError: The command exits with another code than 0, or takes too long.
         OSError: The command cannot be started.
     """
-    words = shlex.split(command)
+    words = [expand_home(word) for word in shlex.split(command)]
     process = subprocess.Popen(
         words,
         stdin=subprocess.PIPE,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
+from sweeps.results.commands import read_commands, trial_commands
 from sweeps.results.stored_spec import open_sweep
 from sweeps.results.trial_results import TrialResult, read_results
 from sweeps.spec.load import load_search, parse_search
@@ -44,17 +45,17 @@ def open_for_resume(directory: Path) -> Iterator[tuple[SearchSpec, list[TrialRec
     """Locks a sweep directory and yields its search file and trials.
 
     Raises:
-        SweepError: The directory has no sweep or one without checkpoints, or another process is
+        SweepError: The directory has no sweep or only the tables of one, or another process is
             running it.
         ConfigError: The search file is broken.
     """
-    SweepLayout(directory).read_sweep()  # without a sweep, no lock file is created
+    recorded = SweepLayout(directory).read_sweep()  # without a sweep, no lock file is created
     with sweep_lock(directory):
         spec, records = open_sweep(directory)
-        if not spec.training.checkpoint.enabled:
+        if recorded.trials and not records:
             raise SweepError(
-                f"{directory} ran with checkpoint.enabled: false: it keeps its tables only, "
-                "there is nothing to resume from"
+                f"{directory} has the tables of its trials only, as earlier versions left them "
+                "with checkpoint.enabled: false: there is nothing to resume from"
             )
         yield spec, records
 
@@ -82,9 +83,8 @@ def reopen_best(
     layout = SweepLayout(directory)
     is_complete = len(records) >= spec.trials or layout.read_sweep().state == "finished"
     if not is_complete or any(record.state not in ENDED for record in records):
-        raise SweepError(
-            f"{directory} has not finished; finish it first: sweep resume {directory}"
-        )
+        command = read_commands(directory).run_again("resume")
+        raise SweepError(f"{directory} has not finished; finish it first: {command}")
     ranked = read_results(directory, spec.tune.metric, spec.tune.mode)
     good = [r for r in ranked if r.best is not None and r.record.state != "failed"]
     if not good:
@@ -125,10 +125,11 @@ def _check_can_continue(spec: SearchSpec, result: TrialResult, epochs: int) -> N
             f"found {epochs}"
         )
     if result.checkpoint is None:
+        saves = spec.training.checkpoint.enabled
+        reason = f"keep.trials: {spec.keep.trials}" if saves else "checkpoint.enabled: false"
         raise SweepError(
-            f"trial {record.id} has no checkpoint any more (keep.trials: {spec.keep.trials}); "
-            "to train its config anew, run python -m trainable on "
-            f"{result.directory / 'config.yaml'}"
+            f"trial {record.id} has no checkpoint ({reason}); "
+            f"to train its config anew: {trial_commands(result)['train']}"
         )
     record.config(spec, {"training.epochs": epochs})  # raises an error if they do not fit
 

@@ -14,6 +14,7 @@ from sweeps.space.search_space import Values
 from sweeps.spec.search_algorithms import LEARNING, BOHBSearch, OptunaSearch, RandomSearch
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.errors import SweepError
+from sweeps.terminal.commands import train_command
 from trainable.atomic_files import write_text
 from trainable.config import TrainConfig
 from trainable.config.yaml_reader import dump_yaml
@@ -177,6 +178,7 @@ def write_configs(plan: Plan, directory: Path) -> int:
     for name, config in fixed_configs(plan):
         path = directory / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, f"# python -m trainable {path}\n{dump_yaml(config.to_dict())}")
+        command = train_command(path, allow_custom_model=":" in config.model.name)
+        write_text(path, f"# {command}\n{dump_yaml(config.to_dict())}")
         count += 1
     return count

@@ -1,4 +1,4 @@
-"""`--set KEY=VALUE` on the command line: reads values as YAML and puts them into a file's values.
+"""`--set KEY=VALUE` on the command line: reads values and puts them into a file's values.
 
 Keys that are set get the line `SET_LINE`, by which messages about them name the command line.
 """
@@ -6,16 +6,22 @@ Keys that are set get the line `SET_LINE`, by which messages about them name the
 from __future__ import annotations
 
 import copy
+import logging
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from types import NoneType
 from typing import Any
 
+from pydantic import BaseModel
+
 from sweeps.space.parsing import ARGUMENTS
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.settings import Tune
 from trainable.config import TrainConfig
-from trainable.config.introspection import names_of, options
+from trainable.config.introspection import names_of, options, types_at
 from trainable.config.override import override
-from trainable.config.yaml_reader import Document, PathKey, parse_yaml
+from trainable.config.yaml_reader import Document, PathKey, parse_text, parse_value
 from trainable.errors import ConfigError, Problem
 
 SET_LINE = -1
@@ -25,9 +31,23 @@ RANGE_FORM = ("min", "max", "log")
 PARAMETER_KEYS = (*ARGUMENTS, *RANGE_FORM, "values", "value", "when")
 """Keys of a parameter. In `space.KEY.choice=[1, 2]` they mark the end of its dotted key."""
 
+PLAIN_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+"""Numbers that everybody reads alike."""
+QUOTED = re.compile(r"""(['"]).*\1""")
+"""Text in quotes, which the value does not have."""
 
-def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
-    """Parses texts `KEY=VALUE` to a mapping of dotted keys; each value is read as YAML.
+
+def parse_assignments(
+    assignments: Iterable[str], model: type[BaseModel] = SearchSpec
+) -> dict[str, Any]:
+    """Parses texts `KEY=VALUE` to a mapping of dotted keys (see `parse_value`).
+
+    The value of a key that takes only text is the text as typed, without quotes around it; `null`
+    is null for every key. A value that is read as something else than it looks like is logged.
+
+    Args:
+        assignments: The texts.
+        model: The file that the keys belong to: `SearchSpec` or `TrainConfig`.
 
     Raises:
         ConfigError: A text is not `KEY=VALUE` or sets a key again; all such texts are listed.
@@ -35,7 +55,8 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     problems = []
     for text in assignments:
-        key, equals, value = (part.strip() for part in text.partition("="))
+        key, equals, value = text.partition("=")
+        key, value = key.strip(), value.strip() if key.endswith(" ") else value
         if not equals or not all(key.split(".")):
             problems.append(Problem("", f"--set takes KEY=VALUE, found {text!r}"))
         elif key in values:
@@ -43,7 +64,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
         else:
             values[key] = None
             try:
-                values[key] = _parse_value(value)
+                values[key] = _parse_value(key, value, model)
             except ConfigError as error:
                 problems.append(Problem(key, error.problems[0].rule))
     if problems:
@@ -51,11 +72,33 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     return values
 
 
-def _parse_value(text: str) -> Any:
-    """Parses the value behind a key, as in a file; on one line there can be no second key."""
-    if len(text.splitlines()) > 1:
-        raise ConfigError("--set", [Problem("", f"must be one line, found {text!r}")])
-    return parse_yaml(f"value: {text}", "--set").data["value"]
+def _parse_value(key: str, typed: str, model: type[BaseModel]) -> Any:
+    """Reads the value behind a key; logs what is read as something else than it looks like."""
+    text = typed.strip()
+    is_text = _takes_only_text(key, model)
+    if is_text and not QUOTED.fullmatch(text):
+        value = None if text.lower() == "null" else parse_text(typed, "--set")
+    else:
+        value = parse_value(text, "--set")
+    if not is_text and _looks_different(text, value):
+        shown = "null" if value is None else value
+        logging.getLogger(__name__).warning("note: --set %s=%s is read as %s", key, typed, shown)
+    return value
+
+
+def _takes_only_text(key: str, model: type[BaseModel]) -> bool:
+    path = tuple(key.split("."))
+    if model is SearchSpec:
+        model, path = (TrainConfig, path[1:]) if path[0] == "config" else (model, _split_key(key))
+    kinds = set(types_at(model, path))
+    return str in kinds and kinds <= {str, NoneType}
+
+
+def _looks_different(text: str, value: Any) -> bool:
+    """Returns whether a text does not spell out what it is read as: `~`, `0x10`, `1_000`."""
+    if isinstance(value, bool | str | list | dict):
+        return False
+    return text.lower() != "null" if value is None else PLAIN_NUMBER.fullmatch(text) is None
 
 
 def select_config_keys(assignments: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from sweeps.terminal.console import show_as_uri
 from trainable.atomic_files import add_name
 from trainable.errors import StorageError
 from trainable.storage.object_store import SHORT_RETRY_S, ObjectStore
-from trainable.uri import child_uri, is_uri, normalize_directory, parent_uri
+from trainable.uri import child_uri, expand_home, is_uri, normalize_directory, parent_uri
 
 _mirrors: dict[Path, SweepMirror] = {}
 
@@ -30,7 +30,7 @@ def resolve(location: str | Path, *, retry_s: float = SHORT_RETRY_S) -> Path:
         StorageError: The URI is not valid, or the store cannot be read.
     """
     if not is_uri(str(location)):
-        return Path(location)
+        return Path(expand_home(str(location)))
     try:
         uri = normalize_directory(str(location))
     except ValueError as error:

@@ -16,6 +16,7 @@ from sweeps.storage.lease import Lease
 from sweeps.storage.location import mirror_of, store_of
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
+from sweeps.terminal.commands import sweep_command
 from trainable.storage.object_store import ObjectStore
 
 
@@ -40,10 +41,7 @@ def sweep_lock(directory: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise SweepRunningError(
-            f"{directory} is being run by {_recorded_driver(directory)}; "
-            f"to pause it: sweep stop {directory}"
-        ) from None
+        raise SweepRunningError(_describe_driver(directory, _recorded_driver(directory))) from None
     except OSError as error:
         raise SweepError(f"{directory}: cannot be written to: {error.strerror}") from error
     try:
@@ -57,14 +55,17 @@ def _hold_lease(directory: Path, store: ObjectStore) -> Iterator[None]:
     lease = Lease(store)
     holder = lease.acquire()
     if holder is not None:
-        raise SweepRunningError(
-            f"{directory} is being run by {holder}; to pause it: sweep stop {directory}"
-        )
+        raise SweepRunningError(_describe_driver(directory, holder))
     with lease.renewed():
         mirror = mirror_of(directory)
         assert mirror is not None, "a directory with a store is in a mirror"
         mirror.pull()  # another process may have run the sweep just before
         yield
+
+
+def _describe_driver(directory: Path, driver: str) -> str:
+    stop = sweep_command("stop", directory)
+    return f"{directory} is being run by {driver}; to pause it: {stop}"
 
 
 def _recorded_driver(directory: Path) -> str:

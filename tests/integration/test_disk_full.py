@@ -44,7 +44,7 @@ def assert_paused_and_whole(result: Any, sweep: Path, epoch: int) -> None:
     assert result.exit_code == 3
     assert result.stdout.splitlines()[-2:] == [
         "paused (disk_full); resume it with:",
-        f"sweep resume {sweep}",
+        f"sweep resume {sweep} --allow-custom-model",
     ]
     state = json.loads((sweep / "sweep.json").read_text())
     assert (state["state"], state["reason"]) == ("paused", "disk_full")

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -180,10 +181,11 @@ def test_ctrl_c_saves_and_prints_the_command_to_continue(
     reached = torch.load(latest)["epoch"]
     assert reached == 2 + sum(line.startswith("epoch") for line in lines)
     assert lines[-4].startswith("best so far: val_acc ")
-    assert lines[-1] == f"sweep restore {latest} --dir experiments\n"
+    shown = latest.relative_to(working_directory)
+    assert lines[-1] == f"sweep restore {shown} --allow-custom-model\n"
 
-    again = ["restore", latest, "--dir", "more", "--epochs", reached + 1, "--allow-custom-model"]
-    assert invoke(*again).exit_code == 0
+    printed = shlex.split(lines[-1])[1:]
+    assert invoke(*printed, "--dir", "more", "--epochs", reached + 1).exit_code == 0
     further = only_experiment(working_directory / "more")
     assert torch.load(further / "checkpoints" / "latest.pt")["epoch"] == reached + 1
 

@@ -126,7 +126,8 @@ def parts(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Parts:
 def test_a_pause_saves_and_prints_the_command_to_resume(parts: Parts, number: int) -> None:
     part, (reason, code, _) = parts.all[number], PAUSES[number]
     assert part.code == code
-    assert part.output.splitlines()[-1] == f"sweep resume {parts.directory}"
+    command = f"sweep resume {parts.directory} --allow-custom-model"
+    assert part.output.splitlines()[-1] == command
     assert "best so far" in part.output
     assert "best:" not in part.output
     assert (part.state["state"], part.state["reason"]) == ("paused", reason)
@@ -288,7 +289,7 @@ def test_a_signal_pauses_the_command(
     finally:
         process.kill()
     assert process.returncode == code
-    assert output.splitlines()[-1] == f"sweep resume {directory}"
+    assert output.splitlines()[-1] == f"sweep resume {directory.name} --allow-custom-model"
     for path in directory.glob("*/checkpoints/*.pt"):
         torch.load(path, weights_only=True)
     assert {record.state for record in trials(directory)} == {"paused"}

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from trainable.config.schema import ByName, Items, Section
+from trainable.config.schema import ByName, Items, Section, UserPath
 
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -19,7 +19,7 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 
 class _Dataset(Section):
     name: str
-    root: str = Field(
+    root: UserPath = Field(
         default="./data", examples=["/data/images"], json_schema_extra={"format": "path"}
     )
     """Directory of the data, also for downloads."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,6 +20,7 @@ from trainable.config.error_messages import find_problems
 from trainable.config.introspection import TAG_MARK, names_of, options
 from trainable.config.yaml_reader import Document
 from trainable.errors import ConfigError
+from trainable.uri import expand_home
 
 _Item = TypeVar("_Item")
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -30,6 +32,10 @@ def _as_tuple(value: Any) -> Any:
 
 Items = Annotated[tuple[_Item, ...], BeforeValidator(_as_tuple)]
 """A list in the file and a tuple, which is immutable, in the section."""
+
+
+UserPath = Annotated[str, AfterValidator(expand_home)]
+"""A path, in which a leading `~` is the home directory, or a URI."""
 
 
 class Section(BaseModel):

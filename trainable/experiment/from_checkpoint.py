@@ -14,7 +14,7 @@ from trainable.config.override import override
 from trainable.experiment.fit import Outcome, fit
 from trainable.storage.experiment import local_file
 from trainable.training.trainer import Trainer
-from trainable.uri import is_uri
+from trainable.uri import expand_home, is_uri
 
 
 def restored_config(
@@ -49,22 +49,21 @@ def restored_config(
 
 
 def _make_absolute(location: str | Path) -> str:
-    return str(location) if is_uri(str(location)) else str(Path(location).absolute())
+    path = expand_home(str(location))
+    return path if is_uri(path) else str(Path(path).absolute())
 
 
 def restore(
     config: TrainConfig,
-    values: Mapping[str, Any],
     console: Console,
     *,
     allow_custom_model: bool,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Continues training from `checkpoint.resume`; the values win over the checkpoint's."""
+    """Continues training from the config's `checkpoint.resume`."""
     return fit(
         config,
         console=console,
-        own=list(values),
         allow_custom_model=allow_custom_model,
         should_stop=should_stop,
     )

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from trainable.artifacts.names import BEST_FILE, CHECKPOINTS, LATEST_FILE, automatic_name
+from trainable.artifacts.names import CHECKPOINTS, LATEST_FILE, automatic_name
 from trainable.config import TrainConfig
 from trainable.errors import ExperimentError
 from trainable.storage import scratch
 from trainable.storage.mirror import TrainingMirror
 from trainable.storage.object_store import SHORT_RETRY_S, ObjectStore
-from trainable.uri import child_uri, is_uri, parent_uri
+from trainable.uri import child_uri, expand_home, is_uri, parent_uri
 
 CLAIM_FILE = ".claim"
 
@@ -44,6 +44,14 @@ class StoredExperiment:
         self._mirror = TrainingMirror(self.directory, self._store)
         listed = self._store.list()
         self._mirror.pull({name: info for name, info in listed.items() if name != CLAIM_FILE})
+
+    def download(self, path: Path) -> Path:
+        """Downloads a checkpoint of the experiment with all its bytes; returns its path.
+
+        Raises:
+            StorageError: The store cannot be read.
+        """
+        return self._mirror.download(self._mirror.name_of(path))
 
     def upload(self) -> None:
         """Uploads what has changed.
@@ -92,7 +100,7 @@ def _claim_empty(store: ObjectStore) -> bool:
 
 @contextmanager
 def local_file(path: str) -> Iterator[Path]:
-    """Yields a local file; one in object storage is downloaded, with the `best.pt` beside it.
+    """Yields a local file; one in object storage is downloaded, and deleted afterwards.
 
     Args:
         path: The file's path or URI.
@@ -101,15 +109,32 @@ def local_file(path: str) -> Iterator[Path]:
         StorageError: There is no such object, or the store cannot be read.
     """
     if not is_uri(path):
-        yield Path(path)
+        yield Path(expand_home(path))
         return
     folder, name = parent_uri(path)
     store = ObjectStore(folder, retry_s=SHORT_RETRY_S)
     directory = scratch.create()
     try:
         store.download(name, directory / name)
-        if name != BEST_FILE and store.stat(BEST_FILE) is not None:
-            store.download(BEST_FILE, directory / BEST_FILE)
         yield directory / name
     finally:
         scratch.release(directory)
+
+
+def file_beside(location: str, local: Path, name: str) -> Path | None:
+    """Returns the file with another name in the directory of a file, or None if there is none.
+
+    Args:
+        location: The path or URI that was given to `local_file`.
+        local: The local file that it yielded; a file in object storage is downloaded beside it.
+        name: The name of the other file.
+
+    Raises:
+        StorageError: The store cannot be read.
+    """
+    path = local.with_name(name)
+    if is_uri(location) and not path.exists():
+        store = ObjectStore(parent_uri(location)[0], retry_s=SHORT_RETRY_S)
+        if store.stat(name) is not None:
+            store.download(name, path)
+    return path if path.exists() else None

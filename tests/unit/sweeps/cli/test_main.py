@@ -174,7 +174,7 @@ def test_a_name_that_is_taken_is_refused_with_the_resume_command(
     directory = FakeSweep(working_directory / "experiments" / "digits", state=state).write()
     text = refused("run", write_search(name="digits"))
     assert text.startswith(f"{directory} holds a sweep that is {state}\n")
-    assert f"sweep resume {directory}" in text
+    assert "sweep resume experiments/digits\n" in text
     assert "give it another name in the search file" in text
 
 

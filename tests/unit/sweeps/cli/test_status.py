@@ -121,7 +121,8 @@ def test_best_is_the_trial_with_the_best_epoch(finished: Path) -> None:
     assert values["values"]["optimizer.learning_rate"] > 0
     text = sweep("best", finished).stdout
     assert f"best: trial {best}, val_acc {scores[best]:.4f}" in text
-    assert f"sweep restore {values['checkpoint']} --epochs N" in text
+    assert values["restore"] == f"sweep restore {values['checkpoint']} --epochs 18"
+    assert f"train it further:  {values['restore']}\n" in text
 
 
 def test_an_unfinished_sweep_has_only_a_best_so_far(make: Callable[..., Path]) -> None:

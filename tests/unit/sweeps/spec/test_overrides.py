@@ -1,16 +1,17 @@
-"""`--set KEY=VALUE`: values are read as in a file, and all problems are listed together."""
+"""`--set KEY=VALUE`: text stays as typed, and all problems are listed together."""
 
 from typing import Any
 
 import pytest
 
 from sweeps.spec.overrides import parse_assignments
+from trainable.config import TrainConfig
 from trainable.errors import ConfigError
 
 
 def refusal(*assignments: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        parse_assignments(assignments)
+        parse_assignments(assignments, TrainConfig)
     return str(caught.value)
 
 
@@ -24,8 +25,8 @@ def refusal(*assignments: str) -> str:
         ("progress.enabled=no", "progress.enabled", "no"),
         ("scheduler.milestones=[3, 5]", "scheduler.milestones", [3, 5]),
         ("loss={name: ce, a: [1]}", "loss", {"name": "ce", "a": [1]}),
-        ("checkpoint.experiment_name=", "checkpoint.experiment_name", None),
-        ("checkpoint.experiment_name=''", "checkpoint.experiment_name", ""),
+        ("dataset.val_split=null", "dataset.val_split", None),
+        ("scheduler.T_max=", "scheduler.T_max", None),
         ("dataset.root=/data/a=b", "dataset.root", "/data/a=b"),
         (" training.epochs = 3 ", "training.epochs", 3),
         ("seed.value='07'", "seed.value", "07"),
@@ -33,9 +34,58 @@ def refusal(*assignments: str) -> str:
     ],
 )  # fmt: skip
 def test_a_value_is_read_as_in_a_file(text: str, key: str, value: Any) -> None:
-    (assignment,) = parse_assignments([text]).items()
+    (assignment,) = parse_assignments([text], TrainConfig).items()
     assert assignment == (key, value)
     assert type(assignment[1]) is type(value)
+
+
+AWKWARD = [
+    "./runs #2", "@x", "a: b", "*x", "&x", "!x", "!!str x", "%x", "`x`", "- x", "? x", "| x",
+    "<<", "a'b", '"a" b', "[x", "{x", "007", "42", "1e3", "true", "yes", "~", "=", "#", " x ",
+    "2024-11-28", "/data/[raw]/{a}", "x,y", "1_000",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["", *AWKWARD])
+@pytest.mark.parametrize("key", ["checkpoint.dir", "checkpoint.resume", "model.name"])
+def test_the_value_of_a_key_that_takes_text_stays_as_typed(
+    key: str, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert parse_assignments([f"{key}={text}"], TrainConfig) == {key: text}
+    assert parse_assignments([f"config.{key}={text}"]) == {f"config.{key}": text}
+    assert parse_assignments([f"name={text}", f"tune.warm_start={text}"]) == {
+        "name": text,
+        "tune.warm_start": text,
+    }
+    assert caplog.text == ""
+
+
+def test_text_may_be_put_in_quotes_and_null_is_null() -> None:
+    texts = ["name='a #b'", 'tune.warm_start=" x"', "tune.metric=null", "hooks.on_best='null'"]
+    assert list(parse_assignments(texts).values()) == ["a #b", " x", None, "null"]
+
+
+@pytest.mark.parametrize("text", ["a: b", "*missing", "!!python/object/apply:os.system [ls]"])
+def test_the_signs_of_yaml_mean_nothing_in_a_text(text: str) -> None:
+    assert parse_assignments([f"training.epochs={text}"]) == {"training.epochs": text}
+
+
+@pytest.mark.parametrize(
+    ("typed", "value", "shown"),
+    [("0x10", 16, "16"), ("1_000", 1000, "1000"), ("~", None, "null"), ("", None, "null"),
+     ("0o17", 15, "15")],
+)  # fmt: skip
+def test_a_value_that_is_read_as_something_else_is_named(
+    typed: str, value: Any, shown: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert parse_assignments([f"tune.seed={typed}"]) == {"tune.seed": value}
+    assert caplog.messages == [f"note: --set tune.seed={typed} is read as {shown}"]
+
+
+@pytest.mark.parametrize("typed", ["3", "-1", "1e-3", "1E5", "0.5", ".5", "1.", "true", "null"])
+def test_an_ordinary_value_needs_no_note(typed: str, caplog: pytest.LogCaptureFixture) -> None:
+    parse_assignments([f"tune.target={typed}"])
+    assert caplog.text == ""
 
 
 def test_several_keys_keep_their_order() -> None:
@@ -55,11 +105,12 @@ def test_a_text_that_is_not_an_assignment_is_refused(text: str) -> None:
     ("value", "rule"),
     [
         ("[1, 2", "is not YAML: "),
-        ("a: b", "is not YAML: mapping values are not allowed here"),
-        ("!!python/object/apply:os.system [ls]", "without the tag !!python/object/apply"),
+        ("[1, 2] # two", "must be one value, found '# two' after it"),
+        ("'a' b", "is not YAML: "),
+        ("[!!python/object/apply:os.system [ls]]", "without the tag !!python/object/apply"),
         ("1\nseed.value: 2", "must be one line, found '1\\nseed.value: 2'"),
         ("1\x1b[2J", "character U+001B is not allowed"),
-        ("*missing", "is not YAML: found undefined alias"),
+        ("[*missing]", "is not YAML: found undefined alias"),
     ],
 )
 def test_a_value_that_is_not_yaml_is_refused_with_its_key(value: str, rule: str) -> None:

@@ -1,0 +1,81 @@
+"""Commands that continue a sweep or use one of its trials, as messages print them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweeps.results.trial_results import TrialResult
+from sweeps.spec.own_code import own_code
+from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.terminal.commands import sweep_command, train_command
+from trainable.artifacts.names import CONFIG_FILE
+from trainable.config.yaml_reader import read_yaml
+from trainable.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class SweepCommands:
+    """Commands for one sweep, with the options that it needs."""
+
+    directory: Path
+    has_own_code: bool
+    """Whether its models or sampler need `--allow-custom-model`."""
+    address: str | None
+    """The Ray cluster that it was last run on, as the user gave it."""
+
+    def run_again(self, verb: str, *options: str) -> str:
+        """Returns a command that runs trials of the sweep: resume, continue or retry."""
+        return sweep_command(
+            verb,
+            self.directory,
+            *options,
+            allow_custom_model=self.has_own_code,
+            address=self.address,
+        )
+
+
+def read_commands(directory: Path) -> SweepCommands:
+    """Reads what the commands for a sweep need from its directory.
+
+    Raises:
+        SweepError: The directory holds no sweep.
+    """
+    layout = SweepLayout(directory)
+    record = layout.read_sweep()
+    try:
+        search = read_yaml(layout.search_file).data
+    except ConfigError:  # the command will report it
+        search = {}
+    return SweepCommands(layout.directory, bool(own_code(search)), record.address)
+
+
+def trial_commands(
+    result: TrialResult, config_file: Path | None = None, *, absolute: bool = False
+) -> dict[str, str]:
+    """Returns the commands that use a trial: `eval`, `restore` and `train`.
+
+    `train` trains its config again; the other two need its checkpoint and are left out without
+    one.
+
+    Args:
+        result: The trial.
+        config_file: The config that `train` names; by default the one in the trial's directory.
+        absolute: Whether the commands are for any directory, as in a file.
+    """
+    path = result.directory / CONFIG_FILE
+    config = read_yaml(path).data if path.exists() else {}
+    is_own = bool(own_code({"config": config}))
+    commands = {"train": train_command(config_file or path, allow_custom_model=is_own)}
+    if result.checkpoint is not None and config:
+        twice = str(2 * int(config["training"]["epochs"]))
+        options = {"eval": [], "restore": ["--epochs", twice]}
+        for verb, more in options.items():
+            commands[verb] = sweep_command(
+                verb,
+                result.checkpoint,
+                *more,
+                allow_custom_model=is_own,
+                absolute=absolute,
+            )
+    return commands

@@ -250,11 +250,6 @@ def _call(function: Callable[[], T]) -> T:
     return function()
 
 
-def has_several_nodes() -> bool:
-    """Returns whether the cluster has more than one machine."""
-    return len(machines()) > 1
-
-
 def machines() -> list[dict[str, float]]:
     """Returns the resources of each machine of the cluster under Ray's names: `CPU`, `GPU`."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -118,6 +118,7 @@ class RecordCallback(Callback):
     ) -> None:
         self._total = spec.trials
         self._saves = spec.training.checkpoint.enabled
+        self._is_pausing = False
         self._metric, self._mode = spec.tune.metric, spec.tune.mode
         self._reaches_target = make_target_check(spec)
         self._writer = writer
@@ -131,14 +132,12 @@ class RecordCallback(Callback):
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Polls the pause switch, redraws the view and writes records that are due."""
         del iteration, trials, info
-        was_pausing = self._switch.reason
         self._switch.poll()
-        if self._switch.reason and not was_pausing:
-            effect = (
-                "and save"
-                if self._saves
-                else "and, without checkpoints, start again if they have epochs left"
-            )
+        if self._switch.reason and not self._is_pausing:
+            self._is_pausing = True  # a signal may have come since the last step
+            effect = "and save"
+            if not self._saves:
+                effect = "and, without checkpoints, start again if they have epochs left"
             print_line(
                 f"pausing ({self._switch.reason}): running trials finish their epoch {effect}"
             )

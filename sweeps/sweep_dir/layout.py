@@ -68,11 +68,6 @@ class SweepLayout:
         """File whose existence asks the running sweep to pause."""
         return self.directory / STOP_FILE
 
-    def summary_files(self) -> list[Path]:
-        """Returns the existing files that describe the sweep as a whole."""
-        names = (SEARCH_FILE, SWEEP_FILE, TRIALS_CSV, BEST_CONFIG)
-        return [self.directory / name for name in names if (self.directory / name).exists()]
-
     def write_sweep(self, record: SweepRecord) -> None:
         """Replaces `sweep.json`."""
         write_record(record, self.directory / SWEEP_FILE)

@@ -15,6 +15,8 @@ from trainable.config.dotted import flatten
 NOT_LIMITED: set[Cause] = {"oom", "lost_worker", "disk_full"}
 """Causes that `failure.max_retries` does not limit."""
 
+BATCH_SIZE, ACCUMULATION_STEPS = "training.batch_size", "training.accumulation_steps"
+
 LOST_WORKER_LIMIT = 3
 """Workers that a trial may lose without completing an epoch before it is given up."""
 
@@ -122,11 +124,30 @@ def count_worker_losses(record: TrialRecord) -> int:
     return sum(f.cause == "lost_worker" and f.epoch == failures[-1].epoch for f in failures)
 
 
+def read_batches(config: dict[str, Any]) -> tuple[int, int]:
+    """Returns (images of a batch, parts that it is run in)."""
+    values = flatten(config)  # a value that PBT mutates stands under its dotted key
+    return values[BATCH_SIZE], values.get(ACCUMULATION_STEPS, 1)
+
+
 def halve_batches(config: dict[str, Any]) -> dict[str, Any] | None:
-    """Returns the config with twice the accumulation steps; None if the batch is not divisible."""
-    training = config["training"]
-    parts = training.get("accumulation_steps", 1) * 2
-    # `flatten`: a value that PBT mutates stands under its dotted key.
-    if flatten(config)["training.batch_size"] % parts:
+    """Returns the config with each batch in twice as many parts, or as many as it can have.
+
+    Returns:
+        None if there is no smaller part: each has at least two images (see `TrainStep`).
+    """
+    batch_size, parts = read_batches(config)
+    halved = min(2 * parts, batch_size // 2)
+    if halved <= parts:
         return None
-    return {**config, "training": {**training, "accumulation_steps": parts}}
+    if ACCUMULATION_STEPS in config:
+        return {**config, ACCUMULATION_STEPS: halved}
+    return {**config, "training": {**config["training"], "accumulation_steps": halved}}
+
+
+def describe_parts(batch_size: int, parts: int) -> str:
+    """Returns the size of a batch and those of its parts: `33 in parts of 17 and 16`."""
+    if parts == 1:
+        return str(batch_size)
+    sizes = dict.fromkeys([-(-batch_size // parts), batch_size // parts])
+    return f"{batch_size} in parts of {' and '.join(map(str, sizes))}"

@@ -7,7 +7,8 @@ A pause has three stages:
 2. Draining: no new trial starts. Every running trial finishes its epoch, and the recording
    scheduler answers its report with PAUSE instead of CONTINUE, so that Tune saves a checkpoint.
    PAUSE is not STOP: a stopped trial has ended, while a paused trial is restored when the sweep
-   is resumed.
+   is resumed. With `checkpoint.enabled: false` nothing is saved, and a trial that has epochs
+   left starts again.
 3. Drained: no trial runs or saves any more, and `PauseStopper` ends Tune's loop.
 
 A second signal skips the draining (`PauseSwitch.immediate`). Running trials then lose the epoch

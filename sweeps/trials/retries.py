@@ -14,12 +14,15 @@ from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
 from sweeps.terminal.console import print_line
 from sweeps.trials.failures import (
+    ACCUMULATION_STEPS,
     RetryDecision,
     count_worker_losses,
     decide_retry,
     describe,
+    describe_parts,
     find_cause,
     halve_batches,
+    read_batches,
 )
 from sweeps.trials.pause import PauseSwitch
 from sweeps.trials.trial import SweepTrial
@@ -73,18 +76,26 @@ class RetryPolicy:
             trial.change_resources(_whole_share(self._share))
         self._layout.write_trial(record)
         if decision.retry:
-            how = " alone" * decision.alone + " with halved batches" * decision.halve
+            how = " alone" * decision.alone
+            if decision.halve:
+                parts = describe_parts(*read_batches(trial.config))
+                how += f" with halved batches ({parts})"
             print_line(f"trial {record.id} {failure.cause}: {failure.message}; retrying{how}")
         return decision
 
     def _halve_batches(self, trial: SweepTrial, record: TrialRecord) -> bool:
-        """Doubles a trial's accumulation steps; returns whether its batch is divisible."""
+        """Halves the parts of a trial's batches; returns whether that was possible."""
         settings = trial.config[SETTINGS]
-        config = halve_batches({k: v for k, v in trial.config.items() if k != SETTINGS})
-        if config is None:
+        config = {k: v for k, v in trial.config.items() if k != SETTINGS}
+        halved = halve_batches(config)
+        if halved is None:
+            parts = describe_parts(*read_batches(config))
+            reason = f"its batches of {parts} cannot be halved: a part has at least 2 images"
+            last = record.failures[-1]
+            record.failures[-1] = replace(last, message=f"{last.message} ({reason})")
             return False
-        trial.config = {**config, SETTINGS: settings}
-        record.changes["training.accumulation_steps"] = config["training"]["accumulation_steps"]
+        trial.config = {**halved, SETTINGS: settings}
+        record.changes[ACCUMULATION_STEPS] = read_batches(halved)[1]
         return True
 
 

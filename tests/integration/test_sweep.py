@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,20 @@ from typing import Any
 import pytest
 import torch
 
+from sweeps import load_sweep
 from sweeps.sweep_dir.errors import SweepError
-from tests.integration.sweeping import ONE_AT_A_TIME, epochs, search, start, trials
+from tests.integration.commands import invoke
+from tests.integration.sweeping import (
+    ONE_AT_A_TIME,
+    epochs,
+    pause_after,
+    search,
+    start,
+    trials,
+)
+from trainable.artifacts.metrics import read_rows
 from trainable.config import CheckpointConfig, load_config
+from trainable.config.yaml_reader import dump_yaml
 from trainable.experiment.fit import fit
 
 pytestmark = pytest.mark.ray
@@ -48,18 +59,48 @@ def swept(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Any:
     return start(search(directory, space=SPACE, tune=tune, config=config, resources=resources))
 
 
+@dataclass(frozen=True)
+class WithoutCheckpoints:
+    """A sweep of three trials with `checkpoint.enabled: false` that was paused and resumed."""
+
+    directory: Path
+    outputs: tuple[str, str]
+    paused: dict[int, list[int]]
+    """Number of a trial -> its epochs in `metrics.jsonl` after the pause."""
+    paused_states: list[str]
+    rows: dict[int, list[dict[str, Any]]]
+    """Number of a trial -> the rows of the first run."""
+
+
 @pytest.fixture(scope="module")
-def without_files(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> tuple[Any, str]:
-    """A sweep without checkpoints that decides on the test set, and its output."""
-    config = {
-        "checkpoint": {"enabled": False},
-        "dataset": {"val_split": None},
-        "training": {"epochs": 2},
-    }
-    directory, tune = tmp_path_factory.mktemp("without_files"), {"num_samples": 2}
-    spec = search(directory, space=SPACE, tune=tune, config=config, resources=ONE_AT_A_TIME)
-    with redirect_stdout(StringIO()) as output:
-        return start(spec), output.getvalue()
+def without_checkpoints(
+    tmp_path_factory: pytest.TempPathFactory, ray_session: None
+) -> WithoutCheckpoints:
+    """Paused in the second epoch of the second trial. It decides on the test set."""
+    base = tmp_path_factory.mktemp("without_checkpoints")
+    spec = search(
+        base,
+        space=SPACE,
+        tune={"num_samples": 3},
+        config={
+            "checkpoint": {"enabled": False},
+            "dataset": {"val_split": None},
+            "training": {"epochs": 3},
+        },
+        resources=ONE_AT_A_TIME,
+    )
+    (base / "search.yaml").write_text(dump_yaml(spec.to_dict()))
+    with pytest.MonkeyPatch.context() as patch:
+        pause_after(patch, 4)
+        first = invoke("run", base / "search.yaml", "--allow-custom-model")
+    assert first.exit_code == 130
+    directory = base / "sweep"
+    paused, records = epochs(directory), trials(directory)
+    rows = {r.number: read_rows(directory / r.directory / "metrics.jsonl") for r in records}
+    second = invoke("resume", directory, "--allow-custom-model")
+    assert second.exit_code == 0
+    states = [record.state for record in records]
+    return WithoutCheckpoints(directory, (first.stdout, second.stdout), paused, states, rows)
 
 
 def test_a_sweep_leaves_the_documented_layout(swept: Any) -> None:
@@ -157,22 +198,63 @@ def test_more_resources_than_the_cluster_has_are_refused_before_anything_is_crea
     assert not any(tmp_path.iterdir())
 
 
-def test_without_checkpoints_a_sweep_writes_only_its_tables(
-    without_files: tuple[Any, str],
+def test_without_checkpoints_a_trial_keeps_everything_else(
+    without_checkpoints: WithoutCheckpoints,
 ) -> None:
-    outcome, output = without_files
-    assert output.count("checkpoint.enabled is false") == 1
-    names = {path.name for path in outcome.directory.iterdir()}
-    assert names == {"search.yaml", "sweep.json", "trials.csv", "best_config.yaml"}
-    assert len(outcome.results) == 2
-    with (outcome.directory / "trials.csv").open() as file:
-        assert all(float(row["val_acc"]) > 0 for row in csv.DictReader(file))
+    directory, (first, second) = without_checkpoints.directory, without_checkpoints.outputs
+    assert first.count("checkpoint.enabled is false") == 1
+    assert f"sweep sweep: 3 trials, 1 concurrent, in {directory}\n" in first
+    assert not list(directory.rglob("*.pt"))
+    for record in trials(directory):
+        names = {path.name for path in (directory / record.directory).iterdir()}
+        assert {"config.yaml", "metrics.jsonl", "trial.json", "trial.log"} <= names
+        assert "checkpoints" not in names
+
+
+def test_without_checkpoints_an_interrupted_trial_starts_again_and_that_is_printed(
+    without_checkpoints: WithoutCheckpoints,
+) -> None:
+    first, second = without_checkpoints.outputs
+    directory = without_checkpoints.directory
+    assert without_checkpoints.paused == {0: [1, 2, 3], 1: [1, 2]}
+    assert without_checkpoints.paused_states == ["finished", "paused"]
+    assert "without checkpoints, start again if they have epochs left" in first
+    assert first.splitlines()[-1] == f"sweep resume {directory} --allow-custom-model"
+    (again,) = [record for record in trials(directory) if record.number == 1]
+    assert f"note: trial {again.id} has no checkpoint and starts again from epoch 1" in second
+    assert epochs(directory) == dict.fromkeys(range(3), [1, 2, 3])
+    rows = read_rows(directory / again.directory / "metrics.jsonl")
+    for row, before in zip(rows, without_checkpoints.rows[1], strict=False):
+        assert (row["train_loss"], row["val_acc"]) == (before["train_loss"], before["val_acc"])
+
+
+def test_without_checkpoints_all_commands_agree_with_the_table(
+    without_checkpoints: WithoutCheckpoints,
+) -> None:
+    directory = without_checkpoints.directory
+    with (directory / "trials.csv").open() as file:
+        table = list(csv.DictReader(file))
+    best = float(table[0]["val_acc"])
+    assert f"best: trial {table[0]['trial']}, val_acc {best:.4f}" in without_checkpoints.outputs[1]
+    status = json.loads(invoke("status", directory, "--json").stdout)
+    assert (status["ended"], status["total"], status["state"]) == (3, 3, "finished")
+    answer = json.loads(invoke("best", directory, "--json").stdout)
+    assert (answer["trial"], answer["value"]) == (table[0]["trial"], best)
+    assert answer["checkpoint"] is answer["checkpoint_epoch"] is None
+    assert (
+        "checkpoint:        none, checkpoint.enabled is false" in invoke("best", directory).stdout
+    )
+    exported = list(csv.DictReader(StringIO(invoke("export", directory).stdout)))
+    assert [row["trial"] for row in exported] == [row["trial"] for row in table]
+    frame = load_sweep(directory).trials
+    assert list(frame["val_acc"]) == [float(row["val_acc"]) for row in table]
+    assert (directory / "report.html").exists()
 
 
 def test_a_sweep_that_decides_on_the_test_set_prints_one_note(
-    without_files: tuple[Any, str],
+    without_checkpoints: WithoutCheckpoints,
 ) -> None:
-    assert without_files[1].count("no dataset.val_split") == 1
+    assert without_checkpoints.outputs[0].count("no dataset.val_split") == 1
 
 
 def test_an_existing_sweep_directory_is_refused_with_the_command_to_resume(

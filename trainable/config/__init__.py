@@ -37,7 +37,7 @@ from trainable.config.components import (
     SyntheticDataset,
 )
 from trainable.config.names import check_directory_name, check_name
-from trainable.config.schema import Section, validate
+from trainable.config.schema import Section, UserPath, validate
 from trainable.config.yaml_reader import Document, read_yaml
 from trainable.uri import normalize_directory
 
@@ -130,8 +130,8 @@ class TrainingConfig(Section):
     test_frequency: PositiveInt = Field(default=10, examples=[5])
     """With a `val_split`: epochs between looks at the test set; the last epoch always looks."""
     accumulation_steps: PositiveInt = Field(default=1, examples=[2])
-    """Every batch is run in this many equal parts whose gradients add up: less memory, the same
-    steps but for batch norm. Must divide `batch_size`."""
+    """Every batch is run in this many parts whose gradients add up: less memory, the same steps
+    but for batch norm. The parts of an odd batch differ by one image; a part has at least two."""
     cuda_graph: Literal["auto"] | bool = Field(default="auto", examples=[False])
     """On a GPU, a whole step (forward and backward pass, scaling of the loss, optimizer) is
     recorded at the fourth full batch and replayed from then on, so that small networks do not
@@ -161,7 +161,7 @@ class TensorboardConfig(Section):
 
     enabled: bool = Field(default=False, examples=[True])
     """Write event files; with checkpoints on, into `tensorboard/` of the experiment directory."""
-    log_dir: str = Field(
+    log_dir: UserPath = Field(
         default="./runs", examples=["./curves"], json_schema_extra={"format": "path"}
     )
     """Where the event files are written if checkpoints are off."""
@@ -248,9 +248,9 @@ class TrainConfig(Section):
                 f"scheduler.warmup_epochs must be below training.epochs ({epochs}), found {warmup}"
             )
         parts, batch = self.training.accumulation_steps, self.training.batch_size
-        if batch % parts:
+        if parts > batch:
             raise ValueError(
-                f"training.accumulation_steps must divide training.batch_size ({batch}), "
+                f"training.accumulation_steps must be at most training.batch_size ({batch}), "
                 f"found {parts}"
             )
         return self

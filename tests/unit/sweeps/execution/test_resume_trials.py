@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sweeps.execution.restore_trials import TrialRestorer
 from sweeps.execution.resume import reopen_best, reopen_failed
 from sweeps.results.stored_spec import open_sweep
 from sweeps.results.trial_results import read_results
@@ -14,6 +15,7 @@ from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import Failure, TrialRecord
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
+from trainable.artifacts.metrics import read_rows
 from trainable.errors import ConfigError
 
 
@@ -127,8 +129,34 @@ def test_epochs_are_a_total_above_those_already_trained(make: Callable[..., Path
 def test_a_trial_without_weights_does_not_silently_start_again(make: Callable[..., Path]) -> None:
     directory = make(weights=False, keep={"trials": 1})
     text = refused_best(directory)
-    assert "has no checkpoint any more (keep.trials: 1)" in text
+    assert "has no checkpoint (keep.trials: 1)" in text
     assert text.endswith("config.yaml")
+
+
+def test_a_sweep_without_checkpoints_cannot_continue_its_best_trials(
+    make: Callable[..., Path],
+) -> None:
+    directory = make(weights=False)
+    path = directory / "search.yaml"
+    path.write_text(path.read_text().replace("    enabled: true", "    enabled: false", 1))
+    assert "has no checkpoint (checkpoint.enabled: false)" in refused_best(directory)
+
+
+def test_without_checkpoints_a_trial_that_a_dead_driver_left_has_ended_or_starts_again(
+    make: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both were running in their fifth epoch, which is the last one of the first trial."""
+    directory = make(weights=False, states={0: "running", 1: "running"}, state="running")
+    layout = SweepLayout(directory)
+    records = layout.read_trials()
+    epochs = {record.id: 5 if record.number == 0 else 9 for record in records}
+    TrialRestorer(layout, records, epochs, saves=False)
+    assert [record.state for record in layout.read_trials()[:2]] == ["finished", "running"]
+    rows = [read_rows(directory / record.directory / "metrics.jsonl") for record in records[:2]]
+    assert [len(own) for own in rows] == [5, 0]
+    assert capsys.readouterr().out == (
+        "note: trial 0001aaaa has no checkpoint and starts again from epoch 1\n"
+    )
 
 
 def test_a_sweep_without_a_good_trial_is_refused(make: Callable[..., Path]) -> None:

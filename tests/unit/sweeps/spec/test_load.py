@@ -167,10 +167,10 @@ spce:
         (
             "config: base.yaml\nspace:\n"
             "  training.accumulation_steps: {choice: [1, 4]}\n"
-            "  training.batch_size: {choice: [4, 6]}\ntune: {search_alg: grid}\n",
+            "  training.batch_size: {choice: [4, 2]}\ntune: {search_alg: grid}\n",
             "line 2: space: some draws break the training config, e.g. "
-            "{training.accumulation_steps: 4, training.batch_size: 6}: "
-            "training.accumulation_steps: must divide training.batch_size (6), found 4",
+            "{training.accumulation_steps: 4, training.batch_size: 2}: "
+            "training.accumulation_steps: must be at most training.batch_size (2), found 4",
         ),
     ],
 )

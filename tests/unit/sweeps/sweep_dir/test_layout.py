@@ -51,12 +51,5 @@ def test_only_what_a_kill_left_is_removed(layout: SweepLayout, record: TrialReco
     assert set(layout.directory.rglob("*")) == kept
 
 
-def test_summary_files_are_those_that_exist(layout: SweepLayout) -> None:
-    assert layout.summary_files() == []
-    for name in ("trials.csv", "sweep.json", "events.jsonl"):
-        (layout.directory / name).touch()
-    assert [path.name for path in layout.summary_files()] == ["sweep.json", "trials.csv"]
-
-
 def test_a_relative_directory_is_made_absolute(working_directory: Path) -> None:
     assert SweepLayout(Path("sweep")).directory == working_directory / "sweep"

@@ -15,6 +15,7 @@ from sweeps.trials.failures import (
     decide_retry,
     describe,
     describe_nan,
+    describe_parts,
     find_cause,
     halve_batches,
 )
@@ -161,7 +162,7 @@ def test_failures_before_a_manual_retry_are_ignored() -> None:
     assert decide("error", "error", "error", ignored=2, max_retries=1) == AGAIN
 
 
-def test_halving_batches_doubles_accumulation_steps_until_the_batch_is_not_divisible() -> None:
+def test_halving_batches_doubles_accumulation_steps_until_parts_have_two_images() -> None:
     config: dict[str, Any] = {"model": {}, "training": {"batch_size": 12, "epochs": 3}}
     once = halve_batches(config)
     assert once == {
@@ -171,13 +172,42 @@ def test_halving_batches_doubles_accumulation_steps_until_the_batch_is_not_divis
     twice = halve_batches(once)
     assert twice is not None
     assert twice["training"]["accumulation_steps"] == 4
-    assert halve_batches(twice) is None
-    assert halve_batches({"training": {"batch_size": 1}}) is None
+    thrice = halve_batches(twice)
+    assert thrice is not None
+    assert thrice["training"]["accumulation_steps"] == 6
+    assert halve_batches(thrice) is None
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "steps", "halved", "parts"),
+    [
+        (33, 1, 2, "33 in parts of 17 and 16"),
+        (7, 2, 3, "7 in parts of 3 and 2"),
+        (5, 1, 2, "5 in parts of 3 and 2"),
+        (4, 1, 2, "4 in parts of 2"),
+        (3, 1, None, "3"),
+        (2, 1, None, "2"),
+        (1, 1, None, "1"),
+        (6, 6, None, "6 in parts of 1"),
+    ],
+)
+def test_an_odd_batch_is_halved_to_the_nearest_parts(
+    batch_size: int, steps: int, halved: int | None, parts: str
+) -> None:
+    config = {"training": {"batch_size": batch_size, "accumulation_steps": steps}}
+    result = halve_batches(config)
+    assert (None if result is None else result["training"]["accumulation_steps"]) == halved
+    assert describe_parts(batch_size, halved or steps) == parts
+
+
+def test_halving_batches_changes_accumulation_steps_that_a_scheduler_changes_at_the_top() -> None:
+    config: dict[str, Any] = {"training": {"batch_size": 9}, "training.accumulation_steps": 2}
+    assert halve_batches(config) == {**config, "training.accumulation_steps": 4}
 
 
 def test_halving_batches_reads_a_batch_size_that_a_scheduler_changes_at_the_top() -> None:
     config: dict[str, Any] = {"training": {"epochs": 3}, "training.batch_size": 6}
     halved = {"training": {"epochs": 3, "accumulation_steps": 2}, "training.batch_size": 6}
     assert halve_batches(config) == halved
-    assert halve_batches({**config, "training.batch_size": 7}) is None
+    assert halve_batches({**config, "training.batch_size": 3}) is None
     assert "accumulation_steps" not in config["training"]

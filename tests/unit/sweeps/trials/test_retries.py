@@ -129,19 +129,35 @@ def test_a_second_out_of_memory_halves_the_batches_and_prints_it(
     assert failing.record.changes == {"training.accumulation_steps": 2}
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("retrying alone")
-    assert lines[1].endswith("retrying alone with halved batches")
+    assert lines[1].endswith("retrying alone with halved batches (6 in parts of 3)")
     assert not failing.fail(OOM).retry
     assert failing.record.changes == {"training.accumulation_steps": 2}
 
 
-def test_a_batch_that_cannot_be_halved_ends_the_trial(tmp_path: Path) -> None:
+def test_an_odd_batch_is_halved_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     failing = FailingTrial(tmp_path, ON_GPU)
-    failing.trial.config["training"]["batch_size"] = 7
+    failing.trial.config["training"]["batch_size"] = 33
+    failing.fail(OOM)
+    assert failing.fail(OOM).retry
+    assert failing.trial.config["training"] == {"batch_size": 33, "accumulation_steps": 2}
+    (line,) = capsys.readouterr().out.splitlines()[1:]
+    assert line.endswith("with halved batches (33 in parts of 17 and 16)")
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_a_batch_that_cannot_be_halved_ends_the_trial_and_the_failure_says_why(
+    tmp_path: Path, batch_size: int
+) -> None:
+    failing = FailingTrial(tmp_path, ON_GPU)
+    failing.trial.config["training"]["batch_size"] = batch_size
     failing.fail(OOM)
     failing.trial.share = None
     assert not failing.fail(OOM).retry
     assert (failing.record.changes, failing.trial.share) == ({}, None)
-    assert failing.trial.config["training"] == {"batch_size": 7}
+    assert failing.trial.config["training"] == {"batch_size": batch_size}
+    assert failing.record.failures[-1].message.endswith(
+        f"(its batches of {batch_size} cannot be halved: a part has at least 2 images)"
+    )
 
 
 LOST = "LostWorkerError: its worker has died"

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from trainable.config import ImageFolderDataset
+from trainable.data.folder_scan import VAL
+from trainable.data.image_file import read_image
 from trainable.data.normalize import Normalizer
 from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
-from trainable.data.split import stratified_split
+from trainable.data.split_record import SplitRecord, split_folder
 from trainable.errors import DataError
 
 IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -25,14 +26,19 @@ IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 RESIZE_RATIO = 256 / 224
 """Shorter side relative to the crop's side in evaluation, as usual for ImageNet."""
 
-Sample = tuple[str, int]
-"""Path of an image and its label."""
-
 Transform = Callable[[Image.Image], Image.Image]
 
 
+@dataclass(frozen=True)
+class _Samples:
+    """The images of a split."""
+
+    paths: tuple[str, ...]
+    labels: tuple[int, ...]
+
+
 class FolderSource:
-    """An `ImageSource` over `root/train/CLASS/*` and `root/test/CLASS/*` (else `root/val`).
+    """An `ImageSource` over the images in class folders; see `folder_scan`.
 
     Training images are cropped at a random position, size and aspect ratio, and flipped with
     probability 1/2. Other images are resized and cropped in the middle. All become RGB.
@@ -41,21 +47,26 @@ class FolderSource:
         dataset: The config's `dataset` section.
         device: The device of the batches.
         num_workers: Loader processes; 0 loads in this process.
+        split: The split of the training that continues; None draws one.
 
     Raises:
-        DataError: A folder is missing or empty, or the two folders have different classes.
+        DataError: See `split_folder`.
     """
 
     def __init__(
-        self, dataset: ImageFolderDataset, device: torch.device, *, num_workers: int
+        self,
+        dataset: ImageFolderDataset,
+        device: torch.device,
+        *,
+        num_workers: int,
+        split: SplitRecord | None = None,
     ) -> None:
-        train, test = _read_folders(Path(dataset.root))
-        self._splits: dict[str, Sequence[Sample]] = {"train": train.samples, "test": test.samples}
-        if dataset.val_split is not None:
-            labels = np.asarray(train.targets, dtype=np.int64)
-            trained, held_out = stratified_split(labels, dataset.val_split, seed=dataset.seed)
-            self._splits["train"] = [train.samples[i] for i in trained]
-            self._splits["val"] = [train.samples[i] for i in held_out]
+        folder = split_folder(dataset, split)
+        self.split: SplitRecord | None = folder.record
+        self.notices: Sequence[str] = folder.notices
+        self._splits = {
+            name: _Samples(paths, folder.labels[name]) for name, paths in folder.images.items()
+        }
         size = dataset.image_size
         self._plain: Transform = v2.Compose(
             [v2.Resize(round(size * RESIZE_RATIO)), v2.CenterCrop(size)]
@@ -66,20 +77,20 @@ class FolderSource:
         self._device = device
         self._num_workers = num_workers
         self._normalize = Normalizer(*IMAGENET_STATISTICS, width=size, device=device)
-        self.class_names = tuple(train.classes)
+        self.class_names = folder.scan.classes
         self.num_classes = len(self.class_names)
         self.shape = (3, size, size)
-        self.has_val = dataset.val_split is not None
+        self.has_val = VAL in self._splits
 
     def size(self, split: Split) -> int:
         """Returns the number of images of a split; see `ImageSource`."""
-        return len(self._samples(split))
+        return len(self._samples(split).paths)
 
     def train_batches(self, batch_size: int, *, seed: int) -> Iterator[Batch]:
         """Yields one shuffled, augmented pass; see `ImageSource`."""
         samples = self._samples("train")
         order = torch.randperm(
-            len(samples), generator=torch.Generator().manual_seed(seed)
+            len(samples.paths), generator=torch.Generator().manual_seed(seed)
         ).tolist()
         parts = [order[part] for part in train_slices(len(order), batch_size)]
         if self._augment is None:
@@ -89,11 +100,11 @@ class FolderSource:
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
         """Yields one pass in order; see `ImageSource`."""
         samples = self._samples(split)
-        order = list(range(len(samples)))
+        order = list(range(len(samples.paths)))
         parts = [order[part] for part in batch_slices(len(order), batch_size)]
         return self._batches(_Images(samples, self._plain), parts)
 
-    def _samples(self, split: Split) -> Sequence[Sample]:
+    def _samples(self, split: Split) -> _Samples:
         if split not in self._splits:
             raise no_val_split_error()
         return self._splits[split]
@@ -124,20 +135,17 @@ class _Images(Dataset[tuple[Tensor, int]]):
     not depend on the process, on other images or on the global stream, which does not change.
     """
 
-    def __init__(
-        self, samples: Sequence[Sample], transform: Transform, seed: int | None = None
-    ) -> None:
+    def __init__(self, samples: _Samples, transform: Transform, seed: int | None = None) -> None:
         self._samples = samples
         self._transform = transform
         self._seed = seed
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return len(self._samples.paths)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """Returns the image as `[H, W, 3]` uint8, and its label."""
-        path, label = self._samples[index]
-        image = _read_image(path)
+        image = read_image(self._samples.paths[index])
         if self._seed is None:
             image = self._transform(image)
         else:
@@ -146,48 +154,4 @@ class _Images(Dataset[tuple[Tensor, int]]):
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(int(stream[0]))
                 image = self._transform(image)
-        return torch.from_numpy(np.array(image)), label
-
-
-def _read_image(path: str) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read {path} as an image: {error}") from error
-
-
-def _read_folders(root: Path) -> tuple[ImageFolder, ImageFolder]:
-    """Returns the training and the test images.
-
-    Raises:
-        DataError: See `FolderSource`.
-    """
-    train = root / "train"
-    test = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
-    if not train.is_dir() or test is None:
-        names = ", ".join(sorted(p.name for p in root.iterdir())) if root.is_dir() else ""
-        raise DataError(
-            f"dataset.root {root} must hold the folders train/CLASS and test/CLASS (or "
-            f"val/CLASS), found {names or 'nothing'}"
-        )
-    images = _read_folder(train), _read_folder(test)
-    different = set(images[0].classes) ^ set(images[1].classes)
-    if different:
-        raise DataError(
-            f"{train} and {test} must hold the same classes, found only in one of them: "
-            f"{', '.join(sorted(different))}"
-        )
-    return images
-
-
-def _read_folder(folder: Path) -> ImageFolder:
-    try:
-        images = ImageFolder(folder)
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{folder} must hold one folder per class with at least one image in each: {error}"
-        ) from error
-    if len(images.classes) < 2:
-        raise DataError(f"{folder} must hold at least 2 classes, found {images.classes[0]} alone")
-    return images
+        return torch.from_numpy(np.array(image)), self._samples.labels[index]

@@ -135,6 +135,8 @@ def scan_folder(dataset: ImageFolderDataset, *, legacy: bool = False) -> FolderS
             source = folders[TRAIN] if dataset.classes is None else None
             problems += _check_names(folder, classes, source)
         problems += _scan_split(scan, split, folder, extensions)
+    if dataset.classes is not None and problems:
+        problems.append("for renamed folders, set dataset.classes to their names in the old order")
     problems += _assign_val(scan, dataset.val_split)
     if problems:
         raise DataError("; ".join(problems))
@@ -223,12 +225,8 @@ def _check_names(folder: Path, classes: Sequence[str], train: Path | None) -> li
     difference = describe_difference(classes, class_folders(folder))
     if not difference:
         return []
-    if train is not None:
-        return [f"{folder} must hold the same classes as {train}: {difference}"]
-    return [
-        f"{folder} must hold the classes of dataset.classes: {difference}; rename the folders, or "
-        "give the new names in the old order, or null if the labels may be numbered anew"
-    ]
+    expected = "classes of dataset.classes" if train is None else f"same classes as {train}"
+    return [f"{folder} must hold the {expected}: {difference}"]
 
 
 def describe_difference(expected: Iterable[str], present: Iterable[str]) -> str:
@@ -238,7 +236,7 @@ def describe_difference(expected: Iterable[str], present: Iterable[str]) -> str:
     missing = [name for key, name in wanted.items() if key not in names]
     new = [name for key, name in names.items() if key not in wanted]
     parts = (("missing", missing), ("new", new))
-    return ", ".join(f"{word} {' '.join(listed)}" for word, listed in parts if listed)
+    return " and ".join(f"{word} {', '.join(listed)}" for word, listed in parts if listed)
 
 
 def _walk(folder: Path, extensions: Collection[str]) -> tuple[list[str], list[str]]:

@@ -11,6 +11,7 @@ from trainable.config import DatasetConfig, ImageFolderDataset
 from trainable.data.arrays import load_arrays
 from trainable.data.resident import ResidentSource
 from trainable.data.source import ImageSource
+from trainable.data.split_record import SplitRecord
 
 MAX_LOADED = 2
 """Data sets that a process keeps. The least recently used one is dropped for another."""
@@ -20,7 +21,11 @@ _lock = threading.Lock()
 
 
 def load_data(
-    dataset: DatasetConfig, device: torch.device, *, num_workers: int = 0
+    dataset: DatasetConfig,
+    device: torch.device,
+    *,
+    num_workers: int = 0,
+    split: SplitRecord | None = None,
 ) -> ImageSource:
     """Loads a data set, or returns the one that this process has loaded before.
 
@@ -29,6 +34,7 @@ def load_data(
         device: The device of the batches; a data set that fits is held there as a whole.
         num_workers: Loader processes, already limited to the available CPUs; only `image_folder`
             uses them. `dataset.num_workers` is ignored.
+        split: The split of the training that continues, of an `image_folder`; None draws one.
 
     Raises:
         DataError: The data set is missing, cannot be downloaded or does not fit the config.
@@ -38,22 +44,25 @@ def load_data(
         str(Path(dataset.root).absolute()),
         str(device),
         str(num_workers if isinstance(dataset, ImageFolderDataset) else 0),
+        repr(split),
     )
     with _lock:
         source = _loaded.pop(key, None)
         if source is None:
             while len(_loaded) >= MAX_LOADED:
                 del _loaded[next(iter(_loaded))]
-            source = _load(dataset, device, num_workers)
+            source = _load(dataset, device, num_workers, split)
         _loaded[key] = source  # the last entry is the most recently used one
     return source
 
 
-def _load(dataset: DatasetConfig, device: torch.device, num_workers: int) -> ImageSource:
+def _load(
+    dataset: DatasetConfig, device: torch.device, num_workers: int, split: SplitRecord | None
+) -> ImageSource:
     if isinstance(dataset, ImageFolderDataset):
         from trainable.data.folder import FolderSource  # torchvision takes a second or two
 
-        return FolderSource(dataset, device, num_workers=num_workers)
+        return FolderSource(dataset, device, num_workers=num_workers, split=split)
     return ResidentSource(
         load_arrays(dataset),
         device,

@@ -5,7 +5,7 @@ A pass needs no loader process, no copy from the host and no wait for the device
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +15,7 @@ from trainable.data.arrays import ImageArrays, LabelledImages, channel_statistic
 from trainable.data.normalize import Normalizer
 from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
 from trainable.data.split import split_by_position
+from trainable.data.split_record import SplitRecord
 
 CHUNK_BYTES = 16 * 2**20
 """Bytes of normalised images that a GPU prepares together: ten batches of 128 CIFAR images."""
@@ -81,6 +82,8 @@ class ResidentSource:
         self.num_classes = len(arrays.class_names)
         self.shape = (self._channels, self._height, self._width)
         self.has_val = val is not None
+        self.split: SplitRecord | None = None
+        self.notices: Sequence[str] = ()
 
     def size(self, split: Split) -> int:
         """Returns the number of images of a split; see `ImageSource`."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
 from torch import Tensor
+
+from trainable.data.split_record import SplitRecord
 
 Batch = tuple[Tensor, Tensor]
 """Images `[B, C, H, W]` float32, normalised, and labels `[B]` int64, both on the device."""
@@ -22,7 +24,12 @@ class ImageSource(Protocol):
     class_names: tuple[str, ...]
     """One name per label, in label order."""
     has_val: bool
-    """Whether part of the training set is held out as the `val` split."""
+    """Whether there is a `val` split: a part of the training set, or a folder of its own."""
+    split: SplitRecord | None
+    """What keeps the images on their sides when a training continues; None if no file can be
+    added or removed."""
+    notices: Sequence[str]
+    """Lines for the user on the files of the data set."""
 
     def size(self, split: Split) -> int:
         """Returns the number of images of a split.

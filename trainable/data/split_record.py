@@ -96,20 +96,19 @@ def split_folder(dataset: ImageFolderDataset, record: SplitRecord | None = None)
     """
     if record is not None and record.classes and dataset.classes is None:
         dataset = dataset.model_copy(update={"classes": record.classes})
-    is_redrawn = record is not None and not _has_settings(record, dataset)
-    scan = scan_folder(dataset, legacy=record is not None and record.by_position)
+    keeps = record is not None and _has_settings(record, dataset)
+    scan = scan_folder(dataset, legacy=keeps and record is not None and record.by_position)
     notices = list(scan.notices)
-    if record is None or is_redrawn:
-        if record is not None:
-            notices.append(_describe_redraw(record, dataset))
-        record = _draw(scan, dataset)
-    elif record.classes and len(record.classes) != len(scan.classes):
+    if record is not None and record.classes and len(record.classes) != len(scan.classes):
         difference = describe_difference(record.classes, scan.classes)
         raise DataError(f"the training has other classes than {scan.root}: {difference}")
+    if record is None or not keeps:
+        notices += [] if record is None else [_describe_redraw(record, dataset)]
+        record = draw_record(scan, seed=dataset.seed, fraction=dataset.val_split)
     record = replace(record, classes=record.classes or scan.classes)
     splits = {split: list(files.images) for split, files in scan.splits.items()}
     if record.fraction is not None:
-        splits[TRAIN], splits[VAL] = _hold_out(scan, record)
+        splits[TRAIN], splits[VAL] = hold_out(scan, record)
     sizes = {split: len(images) for split, images in splits.items()}
     fingerprint = _fingerprint(scan, record.classes)
     if not record.fingerprint:
@@ -144,8 +143,13 @@ def _has_settings(record: SplitRecord, dataset: ImageFolderDataset) -> bool:
     )
 
 
-def _draw(scan: FolderScan, dataset: ImageFolderDataset) -> SplitRecord:
-    record = SplitRecord(dataset.seed, dataset.val_split, scan.classes)
+def draw_record(scan: FolderScan, *, seed: int, fraction: float | None) -> SplitRecord:
+    """Draws which images of `root/train` are held out, the same share of every class.
+
+    Raises:
+        DataError: A class has a single image.
+    """
+    record = SplitRecord(seed, fraction, scan.classes)
     if record.fraction is None:
         return record
     hashes: list[list[int]] = [[] for _ in scan.classes]
@@ -170,8 +174,13 @@ def _find_cut(hashes: list[int], fraction: float, name: str) -> int:
     return (hashes[count - 1] + hashes[count] + 1) // 2
 
 
-def _hold_out(scan: FolderScan, record: SplitRecord) -> tuple[list[ImageFile], list[ImageFile]]:
-    """Returns the images of `root/train` that are trained, and those that are held out."""
+def hold_out(scan: FolderScan, record: SplitRecord) -> tuple[list[ImageFile], list[ImageFile]]:
+    """Returns the images of `root/train` that are trained, and those that are held out.
+
+    Raises:
+        DataError: A class has no image on one of the sides, or the list has changed and the split
+            goes by position.
+    """
     images = scan.splits[TRAIN].images
     if record.by_position:
         return _hold_out_by_position(scan, record)
@@ -185,9 +194,9 @@ def _hold_out(scan: FolderScan, record: SplitRecord) -> tuple[list[ImageFile], l
         empty = [name for label, name in enumerate(scan.classes) if label not in labels]
         if empty:
             raise DataError(
-                f"no {kind} image is left of {', '.join(empty)} in {scan.splits[TRAIN].folder}: "
-                "images keep the side on which they were when the training began; put the files "
-                "back, add others, or begin anew without the old checkpoint"
+                f"no {kind} image is left of class {', '.join(empty)} in "
+                f"{scan.splits[TRAIN].folder}: images keep the side that they had at the "
+                "beginning; put the files back, add others, or begin anew without the checkpoint"
             )
     return trained, held_out
 

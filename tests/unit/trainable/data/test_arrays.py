@@ -6,8 +6,8 @@ from sklearn.linear_model import RidgeClassifier
 
 from trainable.config import BuiltinDataset, SyntheticDataset
 from trainable.data import arrays
-from trainable.data.loading import load_data
 from trainable.data.arrays import channel_statistics, load_arrays
+from trainable.data.loading import load_data
 from trainable.data.shapes import dataset_shape
 from trainable.errors import DataError
 

@@ -24,9 +24,9 @@ from torchvision import datasets
 from torchvision.transforms import v2
 
 from trainable.config import BuiltinDataset
-from trainable.data.loading import load_data
 from trainable.data.arrays import load_arrays
 from trainable.data.download import load_torchvision
+from trainable.data.loading import load_data
 from trainable.data.shapes import dataset_shape
 from trainable.errors import DataError
 

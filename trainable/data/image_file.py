@@ -1,0 +1,146 @@
+"""Reads one image file as 8-bit RGB, the same way for training, evaluation and every check.
+
+- Orientation: turned as the EXIF data say.
+- 16-bit grey: a value of 65535 is white, so values are divided by 257.
+- 32-bit integers and floats have no known white, so they are refused.
+- Transparency: composited on white.
+- Animations and files of several pages: the first one.
+- Everything else, such as palettes and CMYK: converted as Pillow does.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from trainable.errors import DataError
+
+WHITE_16 = 65535
+SIXTEEN_BIT_FORMATS = ("PNG", "PPM")
+"""Formats whose images of mode `I` have 16 bits; Pillow scales those of PPM to 0..65535."""
+UNSCALED_MODES = ("I", "F")
+"""Modes whose values have no known range."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what undoes it."""
+
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""Errors of Pillow for a file that it cannot read."""
+
+
+@dataclass
+class ImageSurvey:
+    """What the headers of some image files say."""
+
+    images: int = 0
+    transparent: int = 0
+    sixteen_bit: int = 0
+    animated: int = 0
+    modes: Counter[str] = field(default_factory=Counter)
+    """Pillow's mode -> number of images."""
+    refused: list[str] = field(default_factory=list)
+    """A sentence for every file that cannot be read, with its path."""
+
+    @property
+    def notices(self) -> list[str]:
+        """Lines for the user on how images are converted."""
+        kinds = (
+            (self.transparent, "transparent images, composited on white"),
+            (self.sixteen_bit, "16-bit grey images, scaled to 8 bits (65535 is white)"),
+            (self.animated, "animations or files of several pages, of which the first is read"),
+        )
+        return [f"{count} of {self.images} are {text}" for count, text in kinds if count]
+
+
+def read_image(path: str) -> Image.Image:
+    """Reads an image file as RGB.
+
+    Raises:
+        DataError: It is no image, is damaged, or its values have no known range.
+    """
+    try:
+        with Image.open(path) as image:
+            refusal = _refuse(image)
+            if refusal is None:
+                image.load()
+                turn = _TURNS.get(_read_orientation(image))
+                rgb = _convert(image)
+                return rgb if turn is None else rgb.transpose(turn)
+    except UNREADABLE as error:
+        refusal = str(error)
+    raise DataError(_refusal(path, refusal))
+
+
+def survey_headers(paths: Iterable[str]) -> ImageSurvey:
+    """Reads the headers of image files, about 5,000 a second; does not decode the images."""
+    survey = ImageSurvey()
+    for path in paths:
+        survey.images += 1
+        try:
+            with Image.open(path) as image:
+                refusal = _refuse(image)
+                survey.modes[image.mode] += 1
+                survey.transparent += image.has_transparency_data
+                survey.sixteen_bit += _is_sixteen_bit(image)
+                survey.animated += bool(getattr(image, "is_animated", False))
+        except UNREADABLE as error:
+            refusal = str(error)
+        if refusal is not None:
+            survey.refused.append(_refusal(path, refusal))
+    return survey
+
+
+def _refusal(path: str, reason: str) -> str:
+    return f"cannot read {path} as an image: {reason}"
+
+
+def _refuse(image: Image.Image) -> str | None:
+    """Returns why an image cannot be used, or None if it can."""
+    if image.mode not in UNSCALED_MODES or _is_sixteen_bit(image):
+        return None
+    kind = "32-bit integers" if image.mode == "I" else "floats"
+    return (
+        f"mode {image.mode} ({kind}), whose black and white are not known; save it with 8 or 16 "
+        "bits per channel"
+    )
+
+
+def _is_sixteen_bit(image: Image.Image) -> bool:
+    return image.mode.startswith("I;16") or (
+        image.mode == "I" and image.format in SIXTEEN_BIT_FORMATS
+    )
+
+
+def _read_orientation(image: Image.Image) -> int:
+    """Returns the EXIF orientation; 1, which is upright, where there is none or it is damaged."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except (*UNREADABLE, LookupError, TypeError, struct.error):
+        return 1
+
+
+def _convert(image: Image.Image) -> Image.Image:
+    if _is_sixteen_bit(image):
+        values = np.asarray(image).astype(np.float64)
+        key = image.info.get("transparency")
+        if isinstance(key, int):
+            values[values == key] = WHITE_16
+        return Image.fromarray(np.rint(values * (255 / WHITE_16)).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        coloured = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, coloured).convert("RGB")
+    return image.convert("RGB")

@@ -64,8 +64,9 @@ def run(
     if search_file is None and (directory is None or assignments):
         raise click.UsageError("a search file, or --resume and a sweep directory, is required")
     from sweeps.spec.overrides import parse_assignments
+    from sweeps.spec.search_spec import SearchSpec
 
-    values = parse_assignments(assignments)
+    values = parse_assignments(assignments, SearchSpec)
     from sweeps.spec.load import load_search
 
     if directory is None:
@@ -184,7 +185,7 @@ def retry(directory: Path, cause: str | None, **launch_options: Any) -> int:
     from sweeps.execution.resume import open_for_resume, reopen_failed
 
     with open_for_resume(directory) as (spec, records):
-        reopened = reopen_failed(directory, records, cause)
+        reopened = reopen_failed(records, cause)
         if not reopened:
             with_cause = f" with cause {cause}" if cause else ""
             print_line(f"no trial of {directory} has failed{with_cause}")

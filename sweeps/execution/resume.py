@@ -65,6 +65,8 @@ def reopen_best(
 ) -> SearchSpec:
     """Gives the best trials of a finished sweep more epochs; failed ones are left to `retry`.
 
+    Nothing is written; `resume_sweep` does that when it has checked that the sweep can run.
+
     Args:
         spec: The sweep's search file.
         directory: The sweep directory.
@@ -97,7 +99,6 @@ def reopen_best(
         if record.id in best_ids:
             record.changes["training.epochs"] = epochs
             record.state, record.ended = "paused", None
-            layout.write_trial(record)
     return run_spec
 
 
@@ -134,13 +135,10 @@ def _check_can_continue(spec: SearchSpec, result: TrialResult, epochs: int) -> N
     record.config(spec, {"training.epochs": epochs})  # raises an error if they do not fit
 
 
-def reopen_failed(
-    directory: Path, records: list[TrialRecord], cause: str | None
-) -> list[TrialRecord]:
-    """Marks failed trials to be retried and returns them.
+def reopen_failed(records: list[TrialRecord], cause: str | None) -> list[TrialRecord]:
+    """Marks failed trials to be retried and returns them; `resume_sweep` writes them.
 
     Args:
-        directory: The sweep directory.
         records: The sweep's trials.
         cause: Cause of the last failure of the trials to retry; None means any.
 
@@ -160,7 +158,6 @@ def reopen_failed(
     for record in failed:
         record.state, record.ended = "paused", None
         record.ignored_failures = len(record.failures)
-        SweepLayout(directory).write_trial(record)
     return failed
 
 

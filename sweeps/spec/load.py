@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sweeps.spec.origin import Origin, name_command_line
 from sweeps.spec.overrides import (
     add_causes,
-    name_command_line,
     select_config_keys,
     set_search_keys,
 )
@@ -84,7 +84,7 @@ def parse_search(
             Problem(dotted(path), rule, line_of(document, path)) for path, rule in violations
         ]
         if not problems:
-            return spec
+            return spec.with_origin(Origin(document, loaded.document or document, Path(directory)))
     problems.sort(key=lambda problem: problem.line or 0)
     raise ConfigError(document.source, [name_command_line(problem) for problem in problems])
 

@@ -16,16 +16,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from sweeps.space.parsing import ARGUMENTS
-from sweeps.spec.search_spec import SearchSpec
+from sweeps.spec.origin import SET_LINE
 from sweeps.spec.settings import Tune
 from trainable.config import TrainConfig
 from trainable.config.introspection import names_of, options, types_at
 from trainable.config.override import override
 from trainable.config.yaml_reader import Document, PathKey, parse_text, parse_value
 from trainable.errors import ConfigError, Problem
-
-SET_LINE = -1
-"""The line of keys that the command line sets."""
 
 RANGE_FORM = ("min", "max", "log")
 PARAMETER_KEYS = (*ARGUMENTS, *RANGE_FORM, "values", "value", "when")
@@ -37,9 +34,7 @@ QUOTED = re.compile(r"""(['"]).*\1""")
 """Text in quotes, which the value does not have."""
 
 
-def parse_assignments(
-    assignments: Iterable[str], model: type[BaseModel] = SearchSpec
-) -> dict[str, Any]:
+def parse_assignments(assignments: Iterable[str], model: type[BaseModel]) -> dict[str, Any]:
     """Parses texts `KEY=VALUE` to a mapping of dotted keys (see `parse_value`).
 
     The value of a key that takes only text is the text as typed, without quotes around it; `null`
@@ -88,7 +83,7 @@ def _parse_value(key: str, typed: str, model: type[BaseModel]) -> Any:
 
 def _takes_only_text(key: str, model: type[BaseModel]) -> bool:
     path = tuple(key.split("."))
-    if model is SearchSpec:
+    if model is not TrainConfig:
         model, path = (TrainConfig, path[1:]) if path[0] == "config" else (model, _split_key(key))
     kinds = set(types_at(model, path))
     return str in kinds and kinds <= {str, NoneType}
@@ -142,13 +137,6 @@ def set_config_keys(document: Document, values: Mapping[str, Any]) -> Document:
     for key in values:
         _mark_as_set(lines, tuple(key.split(".")))
     return Document(override(document.data, values), lines, document.source)
-
-
-def name_command_line(problem: Problem) -> Problem:
-    """Adds `--set` to a problem of a key that the command line sets; returns others unchanged."""
-    if problem.line != SET_LINE:
-        return problem
-    return replace(problem, key=f"--set {problem.key}", line=None)
 
 
 def add_causes(

@@ -14,16 +14,19 @@ from pydantic import (
     Field,
     PlainSerializer,
     PlainValidator,
+    PrivateAttr,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from sweeps.space.config_values import ConfigValues
 from sweeps.space.distributions import Distribution
 from sweeps.space.expressions import Expression, ExpressionError, parse_expression
 from sweeps.space.parameters import Parameter, ZippedParameter
 from sweeps.space.parsing import parse_parameter
-from sweeps.space.search_space import bind, grid_size, resolve
+from sweeps.space.search_space import grid_size, resolve
+from sweeps.spec.origin import Origin
 from sweeps.spec.settings import (
     SEEDS,
     FailurePolicy,
@@ -34,11 +37,9 @@ from sweeps.spec.settings import (
     count_trials,
 )
 from trainable.config import TrainConfig, parse_config
-from trainable.config.dotted import flatten
 from trainable.config.names import check_directory_name
 from trainable.config.override import override
 from trainable.config.schema import Items, Section
-from trainable.errors import ConfigError
 
 SECTIONS = ("space", "tune", "resources", "failure", "keep", "hooks")
 
@@ -84,6 +85,8 @@ class SearchSpec(Section):
     hooks: Hooks = Field(default=Hooks(), examples=[{"on_finish": "./notify.sh"}])
     """Commands to run on events."""
 
+    _origin: Origin = PrivateAttr(default_factory=Origin)
+
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
@@ -105,15 +108,15 @@ class SearchSpec(Section):
     def _resolve_space(
         cls, space: dict[str, Parameter], info: ValidationInfo
     ) -> dict[str, Parameter]:
-        return resolve(space, _list_constants(info.data.get("config", {})))
+        return resolve(space, ConfigValues(info.data.get("config", {})))
 
     @field_validator("constraints")
     @classmethod
     def _bind_constraints(
         cls, constraints: tuple[Expression, ...], info: ValidationInfo
     ) -> tuple[Expression, ...]:
-        space, constants = info.data.get("space", {}), _list_constants(info.data.get("config", {}))
-        return tuple(bind(constraint, space, constants) for constraint in constraints)
+        config = ConfigValues(info.data.get("config", {}))
+        return tuple(constraint.bind(config) for constraint in constraints)
 
     @field_validator("tune", mode="before")
     @classmethod
@@ -130,6 +133,16 @@ class SearchSpec(Section):
         except ExpressionError:
             size = None
         return {**tune, "num_samples": size or 1}
+
+    @property
+    def origin(self) -> Origin:
+        """The files that it was read from."""
+        return self._origin
+
+    def with_origin(self, origin: Origin) -> SearchSpec:
+        """Records the files that it was read from; returns itself."""
+        self._origin = origin
+        return self
 
     @cached_property
     def training(self) -> TrainConfig:
@@ -183,11 +196,3 @@ class SearchSpec(Section):
     def to_dict(self) -> dict[str, Any]:
         """The search file as plain values, from which `parse_search` builds an equal spec."""
         return self.model_dump(mode="json")
-
-
-def _list_constants(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted key -> value for a training config; empty for a broken one."""
-    try:
-        return flatten(parse_config(config).to_dict(), keep_mappings=True)
-    except ConfigError:
-        return {}

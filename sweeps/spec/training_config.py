@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.space.parameters import to_json
-from sweeps.spec.overrides import SET_LINE, set_config_keys
+from sweeps.spec.origin import SET_LINE, Origin, move_to_search_file
+from sweeps.spec.overrides import set_config_keys
 from trainable.config import (
     BuiltinDataset,
     CheckpointConfig,
@@ -37,6 +38,8 @@ class LoadedConfig:
     values: dict[str, Any] = field(default_factory=dict)
     """Its plain values with absolute paths; empty if they cannot be read."""
     problems: list[Problem] = field(default_factory=list)
+    document: Document | None = None
+    """Its own values and lines, also where it is inside the search file; None if unreadable."""
 
 
 def read_training_config(
@@ -53,7 +56,7 @@ def read_training_config(
     try:
         inner = _open_document(document, directory)
     except ConfigError as error:
-        problems = [_move_to_search_file(error.source, p, line) for p in error.problems]
+        problems = [move_to_search_file(error.source, p, line) for p in error.problems]
         return LoadedConfig(problems=problems)
     if inner is None:
         value = to_json(document.data["config"])
@@ -65,16 +68,13 @@ def read_training_config(
         problems = [Problem(f"config.{p.key}", p.rule, SET_LINE) for p in error.problems]
         return LoadedConfig(problems=problems)
     values = _make_absolute(inner.data)
+    problems = []
     try:
         parse_config(Document(values, inner.lines, inner.source))
-        return LoadedConfig(values)
     except ConfigError as error:
         problems = [_add_hint(problem, document.data.get("space")) for problem in error.problems]
-    if inner.source == document.source:
-        problems = [_add_section(problem, line) for problem in problems]
-    else:
-        problems = [_move_to_search_file(inner.source, problem, line) for problem in problems]
-    return LoadedConfig(values, problems)
+    origin = Origin(document, inner, directory)
+    return LoadedConfig(values, [origin.report(problem) for problem in problems], inner)
 
 
 def _open_document(document: Document, directory: Path) -> Document | None:
@@ -92,21 +92,6 @@ def _add_hint(problem: Problem, space: Any) -> Problem:
     if not isinstance(space, Mapping) or problem.key not in space:
         return problem
     return replace(problem, rule=f"{problem.rule}; config must be complete without the space")
-
-
-def _add_section(problem: Problem, line: int | None) -> Problem:
-    """Names a problem of the training config by its key in the search file that holds it."""
-    key = f"config.{problem.key}" if problem.key else "config"
-    return replace(problem, key=key, line=problem.line or line)
-
-
-def _move_to_search_file(source: str, problem: Problem, line: int | None) -> Problem:
-    """Reports a problem of the training config's file at the line that names the file."""
-    if problem.line == SET_LINE:
-        return replace(problem, key=f"config.{problem.key}")
-    at = "" if problem.line is None else f"line {problem.line}: "
-    key = f"{problem.key}: " if problem.key else ""
-    return Problem("config", f"{source}: {at}{key}{problem.rule}", line)
 
 
 def _make_absolute(config: Mapping[str, Any]) -> dict[str, Any]:

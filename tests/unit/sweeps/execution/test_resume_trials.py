@@ -43,14 +43,12 @@ def test_the_best_trials_continue_and_the_others_are_not_touched(
 ) -> None:
     directory = make(tune={"scheduler": {"name": "asha", "grace_period": 1}})
     first, second, *others = best_first(directory)
-    untouched = {path: c for path, c in snapshot(directory).items() if "search" not in path.name}
+    before = snapshot(directory)
     spec, records = open_sweep(directory)
     run = reopen_best(spec, directory, records, top=2, epochs=20)
     assert (run.tune.num_samples, run.tune.scheduler.name) == (4, "fifo")
-    for record in (first, second):
-        untouched.pop(directory / record.directory / "trial.json")
-    assert {path: path.read_bytes() for path in untouched} == untouched
-    for record in SweepLayout(directory).read_trials():
+    assert snapshot(directory) == before, "the sweep may still be refused"
+    for record in records:
         if record.id in {first.id, second.id}:
             assert (record.state, record.ended) == ("paused", None)
             assert record.changes == {"training.epochs": 20}
@@ -196,21 +194,24 @@ def failing(make: Callable[..., Path]) -> Path:
 def test_failed_trials_are_reopened_by_their_last_cause(
     cause: str | None, numbers: list[int], failing: Path
 ) -> None:
+    before = snapshot(failing)
     _, records = open_sweep(failing)
-    chosen = reopen_failed(failing, records, cause)
+    states = [record.state for record in records]
+    chosen = reopen_failed(records, cause)
+    assert snapshot(failing) == before, "the sweep may still be refused"
     assert [record.number for record in chosen] == numbers
-    for record in SweepLayout(failing).read_trials():
+    for record in records:
         if record.number in numbers:
             assert (record.state, record.ended) == ("paused", None)
             assert record.ignored_failures == len(record.failures) > 0
         else:
-            assert (record.state, record.ignored_failures) == (records[record.number].state, 0)
+            assert (record.state, record.ignored_failures) == (states[record.number], 0)
 
 
 def test_an_unknown_cause_is_refused_with_the_nearest(failing: Path) -> None:
     before = snapshot(failing)
     _, records = open_sweep(failing)
     with pytest.raises(SweepError) as caught:
-        reopen_failed(failing, records, "oomm")
+        reopen_failed(records, "oomm")
     assert str(caught.value).startswith('--cause: unknown name, found "oomm"; did you mean "oom"?')
     assert snapshot(failing) == before

@@ -43,11 +43,12 @@ def submit(
     from sweeps.cluster.code_package import add_user_code, project_code
     from sweeps.spec.load import load_search
     from sweeps.spec.overrides import parse_assignments
+    from sweeps.spec.search_spec import SearchSpec
     from sweeps.storage.location import join_location
     from trainable.artifacts.names import automatic_name
     from trainable.config.yaml_reader import dump_yaml
 
-    values = parse_assignments(assignments)
+    values = parse_assignments(assignments, SearchSpec)
     spec = load_search(search_file, values)
     raw = _read_unresolved(search_file, values)
     _check_paths(raw["config"])

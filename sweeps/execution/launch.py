@@ -15,7 +15,7 @@ from sweeps.cluster.session import RayConnection, start_ray, trial_share
 from sweeps.cluster.storage_check import check_shared
 from sweeps.execution.environment import start_describing
 from sweeps.execution.tune_run import TuneRun
-from sweeps.execution.warm_start import record_points
+from sweeps.execution.warm_start import read_points, write_points
 from sweeps.results.commands import read_commands
 from sweeps.results.outcome import Outcome
 from sweeps.search.sampler_check import check_sampler
@@ -54,17 +54,15 @@ def start_sweep(
     name = spec.sweep_name or automatic_name(base, datetime.now())
     directory = resolve(join_location(base.checkpoint.dir, name))
     refuse_taken(directory)
-    if spec.tune.warm_start is not None:
-        SweepLayout(resolve(spec.tune.warm_start)).read_sweep()
+    points = read_points(spec)
     environment = start_describing()
     spec, share = _prepare(spec, directory, allow_custom_model, address)
-    record = SweepRecord(directory.name, "running", now())
+    record = SweepRecord(directory.name, "running", now(), rungs="shares")
     record.versions, record.environment, record.address = _versions(), environment(), address
     with _open_directory(directory, spec, record) as layout:
-        if spec.tune.warm_start is not None:
-            print_line(
-                f"warm start: {record_points(spec, layout)} trials of {spec.tune.warm_start}"
-            )
+        if points is not None:
+            write_points(points, layout)
+            print_line(f"warm start: {len(points)} trials of {spec.tune.warm_start}")
         run = TuneRun(spec, layout, record, share, [], allow_custom_model=allow_custom_model)
         return run.run()
 

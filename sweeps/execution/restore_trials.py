@@ -113,12 +113,14 @@ class TrialRestorer:
         self._rows: dict[str, list[Row]] = {}
         for record in records:
             self._rows[record.id] = read_rows(layout.directory / record.directory / METRICS_FILE)
-            if record.state not in ENDED:
-                self._find_state(record, epochs[record.id])
+        unended = [record for record in records if record.state not in ENDED]
+        # All are read before anything is changed: one of them may be refused.
+        states = [newest_checkpoint(layout.directory / record.directory) for record in unended]
+        for record, saved in zip(unended, states, strict=True):
+            self._set_state(record, saved, epochs[record.id])
 
-    def _find_state(self, record: TrialRecord, epochs: int) -> None:
-        """Finds the trial's checkpoint and checks whether the trial had in fact ended."""
-        saved = newest_checkpoint(self._layout.directory / record.directory)
+    def _set_state(self, record: TrialRecord, saved: SavedState | None, epochs: int) -> None:
+        """Sets the trial's state to that of its checkpoint, or marks it as ended if it had."""
         recorded = self._rows[record.id]
         if saved and any(r["epoch"] == saved.epoch and has_diverged(r) for r in recorded):
             saved = None  # earlier versions saved such a state

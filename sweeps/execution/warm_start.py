@@ -19,25 +19,27 @@ from trainable.atomic_files import write_text
 
 COMPLETE = ENDED - {"failed"}
 
+Point = dict[str, Any]
+"""Values and scores of an earlier trial."""
 
-def record_points(spec: SearchSpec, layout: SweepLayout) -> int:
-    """Copies the earlier sweep's ended trials that fit the space; returns their number.
 
-    Failed trials are left out, because they may have been good. The copy is in the new sweep's
-    directory, so that resuming it does not depend on the earlier one.
+def read_points(spec: SearchSpec) -> list[Point] | None:
+    """Reads the earlier sweep's ended trials that fit the space; None without a `warm_start`.
+
+    Failed trials are left out, because they may have been good.
 
     Args:
-        spec: The new sweep's search file, with a `warm_start`.
-        layout: The new sweep's directory.
+        spec: The new sweep's search file.
 
     Raises:
-        SweepError: `warm_start` is not the directory of a sweep.
+        SweepError: `warm_start` is not the directory of a sweep, or one of its files is broken.
     """
-    assert spec.tune.warm_start is not None
+    if spec.tune.warm_start is None:
+        return None
     earlier = resolve(spec.tune.warm_start)
     SweepLayout(earlier).read_sweep()
     metric = spec.tune.metric
-    points = [
+    return [
         {
             "values": result.record.current,
             "scores": [float(result.best[name]) for name in spec.tune.metrics],
@@ -47,8 +49,11 @@ def record_points(spec: SearchSpec, layout: SweepLayout) -> int:
         and result.best is not None
         and _fits(result.record.current, spec)
     ]
+
+
+def write_points(points: list[Point], layout: SweepLayout) -> None:
+    """Writes the points into a new sweep's directory; a resume does not need the earlier sweep."""
     write_text(layout.warm_start_file, json.dumps(points, indent=2) + "\n")
-    return len(points)
 
 
 def tell_points(searcher: Searcher, layout: SweepLayout) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sweeps.results.trial_results import TrialResult
-from sweeps.spec.own_code import own_code
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.terminal.commands import sweep_command, train_command
 from trainable.artifacts.names import CONFIG_FILE
 from trainable.config.yaml_reader import read_yaml
 from trainable.errors import ConfigError
+
+MODEL_KEYS = ("model", "model.name")
+"""Keys of the space that can choose the model."""
 
 
 @dataclass(frozen=True)
@@ -79,3 +83,33 @@ def trial_commands(
                 absolute=absolute,
             )
     return commands
+
+
+def own_code(search: Mapping[str, Any]) -> list[str]:
+    """Lists the `module:name` of models and samplers that are code of the user's own.
+
+    A sweep with any needs `--allow-custom-model`.
+
+    Args:
+        search: The plain values of a search file; its training config is a mapping.
+    """
+    space = search.get("space") or {}
+    algorithm = (search.get("tune") or {}).get("search_alg")
+    sampler = algorithm.get("sampler") if isinstance(algorithm, Mapping) else None
+    values = [
+        (search.get("config") or {}).get("model"),
+        *(space[key] for key in MODEL_KEYS if key in space),
+        sampler,
+    ]
+    return list(dict.fromkeys(text for value in values for text in _texts(value) if ":" in text))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)

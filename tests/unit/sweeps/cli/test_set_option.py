@@ -41,7 +41,7 @@ def search_file(tmp_path: Path) -> Path:
 
 
 def load(search_file: Path, *assignments: str) -> SearchSpec:
-    return load_search(search_file, parse_assignments(assignments))
+    return load_search(search_file, parse_assignments(assignments, SearchSpec))
 
 
 def problems(search_file: Path, *assignments: str) -> list[str]:

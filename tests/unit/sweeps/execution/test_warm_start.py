@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.execution.warm_start import record_points, tell_points
+from sweeps.execution.warm_start import read_points, tell_points, write_points
 from sweeps.search.searcher import Searcher
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
@@ -82,6 +82,14 @@ def adam(lr: float, batch_size: Any = 32) -> dict[str, Any]:
 
 def sgd(lr: float, momentum: float) -> dict[str, Any]:
     return {LR: lr, BATCH: 32, NAME: "sgd", MOMENTUM: momentum}
+
+
+def record_points(spec: SearchSpec, layout: SweepLayout) -> int:
+    """Does what the start of a sweep does; returns the number of points."""
+    points = read_points(spec)
+    assert points is not None
+    write_points(points, layout)
+    return len(points)
 
 
 def recorded(layout: SweepLayout) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from sweeps.spec.overrides import parse_assignments
+from sweeps.spec.search_spec import SearchSpec
 from trainable.config import TrainConfig
 from trainable.errors import ConfigError
 
@@ -52,8 +53,8 @@ def test_the_value_of_a_key_that_takes_text_stays_as_typed(
     key: str, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert parse_assignments([f"{key}={text}"], TrainConfig) == {key: text}
-    assert parse_assignments([f"config.{key}={text}"]) == {f"config.{key}": text}
-    assert parse_assignments([f"name={text}", f"tune.warm_start={text}"]) == {
+    assert parse_assignments([f"config.{key}={text}"], SearchSpec) == {f"config.{key}": text}
+    assert parse_assignments([f"name={text}", f"tune.warm_start={text}"], SearchSpec) == {
         "name": text,
         "tune.warm_start": text,
     }
@@ -62,12 +63,12 @@ def test_the_value_of_a_key_that_takes_text_stays_as_typed(
 
 def test_text_may_be_put_in_quotes_and_null_is_null() -> None:
     texts = ["name='a #b'", 'tune.warm_start=" x"', "tune.metric=null", "hooks.on_best='null'"]
-    assert list(parse_assignments(texts).values()) == ["a #b", " x", None, "null"]
+    assert list(parse_assignments(texts, SearchSpec).values()) == ["a #b", " x", None, "null"]
 
 
 @pytest.mark.parametrize("text", ["a: b", "*missing", "!!python/object/apply:os.system [ls]"])
 def test_the_signs_of_yaml_mean_nothing_in_a_text(text: str) -> None:
-    assert parse_assignments([f"training.epochs={text}"]) == {"training.epochs": text}
+    assert parse_assignments([f"training.epochs={text}"], SearchSpec) == {"training.epochs": text}
 
 
 @pytest.mark.parametrize(
@@ -78,20 +79,20 @@ def test_the_signs_of_yaml_mean_nothing_in_a_text(text: str) -> None:
 def test_a_value_that_is_read_as_something_else_is_named(
     typed: str, value: Any, shown: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert parse_assignments([f"tune.seed={typed}"]) == {"tune.seed": value}
+    assert parse_assignments([f"tune.seed={typed}"], SearchSpec) == {"tune.seed": value}
     assert caplog.messages == [f"note: --set tune.seed={typed} is read as {shown}"]
 
 
 @pytest.mark.parametrize("typed", ["3", "-1", "1e-3", "1E5", "0.5", ".5", "1.", "true", "null"])
 def test_an_ordinary_value_needs_no_note(typed: str, caplog: pytest.LogCaptureFixture) -> None:
-    parse_assignments([f"tune.target={typed}"])
+    parse_assignments([f"tune.target={typed}"], SearchSpec)
     assert caplog.text == ""
 
 
 def test_several_keys_keep_their_order() -> None:
-    values = parse_assignments(["training.epochs=2", "optimizer.name=adamw"])
+    values = parse_assignments(["training.epochs=2", "optimizer.name=adamw"], SearchSpec)
     assert list(values.items()) == [("training.epochs", 2), ("optimizer.name", "adamw")]
-    assert parse_assignments([]) == {}
+    assert parse_assignments([], SearchSpec) == {}
 
 
 @pytest.mark.parametrize("text", ["", "training.epochs", "=3", " =3", "a..b=1", ".a=1", "a.=1"])

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.spec.own_code import own_code
+from sweeps.results.commands import own_code
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,7 @@ def test_more_resources_than_the_cluster_has_are_refused_before_anything_is_crea
 def test_without_checkpoints_a_trial_keeps_everything_else(
     without_checkpoints: WithoutCheckpoints,
 ) -> None:
-    directory, (first, second) = without_checkpoints.directory, without_checkpoints.outputs
+    directory, (first, _) = without_checkpoints.directory, without_checkpoints.outputs
     assert first.count("checkpoint.enabled is false") == 1
     assert f"sweep sweep: 3 trials, 1 concurrent, in {directory}\n" in first
     assert not list(directory.rglob("*.pt"))
@@ -222,7 +222,7 @@ def test_without_checkpoints_an_interrupted_trial_starts_again_and_that_is_print
     assert first.splitlines()[-1] == f"sweep resume {directory} --allow-custom-model"
     (again,) = [record for record in trials(directory) if record.number == 1]
     assert f"note: trial {again.id} has no checkpoint and starts again from epoch 1" in second
-    assert epochs(directory) == dict.fromkeys(range(3), [1, 2, 3])
+    assert epochs(directory) == {number: [1, 2, 3] for number in range(3)}
     rows = read_rows(directory / again.directory / "metrics.jsonl")
     for row, before in zip(rows, without_checkpoints.rows[1], strict=False):
         assert (row["train_loss"], row["val_acc"]) == (before["train_loss"], before["val_acc"])

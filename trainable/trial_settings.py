@@ -26,10 +26,6 @@ WORKERS = "workers"
 
 SUSPECT = "suspect"
 
-HYPERPARAMETERS = ("optimizer.learning_rate", "optimizer.weight_decay", "optimizer.momentum")
-"""Keys that a restored trial takes from its own config instead of from the checkpoint. They stand
-for all of `optimizer`."""
-
 SAVED = "saved"
 """Key in the result of a step: whether a checkpoint was written after the epoch."""
 ENDED = "ended"

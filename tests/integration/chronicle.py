@@ -19,7 +19,6 @@ from sweeps.trials.trial import SweepTrial
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import parse_config
 from trainable.training.trainer import Trainer
-from trainable.trial_settings import HYPERPARAMETERS
 
 
 @dataclass
@@ -112,7 +111,7 @@ def watched(directory: Path) -> Iterator[Chronicle]:
 def one_epoch_after(state: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     """Returns the state after one more epoch of training with a config's hyperparameters."""
     trainer = Trainer(parse_config(config), device=torch.device("cpu"), allow_custom_model=True)
-    trainer.load_state_dict(state, own=HYPERPARAMETERS)
+    trainer.load_state_dict(state)
     trainer.run_epoch()
     result: dict[str, Any] = to_cpu(trainer.state_dict())
     return result

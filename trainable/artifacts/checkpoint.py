@@ -6,7 +6,8 @@ A checkpoint is one dict, saved by `torch.save`:
     scaler_state_dict            only with mixed precision in float16
     epoch, best_acc              last completed epoch (1-based); best accuracy so far
     config                       the complete training config
-    resume_state                 what an exact resume needs besides: format, seed, best_epoch
+    resume_state                 what an exact resume needs besides: format, seed, best_epoch and,
+                                 for images in folders, split
 
 It contains only tensors on the CPU and plain values, so `torch.load(path)` with its default
 arguments (`weights_only=True`) loads it anywhere. `Trainer.state_dict` builds the dict; `names.py`
@@ -26,6 +27,7 @@ import torch
 
 from trainable.atomic_files import write_once
 from trainable.config import TrainConfig
+from trainable.config.dotted import flatten
 from trainable.errors import CheckpointError
 
 MODEL = "model_state_dict"
@@ -38,7 +40,9 @@ EPOCH = "epoch"
 BEST_ACC = "best_acc"
 CONFIG = "config"
 RESUME = "resume_state"
-"""State for an exact resume: `format`, `seed`, `best_epoch`."""
+"""State for an exact resume: `format`, `seed`, `best_epoch`, `split`."""
+SPLIT = "split"
+"""Key in `resume_state`: which images are held out, as `SplitRecord.to_dict` returns it."""
 
 FORMAT = 1
 _UNREADABLE = (
@@ -115,6 +119,38 @@ def checkpoint_epoch(path: Path) -> int | None:
     """Returns the last completed epoch of a checkpoint file, or None if the file is not good."""
     state = _load(path)
     return int(state[EPOCH]) if isinstance(state, dict) else None
+
+
+_RUNTIME_KEYS = (
+    "checkpoint.",
+    "progress.",
+    "tensorboard.",
+    "dataset.root",
+    "dataset.download",
+    "dataset.num_workers",
+)
+"""Keys of a config, or prefixes of keys, that do not affect what is trained."""
+
+
+def describe_changes(state: dict[str, Any], config: TrainConfig) -> str:
+    """Names the settings that differ from those with which a checkpoint was trained.
+
+    The optimizer's are read from its state: that has the values that were used.
+
+    Returns:
+        For example `optimizer.learning_rate 0.05 -> 0.9, training.epochs 2 -> 4`; empty if there
+        are none.
+    """
+    (group, *_), base_lr = state[OPTIMIZER]["param_groups"], state[SCHEDULER].get("base_lr")
+    used = flatten(state[CONFIG]) | {
+        f"optimizer.{key}": list(value) if isinstance(value, tuple) else value
+        for key, value in {**group, "learning_rate": base_lr}.items()
+    }
+    return ", ".join(
+        f"{key} {used[key]} -> {value}"
+        for key, value in flatten(config.to_dict()).items()
+        if key in used and used[key] != value and not key.startswith(_RUNTIME_KEYS)
+    )
 
 
 def mismatch_message(state: dict[str, Any], config: TrainConfig, reason: str) -> str:

@@ -5,6 +5,7 @@ Loads neither torch nor Ray: the driver of a sweep imports it.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from trainable.config import TrainConfig
@@ -21,6 +22,9 @@ CHECKPOINTS = "checkpoints"
 LATEST_FILE = "latest.pt"
 BEST_FILE = "best.pt"
 EPOCH_FILES = "epoch_*.pt"
+ABANDONED = "abandoned_"
+"""Beginning of the names of directories for the checkpoints that a resume from an earlier epoch
+sets aside; a number follows."""
 
 CHECKPOINT_FILE = "checkpoint.pt"
 """The file in each of Tune's `checkpoint_NNNNNN` directories."""
@@ -31,6 +35,12 @@ TIMESTAMP = "%Y%m%d_%H%M%S"
 def epoch_file(epoch: int) -> str:
     """Returns the name of an epoch's own checkpoint, e.g. `epoch_0010.pt`."""
     return f"epoch_{epoch:04d}.pt"
+
+
+def epoch_of(name: str) -> int:
+    """Returns the epoch in the name of an epoch's own checkpoint; 0 for another file."""
+    match = re.fullmatch(r"epoch_(\d+)\.pt", name)
+    return int(match[1]) if match else 0
 
 
 def automatic_name(config: TrainConfig, now: datetime) -> str:

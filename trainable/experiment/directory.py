@@ -4,7 +4,8 @@ resnet20_digits_20240115_143022/
 |-- config.yaml                the complete config: trains the same again
 |-- checkpoints/               epoch_0010.pt ... latest.pt best.pt, hard links to the same files
 |-- tensorboard/               event files, with tensorboard.enabled
-`-- metrics.jsonl              one row per epoch, in a sweep only
+|-- metrics.jsonl              one row per epoch, in a sweep only
+`-- abandoned_1/               later epochs than the one resumed here, see `resume.py`
 
 In a sweep, a trial's directory is an experiment directory. `artifacts/names.py` has the names of
 the files, `artifacts/checkpoint.py` the content of a `.pt` file. `Experiment._list_due_files`
@@ -171,30 +172,6 @@ class Experiment:
         state = checkpoint.read_checkpoint(path)
         return float(state[checkpoint.BEST_ACC]), int(state[checkpoint.EPOCH])
 
-    def adopt_best(self, resumed: Path, trainer: Trainer) -> None:
-        """Copies the best state from the experiment that a training is resumed from.
-
-        A resumed training keeps its best accuracy, so it needs the file with that accuracy: the
-        resumed checkpoint itself or the `best.pt` beside it. If neither has it, nothing is copied.
-
-        Args:
-            resumed: The checkpoint that was resumed.
-            trainer: The training that has loaded it.
-        """
-        own = self.checkpoints / BEST_FILE
-        if not self._config.save_best or own.exists():
-            return
-        for path in (resumed, resumed.parent / BEST_FILE):
-            if not checkpoint.is_complete(path):
-                continue
-            state = checkpoint.read_checkpoint(path)
-            if (state[checkpoint.BEST_ACC], state[checkpoint.EPOCH]) == (
-                trainer.best_acc,
-                trainer.best_epoch,
-            ):
-                add_name(path, own)
-                return
-
     def begin_save(self, trainer: Trainer) -> Future[None] | None:
         """Starts to save the files that are due after an epoch; training may continue meanwhile.
 
@@ -219,8 +196,13 @@ class Experiment:
         return self.latest
 
     def save_into(self, trainer: Trainer, path: Path) -> None:
-        """Gives the present state another path; writes it only if it is not on disk yet."""
-        if self._config.enabled:
+        """Gives the present state another path; writes it only if it is not on disk yet.
+
+        A training that diverged before its first checkpoint gets no `latest.pt`: it would have to
+        be trained from the start.
+        """
+        is_lost = trainer.diverged and not self.latest.exists()
+        if self._config.enabled and not is_lost:
             add_name(self.save_latest(trainer), path)
         else:
             checkpoint.write_checkpoint(trainer.state_dict(), [path])

@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.artifacts.names import CHECKPOINTS, LATEST_FILE, automatic_name
 from trainable.artifacts.tensorboard import TensorBoardWriter
 from trainable.artifacts.trial_log import epoch_line
@@ -22,6 +23,7 @@ from trainable.experiment.directory import Experiment, create_directory, create_
 from trainable.experiment.resume import Origin, inherit_best, open_origin, set_aside
 from trainable.preflight.checks import refuse_failing
 from trainable.storage.experiment import StoredExperiment
+from trainable.training.saved_split import saved_split
 from trainable.training.trainer import Row, Trainer
 from trainable.uri import child_uri, is_uri
 
@@ -85,15 +87,18 @@ def fit(
     """
     console = console or Console(quiet=True)
     refuse_failing(config, allow_custom_model=allow_custom_model, document=document)
-    trainer = Trainer(
-        config,
-        num_workers=min(config.dataset.num_workers, os.cpu_count() or 1),
-        allow_custom_model=allow_custom_model,
-    )
     with ExitStack() as stack:
-        origin, lines = None, []
+        origin, split, lines = None, None, []
         if config.checkpoint.resume:
             origin = stack.enter_context(open_origin(config.checkpoint.resume))
+            split = saved_split(read_checkpoint(origin.path), config.dataset)
+        trainer = Trainer(
+            config,
+            num_workers=min(config.dataset.num_workers, os.cpu_count() or 1),
+            allow_custom_model=allow_custom_model,
+            split=split,
+        )
+        if origin is not None:
             lines = origin.load(trainer)
         experiment, tensorboard, stored = _open_outputs(trainer, origin, lines, datetime.now())
     for line in lines:

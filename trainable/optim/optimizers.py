@@ -77,15 +77,13 @@ def apply_hyperparameters(optimizer: Optimizer, config: OptimizerConfig) -> None
     _initialize_momentum(optimizer)
 
 
-def load_state(
-    optimizer: Optimizer, state: dict[str, Any], own: OptimizerConfig | None = None
-) -> bool:
+def load_state(optimizer: Optimizer, state: dict[str, Any], config: OptimizerConfig) -> bool:
     """Loads a state, into the tensors of the optimizer's present state where they fit.
 
     Args:
         optimizer: An optimizer from `build_optimizer`; it is changed in place.
         state: A state from `optimizer.state_dict()`.
-        own: The config whose hyperparameters replace the loaded ones (`apply_hyperparameters`).
+        config: The hyperparameters that replace the loaded ones (`apply_hyperparameters`).
 
     Returns:
         Whether only the values of tensors and learning rates have changed. A recorded step, which
@@ -98,8 +96,7 @@ def load_state(
     old_groups = _read_group_settings(optimizer)
     old_state = {parameter: dict(values) for parameter, values in optimizer.state.items()}
     optimizer.load_state_dict(state)
-    if own is not None:
-        apply_hyperparameters(optimizer, own)
+    apply_hyperparameters(optimizer, config)
     in_place = old_groups == _read_group_settings(optimizer)
     in_place = in_place and old_state.keys() == optimizer.state.keys()
     for parameter, values in optimizer.state.items():

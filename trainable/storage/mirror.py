@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from trainable.artifacts.names import (
+    ABANDONED,
     CHECKPOINT_FILE,
     CHECKPOINTS,
     CONFIG_FILE,
@@ -30,6 +31,9 @@ TRAINING_FILES = (
     f"{TENSORBOARD}/*",
     f"{CHECKPOINTS}/*.pt",
     TUNE_CHECKPOINTS,
+    f"{ABANDONED}*/{CONFIG_FILE}",
+    f"{ABANDONED}*/{TENSORBOARD}/*",
+    f"{ABANDONED}*/{CHECKPOINTS}/*.pt",
 )
 """Files that the process of a training writes; other processes write all others."""
 WEIGHTS = ".pt"

@@ -10,15 +10,17 @@ import math
 import secrets
 import textwrap
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from trainable.artifacts import checkpoint
-from trainable.config import TrainConfig, with_shape
+from trainable.artifacts.saveable_state import check_saveable
+from trainable.config import TrainConfig, with_classes, with_shape
 from trainable.data.loading import load_data
 from trainable.data.source import ImageSource, Split
+from trainable.data.split_record import SplitRecord
 from trainable.errors import CheckpointError
 from trainable.models import MODELS, get_model
 from trainable.optim.lr_schedule import LRSchedule
@@ -40,13 +42,12 @@ from trainable.training.device import (
 from trainable.training.epoch import Batches, Score, Steps, drain, evaluate, train_epoch
 from trainable.training.losses import build_loss
 from trainable.training.replay_checks import ReplayChecks
+from trainable.training.saved_split import check_number_of_classes
 from trainable.training.seeding import seed_everything, set_determinism, stream_seed
 from trainable.training.step import EvaluationStep, TrainStep
 
 Row = dict[str, Any]
 """One epoch's metrics: plain numbers and strings, None for what was not measured."""
-
-LEARNING_RATE = "optimizer.learning_rate"
 
 
 class Trainer:
@@ -57,10 +58,12 @@ class Trainer:
         device: The device to train on; by default the GPU if there is one.
         num_workers: Loader processes for data that does not fit in memory.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
+        split: The split of a training that continues (`saved_split`); None draws one.
 
     Raises:
-        DataError: The data set is missing or cannot be loaded.
+        DataError: The data set is missing or cannot be loaded, or does not fit the split.
         ConfigError: The config does not fit the data set.
+        ModelError: No checkpoint could hold the state of the custom model.
     """
 
     def __init__(
@@ -70,13 +73,19 @@ class Trainer:
         device: torch.device | None = None,
         num_workers: int = 0,
         allow_custom_model: bool = False,
+        split: SplitRecord | None = None,
     ) -> None:
         self.device = with_index(device) if device else default_device()
         is_on_gpu = self.device.type == "cuda"
         if is_on_gpu:
             leave_default_stream(self.device)
-        self.source: ImageSource = load_data(config.dataset, self.device, num_workers=num_workers)
+        self.source: ImageSource = load_data(
+            config.dataset, self.device, num_workers=num_workers, split=split
+        )
+        config = with_classes(config, self.source.class_names)
         self.config = with_shape(config, self.source.num_classes, self.source.shape[0])
+        if split is not None and not split.classes:
+            check_number_of_classes(self.config, self.source)
         self.epoch = 0
         self.best_acc = 0.0
         self.best_epoch = 0
@@ -89,6 +98,7 @@ class Trainer:
         set_determinism(config.seed.deterministic)
         seed_everything(stream_seed(self._seed, 0))
         self.model = get_model(self.config, allow_custom=allow_custom_model)
+        self._check_saveable(has_run=False)
         self.model.to(self.device).to(memory_format=torch.channels_last)  # in place
         self.optimizer = build_optimizer(
             config.optimizer, self.model.parameters(), device=self.device
@@ -199,6 +209,7 @@ class Trainer:
             notices.append("no CUDA device: training on the CPU")
             if self.config.amp.enabled:
                 notices.append("amp.enabled has no effect without CUDA: mixed precision is off")
+        notices += self.source.notices
         if not self.source.has_val:
             notices.append("no dataset.val_split: val_acc and best.pt are decided on the test set")
         return notices
@@ -240,6 +251,7 @@ class Trainer:
             "test_loss": None if test is None else test.loss,
             "test_acc": None if test is None else test.acc,
             "best_acc": self.best_acc,
+            "best_epoch": self.best_epoch,
             "lr": lr,
             "epoch_s": time.perf_counter() - started - self.idle_s,
             "images_per_s": self.source.size("train") / trained_s,
@@ -249,7 +261,12 @@ class Trainer:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the content of a checkpoint; its tensors are the live ones."""
+        """Returns the content of a checkpoint; its tensors are the live ones.
+
+        Raises:
+            ModelError: No checkpoint can hold the state of the custom model.
+        """
+        self._check_saveable(has_run=True)
         state = {
             checkpoint.MODEL: self.model.state_dict(),
             checkpoint.OPTIMIZER: self.optimizer.state_dict(),
@@ -265,30 +282,34 @@ class Trainer:
         }
         if self.scaler.is_enabled():
             state[checkpoint.SCALER] = self.scaler.state_dict()
+        if self.source.split is not None:
+            state[checkpoint.RESUME][checkpoint.SPLIT] = self.source.split.to_dict()
         return state
 
-    def load_state_dict(self, state: dict[str, Any], *, own: Collection[str] = ()) -> None:
+    def _check_saveable(self, *, has_run: bool) -> None:
+        if self.config.checkpoint.enabled and self.config.model.name not in MODELS:
+            check_saveable(self.model.state_dict(), self.config.model.name, has_run=has_run)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from a checkpoint: weights, optimizer, schedule, scaler, epoch, best accuracy.
+
+        All hyperparameters are those of this training's config. A saved optimizer contains the
+        ones it was trained with, which would undo a PBT mutation, a sampled value or a change of
+        the user's. Momentum buffers, moments, step counts and the lr schedule's position are the
+        checkpoint's.
 
         Args:
             state: As `checkpoint.read_checkpoint` returns it.
-            own: Dotted config keys whose values win over the checkpoint's. Any key of the
-                optimizer stands for all of its keys but the learning rate. Loading an optimizer
-                restores its old hyperparameters, which would undo a PBT mutation or a sampled
-                value. The lr schedule keeps the checkpoint's position.
 
         Raises:
             CheckpointError: The state belongs to another model or optimizer.
         """
         self.train_step.wait_for_copy()
-        keeps_hyperparameters = any(key.startswith("optimizer.") for key in own)
         in_place = False
         try:
             self.model.load_state_dict(state[checkpoint.MODEL])
             in_place = load_state(
-                self.optimizer,
-                state[checkpoint.OPTIMIZER],
-                self.config.optimizer if keeps_hyperparameters else None,
+                self.optimizer, state[checkpoint.OPTIMIZER], self.config.optimizer
             )
         except (RuntimeError, ValueError, LookupError, TypeError) as error:
             reason = textwrap.shorten(str(error), 300)
@@ -298,8 +319,7 @@ class Trainer:
             if self.graphs is not None and not in_place:
                 self.graphs.forget()  # its addresses or numbers are no longer valid
         self.schedule.load_state_dict(state[checkpoint.SCHEDULER])
-        if LEARNING_RATE in own:
-            self.schedule.set_base_lr(self.config.optimizer.learning_rate)
+        self.schedule.set_base_lr(self.config.optimizer.learning_rate)
         if self.scaler.is_enabled() and checkpoint.SCALER in state:
             self.scaler.load_state_dict(state[checkpoint.SCALER])
         self._diverged = self._improved = False
@@ -342,8 +362,10 @@ class Trainer:
 
     def _complete_epoch(self, epoch: int, val: Score) -> None:
         self.epoch = epoch
-        # `best_epoch == epoch` would not do: a trial that was rewound trains that epoch again.
-        self._improved = self.best_epoch == 0 or val.acc > self.best_acc
+        # A training that was rewound trains its best epoch again and has to save it again.
+        is_best = (epoch, val.acc) == (self.best_epoch, self.best_acc)
+        is_better = self.best_epoch == 0 or val.acc > self.best_acc or is_best
+        self._improved = is_better and not self._diverged
         if self._improved:
             self.best_acc, self.best_epoch = val.acc, epoch
         self.schedule.step(val.acc, val.loss)

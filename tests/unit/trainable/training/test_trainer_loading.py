@@ -46,14 +46,21 @@ def test_a_loaded_state_is_the_saved_one(
     assert (actual["epoch"], actual["best_acc"]) == (state["epoch"], state["best_acc"])
 
 
-def test_by_default_the_hyperparameters_of_the_checkpoint_hold(tiny_trainer: MakeTrainer) -> None:
+def test_the_hyperparameters_are_the_configs_and_so_is_what_is_recorded(
+    tiny_trainer: MakeTrainer,
+) -> None:
+    """The `.pt` and `config.yaml` say what was trained with."""
     donor = tiny_trainer(optimizer={"momentum": 0.5, "weight_decay": 0.01})
     donor.run_epoch()
     recipient = tiny_trainer(optimizer={"learning_rate": 0.3, "momentum": 0.9})
     recipient.load_state_dict(donor.state_dict())
-    (group,) = recipient.optimizer.param_groups
-    assert (group["momentum"], group["weight_decay"]) == (0.5, 0.01)
-    assert group["lr"] == learning_rate(donor)
+    state = recipient.state_dict()
+    (group,) = state["optimizer_state_dict"]["param_groups"]
+    recorded = state["config"]["optimizer"]
+    assert (group["momentum"], group["weight_decay"]) == (0.9, 0.0)
+    assert (recorded["momentum"], recorded["weight_decay"]) == (0.9, 0.0)
+    assert group["lr"] == pytest.approx(3 * learning_rate(donor), rel=1e-12)
+    assert state["scheduler_state_dict"]["base_lr"] == recorded["learning_rate"] == 0.3
 
 
 @pytest.mark.parametrize(
@@ -79,7 +86,7 @@ def test_own_hyperparameters_win_and_the_schedule_keeps_its_position(
     state = saved(donor)
     own = {"learning_rate": 0.2, "momentum": 0.8, "weight_decay": 0.001, "nesterov": True}
     recipient = tiny_trainer(scheduler=schedule, training=training, optimizer=own)
-    recipient.load_state_dict(state, own=("optimizer.learning_rate", "optimizer.momentum"))
+    recipient.load_state_dict(state)
     (group,) = recipient.optimizer.param_groups
     assert (group["momentum"], group["nesterov"]) == (0.8, True)
     assert group["weight_decay"] == 0.001
@@ -93,18 +100,10 @@ def test_own_adam_hyperparameters_win(tiny_trainer: MakeTrainer) -> None:
     donor.run_epoch()
     own = {"name": "adam", "learning_rate": 0.02, "betas": [0.8, 0.9], "eps": 1e-6}
     recipient = tiny_trainer(optimizer=own)
-    recipient.load_state_dict(donor.state_dict(), own=["optimizer.betas"])
+    recipient.load_state_dict(donor.state_dict())
     (group,) = recipient.optimizer.param_groups
     assert (group["betas"], group["eps"]) == ((0.8, 0.9), 1e-6)
-    assert group["lr"] == learning_rate(donor)
-
-
-def test_own_keys_of_other_sections_leave_the_optimizer_alone(tiny_trainer: MakeTrainer) -> None:
-    donor = tiny_trainer(optimizer={"momentum": 0.5})
-    donor.run_epoch()
-    recipient = tiny_trainer(training={"batch_size": 128})
-    recipient.load_state_dict(donor.state_dict(), own=["training.batch_size"])
-    assert recipient.optimizer.param_groups[0]["momentum"] == 0.5
+    assert group["lr"] == pytest.approx(2 * learning_rate(donor), rel=1e-12)
 
 
 def test_a_load_ends_divergence(tiny_trainer: MakeTrainer) -> None:

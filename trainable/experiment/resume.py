@@ -1,0 +1,223 @@
+"""Starts a training from a checkpoint: what is refused, loaded, inherited and set aside.
+
+A training that resumes has the history of its checkpoint, and its `best.pt` is the best state of
+that history. If it continues in the directory of an earlier epoch's checkpoint, the files of the
+epochs that were trained after that one are moved into `abandoned_1/` (`abandoned_2/`...) beside
+`checkpoints/`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainable.artifacts.checkpoint import (
+    BEST_ACC,
+    EPOCH,
+    RESUME,
+    checkpoint_epoch,
+    describe_changes,
+    is_complete,
+    read_checkpoint,
+)
+from trainable.artifacts.names import (
+    ABANDONED,
+    BEST_FILE,
+    CHECKPOINTS,
+    CONFIG_FILE,
+    EPOCH_FILES,
+    EVENT_FILES,
+    LATEST_FILE,
+    TENSORBOARD,
+    epoch_file,
+    epoch_of,
+)
+from trainable.atomic_files import add_name
+from trainable.errors import ExperimentError
+from trainable.storage.experiment import file_beside, local_file
+from trainable.training.trainer import Trainer
+from trainable.uri import is_uri
+
+Download = Callable[[Path], Path]
+"""Completes a file of the experiment directory; in object storage it may be a placeholder."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The checkpoint that a training is resumed from."""
+
+    location: str
+    """Its path or address, as in the config."""
+    path: Path
+    """Its file; a temporary one if it is in object storage."""
+
+    def load(self, trainer: Trainer) -> list[str]:
+        """Loads the checkpoint into a new training; returns lines for the log.
+
+        Raises:
+            CheckpointError: The file is not a good checkpoint or is of another model.
+            ExperimentError: It has all the epochs of the training.
+        """
+        state = read_checkpoint(self.path)
+        trainer.load_state_dict(state)
+        refuse_finished(self.location, trainer.epoch, trainer.config.training.epochs)
+        if RESUME not in state:
+            trainer.best_epoch = self._find_best_epoch(trainer)
+        lines = [f"continues from {self.location}, epoch {trainer.epoch}"]
+        changes = describe_changes(state, trainer.config)
+        return [*lines, f"changed since that checkpoint: {changes}"] if changes else lines
+
+    def find_best(self, trainer: Trainer) -> Path | None:
+        """Returns the file with the best state of the checkpoint's history, or None.
+
+        That is the checkpoint itself, or the `best.pt` or the `epoch_NNNN.pt` beside it.
+
+        Args:
+            trainer: The training that has loaded the checkpoint.
+        """
+        names = BEST_FILE, epoch_file(trainer.best_epoch)
+        beside = (file_beside(self.location, self.path, name) for name in names)
+        for path in itertools.chain([self.path], beside):
+            if path is not None and _read_best(path) == (trainer.best_acc, trainer.best_epoch):
+                return path
+        return None
+
+    def _find_best_epoch(self, trainer: Trainer) -> int:
+        """Returns the best epoch of a checkpoint of another program, which does not record it."""
+        path = file_beside(self.location, self.path, BEST_FILE)
+        acc, epoch = (path and _read_best(path)) or (None, 0)
+        return epoch if acc == trainer.best_acc else trainer.epoch
+
+
+@contextmanager
+def open_origin(location: str) -> Iterator[Origin]:
+    """Yields the checkpoint at a path or an address.
+
+    Raises:
+        StorageError: It cannot be downloaded.
+    """
+    with local_file(location) as path:
+        yield Origin(location, path)
+
+
+def refuse_finished(location: str, epoch: int, epochs: int) -> None:
+    """Raises an error if a training with this many epochs would have none left to train.
+
+    Args:
+        location: The checkpoint that it resumes from.
+        epoch: The checkpoint's last completed epoch.
+        epochs: The training's total number of epochs.
+
+    Raises:
+        ExperimentError: Nothing is left to train.
+    """
+    if epoch >= epochs:
+        raise ExperimentError(
+            f"{location} has completed epoch {epoch} of {epochs}: "
+            "nothing is left to train; raise training.epochs"
+        )
+
+
+def check_origin(location: str, epochs: int) -> None:
+    """Checks from a checkpoint alone whether a training can resume from it.
+
+    Args:
+        location: The path or address of a `.pt` file.
+        epochs: The training's total number of epochs.
+
+    Raises:
+        CheckpointError: The file is not a good checkpoint.
+        ExperimentError: It has all these epochs.
+        StorageError: It cannot be downloaded.
+    """
+    with local_file(location) as path:
+        refuse_finished(location, read_checkpoint(path)[EPOCH], epochs)
+
+
+def inherit_best(
+    trainer: Trainer, origin: Origin, checkpoints: Path, download: Download = lambda path: path
+) -> list[str]:
+    """Gives a resumed training the best state of its history as its `best.pt`.
+
+    A better `best.pt` that is in the directory stays, and its accuracy is then the best one.
+
+    Args:
+        trainer: The training that has loaded the checkpoint.
+        origin: The checkpoint.
+        checkpoints: The training's own `checkpoints/`.
+        download: See `Download`.
+
+    Returns:
+        Lines for the log.
+    """
+    own = checkpoints / BEST_FILE
+    kept = _read_best(download(own)) if own.exists() else None
+    if kept is not None and kept[0] >= trainer.best_acc:
+        trainer.best_acc, trainer.best_epoch = kept
+        if kept[1] <= trainer.epoch:
+            return []
+        return [f"best.pt stays: val_acc {kept[0]:.4f} at epoch {kept[1]}"]
+    if trainer.best_epoch == 0:  # no epoch had a finite loss
+        return []
+    path = origin.find_best(trainer)
+    if path is not None:
+        add_name(path, own)
+        return []
+    return [
+        f"no file beside {origin.location} has the best state (val_acc {trainer.best_acc:.4f} at "
+        f"epoch {trainer.best_epoch}): best.pt is written when an epoch is better"
+    ]
+
+
+def set_aside(
+    directory: Path, origin: Origin, epoch: int, download: Download = lambda path: path
+) -> list[str]:
+    """Moves the checkpoints of later epochs than the resumed one out of its directory.
+
+    The config and the event files of these epochs are copied. `best.pt` stays.
+
+    Args:
+        directory: The experiment directory in which the training continues.
+        origin: The checkpoint.
+        epoch: Its last completed epoch.
+        download: See `Download`.
+
+    Returns:
+        Lines for the log.
+    """
+    checkpoints = directory / CHECKPOINTS
+    # A checkpoint that was set aside earlier is of a history to which none of the files belongs.
+    is_inside = is_uri(origin.location) or origin.path.resolve().parent == checkpoints.resolve()
+    last = epoch if is_inside else 0
+    later = [path for path in checkpoints.glob(EPOCH_FILES) if epoch_of(path.name) > last]
+    latest = checkpoints / LATEST_FILE
+    if latest.exists():
+        latest_epoch = checkpoint_epoch(download(latest))
+        if latest_epoch is None or latest_epoch > last:
+            later.append(latest)
+    if not later:
+        return []
+    targets = (directory / f"{ABANDONED}{number}" for number in itertools.count(1))
+    target = next(path for path in targets if not path.exists())
+    (target / CHECKPOINTS).mkdir(parents=True)
+    for path in (directory / CONFIG_FILE, *(directory / TENSORBOARD).glob(EVENT_FILES)):
+        if path.exists():
+            copy = target / path.relative_to(directory)
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, copy)
+    for path in sorted(later):
+        path.rename(target / CHECKPOINTS / path.name)
+    moved = ", ".join(path.name for path in sorted(later))
+    return [f"moved to {target.name}/: {moved}, which do not belong to epochs 1 to {epoch}"]
+
+
+def _read_best(path: Path) -> tuple[float, int] | None:
+    """Returns the best accuracy so far and the epoch of a checkpoint; None if it is not good."""
+    if not is_complete(path):
+        return None
+    state = read_checkpoint(path)
+    return float(state[BEST_ACC]), int(state[EPOCH])

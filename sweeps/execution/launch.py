@@ -25,7 +25,7 @@ from sweeps.storage.lock import sweep_lock
 from sweeps.storage.uploader import background_upload
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
-from sweeps.sweep_dir.records import SweepRecord, TrialRecord, now
+from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, now
 from sweeps.terminal.console import log_times, print_line
 from trainable.artifacts.names import automatic_name
 from trainable.atomic_files import write_text
@@ -82,7 +82,8 @@ def resume_sweep(
     Args:
         spec: The sweep's search file with the user's changes.
         directory: The sweep directory.
-        records: The sweep's trials; ended ones are left alone.
+        records: The sweep's trials, some of which may have been opened again. Ended ones are left
+            alone.
         recorded: The new content of `search.yaml`; None means the same as `spec`.
         allow_custom_model: Whether `model.name` and the sampler may be the user's own code.
         address: The cluster to join, as for `start_sweep`.
@@ -93,17 +94,20 @@ def resume_sweep(
         CheckpointError: An interrupted trial has checkpoints, but all of them are broken.
     """
     layout = SweepLayout(directory)
-    layout.remove_partial_writes()
     record = layout.read_sweep()
     environment = start_describing()
     spec, share = _prepare(spec, layout.directory, allow_custom_model, address)
     record.state, record.reason, record.ended = "running", None, None
     record.versions, record.environment, record.address = _versions(), environment(), address
-    write_text(
-        layout.search_file, dump_yaml({**(recorded or spec).to_dict(), "name": record.name})
-    )
     with background_upload(layout.directory):
         run = TuneRun(spec, layout, record, share, records, allow_custom_model=allow_custom_model)
+        # Only now, when nothing can refuse the sweep any longer.
+        layout.remove_partial_writes()
+        for trial in records:
+            if trial.state not in ENDED:
+                layout.write_trial(trial)  # it may have been opened again
+        search = {**(recorded or spec).to_dict(), "name": record.name}
+        write_text(layout.search_file, dump_yaml(search))
         return run.run()
 
 

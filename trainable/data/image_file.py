@@ -10,19 +10,24 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from trainable.errors import DataError
 
 WHITE_16 = 65535
 SIXTEEN_BIT_FORMATS = ("PNG", "PPM")
 """Formats whose images of mode `I` have 16 bits; Pillow scales those of PPM to 0..65535."""
+VERIFIED_FORMATS = ("PNG", "WEBP")
+"""Formats of which Pillow finds a truncated file without decoding it."""
+JPEG_END = b"\xff\xd9"
 UNSCALED_MODES = ("I", "F")
 """Modes whose values have no known range."""
 
@@ -82,6 +87,39 @@ def read_image(path: str) -> Image.Image:
     except UNREADABLE as error:
         refusal = str(error)
     raise DataError(_refusal(path, refusal))
+
+
+def find_damage(path: str, *, decodes: bool = False) -> str | None:
+    """Returns why a file cannot be used as an image, or None if nothing speaks against it.
+
+    Reads the header and, as far as that is cheap, whether the file is whole: PNG and WebP have
+    check sums, a JPEG an end mark. Files of other formats are decoded.
+
+    Args:
+        path: The file.
+        decodes: Whether to decode every image.
+    """
+    try:
+        with Image.open(path) as image:
+            refusal = _refuse(image)
+            if refusal is not None:
+                return refusal
+            if not decodes and image.format in VERIFIED_FORMATS:
+                image.verify()
+            elif decodes or image.format != "JPEG" or not _ends_as_jpeg(path):
+                image.load()
+    except UnidentifiedImageError:
+        return "it is no image, or its beginning is damaged"
+    except UNREADABLE as error:
+        return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return None
+
+
+def _ends_as_jpeg(path: str) -> bool:
+    with Path(path).open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - len(JPEG_END)))
+        return file.read() == JPEG_END
 
 
 def survey_headers(paths: Iterable[str]) -> ImageSurvey:

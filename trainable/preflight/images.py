@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice, zip_longest
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
 from trainable.config import ImageFolderDataset
 from trainable.data.folder_scan import FolderScan, SplitScan, scan_folder
+from trainable.data.image_file import find_damage
 from trainable.data.shapes import IMAGE_FOLDER_CHANNELS
 from trainable.errors import DataError, Problem
 from trainable.preflight.shapes import DataShape
@@ -20,9 +20,6 @@ MAX_HEADERS = 10_000
 """Files whose header is read before a sweep; beyond that a sample, evenly over all classes."""
 
 MAX_LISTED_FILES = 5
-JPEG_END = b"\xff\xd9"
-VERIFIED_FORMATS = {"PNG", "WEBP"}
-"""Formats of which Pillow's `verify` finds a truncated file without decoding it."""
 
 
 def check_images(
@@ -43,7 +40,7 @@ def check_images(
         return None, [Problem("dataset.root", str(error))]
     problems = list(_check_counts(scan, dataset.val_split))
     files = list(_list_files(scan, None if decode_all else MAX_HEADERS))
-    broken = _find_broken(files, decode if decode_all else read_header)
+    broken = _find_broken(files, decodes=decode_all)
     if broken:
         problems.append(Problem("dataset.root", _describe_broken(scan.root, broken)))
     side = dataset.image_size
@@ -89,62 +86,11 @@ def _spread(files: list[str], limit: int) -> Iterator[str]:
         yield from files[start::step]
 
 
-def _find_broken(files: list[str], check: Callable[[str], None]) -> list[tuple[str, str]]:
-    """Returns (path, reason) of the files that a check refuses."""
-
-    def find_reason(path: str) -> str | None:
-        try:
-            check(path)
-        except DataError as error:
-            return str(error)
-        return None
-
+def _find_broken(files: list[str], *, decodes: bool) -> list[tuple[str, str]]:
+    """Returns (path, reason) of the files that cannot be used."""
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        reasons = pool.map(find_reason, files)
+        reasons = pool.map(partial(find_damage, decodes=decodes), files)
         return [(path, reason) for path, reason in zip(files, reasons, strict=True) if reason]
-
-
-def read_header(path: str) -> None:
-    """Checks that a file is an image and, as far as that is cheap, that it is whole.
-
-    Raises:
-        DataError: It is not; the text says why.
-    """
-    try:
-        with Image.open(path) as image:
-            if image.format in VERIFIED_FORMATS:
-                image.verify()
-            elif image.format != "JPEG" or not _ends_as_jpeg(path):
-                image.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(_reason(error)) from error
-
-
-def decode(path: str) -> None:
-    """Checks that a file can be decoded as an image.
-
-    Raises:
-        DataError: It cannot; the text says why.
-    """
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(_reason(error)) from error
-
-
-def _ends_as_jpeg(path: str) -> bool:
-    with Path(path).open("rb") as file:
-        file.seek(-min(2, file.seek(0, os.SEEK_END)), os.SEEK_END)
-        return file.read() == JPEG_END
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "is not an image, or is damaged at its beginning"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
 
 
 def _describe_broken(root: Path, broken: list[tuple[str, str]]) -> str:

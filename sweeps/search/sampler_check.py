@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from sweeps.search.optuna_samplers import OptunaSuggester
-from sweeps.search.sampler_classes import SAMPLER_KEY, build_sampler
-from sweeps.search.study_history import Observation
 from sweeps.space.search_space import random_draw
 from sweeps.spec.search_algorithms import OptunaSearch
 from sweeps.spec.search_spec import SearchSpec
@@ -12,6 +9,18 @@ from trainable.errors import ConfigError, Problem
 
 CHECKED_TRIALS = 3
 """Trials that the sampler is given before it must suggest one."""
+
+
+def check_optuna_sampler(spec: SearchSpec) -> None:
+    """Checks the sampler as `check_sampler` does, unless it is code of the user's.
+
+    Raises:
+        ConfigError: There is no such sampler, it does not take its arguments, or it cannot search
+            the space.
+    """
+    search = spec.tune.search_alg
+    if not (isinstance(search, OptunaSearch) and search.is_custom):
+        check_sampler(spec)
 
 
 def check_sampler(spec: SearchSpec, *, allow_custom: bool = False) -> None:
@@ -30,6 +39,11 @@ def check_sampler(spec: SearchSpec, *, allow_custom: bool = False) -> None:
     search = spec.tune.search_alg
     if not isinstance(search, OptunaSearch):
         return
+    # They import optuna, which most sweeps need only once they run.
+    from sweeps.search.optuna_samplers import OptunaSuggester
+    from sweeps.search.sampler_classes import SAMPLER_KEY, build_sampler
+    from sweeps.search.study_history import Observation
+
     build_sampler(search, spec.tune.seed, allow_custom=allow_custom)
     suggester = OptunaSuggester(spec, search, allow_custom=allow_custom)
     observations: list[Observation] = []

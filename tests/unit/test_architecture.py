@@ -28,6 +28,7 @@ TESTED_ELSEWHERE = {
     "sweeps.cli.jobs": "unit/sweeps/cluster/test_jobs.py",
     "sweeps.cli.options": "unit/sweeps/cli/test_main.py",
     "sweeps.cli.plan": "unit/sweeps/planning/test_plan.py",
+    "sweeps.planning.description": "unit/sweeps/planning/test_plan.py",
     "sweeps.cli.run": "unit/sweeps/cli/test_or_resume.py",
     "sweeps.cli.validate": "unit/sweeps/cli/test_main.py",
     "sweeps.execution.launch": "integration/test_sweep.py",

@@ -1,0 +1,214 @@
+"""Describes a plan: as lines of text, as a table of its probes and as plain values."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from rich.table import Table
+
+from sweeps.planning.cost import Forecast, ProbedDraw, predict_disk_bytes
+from sweeps.planning.plan import Plan, first_configs
+from sweeps.spec.schedulers import PB2, PBT
+from sweeps.terminal.formatting import format_duration, format_size, format_value, make_table
+from trainable.errors import TuneSweepsError
+
+MAX_DRAWS_SHOWN = 5
+"""Draws whose values and training configs are described."""
+
+
+def describe_plan(plan: Plan) -> Iterator[str]:
+    """Yields the lines that describe a plan: trials, draws, configs, epochs and concurrency."""
+    spec, tune = plan.spec, plan.spec.tune
+    repeats = f" x {tune.repeats} repeats" if tune.repeats > 1 else ""
+    finals = f" + {plan.finals} final" if plan.finals else ""
+    configurations = _count(tune.num_samples, "configuration")
+    yield f"{configurations}{repeats}{finals}: {_count(spec.trials, 'trial')}"
+    yield _describe_draws(plan)
+    for number, values in enumerate(plan.draws[:MAX_DRAWS_SHOWN]):
+        text = ", ".join(f"{key}: {format_value(value)}" for key, value in values.items())
+        yield f"  {number}  {text or '(only the seed differs)'}"
+    if tune.num_samples > MAX_DRAWS_SHOWN:
+        yield "  ..."
+    yield from _describe_configs(plan)
+    yield f"scheduler {tune.scheduler.name}: {_describe_rungs(plan)}"
+    yield f"epochs: {_describe_epochs(plan)}"
+    yield f"concurrent trials: {_describe_concurrency(plan)}"
+    if tune.time_budget is not None:
+        yield f"time budget: the sweep is paused after {format_duration(tune.time_budget)}"
+
+
+def _describe_configs(plan: Plan) -> Iterator[str]:
+    """Yields the training config of the first draw, and what differs in the next ones."""
+    first, *others = [config.to_dict() for config in first_configs(plan, MAX_DRAWS_SHOWN)]
+    yield "training config of draw 0:"
+    for section, keys in first.items():
+        yield f"  {section}: {_to_yaml_line(keys)}"
+    for number, config in enumerate(others, start=1):
+        changed = {section: keys for section, keys in config.items() if keys != first[section]}
+        difference = "the same except" if changed else "the same"
+        yield f"training config of draw {number}: {difference}"
+        for section, keys in changed.items():
+            yield f"  {section}: {_to_yaml_line(keys)}"
+
+
+def _to_yaml_line(keys: Any) -> str:
+    line: str = yaml.safe_dump(keys, default_flow_style=True, sort_keys=False, width=sys.maxsize)
+    return line.strip()
+
+
+def _describe_draws(plan: Plan) -> str:
+    tune = plan.spec.tune
+    name, fixed = tune.search_alg.name, plan.fixed_draws
+    if fixed == tune.num_samples:
+        return f"draws by {name}; none depends on results of trials"
+    if tune.warm_start is not None:
+        return f"draws by {name}, as they would be without warm_start"
+    first = "first one" if fixed == 1 else f"first {fixed}"
+    return f"draws by {name}; all after the {first} depend on results of trials"
+
+
+def _describe_rungs(plan: Plan) -> str:
+    rungs, epochs = plan.expectation.rungs, plan.spec.max_epochs
+    scheduler = plan.spec.tune.scheduler
+    if isinstance(scheduler, PBT | PB2):
+        interval, share = scheduler.perturbation_interval, scheduler.quantile_fraction
+        return (
+            f"every trial has {epochs} epochs; every {interval} epochs the worst {share:.0%} may "
+            f"copy the best {share:.0%}"
+        )
+    if not rungs:
+        return f"no trial ends before its {epochs} epochs"
+    if plan.expectation.low < plan.expectation.high:
+        return f"trials may end from epoch {rungs[0].epoch} on"
+    steps = [f"{rung.trials:.1f} trials reach epoch {rung.epoch}" for rung in rungs]
+    return f"expected: {', '.join(steps)}, {plan.expectation.finished:.1f} the last one"
+
+
+def _describe_epochs(plan: Plan) -> str:
+    low, high = plan.expected_epochs
+    maximum = plan.all_epochs
+    if low == high == maximum:
+        text = f"{maximum:.0f}"
+    elif low == high:
+        text = (
+            f"{low:.0f} of {maximum:.0f} ({low / maximum:.0%}) are expected; more if trials "
+            "overtake one another"
+        )
+    else:
+        text = f"{low:.0f} to {high:.0f}, depending on the learning curves"
+    tune = plan.spec.tune
+    if tune.target is not None:
+        text += f"; fewer if {tune.metric} reaches {tune.target:g}"
+    return text
+
+
+def _describe_concurrency(plan: Plan) -> str:
+    concurrency, resources = plan.concurrency, plan.spec.resources
+    gpus = _count(concurrency.gpus, "GPU") if concurrency.gpus else "no GPU"
+    cpus = _count(concurrency.cpus, "CPU")
+    is_cluster = bool(os.environ.get("RAY_ADDRESS"))
+    note = "; the cluster in RAY_ADDRESS is not considered" if is_cluster else ""
+    share = _count(concurrency.share["cpu"], "CPU")
+    if resources.gpu == "auto":
+        source = "measured when the sweep starts" if concurrency.gpus else "0 without a GPU"
+        share += " and at most 1 GPU" * bool(concurrency.gpus)
+        share += f" (resources.gpu auto: {source})"
+    elif concurrency.share["gpu"]:
+        share += f" and {_count(concurrency.share['gpu'], 'GPU')}"
+    elif resources.gpu:
+        share += f" (resources.gpu {resources.gpu:g} counts as 0)"
+    if not concurrency.trials:
+        return f"none; a trial needs {share}, this machine has {cpus} and {gpus}{note}"
+    per_gpu = concurrency.trials_per_gpu or 1
+    sharing = f", {per_gpu} per GPU" if per_gpu > 1 else ""
+    minimum = "at least " if resources.gpu == "auto" and concurrency.gpus else ""
+    machine = f"this machine ({cpus}, {gpus})"
+    return f"{minimum}{concurrency.trials}{sharing}, each with {share}, on {machine}{note}"
+
+
+def _count(number: float, noun: str) -> str:
+    return f"{number:g} {noun}{'' if number == 1 else 's'}"
+
+
+def describe_cost(probed: list[ProbedDraw]) -> Table:
+    """Returns a table of what the probed draws cost."""
+    table = make_table("draw", "model", "batch", "parameters", "s/epoch", "GiB", "checkpoint")
+    for draw in probed:
+        table.add_row(
+            str(draw.number),
+            draw.config.model.name,
+            str(draw.config.training.batch_size),
+            f"{draw.cost.parameters:,}",
+            f"{draw.cost.epoch_s:.3g}",
+            f"{draw.cost.peak_memory_gib:.2f}",
+            format_size(draw.cost.checkpoint_bytes),
+        )
+    device = probed[0].cost.device
+    table.caption = f"on {device}, one trial alone"
+    if device == "cpu":
+        table.caption += "; GiB of the whole process"
+    return table
+
+
+def describe_time(cost: Forecast | None) -> str:
+    """Returns the range of the sweep's expected wall-clock time."""
+    if cost is None:
+        return "unknown; --probe estimates it"
+    least, most = map(format_duration, cost.seconds)
+    return f"{least} to {most}"
+
+
+def estimate_disk(
+    plan: Plan, cost: Forecast | None, *, allow_custom_model: bool
+) -> tuple[tuple[int, int] | None, str]:
+    """Returns ((least, most) bytes of checkpoints, text); no bytes if they are unknown."""
+    if not plan.spec.training.checkpoint.enabled:
+        return (0, 0), "no checkpoints; checkpoint.enabled is false"
+    if cost is not None:
+        low, high = cost.disk_bytes
+    else:
+        try:
+            low, high = predict_disk_bytes(plan, allow_custom_model=allow_custom_model)
+        except TuneSweepsError as error:
+            return None, f"unknown: {error}"
+    least, most = format_size(low), format_size(high)
+    return (low, high), f"{least if least == most else f'{least} to {most}'} of checkpoints"
+
+
+def plan_values(
+    plan: Plan,
+    probed: list[ProbedDraw] | None,
+    cost: Forecast | None,
+    disk: tuple[int, int] | None,
+    written: int | None,
+) -> dict[str, Any]:
+    """Returns the plan as plain values: the output of `sweep plan --json`."""
+    spec, concurrency = plan.spec, plan.concurrency
+    return {
+        "name": spec.name,
+        "configurations": spec.tune.num_samples,
+        "repeats": spec.tune.repeats,
+        "finals": plan.finals,
+        "trials": spec.trials,
+        "known_draws": plan.fixed_draws,
+        "draws": plan.draws,
+        "configs": [config.to_dict() for config in first_configs(plan, MAX_DRAWS_SHOWN)],
+        "rungs": [vars(rung) for rung in plan.expectation.rungs],
+        "epochs_a_trial": plan.epochs,
+        "all_epochs": plan.all_epochs,
+        "expected_epochs": plan.expected_epochs,
+        "machine": {"cpus": concurrency.cpus, "cards": concurrency.gpus},
+        "gpu": spec.resources.gpu,
+        "share": concurrency.share,
+        "at_once": concurrency.trials,
+        "per_card": concurrency.trials_per_gpu,
+        "probe": probed
+        and [{"draw": p.number, "values": p.values, **vars(p.cost)} for p in probed],
+        "seconds": cost and cost.seconds,
+        "disk_bytes": disk,
+        "written": written,
+    }

@@ -16,6 +16,8 @@ SETTINGS = "_trial"
 - `allow_custom_model`: whether `model.name` may import a callable;
 - `workers`: the names of the `SharedWorker` actors that train the trials, with
   `resources.process: shared`; `gpu` is then the worker's share;
+- `split`: which images the sweep holds out, as `SplitRecord.to_dict` returns it; without it the
+  trial draws them, or takes over those of the checkpoint from which it continues;
 - `suspect`: whether the trial may have crashed its process;
 - `remote`: the arguments of `StoredTrial`, in a sweep in object storage.
 """
@@ -23,6 +25,8 @@ SETTINGS = "_trial"
 REMOTE = "remote"
 
 WORKERS = "workers"
+
+SPLIT = "split"
 
 SUSPECT = "suspect"
 

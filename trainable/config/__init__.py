@@ -283,6 +283,14 @@ def load_config(path: str | Path) -> TrainConfig:
     return validate(TrainConfig, read_yaml(path))
 
 
+def with_classes(config: TrainConfig, names: tuple[str, ...]) -> TrainConfig:
+    """Returns a config with the names of the classes, if its images are in folders."""
+    if not isinstance(config.dataset, ImageFolderDataset):
+        return config
+    dataset = config.dataset.model_copy(update={"classes": names})
+    return config.model_copy(update={"dataset": dataset})
+
+
 def with_shape(config: TrainConfig, num_classes: int, in_channels: int) -> TrainConfig:
     """Returns a config whose model has the data's classes and channels where it sets none."""
     model = config.model

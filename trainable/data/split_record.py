@@ -6,7 +6,7 @@ The record goes with the training: in the `.pt` file and, for a sweep, in its di
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -27,6 +27,7 @@ from trainable.data.split import split_by_position
 from trainable.errors import DataError
 
 HASH_BYTES = 8
+FINGERPRINT_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,19 @@ class SplitRecord:
     """Class names in label order; they are part of the hashed paths."""
     cuts: tuple[int, ...] = ()
     """One number in [0, 2^64) per class; empty without a fraction."""
-    sizes: Mapping[str, int] | None = None
-    """Number of images of each split when the record was drawn."""
-    fingerprint: str = ""
-    """Hash of the sorted paths of all images at that time."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Number of images of each split when the record was drawn; empty if that is not known."""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """Hash of the sorted paths of the images in each folder at that time."""
     by_position: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values, as they are stored."""
         return {**asdict(self), "classes": list(self.classes), "cuts": list(self.cuts)}
+
+    def without_val(self) -> SplitRecord:
+        """Returns the record for an evaluation, which holds nothing out."""
+        return replace(self, fraction=None, cuts=())
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SplitRecord:
@@ -110,11 +115,10 @@ def split_folder(dataset: ImageFolderDataset, record: SplitRecord | None = None)
     if record.fraction is not None:
         splits[TRAIN], splits[VAL] = hold_out(scan, record)
     sizes = {split: len(images) for split, images in splits.items()}
-    fingerprint = _fingerprint(scan, record.classes)
-    if not record.fingerprint:
-        record = replace(record, sizes=sizes, fingerprint=fingerprint)
-    elif record.fingerprint != fingerprint:
-        notices.append(_describe_change(scan, record, sizes))
+    if record.fingerprints:
+        notices += _describe_change(scan, record, sizes)
+    else:
+        record = replace(record, sizes=sizes, fingerprints=_fingerprints(scan, record.classes))
     folders = {split: scan.splits[split if split in scan.splits else TRAIN] for split in splits}
     return FolderSplit(
         scan,
@@ -206,7 +210,7 @@ def _hold_out_by_position(
 ) -> tuple[list[ImageFile], list[ImageFile]]:
     assert record.fraction is not None
     images = scan.splits[TRAIN].images
-    if record.fingerprint not in {"", _fingerprint(scan, record.classes)}:
+    if record.fingerprints and TRAIN in _changed_folders(scan, record):
         raise DataError(
             f"the images in {scan.root} have changed since this training was resumed, and its "
             "validation split holds for an unchanged list only, as it was begun by an older "
@@ -223,24 +227,42 @@ def _hash(image: ImageFile, record: SplitRecord) -> int:
     return image_hash(f"{TRAIN}/{record.classes[image.label]}/{image.name}", record.seed)
 
 
-def _fingerprint(scan: FolderScan, classes: tuple[str, ...]) -> str:
-    paths = [
-        normalize_path(f"{split}/{classes[image.label]}/{image.name}")
-        for split, files in scan.splits.items()
-        for image in files.images
+def _fingerprints(scan: FolderScan, classes: tuple[str, ...]) -> dict[str, str]:
+    """Returns the hash of the images of each folder; their order does not matter."""
+    fingerprints = {}
+    for split, files in scan.splits.items():
+        paths = sorted(normalize_path(f"{classes[i.label]}/{i.name}") for i in files.images)
+        data = "\n".join(paths).encode("utf-8", "surrogateescape")
+        fingerprints[split] = blake2b(data, digest_size=FINGERPRINT_BYTES).hexdigest()
+    return fingerprints
+
+
+def _changed_folders(scan: FolderScan, record: SplitRecord) -> list[str]:
+    """Returns the folders whose images are not those of the record."""
+    present = _fingerprints(scan, record.classes)
+    return [
+        name
+        for name in {**record.fingerprints, **present}
+        if present.get(name) != record.fingerprints.get(name)
     ]
-    data = "\n".join(sorted(paths)).encode("utf-8", "surrogateescape")
-    return blake2b(data, digest_size=16).hexdigest()
 
 
-def _describe_change(scan: FolderScan, record: SplitRecord, sizes: Mapping[str, int]) -> str:
-    before = record.sizes or {}
-    names = [split for split in (TRAIN, VAL, TEST) if split in {*before, *sizes}]
-    numbers = ", ".join(f"{name} {before.get(name, 0)} -> {sizes.get(name, 0)}" for name in names)
-    return (
-        f"the images in {scan.root} have changed since the training began: {numbers}; "
+def _describe_change(scan: FolderScan, record: SplitRecord, sizes: Mapping[str, int]) -> list[str]:
+    """Returns a line on how many images of each split there were and are, if that has changed."""
+    changed = _changed_folders(scan, record)
+    if record.fraction is not None and TRAIN in changed:
+        changed.append(VAL)
+    numbers = [
+        f"{split} {record.sizes.get(split, 0)} -> {sizes.get(split, 0)}"
+        for split in (TRAIN, VAL, TEST)
+        if split in changed
+    ]
+    if not numbers:
+        return []
+    return [
+        f"the images in {scan.root} have changed since the training began: {', '.join(numbers)}; "
         "those that were there keep their side"
-    )
+    ]
 
 
 def _describe_redraw(record: SplitRecord, dataset: ImageFolderDataset) -> str:

@@ -13,6 +13,7 @@ from trainable.config import TrainConfig, parse_config
 from trainable.config.override import override
 from trainable.experiment.fit import Outcome, fit
 from trainable.storage.experiment import local_file
+from trainable.training.saved_split import saved_split
 from trainable.training.trainer import Trainer
 from trainable.uri import expand_home, is_uri
 
@@ -80,16 +81,22 @@ def evaluate_checkpoint(
         allow_custom_model: Whether `model.name` may import a callable of the user's.
 
     Returns:
-        `checkpoint`, `epoch`, `best_acc`, `test_loss` (mean per image), `test_acc` in [0, 1] and
-        `images`.
+        `checkpoint`, `epoch`, `best_acc`, `test_loss` (mean per image), `test_acc` in [0, 1],
+        `images` and `notices`, a list of lines on the files of the data set.
 
     Raises:
         TuneSweepsError: The file is not a good checkpoint, or the data cannot be loaded.
     """
     with local_file(str(checkpoint)) as path:
         state = read_checkpoint(path)
-    config = parse_config(override(state[CONFIG], values), str(checkpoint))
-    trainer = Trainer(config, allow_custom_model=allow_custom_model)
+    # Nothing is held out: a class without validation images does not matter here.
+    config = parse_config(
+        override(state[CONFIG], {**values, "dataset.val_split": None}), str(checkpoint)
+    )
+    split = saved_split(state, config.dataset)
+    trainer = Trainer(
+        config, allow_custom_model=allow_custom_model, split=split and split.without_val()
+    )
     trainer.load_state_dict(state)
     score = trainer.score("test")
     return {
@@ -99,4 +106,5 @@ def evaluate_checkpoint(
         "test_loss": score.loss,
         "test_acc": score.acc,
         "images": trainer.source.size("test"),
+        "notices": list(trainer.source.notices),
     }

@@ -23,6 +23,7 @@ from trainable.atomic_files import add_name, remove_temporaries
 from trainable.config import TrainConfig, parse_config
 from trainable.config.dotted import flatten
 from trainable.config.override import override
+from trainable.data.split_record import SplitRecord
 from trainable.errors import ExperimentError
 from trainable.experiment.directory import Experiment
 from trainable.experiment.resume import Origin, inherit_best, open_origin
@@ -30,6 +31,7 @@ from trainable.storage.trial import StoredTrial
 from trainable.training.device import limited_device
 from trainable.training.epoch import Steps, drain
 from trainable.training.overlapped_epoch import OverlappedEpoch
+from trainable.training.saved_split import saved_split
 from trainable.training.seeding import draws_globally
 from trainable.training.trainer import Row, Trainer
 from trainable.trial_settings import (
@@ -37,6 +39,7 @@ from trainable.trial_settings import (
     REMOTE,
     SAVED,
     SETTINGS,
+    SPLIT,
     WORKERS,
 )
 
@@ -127,12 +130,12 @@ class TrialRun:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
-    def _build(self, *, resumes: bool = True) -> Trainer:
+    def _build(self, restored: dict[str, Any] | None = None) -> Trainer:
         """Returns the trainer; the first call builds it.
 
         Args:
-            resumes: Whether it continues from `checkpoint.resume`, if that is set. A trial that is
-                restored from its own checkpoint does not need that file any more.
+            restored: The checkpoint that the caller loads next. Without one, the training
+                continues from `checkpoint.resume`, if that is set.
         """
         if self._trainer is not None:
             return self._trainer
@@ -140,16 +143,19 @@ class TrialRun:
         if self._stored is not None:
             self._stored.open()
         self._log.write_header()
-        trainer = Trainer(
-            config,
-            device=limited_device(float(settings.get("gpu", 1))),
-            num_workers=min(config.dataset.num_workers, int(settings.get("cpu", 1))),
-            allow_custom_model=bool(settings.get("allow_custom_model")),
-        )
         with ExitStack() as stack:
-            origin = None
-            if resumes and config.checkpoint.resume:
+            origin, state = None, restored
+            if restored is None and config.checkpoint.resume:
                 origin = stack.enter_context(open_origin(config.checkpoint.resume))
+                state = read_checkpoint(origin.path)
+            trainer = Trainer(
+                config,
+                device=limited_device(float(settings.get("gpu", 1))),
+                num_workers=min(config.dataset.num_workers, int(settings.get("cpu", 1))),
+                allow_custom_model=bool(settings.get("allow_custom_model")),
+                split=self._find_split(state),
+            )
+            if origin is not None:
                 self._write_lines(origin.load(trainer))
             for notice in trainer.notices:
                 self._log.write(f"note: {notice}")
@@ -159,6 +165,12 @@ class TrialRun:
                     self._inherit(origin, trainer, self._experiment)
         self._trainer = trainer
         return trainer
+
+    def _find_split(self, state: dict[str, Any] | None) -> SplitRecord | None:
+        """Returns the sweep's split, else that of the checkpoint that the trial continues."""
+        if self._settings.get(SPLIT) is not None:
+            return SplitRecord.from_dict(self._settings[SPLIT])
+        return None if state is None else saved_split(state, self._config.dataset)
 
     def _inherit(self, origin: Origin, trainer: Trainer, experiment: Experiment) -> None:
         """Gives the trial its starting point and the best state of its history as files."""
@@ -253,11 +265,11 @@ class TrialRun:
         writing.result()
 
     def _load(self, directory: Path) -> None:
-        trainer = self._build(resumes=False)
+        state = self._read(directory)
+        trainer = self._build(state)
         if self._next_epoch is not None:
             self._next_epoch.cancel()
             self._next_epoch = None
-        state = self._read(directory)
         trainer.load_state_dict(state)
         self._log.write(f"continues after epoch {trainer.epoch} of {directory.parent.name}")
         if changes := describe_changes(state, trainer.config):

@@ -1,0 +1,53 @@
+"""Reads from a checkpoint which images its training has held out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainable.artifacts import checkpoint
+from trainable.config import DatasetConfig, ImageFolderDataset, TrainConfig
+from trainable.data.source import ImageSource
+from trainable.data.split_record import SplitRecord
+from trainable.errors import DataError
+
+IMAGE_FOLDER = "image_folder"
+
+
+def saved_split(state: dict[str, Any], dataset: DatasetConfig) -> SplitRecord | None:
+    """Returns the split that a training keeps when it continues from a checkpoint.
+
+    Args:
+        state: As `checkpoint.read_checkpoint` returns it.
+        dataset: The `dataset` section of the training that continues.
+
+    Returns:
+        The checkpoint's record; one by position for a training from before there were records;
+        None if one of the two data sets is not `image_folder`.
+    """
+    saved = state[checkpoint.CONFIG].get("dataset")
+    if not isinstance(dataset, ImageFolderDataset) or not isinstance(saved, dict):
+        return None
+    if saved.get("name") != IMAGE_FOLDER:
+        return None
+    record = state.get(checkpoint.RESUME, {}).get(checkpoint.SPLIT)
+    if record is not None:
+        return SplitRecord.from_dict(record)
+    return SplitRecord(int(saved.get("seed", 42)), saved.get("val_split"), by_position=True)
+
+
+def check_number_of_classes(config: TrainConfig, source: ImageSource) -> None:
+    """Checks the classes of a folder against a checkpoint that has no class names.
+
+    Args:
+        config: The config of the training that continues, with the checkpoint's number of classes.
+        source: Its data set.
+
+    Raises:
+        DataError: The numbers differ.
+    """
+    expected = config.model.num_classes
+    if expected != source.num_classes:
+        raise DataError(
+            f"the checkpoint is of a model with {expected} classes, found {source.num_classes} in "
+            f"{config.dataset.root}: {', '.join(source.class_names)}"
+        )

@@ -114,6 +114,8 @@ def _allocate_copies(value: Any, old: Any, pairs: Pairs) -> Any:
         pairs: The list to which each copy is added with its original.
     """
     if isinstance(value, torch.Tensor):
+        if value.layout is not torch.strided or value.is_nested:
+            return value.detach().to("cpu", copy=True)  # sparse: it has no strides to compare
         if not isinstance(old, torch.Tensor) or _describe_layout(old) != _describe_layout(value):
             old = torch.empty_like(value, device="cpu", pin_memory=value.is_cuda)
         pairs.append((old, value))

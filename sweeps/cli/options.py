@@ -123,6 +123,12 @@ def exits(command: Callable[P, int]) -> Callable[P, None]:
         except TuneSweepsError as error:
             print_error(str(error))
             code = BAD_INPUT
+        except UnicodeEncodeError as error:
+            part = error.object[error.start : error.end]
+            is_utf8 = sys.getfilesystemencoding() == "utf-8"
+            remedy = "it is the name of a file; rename it" if is_utf8 else "set PYTHONUTF8=1"
+            print_error(f"{part!a} cannot be written as {error.encoding}: {remedy}")
+            code = BAD_INPUT
         except KeyboardInterrupt:
             print_error("interrupted by SIGINT; no trial was running")
             code = SIGINT_CODE

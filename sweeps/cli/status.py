@@ -68,7 +68,7 @@ def list_(directory: Path, as_json: bool) -> int:
         print_line(f"no sweeps in {directory}")
         return FINISHED
     columns = ("sweep", "state", "trials", "metric", "best", "trial", "started")
-    table = make_table(*columns, shortened={"sweep"})
+    table = make_table(*columns, shortened={"sweep", "started"})
     for values in sweeps:
         ended = "" if "error" in values else f"{values['ended']}/{values['total']}"
         best = values.get("best") or {}
@@ -79,7 +79,7 @@ def list_(directory: Path, as_json: bool) -> int:
             str(values.get("metric", "")),
             format_metric(best, "value"),
             str(best.get("trial", "-")),
-            str(values["started"] or "").replace("T", " ")[:16],
+            ShortenedText(str(values["started"] or "").replace("T", " ")[:16]),
         )
     print_table(table)
     for values in sweeps:

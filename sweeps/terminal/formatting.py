@@ -12,6 +12,8 @@ import rich.box
 from rich.console import JustifyMethod
 from rich.table import Table
 
+from sweeps.terminal.tables import MIN_WIDTH
+
 TEXT_COLUMNS = {"", "trial", "best trial", "state", "sweep", "metric", "model", "started"}
 """Columns that are aligned to the left; all others hold numbers."""
 SIZE_UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
@@ -33,7 +35,9 @@ def make_table(*columns: str, title: str | None = None, shortened: Collection[st
     )
     for name in columns:
         justify: JustifyMethod = "left" if name in TEXT_COLUMNS else "right"
-        table.add_column(name, justify=justify, no_wrap=name not in shortened)
+        gives_way = name in shortened
+        least = MIN_WIDTH if gives_way else None
+        table.add_column(name, justify=justify, no_wrap=not gives_way, min_width=least)
     return table
 
 

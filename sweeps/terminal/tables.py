@@ -28,14 +28,18 @@ class ShortenedText:
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         """Returns the least and the full width of the text."""
-        width = cell_len(self._text)
+        width = cell_len(self._to_printable(options))
         return Measurement(min(width, MIN_WIDTH), width)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yields the text as it fits the column."""
         ellipsis = "..." if options.ascii_only else "\N{HORIZONTAL ELLIPSIS}"
-        text = shorten(self._text, options.max_width, ellipsis)
+        text = shorten(self._to_printable(options), options.max_width, ellipsis)
         yield Text(text, no_wrap=True, overflow="crop")
+
+    def _to_printable(self, options: ConsoleOptions) -> str:
+        """Returns the text with `?` for characters that the terminal's encoding lacks."""
+        return self._text.encode(options.encoding, "replace").decode(options.encoding)
 
 
 def shorten(text: str, width: int, ellipsis: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import platform
@@ -39,8 +40,10 @@ def epoch_line(row: Mapping[str, Any], epochs: int, *, improved: bool) -> str:
 def replace_unencodable() -> None:
     """Has characters that the terminal's encoding lacks printed as `?` instead of failing."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            is_utf8 = codecs.lookup(stream.encoding).name == "utf-8"
+            if stream.errors == "strict" or not is_utf8:  # UTF-8 has surrogateescape in LANG=C
+                stream.reconfigure(errors="replace")
 
 
 class _Stream:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 from sweeps.cli import main
 from sweeps.storage.lock import sweep_lock
@@ -73,6 +74,41 @@ def test_list_reports_a_directory_without_sweeps(tmp_path: Path) -> None:
     assert "there is no such directory" in sweep("list", tmp_path / "none", code=2).stderr
 
 
+def test_list_shortens_a_long_name_and_keeps_every_column(
+    make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long, short = make("digits_" + "x" * 90 + "_cosine"), make("mnist")
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = sweep("list", short.parent).stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    (row,) = [line.split() for line in lines if "mnist" in line]
+    assert row[:4] == ["mnist", "finished", "12/12", "val_acc"]
+    (other,) = [line.split() for line in lines if line.strip().startswith("digits_")]
+    assert other[1:] == row[1:]
+    assert other[0].endswith("_cosine")
+    monkeypatch.delenv("COLUMNS")  # in a file or a pipe
+    assert long.name in sweep("list", short.parent).stdout
+
+
+@pytest.mark.parametrize("verb", READING_COMMANDS)
+def test_output_in_ascii_replaces_other_characters(verb: str, make: Callable[..., Path]) -> None:
+    directory = make("größe_模型", trials=3, states={1: "failed"})
+    (trial(directory, 1) / "trial.log").write_text("größe 模型", encoding="utf-8")
+    rest = {"show": ["0000"], "logs": ["0001"], "compare": ["0000", "0001"]}.get(verb, [])
+    words = [verb, str(directory.parent if verb == "list" else directory), *rest]
+    result = CliRunner(charset="ascii").invoke(main.main, words)
+    assert result.exit_code == 0, repr(result.exception)
+    assert "gr??e_??" in result.stdout or verb not in {"list", "status", "best", "report"}
+
+
+def test_an_error_in_ascii_replaces_other_characters(tmp_path: Path) -> None:
+    words = ["status", str(tmp_path / "größe")]
+    result = CliRunner(charset="ascii").invoke(main.main, words)
+    assert result.exit_code == 2
+    assert "gr" in result.stderr
+    assert "is this a sweep's directory?" in result.stderr
+
+
 def test_status_counts_trials_and_epochs(make: Callable[..., Path]) -> None:
     directory = make(states={3: "failed", 4: "running", 5: "pending"}, state="running")
     with sweep_lock(directory):
@@ -87,7 +123,7 @@ def test_status_counts_trials_and_epochs(make: Callable[..., Path]) -> None:
     assert values["saved_epochs"] == stopped * (9 - 3) > 0
     assert f"10 of 12 trials ended (1 failed, {values['trials']['finished']} finished" in text
     assert f"{stopped} stopped), 1 pending, 1 running\n" in text
-    assert "1 failed (oom)" in text
+    assert f"1 failed; read why:\n  oom:  sweep logs {directory} 0003aaaa\n" in text
     assert "best so far: trial" in text
     assert "0004aaaa" in text
 

@@ -1,4 +1,4 @@
-"""Finds values that a checkpoint cannot hold, so that no `.pt` file is written that cannot be read.
+"""Finds values that a checkpoint cannot hold, so that every `.pt` file can be read.
 
 `torch.save` writes any Python object. `torch.load(weights_only=True)` reads tensors, plain values
 and plain containers of them. A custom model may return anything from `get_extra_state()` and may
@@ -13,9 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import UninitializedTensorMixin
-
-from trainable.errors import ModelError
+from torch.nn.parameter import is_lazy
 
 PLAIN_TYPES = frozenset(
     (bool, int, float, complex, str, bytes, type(None), torch.Size, torch.dtype, torch.device)
@@ -24,38 +22,36 @@ PLAIN_TYPES = frozenset(
 TENSOR_TYPES = (torch.Tensor, nn.Parameter)
 
 
-def check_saveable(state: Mapping[str, Any], model: str, *, has_run: bool) -> None:
-    """Checks that a checkpoint can hold the state of a custom model.
+def find_unsaveable(state: Mapping[str, Any], *, has_run: bool) -> str | None:
+    """Returns why no checkpoint can hold the state of a model; None if one can.
 
     Args:
         state: The model's `state_dict()`.
-        model: The config's `model.name`, for the message.
-        has_run: Whether the model has been trained on a batch. A lazy module has no weights
-            before.
+        has_run: Whether the model has been run on a batch. A lazy module has no weights before.
 
-    Raises:
-        ModelError: It cannot; the text names the first such key, its type and the remedy.
+    Returns:
+        The first key that cannot be saved, with its type and the remedy.
     """
-    for key, item in state.items():
-        for place, problem in _find_problems(item, key, has_run=has_run):
-            raise ModelError(f'model.name "{model}": {place} of its state_dict() is {problem}')
+    problems = (
+        f"{place} of its state_dict() is {problem}"
+        for key, item in state.items()
+        for place, problem in _find_problems(item, key, has_run=has_run)
+    )
+    return next(problems, None)
 
 
 def _find_problems(value: Any, place: str, *, has_run: bool) -> Iterator[tuple[str, str]]:
-    """Yields the place of each value that cannot be saved, and what it is, with the remedy."""
+    """Yields (place, what is there and the remedy) for each value that cannot be saved."""
     kind = type(value)
-    if isinstance(value, UninitializedTensorMixin):
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    name = f"{module}{kind.__qualname__}"
+    if is_lazy(value):
         if has_run:
-            yield place, "a lazy parameter of a module that forward() never calls: remove it"
+            yield place, "a parameter of a lazy module that was never run; remove the module"
     elif isinstance(value, torch.Tensor):
         if kind not in TENSOR_TYPES:
-            yield (
-                place,
-                (
-                    f"a {_describe(kind)}, a subclass of torch.Tensor that torch.load refuses; "
-                    "register a plain one: tensor.as_subclass(torch.Tensor)"
-                ),
-            )
+            remedy = "register a plain tensor: tensor.as_subclass(torch.Tensor)"
+            yield place, f"a {name}, which torch.load refuses; {remedy}"
     elif kind in (dict, OrderedDict):
         for key, item in value.items():
             yield from _find_problems(key, f"a key of {place}", has_run=has_run)
@@ -64,18 +60,5 @@ def _find_problems(value: Any, place: str, *, has_run: bool) -> Iterator[tuple[s
         for index, item in enumerate(value):
             yield from _find_problems(item, f"{place}[{index}]", has_run=has_run)
     elif kind not in PLAIN_TYPES:
-        yield (
-            place,
-            (
-                f"a {_describe(kind)}, which torch.load refuses; return a tensor, or a Python number, "
-                "str, dict or list"
-            ),
-        )
-
-
-def _describe(kind: type) -> str:
-    return (
-        kind.__qualname__
-        if kind.__module__ == "builtins"
-        else f"{kind.__module__}.{kind.__qualname__}"
-    )
+        remedy = "return a tensor, or a Python number, str, dict or list"
+        yield place, f"a {name}, which torch.load refuses; {remedy}"

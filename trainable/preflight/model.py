@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from trainable.artifacts.saveable_state import find_unsaveable
 from trainable.config import TrainConfig, with_shape
 from trainable.errors import Problem, TuneSweepsError, summarize_exception
 from trainable.models import get_model
@@ -95,6 +96,9 @@ def _check(model: nn.Module, config: TrainConfig, data: DataShape, device: str) 
         if rule is not None:
             yield f"{name} must return {rule} in {mode}"
             return
+    unsaveable = find_unsaveable(model.state_dict(), has_run=True)
+    if config.checkpoint.enabled and unsaveable is not None:
+        yield f"{name} cannot be saved: {unsaveable}"
     if trains_on_one_image(config, data):
         yield from _check_single_image(model, images[:1], name)
 

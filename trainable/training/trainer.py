@@ -16,12 +16,12 @@ from typing import Any
 import torch
 
 from trainable.artifacts import checkpoint
-from trainable.artifacts.saveable_state import check_saveable
+from trainable.artifacts.saveable_state import find_unsaveable
 from trainable.config import TrainConfig, with_classes, with_shape
 from trainable.data.loading import load_data
 from trainable.data.source import ImageSource, Split
 from trainable.data.split_record import SplitRecord
-from trainable.errors import CheckpointError
+from trainable.errors import CheckpointError, ModelError
 from trainable.models import MODELS, get_model
 from trainable.optim.lr_schedule import LRSchedule
 from trainable.optim.optimizers import build_optimizer, load_state
@@ -267,7 +267,7 @@ class Trainer:
             ModelError: No checkpoint can hold the state of the custom model.
         """
         self._check_saveable(has_run=True)
-        state = {
+        state: dict[str, Any] = {
             checkpoint.MODEL: self.model.state_dict(),
             checkpoint.OPTIMIZER: self.optimizer.state_dict(),
             checkpoint.SCHEDULER: self.schedule.state_dict(),
@@ -287,8 +287,12 @@ class Trainer:
         return state
 
     def _check_saveable(self, *, has_run: bool) -> None:
-        if self.config.checkpoint.enabled and self.config.model.name not in MODELS:
-            check_saveable(self.model.state_dict(), self.config.model.name, has_run=has_run)
+        name = self.config.model.name
+        if not self.config.checkpoint.enabled or name in MODELS:
+            return
+        problem = find_unsaveable(self.model.state_dict(), has_run=has_run)
+        if problem is not None:
+            raise ModelError(f'model.name "{name}" cannot be saved: {problem}')
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from a checkpoint: weights, optimizer, schedule, scaler, epoch, best accuracy.

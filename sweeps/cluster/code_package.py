@@ -112,6 +112,21 @@ def add_user_code(
     return CodePackage({**user_files, **package.files})
 
 
+def add_modules(
+    package: CodePackage, directory: Path, excludes: Iterable[Path] = ()
+) -> CodePackage:
+    """Returns a package with the Python files of another directory, as if they lay in the first.
+
+    Args:
+        package: The package to extend; its files win over others of the same name.
+        directory: The directory with the modules.
+        excludes: As for `add_user_code`.
+    """
+    files = add_user_code(CodePackage({}), directory, excludes).files
+    modules = {name: path for name, path in files.items() if name.endswith(".py")}
+    return CodePackage({**modules, **package.files})
+
+
 def _is_code(name: Path) -> bool:
     folders = name.parts[:-1]
     if folders and folders[0] in EXCLUDED_TOP_DIRECTORIES:

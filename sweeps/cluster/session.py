@@ -19,13 +19,16 @@ from typing import Any, TypeVar
 import ray
 from ray._private import ray_constants, services
 from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sweeps.cluster.code_package import JOIN_LIMIT_BYTES, add_user_code, project_code
+from sweeps.cluster.code_package import JOIN_LIMIT_BYTES, add_modules, add_user_code, project_code
 from sweeps.cluster.placement import Reservation, spread_over_gpus, trials_per_machine
+from sweeps.cluster.storage_check import storage_credentials
 from sweeps.spec.settings import Resources
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.terminal.console import print_line, ray_output_enabled
 from sweeps.terminal.formatting import format_size
+from trainable.config.own_code import add_code_directories, code_directories
 from trainable.signals import SIGNALS
 
 T = TypeVar("T")
@@ -59,8 +62,9 @@ class RayConnection:
 
     address: str | None = None
     """`auto` or HOST:PORT; None means `RAY_ADDRESS` or, without it, a local Ray."""
-    user_code: Path | None = None
-    """Directory with code that the trials import."""
+    user_code: tuple[Path, ...] = ()
+    """Directories with code that the trials import: of the first one all files are sent, of
+    others modules only."""
     excludes: tuple[Path, ...] = ()
     """Directories below `user_code` that are not sent."""
 
@@ -136,8 +140,9 @@ def _make_runtime_env(connection: RayConnection, working_dir: Path) -> dict[str,
     runtime_env: dict[str, Any] = {"env_vars": variables}
     if not job.get("working_dir"):
         package = project_code()
-        if connection.user_code is not None:
-            package = add_user_code(package, connection.user_code, connection.excludes)
+        for number, directory in enumerate(connection.user_code):
+            add = add_modules if number else add_user_code
+            package = add(package, directory, connection.excludes)
         package.check_size(JOIN_LIMIT_BYTES)
         package.link_into(working_dir)
         runtime_env["working_dir"] = str(working_dir)
@@ -240,14 +245,45 @@ def run_on_gpu(function: Callable[[], T]) -> T:
     """Runs a function in a process of the cluster that has a GPU for itself."""
     task: Any = ray.remote(_call).options(num_cpus=0, num_gpus=1)
     try:
-        result: T = ray.get(task.remote(function))
+        result: T = ray.get(task.remote(function, code_directories()))
     except RayTaskError as error:
         raise error.cause from None
     return result
 
 
-def _call(function: Callable[[], T]) -> T:
+def _call(function: Callable[[], T], directories: list[str]) -> T:
+    add_code_directories(directories)
     return function()
+
+
+def joins_cluster(address: str | None) -> bool:
+    """Returns whether trials may run on other machines than this one.
+
+    Args:
+        address: The address to join; see `RayConnection.address`.
+    """
+    if ray.is_initialized():
+        return len(machines()) > 1
+    return (address or os.environ.get("RAY_ADDRESS") or LOCAL) != LOCAL
+
+
+def run_on_trial_machine(function: Callable[[], T], resources: Resources) -> T:
+    """Runs a function in a process of a machine that is large enough for a trial."""
+    gpu = 0.0 if resources.gpu == "auto" else float(resources.gpu)
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    has_gpus = any(node["Resources"].get("GPU") for node in nodes)
+    share = {"cpu": float(resources.cpu), "gpu": gpu if has_gpus else 0.0}
+    large = [node for node in nodes if trials_per_machine(share, node["Resources"])]
+    node = (large or nodes)[0]
+    strategy: Any = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
+    task: Any = ray.remote(_call).options(
+        num_cpus=0,
+        max_retries=0,
+        scheduling_strategy=strategy,
+        runtime_env={"env_vars": storage_credentials()},
+    )
+    result: T = ray.get(task.remote(function, code_directories()))
+    return result
 
 
 def machines() -> list[dict[str, float]]:

@@ -7,15 +7,24 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from sweeps.cluster.session import RayConnection, start_ray, trial_share
+from sweeps.cluster.session import (
+    RayConnection,
+    joins_cluster,
+    run_on_trial_machine,
+    start_ray,
+    trial_share,
+)
 from sweeps.cluster.storage_check import check_shared
 from sweeps.execution.environment import start_describing
 from sweeps.execution.tune_run import TuneRun
 from sweeps.execution.warm_start import read_points, write_points
+from sweeps.preflight.checks import background_checks, check_on_worker, check_settings
 from sweeps.results.commands import read_commands
 from sweeps.results.outcome import Outcome
 from sweeps.search.sampler_check import check_sampler
@@ -30,7 +39,11 @@ from sweeps.terminal.console import log_times, print_line
 from trainable.artifacts.names import automatic_name
 from trainable.atomic_files import write_text
 from trainable.config import TrainConfig
+from trainable.config.own_code import add_code_directories, code_directories
 from trainable.config.yaml_reader import dump_yaml
+from trainable.data.folder_scan import has_val_folder
+from trainable.errors import ConfigError
+from trainable.preflight.background import Options
 
 PACKAGES = ("tune-sweeps", "ray", "torch", "torchvision", "numpy", "optuna")
 
@@ -54,11 +67,14 @@ def start_sweep(
     name = spec.sweep_name or automatic_name(base, datetime.now())
     directory = resolve(join_location(base.checkpoint.dir, name))
     refuse_taken(directory)
+    if allow_custom_model:
+        add_code_directories([Path.cwd(), spec.origin.directory])
     points = read_points(spec)
     environment = start_describing()
     spec, share = _prepare(spec, directory, allow_custom_model, address)
     record = SweepRecord(directory.name, "running", now(), rungs="shares")
     record.versions, record.environment, record.address = _versions(), environment(), address
+    record.code_directories = code_directories() if allow_custom_model else []
     with _open_directory(directory, spec, record) as layout:
         if points is not None:
             write_points(points, layout)
@@ -95,8 +111,15 @@ def resume_sweep(
     """
     layout = SweepLayout(directory)
     record = layout.read_sweep()
+    if allow_custom_model:
+        recorded_directories = map(Path, record.code_directories)
+        add_code_directories([Path.cwd(), spec.origin.directory, *recorded_directories])
+        record.code_directories = code_directories()
     environment = start_describing()
-    spec, share = _prepare(spec, layout.directory, allow_custom_model, address)
+    try:
+        spec, share = _prepare(spec, layout.directory, allow_custom_model, address)
+    except ConfigError as error:
+        raise _add_remedy(error, directory) from None
     record.state, record.reason, record.ended = "running", None, None
     record.versions, record.environment, record.address = _versions(), environment(), address
     with background_upload(layout.directory):
@@ -111,8 +134,23 @@ def resume_sweep(
         return run.run()
 
 
+def _add_remedy(error: ConfigError, directory: Path) -> ConfigError:
+    """Adds to a problem of the data how to resume the sweep with data that have moved."""
+    key = "config.dataset.root"
+    command = read_commands(directory).resume_with(f"{key}=DIRECTORY")
+    problems = [
+        replace(problem, rule=f"{problem.rule}\n    if the data have moved: {command}")
+        if problem.key == key
+        else problem
+        for problem in error.problems
+    ]
+    return ConfigError(error.source, problems)
+
+
 def refuse_taken(directory: Path) -> None:
     """Raises SweepError if a directory is not empty; the message names the command to resume."""
+    if directory.exists() and not directory.is_dir():
+        return  # a problem of `name`, which the checks of the search file report
     if not directory.exists() or not any(p.name != LOCK_FILE for p in directory.iterdir()):
         return
     try:
@@ -138,8 +176,18 @@ def _prepare(
     """
     check_sampler(spec, allow_custom=allow_custom_model)
     base = spec.training
-    user_code = Path.cwd() if allow_custom_model else None
-    start_ray(RayConnection(address, user_code, (directory.parent, Path(base.dataset.root))))
+    user_code = tuple(map(Path, code_directories())) if allow_custom_model else ()
+    excludes = (directory.parent, Path(base.dataset.root))
+    connection = RayConnection(address, user_code, excludes)
+    options = Options(allow_custom_model)
+    if joins_cluster(address):
+        check_settings(spec, options)
+        start_ray(connection)
+        check_on_worker(spec, options, partial(run_on_trial_machine, resources=spec.resources))
+    else:
+        with background_checks(spec, options) as finish:
+            start_ray(connection)
+            finish()
     check_shared(directory)
     gpu_notice = None
     if spec.resources.gpu == "auto":
@@ -158,7 +206,7 @@ def _notices(base: TrainConfig) -> Iterator[str]:
             "checkpoint.enabled is false: trials save their metrics and logs, but no best.pt; "
             "one that is interrupted starts again from epoch 1"
         )
-    if base.dataset.val_split is None:
+    if base.dataset.val_split is None and not has_val_folder(base.dataset):
         yield "no dataset.val_split: val_acc is the test accuracy, and so decides the best trial"
 
 

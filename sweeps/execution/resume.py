@@ -114,7 +114,8 @@ def _exclude_new_trials(spec: SearchSpec, records: list[TrialRecord]) -> SearchS
     }
     if tune.search_alg.name == "bohb":  # BOHB needs its own scheduler
         data["tune"]["search_alg"] = {"name": "tpe"}
-    return parse_search(data, "the sweep's search file, for trials that continue")
+    text = "the sweep's search file, for trials that continue"
+    return parse_search(data, text, is_recorded=True).with_origin(spec.origin)
 
 
 def _check_can_continue(spec: SearchSpec, result: TrialResult, epochs: int) -> None:
@@ -173,7 +174,8 @@ def change_settings(
     for section, values in (("tune", tune), ("resources", resources)):
         changes = {key: value for key, value in values.items() if value is not None}
         data[section] = {**data[section], **changes}
-    return parse_search(data, "the command line")
+    changed = parse_search(data, "the command line", is_recorded=True)
+    return changed.with_origin(spec.origin)
 
 
 def merge_edited(
@@ -220,7 +222,8 @@ def merge_edited(
     }
     changes = {key: after for key, (before, after) in pairs.items() if before != after}
     merged["config"] = override(merged["config"], changes)
-    return parse_search(merged, str(search_file))
+    spec = parse_search(merged, str(search_file), is_recorded=True)
+    return spec.with_origin(edited.origin)
 
 
 _ABSENT = "(absent)"

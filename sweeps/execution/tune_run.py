@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from ray import tune
-from ray.tune.schedulers import HyperBandScheduler, PopulationBasedTraining
+from ray.tune.schedulers import PopulationBasedTraining
 
 from sweeps.cluster.gpu_workers import GpuWorkerPool
 from sweeps.cluster.session import choose_reservation, count_slots, machines
@@ -32,8 +32,9 @@ from sweeps.results.progress import TrialProgress
 from sweeps.results.ranking import write_files
 from sweeps.results.retention import CheckpointRetention, prune_weights
 from sweeps.results.status import count_events, describe_stall, note_start
-from sweeps.results.trial_results import read_result, read_results
+from sweeps.results.trial_results import read_result, read_results, read_scores
 from sweeps.schedulers.build import build_scheduler
+from sweeps.schedulers.hyperband import needs_all_trials
 from sweeps.schedulers.pbt import DonorCheckpointCleanup
 from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.search.searcher import Searcher
@@ -48,6 +49,8 @@ from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, now
 from sweeps.terminal.console import console, print_line
 from sweeps.trials.pause import PauseStopper, PauseSwitch, budget_deadline
 from sweeps.trials.retries import RetryPolicy
+from sweeps.trials.splits import SweepSplits
+from trainable.config.own_code import code_directories
 from trainable.ray_trial.classifier import ClassifierTrainable
 
 NUM_TO_KEEP = 1
@@ -152,6 +155,8 @@ class TuneRun:
             metric=spec.tune.metric,
             mode=spec.tune.mode,
             max_t=spec.max_epochs,
+            seed=spec.tune.seed,
+            rule=self._record.rungs,
         )
         return RecordingScheduler(
             inner,
@@ -175,7 +180,7 @@ class TuneRun:
         """
         limit = self._spec.tune.max_concurrent_trials
         inner = self._scheduler.inner
-        if self._exploits or type(inner) is HyperBandScheduler:
+        if self._exploits or needs_all_trials(inner):
             return self._spec.trials
         return count_slots(self._share) if limit == "auto" else limit
 
@@ -209,6 +214,7 @@ class TuneRun:
                 self._mutated,
                 storage_callback.num_to_keep(layout.directory, self._num_to_keep()),
                 RetryPolicy(layout, by_id, spec.failure, self._share, self._switch, pool),
+                SweepSplits(spec, layout, records),
             ),
             admission=Admission(
                 self._limit,
@@ -226,6 +232,7 @@ class TuneRun:
             "keep_epochs": None if keep.epochs == "all" else keep.epochs,
             "min_free_gib": keep.min_free_gib,
             "allow_custom_model": allow_custom_model,
+            "code_directories": code_directories() if allow_custom_model else [],
             **storage_callback.trial_settings(self._layout.directory, exploits=self._exploits),
             **(self._pool.settings if self._pool else {}),
         }
@@ -313,11 +320,11 @@ class TuneRun:
         return callbacks
 
     def _score(self, trial: TrialRecord) -> list[float] | None:
-        """Returns an ended trial's best metrics; None if it has none."""
+        """Returns an ended trial's metrics for the searcher; None if it lacks one."""
         tune = self._spec.tune
         sync_trial(self._layout.directory / trial.directory)
-        best = read_result(self._layout.directory, trial, tune.metric, tune.mode).best
-        return None if best is None else [float(best[metric]) for metric in tune.metrics]
+        result = read_result(self._layout.directory, trial, tune.metric, tune.mode)
+        return read_scores(result, tune.metrics)
 
 
 def _read_epochs(spec: SearchSpec, record: TrialRecord) -> int:

@@ -38,6 +38,19 @@ class SweepCommands:
             address=self.address,
         )
 
+    def resume_with(self, assignment: str) -> str:
+        """Returns the command that resumes the sweep with `--set KEY=VALUE`."""
+        return sweep_command(
+            "run",
+            SweepLayout(self.directory).search_file,
+            "--resume",
+            self.directory,
+            "--set",
+            assignment,
+            allow_custom_model=self.has_own_code,
+            address=self.address,
+        )
+
 
 def read_commands(directory: Path) -> SweepCommands:
     """Reads what the commands for a sweep need from its directory.

@@ -144,6 +144,8 @@ class SweepRecord:
     pid: int | None = None
     host: str | None = None
     """The driver's host and `pid`, while it runs."""
+    rungs: Literal["multiples", "shares"] = "multiples"
+    """How HyperBand's rungs follow from its factor (`RungRule`); earlier versions wrote none."""
     trials: dict[str, int] = field(default_factory=dict)
     """State -> number of trials."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -151,6 +153,8 @@ class SweepRecord:
     """The environment of the last run: machine, GPUs, git state."""
     address: str | None = None
     """The `--address` of the last run; None if it had none."""
+    code_directories: list[str] = field(default_factory=list)
+    """Where the last run imported the user's own code from."""
     events_at_start: int | None = None
     """Completed epochs and failures of all trials when the last run began."""
     runs_without_epoch: int = 0

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "results": {"terminal", "sweep_dir", "storage", "spec"},
     "cluster": {"terminal", "sweep_dir", "storage", "spec"},
     "trials": {"terminal", "sweep_dir", "storage", "spec", "cluster"},
+    "preflight": {"terminal", "space", "spec"},
     "planning": {"terminal", "sweep_dir", "space", "spec", "search", "cluster"},
     "schedulers": {"sweep_dir", "space", "spec", "trials"},
     "report": {"terminal", "sweep_dir", "space", "storage", "results"},
@@ -34,6 +35,7 @@ MAY_IMPORT = {
         "cluster",
         "trials",
         "planning",
+        "preflight",
         "schedulers",
     },
 }

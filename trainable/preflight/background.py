@@ -18,9 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from trainable.config import TrainConfig
-from trainable.config.own_code import code_directories
+from trainable.config.own_code import add_code_directories, code_directories
 from trainable.errors import Problem
 from trainable.preflight.checks import Checker
+from trainable.preflight.paths import check_inputs
 
 TIMEOUT_S = 300
 """Longest time for the checks; after that the sweep starts without them."""
@@ -51,6 +52,21 @@ def check_here(configs: Sequence[TrainConfig], options: Options) -> Verdict:
     """Makes the checks in this process."""
     checker = Checker(**asdict(options))
     return Verdict([checker.slow_problems(config) for config in configs])
+
+
+def check_elsewhere(
+    configs: Sequence[TrainConfig], options: Options, directories: Sequence[str]
+) -> Verdict:
+    """Makes the checks of files and the slow ones, in a process of the machine with the files.
+
+    Args:
+        configs: The configs.
+        options: How thorough the checks are.
+        directories: Where code of the user's is imported from.
+    """
+    add_code_directories(directories)
+    checker = Checker(**asdict(options))
+    return Verdict([[*check_inputs(config), *checker.slow_problems(config)] for config in configs])
 
 
 class BackgroundCheck:

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from trainable.config import ImageFolderDataset, TrainConfig
 from trainable.config.own_code import check_own_code, is_own_code
 from trainable.config.yaml_reader import Document, line_of
 from trainable.errors import ConfigError, Problem
-from trainable.preflight.paths import check_paths
+from trainable.preflight.paths import check_inputs, check_outputs
 from trainable.preflight.shapes import DataShape, check_shapes, known_shape
+from trainable.uri import is_uri
 
 
-def quick_problems(config: TrainConfig, *, allow_custom_model: bool) -> list[Problem]:
-    """Returns the problems that a look at the config and its paths finds.
+def setting_problems(config: TrainConfig, allow_custom_model: bool) -> Iterator[Problem]:
+    """Yields the problems of own code and of the shapes of data sets that are known by name.
 
-    Takes milliseconds and imports neither torch nor code of the user's.
+    Reads no file of the data. Imports neither torch nor code of the user's.
 
     Args:
         config: Complete settings.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
     """
-    problems = list(check_paths(config))
     own = check_own_code(config.model.name, allowed=allow_custom_model)
     if own is not None:
-        problems.append(own)
+        yield own
     shape = known_shape(config)
     if shape is not None:
-        problems += check_shapes(config, shape)
-    return problems
+        yield from check_shapes(config, shape)
 
 
 def is_checked_slowly(config: TrainConfig) -> bool:
@@ -87,11 +87,13 @@ class Checker:
         return self._folders[key]
 
     def _check_with_torch(self, config: TrainConfig, shape: DataShape) -> Iterator[Problem]:
-        if is_own_code(config.model.name) and self._allow_custom_model:
+        name, resume = config.model.name, config.checkpoint.resume
+        is_found = check_own_code(name, allowed=self._allow_custom_model) is None
+        if is_own_code(name) and is_found:
             from trainable.preflight.model import check_model
 
             yield from check_model(config, shape)
-        if self._with_resume and config.checkpoint.resume is not None:
+        if self._with_resume and resume and (is_uri(resume) or Path(resume).is_file()):
             from trainable.preflight.resume import check_resume
 
             yield from check_resume(config, shape)
@@ -110,10 +112,14 @@ def refuse_failing(
     Raises:
         ConfigError: A training of the config would fail; all problems are listed.
     """
-    problems = quick_problems(config, allow_custom_model=allow_custom_model)
-    if not problems and is_checked_slowly(config):
+    problems = [
+        *check_outputs(config),
+        *setting_problems(config, allow_custom_model),
+        *check_inputs(config),
+    ]
+    if is_checked_slowly(config):
         checker = Checker(allow_custom_model=allow_custom_model, with_resume=False)
-        problems = checker.slow_problems(config)
+        problems += checker.slow_problems(config)
     if not problems:
         return
     if document is None:

@@ -22,14 +22,18 @@ TORCHVISION_FOLDERS = {
 MAX_LISTED_FILES = 5
 
 
-def check_paths(config: TrainConfig) -> Iterator[Problem]:
-    """Yields the problems of the paths that a training reads or writes.
+def check_inputs(config: TrainConfig) -> Iterator[Problem]:
+    """Yields the problems of the files that a training reads.
 
     Images in class folders are checked by `trainable.preflight.images`; object storage is not
     read here.
     """
     yield from _check_resume(config.checkpoint.resume)
     yield from _check_builtin_data(config)
+
+
+def check_outputs(config: TrainConfig) -> Iterator[Problem]:
+    """Yields the problem of the directory that a training without a sweep writes to."""
     if config.checkpoint.enabled:
         yield from check_directory("checkpoint.dir", config.checkpoint.dir)
     elif config.tensorboard.enabled:

@@ -23,6 +23,7 @@ from trainable.atomic_files import add_name, remove_temporaries
 from trainable.config import TrainConfig, parse_config
 from trainable.config.dotted import flatten
 from trainable.config.override import override
+from trainable.config.own_code import add_code_directories
 from trainable.data.split_record import SplitRecord
 from trainable.errors import ExperimentError
 from trainable.experiment.directory import Experiment
@@ -143,6 +144,7 @@ class TrialRun:
         if self._stored is not None:
             self._stored.open()
         self._log.write_header()
+        add_code_directories(settings.get("code_directories", ()))
         with ExitStack() as stack:
             origin, state = None, restored
             if restored is None and config.checkpoint.resume:

@@ -1,0 +1,174 @@
+"""Checks a sweep before its first trial and refuses what would make trials fail.
+
+Nothing is created. The problems are those of training configs (`trainable.preflight`), reported by
+the keys and lines of the search file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from sweeps.preflight.variants import Variant, list_variants
+from sweeps.space.parameters import to_json
+from sweeps.spec.search_spec import SearchSpec
+from sweeps.terminal.console import print_line
+from trainable.config import TrainConfig
+from trainable.config.own_code import code_directories
+from trainable.config.yaml_reader import line_of
+from trainable.errors import ConfigError, Problem
+from trainable.preflight.background import (
+    BackgroundCheck,
+    Options,
+    Verdict,
+    check_elsewhere,
+    check_here,
+)
+from trainable.preflight.checks import is_checked_slowly, setting_problems
+from trainable.preflight.paths import check_directory, check_inputs
+
+RunOnWorker = Callable[[Callable[[], Verdict]], Verdict]
+"""Calls a function on a machine that trials run on."""
+
+
+def refuse_failing_sweep(spec: SearchSpec, options: Options) -> None:
+    """Makes all checks in this process.
+
+    Raises:
+        ConfigError: Trials would fail; all problems are listed.
+    """
+    variants = list_variants(spec)
+    quick = _check_quickly(variants, options)
+    slow = check_here(_slow_configs(variants), options)
+    _refuse(spec, variants, quick, slow)
+
+
+@contextmanager
+def background_checks(spec: SearchSpec, options: Options) -> Iterator[Callable[[], None]]:
+    """Makes the quick checks and starts the slow ones for trials that run on this machine.
+
+    Yields:
+        A function that waits for the slow checks. It raises ConfigError if trials would fail.
+
+    Raises:
+        ConfigError: A quick check has found a problem; those of slow ones are listed, too.
+    """
+    variants = list_variants(spec)
+    quick = _check_quickly(variants, options)
+    slow = BackgroundCheck(_slow_configs(variants), options)
+
+    def finish() -> None:
+        _refuse(spec, variants, quick, slow.result())
+
+    try:
+        if any(quick) or _check_outputs(spec):
+            finish()
+        yield finish
+    finally:
+        slow.cancel()
+
+
+def check_settings(spec: SearchSpec, options: Options) -> None:
+    """Makes the checks that need no file of the machines that trials run on.
+
+    Raises:
+        ConfigError: Trials would fail.
+    """
+    variants = list_variants(spec)
+    problems = [list(setting_problems(v.config, options.allow_custom_model)) for v in variants]
+    _refuse(spec, variants, problems, Verdict([]))
+
+
+def check_on_worker(spec: SearchSpec, options: Options, run: RunOnWorker) -> None:
+    """Makes the checks of files and of the model on a machine of a cluster.
+
+    Args:
+        spec: The search file.
+        options: How thorough the checks are.
+        run: Runs a function on such a machine.
+
+    Raises:
+        ConfigError: Trials would fail.
+    """
+    variants = list_variants(spec)
+    configs = [variant.config for variant in variants]
+    directories = code_directories()
+    verdict = run(lambda: check_elsewhere(configs, options, directories))
+    _refuse(spec, variants, [[] for _ in variants], verdict, configs)
+
+
+def _check_quickly(variants: Sequence[Variant], options: Options) -> list[list[Problem]]:
+    return [
+        [
+            *setting_problems(variant.config, options.allow_custom_model),
+            *check_inputs(variant.config),
+        ]
+        for variant in variants
+    ]
+
+
+def _slow_configs(variants: Sequence[Variant]) -> list[TrainConfig]:
+    return [variant.config for variant in variants if is_checked_slowly(variant.config)]
+
+
+def _check_outputs(spec: SearchSpec) -> list[Problem]:
+    """Returns why the sweep's directory cannot be created, with the lines of the search file."""
+    located = spec.origin.locate
+    problems = [
+        located(p) for p in check_directory("checkpoint.dir", spec.training.checkpoint.dir)
+    ]
+    name = spec.sweep_name
+    if problems or name is None:
+        return problems
+    path = Path(spec.training.checkpoint.dir, name)
+    if path.exists() and not path.is_dir():
+        line = line_of(spec.origin.search, ("name",))
+        rule = f"must be free in checkpoint.dir: {path} is a file; choose another name"
+        problems.append(Problem("name", rule, line))
+    return problems
+
+
+def _refuse(
+    spec: SearchSpec,
+    variants: Sequence[Variant],
+    quick: Sequence[Sequence[Problem]],
+    slow: Verdict,
+    slow_configs: Sequence[TrainConfig] | None = None,
+) -> None:
+    """Raises ConfigError with all problems, if there are any."""
+    if slow.notice is not None:
+        print_line(f"note: {slow.notice}; the sweep starts without them")
+    configs = _slow_configs(variants) if slow_configs is None else slow_configs
+    slow_problems = dict(zip(map(id, configs), slow.problems, strict=False))
+    found = [
+        [*problems, *slow_problems.get(id(variant.config), ())]
+        for variant, problems in zip(variants, quick, strict=True)
+    ]
+    problems = [*_check_outputs(spec), *_merge(spec, variants, found)]
+    if problems:
+        problems.sort(key=lambda problem: problem.line or 0)
+        raise ConfigError(spec.origin.search.source, problems)
+
+
+def _merge(
+    spec: SearchSpec, variants: Sequence[Variant], found: Sequence[Sequence[Problem]]
+) -> Iterator[Problem]:
+    """Yields every problem once, with the values of the space that it occurs with."""
+    affected: dict[Problem, list[Variant]] = {}
+    for variant, problems in zip(variants, found, strict=True):
+        for problem in problems:
+            affected.setdefault(problem, []).append(variant)
+    for problem, some in affected.items():
+        values = some[0].values
+        if problem.key in values:
+            line = line_of(spec.origin.search, ("space", problem.key))
+            rule = f"with {to_json(values[problem.key])}: {problem.rule}"
+            yield Problem(f"space.{problem.key}", rule, line)
+            continue
+        rule = problem.rule
+        if len(some) < len(variants):
+            text = ", ".join(f"{key}: {to_json(value)}" for key, value in values.items())
+            rule = f"with {text}: {rule}"
+        yield spec.origin.locate(replace(problem, rule=rule))

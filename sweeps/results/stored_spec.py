@@ -31,5 +31,6 @@ def open_sweep(directory: Path) -> tuple[SearchSpec, list[TrialRecord]]:
         data["config"] = override(data["config"], {"checkpoint.dir": checkpoint_dir_of(directory)})
     if "hooks" in data:
         data["hooks"] = drop_url_hooks(data["hooks"])
-    spec = parse_search(Document(data, document.lines, document.source), directory=directory)
+    document = Document(data, document.lines, document.source)
+    spec = parse_search(document, directory=directory, is_recorded=True)
     return spec, layout.read_trials()

@@ -18,7 +18,7 @@ import numpy as np
 from sweeps.search.optuna_samplers import OptunaSuggester
 from sweeps.search.study_history import Observation, TrialStatus
 from sweeps.space.expressions import ExpressionError
-from sweeps.space.search_space import Values, draw, grid_part, grid_points, random_draw, satisfies
+from sweeps.space.search_space import Values, draw, grid_cycle, grid_points, random_draw, satisfies
 from sweeps.spec.search_algorithms import BOHBSearch, GridSearch, QMCSearch, RandomSearch
 from sweeps.spec.search_spec import SearchSpec
 
@@ -53,8 +53,7 @@ class Searcher:
         self._trials: dict[int, _Trial] = {}
         search = spec.tune.search_alg
         is_grid = isinstance(search, GridSearch)
-        space = spec.space if is_grid else grid_part(spec.space)
-        points = grid_points(space, spec.constraints)
+        points = (grid_points if is_grid else grid_cycle)(spec.space, spec.constraints)
         self._points = list(islice(points, spec.tune.num_samples if is_grid else None))
         self._optuna = None
         if not isinstance(search, RandomSearch | GridSearch | QMCSearch):

@@ -18,6 +18,9 @@ import numpy as np
 
 from sweeps.space.parameters import Parameter, to_json
 
+ROUNDING = 1e-12
+"""Relative difference of a given value to one that can be drawn that counts as rounding."""
+
 _TAIL = NormalDist().cdf(-4)
 """Share of a normal distribution below minus four standard deviations."""
 
@@ -45,7 +48,7 @@ class Distribution(Parameter):
 
     @abstractmethod
     def convert(self, value: Any) -> Any:
-        """A value that can be drawn, in the type that is drawn: 1 becomes 1.0 in a float range."""
+        """The nearest value that can be drawn, in the type that is drawn: 1.0 for 1 in a range."""
 
     @abstractmethod
     def can_draw(self, value: Any) -> bool:
@@ -70,7 +73,11 @@ class NumericDistribution(Distribution):
 
     def convert(self, value: Any) -> Any:
         """See `Distribution.convert`."""
-        return int(value) if self.integer else float(value)
+        low, high = self.extremes
+        nearest = min(max(value, low), high)
+        if self.step is not None:
+            return self.from_unit(self.to_unit(nearest))
+        return int(nearest) if self.integer else float(nearest)
 
     def can_draw(self, value: Any) -> bool:
         """See `Distribution.can_draw`."""
@@ -78,13 +85,9 @@ class NumericDistribution(Distribution):
             return False
         if self.integer and value != int(value):
             return False
-        low, high = self.extremes
-        if self.step is not None and not math.isclose(
-            value, self.from_unit(self.to_unit(value)), abs_tol=1e-12
-        ):
-            return False  # between two multiples
-        # The ends of a logarithmic range are off by a rounding error.
-        return low <= value <= high or math.isclose(value, low) or math.isclose(value, high)
+        nearest = self.convert(value)
+        tolerance = ROUNDING * (self.step or 0.0)
+        return math.isclose(value, nearest, rel_tol=ROUNDING, abs_tol=tolerance)
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,10 @@ class Range(NumericDistribution):
         return math.ceil(_to_fraction(self.low) / step), math.floor(_to_fraction(self.high) / step)
 
     def _scaled_ends(self) -> tuple[float, float]:
-        """Both ends on the scale of the distribution; an integer n covers [n, n + 1)."""
+        """Both ends on the scale of the distribution.
+
+        An integer n covers [n, n + 1), a multiple m of the step [m - 0.5, m + 0.5) steps.
+        """
         if self.integer:
             first, last = self._multiples()
             ends = float(first), float(last + 1)
@@ -121,7 +127,7 @@ class Range(NumericDistribution):
             ends = self.low, self.high
         else:
             first, last = self._multiples()
-            ends = _multiply(first, self.step), _multiply(last, self.step)
+            ends = (first - 0.5) * self.step, (last + 0.5) * self.step
         return (math.log(ends[0]), math.log(ends[1])) if self.log else ends
 
     def from_unit(self, unit: float) -> Any:
@@ -133,9 +139,12 @@ class Range(NumericDistribution):
             first, last = self._multiples()
             return min(max(math.floor(value), first), last) * int(self.step or 1)
         if self.step is None:
+            if unit in (0.0, 1.0):  # without the rounding error of the logarithm
+                return self.high if unit else self.low
             return min(max(value, self.low), self.high)
         first, last = self._multiples()
-        return _multiply(min(max(round(value / self.step), first), last), self.step)
+        count = math.floor(value / self.step + 0.5)
+        return _multiply(min(max(count, first), last), self.step)
 
     def to_unit(self, value: Any) -> float:
         """See `Distribution.to_unit`; an integer is mapped to the middle of its share."""

@@ -16,6 +16,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from sweeps.space.config_values import ConfigValues
+from trainable.config.dotted import flatten
+
 MAX_LENGTH = 1000
 """Characters that an expression may have."""
 
@@ -57,11 +60,11 @@ class Expression:
 
     Args:
         text: The expression as written.
-        constants: Dotted key -> value, for keys that draws do not have.
+        config: The training config, for keys that a draw does not have.
     """
 
     text: str
-    constants: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    config: ConfigValues | None = field(default=None, compare=False)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -72,21 +75,42 @@ class Expression:
     def _tree(self) -> ast.expr:
         return _parse(self.text)
 
-    def bind(self, constants: Mapping[str, Any]) -> Expression:
-        """Returns a copy with values for the keys that draws do not have."""
-        return replace(self, constants=constants)
+    @cached_property
+    def parents(self) -> frozenset[str]:
+        """The keys that decide its value: those in it, and the names of their sections."""
+        sections = {name.partition(".")[0] for name in self.names}
+        return frozenset({*self.names, *(f"{section}.name" for section in sections)})
 
-    def value(self, values: Mapping[str, Any]) -> Any:
-        """Computes the value.
+    def bind(self, config: ConfigValues) -> Expression:
+        """Returns a copy that reads the keys that a draw does not have from a training config."""
+        return replace(self, config=config)
+
+    def inputs(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the values of its keys in a trial, without keys that the trial does not have.
 
         Args:
-            values: Dotted key -> value; these override the constants.
+            drawn: Dotted key -> drawn value. A key wins over the same key inside a mapping.
+        """
+        flat = flatten(drawn, keep_mappings=True)
+        if self.config is not None:
+            return self.config.find(self.names, flat)
+        return {name: flat[name] for name in self.names if name in flat}
+
+    def has_inputs(self, drawn: Mapping[str, Any]) -> bool:
+        """Whether a trial with these drawn values has all of its keys."""
+        return len(self.inputs(drawn)) == len(self.names)
+
+    def value(self, drawn: Mapping[str, Any]) -> Any:
+        """Computes the value in a trial.
+
+        Args:
+            drawn: Dotted key -> drawn value.
 
         Raises:
             ExpressionError: A key has no value, or the arithmetic is not possible.
         """
         try:
-            return _evaluate(self._tree, {**self.constants, **values})
+            return _evaluate(self._tree, self.inputs(drawn))
         except (ArithmeticError, TypeError, ValueError, LookupError) as error:
             raise ExpressionError(f"{self.text}: {error}") from error
 

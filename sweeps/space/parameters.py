@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweeps.space.expressions import Expression
-from trainable.config.dotted import flatten
 
 
 def to_json(value: Any) -> str:
@@ -54,7 +53,7 @@ class Parameter(ABC):
 
 @dataclass(frozen=True)
 class ExpressionParameter(Parameter):
-    """`expr`: the value of an expression over other keys; absent where one of them is."""
+    """`expr`: the value of an expression over other keys; absent where a trial lacks one."""
 
     expression: Expression
 
@@ -70,13 +69,12 @@ class ExpressionParameter(Parameter):
 
     @property
     def parents(self) -> set[str]:
-        """The keys of the condition and of the expression."""
-        return {*self.when, *self.expression.names}
+        """The keys of the condition and those that decide the expression's value."""
+        return {*self.when, *self.expression.parents}
 
     def is_active(self, values: Mapping[str, Any]) -> bool:
         """Whether `when` holds and every key of the expression has a value."""
-        keys = {*flatten(values, keep_mappings=True), *self.expression.constants}
-        return super().is_active(values) and keys.issuperset(self.expression.names)
+        return super().is_active(values) and self.expression.has_inputs(values)
 
     def value(self, values: Mapping[str, Any]) -> Any:
         """The value that follows from those drawn before.
@@ -84,7 +82,7 @@ class ExpressionParameter(Parameter):
         Raises:
             ExpressionError: The expression cannot be computed from them.
         """
-        return self.expression.value(flatten(values, keep_mappings=True))
+        return self.expression.value(values)
 
 
 @dataclass(frozen=True)

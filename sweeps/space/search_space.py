@@ -6,13 +6,14 @@ absent too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from sweeps.space.config_values import ConfigValues
 from sweeps.space.distributions import Choice, Distribution, sample
 from sweeps.space.expressions import Expression, ExpressionError
 from sweeps.space.parameters import (
@@ -21,7 +22,6 @@ from sweeps.space.parameters import (
     Parameter,
     ZippedParameter,
 )
-from trainable.config.dotted import flatten
 
 Space = Mapping[str, Parameter]
 Constraints = Sequence[Expression]
@@ -35,42 +35,24 @@ MAX_REJECTED_DRAWS = 1000
 """Consecutive draws that may break a constraint before the constraints count as impossible."""
 
 
-def resolve(space: Space, constants: Mapping[str, Any]) -> dict[str, Parameter]:
-    """Fills in what derived parameters need: constants, and the values of a zip's source.
+def resolve(space: Space, config: ConfigValues) -> dict[str, Parameter]:
+    """Fills in what derived parameters need: the config, and the values of a zip's source.
 
     Args:
         space: The space as written.
-        constants: Dotted key of the training config -> value, for expressions.
+        config: The training config, for expressions.
     """
-    return {key: _resolve_parameter(p, space, constants) for key, p in space.items()}
+    return {key: _resolve_parameter(p, space, config) for key, p in space.items()}
 
 
-def _resolve_parameter(
-    parameter: Parameter, space: Space, constants: Mapping[str, Any]
-) -> Parameter:
+def _resolve_parameter(parameter: Parameter, space: Space, config: ConfigValues) -> Parameter:
     if isinstance(parameter, ExpressionParameter):
-        return replace(parameter, expression=bind(parameter.expression, space, constants))
+        return replace(parameter, expression=parameter.expression.bind(config))
     if isinstance(parameter, ZippedParameter):
         source = space.get(parameter.source_key)
         values = source.values if isinstance(source, Choice) else ()
         return replace(parameter, source_values=values)
     return parameter
-
-
-def bind(expression: Expression, space: Space, constants: Mapping[str, Any]) -> Expression:
-    """Gives an expression the values of those of its keys that are not in the space."""
-    return expression.bind(
-        {
-            name: constants[name]
-            for name in expression.names
-            if name in constants and not is_swept(name, space)
-        }
-    )
-
-
-def is_swept(name: str, space: Space) -> bool:
-    """Whether a dotted key is in the space, or inside a key whose values are mappings."""
-    return any(name == key or name.startswith(f"{key}.") for key in space)
 
 
 def draw_order(space: Space) -> list[str]:
@@ -91,8 +73,19 @@ def draw_order(space: Space) -> list[str]:
 
 def dependencies(space: Space, key: str) -> set[str]:
     """The keys of the space that a parameter depends on."""
-    parents = space[key].parents
-    return {k for k in space if k in parents or any(p.startswith(f"{k}.") for p in parents)}
+    return _select_swept(space, space[key].parents)
+
+
+def _select_swept(space: Space, names: Collection[str]) -> set[str]:
+    """The keys of a space that some dotted keys are, or whose mappings can contain them."""
+    return {k for k in space if k in names or any(name.startswith(f"{k}.") for name in names)}
+
+
+def select_decided(
+    constraints: Iterable[Expression], space: Space, keys: Collection[str]
+) -> list[Expression]:
+    """The constraints that depend on no other key of a space than the given ones."""
+    return [c for c in constraints if _select_swept(space, c.parents) <= set(keys)]
 
 
 def draw(space: Space, pick: Callable[[str, Distribution], Any]) -> Values:
@@ -118,17 +111,14 @@ def draw(space: Space, pick: Callable[[str, Distribution], Any]) -> Values:
 
 
 def satisfies(constraints: Iterable[Expression], values: Values) -> bool:
-    """Whether a draw satisfies every constraint.
+    """Whether a complete draw satisfies every constraint.
 
-    A constraint on a key that the draw lacks does not apply. One that cannot be computed counts
-    as broken.
+    A constraint on a key that the trial's config lacks does not apply. One that cannot be computed
+    counts as broken.
     """
-    flat = flatten(values, keep_mappings=True)
     for constraint in constraints:
-        if not {*flat, *constraint.constants}.issuperset(constraint.names):
-            continue
         try:
-            if not constraint.value(flat):
+            if constraint.has_inputs(values) and not constraint.value(values):
                 return False
         except ExpressionError:
             return False
@@ -186,6 +176,15 @@ def grid_part(space: Space) -> dict[str, Parameter]:
     }
 
 
+def grid_cycle(space: Space, constraints: Constraints) -> Iterator[Values]:
+    """The points of a space's `grid_part`, which trials take in turn.
+
+    Without those that break a constraint on `grid` keys alone.
+    """
+    grid = grid_part(space)
+    return grid_points(grid, select_decided(constraints, space, grid))
+
+
 def random_draw(
     space: Space,
     constraints: Constraints,
@@ -199,7 +198,7 @@ def random_draw(
     Args:
         space: The space.
         constraints: Constraints that the draw must satisfy.
-        cycle: The points of the space's `grid_part`, which trials take in turn.
+        cycle: The points of `grid_cycle`.
         seed: The sweep's seed.
         number: 0-based number of the trial.
         fixed: Dotted key -> value to use instead of drawing one.

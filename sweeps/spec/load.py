@@ -52,6 +52,8 @@ def parse_search(
     source: str = "search",
     directory: str | Path = ".",
     assignments: Mapping[str, Any] | None = None,
+    *,
+    is_recorded: bool = False,
 ) -> SearchSpec:
     """Parses and checks the plain values of a search file.
 
@@ -60,6 +62,7 @@ def parse_search(
         source: The file's name in error messages.
         directory: The directory that a path under `config` is relative to.
         assignments: See `load_search`.
+        is_recorded: See `check_search`.
 
     Raises:
         ConfigError: The values have problems; all of them are listed, and those of the training
@@ -79,7 +82,9 @@ def parse_search(
     except ConfigError as error:
         problems += error.problems
     else:
-        violations = check_search(spec, loaded.values, is_config_good=not problems)
+        violations = check_search(
+            spec, loaded.values, is_config_good=not problems, is_recorded=is_recorded
+        )
         problems += [
             Problem(dotted(path), rule, line_of(document, path)) for path, rule in violations
         ]

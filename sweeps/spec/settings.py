@@ -14,15 +14,27 @@ from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_
 from sweeps.spec.schedulers import FIFO, SchedulerConfig
 from sweeps.spec.search_algorithms import RandomSearch, SearchAlgorithmConfig
 from trainable.config.names import check_name
-from trainable.config.schema import Items, Section
-
-METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "best_acc")
-"""Metrics that a trial reports at every epoch and that can rank a sweep's trials."""
-
-OBJECTIVES = (*METRICS, "epoch_s", "images_per_s", "peak_memory_gib")
-"""Metrics that `pareto` may name."""
+from trainable.config.schema import Items, Section, UserPath
 
 Mode = Literal["max", "min"]
+
+MODES: dict[str, Mode] = {
+    "train_loss": "min",
+    "train_acc": "max",
+    "val_loss": "min",
+    "val_acc": "max",
+    "best_acc": "max",
+    "epoch_s": "min",
+    "images_per_s": "max",
+    "peak_memory_gib": "min",
+}
+"""Metric that a trial reports at every epoch -> whether it should be large or small."""
+
+METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "best_acc")
+"""Metrics that can rank a sweep's trials."""
+
+OBJECTIVES = tuple(MODES)
+"""Metrics that `pareto` may name."""
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 """Unit of a time budget -> its seconds."""
@@ -60,13 +72,15 @@ class Tune(Section):
     means per image. `val_*` are those of the test set if the training config has no
     `dataset.val_split`."""
     mode: Mode = Field(examples=["min"], json_schema_extra={"x-default": "by metric"})
-    """Whether the metric is to be small or large; `min` by default for a loss, `max` otherwise."""
+    """Follows from the metric: `min` for a loss, `max` for an accuracy. Another one is refused."""
     pareto: dict[str, Mode] = Field(default={}, examples=[{"epoch_s": "min"}])
-    """More metrics with their modes: those of `metric`, `epoch_s` (seconds), `images_per_s`,
-    `peak_memory_gib` (GiB of the GPU). The sweep then looks for trials that no other trial beats
-    in all of them. With `random`, `grid`, `qmc`, `tpe` or `gp`, and `fifo`."""
+    """More metrics with their modes: those of `metric`, `epoch_s` (`min`, in seconds),
+    `images_per_s` (`max`), `peak_memory_gib` (`min`, GiB of the GPU). The sweep then looks for
+    trials that no other trial beats in all of them. With `random`, `grid`, `qmc`, `tpe` or `gp`,
+    and `fifo`."""
     target: float | None = Field(default=None, examples=[0.99])
-    """The sweep ends when a trial's metric reaches this value; null means never."""
+    """The sweep ends when a trial's metric reaches this value, a fraction for an accuracy; null
+    means never."""
     num_samples: PositiveInt = Field(examples=[16], json_schema_extra={"x-default": "required"})
     """Number of configurations, including those before a resume. Each is trained `repeats`
     times. With `search_alg: grid`, the size of the grid by default."""
@@ -100,7 +114,7 @@ class Tune(Section):
     time_budget: float | None = Field(default=None, gt=0, examples=["2h"])
     """Seconds of one run of the sweep, or a text such as `90s`, `30m`, `4h`, `2d`. The sweep is
     then paused: running trials finish their epoch and save. null means no limit."""
-    warm_start: str | None = Field(default=None, examples=["experiments/digits_tpe"])
+    warm_start: UserPath | None = Field(default=None, examples=["experiments/digits_tpe"])
     """Directory of an earlier sweep. A `search_alg` that learns (except `bohb`) begins from those
     of its ended trials that fit this space."""
     seed: int = Field(ge=0, lt=SEEDS, examples=[42], json_schema_extra={"x-default": "drawn"})
@@ -117,7 +131,7 @@ class Tune(Section):
             if isinstance(filled.get(key), str):
                 filled[key] = {"name": filled[key]}
         if filled.get("mode") is None:
-            filled["mode"] = "min" if str(filled.get("metric")).endswith("_loss") else "max"
+            filled["mode"] = MODES.get(str(filled.get("metric")), "max")
         if filled.get("seed") is None:
             filled["seed"] = secrets.randbelow(2**32)
         return filled

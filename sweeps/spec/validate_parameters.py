@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sweeps.space.distributions import Choice
-from sweeps.space.expressions import Expression
+from sweeps.space.expressions import Expression, ExpressionError
 from sweeps.space.parameters import ExpressionParameter, ZippedParameter, to_json
-from sweeps.space.search_space import Constraints, Space, dependencies, draw_order, is_swept
+from sweeps.space.search_space import (
+    Constraints,
+    Space,
+    Values,
+    dependencies,
+    draw_order,
+    satisfies,
+    select_decided,
+)
+from sweeps.spec.validate_space import list_config_keys, list_kinds
 from sweeps.spec.violations import Violation
+from trainable.config import TrainConfig
+from trainable.config.introspection import fields_of, names_of
 from trainable.config.names import suggestion
 from trainable.config.yaml_reader import PathKey
 
@@ -35,8 +46,16 @@ def check_parameters(space: Space) -> list[Violation]:
     return violations
 
 
-def check_expressions(space: Space, constraints: Constraints) -> Iterator[Violation]:
-    """Yields the keys in expressions that have no value, each with its path in the search file."""
+def check_expressions(
+    space: Space, constraints: Constraints, config: Mapping[str, Any]
+) -> Iterator[Violation]:
+    """Yields the keys in expressions that no trial has, each with its path in the search file.
+
+    Args:
+        space: The space.
+        constraints: The constraints of the search file.
+        config: The training config's plain values.
+    """
     expressions: dict[PathKey, Expression] = {
         ("space", key, "expr"): parameter.expression
         for key, parameter in space.items()
@@ -45,9 +64,93 @@ def check_expressions(space: Space, constraints: Constraints) -> Iterator[Violat
     expressions |= {("constraints", number): e for number, e in enumerate(constraints)}
     for path, expression in expressions.items():
         for name in expression.names:
-            if not is_swept(name, space) and name not in expression.constants:
-                hint = suggestion(name, space)
-                yield path, f"{name} is not a key of the space or the training config{hint}"
+            rule = _explain_missing_key(name, space, config)
+            if rule is not None:
+                yield path, f"{name} {rule}"
+
+
+def explain_constraints(
+    space: Space, part: Space, constraints: Constraints, draws: Sequence[Values], noun: str
+) -> list[Violation]:
+    """Explains why constraints leave nothing to try.
+
+    Args:
+        space: The space.
+        part: The part of it that was drawn.
+        constraints: The constraints of the search file.
+        draws: Draws from that part, without regard to the constraints.
+        noun: What the message calls them.
+
+    Returns:
+        The constraints that no draw keeps, with their constants; if there is none, one violation
+        for all of them together.
+    """
+    violations: list[Violation] = []
+    decided = select_decided(constraints, space, part)
+    for number, constraint in enumerate(constraints):
+        if constraint not in decided or any(satisfies([constraint], draw) for draw in draws):
+            continue
+        rule = f"leaves nothing to try: none of {len(draws)} {noun} keeps it"
+        reasons = _explain_broken(constraint, draws)
+        violations.append((("constraints", number), "; ".join([rule, *reasons])))
+    rule = f"leave nothing to try together: none of {len(draws)} {noun} keeps all of them"
+    return violations or [(("constraints",), rule)]
+
+
+def _explain_broken(constraint: Expression, draws: Sequence[Values]) -> Iterator[str]:
+    """Yields why a constraint cannot be computed, and its keys with one value in all draws."""
+    try:
+        for values in draws:
+            constraint.value(values)
+    except ExpressionError as error:
+        yield f"it cannot be computed: {error}"
+    inputs = [constraint.inputs(values) for values in draws]
+    for key in constraint.names:
+        texts = {to_json(values.get(key)) for values in inputs}
+        if len(texts) == 1:
+            yield f"{key} is {texts.pop()} in all of them"
+
+
+def _explain_missing_key(name: str, space: Space, config: Mapping[str, Any]) -> str | None:
+    """The reason why no trial has a value of a key; None if one can have it."""
+    keys = list_config_keys()
+    section, _, key = name.partition(".")
+    own = [other.partition(".")[2] for other in keys if other.startswith(f"{section}.")]
+    if name == section and section in keys:
+        return f"is a section, not a value; name one of its keys ({', '.join(sorted(own))})"
+    if name not in keys:
+        hint = suggestion(key, own) if own else suggestion(name, keys)
+        return f"is not a key of the space or the training config{hint}"
+    kinds = {name: kind for kind in list_kinds(section) for name in names_of(kind)}
+    possible = _list_possible_names(section, space, config)
+    if not possible or not kinds.keys() >= possible:
+        return None
+    if any(key in fields_of(kinds[name]) for name in possible):
+        return None
+    owners = [name for name, kind in kinds.items() if key in fields_of(kind)]
+    chosen = ", ".join(sorted(possible))
+    return f"is not a key of {section} {chosen}; it belongs to {', '.join(owners)}"
+
+
+def _list_possible_names(section: str, space: Space, config: Mapping[str, Any]) -> set[Any]:
+    """The values that the `name` of a section can have; empty if they are not known."""
+    own = config.get(section)
+    default = getattr(TrainConfig.model_fields[section].get_default(), "name", None)
+    names = {own.get("name", default) if isinstance(own, Mapping) else default}
+    for key in (section, f"{section}.name"):  # the second wins
+        parameter = space.get(key)
+        if parameter is None:
+            continue
+        if not isinstance(parameter, Choice | ZippedParameter):
+            return set()
+        drawn = {_name_in(value) if key == section else value for value in parameter.values}
+        is_always_set = not parameter.when and None not in drawn
+        names = (set() if is_always_set else names) | drawn
+    return names - {None}
+
+
+def _name_in(value: Any) -> Any:
+    return value.get("name") if isinstance(value, Mapping) else None
 
 
 def _check_zip(space: Space, zipped: ZippedParameter) -> Iterator[str]:

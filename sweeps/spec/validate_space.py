@@ -6,7 +6,6 @@ which is then parsed as for a trial.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -21,6 +20,7 @@ from sweeps.space.search_space import (
     draw,
     grid_points,
     satisfies,
+    select_decided,
 )
 from sweeps.spec.violations import Violation
 from trainable.config import TrainConfig, parse_config
@@ -92,17 +92,23 @@ def check_configs(
         config: The training config's plain values; its own problems are not repeated.
     """
     rules: dict[tuple[PathKey, str], str] = {}
-    contexts = [context for context in _list_contexts(space) if satisfies(constraints, context)]
+    contexts = _list_contexts(space)
+    are_all_listed = len(contexts) < MAX_CONTEXTS
+    decided = select_decided(constraints, space, {key for context in contexts for key in context})
+    kept = [context for context in contexts if satisfies(decided, context)]
+    if not kept:  # nothing can be drawn, which is reported for the constraints
+        kept, constraints = contexts, ()
     active: set[str] = set()
     for path, rule in [
         *_check_shared_keys(space),
-        *_try_values(space, constraints, config, contexts, active),
+        *_try_values(space, constraints, config, kept, active),
     ]:
-        # Both ends of a range often break the same rule, and a key is unknown in every context.
-        rules.setdefault((path, re.split(", found |; did you", rule)[0]), rule)
-    if len(contexts) < MAX_CONTEXTS:
-        for key in space:
-            if key not in active:
+        # Both ends of a range often break the same rule.
+        is_range = not isinstance(space.get(str(path[0])) if path else None, Choice)
+        rules.setdefault((path, rule.partition(", found ")[0] if is_range else rule), rule)
+    if are_all_listed:
+        for key, parameter in space.items():
+            if key not in active and parameter.when:
                 rule = "never holds: no trial has these values together"
                 rules[(key, "when"), rule] = rule
     return [(path, rule) for (path, _), rule in rules.items()]
@@ -137,7 +143,7 @@ def _list_contexts(space: Space) -> list[Values]:
     At most `MAX_CONTEXTS` of them.
     """
     parents = {parent for parameter in space.values() for parent in parameter.when}
-    sections = [section for section in TrainConfig.model_fields if _list_kinds(section)]
+    sections = [section for section in TrainConfig.model_fields if list_kinds(section)]
     names = {*sections, *(f"{section}.name" for section in sections)}
     deciding = {
         key: parameter
@@ -147,8 +153,8 @@ def _list_contexts(space: Space) -> list[Values]:
     return list(islice(grid_points(deciding), MAX_CONTEXTS))
 
 
-def _list_kinds(section: str) -> list[Any]:
-    """Lists the kinds of a section that is chosen by its `name`."""
+def list_kinds(section: str) -> list[Any]:
+    """Lists the kinds of a section that is chosen by its `name`; none for other sections."""
     field = TrainConfig.model_fields.get(section)
     return [] if field is None else [kind for kind in options(field.annotation) if names_of(kind)]
 
@@ -232,7 +238,7 @@ def _explain_missing_condition(space: Space, values: Values, key: str) -> str | 
     """Suggests a `when` for a key that only some kinds of its section have."""
     section, _, field = key.partition(".")
     name_key = f"{section}.name"
-    kinds = [kind for kind in _list_kinds(section) if field in fields_of(kind)]
+    kinds = [kind for kind in list_kinds(section) if field in fields_of(kind)]
     owners = [name for kind in kinds for name in names_of(kind)]
     name = values.get(name_key)
     choice = space.get(name_key)

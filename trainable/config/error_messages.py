@@ -269,7 +269,7 @@ def _format_found(details: ErrorDetails) -> str:
 
 def _describe_type(value: Any, kind: str) -> str:
     if isinstance(value, bool):
-        return "boolean"
+        return "boolean; put it in quotes" if kind == "string_type" else "boolean"
     if isinstance(value, int | float):
         name = "integer" if isinstance(value, int) else "number"
         return f"{name}; put it in quotes" if kind == "string_type" else name

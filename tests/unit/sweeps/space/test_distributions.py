@@ -130,7 +130,6 @@ def draws(raw: dict, count: int = 4000) -> np.ndarray:
         ("uniform", [-2.0, 3.0], 0.2),
         ("quniform", [0.0, 1.0, 0.25], 0.25),
         ("loguniform", [1e-4, 1.0], 0.4),
-        ("qloguniform", [0.5, 8.0, 0.5], math.log(2)),
         ("randint", [-3, 4], 1),
         ("qrandint", [8, 40, 8], 8),
         ("lograndint", [1, 100], 0.25),
@@ -155,10 +154,55 @@ def test_an_integer_range_without_q_excludes_its_upper_end():
     assert set(draws({"lograndint": [2, 5]})) == {2, 3, 4}
 
 
-def test_an_integer_range_with_q_includes_its_upper_end_with_an_equal_share():
-    values, counts = np.unique(draws({"qrandint": [32, 128, 32]}), return_counts=True)
+@pytest.mark.parametrize("kind", ["qrandint", "quniform"])
+def test_both_ends_of_a_range_with_q_are_drawn_as_often_as_the_other_values(kind):
+    values, counts = np.unique(draws({kind: [32, 128, 32]}), return_counts=True)
     assert values.tolist() == [32, 64, 96, 128]
     assert counts.min() > 900
+    assert counts.max() < 1100
+
+
+def test_multiples_on_a_logarithmic_scale_are_the_rarer_the_larger_they_are_from_end_to_end():
+    values, counts = np.unique(draws({"qloguniform": [0.5, 2.5, 0.5]}), return_counts=True)
+    assert values.tolist() == [0.5, 1.0, 1.5, 2.0, 2.5]
+    shares = np.log((values + 0.25) / (values - 0.25)) / np.log(2.75 / 0.25)
+    assert counts / counts.sum() == pytest.approx(shares, abs=0.02)
+
+
+def test_the_ends_of_a_logarithmic_range_are_the_written_ones():
+    assert parse_parameter({"loguniform": [0.1, 0.7]}).extremes == (0.1, 0.7)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "given", "nearest"),
+    [
+        ("uniform", [0.0, 1.0], 1 + 2e-16, 1.0),
+        ("loguniform", [0.1, 1.0], 0.1 - 1e-17, 0.1),
+        ("quniform", [0.1, 0.9, 0.1], 0.1 + 0.2, 0.3),
+        ("uniform", [0, 2], 1, 1.0),
+    ],
+)
+def test_a_given_value_becomes_one_that_can_be_drawn(kind, arguments, given, nearest):
+    distribution = parse_parameter({kind: arguments})
+    assert distribution.can_draw(given)
+    assert to_json(distribution.convert(given)) == to_json(nearest)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "given"),
+    [
+        ("uniform", [0.0, 1.0], 1 + 1e-9),
+        ("uniform", [0.0, 1.0], -1e-13),
+        ("loguniform", [0.1, 1.0], 0.1 - 1e-9),
+        ("quniform", [0.1, 0.9, 0.1], 0.3000000001),
+        ("qloguniform", [1.0, 9.0, 1.0], -1.0),
+        ("qlograndint", [1, 9, 1], 0),
+        ("randint", [1, 9], 9),
+        ("uniform", [0.0, 1.0], True),
+    ],
+)
+def test_a_value_outside_or_between_the_multiples_cannot_be_drawn(kind, arguments, given):
+    assert not parse_parameter({kind: arguments}).can_draw(given)
 
 
 def test_multiples_of_q_stay_inside_ends_that_are_not_multiples():

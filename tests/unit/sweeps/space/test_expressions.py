@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweeps.space.config_values import ConfigValues
 from sweeps.space.expressions import MAX_DEPTH, ExpressionError, parse_expression
 
 VALUES = {"a.b": 2, "a.c": 0.5, "name": "sgd", "on": True, "sizes": [32, 64]}
@@ -97,9 +98,12 @@ def test_names_lists_every_key_once_in_order():
     assert expression.names == ("a.b", "c")
 
 
-def test_values_override_constants():
-    expression = parse_expression("a.b + c").bind({"a.b": 10, "c": 1})
-    assert expression.value({"a.b": 2}) == 3
+def test_drawn_values_win_over_those_of_the_training_config():
+    config = ConfigValues({"training": {"epochs": 10, "batch_size": 1}})
+    expression = parse_expression("training.epochs + training.batch_size").bind(config)
+    assert expression.value({"training.epochs": 2}) == 3
+    assert expression.value({"training": {"epochs": 2}}) == 3
+    assert expression.value({"training": {"epochs": 2}, "training.epochs": 3}) == 4
 
 
 def test_deep_and_long_texts_are_refused_and_do_not_crash():

@@ -124,6 +124,45 @@ def test_mappings_are_merged_into_their_section():
     assert names == {"sgd", "adamw"}
 
 
+SGD, ADAM = {"name": "sgd", "learning_rate": 0.1}, {"name": "adam", "learning_rate": 0.001}
+
+
+@pytest.mark.parametrize("algorithm", ["random", "qmc", "tpe", "gp", "cmaes", "grid"])
+@pytest.mark.parametrize(
+    "space",
+    [
+        # The key by itself wins over the one inside a mapping, in either order of the file.
+        {"optimizer": {"choice": [SGD, ADAM]}, "optimizer.learning_rate": {"choice": [0.2, 0.8]}},
+        {"optimizer.learning_rate": {"choice": [0.2, 0.8]}, "optimizer": {"choice": [SGD, ADAM]}},
+        {
+            "optimizer": {"choice": [SGD, ADAM]},
+            "training.batch_size": {"choice": [32, 64]},
+            "optimizer.learning_rate": {"choice": [0.2, 0.8], "when": {"training.batch_size": 32}},
+        },
+        # Neither mapping has the key: the trial has the config's, or its optimizer's default.
+        {"optimizer": {"choice": [{"name": "adam"}, {"name": "sgd"}]}},
+        {"optimizer.name": {"choice": ["adam", "sgd"]}},
+    ],
+)
+def test_constraints_and_expressions_read_what_a_trial_is_trained_with(space, algorithm):
+    space = {
+        **space,
+        "loss.label_smoothing": {"expr": "optimizer.learning_rate / 10"},
+        "dataset.seed": {"choice": [1, 2, 3, 4]},
+    }
+    constraints = ["optimizer.learning_rate < 0.5", "optimizer.momentum * dataset.seed < 3"]
+    spec = spec_of(space, constraints=constraints, search_alg=algorithm, num_samples=4)
+    searcher = Searcher(spec)
+    for number in range(4):
+        values = searcher.suggest(number)
+        searcher.tell(number, values, [number])
+        config = spec.trial_config(values, number)
+        optimizer = config.to_dict()["optimizer"]
+        assert optimizer["learning_rate"] < 0.5
+        assert config.loss.label_smoothing == optimizer["learning_rate"] / 10
+        assert optimizer.get("momentum", 0) * config.dataset.seed < 3
+
+
 @pytest.mark.parametrize(
     ("space", "constraints", "expected"),
     [
@@ -169,7 +208,7 @@ def test_mappings_are_merged_into_their_section():
         (
             {"optimizer.learning_rate": {"uniform": [0.1, 0.2]}},
             ["optimizer.learning_rate > 0.3"],
-            "constraints: leave nothing to draw",
+            "constraints[0]: leaves nothing to try: none of 1000 draws keeps it",
         ),
         (
             {"optimizer.learning_rate": {"uniform": [0.1, 0.2]}},

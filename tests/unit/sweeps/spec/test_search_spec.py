@@ -108,11 +108,10 @@ def test_algorithms_get_their_defaults_and_may_be_given_by_name_alone():
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_the_mode_follows_the_metric_unless_it_is_given(metric):
+def test_the_mode_follows_the_metric(metric):
     expected = "min" if metric in ("train_loss", "val_loss") else "max"
     assert spec_of(tune={"metric": metric}).tune.mode == expected
-    other = {"min": "max", "max": "min"}[expected]
-    assert spec_of(tune={"metric": metric, "mode": other}).tune.mode == other
+    assert spec_of(tune={"metric": metric, "mode": None}).tune.mode == expected
 
 
 def test_a_seed_that_is_not_given_is_drawn_and_written_down():

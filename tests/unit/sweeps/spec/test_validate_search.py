@@ -52,6 +52,26 @@ def test_a_point_that_cannot_be_drawn_is_refused_by_its_position(point, problem)
     assert f"{only.key}: {only.rule}".startswith(f"tune.points_to_evaluate[1]{problem}")
 
 
+def test_a_configuration_that_is_given_twice_is_refused():
+    first = {"optimizer.name": "adamw", "optimizer.learning_rate": 1, "training.batch_size": 64}
+    again = {**first, "optimizer.learning_rate": 1.0}
+    with pytest.raises(ConfigError) as error:
+        spec_of(first, {"training.batch_size": 64}, again)
+    (only,) = error.value.problems
+    assert f"{only.key}: {only.rule}" == (
+        "tune.points_to_evaluate[2]: is the configuration of tune.points_to_evaluate[0] again; "
+        "leave it out (tune.repeats trains every configuration several times)"
+    )
+
+
+def test_points_that_leave_keys_out_may_be_equal():
+    spec = spec_of({"training.batch_size": 64}, {"training.batch_size": 64})
+    searcher = Searcher(spec)
+    first, second = searcher.suggest(0), searcher.suggest(1)
+    assert first["training.batch_size"] == second["training.batch_size"] == 64
+    assert first["optimizer.learning_rate"] != second["optimizer.learning_rate"]
+
+
 def test_a_given_value_has_the_type_of_drawn_ones():
     spec = spec_of({"optimizer.learning_rate": 1, "training.batch_size": 64.0})
     values = Searcher(spec).suggest(0)
@@ -75,7 +95,7 @@ def test_a_missing_earlier_sweep_is_refused_before_anything_runs(tmp_path: Path,
 
 
 def test_a_constraint_that_cannot_be_computed_says_why():
-    with pytest.raises(ConfigError, match=r"leave nothing to draw: .*'<' not supported between"):
+    with pytest.raises(ConfigError, match=r"leaves nothing to try: .*'<' not supported between"):
         spec_of(constraints=["optimizer.learning_rate < 'a'"])
 
 
@@ -92,3 +112,57 @@ def test_a_missing_package_is_named_with_its_command(monkeypatch):
     rule = 'cmaes needs the package cmaes, which is not installed: pip install "cmaes"'
     with pytest.raises(ConfigError, match=rule):
         spec_of(search_alg="cmaes")
+
+
+@pytest.mark.parametrize(
+    ("tune", "problem"),
+    [
+        (
+            {"metric": "val_loss", "mode": "max"},
+            'tune.mode: must be "min" for val_loss, found "max": set it or leave mode out, or '
+            "name another metric (train_acc, val_acc, best_acc)",
+        ),
+        (
+            {"metric": "val_acc", "mode": "min"},
+            'tune.mode: must be "max" for val_acc, found "min": set it or leave mode out, or '
+            "name another metric (train_loss, val_loss)",
+        ),
+        (
+            {"pareto": {"epoch_s": "max"}},
+            'tune.pareto.epoch_s: must be "min" for epoch_s, found "max": set it or leave mode '
+            "out, or name another metric (train_acc, val_acc, best_acc)",
+        ),
+        (
+            {"target": 99},
+            "tune.target: must be above 0 and at most 1 for val_acc, a fraction, found 99; "
+            "99 % is 0.99",
+        ),
+        (
+            {"target": 0},
+            "tune.target: must be above 0 and at most 1 for val_acc, a fraction, found 0",
+        ),
+        ({"metric": "val_loss", "target": -1}, "tune.target: must be >= 0 for val_loss, found -1"),
+    ],
+)
+def test_a_mode_or_target_against_the_metric_is_refused(tune, problem):
+    with pytest.raises(ConfigError) as error:
+        spec_of(**tune)
+    assert [f"{p.key}: {p.rule}" for p in error.value.problems] == [problem]
+    data = {"config": {"dataset": {"name": "digits"}, "model": {"name": "resnet20"},
+            "training": {"epochs": 9}, "optimizer": {"name": "sgd", "learning_rate": 0.1}},
+            "tune": {"num_samples": 4, **tune}}  # fmt: skip
+    assert parse_search(data, is_recorded=True), "sweeps of earlier versions can be read"
+
+
+def test_a_metric_of_the_command_line_against_the_files_mode_is_refused(tmp_path: Path):
+    path = tmp_path / "search.yaml"
+    path.write_text(
+        "config: {dataset: {name: digits}, model: {name: resnet20}, training: {epochs: 2}, "
+        "optimizer: {name: sgd, learning_rate: 0.1}}\n"
+        "tune: {num_samples: 3, metric: val_acc, mode: max}\n",
+        encoding="utf-8",
+    )
+    result = CliRunner().invoke(main, ["validate", str(path), "--set", "tune.metric=val_loss"])
+    assert result.exit_code == 2
+    assert 'line 2: tune.mode: must be "min" for val_loss' in result.stderr
+    assert "(with --set tune.metric)" in result.stderr

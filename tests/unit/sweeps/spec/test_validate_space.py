@@ -95,6 +95,17 @@ def test_a_space_that_fits_has_no_problems():
             ],
         ),
         (
+            {"optimizer.name": {"choice": ["sgd", "nadam", "rmsprop", "nag"]}},
+            [
+                (
+                    "optimizer.name",
+                    'unknown name, found "nadam"; did you mean "adam"? (known: adam, adamw, sgd)',
+                ),
+                ("optimizer.name", 'unknown name, found "rmsprop" (known: adam, adamw, sgd)'),
+                ("optimizer.name", 'unknown name, found "nag" (known: adam, adamw, sgd)'),
+            ],
+        ),
+        (
             {"foo.bar": {"choice": [1]}},
             [
                 (

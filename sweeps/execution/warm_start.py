@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sweeps.results.trial_results import read_results
+from sweeps.results.trial_results import read_results, read_scores
 from sweeps.search.searcher import Searcher
 from sweeps.space.distributions import Distribution
 from sweeps.space.parameters import ExpressionParameter, Parameter, ZippedParameter, to_json
@@ -40,13 +40,10 @@ def read_points(spec: SearchSpec) -> list[Point] | None:
     SweepLayout(earlier).read_sweep()
     metric = spec.tune.metric
     return [
-        {
-            "values": result.record.current,
-            "scores": [float(result.best[name]) for name in spec.tune.metrics],
-        }
+        {"values": result.record.current, "scores": scores}
         for result in read_results(earlier, metric, spec.tune.mode)
         if result.record.state in COMPLETE
-        and result.best is not None
+        and (scores := read_scores(result, spec.tune.metrics)) is not None
         and _fits(result.record.current, spec)
     ]
 

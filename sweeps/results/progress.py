@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from sweeps.results.trial_results import is_scored
+from sweeps.results.trial_results import inherited_row, is_scored
 from sweeps.sweep_dir.records import ENDED, TrialRecord
 from sweeps.terminal.formatting import format_duration, format_metric
 
@@ -56,10 +56,13 @@ class TrialProgress:
         if row.get("epoch_s") is not None:
             self.timed_epochs += 1
             self.timed_s += float(row["epoch_s"])
-        if is_scored(row, metric):
-            value, sign = float(row[metric]), 1 if mode == "max" else -1
+        sign = 1 if mode == "max" else -1
+        for candidate in (inherited_row([row], metric, mode), row):
+            if candidate is None or not is_scored(candidate, metric):
+                continue
+            value = float(candidate[metric])
             if self.best is None or sign * value > sign * self.best:
-                self.best, self.best_epoch = value, self.epoch
+                self.best, self.best_epoch = value, int(candidate.get("epoch", 0))
 
 
 @dataclass(frozen=True)

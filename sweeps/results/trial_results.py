@@ -24,7 +24,15 @@ class TrialResult:
     rows: list[dict[str, Any]]
     """Metrics, one row per epoch."""
     best: dict[str, Any] | None
-    """The row of its best epoch; None if no epoch has a finite metric and finite losses."""
+    """The row of its best epoch; None if no epoch has a finite metric and finite losses. See also
+    `inherited_row`."""
+
+    @property
+    def has_inherited_best(self) -> bool:
+        """Whether its best epoch is one before its first: it resumed from a checkpoint."""
+        if self.best is None or not self.rows:
+            return False
+        return bool(self.best["epoch"] < self.rows[0]["epoch"])
 
     @property
     def last(self) -> dict[str, Any] | None:
@@ -51,6 +59,37 @@ def best_row(rows: list[dict[str, Any]], metric: str, mode: str) -> dict[str, An
     return max(finite, key=lambda row: (sign * row[metric], -row["epoch"]), default=None)
 
 
+def inherited_row(rows: list[dict[str, Any]], metric: str, mode: str) -> dict[str, Any] | None:
+    """Returns the best epoch before a trial's first one, if none of its own is better.
+
+    A trial that resumes from a checkpoint inherits the best state of that training as its
+    `best.pt`. Only the epoch and its accuracy are known.
+    """
+    if not rows or mode != "max" or metric not in {"val_acc", "best_acc"}:
+        return None
+    epoch, acc = rows[-1].get("best_epoch"), rows[-1].get("best_acc")
+    if not epoch or epoch >= rows[0]["epoch"]:
+        return None
+    return {"epoch": epoch, "val_acc": acc, "best_acc": acc}
+
+
+def read_scores(result: TrialResult, metrics: Mapping[str, str]) -> list[float] | None:
+    """Returns the metrics by which a searcher compares trials; None if the trial lacks one.
+
+    They are those of the best epoch that the trial itself has trained: an inherited one says
+    nothing about its values.
+
+    Args:
+        result: An ended trial.
+        metrics: Metric -> mode; the first one decides which epoch is the best.
+    """
+    metric, mode = next(iter(metrics.items()))
+    best = best_row(result.rows, metric, mode)
+    if best is None or not all(is_scored(best, name) for name in metrics):
+        return None
+    return [float(best[name]) for name in metrics]
+
+
 def is_scored(row: Mapping[str, Any], metric: str) -> bool:
     """Returns whether trials can be compared by the metric of an epoch."""
     value = row.get(metric)
@@ -68,14 +107,16 @@ def read_result(directory: Path, record: TrialRecord, metric: str, mode: str) ->
     """Reads one trial from its directory below the sweep's."""
     path = directory / record.directory
     rows = read_rows(path / METRICS_FILE)
-    return TrialResult(record, path, rows, best_row(rows, metric, mode))
+    best = inherited_row(rows, metric, mode) or best_row(rows, metric, mode)
+    return TrialResult(record, path, rows, best)
 
 
 class TrialRanking:
     """Ranks the trials of a sweep by their best epochs; trials without one come last.
 
     Trials of one configuration stay together and are ranked by the mean of their scores.
-    Configurations that have final trials come first and are ranked by these alone.
+    Configurations that have final trials come first and are ranked by these alone. Trials whose
+    best epochs were inherited from one checkpoint are ranked by their own.
 
     Args:
         metric: A metric that trials report.
@@ -83,9 +124,9 @@ class TrialRanking:
     """
 
     def __init__(self, metric: str, mode: str) -> None:
-        self._metric = metric
+        self._metric, self._mode = metric, mode
         self._sign = -1 if mode == "max" else 1
-        self._scores: dict[tuple[int, bool], list[float]] = {}
+        self._scores: dict[tuple[int, bool], list[tuple[float, float]]] = {}
         """(configuration, whether final) -> scores, the lowest of which is the best."""
 
     def add(self, result: TrialResult) -> None:
@@ -98,18 +139,25 @@ class TrialRanking:
         """Returns the key to sort trials by, best first, once all have been added."""
         record, configuration = result.record, result.record.configuration_id
         final_scores = self._scores.get((configuration, True))
-        scores = final_scores or self._scores.get((configuration, False)) or [0.0]
+        scores = final_scores or self._scores.get((configuration, False)) or [(0.0, 0.0)]
         return (
             result.best is None,
             not final_scores,
-            fmean(scores),
+            *(fmean(column) for column in zip(*scores, strict=True)),
             configuration,
             self._score(result),
             record.number,
         )
 
-    def _score(self, result: TrialResult) -> float:
-        return 0.0 if result.best is None else self._sign * float(result.best[self._metric])
+    def _score(self, result: TrialResult) -> tuple[float, float]:
+        """Returns the score of the best epoch and that of the best one of its own."""
+        if result.best is None:
+            return 0.0, 0.0
+        score = own_score = self._sign * float(result.best[self._metric])
+        if result.has_inherited_best:
+            own = best_row(result.rows, self._metric, self._mode)
+            own_score = self._sign * float(own[self._metric]) if own else math.inf
+        return score, own_score
 
 
 def read_results(directory: Path, metric: str, mode: str) -> list[TrialResult]:

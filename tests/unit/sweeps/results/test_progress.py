@@ -112,6 +112,14 @@ def test_a_trial_is_described_by_its_best_and_its_last_epoch():
     assert only.describe("val_acc") == "best val_acc 0.8537 at epoch 1, last 0.8188"
 
 
+def test_the_best_epoch_that_a_resumed_trial_inherits_is_its_best_until_it_is_beaten():
+    only = trial(0, "running")
+    for epoch, acc, best in [(6, 0.8, (0.85, 3)), (7, 0.9, (0.9, 7)), (8, 0.7, (0.9, 7))]:
+        row = {"epoch": epoch, "val_acc": acc, "best_acc": best[0], "best_epoch": best[1]}
+        only.add_epoch(row, "val_acc", "max")
+        assert (only.best, only.best_epoch) == best
+
+
 def test_a_part_is_never_broken_over_two_lines():
     assert join_parts(["12345", "123", "1234567890ab", "1"], 10) == [
         "12345  123",

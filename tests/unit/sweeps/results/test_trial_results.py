@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.results.trial_results import best_row, read_results
+from sweeps.results.trial_results import best_row, read_results, read_scores
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord, TrialState
@@ -84,6 +84,33 @@ def test_an_epoch_with_a_loss_that_is_not_finite_is_never_the_best(
         assert best is not None
         assert best["epoch"] == 1
     assert best_row([diverged], "val_acc", "max") is None
+
+
+def test_the_best_epoch_that_a_resumed_trial_inherits_is_its_best_until_it_is_beaten(
+    sweep: Callable[..., Path], tmp_path: Path
+) -> None:
+    """`best.pt` and `best_acc` are of that epoch. A searcher compares the trials' own epochs."""
+    inherited = {"epoch": 3, "val_acc": 0.85, "best_acc": 0.85}
+    curves = {0: [0.7, 0.6], 1: [0.8, 0.7], 2: [0.8, 0.9]}
+    sweep(*([] for _ in curves))
+    for number, curve in curves.items():
+        for epoch, acc in enumerate(curve, 6):
+            best = max((0.85, 3), *((a, e) for e, a in enumerate(curve, 6) if e <= epoch))
+            row = {"epoch": epoch, "val_acc": acc, "best_acc": best[0], "best_epoch": best[1]}
+            MetricsFile(tmp_path / f"trial_{number}" / "metrics.jsonl").append(row)
+    results = read_results(tmp_path, "val_acc", "max")
+    assert [result.record.number for result in results] == [2, 1, 0]
+    assert [result.best for result in results[1:]] == [inherited, inherited]
+    assert results[0].best == results[0].last
+    assert [read_scores(result, {"val_acc": "max"}) for result in results] == [[0.9], [0.8], [0.7]]
+    by_best_acc = read_results(tmp_path, "best_acc", "max")
+    assert [result.best for result in by_best_acc[1:]] == [inherited, inherited]
+
+
+def test_a_trial_without_one_of_the_metrics_has_no_scores(sweep: Callable[..., Path]) -> None:
+    (result,) = read_results(sweep([0.5]), "val_acc", "max")
+    assert read_scores(result, {"val_acc": "max", "peak_memory_gib": "min"}) is None
+    assert read_scores(result, {"val_acc": "max", "epoch": "min"}) == [0.5, 1.0]
 
 
 def test_a_failed_trial_is_ranked_by_its_best_epoch(

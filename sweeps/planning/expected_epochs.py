@@ -11,10 +11,19 @@ from bisect import insort
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from sweeps.spec.schedulers import ASHA, BOHBHyperBand, HyperBand, Median, asha_rungs
+from sweeps.spec.schedulers import (
+    ASHA,
+    BOHBHyperBand,
+    HyperBand,
+    Median,
+    asha_rungs,
+    hyperband_brackets,
+    hyperband_rungs,
+)
 from trainable.config.schema import Section
 
 SIMULATED_TRIALS = 20_000
@@ -118,32 +127,33 @@ def _estimate_hyperband(
     scheduler: HyperBand | BOHBHyperBand, trials: int, last: int, epochs: int
 ) -> Expectation:
     ends: Counter[int] = Counter()
-    for size, first, halvings, filled in _fill_brackets(scheduler, trials, last):
-        room, epoch, left = size, first, filled
-        for _ in range(halvings):
-            room = math.ceil(room / scheduler.reduction_factor)
-            ends[epoch] += max(0, left - room)
-            left = min(left, room)
-            epoch = int(min(epoch * scheduler.reduction_factor, last))
-        ends[epoch] += left
+    factor = scheduler.reduction_factor
+    for size, halvings, filled in _fill_brackets(scheduler, trials, last):
+        room, left = size, filled
+        for epoch, following in pairwise(hyperband_rungs(factor, last, halvings)):
+            room = math.ceil(room / factor)
+            if following > epoch:  # equal rungs are one
+                ends[epoch] += max(0, left - room)
+                left = min(left, room)
+        ends[last] += left
     return _summarize(dict(ends), trials, last, epochs)
 
 
 def _fill_brackets(
     scheduler: HyperBand | BOHBHyperBand, trials: int, last: int
-) -> Iterator[tuple[int, int, int, int]]:
-    """Yields (size, first rung, halvings, trials) of the brackets in the order Tune fills them."""
+) -> Iterator[tuple[int, int, int]]:
+    """Yields (size, halvings, trials) of the brackets in the order in which Tune fills them."""
     factor = scheduler.reduction_factor
-    kinds = int(np.round(np.log(last) / np.log(factor))) + 1
-    order = list(range(kinds))
+    order = hyperband_brackets(factor, last)
+    kinds = round(math.log(last) / math.log(factor)) + 1
     if isinstance(scheduler, BOHBHyperBand):
         order.reverse()
     left = trials
     while left > 0:
-        for s in order:
-            size, first = math.ceil(kinds / (s + 1) * factor**s), int(last * factor**-s)
-            if first and left > 0:
-                yield size, first, s, min(size, left)
+        for halvings in order:
+            size = math.ceil(kinds / (halvings + 1) * factor**halvings)
+            if left > 0:
+                yield size, halvings, min(size, left)
                 left -= min(size, left)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,7 +10,6 @@ import plotly.graph_objects as go
 
 from sweeps.results.loaded_sweep import LoadedSweep
 from sweeps.results.trial_results import TrialResult, is_scored
-from trainable.artifacts.metrics import read_rows
 
 MAX_TRIALS = 200
 """Trials that a chart draws one by one at most, so that the report stays small. The size of a
@@ -72,10 +70,9 @@ def learning_curves(sweep: LoadedSweep) -> Chart:
     for result in reversed(chosen):
         is_best = result is drawable[0]
         figure.add_trace(_curve(result, sweep.metric, in_legend, is_best=is_best))
-    decision_epochs = rungs(sweep)
-    if decision_epochs:
+    if sweep.rungs:
         note += " Dotted lines mark the epochs at which the scheduler stops or pauses trials."
-    for epoch in decision_epochs:
+    for epoch in sweep.rungs:
         figure.add_vline(x=epoch, line_dash="dot", line_color="#555", line_width=1)
     figure.update_xaxes(title="epoch").update_yaxes(title=sweep.metric)
     return Chart(title, note, figure.update_layout(height=520, hovermode="closest"))
@@ -98,24 +95,6 @@ def _curve(result: TrialResult, metric: str, in_legend: set[str], *, is_best: bo
         hovertemplate=f"{result.record.id} ({result.record.state})<br>epoch %{{x}}: %{{y:.4f}}"
         "<extra></extra>",
     )
-
-
-def rungs(sweep: LoadedSweep) -> list[int]:
-    """Returns the epochs at which the scheduler compares trials and stops or pauses some."""
-    section = sweep.search["tune"]["scheduler"]
-    if section["name"] == "asha":
-        max_epochs = section["max_t"] or sweep.search["config"]["training"]["epochs"]
-        epochs = set()
-        for bracket in range(section["brackets"]):
-            epoch = section["grace_period"] * section["reduction_factor"] ** bracket
-            while epoch < max_epochs:
-                epochs.add(math.ceil(epoch))
-                epoch *= section["reduction_factor"]
-        return sorted(epochs)
-    if section["name"] == "hyperband":
-        events = read_rows(sweep.directory / "events.jsonl")
-        return sorted({e["epoch"] for e in events if e.get("decision") in {"STOP", "PAUSE"}})
-    return []
 
 
 def stopped_trials(sweep: LoadedSweep) -> Chart:

@@ -12,14 +12,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from sweeps.results.aggregate import Configuration, pareto_front, repeated_configurations
+from sweeps.results.stored_spec import open_sweep
 from sweeps.results.trial_results import (
     TrialResult,
     best_row,
     describe_missing_best,
+    inherited_row,
     read_result,
     read_results,
 )
+from sweeps.spec.schedulers import SchedulerConfig, scheduler_rungs
 from sweeps.spec.settings import count_trials
 from sweeps.storage.location import refresh
 from sweeps.storage.lock import is_running
@@ -27,6 +32,7 @@ from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
 from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord
 from trainable.config.names import suggestion
+from trainable.config.schema import Section
 from trainable.config.yaml_reader import read_yaml
 
 MAX_IDS_SHOWN = 8
@@ -105,6 +111,16 @@ class LoadedSweep:
     def front(self) -> list[TrialResult]:
         """The Pareto front of a sweep with `tune.pareto`; else empty."""
         return pareto_front(self.results, self.metrics) if len(self.metrics) > 1 else []
+
+    @cached_property
+    def rungs(self) -> list[int]:
+        """The epochs before the last one at which the scheduler compares trials."""
+        section = self.search["tune"]["scheduler"]
+        scheduler: Section = TypeAdapter(SchedulerConfig).validate_python(section)
+        epochs = int(self.search["config"]["training"]["epochs"])
+        if "training.epochs" in self.search["space"]:
+            epochs = open_sweep(self.directory)[0].max_epochs
+        return scheduler_rungs(scheduler, epochs, self.record.rungs)
 
     @property
     def best_label(self) -> str:
@@ -248,7 +264,8 @@ def find_trial(directory: Path, records: Sequence[TrialRecord], name: str) -> Tr
 
 def best_checkpoint_epoch(result: TrialResult) -> int | None:
     """Returns the epoch of a trial's `best.pt`, which is always that of the best val_acc."""
-    row = best_row(result.rows, "val_acc", "max")
+    rows = result.rows
+    row = inherited_row(rows, "val_acc", "max") or best_row(rows, "val_acc", "max")
     return None if row is None else int(row["epoch"])
 
 

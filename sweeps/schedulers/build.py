@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,13 +11,12 @@ import numpy as np
 from ray.tune.schedulers import (
     ASHAScheduler,
     FIFOScheduler,
-    HyperBandForBOHB,
-    HyperBandScheduler,
     MedianStoppingRule,
-    PopulationBasedTraining,
     TrialScheduler,
 )
 
+from sweeps.schedulers import pbt
+from sweeps.schedulers.hyperband import RungBOHB, RungHyperBand
 from sweeps.space.distributions import Choice, Distribution, Normal, Range, sample
 from sweeps.space.search_space import Space
 from sweeps.spec.schedulers import (
@@ -24,16 +24,13 @@ from sweeps.spec.schedulers import (
     FIFO,
     PB2,
     PBT,
+    TIME_ATTR,
     BOHBHyperBand,
     HyperBand,
     Median,
+    RungRule,
     mutated_keys,
 )
-
-TIME_ATTR = "epoch"
-"""Key of a result that schedulers count time in.
-
-Tune's own `training_iteration` starts again with each process."""
 
 
 def build_scheduler(
@@ -43,6 +40,8 @@ def build_scheduler(
     metric: str,
     mode: str,
     max_t: int,
+    seed: int = 0,
+    rule: RungRule = "shares",
 ) -> TrialScheduler:
     """Builds a scheduler with every argument given: Tune's defaults may change.
 
@@ -52,6 +51,8 @@ def build_scheduler(
         metric: The key of a result that trials are compared by.
         mode: `max` or `min`.
         max_t: Epochs of a trial, unless the section gives them.
+        seed: Seed of the choices of PBT and PB2.
+        rule: How HyperBand's rungs follow from its factor.
     """
     common: dict[str, Any] = {"time_attr": TIME_ATTR, "metric": metric, "mode": mode}
     if isinstance(section, FIFO):
@@ -66,8 +67,9 @@ def build_scheduler(
             stop_last_trials=True,
         )
     if isinstance(section, HyperBand | BOHBHyperBand):
-        kind = HyperBandScheduler if isinstance(section, HyperBand) else HyperBandForBOHB
+        kind = RungHyperBand if isinstance(section, HyperBand) else RungBOHB
         return kind(
+            rule=rule,
             **common,
             max_t=section.max_t or max_t,
             reduction_factor=section.reduction_factor,
@@ -83,38 +85,34 @@ def build_scheduler(
             min_time_slice=never,
             hard_stop=True,
         )
-    return _population_scheduler(section, space, common)
+    return _build_population(section, space, {**common, "seed": seed})
 
 
-def _population_scheduler(
+def _build_population(
     section: PBT | PB2, space: Space, common: Mapping[str, Any]
-) -> PopulationBasedTraining:
+) -> pbt.Population:
     mutated = {
         key: parameter
         for key in mutated_keys(section, tuple(space))
         if isinstance(parameter := space[key], Distribution)
     }
-    shared: dict[str, Any] = {
+    # Until its model has enough data, PB2 perturbs as PBT does by default.
+    explored = section if isinstance(section, PBT) else PBT(name="pbt")
+    up, down = explored.perturbation_factors
+    kind = pbt.PB2 if isinstance(section, PB2) else pbt.Population
+    return kind(
         **common,
-        "perturbation_interval": section.perturbation_interval,
-        "quantile_fraction": section.quantile_fraction,
-        "custom_explore_fn": _clip_to(mutated),
-        "log_config": False,
-        "require_attrs": True,
-        "synch": False,
-    }
-    if isinstance(section, PB2):
-        bounds: dict[str, Any] = {key: list(d.extremes) for key, d in mutated.items()}
-        from ray.tune.schedulers import pb2  # imports scikit-learn, which is slow
-
-        return pb2.PB2(**shared, hyperparam_bounds=bounds)
-    up, down = section.perturbation_factors
-    return PopulationBasedTraining(
-        **shared,
+        mutated=mutated,
+        perturbation_interval=section.perturbation_interval,
         burn_in_period=0,
         hyperparam_mutations={key: _build_mutation(d) for key, d in mutated.items()},
-        resample_probability=section.resample_probability,
+        quantile_fraction=section.quantile_fraction,
+        resample_probability=explored.resample_probability,
         perturbation_factors=(up, down),
+        custom_explore_fn=_clip_to(mutated),
+        log_config=False,
+        require_attrs=True,
+        synch=False,
     )
 
 
@@ -122,7 +120,7 @@ def _build_mutation(distribution: Distribution) -> list[Any] | Callable[[], Any]
     """Builds the argument from which PBT takes a new value: a list of neighbours or a sampler."""
     if isinstance(distribution, Choice):
         return list(distribution.values)
-    return lambda: sample(distribution, np.random.default_rng())
+    return lambda: sample(distribution, np.random.default_rng(random.getrandbits(64)))
 
 
 def _nearest(distribution: Distribution, value: float) -> float:

@@ -7,6 +7,7 @@ which trials a bracket waits for, and when it was halved. Their private names st
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -16,8 +17,70 @@ from ray.tune.schedulers import (
     HyperBandScheduler,
     TrialScheduler,
 )
+from ray.tune.schedulers.hyperband import _Bracket
 
-from sweeps.schedulers.build import TIME_ATTR
+from sweeps.spec.schedulers import TIME_ATTR, RungRule, hyperband_rungs
+
+
+class RungBracket(_Bracket):
+    """Bracket of HyperBand that is halved at given epochs.
+
+    Ray multiplies the first one by the factor, again and again, and cuts off fractions: with 10
+    epochs and a factor of 3, its trials end at epoch 9.
+
+    Args:
+        rungs: The epoch of each halving and the last epoch, in order; equal ones are one rung.
+        options: Those of Ray's bracket.
+    """
+
+    def __init__(self, rungs: list[int], **options: Any) -> None:
+        super().__init__(**options)
+        self._rungs = rungs
+        self._r = self._cumul_r = rungs[0]
+
+    def successive_halving(self, metric: str, metric_op: float) -> tuple[list[Trial], list[Trial]]:
+        """Halves the bracket; returns the trials that stay and those that do not."""
+        while self._halves > 1 and self._rungs[-self._halves] == self._cumul_r:
+            self._halves -= 1
+            self._n = math.ceil(self._n / self._eta)
+        good, bad = super().successive_halving(metric, metric_op)
+        self._r = self._cumul_r = self._rungs[-1 - self._halves]
+        return good, bad
+
+
+class RungHyperBand(HyperBandScheduler):
+    """HyperBand with the rungs of `hyperband_rungs`.
+
+    Args:
+        rule: How the rungs follow from the factor.
+        options: Those of `HyperBandScheduler`.
+    """
+
+    def __init__(self, *, rule: RungRule, **options: Any) -> None:
+        super().__init__(**options)
+        self._rule = rule
+
+    def _create_bracket(self, s: int) -> RungBracket:
+        untyped: Any = self
+        return RungBracket(
+            hyperband_rungs(self._eta, self._max_t_attr, s, self._rule),
+            time_attr=self._time_attr,
+            max_trials=untyped._get_n0(s),
+            init_t_attr=untyped._get_r0(s),
+            max_t_attr=self._max_t_attr,
+            eta=self._eta,
+            s=s,
+            stop_last_trials=self._stop_last_trials,
+        )
+
+
+class RungBOHB(RungHyperBand, HyperBandForBOHB):
+    """BOHB's HyperBand with the rungs of `hyperband_rungs`."""
+
+
+def needs_all_trials(inner: TrialScheduler) -> bool:
+    """Whether the trials wait for one another from the start, so that all must be live."""
+    return isinstance(inner, HyperBandScheduler) and not isinstance(inner, HyperBandForBOHB)
 
 
 class UnfinishedTrials:
@@ -156,7 +219,11 @@ def undo_pause(inner: TrialScheduler, trial: Trial) -> bool:
     Returns:
         Whether HyperBand has to be given the trial's last result again.
     """
-    if type(inner) is not HyperBandScheduler or trial not in inner._trial_info:
+    if (
+        not isinstance(inner, HyperBandScheduler)
+        or isinstance(inner, HyperBandForBOHB)
+        or trial not in inner._trial_info
+    ):
         return False
     bracket, _ = inner._trial_info[trial]
     result = bracket._live_trials.get(trial)

@@ -1,4 +1,4 @@
-"""State and checkpoints of PBT and PB2.
+"""PBT and PB2: choices that follow from a seed, their state, and the checkpoints of donors.
 
 Their state can be replayed without mutating anything again, and a donor's checkpoint stays until
 no trial can load it any more. Private names of `PopulationBasedTraining` stand here only.
@@ -6,29 +6,162 @@ no trial can load it any more. Private names of `PopulationBasedTraining` stand 
 
 from __future__ import annotations
 
+import copy
+import random
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import PopulationBasedTraining
 
+from sweeps.schedulers.pb2_model import Improvement, select_units
+from sweeps.space.distributions import Distribution, sample
+
 IN_CONFIG = "config/"
 """Prefix that Tune puts before a key of the trial's config in a result."""
+EXPLOIT = "exploit/"
+"""Prefix of what a logged result has about the exploit that it led to: the donor's `epoch` and
+`score`, and each value that the recipient trains with from then on."""
 
 
-def record_result(
-    pbt: PopulationBasedTraining, trial: Trial, epoch: int, row: Mapping[str, Any]
-) -> None:
+@dataclass(frozen=True)
+class Look:
+    """What the scheduler knows of a trial at an epoch."""
+
+    epoch: int
+    score: float
+    """Higher is better."""
+    values: Mapping[str, Any]
+    """Key -> value that the trial trains with from then on."""
+
+
+class Population(PopulationBasedTraining):
+    """PBT whose choices follow from a seed, the trial and its epoch.
+
+    The same results in the same order lead to the same donors and the same new values, in an
+    uninterrupted sweep and in a resumed one.
+
+    Args:
+        seed: The sweep's `tune.seed`.
+        mutated: Key of the trial's config -> the distribution of its new values.
+        options: Those of `PopulationBasedTraining`.
+    """
+
+    def __init__(self, *, seed: int, mutated: Mapping[str, Distribution], **options: Any) -> None:
+        super().__init__(**options)
+        self._seed = seed
+        self._mutated = mutated
+        self._new_exploit: Look | None = None
+
+    def take_exploit(self) -> dict[str, float]:
+        """Returns what the log keeps of the last result's exploit; empty if there was none."""
+        exploit, self._new_exploit = self._new_exploit, None
+        if exploit is None:
+            return {}
+        noted = {"epoch": exploit.epoch, "score": exploit.score, **exploit.values}
+        return {EXPLOIT + name: value for name, value in noted.items()}
+
+    def note_exploit(self, trial: Trial, start: Look) -> None:
+        """Notes where a trial continues from, as its donor, and with which values."""
+        state = self._trial_state[trial]
+        state.last_perturbation_time = state.last_train_time = start.epoch
+
+    def _checkpoint_or_exploit(self, trial: Trial, *args: Any, **more: Any) -> None:
+        number = list(self._trial_state).index(trial)
+        epoch = self._trial_state[trial].last_train_time
+        with _seeded(f"{self._seed} {number} {epoch}"):
+            super()._checkpoint_or_exploit(trial, *args, **more)
+
+    def _exploit(self, tune_controller: Any, trial: Trial, trial_to_clone: Trial) -> None:
+        super()._exploit(tune_controller, trial, trial_to_clone)
+        donor = self._trial_state[trial_to_clone]
+        values = {key: trial.config[key] for key in self._mutated}
+        score = float(donor.last_score or 0.0)
+        self._new_exploit = Look(donor.last_perturbation_time, score, values)
+        self.note_exploit(trial, self._new_exploit)
+
+
+class PB2(Population):
+    """PBT whose new values come from a model of what earlier ones have gained.
+
+    Until there are enough looks for the model, the donor's values are perturbed as by PBT.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._improvements: list[Improvement] = []
+        self._looks: dict[Trial, Look] = {}
+        """Trial -> its newest look."""
+        self._started: dict[Trial, tuple[float, ...]] = {}
+        """Recipient that has not reported since its exploit -> its values, as shares."""
+
+    def note_exploit(self, trial: Trial, start: Look) -> None:
+        """See `Population.note_exploit`."""
+        super().note_exploit(trial, start)
+        self._looks[trial] = start
+        self._started[trial] = self._to_units(start.values)
+
+    def _save_trial_state(
+        self, state: Any, time: int, result: dict[str, Any], trial: Trial
+    ) -> float:
+        score = float(super()._save_trial_state(state, time, result, trial))
+        values = {key: trial.config[key] for key in self._mutated}
+        before = self._looks.get(trial)
+        if before is not None and before.values == values and time > before.epoch:
+            gain = (score - before.score) / (time - before.epoch)
+            units = self._to_units(values)
+            self._improvements.append(Improvement(before.epoch, before.score, units, gain))
+        self._looks[trial] = Look(time, score, values)
+        self._started.pop(trial, None)
+        return score
+
+    def _get_new_config(
+        self, trial: Trial, trial_to_clone: Trial
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        rng = np.random.default_rng(random.getrandbits(64))
+        if len(self._improvements) <= len(self._mutated):
+            config, operations = super()._get_new_config(trial, trial_to_clone)
+            if all(config[key] == trial_to_clone.config[key] for key in self._mutated):
+                config |= {key: sample(self._mutated[key], rng) for key in self._mutated}
+            return config, operations
+        donor = self._trial_state[trial_to_clone]
+        now = donor.last_perturbation_time, float(donor.last_score or 0.0)
+        units = select_units(self._improvements, list(self._started.values()), now, rng)
+        config = copy.deepcopy(trial_to_clone.config)
+        for (key, distribution), unit in zip(self._mutated.items(), units, strict=True):
+            config[key] = distribution.from_unit(unit)
+        return config, {}
+
+    def _to_units(self, values: Mapping[str, Any]) -> tuple[float, ...]:
+        return tuple(self._mutated[key].to_unit(values[key]) for key in self._mutated)
+
+
+@contextmanager
+def _seeded(seed: str) -> Iterator[None]:
+    """Seeds the generator that PBT draws from, and puts it back afterwards."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def record_result(pbt: Population, trial: Trial, epoch: int, row: Mapping[str, Any]) -> None:
     """Records a result in the scheduler's state without looking for an exploit.
 
     Args:
         pbt: A scheduler that the trial was added to.
         trial: The trial that reported.
         epoch: The result's epoch.
-        row: The result's numbers; under `IN_CONFIG` the values that the trial had then.
+        row: The result's numbers; under `IN_CONFIG` the values that the trial had then, and under
+            `EXPLOIT` those of the exploit that it led to.
     """
     state = pbt._trial_state[trial]
     if epoch - state.last_perturbation_time < pbt._perturbation_interval:
@@ -40,6 +173,10 @@ def record_result(
     pbt._save_trial_state(state, epoch, dict(row), trial)
     trial.config = current
     state.last_perturbation_time = epoch
+    exploit = {k.removeprefix(EXPLOIT): v for k, v in row.items() if k.startswith(EXPLOIT)}
+    if exploit:
+        start, score = exploit.pop("epoch"), exploit.pop("score")
+        pbt.note_exploit(trial, Look(int(start), score, exploit))
 
 
 def rewind(pbt: PopulationBasedTraining) -> None:

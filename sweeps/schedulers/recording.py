@@ -14,12 +14,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import FIFOScheduler, PopulationBasedTraining, TrialScheduler
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from sweeps.schedulers import hyperband
-from sweeps.schedulers.build import TIME_ATTR
 from sweeps.schedulers.hyperband import DeferredStops, UnfinishedTrials
-from sweeps.schedulers.pbt import IN_CONFIG, rewind
+from sweeps.schedulers.pbt import IN_CONFIG, Population, rewind
 from sweeps.schedulers.replay import (
     ReplayedController,
     assign_statuses,
@@ -27,6 +26,7 @@ from sweeps.schedulers.replay import (
     replay_event,
     replay_population_event,
 )
+from sweeps.spec.schedulers import TIME_ATTR
 from sweeps.sweep_dir.event_log import ENDS, Event, EventLog
 from sweeps.trials.pause import PauseStopper, PauseSwitch
 from sweeps.trials.trial import is_final
@@ -115,6 +115,8 @@ class RecordingScheduler(TrialScheduler):
             with self._deferring_stops(tune_controller) as controller:
                 decision = self._decide(controller, trial, result)
                 metrics = self._select_metrics(result)
+                if isinstance(self.inner, Population):
+                    metrics |= self.inner.take_exploit()
                 self._log.append(Event("result", trial.trial_id, epoch, metrics, decision))
                 self._remember_decision(trial.trial_id, epoch, decision)
                 if decision == TrialScheduler.PAUSE:
@@ -131,7 +133,7 @@ class RecordingScheduler(TrialScheduler):
 
         An exploit would throw away an epoch that is about to be saved.
         """
-        if self._switch.reason is None or not isinstance(self.inner, PopulationBasedTraining):
+        if self._switch.reason is None or not isinstance(self.inner, Population):
             return self.inner.on_trial_result(tune_controller, trial, result)
         metrics = self._select_metrics(result)
         event = Event("result", trial.trial_id, result[TIME_ATTR], metrics)
@@ -261,7 +263,7 @@ class RecordingScheduler(TrialScheduler):
                 self._remember_decision(event.trial, event.epoch, logged)
             elif event.kind == "back":
                 self._decisions.get(event.trial, {}).pop(event.epoch, None)
-            if isinstance(self.inner, PopulationBasedTraining):
+            if isinstance(self.inner, Population):
                 replay_population_event(self.inner, self._active_ids, trial, event)
                 continue
             decision = replay_event(
@@ -277,7 +279,7 @@ class RecordingScheduler(TrialScheduler):
                     f"trial {event.trial} epoch {event.epoch}: "
                     f"{decision} instead of {event.decision}"
                 )
-        if isinstance(self.inner, PopulationBasedTraining):
+        if isinstance(self.inner, Population):
             rewind(self.inner)
         self._interrupted |= assign_statuses(self.inner, trials, ended)
         return differences
@@ -292,7 +294,7 @@ class RecordingScheduler(TrialScheduler):
         Returns:
             The decision; after PAUSE the trial is PAUSED.
         """
-        if isinstance(self.inner, PopulationBasedTraining):
+        if isinstance(self.inner, Population):
             event = Event("result", trial.trial_id, row[TIME_ATTR], row)
             replay_population_event(self.inner, self._active_ids, trial, event)
             return TrialScheduler.CONTINUE
@@ -310,7 +312,7 @@ class RecordingScheduler(TrialScheduler):
 
     def _remember_decision(self, trial_id: str, epoch: int, decision: str) -> None:
         """Keeps a decision for an epoch that is repeated; PBT itself sends trials back."""
-        if not isinstance(self.inner, PopulationBasedTraining):
+        if not isinstance(self.inner, Population):
             self._decisions.setdefault(trial_id, {})[epoch] = decision
 
     def _select_metrics(self, result: dict[str, Any]) -> dict[str, float]:

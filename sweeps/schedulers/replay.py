@@ -15,11 +15,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import HyperBandForBOHB, PopulationBasedTraining, TrialScheduler
+from ray.tune.schedulers import HyperBandForBOHB, TrialScheduler
 
 from sweeps.schedulers import hyperband
-from sweeps.schedulers.build import TIME_ATTR
-from sweeps.schedulers.pbt import record_result
+from sweeps.schedulers.pbt import Population, record_result
+from sweeps.spec.schedulers import TIME_ATTR
 from sweeps.sweep_dir.event_log import ENDS, Event
 from trainable.artifacts.metrics import has_diverged
 
@@ -117,7 +117,7 @@ def _replay_end(
 
 
 def replay_population_event(
-    pbt: PopulationBasedTraining, active_ids: set[str], trial: Trial, event: Event
+    pbt: Population, active_ids: set[str], trial: Trial, event: Event
 ) -> None:
     """Gives PBT the scores and times of one event; with the result itself it would exploit."""
     if event.kind == "add" and trial.trial_id not in active_ids:

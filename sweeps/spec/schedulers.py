@@ -11,6 +11,9 @@ from trainable.config.schema import ByName, Items, Section
 
 Factor = Annotated[float, Field(gt=0)]
 
+ROUNDING_ERROR = 1e-9
+"""Largest error of an epoch that is computed from powers of a factor."""
+
 
 class FIFO(Section):
     """Every trial runs all its epochs."""
@@ -129,6 +132,66 @@ def mutated_keys(scheduler: Section, space: tuple[str, ...]) -> tuple[str, ...]:
     return keys if keys is not None else tuple(key for key in space if key in MUTABLE_KEYS)
 
 
+TIME_ATTR = "epoch"
+"""Key of a result that schedulers count time in.
+
+Tune's own `training_iteration` starts again with each process."""
+
+RungRule = Literal["multiples", "shares"]
+"""How HyperBand's rungs follow from its `reduction_factor`. `shares`: each is the last epoch
+divided by a power of the factor. `multiples`: each is the one before times the factor, so that the
+last may lie before the last epoch; sweeps of earlier versions keep these."""
+
+
+def scheduler_rungs(scheduler: Section, epochs: int, rule: RungRule = "shares") -> list[int]:
+    """Returns the epochs before the last one at which a scheduler compares trials.
+
+    Args:
+        scheduler: Its section; empty for one without rungs.
+        epochs: The epochs of a trial that is not stopped.
+        rule: The rule for HyperBand.
+    """
+    if isinstance(scheduler, ASHA):
+        last = min(epochs, scheduler.max_t or epochs)
+        rungs = [asha_rungs(scheduler, last, s) for s in range(scheduler.brackets)]
+    elif isinstance(scheduler, HyperBand | BOHBHyperBand):
+        factor, last = scheduler.reduction_factor, min(epochs, scheduler.max_t or epochs)
+        brackets = hyperband_brackets(factor, last)
+        rungs = [hyperband_rungs(factor, last, halvings, rule) for halvings in brackets]
+    else:
+        return []
+    return sorted({epoch for bracket in rungs for epoch in bracket if epoch < last})
+
+
+def hyperband_brackets(factor: float, last_epoch: int) -> list[int]:
+    """Returns the number of halvings of each bracket of HyperBand, the fewest first.
+
+    They are those of `ray.tune.schedulers.hyperband`.
+    """
+    kinds = round(math.log(last_epoch) / math.log(factor)) + 1
+    return [halvings for halvings in range(kinds) if int(last_epoch * factor**-halvings)]
+
+
+def hyperband_rungs(
+    factor: float, last_epoch: int, halvings: int, rule: RungRule = "shares"
+) -> list[int]:
+    """Returns the epoch of each halving of one of HyperBand's brackets, and of its end.
+
+    Args:
+        factor: The `reduction_factor`.
+        last_epoch: The last epoch.
+        halvings: The number of halvings.
+        rule: See `RungRule`.
+    """
+    if rule == "shares":
+        ends = range(halvings, -1, -1)
+        return [int(last_epoch * factor**-left + ROUNDING_ERROR) for left in ends]
+    rungs = [int(last_epoch * factor**-halvings)]
+    for _ in range(halvings):
+        rungs.append(int(min(rungs[-1] * factor, last_epoch)))
+    return rungs
+
+
 def asha_rungs(scheduler: ASHA, last_epoch: int, bracket: int) -> list[int]:
     """The rungs of a bracket, as epochs before the last one.
 
@@ -143,5 +206,12 @@ def asha_rungs(scheduler: ASHA, last_epoch: int, bracket: int) -> list[int]:
 
     first, factor = scheduler.grace_period, scheduler.reduction_factor
     count = int(np.log(last_epoch / first) / np.log(factor) - bracket + 1)
-    rungs = (math.ceil(first * factor ** (k + bracket)) for k in range(count))
-    return [epoch for epoch in rungs if epoch < last_epoch]
+    ahead = [first * factor ** (k + bracket) for k in range(count)]
+    rungs = []
+    for epoch in range(1, last_epoch):
+        # Ray compares a trial at one rung per epoch, the highest that it has not been compared at.
+        reached = [rung for rung in ahead if rung <= epoch]
+        if reached:
+            ahead.remove(reached[-1])
+            rungs.append(epoch)
+    return rungs

@@ -24,7 +24,6 @@ from ray.tune.schedulers import (
     HyperBandForBOHB,
     HyperBandScheduler,
     PopulationBasedTraining,
-    pb2,
 )
 
 from sweeps.trials.trial import SweepTrial
@@ -128,7 +127,6 @@ def test_a_waiting_trial_is_not_saving(experiment: Any) -> None:
 
 def test_schedulers_have_the_base_classes_that_distinguish_them() -> None:
     assert type(FIFOScheduler()) is FIFOScheduler
-    assert issubclass(pb2.PB2, PopulationBasedTraining)
     assert issubclass(HyperBandForBOHB, HyperBandScheduler)
     assert not issubclass(PopulationBasedTraining, HyperBandScheduler)
 
@@ -179,17 +177,33 @@ def test_pbt_takes_a_score_without_looking_for_an_exploit(
     assert state.last_perturbation_time == 0
 
 
-def test_pb2_models_the_values_of_the_trial_itself(experiment: Any) -> None:
-    scheduler = pb2.PB2(
-        **METRIC,
-        time_attr="epoch",
-        perturbation_interval=2,
-        hyperparam_bounds={"lr": [0.1, 1.0]},
-    )
-    trial = make(experiment, lr=0.5)
-    scheduler.on_trial_add(SimpleNamespace(search_alg=None), trial)
-    scheduler._save_trial_state(scheduler._trial_state[trial], 2, {"epoch": 2}, trial)
-    assert scheduler.data["lr"].tolist() == [0.5]
+def test_pbt_chooses_in_the_methods_that_are_overridden() -> None:
+    """`Population` seeds the choices made in the first one and notes the exploit of the second."""
+    methods = {
+        "_checkpoint_or_exploit": [
+            "self",
+            "trial",
+            "tune_controller",
+            "upper_quantile",
+            "lower_quantile",
+        ],
+        "_exploit": ["self", "tune_controller", "trial", "trial_to_clone"],
+        "_get_new_config": ["self", "trial", "trial_to_clone"],
+        "_save_trial_state": ["self", "state", "time", "result", "trial"],
+    }
+    for name, parameters in methods.items():
+        method = getattr(PopulationBasedTraining, name)
+        assert list(inspect.signature(method).parameters) == parameters
+    chosen = inspect.getsource(PopulationBasedTraining._checkpoint_or_exploit)
+    assert "random.choice(upper_quantile)" in chosen
+    assert "self._exploit(" in chosen
+    assert "self._get_new_config(" in inspect.getsource(PopulationBasedTraining._exploit)
+
+
+def test_hyperband_builds_its_brackets_in_one_method() -> None:
+    assert list(inspect.signature(HyperBandScheduler._create_bracket).parameters) == ["self", "s"]
+    for kind in (HyperBandScheduler, HyperBandForBOHB):
+        assert "self._create_bracket(s)" in inspect.getsource(kind.on_trial_add)
 
 
 def test_a_pending_save_can_be_polled_without_waiting() -> None:

@@ -14,7 +14,6 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import TrialState
 
 from sweeps.cli.main import main
-from sweeps.report.curve_charts import rungs
 from sweeps.report.optuna_charts import importance
 from sweeps.report.optuna_study import build_study
 from sweeps.results.loaded_sweep import load
@@ -172,20 +171,24 @@ def test_an_export_never_replaces_a_file(directory: Path, tmp_path: Path) -> Non
             [2, 6, 18],
         ),
         ({"name": "asha", "grace_period": 1, "reduction_factor": 1.5}, 5, [1, 2, 3, 4]),
+        ({"name": "asha", "grace_period": 1, "reduction_factor": 2.5}, 16, [1, 3, 7]),
+        ({"name": "hyperband"}, 9, [1, 3]),
+        ({"name": "bohb", "max_t": 9}, 20, [1, 3]),
         ({"name": "fifo"}, 9, []),
     ],
 )
-def test_rungs_are_the_epochs_at_which_asha_decides(
+def test_rungs_are_the_epochs_at_which_the_scheduler_decides(
     tmp_path: Path, scheduler: dict[str, object], epochs: int, decision_epochs: list[int]
 ) -> None:
     directory = FakeSweep(tmp_path / "sweep", epochs=epochs, tune={"scheduler": scheduler}).write()
-    assert rungs(load(directory)) == decision_epochs
+    assert load(directory).rungs == decision_epochs
 
 
-def test_hyperbands_rungs_are_read_from_its_decisions(tmp_path: Path) -> None:
-    directory = FakeSweep(tmp_path / "sweep", tune={"scheduler": "hyperband"}).write()
-    events = [(1, "CONTINUE"), (3, "PAUSE"), (9, "STOP"), (3, "PAUSE")]
-    lines = [json.dumps({"kind": "result", "epoch": e, "decision": d}) for e, d in events]
-    (directory / "events.jsonl").write_text("\n".join(lines) + '\n{"kind": "resu')
-    assert rungs(load(directory)) == [3, 9]
-    assert (directory / "events.jsonl").read_text().endswith('{"kind": "resu')
+def test_the_rungs_of_a_sweep_of_an_earlier_version_stay(tmp_path: Path) -> None:
+    """They may end before the last epoch."""
+    scheduler = {"name": "hyperband", "reduction_factor": 3}
+    directory = FakeSweep(tmp_path / "sweep", epochs=10, tune={"scheduler": scheduler}).write()
+    assert load(directory).rungs == [1, 3, 9]
+    text = (directory / "sweep.json").read_text()
+    (directory / "sweep.json").write_text(text.replace('"multiples"', '"shares"'))
+    assert load(directory).rungs == [1, 3]

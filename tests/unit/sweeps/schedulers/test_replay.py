@@ -33,6 +33,8 @@ SECTIONS: dict[str, Any] = {
     "bohb": BOHBHyperBand(name="bohb", reduction_factor=2),
     "bohb_short": BOHBHyperBand(name="bohb", reduction_factor=3, max_t=3),
     "hyperband_short": HyperBand(name="hyperband", reduction_factor=2, max_t=2),
+    "hyperband_uneven": HyperBand(name="hyperband", reduction_factor=2, max_t=3),
+    "bohb_uneven": BOHBHyperBand(name="bohb", reduction_factor=2, max_t=3),
 }
 TRIALS = {
     "asha": 7,
@@ -41,6 +43,8 @@ TRIALS = {
     "median": 7,
     "hyperband": 10,
     "hyperband_short": 5,
+    "hyperband_uneven": 6,
+    "bohb_uneven": 6,
     "bohb": 6,
     "bohb_short": 7,
 }
@@ -111,6 +115,8 @@ def in_order(name: str, sweep: Sweep) -> list[tuple[str, int, str | None]]:
         ("bohb", 2, 1, True),
         ("bohb", 2, 3, False),
         ("bohb_short", 3, 1, False),
+        ("hyperband_uneven", 2, 3, True),
+        ("bohb_uneven", 2, 1, False),
     ],
 )
 def test_a_kill_at_any_event_changes_no_decision(
@@ -302,3 +308,14 @@ def test_a_diverged_trial_is_not_compared_with_the_others(tmp_path: Path) -> Non
         scheduler.on_trial_add(NO_CONTROLLER, good)
         row = {"epoch": 1, "val_acc": 0.5, "val_loss": 1.0}
         assert scheduler.on_trial_result(NO_CONTROLLER, good, row) == "CONTINUE"
+
+
+@pytest.mark.parametrize("name", ["hyperband_uneven", "bohb_uneven"])
+def test_a_survivor_trains_every_epoch_where_they_are_no_power_of_the_factor(
+    name: str, tmp_path: Path
+) -> None:
+    """Ray's own rungs of three epochs and a factor of two are 1 and 2."""
+    sweep = new_sweep(tmp_path / "sweep", name)
+    Process(sweep).run()
+    last_epochs = sorted(epoch for _, epoch in ends(sweep).values())
+    assert last_epochs == [1, 3, 3, 3, 3, 3]

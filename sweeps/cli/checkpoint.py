@@ -16,8 +16,10 @@ from sweeps.cli.options import (
     SOME_FAILED,
     exits,
 )
+from sweeps.sweep_dir.layout import code_directories_of
 from sweeps.terminal.commands import sweep_command
 from sweeps.terminal.console import console, print_line
+from trainable.config.own_code import add_code_directories
 from trainable.uri import is_uri
 
 DEFAULT_DIRECTORY = "experiments"
@@ -59,6 +61,8 @@ def restore(
     from trainable.signals import StopRequest
 
     values = parse_assignments(assignments, TrainConfig)
+    if allow_custom_model:
+        add_code_directories(_code_directories(checkpoint))
     config = restored_config(checkpoint, base, epochs, values)
     with StopRequest() as stop:
         outcome = restore_checkpoint(
@@ -98,6 +102,8 @@ def eval_(
     from trainable.config import TrainConfig
     from trainable.experiment.from_checkpoint import evaluate_checkpoint
 
+    if allow_custom_model:
+        add_code_directories(_code_directories(checkpoint))
     scores = evaluate_checkpoint(
         checkpoint,
         parse_assignments(assignments, TrainConfig),
@@ -106,8 +112,18 @@ def eval_(
     if as_json:
         print_line(json.dumps(scores))
     else:
+        for notice in scores["notices"]:
+            print_line(f"note: {notice}")
         print_line(
             f"test_acc {scores['test_acc']:.4f}  test_loss {scores['test_loss']:.4f}  "
             f"on {scores['images']} images, epoch {scores['epoch']} of {checkpoint}"
         )
     return FINISHED
+
+
+def _code_directories(checkpoint: str) -> list[Path]:
+    """Returns where the own code of a checkpoint's model is looked for.
+
+    That is the working directory and, for a trial of a sweep, where the sweep has found it.
+    """
+    return [Path.cwd(), *([] if is_uri(checkpoint) else code_directories_of(Path(checkpoint)))]

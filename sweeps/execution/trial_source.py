@@ -24,11 +24,12 @@ from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
 from sweeps.trials.pause import PauseSwitch
+from sweeps.trials.splits import SweepSplits
 from sweeps.trials.trial import OnFailure, SweepTrial, new_trial
 from trainable.artifacts.metrics import has_diverged, read_rows
 from trainable.artifacts.names import METRICS_FILE, automatic_name
 from trainable.config.dotted import pop_dotted
-from trainable.trial_settings import SETTINGS
+from trainable.trial_settings import SETTINGS, SPLIT
 
 ID_BYTES = 4
 
@@ -48,6 +49,8 @@ class TrialTemplate:
     """Number of Tune's own checkpoint directories that a trial keeps."""
     on_failure: OnFailure
     """Decides whether a failed trial is retried."""
+    splits: SweepSplits
+    """Which images the trials hold out."""
 
 
 @dataclass(frozen=True)
@@ -176,11 +179,13 @@ class TrialSource(SearchAlgorithm):
 
     def _create_trial(self, record: TrialRecord) -> SweepTrial:
         template = self._template
-        config = record.config(self._spec).to_dict()
+        training = record.config(self._spec)
+        config = training.to_dict()
         for key in template.mutated:  # schedulers change keys at the top only
             config[key] = pop_dotted(config, key)
         config[SETTINGS] = {
             **template.settings,
+            SPLIT: template.splits.settings(training),
             "sampled": list(record.current),
             "mutated": list(template.mutated),
         }

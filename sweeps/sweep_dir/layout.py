@@ -26,6 +26,7 @@ TRIAL_FILE = "trial.json"
 EVENTS_FILE = "events.jsonl"
 STOP_FILE = "stop"
 WARM_START_FILE = "warm_start.json"
+SPLIT_FILE = "split.json"
 LOCK_FILE = ".lock"
 TRIALS_CSV = "trials.csv"
 BEST_CONFIG = "best_config.yaml"
@@ -62,6 +63,11 @@ class SweepLayout:
     def warm_start_file(self) -> Path:
         """The observations of an earlier sweep, with `tune.warm_start`."""
         return self.directory / WARM_START_FILE
+
+    @property
+    def split_file(self) -> Path:
+        """Which images the trials hold out, if their data set is a folder."""
+        return self.directory / SPLIT_FILE
 
     @property
     def stop_file(self) -> Path:
@@ -121,3 +127,17 @@ class SweepLayout:
             remove_temporaries(directory)
             with suppress(OSError):
                 directory.rmdir()  # an empty one: its trial had not been recorded yet
+
+
+def code_directories_of(checkpoint: Path) -> list[Path]:
+    """Returns where the sweep of a trial has found the user's own code.
+
+    Args:
+        checkpoint: A file `checkpoints/NAME.pt` of the trial, or one outside every sweep, for
+            which there are none.
+    """
+    directories = checkpoint.absolute().parents
+    layout = SweepLayout(directories[min(2, len(directories) - 1)])
+    if not (layout.directory / SWEEP_FILE).exists():
+        return []
+    return [Path(directory) for directory in layout.read_sweep().code_directories]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from trainable.config import ImageFolderDataset
+from trainable.config import DatasetConfig, ImageFolderDataset
 from trainable.errors import DataError
 
 TRAIN, VAL, TEST = "train", "val", "test"
@@ -108,6 +108,16 @@ def class_folders(folder: Path) -> tuple[str, ...]:
         DataError: The folder cannot be read.
     """
     return tuple(entry.name for entry in _list(folder) if entry.is_dir())
+
+
+def has_val_folder(dataset: DatasetConfig) -> bool:
+    """Returns whether a folder of its own is the validation set, beside that of the test set."""
+    root = Path(dataset.root)
+    return (
+        isinstance(dataset, ImageFolderDataset)
+        and (root / TEST).is_dir()
+        and any((root / name).is_dir() for name in VAL_FOLDERS)
+    )
 
 
 def scan_folder(dataset: ImageFolderDataset, *, legacy: bool = False) -> FolderScan:

@@ -62,9 +62,10 @@ class SplitRecord:
         """Returns plain values, as they are stored."""
         return {**asdict(self), "classes": list(self.classes), "cuts": list(self.cuts)}
 
-    def without_val(self) -> SplitRecord:
-        """Returns the record for an evaluation, which holds nothing out."""
-        return replace(self, fraction=None, cuts=())
+    def of_test_set(self) -> SplitRecord:
+        """Returns the part of the record that matters to an evaluation on the test set."""
+        tested = {name: value for name, value in self.fingerprints.items() if name == TEST}
+        return replace(self, fraction=None, cuts=(), fingerprints=tested)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SplitRecord:
@@ -238,13 +239,11 @@ def _fingerprints(scan: FolderScan, classes: tuple[str, ...]) -> dict[str, str]:
 
 
 def _changed_folders(scan: FolderScan, record: SplitRecord) -> list[str]:
-    """Returns the folders whose images are not those of the record."""
+    """Returns the folders of the record whose images have changed, and a new validation folder."""
     present = _fingerprints(scan, record.classes)
-    return [
-        name
-        for name in {**record.fingerprints, **present}
-        if present.get(name) != record.fingerprints.get(name)
-    ]
+    names = [name for name, before in record.fingerprints.items() if present.get(name) != before]
+    is_new = TRAIN in record.fingerprints and VAL in present.keys() - record.fingerprints.keys()
+    return [*names, VAL] if is_new else names
 
 
 def _describe_change(scan: FolderScan, record: SplitRecord, sizes: Mapping[str, int]) -> list[str]:

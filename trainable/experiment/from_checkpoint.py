@@ -95,7 +95,7 @@ def evaluate_checkpoint(
     )
     split = saved_split(state, config.dataset)
     trainer = Trainer(
-        config, allow_custom_model=allow_custom_model, split=split and split.without_val()
+        config, allow_custom_model=allow_custom_model, split=split and split.of_test_set()
     )
     trainer.load_state_dict(state)
     score = trainer.score("test")

@@ -1,8 +1,8 @@
 """Sweeps that version 0.1.0 at commit 9061102 left on disk, under the code of today.
 
 `tests/golden/finished` ran to its end. `paused` is the same sweep under the same seed, paused
-after the first epoch of its second trial. Three epochs of a linear model; the paths in their files begin
-with `/golden`, and the files that only Tune reads are not kept.
+after the first epoch of its second trial. Three epochs of a linear model; the paths in their files
+begin with `/golden`, and the files that only Tune reads are not kept.
 """
 
 from __future__ import annotations

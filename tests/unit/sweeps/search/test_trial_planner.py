@@ -165,14 +165,13 @@ def test_a_grid_that_ends_early_is_complete_and_followed_by_its_finals():
     assert sweep.next() is None
 
 
-@pytest.mark.parametrize("mode", ["max", "min"])
-def test_the_best_are_the_best_of_the_mode(mode):
-    sweep = Sweep(
-        [[0.1], [0.9], [0.5], [0.0]], metric="val_loss", mode=mode, final={"top": 1, "repeats": 1}
-    )
+@pytest.mark.parametrize(("metric", "best"), [("val_acc", 1), ("val_loss", 0)])
+def test_the_best_are_the_best_of_the_metrics_mode(metric, best):
+    final = {"top": 1, "repeats": 1}
+    sweep = Sweep([[0.1], [0.9], [0.5], [0.0]], metric=metric, final=final)
     for record in [sweep.next(), sweep.next(), sweep.next()]:
         sweep.end(record)
-    assert sweep.next().configuration_id == (1 if mode == "max" else 0)
+    assert sweep.next().configuration_id == best
 
 
 def test_a_resumed_sweep_tells_the_same_as_the_interrupted_one():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +73,15 @@ RAY = {
     "trainable.ray_trial",
 }
 OPTUNA = {"sweeps.report", "sweeps.search"}
+
+PRIVATE_NAMES_OF_RAY = {
+    "sweeps.cluster.session",
+    "sweeps.schedulers.hyperband",
+    "sweeps.schedulers.pbt",
+    "sweeps.trials.trial",
+    "trainable.ray_trial.tune_storage",
+}
+"""Modules for which Ray's public interface has no way; a new version of Ray is tried on them."""
 
 LIGHT = {
     "sweeps.api",
@@ -196,3 +207,33 @@ def test_a_package_does_not_import_its_own_modules() -> None:
         if imported.name.startswith(f"{module}.")
     }
     assert eager - {"trainable.config", "trainable.models"} == set()
+
+
+def uses_private_names(path: Path) -> bool:
+    """Whether a file imports a private name, or reads a private attribute that it does not set."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)} | {"_exit"}
+    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    own |= {
+        node.attr
+        for node in attributes
+        if isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
+    }
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ray"):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Attribute) and node.attr not in own:
+            names = [node.attr]
+        for part in ".".join(names).split("."):
+            if part.startswith("_") and not part.startswith("__"):
+                return True
+    return False
+
+
+def test_private_names_of_ray_are_used_only_where_they_must_be() -> None:
+    near_ray = [name for name in MODULES if part_of(name) in RAY]
+    users = {name for name in near_ray if uses_private_names(MODULES[name])}
+    assert users == PRIVATE_NAMES_OF_RAY

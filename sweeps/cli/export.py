@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, PATH, exits
+from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, UserPath, exits, writing
 from sweeps.cli.status import best_line
 from sweeps.report.text_charts import Series, draw_chart
 from sweeps.results.loaded_sweep import LoadedSweep, load
@@ -45,7 +45,7 @@ KIND_NAMES = {
 )
 @click.option(
     "--output",
-    type=PATH,
+    type=UserPath(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Write to FILE instead of the terminal.",
 )
@@ -69,7 +69,8 @@ def export(directory: Path, kind: str, output: Path | None, epochs: bool) -> int
     sweep = load(directory)
     rows = epoch_rows(sweep) if epochs else trial_rows(sweep)
     if kind == "parquet" and output is not None:
-        write_parquet(rows, output)
+        with writing(output):
+            write_parquet(rows, output)
     else:
         if kind == "csv":
             text = rows_to_csv(rows)
@@ -78,7 +79,8 @@ def export(directory: Path, kind: str, output: Path | None, epochs: bool) -> int
         if output is None:
             console.out(text, end="", highlight=False)
             return FINISHED
-        write_text(output, text)
+        with writing(output):
+            write_text(output, text)
     print_line(f"{output}: {len(rows)} rows")
     return FINISHED
 
@@ -86,7 +88,8 @@ def export(directory: Path, kind: str, output: Path | None, epochs: bool) -> int
 def _export_study(directory: Path, output: Path) -> int:
     from sweeps.report.optuna_files import SQLITE_SUFFIXES, export_study
 
-    export_study(directory, output)
+    with writing(output):
+        export_study(directory, output)
     address = f"sqlite:///{output}" if output.suffix in SQLITE_SUFFIXES else output
     print_line(f"{output}: open it with optuna-dashboard (pip install optuna-dashboard):")
     print_line(f"optuna-dashboard {quote_word(address)}")

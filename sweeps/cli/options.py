@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec
 
 import click
 
+from sweeps.sweep_dir.errors import SweepError
 from sweeps.terminal.console import enable_ray_output, print_error
 from trainable.errors import PathError, TuneSweepsError
 from trainable.uri import expand_home, is_uri
@@ -96,6 +98,21 @@ SET_IN_SEARCH = click.option(
     help="Change a key of the search file, e.g. tune.num_samples=4. Keys of the training config "
     "begin with config., e.g. config.training.epochs=2.",
 )
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Reports that a file which the user has named cannot be written.
+
+    Raises:
+        SweepError: Its directory does not exist, the path is a directory, or the like.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        raise SweepError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _resolve_uris(arguments: Mapping[str, Any]) -> dict[str, Path]:

@@ -30,6 +30,9 @@ SPLIT = "split"
 
 SUSPECT = "suspect"
 
+VALUES = "values"
+"""Key in a row of `metrics.jsonl`, under a scheduler that changes values: what the sweep sets,
+dotted config key -> the value that the epoch was trained with."""
 SAVED = "saved"
 """Key in the result of a step: whether a checkpoint was written after the epoch."""
 ENDED = "ended"

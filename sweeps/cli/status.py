@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,10 @@ from sweeps.results.status import front_values, status_values
 from sweeps.results.trial_results import TrialResult, describe_missing_best
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SWEEP_FILE
-from sweeps.sweep_dir.records import ENDED
+from sweeps.sweep_dir.records import ENDED, describe_state
 from sweeps.terminal.console import console, print_json, print_line, print_table
 from sweeps.terminal.formatting import (
+    count_of,
     format_duration,
     format_metric,
     format_value,
@@ -33,8 +35,8 @@ from sweeps.terminal.formatting import (
     quote_path,
 )
 from sweeps.terminal.tables import ShortenedText
-from trainable.artifacts.names import BEST_FILE
-from trainable.config.yaml_reader import read_yaml
+from trainable.artifacts.names import BEST_FILE, CONFIG_FILE
+from trainable.config.yaml_reader import parse_yaml
 from trainable.errors import TuneSweepsError
 
 WATCH_INTERVAL_S = 2.0
@@ -181,16 +183,16 @@ def _status_tables(sweep: LoadedSweep, values: dict[str, Any]) -> list[Table]:
 
 def _status_lines(values: dict[str, Any]) -> list[str]:
     finished = values["state"] == "finished"
-    reason = f" ({values['reason']})" if values["reason"] else ""
     saved_epochs = values["saved_epochs"]
     saved = f", {saved_epochs} saved by early stopping" if saved_epochs else ""
     lines = [
-        f"sweep {values['name']}: {values['state']}{reason}",
-        f"{values['ended']} of {values['total']} trials ended{_format_states(values['trials'])}",
+        f"sweep {values['name']}: {describe_state(values['state'], values['reason'])}",
+        f"{values['ended']} of {values['total']} trials ended"
+        f"{_format_states(values['trials'], values['total'])}",
         f"{'best' if finished else 'best so far'}: "
         f"{_format_best(values['best'], values['epochs'])}",
         f"{format_duration(values['elapsed_s'])}{'' if finished else ' so far'}"
-        f"{format_time_left(values['left_s'])}; {values['epochs']} epochs trained{saved}",
+        f"{format_time_left(values['left_s'])}; {count_of(values['epochs'], 'epoch')} trained{saved}",
     ]
     if configuration := _format_configuration(values["best"]):
         lines.insert(3, configuration)
@@ -204,12 +206,21 @@ def _status_lines(values: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _format_states(trials: Mapping[str, int]) -> str:
-    """Returns the number of trials per state: ` (3 finished, 1 stopped), 2 running`."""
+def _format_states(trials: Mapping[str, int], total: int) -> str:
+    """Returns the number of trials per state: ` (3 finished, 1 stopped), 2 running`.
+
+    Args:
+        trials: State -> number of the trials that have been created.
+        total: The number of trials when the sweep is complete.
+    """
+    counts = Counter(trials)
+    counts["pending"] += total - sum(trials.values())
     ended: list[str] = []
     others: list[str] = []
-    for state, count in sorted(trials.items()):
-        (ended if state in ENDED else others).append(f"{count} {state}")
+    for state, count in sorted(counts.items()):
+        if count:
+            text = f"{count} {'not started' if state == 'pending' else state}"
+            (ended if state in ENDED else others).append(text)
     return (f" ({', '.join(ended)})" if ended else "") + "".join(f", {text}" for text in others)
 
 
@@ -220,10 +231,16 @@ def _live_table(values: dict[str, Any]) -> Table:
     table = make_table("trial", "state", "epoch", "of", *scores, "s/epoch", "images/s")
     keys = ("trial", "state", "epoch", "epochs", "value", "best", "epoch_s", "images_per_s")
     for trial in values["unended"][:MAX_LIVE_TRIALS]:
-        table.add_row(*(format_value(trial[key]) for key in keys))
+        table.add_row(*(_format_number(key, trial[key]) for key in keys))
     if len(values["unended"]) > MAX_LIVE_TRIALS:
         table.caption = f"{len(values['unended']) - MAX_LIVE_TRIALS} more"
     return table
+
+
+def _format_number(key: str, value: Any) -> str:
+    """Returns a value of the table of live trials as text."""
+    form = {"value": ".4f", "best": ".4f", "epoch_s": ".3g", "images_per_s": ".0f"}.get(key)
+    return format_value(value) if form is None or value is None else format(value, form)
 
 
 # ------------------------------------------------------------------------ best
@@ -271,16 +288,16 @@ def best(directory: Path, as_json: bool) -> int:
     if trial is None or trial.best is None:
         raise SweepError(f"{directory}: {sweep.missing_best}")
     checkpoint, checkpoint_epoch = trial.checkpoint, best_checkpoint_epoch(trial)
-    config = trial.directory / "config.yaml"
-    commands = trial_commands(trial)
+    config = trial.config_text()
+    commands = trial_commands(trial, sweep.best_config_file)
     if as_json:
         values = {
             **(sweep.best_values() or {}),
             "mode": sweep.mode,
             "sweep_state": sweep.state,
             "state": trial.record.state,
-            "values": trial.record.current,
-            "config": read_yaml(config).data if config.exists() else None,
+            "values": trial.values,
+            "config": None if config is None else parse_yaml(config, "its config").data,
             "checkpoint": None if checkpoint is None else str(checkpoint),
             "checkpoint_epoch": None if checkpoint is None else checkpoint_epoch,
             "restore": commands.get("restore"),
@@ -295,15 +312,17 @@ def best(directory: Path, as_json: bool) -> int:
 def _print_best(
     sweep: LoadedSweep, trial: TrialResult, checkpoint_epoch: int | None, commands: dict[str, str]
 ) -> None:
-    checkpoint, config = trial.checkpoint, trial.directory / "config.yaml"
+    checkpoint, config = trial.checkpoint, sweep.best_config_file
     print_line(f"{sweep.best_label}: {best_line(sweep)}")
     if configuration := _format_configuration(sweep.best_values()):
         print_line(configuration)
-    for key, value in trial.record.current.items():
+    for key, value in trial.values.items():
         print_line(f"  {key}: {format_value(value)}")
     if sweep.front:
         print_table(pareto_table(sweep.front, sweep.metrics))
-    print_line(f"config:            {quote_path(config)}")
+    print_line(f"config:            {quote_path(config or trial.directory / CONFIG_FILE)}")
+    if config is None:
+        print_line("                   has the values of the last epoch, not those above")
     if checkpoint is None:
         reason = "its weights were not kept"
         if not sweep.saves_checkpoints:

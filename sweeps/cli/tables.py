@@ -44,7 +44,7 @@ def ranking_table(results: list[TrialResult], metric: str, epochs: int) -> Table
             heading = name if names[name] == 1 else key
             table.add_column(heading, justify="right", min_width=MIN_WIDTH)
         for row, result in list(zip(rows, results, strict=True))[:MAX_TRIALS]:
-            values = result.record.current
+            values = result.values
             sampled = [ShortenedText(_format_sampled(values.get(key))) for key in keys[:shown]]
             table.add_row(*row, *sampled)
         table.caption = _describe_hidden(len(results), len(keys) - shown)

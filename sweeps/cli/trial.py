@@ -34,7 +34,7 @@ from sweeps.terminal.formatting import (
 )
 from sweeps.terminal.tables import ShortenedText
 from trainable.artifacts.names import BEST_FILE, CHECKPOINTS, LOG_FILE
-from trainable.config.yaml_reader import read_yaml
+from trainable.config.yaml_reader import parse_yaml, read_yaml
 
 TRIAL = click.argument("trial")
 MAX_ROWS = 12
@@ -85,13 +85,22 @@ def show_(directory: Path, trial: str, as_json: bool) -> int:
         print_line(f"  failed after epoch {failure.epoch}: {failure.cause}: {failure.message}")
     if result.rows:
         print_table(_metrics_table(result.rows))
-        if result.best is not None:
-            value = format_metric(result.best, sweep.metric)
-            print_line(f"best: {sweep.metric} {value} at epoch {result.best['epoch']}")
+        _print_best(sweep, result)
     for path in _checkpoints(result.directory):
         epoch = f", epoch {best_checkpoint_epoch(result)}" if path.name == BEST_FILE else ""
         print_line(f"  {quote_path(path)}  {format_size(path.stat().st_size)}{epoch}")
     return FINISHED
+
+
+def _print_best(sweep: LoadedSweep, result: TrialResult) -> None:
+    """Prints the best epoch, and its values where the trial has others now."""
+    if result.best is None:
+        return
+    value = format_metric(result.best, sweep.metric)
+    print_line(f"best: {sweep.metric} {value} at epoch {result.best['epoch']}")
+    for key, used in result.values.items():
+        if used != result.record.current.get(key):
+            print_line(f"  trained with {key}: {format_value(used)}")
 
 
 def _trial_values(sweep: LoadedSweep, result: TrialResult) -> dict[str, Any]:
@@ -239,10 +248,10 @@ def _config_differences(left: TrialResult, right: TrialResult) -> dict[str, list
 
 def _flat_config(result: TrialResult) -> dict[str, Any]:
     """Returns a trial's config by dotted key; before it has started, its sampled values."""
-    path = result.directory / "config.yaml"
-    if not path.exists():
-        return dict(result.record.current)
-    data = read_yaml(path).data
+    config = result.config_text()
+    if config is None:
+        return dict(result.values)
+    data = parse_yaml(config, "its config").data
     return {f"{name}.{key}": value for name, part in data.items() for key, value in part.items()}
 
 

@@ -40,11 +40,11 @@ def read_points(spec: SearchSpec) -> list[Point] | None:
     SweepLayout(earlier).read_sweep()
     metric = spec.tune.metric
     return [
-        {"values": result.record.current, "scores": scores}
+        {"values": result.values, "scores": scores}
         for result in read_results(earlier, metric, spec.tune.mode)
         if result.record.state in COMPLETE
         and (scores := read_scores(result, spec.tune.metrics)) is not None
-        and _fits(result.record.current, spec)
+        and _fits(result.values, spec)
     ]
 
 

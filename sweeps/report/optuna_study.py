@@ -1,8 +1,8 @@
 """Rebuilds an Optuna study from a sweep's files, for Optuna's charts and optuna-dashboard.
 
-Parameters have the values that trials were trained with. Finished trials are COMPLETE, trials
-stopped by the scheduler PRUNED, failed ones FAIL. A trial's value is the metric at its best epoch;
-its intermediate values are the metrics of its epochs.
+Parameters have the values that the best epoch was trained with. Finished trials are COMPLETE,
+trials stopped by the scheduler PRUNED, failed ones FAIL. A trial's value is the metric at its best
+epoch; its intermediate values are the metrics of its epochs.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _freeze(
         state = TrialState.COMPLETE
     if state == TrialState.COMPLETE and value is None:
         state = TrialState.FAIL
-    params = {key: to_category(v) for key, v in record.current.items() if key in distributions}
+    params = {key: to_category(v) for key, v in result.values.items() if key in distributions}
     trial = optuna.trial.create_trial(
         state=state,
         value=value if state in {TrialState.COMPLETE, TrialState.PRUNED} else None,
@@ -204,7 +204,7 @@ def _optuna_distributions(space: Space, results: list[TrialResult]) -> dict[str,
     """
     distributions = {}
     for key, distribution in space.items():
-        values = [r.record.current[key] for r in results if key in r.record.current]
+        values = [r.values[key] for r in results if key in r.values]
         distributions[key] = _optuna_distribution(distribution, values)
     return distributions
 

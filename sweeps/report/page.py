@@ -176,7 +176,7 @@ def _best_config(sweep: LoadedSweep) -> str:
         f"best {sweep.metric}": f"{best.best[sweep.metric]:.4f} at epoch {best.best['epoch']}",
         f"last {sweep.metric}": _describe_last(best, sweep.metric),
         **_configuration_mean(sweep),
-        **best.record.current,
+        **best.values,
     }
     parts = [name_value_table(rows)]
     if best.checkpoint is not None:
@@ -186,10 +186,11 @@ def _best_config(sweep: LoadedSweep) -> str:
         commands = trial_commands(best, absolute=True)
         shown = "\n".join(commands[verb] for verb in ("eval", "restore") if verb in commands)
         parts.append(f"<pre>{escape(shown)}</pre>")
-    config = best.directory / "config.yaml"
-    if config.exists():
-        text = escape(config.read_text(encoding="utf-8"))
-        parts.append(f"<details><summary>complete config</summary><pre>{text}</pre></details>")
+    config = best.config_text()
+    if config is not None:
+        parts.append(
+            f"<details><summary>complete config</summary><pre>{escape(config)}</pre></details>"
+        )
     return "".join(parts)
 
 

@@ -85,6 +85,6 @@ def pareto_table(front: Iterable[TrialResult], metrics: Iterable[str]) -> str:
     rows = []
     for result in front:
         best = result.best or {}
-        values = ", ".join(f"{k} {format_value(v)}" for k, v in result.record.current.items())
+        values = ", ".join(f"{k} {format_value(v)}" for k, v in result.values.items())
         rows.append([result.record.id, *(best[name] for name in names), best["epoch"], values])
     return row_table(["trial", *names, "epoch", "values"], rows)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sweeps.results.loaded_sweep import LoadedSweep
 from sweeps.results.ranking import ranking_rows, to_csv
 from trainable.atomic_files import write_once
+from trainable.trial_settings import VALUES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,9 +35,20 @@ def trial_rows(sweep: LoadedSweep) -> list[Row]:
 
 
 def epoch_rows(sweep: LoadedSweep) -> list[Row]:
-    """Returns one row per epoch of every trial, trials in order of creation."""
+    """Returns one row per epoch of every trial, trials in order of creation.
+
+    Under PBT and PB2 a row has the values that the epoch was trained with.
+    """
     trials = sorted(sweep.results, key=lambda result: result.record.number)
-    return [{"trial": trial.record.id, **row} for trial in trials for row in trial.rows]
+    return [
+        {"trial": trial.record.id, **_without_values(row), **row.get(VALUES, {})}
+        for trial in trials
+        for row in trial.rows
+    ]
+
+
+def _without_values(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != VALUES}
 
 
 def column_names(rows: list[Row]) -> list[str]:

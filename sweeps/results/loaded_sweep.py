@@ -31,6 +31,7 @@ from sweeps.storage.lock import is_running
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
 from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord
+from trainable.artifacts.names import CONFIG_FILE
 from trainable.config.names import suggestion
 from trainable.config.schema import Section
 from trainable.config.yaml_reader import read_yaml
@@ -90,6 +91,23 @@ class LoadedSweep:
     def missing_best(self) -> str:
         """The reason why there is no best trial."""
         return describe_missing_best(sum(len(result.rows) for result in self.results))
+
+    @property
+    def best_config_file(self) -> Path | None:
+        """The file with the config of the best trial's best epoch.
+
+        It is the trial's own one, or `best_config.yaml` if the scheduler has changed values since;
+        None if there is neither, because that file is written at the end of a run.
+        """
+        best = self.best
+        config = None if best is None else best.config_text()
+        if best is None or config is None:
+            return None
+        layout = SweepLayout(self.directory)
+        for path in (best.directory / CONFIG_FILE, layout.best_config):
+            if path.exists() and path.read_text(encoding="utf-8") == config:
+                return path
+        return None
 
     def best_values(self) -> dict[str, Any] | None:
         """Returns the best trial's id, metric and epoch as plain values."""

@@ -31,7 +31,7 @@ def ranking_rows(results: list[TrialResult], metric: str) -> list[dict[str, Any]
             last.get(metric),
             last.get("epoch", 0),
             *(_configuration_values(result) if repeated else []),
-            *(record.current.get(key) for key in keys),
+            *(result.values.get(key) for key in keys),
             record.directory,
             None if checkpoint is None else str(checkpoint.relative_to(result.directory.parent)),
         ]
@@ -65,6 +65,8 @@ def write_files(
 ) -> None:
     """Writes `trials.csv` and, if any trial has a best epoch, `best_config.yaml`.
 
+    Both have the values that the best epoch of a trial was trained with.
+
     Args:
         layout: The sweep directory.
         results: The sweep's trials, best first.
@@ -80,9 +82,9 @@ def write_files(
             row |= {name: (result.best or {}).get(name) for name in others}
             row["pareto"] = str(result.record.id in front).lower()
     write_text(layout.trials_csv, to_csv(rows, columns))
-    config = results[0].directory / "config.yaml" if results and results[0].best else None
-    if config is not None and config.exists():
-        write_text(layout.best_config, config.read_text(encoding="utf-8"))
+    config = results[0].config_text() if results and results[0].best else None
+    if config is not None:
+        write_text(layout.best_config, config)
 
 
 def _configuration_values(result: TrialResult) -> list[Any]:

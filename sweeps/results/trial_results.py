@@ -12,7 +12,16 @@ from typing import Any
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
 from trainable.artifacts.metrics import has_diverged, read_rows
-from trainable.artifacts.names import BEST_FILE, CHECKPOINTS, LATEST_FILE, METRICS_FILE
+from trainable.artifacts.names import (
+    BEST_FILE,
+    CHECKPOINTS,
+    CONFIG_FILE,
+    LATEST_FILE,
+    METRICS_FILE,
+)
+from trainable.config.override import override
+from trainable.config.yaml_reader import dump_yaml, read_yaml
+from trainable.trial_settings import VALUES
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,25 @@ class TrialResult:
     def last(self) -> dict[str, Any] | None:
         """The row of its last epoch."""
         return self.rows[-1] if self.rows else None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The keys of the space with the values that its best epoch was trained with.
+
+        A trial whose scheduler changes values has them in its rows; other trials, and those of
+        earlier versions, have the values of their last epoch.
+        """
+        values = (self.best or {}).get(VALUES)
+        return self.record.current if values is None else dict(values)
+
+    def config_text(self) -> str | None:
+        """Returns its `config.yaml` with the values of its best epoch; None before it started."""
+        path = self.directory / CONFIG_FILE
+        if not path.exists():
+            return None
+        if self.values == self.record.current:
+            return path.read_text(encoding="utf-8")
+        return dump_yaml(override(read_yaml(path).data, self.values))
 
     @property
     def checkpoint(self) -> Path | None:

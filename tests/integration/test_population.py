@@ -166,15 +166,43 @@ def test_a_trials_record_and_config_have_its_current_values(population: Populati
         assert trial.current.keys() == keys
 
 
-def test_the_table_shows_the_current_values(population: Population) -> None:
+def test_every_epoch_records_the_values_that_it_was_trained_with(population: Population) -> None:
+    """Where an epoch is the best one, its state is in `best.pt`, with the config of that epoch."""
+    changed = 0
+    for trial in population.trials.values():
+        directory = population.directory / trial.directory
+        rows = read_rows(directory / "metrics.jsonl")
+        assert rows[-1]["values"] == trial.current
+        states = [read_checkpoint(path) for path in (directory / "checkpoints").glob("*.pt")]
+        for row in rows:
+            for state in states:
+                if state["epoch"] == row["epoch"]:
+                    values = {key: get_dotted(state["config"], key) for key in row["values"]}
+                    assert values == row["values"]
+        changed += rows[0]["values"] != rows[-1]["values"]
+    assert changed
+
+
+def test_the_table_shows_the_values_of_the_best_epoch(population: Population) -> None:
     rows = {
         row["trial"]: row for row in csv.DictReader((population.directory / "trials.csv").open())
     }
     assert rows.keys() == population.trials.keys()
-    for trial in population.trials.values():
+    for result in population.outcome.results:
+        assert result.best is not None
         for key in population_space(population):
-            shown = rows[trial.id][key]
-            assert shown == str(trial.current.get(key, ""))
+            shown = rows[result.record.id][key]
+            assert shown == str(result.best["values"].get(key, ""))
+
+
+def test_the_best_config_is_that_of_the_best_epoch(population: Population) -> None:
+    best = population.outcome.results[0]
+    state = read_checkpoint(best.directory / "checkpoints" / "best.pt")
+    assert best.best is not None
+    assert state["epoch"] == best.best["epoch"]
+    config = load_config(population.directory / "best_config.yaml").to_dict()
+    assert config["optimizer"] == state["config"]["optimizer"]
+    assert config["training"] == state["config"]["training"]
 
 
 def test_every_epoch_is_in_the_metrics_once_up_to_the_last(population: Population) -> None:

@@ -29,7 +29,7 @@ from trainable.errors import ExperimentError
 from trainable.experiment.directory import Experiment
 from trainable.experiment.resume import Origin, inherit_best, open_origin
 from trainable.storage.trial import StoredTrial
-from trainable.training.device import limited_device
+from trainable.training.device import limited_device, with_saved_threads
 from trainable.training.epoch import Steps, drain
 from trainable.training.overlapped_epoch import OverlappedEpoch
 from trainable.training.saved_split import saved_split
@@ -41,6 +41,7 @@ from trainable.trial_settings import (
     SAVED,
     SETTINGS,
     SPLIT,
+    VALUES,
     WORKERS,
 )
 
@@ -151,7 +152,7 @@ class TrialRun:
                 origin = stack.enter_context(open_origin(config.checkpoint.resume))
                 state = read_checkpoint(origin.path)
             trainer = Trainer(
-                config,
+                with_saved_threads(config, state),
                 device=limited_device(float(settings.get("gpu", 1))),
                 num_workers=min(config.dataset.num_workers, int(settings.get("cpu", 1))),
                 allow_custom_model=bool(settings.get("allow_custom_model")),
@@ -222,7 +223,7 @@ class TrialRun:
             self._log.write(f"finished: {best}, last {row['val_acc']:.4f} at epoch {row['epoch']}")
         writing = None
         if self._experiment is not None:
-            self._experiment.record(row)
+            self._experiment.record({**row, **self._changing_values(trainer)})
             writing = self._experiment.begin_save(trainer)
             if writing is not None:
                 self._next_epoch = None if ended else OverlappedEpoch(trainer)
@@ -243,6 +244,12 @@ class TrialRun:
             )
         self._log.write("all epochs are trained: the trial ends here")
         return rows[-1]
+
+    def _changing_values(self, trainer: Trainer) -> Row:
+        """Returns what a row records of the values that the epoch was trained with."""
+        if not self._settings.get("mutated"):
+            return {}
+        return {VALUES: _select_values(trainer.config, self._settings.get("sampled", ()))}
 
     def _log_execution(self, trainer: Trainer) -> None:
         """Logs how steps are executed, whenever that has changed."""

@@ -102,6 +102,27 @@ def test_the_best_config_is_that_of_the_best_trial_and_can_be_loaded(
     assert load_config(layout.best_config).optimizer.learning_rate == 0.25
 
 
+def test_the_values_of_a_population_are_those_of_the_best_epoch(
+    layout: SweepLayout, trial: Callable[..., Path]
+) -> None:
+    """The trial copied another one after epoch 1 and has been worse since."""
+    exploited = {LR: 0.25, NAME: "adam"}
+    lineage = [{"epoch": 1, "donor": "t1", "values": exploited}]
+    used = {LR: 0.5, NAME: "sgd", MOMENTUM: 0.75}
+    directory = trial(0, used, [], lineage=lineage)
+    config = load_config(directory / "config.yaml").to_dict()
+    changed = {**config, "optimizer": {"name": "adam", "learning_rate": 0.25, "betas": [0.8, 0.9]}}
+    (directory / "config.yaml").write_text(dump_yaml(changed))
+    metrics = MetricsFile(directory / "metrics.jsonl")
+    metrics.append({"epoch": 1, "val_acc": 0.9, "values": used})
+    metrics.append({"epoch": 2, "val_acc": 0.4, "values": exploited})
+    head, line = write_and_read(layout)
+    assert [line[head.index(key)] for key in (LR, NAME, MOMENTUM)] == ["0.5", "sgd", "0.75"]
+    best = load_config(layout.best_config).to_dict()
+    assert best["optimizer"] == {**config["optimizer"], **{"learning_rate": 0.5, "momentum": 0.75}}
+    assert {**best, "optimizer": None} == {**config, "optimizer": None}
+
+
 def test_without_a_completed_epoch_there_is_no_best_config(
     layout: SweepLayout, trial: Callable[..., Path]
 ) -> None:

@@ -12,6 +12,7 @@ from sweeps.results.trial_results import TrialResult
 from sweeps.storage.location import download, resolve
 from sweeps.sweep_dir.errors import SweepError
 from trainable.artifacts.names import CHECKPOINTS
+from trainable.config.own_code import add_code_directories
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,6 +115,8 @@ class Sweep:
         from trainable.config import parse_config
         from trainable.models import get_model
 
+        if allow_custom_model:
+            add_code_directories([Path.cwd(), *self.files.record.code_directories])
         path = self.checkpoint(trial)
         state = read_checkpoint(path)
         config = parse_config(state[CONFIG], str(path))

@@ -40,13 +40,16 @@ def submit(
 
     Example: sweep submit search.yaml --address http://head:8265
     """
-    from sweeps.cluster.code_package import add_user_code, project_code
+    from sweeps.cluster.code_package import add_modules, add_user_code, project_code
+    from sweeps.preflight.checks import check_settings
     from sweeps.spec.load import load_search
     from sweeps.spec.overrides import parse_assignments
     from sweeps.spec.search_spec import SearchSpec
     from sweeps.storage.location import join_location
     from trainable.artifacts.names import automatic_name
+    from trainable.config.own_code import add_code_directories
     from trainable.config.yaml_reader import dump_yaml
+    from trainable.preflight.background import Options
 
     values = parse_assignments(assignments, SearchSpec)
     spec = load_search(search_file, values)
@@ -56,7 +59,10 @@ def submit(
     text = dump_yaml(_sent_search(spec.to_dict(), name, raw))
     package = project_code()
     if allow_custom_model:
+        add_code_directories([Path.cwd(), spec.origin.directory])
         package = add_user_code(package, Path.cwd())
+        package = add_modules(package, spec.origin.directory)
+    check_settings(spec, Options(allow_custom_model))
     from sweeps.cluster import jobs
 
     client = jobs.connect(address)

@@ -7,10 +7,19 @@ from pathlib import Path
 
 import click
 
-from sweeps.cli.options import ALLOW_CUSTOM_MODEL, AS_JSON, FINISHED, PATH, SET_IN_SEARCH, exits
+from sweeps.cli.options import (
+    ALLOW_CUSTOM_MODEL,
+    AS_JSON,
+    FINISHED,
+    PATH,
+    SET_IN_SEARCH,
+    exits,
+    writing,
+)
 from sweeps.cli.validate import check_warm_start
 from sweeps.terminal.commands import train_command
 from sweeps.terminal.console import print_json, print_line, print_table
+from trainable.config.own_code import add_code_directories
 
 
 @click.command()
@@ -48,15 +57,20 @@ def plan(
 
     Example: sweep plan configs/search.yaml --probe
     """
+    from sweeps.preflight.checks import refuse_failing_sweep
     from sweeps.results.commands import own_code
     from sweeps.search.sampler_check import check_optuna_sampler
     from sweeps.spec.load import load_search
     from sweeps.spec.overrides import parse_assignments
     from sweeps.spec.search_spec import SearchSpec
+    from trainable.preflight.background import Options
 
     spec = load_search(search_file, parse_assignments(assignments, SearchSpec))
     check_warm_start(spec.tune.warm_start)
     check_optuna_sampler(spec)
+    if allow_custom_model:
+        add_code_directories([Path.cwd(), spec.origin.directory])
+    refuse_failing_sweep(spec, Options(allow_custom_model, decode_all=probes))
     from sweeps.cluster.placement import this_machine
     from sweeps.planning.description import (
         describe_cost,
@@ -82,7 +96,10 @@ def plan(
         probed = probe(plan, allow_custom_model=allow_custom_model)
         cost = forecast(plan, probed)
     disk, disk_text = estimate_disk(plan, cost, allow_custom_model=allow_custom_model)
-    written = None if target is None else write_configs(plan, target)
+    written = None
+    if target is not None:
+        with writing(target):
+            written = write_configs(plan, target)
     if as_json:
         print_json(plan_values(plan, probed, cost, disk, written))
         return FINISHED

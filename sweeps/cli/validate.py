@@ -6,31 +6,38 @@ from pathlib import Path
 
 import click
 
-from sweeps.cli.options import FINISHED, PATH, SET_IN_SEARCH, exits
+from sweeps.cli.options import ALLOW_CUSTOM_MODEL, FINISHED, PATH, SET_IN_SEARCH, exits
 from sweeps.terminal.console import console, print_line
+from trainable.config.own_code import add_code_directories
 from trainable.uri import is_uri
 
 
 @click.command()
 @click.argument("search_file", type=PATH)
 @SET_IN_SEARCH
+@ALLOW_CUSTOM_MODEL
 @exits
-def validate(search_file: Path, assignments: tuple[str, ...]) -> int:
+def validate(search_file: Path, assignments: tuple[str, ...], allow_custom_model: bool) -> int:
     """Checks a search file and its training config.
 
-    Reports all problems of SEARCH_FILE and of the training config that it names, and starts
-    nothing.
+    Reports all problems of SEARCH_FILE, of the training config that it names and of the data and
+    paths in it, and starts nothing. Your own model is looked for, but not run; `sweep plan` does
+    that.
 
     Example: sweep validate configs/search.yaml
     """
+    from sweeps.preflight.checks import refuse_failing_sweep
     from sweeps.search.sampler_check import check_optuna_sampler
     from sweeps.spec.load import load_search
     from sweeps.spec.overrides import parse_assignments
     from sweeps.spec.search_spec import SearchSpec
+    from trainable.preflight.background import Options
 
     spec = load_search(search_file, parse_assignments(assignments, SearchSpec))
     check_warm_start(spec.tune.warm_start)
     check_optuna_sampler(spec)
+    add_code_directories([Path.cwd(), spec.origin.directory])
+    refuse_failing_sweep(spec, Options(allow_custom_model, with_torch=False))
     keys = "key" if len(spec.space) == 1 else "keys"
     print_line(f"{search_file}: valid; {spec.trials} trials over {len(spec.space)} {keys}")
     return FINISHED

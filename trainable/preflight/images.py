@@ -34,10 +34,14 @@ def check_images(
     Returns:
         What the folder says of the data, None if it cannot be used; and its problems.
     """
+    root = Path(dataset.root)
+    if not root.is_dir():
+        rule = f"there is no directory {root}; correct the path, or mount it"
+        return None, [Problem("dataset.root", rule)]
     try:
         scan = scan_folder(dataset)
     except DataError as error:
-        return None, [Problem("dataset.root", str(error))]
+        return None, [Problem("dataset.root", str(error).removeprefix("dataset.root "))]
     problems = list(_check_counts(scan, dataset.val_split))
     files = list(_list_files(scan, None if decode_all else MAX_HEADERS))
     broken = _find_broken(files, decodes=decode_all)

@@ -162,7 +162,7 @@ def test_a_cluster_receives_the_code_of_the_project_and_the_users(
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "old.py").touch()
     start_ray(RayConnection("auto"))
-    start_ray(RayConnection("auto", tmp_path, (tmp_path / "results",)))
+    start_ray(RayConnection("auto", (tmp_path,), (tmp_path / "results",)))
     without, with_user = sent
     assert {"sweeps/run.py", "trainable/ray_trial/classifier.py"} < without
     assert with_user - without == {"mine.py"}

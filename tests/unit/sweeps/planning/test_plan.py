@@ -51,8 +51,9 @@ def search_file(make_spec: MakeSpec, working_directory: Path) -> Path:
     return path
 
 
-def run_plan(search_file: Path, *options: str) -> Any:
-    return CliRunner().invoke(main, ["plan", str(search_file), *options])
+def run_plan(search_file: Path, *options: str, allow: bool = True) -> Any:
+    flag = ["--allow-custom-model"] * allow
+    return CliRunner().invoke(main, ["plan", str(search_file), *options, *flag])
 
 
 def as_data(search_file: Path, *options: str) -> dict[str, Any]:
@@ -157,7 +158,7 @@ def test_auto_is_announced_as_measured_later(search_file: Path, monkeypatch: Any
 
 
 def test_the_probe_resolves_auto(search_file: Path) -> None:
-    done = run_plan(search_file, "--set", "resources.gpu=auto", "--probe", "--allow-custom-model")
+    done = run_plan(search_file, "--set", "resources.gpu=auto", "--probe")
     assert done.exit_code == 0, done.output
     assert "resources.gpu auto is 0: there is no GPU" in done.stdout
 
@@ -251,12 +252,12 @@ def test_the_probe_tries_draws_whose_batches_differ(make_spec: MakeSpec) -> None
 
 
 def test_plan_adds_the_results_of_the_probe(search_file: Path) -> None:
-    done = run_plan(search_file, "--probe", "--allow-custom-model")
+    done = run_plan(search_file, "--probe")
     assert done.exit_code == 0, done.output
     assert "on cpu, one trial alone" in done.stdout
     assert "\ntime: " in done.stdout
     assert "of checkpoints\n" in done.stdout
-    refused = run_plan(search_file, "--probe")
+    refused = run_plan(search_file, "--probe", allow=False)
     assert refused.exit_code == 2
     assert "--allow-custom-model" in refused.stderr
 

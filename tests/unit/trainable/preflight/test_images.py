@@ -1,0 +1,104 @@
+"""Image folders: problems by the names of classes and files, before anything is trained."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainable.config import ImageFolderDataset
+from trainable.preflight import images
+from trainable.preflight.images import check_images
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two classes; six training and two test images each, JPEG and PNG."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 6), ("test", 2)):
+        for name in ("cat", "dog"):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(255, size=(24, 24, 3), dtype=np.uint8)
+                suffix = "jpg" if number % 2 else "png"
+                Image.fromarray(pixels).save(folder / f"{number}.{suffix}")
+    return tmp_path
+
+
+def problems(root: Path, *, decode_all: bool = False, **keys: Any) -> dict[str, str]:
+    dataset = ImageFolderDataset(name="image_folder", root=str(root), image_size=16, **keys)
+    shape, found = check_images(dataset, decode_all=decode_all)
+    assert shape is None or (shape.num_classes, shape.image) == (2, (3, 16, 16))
+    return {problem.key: problem.rule for problem in found}
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+
+
+def test_a_good_folder_has_no_problem(root: Path) -> None:
+    assert problems(root, val_split=0.2) == {}
+
+
+def test_a_missing_root_is_named(tmp_path: Path) -> None:
+    found = problems(tmp_path / "gone")["dataset.root"]
+    assert found == f"there is no directory {tmp_path}/gone; correct the path, or mount it"
+
+
+def test_classes_are_compared_by_name(root: Path) -> None:
+    shutil.move(root / "test" / "dog", root / "test" / "wolf")
+    found = problems(root)["dataset.root"]
+    assert "must hold the same classes" in found
+    assert "dog" in found
+    assert "wolf" in found
+
+
+def test_one_class_and_an_empty_class_are_refused(root: Path) -> None:
+    for file in (root / "train" / "dog").iterdir():
+        file.unlink()
+    assert f"{root}/train/dog must hold at least one image" in problems(root)["dataset.root"]
+    for split in ("train", "test"):
+        shutil.rmtree(root / split / "dog")
+    assert "at least 2 classes, found cat alone" in problems(root)["dataset.root"]
+
+
+def test_a_class_that_cannot_be_split_is_named(root: Path) -> None:
+    for file in sorted((root / "train" / "dog").iterdir())[1:]:
+        file.unlink()
+    found = problems(root, val_split=0.2)
+    assert found["dataset.val_split"].endswith("found 1 of dog")
+    assert problems(root) == {}
+
+
+def test_damaged_files_are_named_with_the_reason(root: Path) -> None:
+    cut(root / "train" / "cat" / "0.png")
+    cut(root / "train" / "dog" / "1.jpg")
+    (root / "test" / "dog" / "0.png").write_text("no image")
+    (root / "test" / "dog" / "1.jpg").write_bytes(b"")
+    found = problems(root)["dataset.root"]
+    assert found.startswith(f"{root} has 4 images that cannot be read")
+    for name in ("train/cat/0.png", "train/dog/1.jpg", "test/dog/0.png", "test/dog/1.jpg"):
+        assert f"{name}: " in found
+
+
+def test_damage_behind_the_header_is_found_by_decoding_everything(root: Path) -> None:
+    path = root / "train" / "dog" / "1.jpg"
+    content = bytearray(path.read_bytes())
+    table = content.index(b"\xff\xc4")  # the Huffman tables, which only the decoder reads
+    content[table + 4 : table + 40] = b"\xff" * 36
+    path.write_bytes(content)
+    assert problems(root) == {}
+    assert "train/dog/1.jpg" in problems(root, decode_all=True)["dataset.root"]
+
+
+def test_a_large_folder_is_sampled_evenly(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_HEADERS", 8)
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            for file in (root / split / name).iterdir():
+                file.write_text("no image")
+    assert f"{root} has 8 images" in problems(root)["dataset.root"]
+    assert f"{root} has 16 images" in problems(root, decode_all=True)["dataset.root"]

@@ -95,6 +95,10 @@ class SeedConfig(Section):
     alone."""
     deterministic: bool = Field(default=False, examples=[True])
     """Deterministic algorithms: bit-equal reruns, slower."""
+    threads: PositiveInt | None = Field(default=None, examples=[1])
+    """CPU threads; sums over several differ in their last bits. `null`: `resources.cpu` in a
+    sweep, else one per core. Under `deterministic`, `config.yaml` and checkpoints have the number
+    that was used, and a training from them uses it again."""
 
 
 class ModelConfig(Section):

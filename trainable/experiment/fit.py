@@ -23,6 +23,7 @@ from trainable.experiment.directory import Experiment, create_directory, create_
 from trainable.experiment.resume import Origin, inherit_best, open_origin, set_aside
 from trainable.preflight.checks import refuse_failing
 from trainable.storage.experiment import StoredExperiment
+from trainable.training.device import with_saved_threads
 from trainable.training.saved_split import saved_split
 from trainable.training.trainer import Row, Trainer
 from trainable.uri import child_uri, is_uri
@@ -91,7 +92,9 @@ def fit(
         origin, split, lines = None, None, []
         if config.checkpoint.resume:
             origin = stack.enter_context(open_origin(config.checkpoint.resume))
-            split = saved_split(read_checkpoint(origin.path), config.dataset)
+            state = read_checkpoint(origin.path)
+            split = saved_split(state, config.dataset)
+            config = with_saved_threads(config, state)
         trainer = Trainer(
             config,
             num_workers=min(config.dataset.num_workers, os.cpu_count() or 1),

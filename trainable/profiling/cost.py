@@ -17,7 +17,7 @@ from trainable.data.source import Batch, Split, batch_slices, train_slices
 from trainable.errors import ExperimentError
 from trainable.models import get_model
 from trainable.training import cuda_graphs
-from trainable.training.device import GIB, gpu_peak_memory_gib, limited_device
+from trainable.training.device import GIB, gpu_peak_memory_gib, limited_device, with_threads
 from trainable.training.epoch import drain
 from trainable.training.trainer import Trainer
 
@@ -60,10 +60,9 @@ def measure_cost(
         TuneSweepsError: Data, config or model cannot be used, or there is too little memory.
     """
     device = limited_device(gpu)
-    torch.set_num_threads(max(1, threads))
     started = time.perf_counter()
     trainer = Trainer(
-        config,
+        with_threads(config, max(1, threads)),
         device=device,
         num_workers=min(config.dataset.num_workers, threads),
         allow_custom_model=allow_custom_model,
@@ -75,7 +74,8 @@ def measure_cost(
         share = f"{gpu:g} of a GPU" if gpu < 1 else "a GPU"
         raise ExperimentError(
             f"{config.model.name} with batches of {config.training.batch_size} does not fit into "
-            f"the memory of {share}"
+            f"the memory of {share}; lower training.batch_size or raise "
+            f"training.accumulation_steps (now {config.training.accumulation_steps})"
         ) from error
     file = io.BytesIO()
     torch.save(to_cpu(trainer.state_dict()), file)

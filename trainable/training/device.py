@@ -1,14 +1,28 @@
-"""Chooses where a training runs, and limits how much of a GPU's memory it may take."""
+"""Chooses where a training runs, how much of a GPU's memory it may take, and its CPU threads.
+
+Several threads add up numbers in another order than one, so the last bits of a training's results
+differ with their number. A trial of a sweep has as many as `resources.cpu`, a training alone one
+per core. Under `seed.deterministic` a training records the number in its config and uses it again.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
+
+from trainable.artifacts.checkpoint import CONFIG
+from trainable.config import TrainConfig
 
 GIB = 2**30
 """Bytes in a GiB."""
 
 _memory_fractions: dict[int, float] = {}
 """Fraction of each GPU's memory that this process may allocate, by device index."""
+
+_own_threads: int | None = None
+"""The threads of this process, while a training has changed them."""
 
 
 def default_device() -> torch.device:
@@ -70,3 +84,60 @@ def gpu_peak_memory_gib(device: torch.device) -> float | None:
     if device.type != "cuda":
         return None
     return torch.cuda.max_memory_allocated(device) / GIB
+
+
+def process_threads() -> int:
+    """Returns the threads that a training in this process has if its config names no number."""
+    return torch.get_num_threads() if _own_threads is None else _own_threads
+
+
+def set_threads(count: int | None) -> None:
+    """Sets the threads of this process; None restores those that it had at first."""
+    global _own_threads
+    if count is None and _own_threads is None:
+        return
+    own = process_threads()
+    torch.set_num_threads(own if count is None else count)
+    _own_threads = None if count is None else own
+
+
+def with_threads(config: TrainConfig, count: int) -> TrainConfig:
+    """Returns a config with this number of threads if it names none."""
+    if config.seed.threads is not None:
+        return config
+    seed = config.seed.model_copy(update={"threads": count})
+    return config.model_copy(update={"seed": seed})
+
+
+def with_process_threads(config: TrainConfig) -> TrainConfig:
+    """Returns a deterministic config with the number of threads that it is trained with."""
+    return with_threads(config, process_threads()) if config.seed.deterministic else config
+
+
+def with_saved_threads(config: TrainConfig, state: dict[str, Any] | None) -> TrainConfig:
+    """Returns a deterministic config with the threads of the training that it continues.
+
+    Args:
+        config: Complete settings.
+        state: The checkpoint that the training continues from, or None. Those of other programs
+            and earlier versions name no number.
+    """
+    saved = None if state is None else state[CONFIG].get("seed")
+    count = saved.get("threads") if isinstance(saved, Mapping) else None
+    if not config.seed.deterministic or not isinstance(count, int):
+        return config
+    return with_threads(config, count)
+
+
+def describe_threads(config: TrainConfig) -> list[str]:
+    """Returns lines for the user on the threads of a training whose config names them."""
+    count, own, lines = config.seed.threads, process_threads(), list[str]()
+    if count is not None and config.seed.deterministic:
+        unit = "thread" if count == 1 else "threads"
+        lines.append(f"seed.deterministic: the results hold for {count} CPU {unit} (seed.threads)")
+    if count is not None and count > own:
+        lines.append(
+            f"seed.threads is {count} and this process has {own}: the results are the same, but "
+            "it is slower"
+        )
+    return lines

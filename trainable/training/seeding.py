@@ -132,22 +132,25 @@ class RngState:
     """Random state of one of several trainings that alternate in a process.
 
     Inside `with`, the global generators continue where this training left them. Afterwards the
-    CUDA and NumPy generators are the process's own again. The switch of `set_determinism` is
-    restored as well.
+    CUDA and NumPy generators are the process's own again. The switch of `set_determinism` and the
+    number of CPU threads are restored as well.
 
     Args:
         draws: Whether the training may draw from the global generators (`draws_globally`). If
-            not, only the switch is saved and restored.
+            not, only the switch and the threads are saved and restored.
     """
 
     def __init__(self, *, draws: bool) -> None:
         self._deterministic: bool | None = None
+        self._threads: int | None = None
         self._cpu = CpuRngState() if draws else None
         self._cuda = CudaRngState() if draws else None
 
     def __enter__(self) -> None:
         if self._deterministic not in (None, torch.are_deterministic_algorithms_enabled()):
             set_determinism(bool(self._deterministic))
+        if self._threads not in (None, torch.get_num_threads()):
+            torch.set_num_threads(int(self._threads or 1))
         if self._cpu is not None and self._cuda is not None:
             self._cpu.__enter__()
             self._cuda.__enter__()
@@ -159,6 +162,7 @@ class RngState:
         trace: TracebackType | None,
     ) -> None:
         self._deterministic = torch.are_deterministic_algorithms_enabled()
+        self._threads = torch.get_num_threads()
         if self._cpu is not None and self._cuda is not None:
             self._cuda.__exit__(kind, error, trace)
             self._cpu.__exit__(kind, error, trace)

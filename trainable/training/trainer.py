@@ -35,9 +35,12 @@ from trainable.training.cuda_graphs import (
 )
 from trainable.training.device import (
     default_device,
+    describe_threads,
     gpu_peak_memory_gib,
     leave_default_stream,
+    set_threads,
     with_index,
+    with_process_threads,
 )
 from trainable.training.epoch import Batches, Score, Steps, drain, evaluate, train_epoch
 from trainable.training.losses import build_loss
@@ -82,7 +85,7 @@ class Trainer:
         self.source: ImageSource = load_data(
             config.dataset, self.device, num_workers=num_workers, split=split
         )
-        config = with_classes(config, self.source.class_names)
+        config = with_process_threads(with_classes(config, self.source.class_names))
         self.config = with_shape(config, self.source.num_classes, self.source.shape[0])
         if split is not None and not split.classes:
             check_number_of_classes(self.config, self.source)
@@ -95,7 +98,7 @@ class Trainer:
         self._improved = False
         self._last_peak_memory_gib = 0.0
         self._seed = config.seed.value if config.seed.enabled else secrets.randbits(63)
-        set_determinism(config.seed.deterministic)
+        self._prepare_process()
         seed_everything(stream_seed(self._seed, 0))
         self.model = get_model(self.config, allow_custom=allow_custom_model)
         self._check_saveable(has_run=False)
@@ -116,6 +119,11 @@ class Trainer:
             self.record_with(CudaRecorder(self.device))
         if is_on_gpu:
             torch.cuda.synchronize(self.device)  # other streams may read the data set next
+
+    def _prepare_process(self) -> None:
+        """Sets what earlier trainings of the process may have set otherwise."""
+        set_determinism(self.config.seed.deterministic)
+        set_threads(self.config.seed.threads)
 
     def _build_steps(self) -> None:
         config, on_gpu = self.config, self.device.type == "cuda"
@@ -210,6 +218,7 @@ class Trainer:
             if self.config.amp.enabled:
                 notices.append("amp.enabled has no effect without CUDA: mixed precision is off")
         notices += self.source.notices
+        notices += describe_threads(self.config)
         if not self.source.has_val:
             notices.append("no dataset.val_split: val_acc and best.pt are decided on the test set")
         return notices
@@ -233,7 +242,7 @@ class Trainer:
         epoch, lr = self.epoch + 1, self.schedule.lr
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        set_determinism(self.config.seed.deterministic)  # another training may have changed it
+        self._prepare_process()
         seed = stream_seed(self._seed, epoch)
         seed_everything(seed)
         batch_size = self.config.training.batch_size

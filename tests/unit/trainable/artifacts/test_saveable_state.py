@@ -18,6 +18,8 @@ from trainable.errors import ConfigError, ModelError
 from trainable.experiment.fit import Outcome
 from trainable.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("working_directory")
+
 Point = collections.namedtuple("Point", "x")
 
 SAVEABLE: list[Any] = [

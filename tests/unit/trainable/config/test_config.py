@@ -58,6 +58,7 @@ DEFAULTS = {
     "seed.enabled": False,
     "seed.value": 42,
     "seed.deterministic": False,
+    "seed.threads": None,
     "dataset.root": "./data",
     "dataset.download": True,
     "dataset.num_workers": 4,

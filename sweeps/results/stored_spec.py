@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sweeps.spec.load import parse_search
+from sweeps.spec.search_algorithms import replace_removed_search
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.settings import drop_url_hooks
 from sweeps.storage.location import checkpoint_dir_of
@@ -31,6 +32,8 @@ def open_sweep(directory: Path) -> tuple[SearchSpec, list[TrialRecord]]:
         data["config"] = override(data["config"], {"checkpoint.dir": checkpoint_dir_of(directory)})
     if "hooks" in data:
         data["hooks"] = drop_url_hooks(data["hooks"])
+    if "tune" in data:
+        data["tune"] = replace_removed_search(data["tune"])
     document = Document(data, document.lines, document.source)
     spec = parse_search(document, directory=directory, is_recorded=True)
     return spec, layout.read_trials()

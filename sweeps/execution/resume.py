@@ -21,7 +21,13 @@ from trainable.config.names import check_name
 from trainable.config.override import override
 from trainable.config.yaml_reader import read_yaml
 
-RUNTIME_KEYS = ("progress", "dataset.root", "dataset.download", "dataset.num_workers")
+RUNTIME_KEYS = (
+    "progress",
+    "dataset.root",
+    "dataset.download",
+    "dataset.num_workers",
+    "dataset.classes",
+)
 """Keys and sections of the training config that do not affect what trials compute."""
 
 CHANGEABLE_KEYS = (

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import ray
+from ray.tune.error import TuneError
 from ray.tune.experiment import Trial
 
 from sweeps.cluster.gpu_workers import GpuWorkerPool
@@ -13,6 +14,7 @@ from sweeps.spec.settings import FailurePolicy
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
 from sweeps.terminal.console import print_line
+from sweeps.terminal.formatting import shorten_message
 from sweeps.trials.failures import (
     ACCUMULATION_STEPS,
     RetryDecision,
@@ -60,6 +62,8 @@ class RetryPolicy:
     def __call__(self, trial: SweepTrial, error: Exception) -> RetryDecision:
         """Records the failure; changes the trial's config and resources for its retry."""
         record = self._records[trial.trial_id]
+        if isinstance(error, TuneError):
+            return self._pause_on_own_fault(record, error)
         epoch = (trial.last_result or {}).get("epoch", 0)
         failure = describe(error, find_cause(error), epoch, _checkpoint_path(trial))
         record.failures.append(failure)
@@ -80,8 +84,22 @@ class RetryPolicy:
             if decision.halve:
                 parts = describe_parts(*read_batches(trial.config))
                 how += f" with halved batches ({parts})"
-            print_line(f"trial {record.id} {failure.cause}: {failure.message}; retrying{how}")
+            reason = f"{failure.cause}: {shorten_message(failure.message)}"
+            print_line(f"trial {record.id} {reason}; retrying{how}")
         return decision
+
+    def _pause_on_own_fault(self, record: TrialRecord, error: TuneError) -> RetryDecision:
+        """Pauses the sweep on an exception of the driver, with which Tune ends a trial.
+
+        Recording an epoch or reading a score has failed. That is not the trial's failure: it is
+        resumed with the sweep.
+        """
+        cause, text = find_cause(error), str(error).strip().splitlines()[-1]
+        self._switch.request("disk_full" if cause == "disk_full" else "interrupted")
+        if self._pool is not None:
+            self._pool.release(record.id)
+        print_line(f"the sweep pauses: trial {record.id} could not be recorded: {text}")
+        return RetryDecision(retry=True)
 
     def _halve_batches(self, trial: SweepTrial, record: TrialRecord) -> bool:
         """Halves the parts of a trial's batches; returns whether that was possible."""

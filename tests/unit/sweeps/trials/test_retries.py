@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import ray
 from ray.exceptions import RayTaskError
+from ray.tune.error import TuneError
 
 from sweeps.cluster.gpu_workers import GpuWorkerPool
 from sweeps.spec.settings import FailurePolicy
@@ -172,6 +173,27 @@ def test_a_trial_that_loses_a_shared_worker_twice_at_an_epoch_is_suspect(tmp_pat
         assert failing.fail(text).retry
         suspect.append(failing.trial.config["_trial"]["suspect"])
     assert suspect == [False, True, False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("TypeError: float() argument must be a string", "interrupted"),
+        ("OSError: [Errno 28] No space left on device: 'trial.json'", "disk_full"),
+    ],
+)
+def test_a_fault_of_the_driver_pauses_the_sweep_and_is_not_the_trials(
+    text: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Tune ends a trial with such an error if a callback or the searcher raises."""
+    failing = FailingTrial(tmp_path, ON_CPU, max_retries=0)
+    error = TuneError(f"Traceback (most recent call last):\n  ...\n{text}\n")
+    assert failing.retries(failing.trial, error).retry  # type: ignore[arg-type]
+    assert failing.record.failures == []
+    assert failing.switch.reason == reason
+    assert capsys.readouterr().out == (
+        f"the sweep pauses: trial a1 could not be recorded: {text}\n"
+    )
 
 
 def test_a_full_disk_pauses_the_sweep(tmp_path: Path) -> None:

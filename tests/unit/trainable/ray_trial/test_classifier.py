@@ -218,21 +218,3 @@ def test_a_donor_of_another_architecture_is_refused(make_trial: MakeTrial, tmp_p
     donor.save(str(tmp_path / "donor"))
     with pytest.raises(CheckpointError, match="does not fit tiny_models:mlp with sgd"):
         make_trial().restore(str(tmp_path / "donor"))
-
-
-@pytest.mark.parametrize("sampled", [[], ["optimizer.learning_rate"]], ids=["none", "lr"])
-def test_a_trial_resumes_the_configured_checkpoint_with_its_own_values(
-    make_trial: MakeTrial, tmp_path: Path, sampled: list[str]
-) -> None:
-    donor = make_trial()
-    donor.train()
-    donor.save(str(tmp_path / "donor"))
-    path = str(tmp_path / "donor" / "checkpoint.pt")
-    trial = make_trial(
-        _trial={"sampled": sampled},
-        optimizer={"learning_rate": 0.3},
-        checkpoint={"resume": path},
-    )
-    result = trial.train()
-    assert result["epoch"] == 2
-    assert result["lr"] == pytest.approx(0.3 * COSINE_OF_3[1])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from trainable.artifacts.checkpoint import read_checkpoint
-from trainable.config import TrainConfig
+from trainable.config import TrainConfig, parse_config
 from trainable.errors import ExperimentError
 from trainable.experiment.fit import Outcome
 from trainable.storage import object_store
@@ -77,6 +77,45 @@ def test_a_training_continues_from_a_uri(
         theirs = state(whole.location, kind, tmp_path)
         assert_same(ours["model_state_dict"], theirs["model_state_dict"])
         assert ours["best_acc"] == theirs["best_acc"]
+
+
+def test_an_earlier_epoch_sets_later_ones_aside_in_the_store(
+    make: MakeConfig, run_fit: RunFit, tmp_path: Path, assert_same: Any
+) -> None:
+    first = run_fit(make("mine"))
+    assert first.location is not None
+    kept = {name: state(first.location, name, tmp_path) for name in ("latest.pt", "best.pt")}
+    second = run_fit(make("mine", f"{first.location}/checkpoints/epoch_0002.pt", epochs=3))
+    moved = {f"abandoned_1/checkpoints/{name}" for name in ("epoch_0004.pt", "latest.pt")}
+    saved = {f"checkpoints/{name}" for name in ("epoch_0002.pt", "latest.pt", "best.pt")}
+    configs = {"config.yaml", "abandoned_1/config.yaml"}
+    assert {name for name in names(first.location) if "tfevents" not in name} == {
+        *moved, *saved, *configs
+    }  # fmt: skip
+    abandoned = state(f"{first.location}/abandoned_1", "latest.pt", tmp_path)
+    assert_same(abandoned, kept["latest.pt"])
+    assert state(first.location, "latest.pt", tmp_path)["epoch"] == 3
+    assert_same(state(first.location, "best.pt", tmp_path), kept["best.pt"])
+    assert (second.best_acc, second.best_epoch) == (first.best_acc, first.best_epoch)
+
+
+@pytest.mark.parametrize("name", ["best.pt", "epoch_0002.pt"])
+def test_the_best_state_beside_a_checkpoint_in_the_store_is_inherited(
+    make: MakeConfig, run_fit: RunFit, tmp_path: Path, assert_same: Any, name: str
+) -> None:
+    source = run_fit(make("source", epochs=2))
+    assert source.location is not None
+    declined = make("source", source.latest).to_dict()
+    declined["optimizer"]["learning_rate"] = 1000.0
+    assert run_fit(parse_config(declined)).best_epoch == 2
+    best = state(source.location, "best.pt", tmp_path)
+    other = {"best.pt": "epoch_0002.pt", "epoch_0002.pt": "best.pt"}[name]
+    ObjectStore(source.location).delete([f"checkpoints/{other}"])
+    config = make("heir", source.latest, epochs=5).to_dict()
+    config["optimizer"]["learning_rate"] = 1e-9
+    heir = run_fit(parse_config(config))
+    assert heir.best_epoch == 2
+    assert_same(state(heir.location, "best.pt", tmp_path), best)
 
 
 def test_a_name_is_used_once(make: MakeConfig, run_fit: RunFit) -> None:

@@ -192,7 +192,8 @@ def _status_lines(values: dict[str, Any]) -> list[str]:
         f"{'best' if finished else 'best so far'}: "
         f"{_format_best(values['best'], values['epochs'])}",
         f"{format_duration(values['elapsed_s'])}{'' if finished else ' so far'}"
-        f"{format_time_left(values['left_s'])}; {count_of(values['epochs'], 'epoch')} trained{saved}",
+        f"{format_time_left(values['left_s'])}; "
+        f"{count_of(values['epochs'], 'epoch')} trained{saved}",
     ]
     if configuration := _format_configuration(values["best"]):
         lines.insert(3, configuration)

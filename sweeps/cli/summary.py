@@ -11,6 +11,7 @@ from sweeps.results.outcome import Outcome
 from sweeps.results.status import count_events, describe_stall
 from sweeps.results.trial_results import describe_missing_best
 from sweeps.sweep_dir.layout import REPORT, SweepLayout
+from sweeps.sweep_dir.records import describe_state
 from sweeps.terminal.commands import quote_word, sweep_command
 from sweeps.terminal.console import print_line, print_table
 from trainable.config.yaml_reader import read_yaml
@@ -36,7 +37,7 @@ def print_summary(outcome: Outcome) -> None:
     if outcome.paused is not None:
         if stall := _describe_stall(outcome):
             print_line(stall)
-        print_line(f"paused ({outcome.paused}); resume it with:")
+        print_line(f"{describe_state('paused', outcome.paused)}; resume it with:")
         print_line(read_commands(outcome.directory).run_again("resume"))
 
 

@@ -95,11 +95,12 @@ class LiveView:
         """Returns nothing: Tune pickles its callbacks, but no process ever restores this one."""
         return {}
 
-    def tick(self, trials: Iterable[TrialProgress]) -> None:
+    def tick(self, trials: Iterable[TrialProgress], *, pausing: bool = False) -> None:
         """Draws again if the interval is over.
 
         Args:
             trials: The progress of every trial that has been created.
+            pausing: Whether the sweep is about to pause.
         """
         now = self._clock()
         if now - self._drawn_at < (
@@ -110,22 +111,23 @@ class LiveView:
         trials = list(trials)
         progress = compute_progress(trials, **self._settings)
         if self._live is None:
-            text = with_time("  ".join(self._describe(progress)))
+            text = with_time("  ".join(self._describe(progress, pausing)))
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
         else:
-            self._live.update(self._draw(trials, progress), refresh=True)
+            lines = join_parts(self._describe(progress, pausing), self._console.width)
+            self._live.update(self._draw(trials, lines), refresh=True)
 
-    def _describe(self, progress: SweepProgress) -> list[str]:
-        return describe_progress(progress, self._clock() - self._started, self._metric)
+    def _describe(self, progress: SweepProgress, pausing: bool) -> list[str]:
+        elapsed_s = self._clock() - self._started
+        return describe_progress(progress, elapsed_s, self._metric, pausing=pausing)
 
-    def _draw(self, trials: list[TrialProgress], progress: SweepProgress) -> RenderableType:
-        width = self._console.width
+    def _draw(self, trials: list[TrialProgress], lines: list[str]) -> RenderableType:
         most = max(1, min(MAX_ROWS, self._console.height - OTHER_LINES))
         shown, hidden = select_rows(trials, most)
         states = Counter(trial.record.state for trial in hidden)
         more = ", ".join(f"{states[state]} {state}" for state in LIVE_STATES if states[state])
         return Group(
-            *(Text(line, style="bold") for line in join_parts(self._describe(progress), width)),
+            *(Text(line, style="bold") for line in lines),
             *([self._build_table(shown)] if shown else []),
             *([Text(f"and {more} not shown", style="dim")] if more else []),
         )
@@ -149,7 +151,8 @@ class LiveView:
         for name in [*numbers, *(["images/s", "GiB"] if is_wide else [])]:
             table.add_column(name, justify="right", no_wrap=True)
         for key in keys:
-            heading = break_heading(key.rpartition(".")[2])
+            name = key.rpartition(".")[2]
+            heading = name if len(name) <= SAMPLED_WIDTH else break_heading(name)
             table.add_column(heading, justify="right", width=SAMPLED_WIDTH)
         for trial in trials:
             row, values = trial.row, trial.record.current

@@ -17,8 +17,17 @@ from sweeps.execution.live_view import LiveView
 from sweeps.results.progress import TrialProgress
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import SweepLayout
-from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, TrialState, now
+from sweeps.sweep_dir.records import (
+    ENDED,
+    PAUSED_BY,
+    Reason,
+    SweepRecord,
+    TrialRecord,
+    TrialState,
+    now,
+)
 from sweeps.terminal.console import print_line
+from sweeps.terminal.formatting import shorten_message
 from sweeps.trials.failures import describe_nan
 from sweeps.trials.pause import PauseSwitch, make_target_check
 from trainable.artifacts.metrics import has_diverged
@@ -135,14 +144,17 @@ class RecordCallback(Callback):
         self._switch.poll()
         if self._switch.reason and not self._is_pausing:
             self._is_pausing = True  # a signal may have come since the last step
-            effect = "and save"
-            if not self._saves:
-                effect = "and, without checkpoints, start again if they have epochs left"
-            print_line(
-                f"pausing ({self._switch.reason}): running trials finish their epoch {effect}"
-            )
-        self._view.tick(self._progress.values())
+            print_line(self._describe_pause(self._switch.reason))
+        self._view.tick(self._progress.values(), pausing=self._is_pausing)
         self._writer.write_due()
+
+    def _describe_pause(self, reason: Reason) -> str:
+        if reason == "target":
+            return "ending: running trials finish their epoch"
+        effect = "and save" if self._saves else "and, without checkpoints, begin again on resume"
+        again = "; Ctrl-C again ends them at once" if reason == "SIGINT" else ""
+        by = PAUSED_BY[reason]
+        return f"pausing, by {by}: running trials finish their epoch {effect}{again}"
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -214,7 +226,8 @@ class RecordCallback(Callback):
             f"at epoch {(trial.last_result or {}).get('epoch', 0):>{epochs}}"
         )
         if state == "failed":
-            text += f"  {record.failures[-1].cause}: {record.failures[-1].message}"
+            failure = record.failures[-1]
+            text += f"  {failure.cause}: {shorten_message(failure.message)}"
         elif (score := self._progress[record.id].describe(self._metric)) is not None:
             text += f"  {score}"
         print_line(text)

@@ -157,7 +157,9 @@ def format_time_left(left_s: tuple[float, float] | None) -> str:
     return f", {least} left" if least == most else f", {least} to {most} left"
 
 
-def describe_progress(progress: SweepProgress, elapsed_s: float, metric: str) -> list[str]:
+def describe_progress(
+    progress: SweepProgress, elapsed_s: float, metric: str, *, pausing: bool = False
+) -> list[str]:
     """Returns the progress as parts of text: counts, best trial so far, times, epochs saved.
 
     While workers start for the first time, the parts begin with how many have.
@@ -165,7 +167,9 @@ def describe_progress(progress: SweepProgress, elapsed_s: float, metric: str) ->
     order = ("running", "paused", "failed")
     states = [f"{progress.counts[state]} {state}" for state in order if progress.counts.get(state)]
     parts = [", ".join([f"{progress.ended}/{progress.total} done", *states])]
-    if progress.started < progress.workers:
+    if pausing:
+        parts.insert(0, "pausing")
+    elif progress.started < progress.workers:
         starting = f"starting workers {progress.started}/{progress.workers}"
         parts = [starting, *parts] if progress.ended else [starting]
     if progress.best is not None:

@@ -23,6 +23,15 @@ TrialState = Literal["pending", "running", "paused", "finished", "stopped", "fai
 """`finished` ran every epoch, `stopped` was ended early by the scheduler."""
 Reason = Literal["SIGINT", "SIGTERM", "stop", "time_budget", "disk_full", "interrupted", "target"]
 """Why a sweep was paused; `interrupted` was paused by Tune itself, `target` ended the sweep."""
+PAUSED_BY: dict[Reason, str] = {
+    "SIGINT": "Ctrl-C",
+    "SIGTERM": "SIGTERM",
+    "stop": "sweep stop",
+    "time_budget": "its time budget",
+    "disk_full": "a full disk",
+    "interrupted": "Ray Tune",
+}
+"""Reason -> what paused the sweep, as messages say it."""
 SweepState = Literal["running", "paused", "finished", "failed"]
 Cause = Literal["oom", "nan", "lost_worker", "disk_full", "checkpoint", "data", "error"]
 """Why a trial failed; `error` is anything else."""
@@ -159,6 +168,13 @@ class SweepRecord:
     """Completed epochs and failures of all trials when the last run began."""
     runs_without_epoch: int = 0
     """Runs in a row, up to the last but one, in which no trial saved an epoch or failed."""
+
+
+def describe_state(state: str, reason: Reason | None) -> str:
+    """Returns a sweep's state with its reason as text: `paused by Ctrl-C`."""
+    if state == "paused" and reason in PAUSED_BY:
+        return f"paused by {PAUSED_BY[reason]}"
+    return f"{state}, its target is reached" if reason == "target" else state
 
 
 Record = TypeVar("Record", SweepRecord, TrialRecord)

@@ -12,13 +12,17 @@ import rich.box
 from rich.console import JustifyMethod
 from rich.table import Table
 
-from sweeps.terminal.tables import MIN_WIDTH
+from sweeps.terminal.tables import MIN_WIDTH, shorten
 
 TEXT_COLUMNS = {"", "trial", "best trial", "state", "sweep", "metric", "model", "started"}
 """Columns that are aligned to the left; all others hold numbers."""
 SIZE_UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 TIME_UNITS = (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48), ("d", 86400, math.inf))
 """(name, seconds, the count from which the next unit is used)."""
+
+
+MAX_MESSAGE = 200
+"""Columns of an error's message in a line about a trial; the trial's log has all of it."""
 
 
 def make_table(*columns: str, title: str | None = None, shortened: Collection[str] = ()) -> Table:
@@ -69,6 +73,16 @@ def format_size(count: int) -> str:
         if count >= scale:
             return f"{count / scale:.1f} {unit}"
     return f"{count} B"
+
+
+def count_of(number: float, noun: str) -> str:
+    """Returns a number with its noun: `1 epoch`, `2 epochs`."""
+    return f"{number:g} {noun}{'' if number == 1 else 's'}"
+
+
+def shorten_message(text: str) -> str:
+    """Returns an error's message on one line without its middle if it is long."""
+    return shorten(" ".join(text.split()), MAX_MESSAGE, " ... ")
 
 
 def format_duration(seconds: float) -> str:

@@ -54,7 +54,7 @@ def test_a_job_is_paused_submitted_again_and_finishes(nodes: Nodes, project: Pat
     assert (paused.state, paused.reason) == ("paused", "SIGTERM")
     before = rows(directory)
     assert all(epochs == list(range(1, len(epochs) + 1)) for epochs in before.values())
-    assert "paused (SIGTERM); resume it with:" in query("logs", job)
+    assert "paused by SIGTERM; resume it with:" in query("logs", job)
     assert query("stop", job) == f"job {job} was not running\n"
 
     job = submit()

@@ -43,7 +43,7 @@ def assert_paused_and_whole(result: Any, sweep: Path, epoch: int) -> None:
     """The only trial paused the sweep for lack of space and kept what it had saved before."""
     assert result.exit_code == 3
     assert result.stdout.splitlines()[-2:] == [
-        "paused (disk_full); resume it with:",
+        "paused by a full disk; resume it with:",
         f"sweep resume {sweep} --allow-custom-model",
     ]
     state = json.loads((sweep / "sweep.json").read_text())

@@ -122,7 +122,7 @@ def test_status_counts_trials_and_epochs(make: Callable[..., Path]) -> None:
     stopped = values["trials"]["stopped"]
     assert values["saved_epochs"] == stopped * (9 - 3) > 0
     assert f"10 of 12 trials ended (1 failed, {values['trials']['finished']} finished" in text
-    assert f"{stopped} stopped), 1 pending, 1 running\n" in text
+    assert f"{stopped} stopped), 1 not started, 1 running\n" in text
     assert f"1 failed; read why:\n  oom:  sweep logs {directory} 0003aaaa\n" in text
     assert "best so far: trial" in text
     assert "0004aaaa" in text

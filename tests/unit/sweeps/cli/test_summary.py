@@ -65,7 +65,7 @@ def test_a_paused_sweep_shows_the_best_so_far_and_ends_with_the_resume_command(
     lines = summary(state="paused", states={3: "paused"})
     assert best_line(lines).startswith("best so far: trial ")
     assert lines[-2:] == [
-        "paused (SIGINT); resume it with:",
+        "paused by Ctrl-C; resume it with:",
         f"sweep resume '{tmp_path}/my sweep'",
     ]
 

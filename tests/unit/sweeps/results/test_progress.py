@@ -101,6 +101,8 @@ def test_a_resumed_sweep_counts_the_workers_of_this_run():
     ended.started = paused.started = False
     parts = describe_progress(figures([ended, paused], total=2), 3, "val_acc")
     assert parts[:2] == ["starting workers 0/1", "1/2 done, 1 paused"]
+    parts = describe_progress(figures([ended, paused], total=2), 3, "val_acc", pausing=True)
+    assert parts[:2] == ["pausing", "1/2 done, 1 paused"]
 
 
 def test_a_trial_is_described_by_its_best_and_its_last_epoch():

@@ -59,7 +59,7 @@ def test_a_trial_record_is_read_as_it_was_written(
 def test_a_sweep_record_is_read_as_it_was_written(layout: SweepLayout) -> None:
     record = SweepRecord(
         "digits_asha", "paused", "then", "now", "time_budget", 12.5, 17, "a-host",
-        {"finished": 2, "paused": 1}, {"ray": "2.60.0"},
+        trials={"finished": 2, "paused": 1}, versions={"ray": "2.60.0"},
     )  # fmt: skip
     layout.write_sweep(record)
     assert layout.read_sweep() == record

@@ -138,8 +138,8 @@ def _refuse(
     slow_configs: Sequence[TrainConfig] | None = None,
 ) -> None:
     """Raises ConfigError with all problems, if there are any."""
-    if slow.notice is not None:
-        print_line(f"note: {slow.notice}; the sweep starts without them")
+    for notice in slow.notices:
+        print_line(f"note: {notice}")
     configs = _slow_configs(variants) if slow_configs is None else slow_configs
     slow_problems = dict(zip(map(id, configs), slow.problems, strict=False))
     found = [

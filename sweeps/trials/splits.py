@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from sweeps.spec.search_spec import SearchSpec
@@ -20,8 +21,8 @@ from trainable.config import ImageFolderDataset, TrainConfig
 from trainable.data.split_record import SplitRecord, split_folder
 from trainable.errors import DataError
 
-Key = tuple[str, int, float | None]
-"""Root of the data, if the sweep searches it, `dataset.seed` and `dataset.val_split`."""
+Key = tuple[int, float | None]
+"""`dataset.seed` and `dataset.val_split`."""
 
 
 class SweepSplits:
@@ -44,7 +45,6 @@ class SweepSplits:
         self, spec: SearchSpec, layout: SweepLayout, records: Iterable[TrialRecord]
     ) -> None:
         self._path = layout.split_file
-        self._searches_root = bool({"dataset", "dataset.root"} & set(spec.space))
         self._splits = self._read()
         self._is_saved = True
         self._is_older = False
@@ -65,14 +65,14 @@ class SweepSplits:
         """
         if not _is_split(config):
             return None
-        key = self._key(config)
+        key = _key(config)
         if key not in self._splits:
             try:
                 self._draw(config)
             except DataError:
                 return None  # the trial fails with this message
         if not self._is_saved:
-            data = [{"root": key[0], **split.to_dict()} for key, split in self._splits.items()]
+            data = [split.to_dict() for split in self._splits.values()]
             write_text(self._path, json.dumps(data, indent=2) + "\n")
             self._is_saved = True
         return self._splits[key].to_dict()
@@ -83,40 +83,37 @@ class SweepSplits:
         Raises:
             DataError: They do not fit.
         """
-        different = {self._key(config): config for config in configs if _is_split(config)}
+        different = {_key(config): config for config in configs if _is_split(config)}
         for config in different.values():
-            self._draw(config)
+            if Path(config.dataset.root).is_dir():  # else, in a cluster, only the nodes have it
+                self._draw(config)
 
     def _draw(self, config: TrainConfig) -> None:
         """Draws the split of a config, unless it is known, and prints what is to be said of it."""
-        dataset, key = config.dataset, self._key(config)
+        dataset, key = config.dataset, _key(config)
         assert isinstance(dataset, ImageFolderDataset), "the caller has looked"
         split = self._splits.get(key)
         if split is None and self._is_older:
             split = SplitRecord(dataset.seed, dataset.val_split, by_position=True)
         folder = split_folder(dataset, split)
-        for notice in folder.notices:
+        for notice in folder.changes:
             print_line(f"note: {notice}")
         self._is_saved = self._is_saved and folder.record == split
         self._splits[key] = folder.record
-
-    def _key(self, config: TrainConfig) -> Key:
-        dataset = config.dataset
-        return dataset.root if self._searches_root else "", dataset.seed, dataset.val_split
 
     def _read(self) -> dict[Key, SplitRecord]:
         if not self._path.exists():
             return {}
         try:
             data = json.loads(self._path.read_text(encoding="utf-8"))
-            roots = [entry.pop("root") for entry in data]
             splits = [SplitRecord.from_dict(entry) for entry in data]
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise SweepError(f"{self._path}: not the splits of a sweep: {error!r}") from error
-        return {
-            (root, split.seed, split.fraction): split
-            for root, split in zip(roots, splits, strict=True)
-        }
+        return {(split.seed, split.fraction): split for split in splits}
+
+
+def _key(config: TrainConfig) -> Key:
+    return config.dataset.seed, config.dataset.val_split
 
 
 def _is_split(config: TrainConfig) -> bool:

@@ -63,7 +63,7 @@ class FolderSource:
     ) -> None:
         folder = split_folder(dataset, split)
         self.split: SplitRecord | None = folder.record
-        self.notices: Sequence[str] = folder.notices
+        self.notices: Sequence[str] = (*folder.scan.notices, *folder.changes)
         self._splits = {
             name: _Samples(paths, folder.labels[name]) for name, paths in folder.images.items()
         }

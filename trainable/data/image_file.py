@@ -14,7 +14,8 @@ import os
 import struct
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -46,28 +47,21 @@ UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 """Errors of Pillow for a file that it cannot read."""
 
 
-@dataclass
-class ImageSurvey:
-    """What the headers of some image files say."""
+class Treatment(StrEnum):
+    """What is done to an image besides resizing it; the value completes "12 of 40 images are"."""
 
-    images: int = 0
-    transparent: int = 0
-    sixteen_bit: int = 0
-    animated: int = 0
-    modes: Counter[str] = field(default_factory=Counter)
-    """Pillow's mode -> number of images."""
-    refused: list[str] = field(default_factory=list)
-    """A sentence for every file that cannot be read, with its path."""
+    TRANSPARENT = "transparent: composited on white"
+    SIXTEEN_BIT = "16-bit grey: scaled to 8 bits, 65535 is white"
+    ANIMATED = "animations or have several pages: the first is read"
 
-    @property
-    def notices(self) -> list[str]:
-        """Lines for the user on how images are converted."""
-        kinds = (
-            (self.transparent, "transparent images, composited on white"),
-            (self.sixteen_bit, "16-bit grey images, scaled to 8 bits (65535 is white)"),
-            (self.animated, "animations or files of several pages, of which the first is read"),
-        )
-        return [f"{count} of {self.images} are {text}" for count, text in kinds if count]
+
+@dataclass(frozen=True)
+class Inspection:
+    """The result of a look at an image file."""
+
+    damage: str | None = None
+    """Why the file cannot be used; None if nothing speaks against it."""
+    treatments: tuple[Treatment, ...] = ()
 
 
 def read_image(path: str) -> Image.Image:
@@ -86,11 +80,11 @@ def read_image(path: str) -> Image.Image:
                 return rgb if turn is None else rgb.transpose(turn)
     except UNREADABLE as error:
         refusal = str(error)
-    raise DataError(_refusal(path, refusal))
+    raise DataError(f"cannot read {path} as an image: {refusal}")
 
 
-def find_damage(path: str, *, decodes: bool = False) -> str | None:
-    """Returns why a file cannot be used as an image, or None if nothing speaks against it.
+def inspect_image(path: str, *, decodes: bool = False) -> Inspection:
+    """Looks at an image file without converting it.
 
     Reads the header and, as far as that is cheap, whether the file is whole: PNG and WebP have
     check sums, a JPEG an end mark. Files of other formats are decoded.
@@ -103,16 +97,38 @@ def find_damage(path: str, *, decodes: bool = False) -> str | None:
         with Image.open(path) as image:
             refusal = _refuse(image)
             if refusal is not None:
-                return refusal
+                return Inspection(refusal)
+            treatments = _list_treatments(image)
             if not decodes and image.format in VERIFIED_FORMATS:
                 image.verify()
             elif decodes or image.format != "JPEG" or not _ends_as_jpeg(path):
                 image.load()
     except UnidentifiedImageError:
-        return "it is no image, or its beginning is damaged"
+        return Inspection("it is no image, or its beginning is damaged")
     except UNREADABLE as error:
-        return getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return None
+        return Inspection(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+    return Inspection(None, treatments)
+
+
+def describe_treatments(inspections: Iterable[Inspection]) -> list[str]:
+    """Returns a line for every treatment, with the number of images."""
+    listed = list(inspections)
+    counts = Counter(treatment for one in listed for treatment in one.treatments)
+    return [
+        f"{counts[kind]} of {len(listed)} images are {kind}" for kind in Treatment if counts[kind]
+    ]
+
+
+def _list_treatments(image: Image.Image) -> tuple[Treatment, ...]:
+    is_animated = bool(getattr(image, "is_animated", False))
+    kinds = (
+        (image.has_transparency_data, Treatment.TRANSPARENT),
+        (_is_sixteen_bit(image), Treatment.SIXTEEN_BIT),
+        (is_animated, Treatment.ANIMATED),
+    )
+    if is_animated:
+        image.seek(0)
+    return tuple(kind for applies, kind in kinds if applies)
 
 
 def _ends_as_jpeg(path: str) -> bool:
@@ -120,29 +136,6 @@ def _ends_as_jpeg(path: str) -> bool:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - len(JPEG_END)))
         return file.read() == JPEG_END
-
-
-def survey_headers(paths: Iterable[str]) -> ImageSurvey:
-    """Reads the headers of image files, about 5,000 a second; does not decode the images."""
-    survey = ImageSurvey()
-    for path in paths:
-        survey.images += 1
-        try:
-            with Image.open(path) as image:
-                refusal = _refuse(image)
-                survey.modes[image.mode] += 1
-                survey.transparent += image.has_transparency_data
-                survey.sixteen_bit += _is_sixteen_bit(image)
-                survey.animated += bool(getattr(image, "is_animated", False))
-        except UNREADABLE as error:
-            refusal = str(error)
-        if refusal is not None:
-            survey.refused.append(_refusal(path, refusal))
-    return survey
-
-
-def _refusal(path: str, reason: str) -> str:
-    return f"cannot read {path} as an image: {reason}"
 
 
 def _refuse(image: Image.Image) -> str | None:

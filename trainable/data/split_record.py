@@ -84,8 +84,8 @@ class FolderSplit:
     """Split -> paths of its images."""
     labels: Mapping[str, tuple[int, ...]]
     """Split -> label of each image."""
-    notices: tuple[str, ...]
-    """Lines for the user."""
+    changes: tuple[str, ...]
+    """Lines for the user on what has changed since the record was drawn."""
 
 
 def split_folder(dataset: ImageFolderDataset, record: SplitRecord | None = None) -> FolderSplit:
@@ -104,12 +104,12 @@ def split_folder(dataset: ImageFolderDataset, record: SplitRecord | None = None)
         dataset = dataset.model_copy(update={"classes": record.classes})
     keeps = record is not None and _has_settings(record, dataset)
     scan = scan_folder(dataset, legacy=keeps and record is not None and record.by_position)
-    notices = list(scan.notices)
+    changes: list[str] = []
     if record is not None and record.classes and len(record.classes) != len(scan.classes):
         difference = describe_difference(record.classes, scan.classes)
         raise DataError(f"the training has other classes than {scan.root}: {difference}")
     if record is None or not keeps:
-        notices += [] if record is None else [_describe_redraw(record, dataset)]
+        changes += [] if record is None else [_describe_redraw(record, dataset)]
         record = draw_record(scan, seed=dataset.seed, fraction=dataset.val_split)
     record = replace(record, classes=record.classes or scan.classes)
     splits = {split: list(files.images) for split, files in scan.splits.items()}
@@ -117,7 +117,7 @@ def split_folder(dataset: ImageFolderDataset, record: SplitRecord | None = None)
         splits[TRAIN], splits[VAL] = hold_out(scan, record)
     sizes = {split: len(images) for split, images in splits.items()}
     if record.fingerprints:
-        notices += _describe_change(scan, record, sizes)
+        changes += _describe_change(scan, record, sizes)
     else:
         record = replace(record, sizes=sizes, fingerprints=_fingerprints(scan, record.classes))
     folders = {split: scan.splits[split if split in scan.splits else TRAIN] for split in splits}
@@ -126,7 +126,7 @@ def split_folder(dataset: ImageFolderDataset, record: SplitRecord | None = None)
         record,
         {split: tuple(map(folders[split].path, images)) for split, images in splits.items()},
         {split: tuple(image.label for image in images) for split, images in splits.items()},
-        tuple(notices),
+        tuple(changes),
     )
 
 

@@ -87,7 +87,7 @@ def fit(
         TuneSweepsError: Data, config or checkpoint cannot be used; nothing has been created.
     """
     console = console or Console(quiet=True)
-    refuse_failing(config, allow_custom_model=allow_custom_model, document=document)
+    checked = refuse_failing(config, allow_custom_model=allow_custom_model, document=document)
     with ExitStack() as stack:
         origin, split, lines = None, None, []
         if config.checkpoint.resume:
@@ -106,7 +106,7 @@ def fit(
         experiment, tensorboard, stored = _open_outputs(trainer, origin, lines, datetime.now())
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    for notice in trainer.notices:
+    for notice in dict.fromkeys([*trainer.notices, *checked]):
         console.print(f"[yellow]note:[/] {notice}", soft_wrap=True)
     try:
         rows = _train(trainer, experiment, tensorboard, stored, console, should_stop)
@@ -191,7 +191,7 @@ def _open_outputs(
     Args:
         trainer: The training.
         origin: The checkpoint that the trainer has loaded, or None.
-        lines: What the user is told about the resume; more is added.
+        lines: What the user is told about the resume and the files; more is added.
         now: The time in the experiment's name.
     """
     config = trainer.config
@@ -208,7 +208,9 @@ def _open_outputs(
     if config.tensorboard.enabled:
         logs = Path(config.tensorboard.log_dir)
         directory = create_unique_directory(logs, automatic_name(config, now))
+        lines.append(f"note: checkpoint.enabled is false: only curves are saved, in {directory}")
         return None, TensorBoardWriter(directory), None
+    lines.append("note: checkpoint.enabled is false: nothing is saved")
     return None, None, None
 
 

@@ -25,7 +25,7 @@ def main() -> None:
     checker = Checker(**request["options"])
     problems = [to_plain(checker.slow_problems(parse_config(c))) for c in request["configs"]]
     with result:
-        json.dump(problems, result)
+        json.dump({"problems": problems, "notices": checker.notices}, result)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from trainable.config import TrainConfig
@@ -44,14 +44,14 @@ class Verdict:
 
     problems: list[list[Problem]]
     """One list per config."""
-    notice: str | None = None
-    """Why there is no result."""
+    notices: list[str] = field(default_factory=list)
+    """Lines for the user: on the images, or why there is no result."""
 
 
 def check_here(configs: Sequence[TrainConfig], options: Options) -> Verdict:
     """Makes the checks in this process."""
     checker = Checker(**asdict(options))
-    return Verdict([checker.slow_problems(config) for config in configs])
+    return Verdict([checker.slow_problems(config) for config in configs], checker.notices)
 
 
 def check_elsewhere(
@@ -66,7 +66,8 @@ def check_elsewhere(
     """
     add_code_directories(directories)
     checker = Checker(**asdict(options))
-    return Verdict([[*check_inputs(config), *checker.slow_problems(config)] for config in configs])
+    problems = [[*check_inputs(config), *checker.slow_problems(config)] for config in configs]
+    return Verdict(problems, checker.notices)
 
 
 class BackgroundCheck:
@@ -122,11 +123,13 @@ class BackgroundCheck:
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
-            return Verdict([], f"the checks of the model and the data took over {TIMEOUT_S} s")
+            text = f"the checks of the model and the data took over {TIMEOUT_S} s"
+            return Verdict([], [f"{text}; the sweep starts without them"])
         if process.returncode:
             return self._explain_crash(process.returncode, errors.decode(errors="replace"))
         plain = json.loads(output)
-        return Verdict([[Problem(key, rule) for key, rule in found] for found in plain])
+        problems = [[Problem(key, rule) for key, rule in listed] for listed in plain["problems"]]
+        return Verdict(problems, plain["notices"])
 
     def _explain_crash(self, code: int, errors: str) -> Verdict:
         ending = f"signal {-code}" if code < 0 else f"exit code {code}"

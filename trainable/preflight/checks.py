@@ -12,7 +12,7 @@ from trainable.config.own_code import check_own_code, is_own_code
 from trainable.config.yaml_reader import Document, line_of
 from trainable.errors import ConfigError, Problem
 from trainable.preflight.paths import check_inputs, check_outputs
-from trainable.preflight.shapes import DataShape, check_shapes, known_shape
+from trainable.preflight.shapes import DataShape, ImageCheck, check_shapes, known_shape
 from trainable.uri import is_uri
 
 
@@ -65,20 +65,27 @@ class Checker:
         self._with_torch = with_torch
         self._with_resume = with_resume
         self._decode_all = decode_all
-        self._folders: dict[str, tuple[DataShape | None, list[Problem]]] = {}
+        self._folders: dict[str, ImageCheck] = {}
 
     def slow_problems(self, config: TrainConfig) -> list[Problem]:
         """Returns the problems of images, of an own model and of a checkpoint to resume from."""
         shape = known_shape(config)
         problems: list[Problem] = []
         if isinstance(config.dataset, ImageFolderDataset):
-            shape, problems = self._check_folder(config.dataset)
-            problems = [*problems, *(check_shapes(config, shape) if shape else ())]
+            images = self._check_folder(config.dataset)
+            shape = images.shape
+            problems = [*images.problems, *(check_shapes(config, shape) if shape else ())]
         if self._with_torch and shape is not None and not problems:
             problems += self._check_with_torch(config, shape)
         return problems
 
-    def _check_folder(self, dataset: ImageFolderDataset) -> tuple[DataShape | None, list[Problem]]:
+    @property
+    def notices(self) -> list[str]:
+        """Lines for the user on the images that were checked."""
+        lines = (line for images in self._folders.values() for line in images.notices)
+        return list(dict.fromkeys(lines))
+
+    def _check_folder(self, dataset: ImageFolderDataset) -> ImageCheck:
         from trainable.preflight.images import check_images  # Pillow, for folders only
 
         key = dataset.model_dump_json()
@@ -101,13 +108,16 @@ class Checker:
 
 def refuse_failing(
     config: TrainConfig, *, allow_custom_model: bool, document: Document | None = None
-) -> None:
+) -> list[str]:
     """Makes all checks of a config but that of the checkpoint which the caller loads next.
 
     Args:
         config: Complete settings.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
         document: The file that the config is from, for the lines in the message.
+
+    Returns:
+        Lines for the user on the images.
 
     Raises:
         ConfigError: A training of the config would fail; all problems are listed.
@@ -117,11 +127,11 @@ def refuse_failing(
         *setting_problems(config, allow_custom_model),
         *check_inputs(config),
     ]
+    checker = Checker(allow_custom_model=allow_custom_model, with_resume=False)
     if is_checked_slowly(config):
-        checker = Checker(allow_custom_model=allow_custom_model, with_resume=False)
         problems += checker.slow_problems(config)
     if not problems:
-        return
+        return checker.notices
     if document is None:
         raise ConfigError("config", problems)
     located = [

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from trainable.config import ImageFolderDataset
 from trainable.data.folder_scan import FolderScan, SplitScan, scan_folder
-from trainable.data.image_file import find_damage
+from trainable.data.image_file import Inspection, describe_treatments, inspect_image
 from trainable.data.shapes import IMAGE_FOLDER_CHANNELS
 from trainable.errors import DataError, Problem
-from trainable.preflight.shapes import DataShape
+from trainable.preflight.shapes import DataShape, ImageCheck
 
 MAX_HEADERS = 10_000
 """Files whose header is read before a sweep; beyond that a sample, evenly over all classes."""
@@ -22,33 +22,35 @@ MAX_HEADERS = 10_000
 MAX_LISTED_FILES = 5
 
 
-def check_images(
-    dataset: ImageFolderDataset, *, decode_all: bool = False
-) -> tuple[DataShape | None, list[Problem]]:
+def check_images(dataset: ImageFolderDataset, *, decode_all: bool = False) -> ImageCheck:
     """Checks the folder of a data set.
 
     Args:
         dataset: The config's `dataset` section.
         decode_all: Whether to decode every image instead of reading headers.
-
-    Returns:
-        What the folder says of the data, None if it cannot be used; and its problems.
     """
     root = Path(dataset.root)
     if not root.is_dir():
         rule = f"there is no directory {root}; correct the path, or mount it"
-        return None, [Problem("dataset.root", rule)]
+        return ImageCheck(None, [Problem("dataset.root", rule)])
     try:
         scan = scan_folder(dataset)
     except DataError as error:
-        return None, [Problem("dataset.root", str(error).removeprefix("dataset.root "))]
+        rule = str(error).removeprefix("dataset.root ")
+        return ImageCheck(None, [Problem("dataset.root", rule)])
     problems = list(_check_counts(scan, dataset.val_split))
     files = list(_list_files(scan, None if decode_all else MAX_HEADERS))
-    broken = _find_broken(files, decodes=decode_all)
+    inspections = _inspect(files, decodes=decode_all)
+    broken = [
+        (path, inspection.damage)
+        for path, inspection in zip(files, inspections, strict=True)
+        if inspection.damage
+    ]
     if broken:
         problems.append(Problem("dataset.root", _describe_broken(scan.root, broken)))
     side = dataset.image_size
-    return DataShape(len(scan.classes), (IMAGE_FOLDER_CHANNELS, side, side)), problems
+    shape = DataShape(len(scan.classes), (IMAGE_FOLDER_CHANNELS, side, side))
+    return ImageCheck(shape, problems, [*scan.notices, *describe_treatments(inspections)])
 
 
 def _check_counts(scan: FolderScan, val_split: float | None) -> Iterator[Problem]:
@@ -90,11 +92,9 @@ def _spread(files: list[str], limit: int) -> Iterator[str]:
         yield from files[start::step]
 
 
-def _find_broken(files: list[str], *, decodes: bool) -> list[tuple[str, str]]:
-    """Returns (path, reason) of the files that cannot be used."""
+def _inspect(files: list[str], *, decodes: bool) -> list[Inspection]:
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        reasons = pool.map(partial(find_damage, decodes=decodes), files)
-        return [(path, reason) for path, reason in zip(files, reasons, strict=True) if reason]
+        return list(pool.map(partial(inspect_image, decodes=decodes), files))
 
 
 def _describe_broken(root: Path, broken: list[tuple[str, str]]) -> str:

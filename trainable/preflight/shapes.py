@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 
 from trainable.config import (
@@ -44,6 +44,17 @@ class DataShape:
     """Channels, height, width."""
     train_images: int | None = None
     """None if it is not known, but more than a few."""
+
+
+@dataclass(frozen=True)
+class ImageCheck:
+    """The result of a look at an image folder."""
+
+    shape: DataShape | None
+    """What the folder says of the data; None if it cannot be used."""
+    problems: list[Problem]
+    notices: list[str] = field(default_factory=list)
+    """Lines for the user on what is read and what is done to the images."""
 
 
 def known_shape(config: TrainConfig) -> DataShape | None:

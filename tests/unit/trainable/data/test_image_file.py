@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainable.data.image_file import read_image, survey_headers
+from trainable.data.image_file import (
+    Inspection,
+    Treatment,
+    describe_treatments,
+    inspect_image,
+    read_image,
+)
 from trainable.errors import DataError
 
 SHAPE = (4, 6)
@@ -39,7 +45,7 @@ def test_sixteen_bits_become_eight(tmp_path, name):
     else:
         sixteen_bit().save(tmp_path / name)
     assert np.array_equal(read(tmp_path / name), WIDE)
-    assert survey_headers([str(tmp_path / name)]).sixteen_bit == 1
+    assert inspect_image(str(tmp_path / name)) == Inspection(None, (Treatment.SIXTEEN_BIT,))
 
 
 def test_sixteen_bits_in_the_other_byte_order_become_eight(tmp_path):
@@ -57,7 +63,8 @@ def test_values_without_a_range_are_refused_by_file_and_mode(tmp_path, mode, kin
     with pytest.raises(DataError) as caught:
         read(path)
     assert str(caught.value).startswith(expected)
-    assert survey_headers([str(path)]).refused == [str(caught.value)]
+    damage = inspect_image(str(path)).damage
+    assert str(caught.value) == f"cannot read {path} as an image: {damage}"
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -96,7 +103,8 @@ def test_transparent_pixels_are_composited_on_white(tmp_path, mode):
     half = GREY[1] * (128 / 255) + 255 * (1 - 128 / 255)
     assert np.abs(pixels[1, :, 0] - half).max() <= 1
     assert np.array_equal(pixels[2:], WIDE[2:])
-    assert survey_headers([str(tmp_path / "x.png")]).transparent == 1
+    treatments = inspect_image(str(tmp_path / "x.png")).treatments
+    assert treatments == (Treatment.TRANSPARENT,)
 
 
 @pytest.mark.parametrize("mode", ["P", "L", "RGB"])
@@ -114,7 +122,7 @@ def test_the_first_frame_of_an_animation_is_read(tmp_path, name):
     frames = [Image.new("RGB", (6, 4), colour) for colour in ("black", "white", "red")]
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], lossless=True)
     assert read(tmp_path / name).max() == 0
-    assert survey_headers([str(tmp_path / name)]).animated == 1
+    assert inspect_image(str(tmp_path / name)).treatments == (Treatment.ANIMATED,)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr", "LAB"])
@@ -132,17 +140,9 @@ def test_damaged_exif_data_turn_nothing(tmp_path):
     assert np.array_equal(read(tmp_path / "x.png"), WIDE)
 
 
-def test_a_survey_counts_and_says_how_images_are_converted(tmp_path):
-    Image.fromarray(WIDE).save(tmp_path / "a.png")
-    Image.fromarray(WIDE).convert("RGBA").save(tmp_path / "b.png")
-    sixteen_bit().save(tmp_path / "c.png")
-    (tmp_path / "d.png").write_text("text")
-    survey = survey_headers(str(path) for path in sorted(tmp_path.iterdir()))
-    assert survey.modes == {"RGB": 1, "RGBA": 1, "I;16": 1}
-    assert survey.notices == [
-        "1 of 4 are transparent images, composited on white",
-        "1 of 4 are 16-bit grey images, scaled to 8 bits (65535 is white)",
-    ]
-    assert [text.split(": ")[0] for text in survey.refused] == [
-        f"cannot read {tmp_path}/d.png as an image"
+def test_treatments_are_counted() -> None:
+    kinds = [(Treatment.TRANSPARENT,), (), (Treatment.TRANSPARENT, Treatment.ANIMATED)]
+    assert describe_treatments(Inspection(None, one) for one in kinds) == [
+        "2 of 3 images are transparent: composited on white",
+        "1 of 3 images are animations or have several pages: the first is read",
     ]

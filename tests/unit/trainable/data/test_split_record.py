@@ -117,7 +117,7 @@ def test_a_record_is_plain_and_loads_with_a_checkpoint(root, tmp_path):
 
 def test_added_and_removed_files_move_no_other_and_are_said(root):
     first = split_folder(dataset(root))
-    assert first.notices == ()
+    assert first.changes == ()
     gone = sorted(val_of(root, first))[0]
     (root / gone).unlink()
     touch(root / "train" / "cat", *(f"new{number}.png" for number in range(3)))
@@ -126,7 +126,7 @@ def test_added_and_removed_files_move_no_other_and_are_said(root):
     assert old == val_of(root, first) - {gone}
     assert again.record == first.record
     sizes = {split: len(images) for split, images in again.images.items()}
-    assert again.notices == (
+    assert again.changes == (
         f"the images in {root} have changed since the training began: train 30 -> "
         f"{sizes['train']}, val 10 -> {sizes['val']}; those that were there keep their side",
     )
@@ -145,7 +145,7 @@ def test_a_moved_data_set_keeps_its_split(root, tmp_path_factory):
     root.rename(moved)
     again = split_folder(dataset(moved), first.record)
     assert val_of(moved, again) == val_of(root, first)
-    assert again.notices == ()
+    assert again.changes == ()
 
 
 def test_other_class_names_are_refused_unless_they_are_given(root):
@@ -158,7 +158,7 @@ def test_other_class_names_are_refused_unless_they_are_given(root):
     assert renamed.scan.classes == ("kitten", "dog")
     before = {name.replace("cat", "kitten") for name in val_of(root, first)}
     assert val_of(root, renamed) == before
-    assert renamed.notices == ()
+    assert renamed.changes == ()
 
 
 def test_another_number_of_classes_is_refused_by_name(root):
@@ -187,7 +187,7 @@ def test_another_fraction_or_seed_draws_the_split_anew_and_says_so(root, keys):
     first = split_folder(dataset(root))
     again = split_folder(dataset(root, **keys), first.record)
     assert again.images == split_folder(dataset(root, **keys)).images
-    assert again.notices[0].startswith(
+    assert again.changes[0].startswith(
         "the validation split is drawn anew (dataset.val_split 0.25"
     )
 
@@ -198,7 +198,7 @@ def test_without_val_split_there_is_a_record_of_the_list(root):
     assert first.record.cuts == ()
     touch(root / "test" / "cat", "2.png")
     again = split_folder(dataset(root, val_split=None, seed=7), first.record)
-    assert "since the training began: test 2 -> 3; those" in again.notices[0]
+    assert "since the training began: test 2 -> 3; those" in again.changes[0]
 
 
 def test_a_class_of_one_image_is_refused_by_name(root):

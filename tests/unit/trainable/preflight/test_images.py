@@ -30,9 +30,10 @@ def root(tmp_path: Path) -> Path:
 
 def problems(root: Path, *, decode_all: bool = False, **keys: Any) -> dict[str, str]:
     dataset = ImageFolderDataset(name="image_folder", root=str(root), image_size=16, **keys)
-    shape, found = check_images(dataset, decode_all=decode_all)
+    result = check_images(dataset, decode_all=decode_all)
+    shape = result.shape
     assert shape is None or (shape.num_classes, shape.image) == (2, (3, 16, 16))
-    return {problem.key: problem.rule for problem in found}
+    return {problem.key: problem.rule for problem in result.problems}
 
 
 def cut(path: Path) -> None:
@@ -88,7 +89,7 @@ def test_damage_behind_the_header_is_found_by_decoding_everything(root: Path) ->
     path = root / "train" / "dog" / "1.jpg"
     content = bytearray(path.read_bytes())
     table = content.index(b"\xff\xc4")  # the Huffman tables, which only the decoder reads
-    content[table + 4 : table + 40] = b"\xff" * 36
+    content[table + 4 : table + 20] = b"\xff" * 16
     path.write_bytes(content)
     assert problems(root) == {}
     assert "train/dog/1.jpg" in problems(root, decode_all=True)["dataset.root"]
@@ -102,3 +103,22 @@ def test_a_large_folder_is_sampled_evenly(root: Path, monkeypatch: pytest.Monkey
                 file.write_text("no image")
     assert f"{root} has 8 images" in problems(root)["dataset.root"]
     assert f"{root} has 16 images" in problems(root, decode_all=True)["dataset.root"]
+
+
+def test_what_is_done_to_images_is_counted(root: Path) -> None:
+    picture = Image.open(root / "train" / "cat" / "0.png")
+    picture.convert("RGBA").save(root / "train" / "cat" / "clear.png")
+    Image.fromarray(np.zeros((24, 24), dtype=np.uint16)).save(root / "train" / "dog" / "deep.png")
+    (root / "train" / "dog" / "notes.txt").touch()
+    dataset = ImageFolderDataset(name="image_folder", root=str(root))
+    assert check_images(dataset).notices == [
+        "not read as images: 1 .txt (train/dog/notes.txt)",
+        "1 of 18 images are transparent: composited on white",
+        "1 of 18 images are 16-bit grey: scaled to 8 bits, 65535 is white",
+    ]
+    assert check_images(dataset).problems == []
+
+
+def test_a_mode_without_a_known_range_is_refused(root: Path) -> None:
+    Image.fromarray(np.zeros((24, 24), dtype=np.float32)).save(root / "train" / "dog" / "f.tif")
+    assert "train/dog/f.tif: mode F (floats)" in problems(root)["dataset.root"]

@@ -135,7 +135,8 @@ def _render_chart(chart: Chart) -> str:
 def _summary(sweep: LoadedSweep) -> str:
     record, tune = sweep.record, sweep.search["tune"]
     best = sweep.best
-    score = "none yet" if best is None or best.best is None else f"{best.best[sweep.metric]:.4f}"
+    missing = "none" if sweep.state == "finished" else "none yet"
+    score = missing if best is None or best.best is None else f"{best.best[sweep.metric]:.4f}"
     epochs = sum(len(result.rows) for result in sweep.results)
     tiles = {
         f"{sweep.best_label} {sweep.metric}": score,

@@ -164,11 +164,12 @@ class TensorboardConfig(Section):
     """`tensorboard`: event files."""
 
     enabled: bool = Field(default=False, examples=[True])
-    """Write event files; with checkpoints on, into `tensorboard/` of the experiment directory."""
+    """Write event files; with checkpoints on, or in a sweep, into `tensorboard/` of the
+    directory of the experiment or trial."""
     log_dir: UserPath = Field(
         default="./runs", examples=["./curves"], json_schema_extra={"format": "path"}
     )
-    """Where the event files are written if checkpoints are off."""
+    """Where the event files of a training alone are written if checkpoints are off."""
 
 
 class ProgressConfig(Section):
@@ -182,7 +183,9 @@ class CheckpointConfig(Section):
     """`checkpoint`: what is saved, where, and what is resumed."""
 
     enabled: bool = Field(default=False, examples=[True])
-    """Save checkpoints in an experiment directory."""
+    """Save checkpoints in an experiment directory. Where false, a training alone writes at most
+    event files. The trials of a sweep write all but checkpoints: config, metrics, log; one that
+    is interrupted starts again from epoch 1."""
     dir: str = Field(
         default="./experiments",
         examples=["/scratch/experiments"],

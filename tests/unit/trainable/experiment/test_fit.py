@@ -1,11 +1,13 @@
 """`fit`: the files that it writes, and the examples of the documentation."""
 
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from trainable.artifacts.checkpoint import checkpoint_epoch, read_checkpoint
@@ -89,9 +91,13 @@ def test_without_tensorboard_there_are_no_event_files(
 def test_event_files_are_in_log_dir_when_checkpoints_are_off(
     tiny_config: MakeConfig, working_directory: Path, run_fit: RunFit, file_tree: FileTree
 ) -> None:
-    outcome = run_fit(tiny_config(tensorboard={"enabled": True, "log_dir": "./logs"}))
+    out = io.StringIO()
+    config = tiny_config(tensorboard={"enabled": True, "log_dir": "./logs"})
+    outcome = run_fit(config, console=Console(file=out))
     assert outcome.directory is None
     (logs,) = (working_directory / "logs").iterdir()
+    note = f"note: checkpoint.enabled is false: only curves are saved, in logs/{logs.name}"
+    assert out.getvalue().splitlines()[0] == note
     assert re.fullmatch(AUTOMATIC, logs.name)
     assert file_tree(logs) == {"events.out.tfevents.*"}
     assert steps(logs) == [1, 2, 3]

@@ -12,11 +12,12 @@ from torch.optim import Optimizer
 
 from trainable.config import OptimizerConfig
 from trainable.errors import CheckpointError
+from trainable.optim.eager import without_compiler
 
 _CLASSES: dict[str, Callable[..., Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
+    "adam": without_compiler(torch.optim.Adam),
+    "adamw": without_compiler(torch.optim.AdamW),
+    "sgd": without_compiler(torch.optim.SGD),
 }
 
 _IMPLEMENTATION = ("capturable", "foreach", "fused")

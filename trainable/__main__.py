@@ -17,7 +17,7 @@ from trainable.errors import TuneSweepsError
 from trainable.experiment.fit import Outcome, fit
 from trainable.signals import StopRequest
 from trainable.storage.experiment import local_file
-from trainable.uri import is_uri
+from trainable.uri import expand_home, is_uri
 
 
 @click.command(
@@ -37,6 +37,7 @@ def main(config: str, allow_custom_model: bool) -> None:
     replace_unencodable()
     console = Console()
     try:
+        config = expand_home(config)
         if allow_custom_model:
             add_code_directories([Path.cwd(), *_directory_of(config)])
         with local_file(config) as path:

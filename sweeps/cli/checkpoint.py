@@ -17,9 +17,9 @@ from sweeps.cli.options import (
     exits,
 )
 from sweeps.sweep_dir.layout import code_directories_of
-from sweeps.terminal.commands import sweep_command
+from sweeps.terminal.commands import add_code_path, sweep_command
 from sweeps.terminal.console import console, print_line
-from trainable.config.own_code import add_code_directories
+from trainable.config.own_code import add_code_directories, code_directories
 from trainable.uri import is_uri
 
 DEFAULT_DIRECTORY = "experiments"
@@ -79,7 +79,8 @@ def restore(
     is_default = parent == str(Path(DEFAULT_DIRECTORY).absolute())
     options = [] if is_default else ["--dir", parent if is_uri(parent) else Path(parent)]
     is_own = ":" in config.model.name
-    print_line(sweep_command("restore", latest, *options, allow_custom_model=is_own))
+    command = sweep_command("restore", latest, *options, allow_custom_model=is_own)
+    print_line(add_code_path(command, code_directories()))
     return 128 + stop.signal
 
 

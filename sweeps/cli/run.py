@@ -61,7 +61,7 @@ def run(
 
     Example: sweep run configs/search.yaml --set tune.num_samples=4
     """
-    if search_file is None and (directory is None or assignments):
+    if search_file is None and directory is None:
         raise click.UsageError("a search file, or --resume and a sweep directory, is required")
     from sweeps.spec.overrides import parse_assignments
     from sweeps.spec.search_spec import SearchSpec
@@ -88,11 +88,18 @@ def run(
 @click.option("--max-concurrent-trials", type=int, help="Change the limit of concurrent trials.")
 @click.option("--cpu", type=float, help="Change the number of CPUs per trial.")
 @click.option("--gpu", type=float, help="Change the number of GPUs per trial, e.g. 0.5.")
+@SET_IN_SEARCH
 @ALLOW_CUSTOM_MODEL
 @ADDRESS
 @VERBOSE
 @exits
-def resume(directory: Path, allow_custom_model: bool, address: str | None, **changes: Any) -> int:
+def resume(
+    directory: Path,
+    assignments: tuple[str, ...],
+    allow_custom_model: bool,
+    address: str | None,
+    **changes: Any,
+) -> int:
     """Resumes a paused or interrupted sweep.
 
     The trials of the sweep in DIRECTORY that were interrupted run first, then the remaining ones.
@@ -100,9 +107,15 @@ def resume(directory: Path, allow_custom_model: bool, address: str | None, **cha
 
     Example: sweep resume experiments/digits_asha --num-samples 40
     """
+    from sweeps.spec.overrides import parse_assignments
+    from sweeps.spec.search_spec import SearchSpec
+
+    values = parse_assignments(assignments, SearchSpec)
     resources = {key: changes.pop(key) for key in ("cpu", "gpu")}
     launch_options = {"allow_custom_model": allow_custom_model, "address": address}
-    return _resume(directory, launch_options, tune=changes, resources=resources)
+    return _resume(
+        directory, launch_options, assignments=values, tune=changes, resources=resources
+    )
 
 
 def _find_existing(parent: str, name: str | None) -> Path | None:
@@ -127,8 +140,9 @@ def _resume(
     from sweeps.execution.resume import change_settings, merge_edited, open_for_resume
 
     with open_for_resume(directory) as (spec, records):
-        if search_file is not None:
-            spec = merge_edited(spec, search_file, directory, assignments)
+        if search_file is not None or assignments:
+            edited = search_file or SweepLayout(directory).search_file
+            spec = merge_edited(spec, edited, directory, assignments)
         spec = change_settings(spec, tune or {}, resources or {})
         all_created = len(records) >= spec.trials
         if all_created and all(record.state in ENDED for record in records):

@@ -38,19 +38,6 @@ class SweepCommands:
             address=self.address,
         )
 
-    def resume_with(self, assignment: str) -> str:
-        """Returns the command that resumes the sweep with `--set KEY=VALUE`."""
-        return sweep_command(
-            "run",
-            SweepLayout(self.directory).search_file,
-            "--resume",
-            self.directory,
-            "--set",
-            assignment,
-            allow_custom_model=self.has_own_code,
-            address=self.address,
-        )
-
 
 def read_commands(directory: Path) -> SweepCommands:
     """Reads what the commands for a sweep need from its directory.
@@ -83,7 +70,11 @@ def trial_commands(
     path = result.directory / CONFIG_FILE
     config = read_yaml(path).data if path.exists() else {}
     is_own = bool(own_code({"config": config}))
-    commands = {"train": train_command(config_file or path, allow_custom_model=is_own)}
+    directories = SweepLayout(result.directory.parent).read_sweep().code_directories
+    train = train_command(
+        config_file or path, allow_custom_model=is_own, code_directories=directories
+    )
+    commands = {"train": train}
     if result.checkpoint is not None and config:
         twice = str(2 * int(config["training"]["epochs"]))
         options = {"eval": [], "restore": ["--epochs", twice]}

@@ -7,9 +7,11 @@ process was started, `sweep` or `python sweeps/run.py`.
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -46,12 +48,26 @@ def sweep_command(
     return " ".join([*program, *quoted])
 
 
-def train_command(config: Path, *, allow_custom_model: bool = False) -> str:
-    """Returns the command that trains a config without a sweep."""
+def train_command(
+    config: Path, *, allow_custom_model: bool = False, code_directories: Iterable[str] = ()
+) -> str:
+    """Returns the command that trains a config without a sweep.
+
+    Args:
+        config: The config's file.
+        allow_custom_model: Whether its model is code of the user's own.
+        code_directories: Where that code is looked for, besides the working directory.
+    """
     words = [_find_interpreter(), "-m", "trainable", quote_word(config)]
-    if not _is_installed() and Path.cwd() != PACKAGE.parent:
-        words.insert(0, f"PYTHONPATH={shlex.quote(str(PACKAGE.parent))}")
-    return " ".join([*words, *(["--allow-custom-model"] if allow_custom_model else [])])
+    words += ["--allow-custom-model"] if allow_custom_model else []
+    own = [*code_directories] if allow_custom_model else []
+    return add_code_path(" ".join(words), own if _is_installed() else [*own, str(PACKAGE.parent)])
+
+
+def add_code_path(command: str, directories: Iterable[str]) -> str:
+    """Returns a command that also imports from directories other than the working directory."""
+    others = [path for path in dict.fromkeys(directories) if Path(path) != Path.cwd()]
+    return f"PYTHONPATH={shlex.quote(os.pathsep.join(others))} {command}" if others else command
 
 
 def quote_word(word: str | Path, *, absolute: bool = False) -> str:

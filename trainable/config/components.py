@@ -12,6 +12,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
+ClassNames = Annotated[Items[str], Field(min_length=2)]
 
 
 # ---------------------------------------------------------------------------- dataset
@@ -29,7 +30,8 @@ class _Dataset(Section):
     """Loader processes of `image_folder`, at most the trial's CPUs. Other data sets are kept in
     the device's memory and use none."""
     val_split: Fraction | None = Field(default=None, examples=[0.1])
-    """Share of every class of the training set held out for validation. `null` holds out none."""
+    """Share of every class of the training set held out for validation. `null` holds out none, and
+    the test set decides, unless `image_folder` has a folder of its own for validation."""
     seed: int = Field(default=42, ge=0, lt=2**63, examples=[7])
     """Seed of that split, and of the images of `synthetic`; the same on every machine."""
     augment: bool = Field(default=True, examples=[False])
@@ -50,7 +52,7 @@ class ImageFolderDataset(_Dataset):
     name: Literal["image_folder"]
     image_size: int = Field(default=64, ge=8, le=1024, examples=[224])
     """Height and width that images are cropped to."""
-    classes: Items[str] | None = Field(default=None, min_length=2, examples=[["cat", "dog"]])
+    classes: ClassNames | None = Field(default=None, examples=[["cat", "dog"]])
     """Names of the classes in the order of their labels. `null` takes the folders of `root/train`
     by name. A training records them here; folders with other names are then refused."""
 

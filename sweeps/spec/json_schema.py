@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from sweeps.space.parsing import ARGUMENTS
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.settings import METRICS, OBJECTIVES
-from sweeps.spec.validate_space import SHARED_KEYS, list_config_keys
+from sweeps.spec.validation.space import SHARED_KEYS, list_config_keys
 from trainable.config import MODEL_NAMES, TrainConfig
 from trainable.config.introspection import options
 

@@ -14,11 +14,14 @@ from sweeps.spec.overrides import (
 )
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.training_config import LoadedConfig, read_training_config
-from sweeps.spec.validate_search import check_search
-from trainable.config.schema import validate
-from trainable.config.yaml_reader import Document, dotted, line_of, read_yaml
+from sweeps.spec.validation.search import check_search
+from trainable.config.schema import validate_partly
+from trainable.config.yaml_reader import Document, PathKey, dotted, line_of, read_yaml
 from trainable.errors import ConfigError, Problem
 from trainable.uri import expand_home
+
+STAND_INS: dict[PathKey, Any] = {("config",): {}, ("tune", "num_samples"): 1}
+"""Required keys -> values with which the rest of a file is checked where they are not valid."""
 
 
 def load_search(path: str | Path, assignments: Mapping[str, Any] | None = None) -> SearchSpec:
@@ -77,19 +80,20 @@ def parse_search(
         loaded = read_training_config(document, Path(directory), changes)
         values = {**values, "config": loaded.values}
     problems = [*loaded.problems, *unset]
-    try:
-        spec = validate(SearchSpec, Document(values, document.lines, document.source))
-    except ConfigError as error:
-        problems += error.problems
-    else:
+    rest = Document(values, document.lines, document.source)
+    partial = validate_partly(SearchSpec, rest, STAND_INS)
+    problems += partial.problems
+    if partial.instance is not None:
+        broken = {*partial.broken, *([("config",)] if loaded.problems else [])}
         violations = check_search(
-            spec, loaded.values, is_config_good=not problems, is_recorded=is_recorded
+            partial.instance, loaded.values, broken=broken, is_recorded=is_recorded
         )
         problems += [
             Problem(dotted(path), rule, line_of(document, path)) for path, rule in violations
         ]
         if not problems:
-            return spec.with_origin(Origin(document, loaded.document or document, Path(directory)))
+            origin = Origin(document, loaded.document or document, Path(directory))
+            return partial.instance.with_origin(origin)
     problems.sort(key=lambda problem: problem.line or 0)
     raise ConfigError(document.source, [name_command_line(problem) for problem in problems])
 

@@ -33,6 +33,9 @@ MODES: dict[str, Mode] = {
 METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "best_acc")
 """Metrics that can rank a sweep's trials."""
 
+GPU_METRIC = "peak_memory_gib"
+"""The metric that only a GPU has, and only for a process that trains one trial."""
+
 OBJECTIVES = tuple(MODES)
 """Metrics that `pareto` may name."""
 
@@ -75,9 +78,9 @@ class Tune(Section):
     """Follows from the metric: `min` for a loss, `max` for an accuracy. Another one is refused."""
     pareto: dict[str, Mode] = Field(default={}, examples=[{"epoch_s": "min"}])
     """More metrics with their modes: those of `metric`, `epoch_s` (`min`, in seconds),
-    `images_per_s` (`max`), `peak_memory_gib` (`min`, GiB of the GPU). The sweep then looks for
-    trials that no other trial beats in all of them. With `random`, `grid`, `qmc`, `tpe` or `gp`,
-    and `fifo`."""
+    `images_per_s` (`max`), `peak_memory_gib` (`min`, GiB of the GPU; only where trials have one
+    and `process` is `trial`). The sweep then looks for trials that no other trial beats in all of
+    them. With `random`, `grid`, `qmc`, `tpe` or `gp`, and `fifo`."""
     target: float | None = Field(default=None, examples=[0.99])
     """The sweep ends when a trial's metric reaches this value, a fraction for an accuracy; null
     means never."""

@@ -16,7 +16,7 @@ from sweeps.space.parsing import ARGUMENTS
 from sweeps.spec.json_schema import sections_of
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.spec.validate_space import list_config_keys
+from sweeps.spec.validation.space import list_config_keys
 from trainable.config import TrainConfig, parse_config
 from trainable.config.names import similarity
 from trainable.config.yaml_reader import parse_yaml

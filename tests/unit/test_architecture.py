@@ -48,7 +48,6 @@ TESTED_ELSEWHERE = {
     "sweeps.search.optuna_space": "unit/sweeps/search/test_optuna_samplers.py",
     "sweeps.search.sampler_classes": "unit/sweeps/search/test_sampler_check.py",
     "sweeps.spec.training_config": "unit/sweeps/spec/test_load.py",
-    "sweeps.spec.validate_parameters": "unit/sweeps/space/test_parameters.py",
     "trainable.config.components": "unit/trainable/config/test_config.py",
     "trainable.config.error_messages": "unit/trainable/config/test_schema.py",
     "trainable.data.loading": "unit/trainable/data/test_download.py",

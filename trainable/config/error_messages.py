@@ -59,6 +59,24 @@ def find_problems(
     return sorted(problems, key=lambda problem: problem.line or 0)
 
 
+def list_places(
+    model: type[BaseModel], data: Any, errors: Iterable[ErrorDetails]
+) -> Iterator[tuple[PathKey, str, str]]:
+    """Yields where pydantic's errors for `data` are, in the file.
+
+    Yields:
+        (path, pydantic's error type, the key that an unknown key may have been meant as, or "").
+    """
+    for details in errors:
+        error = _locate(data, details)
+        meant = ""
+        if details["type"] == "extra_forbidden":
+            *around, key = error.trail
+            own = {name for kind in types_at(model, around) for name in fields_of(kind)}
+            meant = next(iter(difflib.get_close_matches(str(key), own, n=1)), "")
+        yield error.path if error.union is None else error.union, details["type"], meant
+
+
 def _is_echo(details: ErrorDetails) -> bool:
     """Returns whether pydantic calls a list too short because some of its items are wrong."""
     if details["type"] != "too_short":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -16,10 +18,10 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from trainable.config.error_messages import find_problems
+from trainable.config.error_messages import find_problems, list_places
 from trainable.config.introspection import TAG_MARK, names_of, options
-from trainable.config.yaml_reader import Document
-from trainable.errors import ConfigError
+from trainable.config.yaml_reader import Document, PathKey
+from trainable.errors import ConfigError, Problem
 from trainable.uri import expand_home
 
 _Item = TypeVar("_Item")
@@ -88,15 +90,101 @@ class ByName:
         return f"{TAG_MARK}{self.section}{TAG_MARK}{name}"
 
 
+@dataclass(frozen=True)
+class Partial(Generic[_Model]):
+    """What is valid of a document, and what is not."""
+
+    instance: _Model | None
+    """The document without its broken values; None if the rest of it cannot be read."""
+    problems: list[Problem]
+    """All problems in file order."""
+    broken: frozenset[PathKey]
+    """Paths of the values that `instance` has not; it has their defaults or stand-ins instead."""
+
+
 def validate(model: type[_Model], document: Document) -> _Model:
     """Checks the values of a document against a model.
 
     Raises:
         ConfigError: The document breaks the schema; all problems are listed in file order.
     """
-    try:
-        return model.model_validate(document.data)
-    except ValidationError as error:
-        details = error.errors(include_url=False)
-        problems = find_problems(model, document, details)
-        raise ConfigError(document.source, problems) from error
+    partial = validate_partly(model, document)
+    if partial.instance is None or partial.problems:
+        raise ConfigError(document.source, partial.problems)
+    return partial.instance
+
+
+def validate_partly(
+    model: type[_Model], document: Document, stand_ins: Mapping[PathKey, Any] | None = None
+) -> Partial[_Model]:
+    """Checks the values of a document and builds the model from those that are valid.
+
+    pydantic checks the rules between keys only where each of them is valid. Broken values are
+    therefore left out and the rest is checked again, until there is nothing new.
+
+    Args:
+        model: The model.
+        document: The document.
+        stand_ins: Path of a required key -> a valid value that takes the place of a broken one.
+    """
+    data = document.data
+    problems: list[Problem] = []
+    broken: set[PathKey] = set()
+    names: set[str] = set()
+    while True:
+        try:
+            instance: _Model | None = model.model_validate(data)
+            break
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+        rest = Document(data, document.lines, document.source)
+        problems += [
+            problem
+            for problem in find_problems(model, rest, details)
+            if problem not in problems and not _names_any(problem, names)
+        ]
+        places = list(list_places(model, data, details))
+        data, dropped = _drop_places(data, [place[:2] for place in places], stand_ins or {})
+        if not dropped - broken:
+            instance = None
+            break
+        broken |= dropped
+        names |= {str(path[-1]) for path in dropped} | {meant for _, _, meant in places if meant}
+    problems.sort(key=lambda problem: problem.line or 0)
+    return Partial(instance, problems, frozenset(broken))
+
+
+def _names_any(problem: Problem, names: Iterable[str]) -> bool:
+    """Whether a problem is about keys whose values have been left out."""
+    text = f"{problem.key} {problem.rule}"
+    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in names)
+
+
+def _drop_places(
+    data: Any, places: Iterable[tuple[PathKey, str]], stand_ins: Mapping[PathKey, Any]
+) -> tuple[Any, set[PathKey]]:
+    """Drops values from nested mappings; a list with a broken item is dropped whole.
+
+    Returns:
+        (a copy without the values, the paths of what was dropped or replaced).
+    """
+    result = copy.deepcopy(data)
+    dropped: set[PathKey] = set()
+    if not isinstance(result, dict):
+        return result, dropped
+    for path, kind in places:
+        if kind == "missing" and path not in stand_ins:
+            path = path[:-1]  # the section without its required key
+        target: Any = result
+        for depth, step in enumerate(path[:-1]):
+            below = target.setdefault(step, {})
+            if not isinstance(below, dict):
+                path = path[: depth + 1]
+                break
+            target = below
+        if path:
+            dropped.add(path)
+            target.pop(path[-1], None)
+        if path in stand_ins:
+            target[path[-1]] = copy.deepcopy(stand_ins[path])
+    return result, dropped

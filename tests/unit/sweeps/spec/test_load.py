@@ -106,6 +106,74 @@ spce:
     ]
 
 
+def test_rules_between_keys_are_checked_in_the_same_pass():
+    text = """\
+config: base.yaml
+space:
+  optimizer.lerning_rate: {uniform: [0.1, 1]}
+  training.batch_size: {choice: [32, 0, 64, -1]}
+  optimizer.weight_decay: {unifrm: [0, 1]}
+  optimizer.momentum: {uniform: [0, 0.9], when: {optimizer.nam: sgd}}
+constraints: ["seed.value > 0", "optimizer.momentun < 1"]
+tune:
+  metric: val_loss
+  mode: max
+  num_samples: many
+  target: -3
+  scheduler: {name: asha, grace_period: 10, reduction_factr: 3}
+  points_to_evaluate: [{training.batch_size: 7}]
+resources: {gpu: 1.5}
+"""
+    config = CONFIG.replace("epochs: 9", "epochs: 9, batchsize: 4")
+    config += "scheduler: {warmup_epochs: 9}\n"
+    known = "(known: betas, eps, learning_rate, momentum, name, nesterov, weight_decay)"
+    problems = refused(text, config)
+    assert [problem.partition(", found")[0] for problem in problems] == [
+        "line 1: config: files/base.yaml: line 3: training.batchsize: unknown key; did you mean "
+        '"batch_size"? (known: accumulation_steps, batch_size, compile, cuda_graph, epochs, '
+        "test_frequency)",
+        "line 1: config: files/base.yaml: line 5: scheduler.warmup_epochs: must be below "
+        "training.epochs (9)",
+        "line 3: space.optimizer.lerning_rate: unknown key; did you mean "
+        f'"learning_rate"? {known}',
+        "line 4: space.training.batch_size: must be > 0",
+        "line 4: space.training.batch_size: must be > 0",
+        "line 5: space.optimizer.weight_decay.unifrm: unknown distribution; did you mean "
+        '"uniform"? (known: choice, expr, grid, lognormal, lograndint, loguniform, normal, '
+        "qlograndint, qloguniform, qnormal, qrandint, quniform, randint, uniform, zip)",
+        "line 6: space.optimizer.momentum.when.optimizer.nam: must be a key of the space; did "
+        'you mean "optimizer.momentum"? (known: optimizer.lerning_rate, '
+        "optimizer.momentum, training.batch_size)",
+        "line 7: constraints[1]: optimizer.momentun is not a key of the space or the training "
+        f'config; did you mean "momentum"? {known}',
+        'line 10: tune.mode: must be "min" for val_loss',
+        "line 11: tune.num_samples: must be an integer",
+        "line 12: tune.target: must be >= 0 for val_loss",
+        "line 13: tune.scheduler.reduction_factr: unknown key; did you mean "
+        '"reduction_factor"? (known: brackets, grace_period, max_t, name, reduction_factor)',
+        "line 14: tune.points_to_evaluate[0].training.batch_size: must be one that "
+        '{"choice": [32, 0, 64, -1]} can draw',
+        "line 15: resources.gpu: must be whole above 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tune", "config"),
+    [
+        ("num_samples: 0, points_to_evaluate: [{}, {}]", CONFIG),
+        ("num_samples: 2, search_alg: tpee, warm_start: earlier", CONFIG),
+        ("num_samples: 2, repeats: 2, scheduler: {nam: asha}", CONFIG),
+        ("num_samples: 2, scheduler: {name: asha, grace_period: 99}", CONFIG.replace("9", "0")),
+        (
+            "num_samples: 2",
+            CONFIG.replace("epochs: 9", "epochs: 9, batch_siz: 130, accumulation_steps: 130"),
+        ),
+    ],
+)
+def test_a_broken_value_causes_no_second_problem(tune, config):
+    assert len(refused(f"config: base.yaml\ntune: {{{tune}}}\n", config)) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

@@ -17,8 +17,8 @@ from sweeps.space.search_space import (
     satisfies,
     select_decided,
 )
-from sweeps.spec.validate_space import list_config_keys, list_kinds
-from sweeps.spec.violations import Violation
+from sweeps.spec.validation.space import list_config_keys, list_kinds
+from sweeps.spec.validation.violations import Violation
 from trainable.config import TrainConfig
 from trainable.config.introspection import fields_of, names_of
 from trainable.config.names import suggestion

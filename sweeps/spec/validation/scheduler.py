@@ -19,23 +19,11 @@ from sweeps.spec.schedulers import (
 )
 from sweeps.spec.search_algorithms import LEARNING
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.spec.violations import Violation
+from sweeps.spec.validation.violations import Violation
 from trainable.config.names import suggestion
 from trainable.config.yaml_reader import PathKey
 
 SCHEDULER: PathKey = ("tune", "scheduler")
-
-
-def check_scheduler(spec: SearchSpec) -> Iterator[Violation]:
-    """Yields the rules that a valid scheduler section and the other valid sections break."""
-    yield from _check_epochs(spec)
-    yield from _check_median(spec)
-    scheduler = spec.tune.scheduler
-    if isinstance(scheduler, HyperBand | BOHBHyperBand | PBT | PB2):
-        yield from _check_pausing(spec)
-    if isinstance(scheduler, PBT | PB2):
-        yield from _check_population(spec)
-        yield from _check_mutated_keys(spec)
 
 
 def _check_epochs(spec: SearchSpec) -> Iterator[Violation]:
@@ -79,6 +67,8 @@ def _check_median(spec: SearchSpec) -> Iterator[Violation]:
 def _check_pausing(spec: SearchSpec) -> Iterator[Violation]:
     """Checks the schedulers that pause trials: all trials are live while only a few run."""
     name, limit = spec.tune.scheduler.name, spec.tune.max_concurrent_trials
+    if not isinstance(spec.tune.scheduler, HyperBand | BOHBHyperBand | PBT | PB2):
+        return
     if not spec.training.checkpoint.enabled:
         rule = "pauses trials and needs checkpoint.enabled: true in the training config"
         yield SCHEDULER, f"{name} {rule}"
@@ -92,6 +82,8 @@ def _check_pausing(spec: SearchSpec) -> Iterator[Violation]:
 
 def _check_population(spec: SearchSpec) -> Iterator[Violation]:
     name, algorithm = spec.tune.scheduler.name, spec.tune.search_alg.name
+    if not isinstance(spec.tune.scheduler, PBT | PB2):
+        return
     if algorithm in LEARNING:
         yield ("tune", "search_alg"), f"{algorithm} learns from fixed values; {name} changes them"
     if spec.tune.num_samples < 2:
@@ -100,6 +92,8 @@ def _check_population(spec: SearchSpec) -> Iterator[Violation]:
 
 def _check_mutated_keys(spec: SearchSpec) -> Iterator[Violation]:
     scheduler, space = spec.tune.scheduler, spec.space
+    if not isinstance(scheduler, PBT | PB2):
+        return
     keys = mutated_keys(scheduler, tuple(space))
     if not keys:
         mutable = ", ".join(MUTABLE_KEYS)
@@ -139,3 +133,13 @@ def _check_dependents(spec: SearchSpec, key: str) -> Iterator[Violation]:
         if key in constraint.names:
             rule = f"{name} changes {key} during training and ignores constraints"
             yield ("constraints", number), rule
+
+
+SCHEDULER_CHECKS = (
+    (_check_epochs, "scheduler config epochs"),
+    (_check_median, "scheduler num_samples"),
+    (_check_pausing, "scheduler config num_samples max_concurrent_trials"),
+    (_check_population, "scheduler search_alg num_samples"),
+    (_check_mutated_keys, "scheduler parsed constraints"),
+)
+"""Checks, each with the keys of `tune` and the parts of the file that it reads."""

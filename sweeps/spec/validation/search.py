@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from itertools import islice
 from typing import Any
 
 from sweeps.space.distributions import Choice, Distribution
 from sweeps.space.expressions import ExpressionError
-from sweeps.space.parameters import ExpressionParameter, to_json
+from sweeps.space.parameters import ExpressionParameter
 from sweeps.space.search_space import (
     MAX_GRID_POINTS,
     MAX_REJECTED_DRAWS,
-    Space,
     Values,
-    draw,
     grid_cycle,
     grid_part,
     grid_points,
@@ -27,69 +25,132 @@ from sweeps.space.search_space import (
 from sweeps.spec.schedulers import FIFO, PB2, PBT, BOHBHyperBand, HyperBand
 from sweeps.spec.search_algorithms import NOT_LEARNING_SAMPLERS, ONE_METRIC, WARM, OptunaSearch
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.spec.settings import METRICS, MODES
-from sweeps.spec.validate_parameters import (
+from sweeps.spec.settings import GPU_METRIC, METRICS, MODES, Tune
+from sweeps.spec.validation.parameters import (
     check_expressions,
     check_parameters,
     explain_constraints,
 )
-from sweeps.spec.validate_scheduler import check_scheduler
-from sweeps.spec.validate_space import check_configs, check_keys, drop_keys, find_broken_draw
-from sweeps.spec.violations import Violation
-from trainable.config.names import suggestion
-from trainable.config.yaml_reader import PathKey, dotted
+from sweeps.spec.validation.points import POINT_CHECKS, POINTS, check_repeated_points
+from sweeps.spec.validation.scheduler import SCHEDULER_CHECKS
+from sweeps.spec.validation.space import check_configs, check_keys, drop_keys, find_broken_draw
+from sweeps.spec.validation.violations import Violation
+from trainable.config.yaml_reader import PathKey
 
 CHECKED_DRAWS = 256
 """First draws of a sweep that are made into training configs before it starts."""
 
 SEARCH_ALG: PathKey = ("tune", "search_alg")
-POINTS: PathKey = ("tune", "points_to_evaluate")
 
 
 def check_search(
     spec: SearchSpec,
     config: Mapping[str, Any],
     *,
-    is_config_good: bool,
+    broken: Collection[PathKey] = (),
     is_recorded: bool = False,
 ) -> list[Violation]:
     """Returns the rules that a search file breaks between its keys.
 
+    Every rule is checked whose keys are valid, so that all problems are reported at once.
+
     Args:
-        spec: A search file whose keys are valid one by one.
+        spec: The search file.
         config: The plain values of its training config.
-        is_config_good: Whether its training config is valid; expressions need its values.
+        broken: Paths of the search file whose values are not valid; `spec` has stand-ins there.
         is_recorded: Whether it is the file of a sweep that exists. Rules that earlier versions
             did not have are then left out, so that their sweeps can be read and resumed.
     """
-    unknown = _below_space(check_keys(spec.space))
-    violations = _below_space(check_parameters(spec.space))
-    if violations:
-        return [*unknown, *violations]
-    if is_config_good and not is_recorded:
-        violations = list(check_expressions(spec.space, spec.constraints, config))
-        if violations:
-            return [*unknown, *violations]
-    known_space = drop_keys(spec.space, {str(path[-1]) for path, _ in unknown})
+    good = _list_good(broken)
+    violations = _check_space(spec, config, broken, good, is_recorded=is_recorded)
+    checks = _CHECKS if is_recorded else (*_CHECKS, *_NEW_CHECKS)
+    for check, reads in checks:
+        if good.issuperset(reads.split()):
+            try:
+                violations += check(spec)
+            except ExpressionError as error:
+                violations.append((("space",), f"some draws have no value: {error}"))
+                good -= {"linked", "space"}
+    if any(path[0] == "constraints" or path[:2] in (POINTS, SEARCH_ALG) for path, _ in violations):
+        good.discard("constraints")
+    if good.issuperset({"space", "constraints", "config", "search_alg", "points_to_evaluate"}):
+        violations += _check_draws(spec, config)
+    unreadable = {path[-1] for path in broken if path[0] == "space"}
+    return [
+        (path, rule)
+        for path, rule in dict.fromkeys(violations)
+        if not (path[:2] == POINTS and path[-1] in unreadable)  # points with a broken parameter
+    ]
+
+
+def _list_good(broken: Collection[PathKey]) -> set[str]:
+    """Returns which parts of a search file are valid by themselves.
+
+    Returns:
+        Keys of `tune`; `config`, `constraints` and `resources`; and of the space `epochs` (the key
+        `training.epochs`), `parsed` (its parameters), `linked` (which depend on one another
+        rightly), and `space` (all of it).
+    """
+    good = {"config", "constraints", "resources", *Tune.model_fields}
+    good |= {"epochs", "parsed", "linked", "space"}
+    for section, *rest in broken:
+        match section, rest:
+            case "tune", [key, *_]:
+                good.discard(str(key))
+            case "tune", []:
+                good -= set(Tune.model_fields)
+            case "space", [key, *_]:
+                good -= {"parsed", "linked", "space"}
+                good -= {"epochs"} if key in ("training", "training.epochs") else set()
+            case "space", []:
+                good -= {"epochs", "parsed", "linked", "space"}
+            case _:
+                good.discard(str(section))
+    return good
+
+
+def _check_space(
+    spec: SearchSpec,
+    config: Mapping[str, Any],
+    broken: Collection[PathKey],
+    good: set[str],
+    *,
+    is_recorded: bool,
+) -> list[Violation]:
+    """Returns the rules that the space and the constraints break.
+
+    Args:
+        spec: See `check_search`.
+        config: See `check_search`.
+        broken: See `check_search`.
+        good: See `_list_good`; what turns out to be broken is removed.
+        is_recorded: See `check_search`.
+    """
+    unreadable = [str(path[1]) for path in broken if path[0] == "space" and len(path) > 1]
+    violations = _below_space(check_keys([*spec.space, *unreadable]))
+    space = drop_keys(spec.space, unreadable)
+    links = _below_space(check_parameters(space))
+    good -= {"linked"} if links else set()
+    if not is_recorded:
+        links += check_expressions(space, spec.constraints, config)
+    violations += links
+    bad = {str(path[1]) for path, _ in violations if path[0] == "space" and len(path) > 1}
+    if not all(path[0] == "space" for path, _ in links):
+        good.discard("constraints")
+    space = drop_keys(space, bad)
+    constraints = select_decided(spec.constraints, spec.space, space) if not links else ()
     try:
-        violations = [*unknown, *_check_space(spec, known_space, config), *_check_algorithm(spec)]
-        if not is_recorded:
-            violations += [*_check_modes(spec), *_check_repeated_points(spec)]
+        configs = _below_space(check_configs(space, constraints, config))
     except ExpressionError as error:
-        return [*unknown, (("space",), f"some draws have no value: {error}")]
-    if violations or not is_config_good:
-        return violations
-    return [*check_scheduler(spec), *_check_draws(spec, config)]
-
-
-def _check_space(spec: SearchSpec, space: Space, config: Mapping[str, Any]) -> Iterator[Violation]:
-    constraints = select_decided(spec.constraints, spec.space, space)
-    yield from _below_space(check_configs(space, constraints, config))
+        configs = [(("space",), f"some draws have no value: {error}")]
+        good -= {"linked"}
     if isinstance(spec.space.get("training.epochs"), ExpressionParameter):
-        yield (
-            ("space", "training.epochs"),
-            "must not be an expr: its largest value is needed",
-        )
+        rule = "must not be an expr: its largest value is needed"
+        configs.append((("space", "training.epochs"), rule))
+    violations += configs
+    good -= {"space"} if violations else set()
+    good -= {"epochs"} if any("training.epochs" in path for path, _ in violations) else set()
+    return violations
 
 
 def _below_space(violations: Iterable[Violation]) -> list[Violation]:
@@ -132,26 +193,26 @@ def _preview_draws(spec: SearchSpec) -> Iterator[Values | None]:
         yield random_draw(spec.space, spec.constraints, cycle, spec.tune.seed, number, fixed)
 
 
-def _check_algorithm(spec: SearchSpec) -> Iterator[Violation]:
-    name, scheduler = spec.tune.search_alg.name, spec.tune.scheduler.name
+def _check_kinds(spec: SearchSpec) -> Iterator[Violation]:
+    name = spec.tune.search_alg.name
     for key, entry in spec.space.items():
         if name == "grid" and isinstance(entry, Distribution) and not isinstance(entry, Choice):
             yield SEARCH_ALG, f"grid takes choice and grid only, found {entry.kind} for {key}"
         if name not in ("grid", "random") and entry.kind == "grid":
             yield SEARCH_ALG, f"{name} takes no grid, found one for {key}; write choice"
-    if name == "cmaes" and find_spec("cmaes") is None:
-        yield (
-            SEARCH_ALG,
-            'cmaes needs the package cmaes, which is not installed: pip install "cmaes"',
-        )
+
+
+def _check_package(spec: SearchSpec) -> Iterator[Violation]:
+    if spec.tune.search_alg.name == "cmaes" and find_spec("cmaes") is None:
+        rule = 'cmaes needs the package cmaes, which is not installed: pip install "cmaes"'
+        yield SEARCH_ALG, rule
+
+
+def _check_bohb(spec: SearchSpec) -> Iterator[Violation]:
+    name, scheduler = spec.tune.search_alg.name, spec.tune.scheduler.name
     if name == "bohb" and scheduler not in ("asha", "bohb"):
         rule = f"bohb learns between the rungs of a scheduler, bohb or asha, found {scheduler}"
         yield SEARCH_ALG, rule
-    yield from _check_warm_start(spec)
-    yield from _check_grid(spec)
-    yield from _check_points(spec)
-    yield from _check_pareto(spec)
-    yield from _check_repeats(spec)
 
 
 def _check_warm_start(spec: SearchSpec) -> Iterator[Violation]:
@@ -178,72 +239,6 @@ def _check_grid(spec: SearchSpec) -> Iterator[Violation]:
     elif size is not None and name == "grid" and num_samples > size:
         rule = f"must be at most the size of the grid ({size}), found {num_samples}"
         yield ("tune", "num_samples"), rule
-
-
-def _check_points(spec: SearchSpec) -> Iterator[Violation]:
-    points, num_samples = spec.tune.points_to_evaluate, spec.tune.num_samples
-    if not points:
-        return
-    if spec.tune.search_alg.name == "grid":
-        yield POINTS, "grid tries every point by itself"
-    if len(points) > num_samples:
-        yield POINTS, f"must be at most num_samples ({num_samples}), found {len(points)}"
-    for number, point in enumerate(points):
-        for key, value in point.items():
-            yield from _check_point_value(spec, (*POINTS, number, key), key, value)
-        for key in point.keys() & spec.space.keys():
-            yield from _check_point_condition(spec, (*POINTS, number, key), key, point)
-
-
-def _check_point_value(
-    spec: SearchSpec, path: PathKey, key: str, value: Any
-) -> Iterator[Violation]:
-    entry = spec.space.get(key)
-    if entry is None:
-        yield path, f"must be a key of the space{suggestion(key, spec.space)}"
-    elif not isinstance(entry, Distribution):
-        yield path, f"follows from other keys ({entry.kind}); leave it out"
-    elif not entry.can_draw(value):
-        rule = f"must be one that {to_json(entry.to_dict())} can draw, found {to_json(value)}"
-        yield path, rule
-
-
-def _check_point_condition(
-    spec: SearchSpec, path: PathKey, key: str, point: Mapping[str, Any]
-) -> Iterator[Violation]:
-    """Finds a key that is given although its condition does not hold."""
-    for parent, allowed in spec.space[key].when.items():
-        if parent in point and to_json(point[parent]) not in map(to_json, allowed):
-            yield path, f"does not exist where {parent} is {to_json(point[parent])}; leave it out"
-
-
-def _check_repeated_points(spec: SearchSpec) -> Iterator[Violation]:
-    """Finds points that give every value of a configuration that an earlier one gives."""
-    numbers: dict[str, int] = {}
-    for number, point in enumerate(spec.tune.points_to_evaluate):
-        values = _complete_point(spec.space, point)
-        if values is None:
-            continue
-        text = to_json(dict(sorted(values.items())))
-        if text in numbers:
-            rule = (
-                f"is the configuration of {dotted(POINTS)}[{numbers[text]}] again; leave it out "
-                "(tune.repeats trains every configuration several times)"
-            )
-            yield (*POINTS, number), rule
-        numbers.setdefault(text, number)
-
-
-def _complete_point(space: Space, point: Mapping[str, Any]) -> Values | None:
-    """Returns the configuration that a point gives; None if some of its keys are left out."""
-
-    def pick(key: str, entry: Distribution) -> Any:
-        return entry.convert(point[key])
-
-    try:
-        return draw(space, pick)
-    except (KeyError, ValueError, TypeError):  # left out; or a value that is refused anyway
-        return None
 
 
 def _check_modes(spec: SearchSpec) -> Iterator[Violation]:
@@ -284,6 +279,20 @@ def _check_pareto(spec: SearchSpec) -> Iterator[Violation]:
         yield path, "target ends a sweep by one metric; leave one of them out"
 
 
+def check_measurable(spec: SearchSpec) -> Iterator[Violation]:
+    """Yields the metrics that the trials' devices cannot measure."""
+    resources, pareto = spec.resources, spec.tune.pareto
+    path: PathKey = ("tune", "pareto", GPU_METRIC)
+    if GPU_METRIC not in pareto:
+        return
+    if resources.gpu == 0:
+        rule = "is measured on GPUs only, and the trials have none (resources.gpu: 0)"
+        yield path, f"{rule}; leave it out"
+    elif resources.process == "shared":
+        rule = "is not measured for the trials of one process (resources.process: shared)"
+        yield path, f"{rule}; leave it out, or set process: trial"
+
+
 def _check_repeats(spec: SearchSpec) -> Iterator[Violation]:
     scheduler = spec.tune.scheduler
     if spec.tune.repeats > 1 and not isinstance(scheduler, FIFO):
@@ -296,3 +305,24 @@ def _check_repeats(spec: SearchSpec) -> Iterator[Violation]:
         scheduler, HyperBand | BOHBHyperBand | PBT | PB2
     ):
         yield ("tune", "final"), f"{scheduler.name} takes no trials that it does not judge"
+
+
+_CHECKS: tuple[tuple[Callable[[SearchSpec], Iterable[Violation]], str], ...] = (
+    (_check_kinds, "search_alg"),
+    (_check_package, "search_alg"),
+    (_check_bohb, "search_alg scheduler"),
+    (_check_warm_start, "search_alg warm_start"),
+    (_check_grid, "search_alg num_samples linked constraints"),
+    (_check_pareto, "metric pareto search_alg scheduler target"),
+    (_check_repeats, "repeats final scheduler"),
+    *POINT_CHECKS,
+    *SCHEDULER_CHECKS,
+)
+"""Checks, each with the keys of `tune` and the parts of the file that it reads (`_list_good`)."""
+
+_NEW_CHECKS = (
+    (_check_modes, "metric mode pareto target"),
+    (check_measurable, "pareto resources"),
+    (check_repeated_points, "points_to_evaluate linked"),
+)
+"""Checks that earlier versions did not have."""

@@ -16,13 +16,12 @@ from sweeps.space.search_space import (
     Constraints,
     Space,
     Values,
-    dependencies,
     draw,
     grid_points,
     satisfies,
     select_decided,
 )
-from sweeps.spec.violations import Violation
+from sweeps.spec.validation.violations import Violation
 from trainable.config import TrainConfig, parse_config
 from trainable.config.dotted import flatten
 from trainable.config.introspection import fields_of, names_of, options
@@ -50,11 +49,11 @@ def list_config_keys() -> list[str]:
     return list(keys)
 
 
-def check_keys(space: Space) -> list[Violation]:
-    """Returns the keys of a space that no training config has."""
+def check_keys(keys: Iterable[str]) -> list[Violation]:
+    """Returns those keys of a space that no training config has."""
     config_keys = list_config_keys()
     return [
-        ((key,), _explain_unknown_key(key, config_keys)) for key in space if key not in config_keys
+        ((key,), _explain_unknown_key(key, config_keys)) for key in keys if key not in config_keys
     ]
 
 
@@ -69,13 +68,27 @@ def _explain_unknown_key(key: str, config_keys: list[str]) -> str:
 
 
 def drop_keys(space: Space, keys: Collection[str]) -> dict[str, Parameter]:
-    """Returns a space without some keys and without the parameters that depend on them."""
-    remaining = {key: parameter for key, parameter in space.items() if key not in keys}
+    """Returns a space without some keys and without the parameters that depend on them.
+
+    Args:
+        space: The space.
+        keys: The keys; the space need not have them.
+    """
+    dropped = set(keys)
     while True:
-        dependent = {key for key in remaining if dependencies(space, key) - remaining.keys()}
+        remaining = {key: parameter for key, parameter in space.items() if key not in dropped}
+        dependent = {key for key, p in remaining.items() if _depends_on(p, dropped)}
         if not dependent:
             return remaining
-        remaining = {key: p for key, p in remaining.items() if key not in dependent}
+        dropped |= dependent
+
+
+def _depends_on(parameter: Parameter, keys: Collection[str]) -> bool:
+    return any(
+        parent == key or parent.startswith(f"{key}.")
+        for parent in parameter.parents
+        for key in keys
+    )
 
 
 def check_configs(

@@ -6,7 +6,6 @@ import pytest
 from click.testing import CliRunner
 
 from sweeps.cli.main import main
-from sweeps.search.searcher import Searcher
 from sweeps.spec.load import parse_search
 from trainable.errors import ConfigError
 
@@ -28,55 +27,6 @@ def spec_of(*points, constraints=(), **tune):
     tune = {"num_samples": 4, "seed": 1, "points_to_evaluate": list(points), **tune}
     data = {"config": config, "space": SPACE, "constraints": list(constraints), "tune": tune}
     return parse_search(data)
-
-
-@pytest.mark.parametrize(
-    ("point", "problem"),
-    [
-        ({"optimizer.momentum": 0.55}, '.optimizer.momentum: must be one that {"quniform": ['),
-        ({"optimizer.learning_rate": 2.0}, ".optimizer.learning_rate: must be one that"),
-        ({"optimizer.learning_rate": "a"}, ".optimizer.learning_rate: must be one that"),
-        ({"training.batch_size": 32.5}, ".training.batch_size: must be one that"),
-        ({"training.batch": 32}, '.training.batch: must be a key of the space; did you mean "'),
-        (
-            {"optimizer.name": "adamw", "optimizer.momentum": 0.6},
-            '.optimizer.momentum: does not exist where optimizer.name is "adamw"; leave it out',
-        ),
-        ({"training.batch_size": 100, "optimizer.learning_rate": 0.9}, ": must keep the constra"),
-    ],
-)
-def test_a_point_that_cannot_be_drawn_is_refused_by_its_position(point, problem):
-    with pytest.raises(ConfigError) as error:
-        spec_of({}, point, constraints=["training.batch_size * optimizer.learning_rate < 64"])
-    (only,) = error.value.problems
-    assert f"{only.key}: {only.rule}".startswith(f"tune.points_to_evaluate[1]{problem}")
-
-
-def test_a_configuration_that_is_given_twice_is_refused():
-    first = {"optimizer.name": "adamw", "optimizer.learning_rate": 1, "training.batch_size": 64}
-    again = {**first, "optimizer.learning_rate": 1.0}
-    with pytest.raises(ConfigError) as error:
-        spec_of(first, {"training.batch_size": 64}, again)
-    (only,) = error.value.problems
-    assert f"{only.key}: {only.rule}" == (
-        "tune.points_to_evaluate[2]: is the configuration of tune.points_to_evaluate[0] again; "
-        "leave it out (tune.repeats trains every configuration several times)"
-    )
-
-
-def test_points_that_leave_keys_out_may_be_equal():
-    spec = spec_of({"training.batch_size": 64}, {"training.batch_size": 64})
-    searcher = Searcher(spec)
-    first, second = searcher.suggest(0), searcher.suggest(1)
-    assert first["training.batch_size"] == second["training.batch_size"] == 64
-    assert first["optimizer.learning_rate"] != second["optimizer.learning_rate"]
-
-
-def test_a_given_value_has_the_type_of_drawn_ones():
-    spec = spec_of({"optimizer.learning_rate": 1, "training.batch_size": 64.0})
-    values = Searcher(spec).suggest(0)
-    given = values["optimizer.learning_rate"], values["training.batch_size"]
-    assert repr(given) == "(1.0, 64)"
 
 
 @pytest.mark.parametrize("verb", ["validate", "plan"])
@@ -108,10 +58,41 @@ def test_an_algorithm_that_learns_from_no_earlier_sweep_takes_no_warm_start(algo
 
 
 def test_a_missing_package_is_named_with_its_command(monkeypatch):
-    monkeypatch.setattr("sweeps.spec.validate_search.find_spec", lambda name: None)
+    monkeypatch.setattr("sweeps.spec.validation.search.find_spec", lambda name: None)
     rule = 'cmaes needs the package cmaes, which is not installed: pip install "cmaes"'
     with pytest.raises(ConfigError, match=rule):
         spec_of(search_alg="cmaes")
+
+
+NO_GPU = "is measured on GPUs only, and the trials have none (resources.gpu: 0); leave it out"
+ONE_PROCESS = (
+    "is not measured for the trials of one process (resources.process: shared); leave it out, or "
+    "set process: trial"
+)
+
+
+@pytest.mark.parametrize(
+    ("resources", "rule"),
+    [
+        ({}, NO_GPU),
+        ({"gpu": 0}, NO_GPU),
+        ({"gpu": 0.5, "process": "shared"}, ONE_PROCESS),
+        ({"gpu": 0.5}, None),
+        ({"gpu": "auto"}, None),
+    ],
+    ids=str,
+)
+def test_a_metric_that_the_trials_devices_cannot_measure_is_refused(resources, rule):
+    data = spec_of(pareto={"epoch_s": "min"}).to_dict() | {"resources": resources}
+    data["tune"]["pareto"] = {"peak_memory_gib": "min"}
+    if rule is None:
+        parse_search(data)
+        return
+    with pytest.raises(ConfigError) as error:
+        parse_search(data)
+    problems = [f"{p.key}: {p.rule}" for p in error.value.problems]
+    assert problems == [f"tune.pareto.peak_memory_gib: {rule}"]
+    parse_search(data, is_recorded=True)  # a sweep of an earlier version is still read
 
 
 @pytest.mark.parametrize(

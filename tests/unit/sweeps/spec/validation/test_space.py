@@ -6,7 +6,7 @@ import pytest
 
 from sweeps.space.parsing import parse_parameter
 from sweeps.space.search_space import grid_points
-from sweeps.spec.validate_space import check_configs, check_keys, drop_keys, find_broken_draw
+from sweeps.spec.validation.space import check_configs, check_keys, drop_keys, find_broken_draw
 
 CONFIG = {
     "dataset": {"name": "digits"},

@@ -1,0 +1,1 @@
+"""Checks a search file: the rules between keys that are valid one by one."""

@@ -89,14 +89,14 @@ def evaluate_checkpoint(
     """
     with local_file(str(checkpoint)) as path:
         state = read_checkpoint(path)
-    # Nothing is held out: a class without validation images does not matter here.
-    config = parse_config(
-        override(state[CONFIG], {**values, "dataset.val_split": None}), str(checkpoint)
-    )
+    config = parse_config(override(state[CONFIG], values), str(checkpoint))
     split = saved_split(state, config.dataset)
-    trainer = Trainer(
-        config, allow_custom_model=allow_custom_model, split=split and split.of_test_set()
-    )
+    if split is not None:
+        # Nothing is held out: a class without validation images does not matter here.
+        split = split.of_test_set()
+        dataset = config.dataset.model_copy(update={"val_split": None})
+        config = config.model_copy(update={"dataset": dataset})
+    trainer = Trainer(config, allow_custom_model=allow_custom_model, split=split)
     trainer.load_state_dict(state)
     score = trainer.score("test")
     return {

@@ -75,7 +75,8 @@ def start_ray(connection: RayConnection = RayConnection()) -> None:
     Does nothing if Ray is already initialized in this process.
 
     Raises:
-        SweepError: The cluster cannot be joined, or the code for it is too large.
+        SweepError: Ray does not start, the cluster cannot be joined, or the code for it is too
+            large.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -97,8 +98,15 @@ def start_ray(connection: RayConnection = RayConnection()) -> None:
     if root not in paths:
         # Lets workers import `trainable` if it is not installed.
         os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, paths)])
-    with _loopback_only():
-        ray.init(address=LOCAL, include_dashboard=False, **options)
+    try:
+        with _loopback_only():
+            ray.init(address=LOCAL, include_dashboard=False, **options)
+    except Exception as error:  # Ray raises no narrower class
+        reason = " ".join(str(error).split())
+        raise SweepError(
+            f"Ray could not start on this machine: {reason} If the machine is busy, try again; "
+            "--verbose prints Ray's own messages"
+        ) from error
 
 
 def _reset_signal_handlers() -> None:

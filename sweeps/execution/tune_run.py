@@ -91,7 +91,8 @@ class TuneRun:
         self._log = EventLog(layout.events_file)
         self._scheduler = self._build_scheduler()
         self._limit = self._find_limit()
-        concurrent = min(self._limit, count_slots(share), spec.trials)
+        self._slots = min(self._limit, count_slots(share))
+        concurrent = min(self._slots, spec.trials)
         shared = spec.resources.process == "shared"
         self._pool = GpuWorkerPool(share, machines(), concurrent) if shared else None
         self._source = self._build_source(records, concurrent, allow_custom_model)
@@ -106,7 +107,7 @@ class TuneRun:
             console,
             total=spec.trials,
             epochs=spec.max_epochs,
-            slots=min(self._limit, count_slots(share)),
+            slots=self._slots,
             metric=spec.tune.metric,
             mode=spec.tune.mode,
         )
@@ -128,7 +129,7 @@ class TuneRun:
         print_line(
             f"sweep {record.name}: {spec.trials} trials"
             + (f", {recorded} already recorded" if recorded else "")
-            + f", {min(self._limit, spec.trials)} concurrent, in {layout.directory}"
+            + f", {min(self._slots, spec.trials)} concurrent, in {layout.directory}"
         )
         stall = describe_stall(record, spec.to_dict(), record.events_at_start or 0, running=True)
         if stall is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sweeps.planning.disk import DiskForecast, forecast_disk
 from sweeps.planning.plan import Plan
 from sweeps.space.search_space import Values
 from trainable.config import TrainConfig
@@ -35,8 +36,7 @@ class Forecast:
     seconds: tuple[float, float]
     """Wall-clock time. Least: trials that share a GPU do not slow one another down. Most: sharing
     gains nothing, and every trial is as slow as the slowest draw."""
-    disk_bytes: tuple[int, int]
-    """Checkpoints. Least: of the expected epochs. Most: of all epochs."""
+    disk: DiskForecast
 
 
 def probe(plan: Plan, *, allow_custom_model: bool = False) -> list[ProbedDraw]:
@@ -62,8 +62,8 @@ def probe(plan: Plan, *, allow_custom_model: bool = False) -> list[ProbedDraw]:
     return draws
 
 
-def predict_disk_bytes(plan: Plan, *, allow_custom_model: bool = False) -> tuple[int, int]:
-    """Predicts `Forecast.disk_bytes` from the sizes of the models, without training.
+def predict_disk(plan: Plan, *, allow_custom_model: bool = False) -> DiskForecast:
+    """Predicts `Forecast.disk` from the sizes of the models, without training.
 
     Args:
         plan: The sweep's plan.
@@ -72,12 +72,12 @@ def predict_disk_bytes(plan: Plan, *, allow_custom_model: bool = False) -> tuple
     Raises:
         TuneSweepsError: A model cannot be built; the message says why.
     """
-    draws = []
-    for number, config in select_draws(plan):
-        parameters, size = estimate_size(config, allow_custom_model=allow_custom_model)
-        only_size = TrainingCost("", parameters, size, 0.0, 0.0, 0.0)
-        draws.append(ProbedDraw(number, plan.draws[number], config, only_size))
-    return forecast(plan, draws).disk_bytes
+    sizes: dict[str, int] = {}
+    for config in _searched_configs(plan):
+        key = _size_key(config)
+        if key not in sizes:
+            _, sizes[key] = estimate_size(config, allow_custom_model=allow_custom_model)
+    return _forecast_disk(plan, sizes)
 
 
 def select_draws(plan: Plan) -> list[tuple[int, TrainConfig]]:
@@ -113,28 +113,23 @@ def forecast(plan: Plan, draws: Sequence[ProbedDraw]) -> Forecast:
     setup = plan.spec.trials * max(cost.setup_s for cost in costs) / trials
     low = max(fewest * fastest / trials, plan.epochs * fastest)
     high = max(most * slowest / max(1, unshared), plan.epochs * slowest) + setup
-    return Forecast((low, high), _forecast_disk_bytes(plan, draws))
+    sizes = {_size_key(draw.config): draw.cost.checkpoint_bytes for draw in draws}
+    return Forecast((low, high), _forecast_disk(plan, sizes))
 
 
-def _forecast_disk_bytes(plan: Plan, draws: Sequence[ProbedDraw]) -> tuple[int, int]:
-    spec = plan.spec
-    keep = spec.keep.trials
-    trials = spec.trials if keep == "all" else min(spec.trials, keep + plan.concurrency.trials)
-    share = plan.expected_epochs[0] / plan.all_epochs
-    low, high = (pick(draw.cost.checkpoint_bytes for draw in draws) for pick in (min, max))
-    epochs = round(plan.epochs)
-    config = draws[0].config
-    fewest = _count_files(config, spec.keep.epochs, max(1, round(epochs * share)))
-    most = _count_files(config, spec.keep.epochs, epochs)
-    return trials * fewest * low, trials * most * high
+def _forecast_disk(plan: Plan, sizes: Mapping[str, int]) -> DiskForecast:
+    """Forecasts the disk space from size key -> bytes of a checkpoint."""
+    keys = map(_size_key, _searched_configs(plan))
+    return forecast_disk(plan, [sizes[key] for key in keys if key in sizes])
 
 
-def _count_files(config: TrainConfig, keep_epochs: str | int, epochs: int) -> int:
-    """Counts the checkpoint files of a trial after so many epochs; links count once."""
-    checkpoint = config.checkpoint
-    if not checkpoint.enabled:
-        return 0
-    numbered = epochs // checkpoint.save_frequency
-    kept = numbered if keep_epochs == "all" else min(numbered, int(keep_epochs))
-    latest_is_numbered = bool(kept) and epochs % checkpoint.save_frequency == 0
-    return kept + checkpoint.save_best + (not latest_is_numbered)
+def _searched_configs(plan: Plan) -> list[TrainConfig]:
+    draws = enumerate(plan.draws[:MAX_SEARCHED_DRAWS])
+    return [plan.spec.trial_config(values, number) for number, values in draws]
+
+
+def _size_key(config: TrainConfig) -> str:
+    """Returns a text that is equal for configs whose checkpoints are equally large."""
+    data, optimizer = config.to_dict(), config.optimizer
+    has_momentum = optimizer.name != "sgd" or optimizer.momentum > 0
+    return repr([data["dataset"], data["model"], optimizer.name, has_momentum])

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from rich.table import Table
 
-from sweeps.planning.cost import Forecast, ProbedDraw, predict_disk_bytes
+from sweeps.planning.cost import Forecast, ProbedDraw, predict_disk
+from sweeps.planning.disk import DiskForecast
 from sweeps.planning.plan import Plan, first_configs
 from sweeps.spec.schedulers import PB2, PBT
 from sweeps.terminal.formatting import format_duration, format_size, format_value, make_table
@@ -164,26 +165,27 @@ def describe_time(cost: Forecast | None) -> str:
 
 def estimate_disk(
     plan: Plan, cost: Forecast | None, *, allow_custom_model: bool
-) -> tuple[tuple[int, int] | None, str]:
-    """Returns ((least, most) bytes of checkpoints, text); no bytes if they are unknown."""
+) -> tuple[DiskForecast | None, str]:
+    """Returns the disk space of the checkpoints and its text; None if it is unknown."""
     if not plan.spec.training.checkpoint.enabled:
-        return (0, 0), "no checkpoints; checkpoint.enabled is false"
+        return DiskForecast(0, 0, 0), "no checkpoints; checkpoint.enabled is false"
     if cost is not None:
-        low, high = cost.disk_bytes
+        disk = cost.disk
     else:
         try:
-            low, high = predict_disk_bytes(plan, allow_custom_model=allow_custom_model)
+            disk = predict_disk(plan, allow_custom_model=allow_custom_model)
         except TuneSweepsError as error:
             return None, f"unknown: {error}"
-    least, most = format_size(low), format_size(high)
-    return (low, high), f"{least if least == most else f'{least} to {most}'} of checkpoints"
+    least, most, peak = map(format_size, (disk.low, disk.high, disk.peak))
+    text = f"about {least if least == most else f'{least} to {most}'} of checkpoints"
+    return disk, text + (f", up to {peak} while it runs" if disk.peak > disk.high else "")
 
 
 def plan_values(
     plan: Plan,
     probed: list[ProbedDraw] | None,
     cost: Forecast | None,
-    disk: tuple[int, int] | None,
+    disk: DiskForecast | None,
     written: int | None,
 ) -> dict[str, Any]:
     """Returns the plan as plain values: the output of `sweep plan --json`."""
@@ -209,6 +211,7 @@ def plan_values(
         "probe": probed
         and [{"draw": p.number, "values": p.values, **vars(p.cost)} for p in probed],
         "seconds": cost and cost.seconds,
-        "disk_bytes": disk,
+        "disk_bytes": disk and (disk.low, disk.high),
+        "disk_peak_bytes": disk and disk.peak,
         "written": written,
     }

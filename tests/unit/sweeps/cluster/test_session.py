@@ -216,6 +216,21 @@ def test_a_failed_join_is_a_message_of_one_line(
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_a_ray_that_does_not_start_is_a_message_of_one_line(
+    init_calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(**options: Any) -> None:
+        raise Exception("The current node timed out\n during startup.")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(SweepError) as caught:
+        start_ray()
+    assert str(caught.value) == (
+        "Ray could not start on this machine: The current node timed out during startup. If the "
+        "machine is busy, try again; --verbose prints Ray's own messages"
+    )
+
+
 def test_an_address_without_a_listener_fails_fast(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

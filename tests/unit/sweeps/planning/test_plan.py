@@ -267,29 +267,6 @@ def probed_once(spec: SearchSpec, epoch_s: float = 2.0) -> list[ProbedDraw]:
     return [ProbedDraw(0, {}, config, TrainingCost("cpu", 10, 1000, 1.0, epoch_s, 0.5))]
 
 
-@pytest.mark.parametrize(
-    ("keep", "files", "trials"),
-    [
-        ({}, 3, 6),  # epoch_0002, the third epoch as latest, and the best
-        ({"epochs": 0}, 2, 6),
-        ({"trials": 1}, 3, 3),  # the best, and two that run
-    ],
-)
-def test_the_forecast_counts_the_files_that_are_kept(
-    make_spec: MakeSpec, keep: dict[str, Any], files: int, trials: int
-) -> None:
-    spec = make_spec({"keep": keep})
-    low, high = forecast(make_plan(spec, TWO_CPUS), probed_once(spec)).disk_bytes
-    assert (low, high) == (files * trials * 1000, files * trials * 1000)
-
-
-def test_without_checkpoints_no_disk_is_used(
-    make_spec: MakeSpec, tiny_data: Callable[..., dict[str, Any]]
-) -> None:
-    spec = make_spec({"config": tiny_data()})
-    assert forecast(make_plan(spec, TWO_CPUS), probed_once(spec)).disk_bytes == (0, 0)
-
-
 def test_sharing_a_gpu_makes_the_forecast_of_time_a_range(make_spec: MakeSpec) -> None:
     spec = make_spec({"resources": {"cpu": 1, "gpu": 0.5}})
     low, high = forecast(make_plan(spec, TWO_GPUS), probed_once(spec)).seconds

@@ -1,0 +1,119 @@
+"""The forecast of a sweep's disk space: files per trial, trials that keep them, real sweeps."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweeps.planning.disk import expected_files, forecast_disk
+from sweeps.planning.plan import Plan, make_plan
+from sweeps.spec.load import parse_search
+from trainable.config import CheckpointConfig
+
+TWO_CPUS = {"CPU": 2.0, "GPU": 0.0}
+
+MakePlan = Callable[..., Plan]
+
+
+@pytest.fixture
+def make(tiny_data: Callable[..., dict[str, Any]], working_directory: Path) -> MakePlan:
+    """Plans six trials of three epochs without `best.pt`, with some sections replaced."""
+
+    def plan(sections: dict[str, Any] | None = None, **tune: Any) -> Plan:
+        checkpoint = {"enabled": True, "save_frequency": 2, "save_best": False}
+        data = {
+            "config": tiny_data(checkpoint=checkpoint),
+            "space": {"optimizer.learning_rate": {"loguniform": [0.001, 1.0]}},
+            "tune": {"num_samples": 6, "seed": 3, **tune},
+        }
+        return make_plan(parse_search({**data, **(sections or {})}), TWO_CPUS)
+
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("save_frequency", "keep_epochs", "epochs", "files"),
+    [
+        (4, "all", 12, 3),  # latest.pt is a name of epoch_0012.pt
+        (4, "all", 13, 4),
+        (4, 1, 12, 1),
+        (4, 2, 13, 3),
+        (4, 0, 12, 1),
+        (4, 5, 3, 1),
+        (1, "all", 7, 7),
+    ],
+)
+def test_names_of_one_file_count_once(
+    save_frequency: int, keep_epochs: int | str, epochs: int, files: int
+) -> None:
+    plain = CheckpointConfig(enabled=True, save_frequency=save_frequency, save_best=False)
+    assert expected_files(plain, keep_epochs, epochs) == files
+    with_best = plain.model_copy(update={"save_best": True})
+    assert files <= expected_files(with_best, keep_epochs, epochs) < files + 1
+
+
+def test_the_best_epoch_is_often_one_of_the_others() -> None:
+    every = CheckpointConfig(enabled=True, save_frequency=1)
+    assert expected_files(every, "all", 30) == 30
+    rare = CheckpointConfig(enabled=True, save_frequency=100)
+    assert expected_files(rare, "all", 1) == 1
+    assert 1.1 < expected_files(rare, "all", 5) < 1.5
+    assert 1.9 < expected_files(rare, "all", 99) < 2
+
+
+@pytest.mark.parametrize(
+    ("keep", "files", "peak"),
+    [
+        ({}, 12, 12),  # epoch_0002.pt and the third epoch as latest.pt
+        ({"epochs": 0}, 6, 6),
+        ({"trials": 1}, 2, 6),  # besides the kept trial, two run
+        ({"trials": 5, "epochs": 0}, 5, 6),
+        ({"trials": 9}, 12, 12),
+    ],
+)
+def test_the_forecast_counts_the_files_that_are_kept(
+    make: MakePlan, keep: dict[str, Any], files: int, peak: int
+) -> None:
+    disk = forecast_disk(make({"keep": keep}), [1000])
+    assert (disk.low, disk.high, disk.peak) == (files * 1000, files * 1000, peak * 1000)
+
+
+def test_sizes_are_averaged_unless_only_some_trials_keep_their_files(make: MakePlan) -> None:
+    disk = forecast_disk(make(), [1000, 1000, 4000])
+    assert (disk.low, disk.high) == (12 * 2000, 12 * 2000)
+    disk = forecast_disk(make({"keep": {"trials": 2}}), [1000, 1000, 4000])
+    assert (disk.low, disk.high) == (4 * 1000, 4 * 4000)
+
+
+def test_trials_that_are_stopped_early_have_fewer_files(make: MakePlan) -> None:
+    asha = {"name": "asha", "grace_period": 1, "reduction_factor": 2}
+    full, stopped = forecast_disk(make(), [1000]), forecast_disk(make(scheduler=asha), [1000])
+    assert 6 * 1000 < stopped.high < full.high
+    best = make({"keep": {"trials": 1}}, scheduler=asha)
+    assert forecast_disk(best, [1000]).high == 2 * 1000  # the best trial has all its epochs
+
+
+def test_stops_that_cannot_be_foreseen_make_it_a_range(make: MakePlan) -> None:
+    disk = forecast_disk(make(scheduler={"name": "median", "grace_period": 1}), [1000])
+    assert (disk.low, disk.high) == (6 * 1000, 12 * 1000)
+
+
+def test_swept_epochs_are_counted_per_draw(make: MakePlan) -> None:
+    space = {"training.epochs": {"grid": [1, 7]}}
+    plan = make({"space": space}, num_samples=2, search_alg="grid")
+    assert forecast_disk(plan, [1000]).high == (1 + 4) * 1000
+
+
+def test_the_trials_of_final_train_all_their_epochs(make: MakePlan) -> None:
+    asha = {"name": "asha", "grace_period": 1, "reduction_factor": 2}
+    plain = forecast_disk(make(scheduler=asha), [1000])
+    more = forecast_disk(make(scheduler=asha, final={"top": 1, "repeats": 2}), [1000])
+    assert more.high == plain.high + 2 * 2 * 1000
+
+
+def test_without_checkpoints_no_disk_is_used(
+    make: MakePlan, tiny_data: Callable[..., dict[str, Any]]
+) -> None:
+    disk = forecast_disk(make({"config": tiny_data()}), [1000])
+    assert (disk.low, disk.high, disk.peak) == (0, 0, 0)

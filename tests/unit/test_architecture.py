@@ -51,7 +51,6 @@ TESTED_ELSEWHERE = {
     "trainable.config.components": "unit/trainable/config/test_config.py",
     "trainable.config.error_messages": "unit/trainable/config/test_schema.py",
     "trainable.data.loading": "unit/trainable/data/test_download.py",
-    "trainable.experiment.from_checkpoint": "integration/test_from_checkpoint.py",
     "trainable.models.resnet_cifar": "unit/trainable/models/test_models.py",
     "trainable.profiling.concurrent": "unit/sweeps/planning/test_gpu_sharing.py",
     "trainable.ray_trial.shared_worker_client": "unit/trainable/ray_trial/test_shared_worker.py",

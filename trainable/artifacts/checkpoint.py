@@ -19,7 +19,7 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -155,11 +155,33 @@ def describe_changes(state: dict[str, Any], config: TrainConfig) -> str:
 
 def mismatch_message(state: dict[str, Any], config: TrainConfig, reason: str) -> str:
     """Explains why a good checkpoint cannot be loaded into the training of a config."""
+    differences = shape_differences(state[CONFIG], config, "the checkpoint")
+    if differences:
+        return f"{'; '.join(differences)}: its weights do not fit"
     model, optimizer = (_read_config_name(state, section) for section in ("model", "optimizer"))
     return (
         f"the checkpoint is of {model} with {optimizer}, "
         f"which does not fit {config.model.name} with {config.optimizer.name}: {reason}"
     )
+
+
+def shape_differences(saved: Mapping[str, Any], config: TrainConfig, name: str) -> list[str]:
+    """Lists the keys of the model in which a checkpoint's config differs from another one.
+
+    Args:
+        saved: The checkpoint's config.
+        config: The other config.
+        name: The checkpoint's name.
+    """
+    model = saved.get("model")
+    if not isinstance(model, Mapping):
+        return []
+    values = config.model.model_dump()
+    return [
+        f"model.{key} is {model[key]} in {name} and {values[key]} in the config"
+        for key in values
+        if None not in (model.get(key), values[key]) and model[key] != values[key]
+    ]
 
 
 def _read_config_name(state: dict[str, Any], section: str) -> Any:

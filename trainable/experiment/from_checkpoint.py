@@ -8,9 +8,17 @@ from typing import Any
 
 from rich.console import Console
 
-from trainable.artifacts.checkpoint import BEST_ACC, CONFIG, EPOCH, read_checkpoint
+from trainable.artifacts.checkpoint import (
+    BEST_ACC,
+    CONFIG,
+    EPOCH,
+    read_checkpoint,
+    shape_differences,
+)
 from trainable.config import TrainConfig, parse_config
 from trainable.config.override import override
+from trainable.data.shapes import dataset_shape
+from trainable.errors import CheckpointError, DataError
 from trainable.experiment.fit import Outcome, fit
 from trainable.storage.experiment import local_file
 from trainable.training.saved_split import saved_split
@@ -33,7 +41,8 @@ def restored_config(
         values: Dotted config key -> new value.
 
     Raises:
-        CheckpointError: The file is not a good checkpoint.
+        CheckpointError: The file is not a good checkpoint, or not one of this model and of data of
+            this shape.
         ConfigError: The config with the values is not valid.
     """
     with local_file(str(checkpoint)) as path:
@@ -46,7 +55,42 @@ def restored_config(
         "checkpoint.resume": _make_absolute(checkpoint),
         **values,
     }
-    return parse_config(override(saved, changes), f"{checkpoint} with the command line's changes")
+    config = parse_config(
+        override(saved, changes), f"{checkpoint} with the command line's changes"
+    )
+    _check_shape(checkpoint, saved, config, values)
+    return config
+
+
+def _check_shape(
+    checkpoint: str | Path,
+    saved: Mapping[str, Any],
+    config: TrainConfig,
+    values: Mapping[str, Any],
+) -> None:
+    """Checks that the model, and data given in its place, have the checkpoint's shape.
+
+    Raises:
+        CheckpointError: They have another number of classes or channels, or it is another model.
+    """
+    name = Path(checkpoint).name
+    differences = shape_differences(saved, config, name)
+    if any(key.startswith("dataset.") for key in values):
+        dataset = config.dataset
+        try:
+            counts = dict(zip(("num_classes", "in_channels"), dataset_shape(dataset), strict=True))
+        except DataError:  # reported where the data are loaded
+            counts = {}
+        for key, count in counts.items():
+            old = saved["model"].get(key)
+            if f"model.{key}" not in values and old not in (None, count):
+                data = f"the data (dataset.name: {dataset.name})"
+                differences.append(f"model.{key} is {old} in {name} and {count} in {data}")
+    if differences:
+        raise CheckpointError(
+            f"{'; '.join(differences)}: a checkpoint can only be used with the model and the "
+            "numbers of classes and channels that it was trained with"
+        )
 
 
 def _make_absolute(location: str | Path) -> str:
@@ -90,6 +134,7 @@ def evaluate_checkpoint(
     with local_file(str(checkpoint)) as path:
         state = read_checkpoint(path)
     config = parse_config(override(state[CONFIG], values), str(checkpoint))
+    _check_shape(checkpoint, state[CONFIG], config, values)
     split = saved_split(state, config.dataset)
     if split is not None:
         # Nothing is held out: a class without validation images does not matter here.

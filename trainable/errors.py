@@ -94,6 +94,8 @@ _FRAME = re.compile(
 )
 """A frame of a traceback, with its line of code where the file can be read."""
 
+_MODULE = re.compile(r"^(?:\w+\.)+(?=\w+(?::|$))")
+"""The module before an exception's class."""
 _LIBRARY = re.compile(r"/(site|dist)-packages/|/lib/python3\.\d+/|^<")
 _PROJECT = re.compile(r"(?:^|/)((?:trainable|sweeps)/.*\.py)$")
 MAX_LINE_CHARS = 200
@@ -115,6 +117,7 @@ def summarize_traceback(text: str) -> str:
     frames = list(_FRAME.finditer(text))
     lines = [line.strip() for line in _find_message(text, frames) if line.strip()]
     first, *others = [textwrap.shorten(line, MAX_LINE_CHARS) for line in lines] or [""]
+    first = _MODULE.sub("", first)
     summary = first + (f" ... {others[-1]}" if others else "")
     own = next((frame for frame in reversed(frames) if _is_own_file(frame["file"])), None)
     if own is None:

@@ -33,7 +33,7 @@ PAUSED_BY: dict[Reason, str] = {
 }
 """Reason -> what paused the sweep, as messages say it."""
 SweepState = Literal["running", "paused", "finished", "failed"]
-Cause = Literal["oom", "nan", "lost_worker", "disk_full", "checkpoint", "data", "error"]
+Cause = Literal["oom", "nan", "lost_worker", "disk_full", "checkpoint", "data", "config", "error"]
 """Why a trial failed; `error` is anything else."""
 
 ENDED: frozenset[TrialState] = frozenset({"finished", "stopped", "failed"})

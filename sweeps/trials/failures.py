@@ -11,9 +11,14 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 from sweeps.spec.settings import FailurePolicy
 from sweeps.sweep_dir.records import Cause, Failure, TrialRecord, now
 from trainable.config.dotted import flatten
+from trainable.data.shared_memory import is_shared_memory_error
+from trainable.errors import summarize_traceback
 
 NOT_LIMITED: set[Cause] = {"oom", "lost_worker", "disk_full"}
 """Causes that `failure.max_retries` does not limit."""
+
+NOT_RETRIED: set[Cause] = {"nan", "config", "data"}
+"""Causes that are still there in a retry."""
 
 BATCH_SIZE, ACCUMULATION_STEPS = "training.batch_size", "training.accumulation_steps"
 
@@ -35,6 +40,9 @@ _CAUSE_BY_CLASS: dict[str, Cause] = {
     "CheckpointError": "checkpoint",
     "DataError": "data",
     "LostWorkerError": "lost_worker",
+    "ConfigError": "config",
+    "ModelError": "config",
+    "TuneSweepsError": "config",
 }
 """Class names of `trainable.errors` -> cause; the driver gets a worker's exception as text."""
 
@@ -55,7 +63,7 @@ def find_cause(error: Exception) -> Cause:
     text = str(error)
     if isinstance(error, OutOfMemoryError) or _OOM.search(text):
         return "oom"
-    if _DISK_FULL.search(text):
+    if _DISK_FULL.search(text) and not is_shared_memory_error(text):
         return "disk_full"
     if isinstance(error, RayActorError):
         return "lost_worker"
@@ -76,10 +84,9 @@ def describe(error: Exception, cause: Cause, epoch: int, checkpoint: str | None)
         checkpoint: The checkpoint that a retry continues from.
     """
     text = _COLOUR.sub("", str(error)).strip()
-    lines = [line for line in text.splitlines() if line.strip()]
     return Failure(
         cause=cause,
-        message=lines[-1].strip() if lines else type(error).__name__,
+        message=summarize_traceback(text) or type(error).__name__,
         traceback=text,
         epoch=epoch,
         checkpoint=checkpoint,
@@ -99,14 +106,14 @@ def decide_retry(record: TrialRecord, policy: FailurePolicy) -> RetryDecision:
 
     - Out of memory: retried alone, then also with halved batches, then given up.
     - Lost worker: retried, unless the trial loses workers without completing an epoch.
-    - NaN: given up, because a retry would compute the same loss.
+    - NaN, configuration, data: given up, because a retry would end in the same way.
     - Full disk: retried when the sweep is resumed.
     - Anything else: retried `max_retries` times from the last checkpoint.
     """
     failures = record.failures[record.ignored_failures :]
     cause = failures[-1].cause
     same_cause = [failure for failure in failures if failure.cause == cause]
-    if cause == "nan":
+    if cause in NOT_RETRIED:
         return RetryDecision(retry=False)
     if cause == "disk_full":
         return RetryDecision(retry=True)  # when the sweep, which pauses now, is resumed

@@ -136,5 +136,5 @@ def test_a_trial_that_keeps_failing_fails_after_max_retries(
     record = find_trial(failed[1], always_raises)
     assert record.state == "failed"
     assert [failure.cause for failure in record.failures] == ["error", "error"]
-    assert record.failures[-1].message.endswith("no such luck")
+    assert record.failures[-1].message.startswith("RuntimeError: no such luck (failing_models.py:")
     assert record.failures[-1].epoch == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,12 @@ from trainable.config import ImageFolderDataset
 from trainable.data.folder_scan import VAL
 from trainable.data.image_file import read_image
 from trainable.data.normalize import Normalizer
+from trainable.data.shared_memory import (
+    DEVICE,
+    REMEDY,
+    find_shortage,
+    is_shared_memory_error,
+)
 from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
 from trainable.data.split_record import SplitRecord, split_folder
 from trainable.errors import DataError
@@ -110,6 +117,28 @@ class FolderSource:
         return self._splits[split]
 
     def _batches(self, images: _Images, parts: list[list[int]]) -> Iterator[Batch]:
+        """Yields batches; loader processes are given up where shared memory is too small."""
+        height, width = self.shape[1:]
+        if parts:
+            batch_bytes = len(parts[0]) * height * width * 3
+            self._give_up_workers(find_shortage(batch_bytes, self._num_workers))
+        loaded = 0
+        try:
+            for batch in self._load(images, parts):
+                loaded += 1
+                yield batch
+        except (RuntimeError, OSError) as error:
+            if not self._num_workers or not is_shared_memory_error(str(error)):
+                raise
+            self._give_up_workers(f"{DEVICE} (shared memory) is full: {REMEDY}")
+            yield from self._load(images, parts[loaded:])
+
+    def _give_up_workers(self, reason: str | None) -> None:
+        if reason is not None:
+            self._num_workers = 0
+            logging.getLogger(__name__).warning("note: %s", reason)
+
+    def _load(self, images: _Images, parts: list[list[int]]) -> Iterator[Batch]:
         loader = DataLoader(
             images,
             batch_sampler=parts,

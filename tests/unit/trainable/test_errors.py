@@ -1,8 +1,17 @@
 """Errors for users: one text with every problem of a file, which also survives pickling."""
 
 import pickle
+from pathlib import Path
 
-from trainable.errors import ConfigError, Problem, TuneSweepsError
+import pytest
+
+from trainable.errors import (
+    ConfigError,
+    Problem,
+    TuneSweepsError,
+    summarize_exception,
+    summarize_traceback,
+)
 
 PROBLEMS = [
     Problem("optimizer.lr", "must be > 0, found 0", 3),
@@ -30,3 +39,52 @@ def test_a_config_error_is_pickled_with_its_problems():
     error = pickle.loads(pickle.dumps(ConfigError("search.yaml", PROBLEMS)))
     assert error.problems == tuple(PROBLEMS)
     assert str(error) == str(ConfigError("search.yaml", PROBLEMS))
+
+
+FRAMES = """\
+ray::ClassifierTrainable.train() (pid=7, ip=127.0.0.1)
+  File "/v/lib/python3.11/site-packages/ray/tune/trainable/trainable.py", line 331, in train
+    result = self.step()
+  File "/home/user/work/net.py", line 12, in forward
+    return x.view(2, 3)
+           ^^^^^^^^^^^^
+  File "/v/lib/python3.11/site-packages/torch/nn/functional.py", line 99, in view
+    return torch.view(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "summary"),
+    [
+        (
+            f"{FRAMES}RuntimeError: shape is invalid\n",
+            "RuntimeError: shape is invalid (net.py:12: return x.view(2, 3))",
+        ),
+        (
+            f"{FRAMES}torch.OutOfMemoryError: first\n  second\n\nlast line\n",
+            "OutOfMemoryError: first ... last line (net.py:12: return x.view(2, 3))",
+        ),
+        (f"{FRAMES}KeyError\n", "KeyError (net.py:12: return x.view(2, 3))"),
+        (
+            "The actor died.\n\tclass_name: X\nIts node is gone.",
+            "The actor died. ... Its node is gone.",
+        ),
+        ("TimeoutError", "TimeoutError"),
+        ("", ""),
+    ],
+)
+def test_a_traceback_is_summarised_by_first_and_last_line_and_own_code(
+    text: str, summary: str
+) -> None:
+    assert summarize_traceback(text) == summary
+
+
+def test_an_error_in_the_syntax_of_own_code_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    source = "def net(:\n    pass\n"
+    path.write_text(source)
+    with pytest.raises(SyntaxError) as caught:
+        compile(source, str(path), "exec")
+    summary = summarize_exception(caught.value)
+    assert summary.startswith("SyntaxError: ")
+    assert summary.endswith("(net.py:1: def net(:)")

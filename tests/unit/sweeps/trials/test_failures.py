@@ -19,7 +19,14 @@ from sweeps.trials.failures import (
     find_cause,
     halve_batches,
 )
-from trainable.errors import CheckpointError, ConfigError, DataError, DiskFullError, Problem
+from trainable.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    DiskFullError,
+    ModelError,
+    Problem,
+)
 
 GIVE_UP = RetryDecision(retry=False)
 AGAIN = RetryDecision(retry=True)
@@ -59,7 +66,15 @@ CASES: list[tuple[Cause, Exception]] = [
     ("checkpoint", from_worker(CheckpointError("latest.pt: expected a whole checkpoint"))),
     ("data", from_worker(DataError("no MNIST below ./data"))),
     ("error", from_worker(RuntimeError("a bad day"))),
-    ("error", from_worker(ConfigError("trial", [Problem("model.name", "unknown name")]))),
+    ("config", from_worker(ConfigError("trial", [Problem("model.name", "unknown name")]))),
+    ("config", from_worker(ModelError("its state cannot be saved"))),
+    (
+        "error",
+        from_worker(
+            RuntimeError("unable to write to file </torch_7_1_0>: No space left on device (28)")
+        ),
+    ),
+    ("error", from_worker(OSError(28, "No space left on device", "/dev/shm/torch_7"))),
     ("error", from_worker(ValueError("MyDataErrors are not ours, nor is a CheckpointErrors"))),
     ("error", ValueError("raised in the driver")),
     ("error", TimeoutError()),
@@ -79,10 +94,12 @@ def test_a_cause_survives_pickling() -> None:
     assert find_cause(error.as_instanceof_cause()) == "checkpoint"
 
 
-def test_a_failure_has_the_last_line_as_message_and_the_whole_traceback() -> None:
+def test_a_failure_is_described_by_its_text_and_line_of_code() -> None:
     error = from_worker(RuntimeError("a bad day"))
     failure = describe(error, "error", 4, "trial/checkpoint_000003")
-    assert failure.message == "builtins.RuntimeError: a bad day"
+    assert failure.message == (
+        "RuntimeError: a bad day (classifier.py:107: row = trainer.run_epoch())"
+    )
     assert "trainer.run_epoch()" in failure.traceback
     assert "\x1b" not in failure.traceback
     assert (failure.cause, failure.epoch, failure.checkpoint) == (
@@ -124,7 +141,12 @@ def test_out_of_memory_can_be_given_up_immediately() -> None:
     assert decide("oom", oom="give_up", max_retries=9) == GIVE_UP
 
 
-@pytest.mark.parametrize("cause", ["error", "data", "checkpoint"])
+@pytest.mark.parametrize("cause", ["nan", "config", "data"])
+def test_causes_that_a_retry_does_not_remove_are_given_up(cause: Cause) -> None:
+    assert decide(cause, max_retries=9) == GIVE_UP
+
+
+@pytest.mark.parametrize("cause", ["error", "checkpoint"])
 def test_other_causes_are_retried_max_retries_times(cause: Cause) -> None:
     assert [decide(*[cause] * n, max_retries=2) for n in (1, 2, 3)] == [AGAIN, AGAIN, GIVE_UP]
     assert decide(cause, max_retries=0) == GIVE_UP

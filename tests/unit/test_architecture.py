@@ -43,7 +43,6 @@ TESTED_ELSEWHERE = {
     "sweeps.report.tables": "unit/sweeps/report/test_page.py",
     "sweeps.results.export": "unit/sweeps/cli/test_status.py",
     "sweeps.results.loaded_sweep": "unit/sweeps/test_api.py",
-    "sweeps.results.status": "unit/sweeps/cli/test_status.py",
     "sweeps.schedulers.recording": "unit/sweeps/schedulers/test_replay.py",
     "sweeps.search.optuna_space": "unit/sweeps/search/test_optuna_samplers.py",
     "sweeps.search.sampler_classes": "unit/sweeps/search/test_sampler_check.py",

@@ -30,6 +30,7 @@ from typing import Any
 
 from sweeps.space.distributions import Choice, Normal, Range
 from sweeps.space.expressions import Expression, ExpressionError, parse_expression
+from sweeps.space.foreign_forms import explain_exponents, explain_foreign_form
 from sweeps.space.parameters import ExpressionParameter, Parameter, ZippedParameter, to_json
 from trainable.config.names import suggestion
 
@@ -77,9 +78,12 @@ def parse_parameter(raw: Any) -> Parameter:
             "must be a distribution such as {choice: [1, 2]}; a constant belongs in config, "
             f"found {to_json(raw)}"
         )
+    hint = explain_foreign_form(raw)
+    if hint is not None:
+        raise ValueError(hint)
     body = {key: value for key, value in raw.items() if key != "when"}
     kind, arguments = _split_body(body)
-    when = _parse_when(raw.get("when", {}))
+    when = _parse_when(raw.get("when") or {})
     if kind == "expr":
         return ExpressionParameter(_parse_expression(arguments), when=when)
     if kind == "zip":
@@ -126,7 +130,7 @@ def _split_alternative_form(body: dict[str, Any]) -> tuple[str, Any]:
     if body.keys() - {"log"} != {"min", "max"}:
         keys = ", ".join(body)
         raise ValueError(f"must have min and max, and at most log beside them, found {keys}")
-    low, high, log = body["min"], body["max"], body.get("log", False)
+    low, high, log = body["min"], body["max"], body.get("log") or False
     if not isinstance(log, bool):
         raise ValueError(f"log must be true or false, found {to_json(log)}")
     for key in ("min", "max"):
@@ -135,7 +139,8 @@ def _split_alternative_form(body: dict[str, Any]) -> tuple[str, Any]:
     if low >= high:
         raise ValueError(f"min must be below max ({to_json(high)}), found {to_json(low)}")
     if log and low <= 0:
-        raise ValueError(f"min must be > 0 with log: true, found {to_json(low)}")
+        hint = explain_exponents(low, high)
+        raise ValueError(f"min must be > 0 with log: true{hint}, found {to_json(low)}")
     if isinstance(low, int) and isinstance(high, int):
         return "lograndint" if log else "randint", [low, high + 1]
     return "loguniform" if log else "uniform", [low, high]
@@ -183,7 +188,8 @@ def _check_range(numbers: Range) -> None:
         ends = to_json([low, high])
         raise ValueError(f"{kind} must have its low end below its high end, found {ends}")
     if numbers.log and low <= 0:
-        raise ValueError(f"{kind} must have its low end > 0, found {to_json(low)}")
+        hint = explain_exponents(low, high)
+        raise ValueError(f"{kind} must have its low end > 0{hint}, found {to_json(low)}")
     if step is None:
         return
     if step <= 0:

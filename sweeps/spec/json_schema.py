@@ -38,13 +38,21 @@ def schema_text(kind: str) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def training_schema() -> Schema:
-    """Returns the schema of a training config."""
-    return _finished(_of_training(), "tune-sweeps: a training config")
+def training_schema(*, with_nulls: bool = True) -> Schema:
+    """Returns the schema of a training config.
+
+    Args:
+        with_nulls: Whether keys with a default take null, which means it.
+    """
+    return _finished(_of_training(), "tune-sweeps: a training config", with_nulls=with_nulls)
 
 
-def search_schema() -> Schema:
-    """Returns the schema of a search file, which includes that of the training config."""
+def search_schema(*, with_nulls: bool = True) -> Schema:
+    """Returns the schema of a search file, which includes that of the training config.
+
+    Args:
+        with_nulls: Whether keys with a default take null, which means it.
+    """
     schema = _described(SearchSpec)
     training = _of_training()
     definitions = {**schema["$defs"], **training.pop("$defs")}
@@ -61,7 +69,8 @@ def search_schema() -> Schema:
     for key in ("resources", "failure", "keep", "hooks"):
         _replace(top[key], {"anyOf": [{"$ref": top[key].pop("$ref")}, NULL]})
     schema["required"] = ["config", "tune"]
-    return _finished({**schema, "$defs": definitions}, "tune-sweeps: a search file")
+    whole = {**schema, "$defs": definitions}
+    return _finished(whole, "tune-sweeps: a search file", with_nulls=with_nulls)
 
 
 def _of_training() -> Schema:
@@ -188,7 +197,20 @@ def _replace(place: Schema, by: Schema) -> None:
     place.update(kept)
 
 
-def _finished(schema: Schema, title: str) -> Schema:
+def _accept_nulls(section: Schema) -> None:
+    """Lets the keys of a section that have a default take null."""
+    for place in section.get("properties", {}).values():
+        rule = {key: value for key, value in place.items() if key not in KEPT}
+        alternatives = rule.get("anyOf", [])
+        if "default" not in place or NULL in alternatives:
+            continue
+        is_union = rule.keys() == {"anyOf"}
+        _replace(place, {"anyOf": [*alternatives, NULL] if is_union else [rule, NULL]})
+
+
+def _finished(schema: Schema, title: str, *, with_nulls: bool) -> Schema:
+    for section in [schema, *schema["$defs"].values()] if with_nulls else []:
+        _accept_nulls(section)
     finished: Schema = {"$schema": DRAFT, "title": title, **schema}
     finished["$defs"] = dict(sorted(schema["$defs"].items()))
     return finished

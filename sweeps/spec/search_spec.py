@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     Field,
@@ -26,6 +26,7 @@ from sweeps.space.expressions import Expression, ExpressionError, parse_expressi
 from sweeps.space.parameters import Parameter, ZippedParameter
 from sweeps.space.parsing import parse_parameter
 from sweeps.space.search_space import grid_size, resolve
+from sweeps.spec.foreign_keys import FOREIGN_KEYS
 from sweeps.spec.origin import Origin
 from sweeps.spec.settings import (
     SEEDS,
@@ -56,6 +57,8 @@ class SearchSpec(Section):
 
     `load_search` and `parse_search` create it and check it against the training config.
     """
+
+    foreign_keys: ClassVar[Mapping[str, str]] = FOREIGN_KEYS
 
     name: str = Field(default="", examples=["digits_asha"])
     """Name of the sweep's directory in `checkpoint.dir` of the training config. Empty means that

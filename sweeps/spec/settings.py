@@ -7,10 +7,11 @@ import re
 import secrets
 import shlex
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
+from sweeps.spec.foreign_keys import FOREIGN_KEYS
 from sweeps.spec.schedulers import FIFO, SchedulerConfig
 from sweeps.spec.search_algorithms import RandomSearch, SearchAlgorithmConfig
 from trainable.config.names import check_name
@@ -69,6 +70,8 @@ def count_trials(configurations: int, repeats: int, final: tuple[int, int] | Non
 
 class Tune(Section):
     """`tune`: what to optimise, the number of trials, and the algorithms."""
+
+    foreign_keys: ClassVar[Mapping[str, str]] = FOREIGN_KEYS
 
     metric: str = Field(default="val_acc", examples=["val_loss"])
     """Ranks the trials, each by its best epoch. Accuracies are fractions in [0, 1], losses are

@@ -99,10 +99,11 @@ def _make_absolute(config: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(config)
     for key, default in _PATHS.items():
         section, name = key.split(".")
-        if section not in result and TrainConfig.model_fields[section].is_required():
+        if result.get(section) is None and TrainConfig.model_fields[section].is_required():
             continue
-        values = result.get(section, {})
-        path = values.get(name, default) if isinstance(values, Mapping) else None
+        values = {} if result.get(section) is None else result[section]
+        given = values.get(name) if isinstance(values, Mapping) else ""
+        path = default if given is None else given
         if isinstance(path, str) and path and not is_uri(path):
             with suppress(PathError):  # reported by the check of the config
                 result[section] = {**values, name: str(Path(expand_home(path)).absolute())}

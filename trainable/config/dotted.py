@@ -21,7 +21,7 @@ def get_dotted(data: Mapping[str, Any], key: str) -> Any:
 
 
 def set_dotted(data: dict[str, Any], key: str, value: Any) -> None:
-    """Sets a dotted key in place and creates the mappings on the way to it.
+    """Sets a dotted key in place and creates the mappings on the way to it, also for null.
 
     Raises:
         ValueError: A value on the way is not a mapping.
@@ -29,7 +29,9 @@ def set_dotted(data: dict[str, Any], key: str, value: Any) -> None:
     *sections, last = key.split(".")
     target: Any = data
     for section in sections:
-        target = target.setdefault(section, {})
+        if target.get(section) is None:
+            target[section] = {}
+        target = target[section]
         if not isinstance(target, dict):
             raise ValueError(f'"{section}" must be a mapping, found {target!r}')
     target[last] = value

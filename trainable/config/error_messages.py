@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 
 from trainable.config.introspection import TAG_MARK, child_types, fields_of, names_of, types_at
 from trainable.config.names import suggestion
+from trainable.config.synonyms import simplify
 from trainable.config.yaml_reader import Document, PathKey, dotted, line_of
 from trainable.config.yaml_resolver import read_scalar
 from trainable.errors import Problem
@@ -202,6 +203,10 @@ def _explain_unknown_key(model: type[BaseModel], trail: PathKey) -> str:
         names = sorted(n for kind in others if key in fields_of(kind) for n in names_of(kind))
         if names:
             return f"not a key of {section} {chosen}; it belongs to {', '.join(names)}"
+    foreign = [getattr(kind, "foreign_keys", {}) for kind in types_at(model, around)]
+    hint = next((keys[simplify(key)] for keys in foreign if simplify(key) in keys), None)
+    if hint is not None:
+        return f"unknown key; {hint}"
     if around and key in model.model_fields and key not in own:
         return "unknown key here; it belongs at the top level of the file"
     elsewhere = [

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from os.path import commonprefix
 
+from trainable.config.synonyms import find_synonym
+
 MAX_NAME_LENGTH = 200
 """Limit in bytes; leaves room for a directory name's suffixes (file systems allow 255)."""
 
@@ -24,8 +26,10 @@ def similarity(first: str, second: str) -> tuple[float, int]:
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Returns `; did you mean "x"?` for the nearest known name, and the list if it is short."""
     names = sorted(known)
-    nearest = max(names, key=lambda other: similarity(name, other), default="")
-    text = f'; did you mean "{nearest}"?' if similarity(name, nearest)[0] >= 0.5 else ""
+    synonym = find_synonym(name, names)
+    nearest = synonym or max(names, key=lambda other: similarity(name, other), default="")
+    is_near = synonym is not None or similarity(name, nearest)[0] >= 0.5
+    text = f'; did you mean "{nearest}"?' if is_near else ""
     if names and len(names) <= 16:
         text += f" (known: {', '.join(names)})"
     return text

@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     GetCoreSchemaHandler,
     ValidationError,
+    model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
 
@@ -43,8 +44,11 @@ UserPath = Annotated[str, AfterValidator(expand_home)]
 class Section(BaseModel):
     """Base of every section: strict types, unknown keys are errors, and instances are immutable.
 
-    A number may be an integer, but not a boolean, NaN or infinity.
+    A number may be an integer, but not a boolean, NaN or infinity. `null` means the default.
     """
+
+    foreign_keys: ClassVar[Mapping[str, str]] = {}
+    """Keys of other tools (see `synonyms.simplify`) -> the hint if such a key is found."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -53,6 +57,21 @@ class Section(BaseModel):
         allow_inf_nan=False,
         use_attribute_docstrings=True,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_null_as_default(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        return {k: v for k, v in data.items() if v is not None or not cls.has_other_default(k)}
+
+    @classmethod
+    def has_other_default(cls, key: Any) -> bool:
+        """Returns whether a key has a default and cannot be null itself."""
+        field = cls.model_fields.get(key)
+        if field is None or field.is_required():
+            return False
+        return type(None) not in options(field.annotation)
 
 
 @dataclass(frozen=True)
@@ -81,7 +100,7 @@ class ByName:
 
     def _find_tag(self, value: Any) -> str | None:
         if isinstance(value, Mapping):
-            name = value.get("name", self.default)
+            name = self.default if value.get("name") is None else value["name"]
         else:
             name = getattr(value, "name", None)
         return None if name is None else self._build_tag(name)

@@ -18,7 +18,7 @@ from sweeps.space.search_space import (
     grid_size,
     random_draw,
 )
-from sweeps.spec.validate_parameters import check_parameters
+from sweeps.spec.validation.parameters import check_parameters
 
 
 def space_of(written):

@@ -14,7 +14,9 @@ from sweeps.cli.main import main
 from sweeps.space.parsing import ARGUMENTS
 from sweeps.spec.json_schema import search_schema, training_schema
 from sweeps.spec.load import load_search, parse_search
-from trainable.config import MODEL_NAMES, TrainConfig, load_config, parse_config
+from sweeps.spec.search_spec import SearchSpec
+from sweeps.spec.settings import Keep, Tune
+from trainable.config import MODEL_NAMES, CheckpointConfig, TrainConfig, load_config, parse_config
 from trainable.config.yaml_reader import read_yaml
 from trainable.errors import ConfigError
 
@@ -82,6 +84,11 @@ GOOD: dict[str, Change] = {
     ),
     "empty sections": lambda d: d.update(resources=None, failure=None, keep=None, space=None),
     "nulls that mean the default": lambda d: d["tune"].update(mode=None, seed=None, final=None),
+    "null for every key with a default": lambda d: (
+        d["tune"].update(dict.fromkeys(set(Tune.model_fields) - {"num_samples"})),
+        d.update(dict.fromkeys(set(SearchSpec.model_fields) - {"config", "tune"})),
+        d.update(keep=dict.fromkeys(Keep.model_fields)),
+    ),
     "top trials": lambda d: d.update(keep={"trials": "top 3", "epochs": 2}),
     "a measured part of a GPU": lambda d: d.update(resources={"gpu": "auto"}),
     "all of one GPU": lambda d: d.update(resources={"cpu": 0.5, "gpu": 1}),
@@ -171,12 +178,17 @@ def test_a_broken_search_fails(change: Change) -> None:
         ("scheduler", {"name": "multistep", "milestones": []}, True),
         ("scheduler", {"name": "multistep", "milestones": [0]}, False),
         ("checkpoint", {"experiment_name": None}, True),
+        ("checkpoint", dict.fromkeys(CheckpointConfig.model_fields), True),
+        ("optimizer", {"name": "sgd", "learning_rate": 0.1, "momentum": None}, True),
+        ("optimizer", {"name": "sgd", "learning_rate": None}, False),
+        ("loss", None, True),
+        ("model", None, False),
         ("checkpoint", {"experiment_name": "../x"}, False),
         ("seed", {"value": True}, False),
     ],
 )
 def test_a_training_config_passes_if_it_is_good(
-    section: str, values: dict[str, Any], good: bool
+    section: str, values: dict[str, Any] | None, good: bool
 ) -> None:
     data = {**read_yaml(CONFIGS / "resnet20_digits.yaml").data, section: values}
     assert (is_good("training", data), passes("training", data)) == (good, good)

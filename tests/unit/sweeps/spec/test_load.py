@@ -222,7 +222,7 @@ def test_a_broken_value_causes_no_second_problem(tune, config):
         (
             "config: base.yaml\nspace: {optimizer.lr: {uniform: [0.1, 1]}}\n"
             "tune: {num_samples: 1}\n",
-            "line 2: space.optimizer.lr: unknown key "
+            'line 2: space.optimizer.lr: unknown key; did you mean "learning_rate"? '
             "(known: betas, eps, learning_rate, momentum, name, nesterov, weight_decay)",
         ),
         (
@@ -244,6 +244,45 @@ def test_a_broken_value_causes_no_second_problem(tune, config):
 )
 def test_a_refusal_states_where_the_rule_and_the_value(text, problem):
     assert refused(text) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("parameters: {}", "parameters: unknown key; here it is space"),
+        ("method: bayes", "method: unknown key; here it is tune.search_alg"),
+        ("early_terminate: {}", "early_terminate: unknown key; here it is tune.scheduler"),
+        ("launcher: slurm", "launcher: unknown key; there is none"),
+        ("n_trials: 3", "n_trials: unknown key; here it is tune.num_samples"),
+        ("metric: val_acc", 'metric: unknown key; did you mean "tune.metric"?'),
+        ("tune: {maxTrialNumber: 3}", "tune.maxTrialNumber: unknown key; here it is "
+         "tune.num_samples"),
+        ("tune: {num_samples: 1, searcher: tpe}", "tune.searcher: unknown key; here it is "
+         "tune.search_alg"),
+        ("tune: {num_samples: 1, optuna: {}}", "tune.optuna: unknown key; here it is "
+         "tune.search_alg: tpe, or {name: optuna, sampler: ...}"),
+        ("tune: {num_samples: 1, scheduler: {name: asha, eta: 3}}",
+         'tune.scheduler.eta: unknown key; did you mean "reduction_factor"? '
+         "(known: brackets, grace_period, max_t, name, reduction_factor)"),
+        ("tune: {num_samples: 1, scheduler: async_hyperband}",
+         'tune.scheduler.name: unknown name, found "async_hyperband"; did you mean "asha"? '
+         "(known: asha, bohb, fifo, hyperband, median, pb2, pbt)"),
+        ("space: {lr: {uniform: [0.1, 1]}}",
+         'space.lr: unknown key; did you mean "optimizer.learning_rate"?'),
+        ("space: {optimizer.lr: {uniform: [0.1, 1]}}",
+         'space.optimizer.lr: unknown key; did you mean "learning_rate"? '
+         "(known: betas, eps, learning_rate, momentum, name, nesterov, weight_decay)"),
+    ],
+)  # fmt: skip
+def test_a_key_of_another_tool_leads_to_the_one_here(line, problem):
+    lines = refused(f"config: base.yaml\n{line}\n")
+    assert any(text.partition(": ")[2] == problem for text in lines), lines
+
+
+def test_a_truth_value_as_a_name_is_to_be_put_in_quotes():
+    assert refused("name: true\nconfig: base.yaml\ntune: {num_samples: 1}\n") == [
+        "line 1: name: must be text, found true (boolean; put it in quotes)"
+    ]
 
 
 GRID_KEY = "optimizer.learning_rate: {grid: [0.1, 0.2]}"

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from sweeps.spec.load import load_search, parse_search
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.settings import METRICS
-from trainable.config import AdamWOptimizer, TrainingConfig, parse_config
+from trainable.config import AdamWOptimizer, TrainConfig, TrainingConfig, parse_config
+from trainable.config.introspection import fields_of, options
 from trainable.config.yaml_reader import dump_yaml, parse_yaml
 from trainable.errors import ConfigError
 
@@ -112,6 +114,52 @@ def test_the_mode_follows_the_metric(metric):
     expected = "min" if metric in ("train_loss", "val_loss") else "max"
     assert spec_of(tune={"metric": metric}).tune.mode == expected
     assert spec_of(tune={"metric": metric, "mode": None}).tune.mode == expected
+
+
+def keys_with_defaults(model=SearchSpec):
+    """Yields (path, field) of the keys of a file that have a default."""
+    for key, field in model.model_fields.items():
+        kinds = [kind for kind in options(field.annotation) if fields_of(kind)]
+        if not field.is_required():
+            yield (key,)
+        for kind in kinds[:1]:
+            yield from ((key, *path) for path in keys_with_defaults(kind))
+
+
+@pytest.mark.parametrize("path", list(keys_with_defaults()), ids=".".join)
+def test_null_means_the_default(path):
+    data = {"config": BASE, "space": {}, "tune": {"num_samples": 3, "seed": 7}}
+    *sections, key = path
+    section = data
+    for name in sections:
+        section = section.setdefault(name, {})
+    section[key] = None
+    assert parse_search(data) == parse_search({**data, **without(data, path)})
+
+
+def without(data, path):
+    first, *rest = path
+    if not rest:
+        return {key: value for key, value in data.items() if key != first}
+    return {**data, first: without(data[first], rest)}
+
+
+@pytest.mark.parametrize("path", list(keys_with_defaults(TrainConfig)), ids=".".join)
+def test_null_means_the_default_in_a_training_config_too(path):
+    data = {**BASE, "optimizer": dict(BASE["optimizer"])}
+    *sections, key = path
+    section = data
+    for name in sections:
+        section = section.setdefault(name, {}) if name not in BASE else data[name]
+        if name in BASE:
+            section = data[name] = dict(section)
+    section[key] = None
+    complete = parse_config(without(data, path))
+    assert parse_config(data) == complete
+    spec = spec_of({"training.batch_size": {"choice": [32]}}, config=data)
+    assert spec.trial_config({}, 0).training == complete.training
+    assert Path(spec.training.checkpoint.dir).is_absolute()
+    assert Path(spec.training.dataset.root).is_absolute()
 
 
 def test_a_seed_that_is_not_given_is_drawn_and_written_down():

@@ -1,0 +1,50 @@
+"""Keys that the files of other tools have at the top, and what does the same here.
+
+They are those of W&B sweeps, Optuna, Ray Tune, Hydra, NNI, Determined and Keras Tuner.
+"""
+
+from __future__ import annotations
+
+from trainable.config.synonyms import simplify
+
+_NONE = "there is none"
+
+_KEYS: dict[str, str] = {
+    "space": "parameters params param_space search_space hyperparameters",
+    "tune.search_alg": "method sampler searcher sweeper tuner algorithm algo search_algorithm "
+    "strategy",
+    "tune.search_alg: tpe, or {name: optuna, sampler: ...}": "optuna",
+    "tune.scheduler": "early_terminate early_termination early_stopping pruner assessor",
+    "tune.scheduler.reduction_factor": "eta divisor reduction_factor",
+    "tune.scheduler.grace_period": "grace_period min_iter",
+    "tune.scheduler: asha": "asha async_hyperband",
+    "tune.scheduler: hyperband": "hyperband",
+    "tune.num_samples": "n_trials max_trials max_trial_number num_trials trials run_cap count "
+    "max_evals n_iter",
+    "tune.time_budget": "timeout time_budget_s max_experiment_duration max_duration",
+    "tune.max_concurrent_trials": "n_jobs trial_concurrency parallelism max_concurrent "
+    "max_parallel",
+    "tune.repeats": "executions_per_trial repeat",
+    "tune.metric": "objective monitor optimized_metric",
+    "tune.mode, which follows from the metric": "direction goal optimize_mode smaller_is_better "
+    "maximize minimize directions",
+    "config.training.epochs": "max_epochs max_length num_epochs n_epochs epochs",
+    "resources.cpu and resources.gpu": "resources_per_trial slots_per_trial trial_gpu_number "
+    "gpus cpus gpus_per_trial cpus_per_trial",
+    "failure.max_retries": "max_restarts max_failures",
+    "name": "study_name experiment_name project_name sweep_name",
+    "config.checkpoint.dir": "directory storage_path local_dir storage output_dir",
+    "tune.seed": "random_state random_seed",
+    "tune.points_to_evaluate": "initial_points enqueue_trial current_best_params",
+    "config, a training config instead of a program": "program entrypoint trial_command command "
+    "script trainable",
+    _NONE: "launcher entity project overwrite reuse_actors defaults hydra tags description",
+}
+"""What does it here -> the other tools' keys."""
+
+FOREIGN_KEYS = {
+    simplify(key): ours if ours == _NONE else f"here it is {ours}"
+    for ours, keys in _KEYS.items()
+    for key in keys.split()
+}
+"""Other tools' keys, in lower case and without separators -> the hint of the message."""

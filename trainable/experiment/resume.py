@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from trainable.artifacts.checkpoint import (
     BEST_ACC,
+    CONFIG,
     EPOCH,
     RESUME,
     checkpoint_epoch,
@@ -67,9 +69,8 @@ class Origin:
         refuse_finished(self.location, trainer.epoch, trainer.config.training.epochs)
         if RESUME not in state:
             trainer.best_epoch = self._find_best_epoch(trainer)
-        lines = [f"continues from {self.location}, epoch {trainer.epoch}"]
-        changes = describe_changes(state, trainer.config)
-        return [*lines, f"changed since that checkpoint: {changes}"] if changes else lines
+        line = f"continues from {self.location}, epoch {trainer.epoch}"
+        return [line, *describe_resumption(trainer, state)]
 
     def find_best(self, trainer: Trainer) -> Path | None:
         """Returns the file with the best state of the checkpoint's history, or None.
@@ -91,6 +92,22 @@ class Origin:
         path = file_beside(self.location, self.path, BEST_FILE)
         acc, epoch = (path and _read_best(path)) or (None, 0)
         return epoch if acc == trainer.best_acc else trainer.epoch
+
+
+def describe_resumption(trainer: Trainer, state: dict[str, Any]) -> list[str]:
+    """Returns lines for the log on what differs from the training of a checkpoint.
+
+    Args:
+        trainer: The training that has loaded the checkpoint.
+        state: The checkpoint's content.
+    """
+    lines = []
+    if changes := describe_changes(state, trainer.config):
+        lines.append(f"changed since that checkpoint: {changes}")
+    training = state[CONFIG].get("training")
+    epochs = training.get("epochs") if isinstance(training, dict) else None
+    extension = None if epochs is None else trainer.schedule.describe_extension(epochs)
+    return [*lines, f"note: {extension}"] if extension else lines
 
 
 @contextmanager

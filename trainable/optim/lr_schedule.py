@@ -84,6 +84,36 @@ class LRSchedule:
         self._base_lr = base_lr
         self._apply()
 
+    def describe_extension(self, epochs: int) -> str | None:
+        """Returns what another total of epochs does to the schedule; None if that is nothing.
+
+        Args:
+            epochs: The total until now.
+        """
+        if epochs == self._epochs or not isinstance(self._config, CosineScheduler):
+            return None
+        t_max, eta_min = self._config.T_max, self._config.eta_min
+        if t_max is None:
+            return (
+                f"the cosine schedule spans {self._epochs} epochs instead of {epochs}: the "
+                f"learning rate of epoch {self._epoch + 1} is {self.lr:.3g}, that of the last "
+                f"epoch {self._last_lr():.3g}"
+            )
+        end = self._config.warmup_epochs + t_max
+        if end >= self._epochs:
+            return None
+        remedy = "; raise or remove scheduler.T_max to learn more" if eta_min == 0 else ""
+        first = max(end, self._epoch) + 1
+        return (
+            f"the learning rate is eta_min ({eta_min:g}) from epoch {first} on, because "
+            f"scheduler.T_max is {t_max}{remedy}"
+        )
+
+    def _last_lr(self) -> float:
+        warmup = self._config.warmup_epochs
+        last, horizon = self._epochs - 1 - warmup, self._epochs - warmup
+        return _compute_lr(self._config, self._base_lr, last, horizon=horizon)
+
     def state_dict(self) -> dict[str, Any]:
         """Returns position and base learning rate as plain values; the config has the rest."""
         state = {"name": self._config.name, "epoch": self._epoch, "base_lr": self._base_lr}

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from trainable.artifacts.checkpoint import describe_changes, read_checkpoint, write_checkpoint
+from trainable.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from trainable.artifacts.metrics import read_rows
 from trainable.artifacts.names import BEST_FILE, CHECKPOINT_FILE, LOG_FILE, METRICS_FILE
 from trainable.artifacts.tensorboard_hparams import Session
@@ -27,7 +27,12 @@ from trainable.config.own_code import add_code_directories
 from trainable.data.split_record import SplitRecord
 from trainable.errors import ExperimentError
 from trainable.experiment.directory import Experiment
-from trainable.experiment.resume import Origin, inherit_best, open_origin
+from trainable.experiment.resume import (
+    Origin,
+    describe_resumption,
+    inherit_best,
+    open_origin,
+)
 from trainable.storage.trial import StoredTrial
 from trainable.training.device import limited_device, with_saved_threads
 from trainable.training.epoch import Steps, drain
@@ -281,8 +286,7 @@ class TrialRun:
             self._next_epoch = None
         trainer.load_state_dict(state)
         self._log.write(f"continues after epoch {trainer.epoch} of {directory.parent.name}")
-        if changes := describe_changes(state, trainer.config):
-            self._log.write(f"changed since that checkpoint: {changes}")
+        self._write_lines(describe_resumption(trainer, state))
         if self._experiment is None:
             return
         is_own = directory.parent == self._experiment.directory

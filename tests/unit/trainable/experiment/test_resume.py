@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from trainable.artifacts.checkpoint import checkpoint_epoch, describe_changes, read_checkpoint
 from trainable.config import TrainConfig
 from trainable.experiment.fit import Outcome
+from trainable.experiment.resume import describe_resumption
 
 MakeConfig = Callable[..., TrainConfig]
 Resume = Callable[..., tuple[Outcome, str]]
@@ -204,3 +205,18 @@ def test_the_values_that_changed_are_those_that_were_used(
         "optimizer.betas [0.8, 0.9] -> [0.9, 0.999]"
     )
     assert describe_changes(donor.state_dict(), donor.config) == ""
+
+
+def test_more_epochs_and_what_they_do_to_the_schedule_are_logged(
+    tiny_trainer: Callable[..., Any],
+) -> None:
+    donor, heir = tiny_trainer(), tiny_trainer(training={"epochs": 9})
+    donor.run_epoch()
+    state = donor.state_dict()
+    heir.load_state_dict(state)
+    assert describe_resumption(heir, state) == [
+        "changed since that checkpoint: training.epochs 3 -> 9",
+        "note: the cosine schedule spans 9 epochs instead of 3: the learning rate of epoch 2 is "
+        "0.097, that of the last epoch 0.00302",
+    ]
+    assert describe_resumption(donor, state) == []

@@ -298,3 +298,30 @@ def test_a_state_that_lacks_an_entry_is_refused_and_changes_nothing():
     with pytest.raises(CheckpointError, match="found none named best"):
         schedule.load_state_dict(broken)
     assert schedule.state_dict() == before
+
+
+@pytest.mark.parametrize(
+    ("config", "before", "expected"),
+    [
+        (CosineScheduler(name="cosine"), 40, None),
+        (CosineScheduler(name="cosine"), 20,
+         "the cosine schedule spans 40 epochs instead of 20: the learning rate of epoch 21 is "
+         "0.15, that of the last epoch 0.000462"),
+        (CosineScheduler(name="cosine", T_max=20), 20,
+         "the learning rate is eta_min (0) from epoch 21 on, because scheduler.T_max is 20; "
+         "raise or remove scheduler.T_max to learn more"),
+        (CosineScheduler(name="cosine", T_max=20, warmup_epochs=5, eta_min=0.01), 25,
+         "the learning rate is eta_min (0.01) from epoch 26 on, because scheduler.T_max is 20"),
+        (CosineScheduler(name="cosine", T_max=40), 20, None),
+        (StepScheduler(name="step", step_size=3), 20, None),
+        (plateau(), 20, None),
+    ],
+)  # fmt: skip
+def test_what_more_epochs_do_to_the_schedule_is_described(config, before, expected):
+    schedule = make(config)
+    rates(schedule, epochs=20)
+    assert schedule.describe_extension(before) == expected
+    if expected is not None:
+        further = [f"{rate:.3g}" for rate in rates(schedule, start=20)]
+        last = f"{config.eta_min:.3g}" if config.T_max else "0.000462"
+        assert further[-1] == last

@@ -41,6 +41,7 @@ _CAUSE_BY_CLASS: dict[str, Cause] = {
     "DataError": "data",
     "LostWorkerError": "lost_worker",
     "ConfigError": "config",
+    "ExperimentError": "config",
     "ModelError": "config",
     "TuneSweepsError": "config",
 }

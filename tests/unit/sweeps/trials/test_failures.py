@@ -24,6 +24,7 @@ from trainable.errors import (
     ConfigError,
     DataError,
     DiskFullError,
+    ExperimentError,
     ModelError,
     Problem,
 )
@@ -68,6 +69,7 @@ CASES: list[tuple[Cause, Exception]] = [
     ("error", from_worker(RuntimeError("a bad day"))),
     ("config", from_worker(ConfigError("trial", [Problem("model.name", "unknown name")]))),
     ("config", from_worker(ModelError("its state cannot be saved"))),
+    ("config", from_worker(ExperimentError("latest.pt has completed epoch 3 of 3"))),
     (
         "error",
         from_worker(

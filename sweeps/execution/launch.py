@@ -29,6 +29,7 @@ from sweeps.results.commands import read_commands
 from sweeps.results.outcome import Outcome
 from sweeps.search.sampler_check import check_sampler
 from sweeps.spec.search_spec import SearchSpec
+from sweeps.spec.validation.search import check_measurable
 from sweeps.storage.location import join_location, mirror_of, resolve
 from sweeps.storage.lock import sweep_lock
 from sweeps.storage.uploader import background_upload
@@ -40,7 +41,7 @@ from trainable.artifacts.names import automatic_name
 from trainable.atomic_files import write_text
 from trainable.config import TrainConfig
 from trainable.config.own_code import add_code_directories, code_directories
-from trainable.config.yaml_reader import dump_yaml
+from trainable.config.yaml_reader import dotted, dump_yaml
 from trainable.data.folder_scan import has_val_folder
 from trainable.errors import ConfigError
 from trainable.preflight.background import Options
@@ -137,7 +138,7 @@ def resume_sweep(
 def _add_remedy(error: ConfigError, directory: Path) -> ConfigError:
     """Adds to a problem of the data how to resume the sweep with data that have moved."""
     key = "config.dataset.root"
-    command = read_commands(directory).resume_with(f"{key}=DIRECTORY")
+    command = read_commands(directory).run_again("resume", "--set", f"{key}=DIRECTORY")
     problems = [
         replace(problem, rule=f"{problem.rule}\n    if the data have moved: {command}")
         if problem.key == key
@@ -194,6 +195,8 @@ def _prepare(
         from sweeps.planning.gpu_sharing import resolve_gpu_on_cluster  # imports torch
 
         spec, gpu_notice = resolve_gpu_on_cluster(spec, allow_custom_model=allow_custom_model)
+        for path, rule in check_measurable(spec):
+            raise SweepError(f"{dotted(path)}: {rule}")
     share, notice = trial_share(spec.resources)
     for text in [*filter(None, [gpu_notice, notice]), *_notices(base)]:
         print_line(f"note: {text}")

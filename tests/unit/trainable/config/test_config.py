@@ -257,3 +257,10 @@ def test_utils_exports_the_same_function():
     from trainable.utils import load_config as short
 
     assert short is load_config
+
+
+def test_a_section_with_nothing_below_it_is_an_empty_one():
+    names = "seed loss scheduler amp tensorboard progress checkpoint".split()
+    assert config(**dict.fromkeys(names)) == config()
+    text = "".join(f"{name}:\n" for name in names)
+    assert parse_yaml(text, "empty").data == dict.fromkeys(names)

@@ -45,6 +45,6 @@ def find_shortage(batch_bytes: int, workers: int) -> str | None:
     if free >= needed:
         return None
     return (
-        f"{DEVICE} (shared memory) has {free / MIB:.0f} MiB free, {workers} loader processes need "
-        f"{needed / MIB:.0f} MiB: {REMEDY}"
+        f"{DEVICE} (shared memory) has {free / MIB:.1f} MiB free, {workers} loader processes need "
+        f"{needed / MIB:.1f} MiB: {REMEDY}"
     )

@@ -18,6 +18,7 @@ import errno
 import itertools
 import shutil
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -140,6 +141,17 @@ class Experiment:
     def latest(self) -> Path:
         """Path of the most recent checkpoint, which may not exist yet."""
         return self.checkpoints / LATEST_FILE
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether no epoch has been recorded and there is no checkpoint."""
+        return self._recorded_epoch is None and not any(self.checkpoints.glob("*.pt"))
+
+    def remove(self) -> None:
+        """Removes the directory, and the one that it is in if nothing else is there."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        with suppress(OSError):
+            self.directory.parent.rmdir()
 
     def rewind(self, epoch: int) -> None:
         """Removes the metrics of all epochs after this one, so that training continues there.

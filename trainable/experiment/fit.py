@@ -114,6 +114,10 @@ def fit(
         for output in (experiment, tensorboard):
             if output is not None:
                 output.close()
+        if experiment is not None and experiment.is_unused:
+            experiment.remove()
+            if stored is not None:
+                stored.abandon()
     if stored is not None:
         stored.close()
     directory = experiment.directory if experiment is not None and stored is None else None

@@ -62,6 +62,11 @@ class StoredExperiment:
         self._mirror.upload()
         self._store.delete([CLAIM_FILE])
 
+    def abandon(self) -> None:
+        """Gives up the claim of an experiment without any file."""
+        self._store.delete([CLAIM_FILE])
+        scratch.release(self._scratch)
+
     def close(self) -> None:
         """Uploads the rest and deletes the local files.
 

@@ -43,7 +43,7 @@ def test_what_the_loader_processes_need_is_compared_with_what_is_free(
     assert find_shortage(2**24, 2) is None
     shortage = find_shortage(2**24 + 1, 2)
     assert shortage is not None
-    assert "64 MiB free, 2 loader processes need 64 MiB" in shortage
+    assert "64.0 MiB free, 2 loader processes need 64.0 MiB" in shortage
     assert "--shm-size" in shortage
     assert "num_workers: 0" in shortage
     assert find_shortage(2**40, 0) is None

@@ -30,7 +30,7 @@ def broken(checkpoint: dict[str, Any]) -> dict[str, Any]:
     [
         (broken({"resume": "gone/latest.pt"}), ConfigError, "there is no file gone/latest.pt"),
         (broken({"resume": "foreign.pt"}), CheckpointError, "good checkpoints beside it: good.pt"),
-        (broken({"resume": "good.pt"}), CheckpointError, "does not fit tiny_models:mlp with sgd"),
+        (broken({"resume": "good.pt"}), CheckpointError, "its weights do not fit"),
         (broken({"experiment_name": "taken"}), ExperimentError, "already holds an experiment"),
         (broken({"dir": "foreign.pt"}), ConfigError, "foreign.pt is a file"),
         (
@@ -72,6 +72,20 @@ def test_a_refused_training_leaves_no_files(
     with pytest.raises(kind, match=re.escape(message)):
         run_fit(tiny_config(**sections))
     assert {path: path.stat().st_mtime_ns for path in working_directory.rglob("*")} == before
+
+
+@pytest.mark.parametrize("name", ["", "mine"])
+def test_a_training_that_fails_in_its_first_epoch_leaves_no_directory(
+    name: str, tiny_config: MakeConfig, working_directory: Path, run_fit: RunFit
+) -> None:
+    config = tiny_config(
+        model={"name": "failing_models:always_raises"},
+        checkpoint={"enabled": True, "experiment_name": name},
+        tensorboard={"enabled": True},
+    )
+    with pytest.raises(RuntimeError, match="no such luck"):
+        run_fit(config)
+    assert list(working_directory.iterdir()) == []
 
 
 def test_custom_code_in_a_config_runs_only_on_request(tiny_config: MakeConfig) -> None:

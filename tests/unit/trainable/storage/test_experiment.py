@@ -125,3 +125,13 @@ def test_a_name_is_used_once(make: MakeConfig, run_fit: RunFit) -> None:
     assert first.latest in str(raised.value)
     places = {run_fit(make(epochs=1)).location for _ in range(3)}
     assert len(places) == 3
+
+
+def test_a_name_is_free_again_after_a_training_that_failed_in_its_first_epoch(
+    make: MakeConfig, run_fit: RunFit
+) -> None:
+    config = make("mine", epochs=1)
+    failing = config.model.model_copy(update={"name": "failing_models:always_raises"})
+    with pytest.raises(RuntimeError, match="no such luck"):
+        run_fit(config.model_copy(update={"model": failing}))
+    assert run_fit(config).finished

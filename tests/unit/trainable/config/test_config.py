@@ -260,7 +260,7 @@ def test_utils_exports_the_same_function():
 
 
 def test_a_section_with_nothing_below_it_is_an_empty_one():
-    names = "seed loss scheduler amp tensorboard progress checkpoint".split()
+    names = ["seed", "loss", "scheduler", "amp", "tensorboard", "progress", "checkpoint"]
     assert config(**dict.fromkeys(names)) == config()
     text = "".join(f"{name}:\n" for name in names)
     assert parse_yaml(text, "empty").data == dict.fromkeys(names)

@@ -21,7 +21,7 @@ import numpy as np
 
 LENGTH_SCALES = (0.05, 0.2, 0.8, 3.2)
 """Squared distances, in units of the whole range, over which improvements are alike."""
-FORGETTING = (0.01, 0.1, 0.3)
+FORGETTING = (0.02, 0.2)
 """Shares of the correlation that are lost over all epochs."""
 NOISES = (0.01, 0.1, 0.5)
 """Variances of the noise of an improvement, whose own variance is 1."""
@@ -37,8 +37,6 @@ class Improvement:
 
     epoch: int
     """The epoch of the first look."""
-    before: float
-    """The score at the first look; higher is better."""
     units: tuple[float, ...]
     """The values that were trained with, each as its share of the distribution in [0, 1]."""
     gain: float
@@ -48,7 +46,7 @@ class Improvement:
 def select_units(
     improvements: Sequence[Improvement],
     pending: Sequence[tuple[float, ...]],
-    now: tuple[int, float],
+    epoch: int,
     rng: np.random.Generator,
 ) -> list[float]:
     """Selects values by the upper confidence bound of their improvement.
@@ -56,30 +54,29 @@ def select_units(
     Args:
         improvements: At least one.
         pending: Values that other trials have started to train with; their outcome is unknown.
-        now: Epoch and score from which the values are to improve.
+        epoch: The epoch after which the values are to be trained with.
         rng: Draws the candidates.
 
     Returns:
         The values, each as its share of the distribution in [0, 1].
     """
     recent = improvements[-MAX_IMPROVEMENTS:]
-    looks = np.array([(item.epoch, item.before) for item in recent], dtype=float)
     gains = np.array([item.gain for item in recent])
     gains = (gains - gains.mean()) / (gains.std() or 1.0)
-    low, high = np.min([*looks, now], axis=0), np.max([*looks, now], axis=0)
-    width = np.where(high > low, high - low, 1.0)
+    first = min(item.epoch for item in recent)
+    span = max(epoch - first, 1)
 
-    def join(points: Any, units: Any) -> np.ndarray:
-        """Joins looks, each scaled to [0, 1], with shares: `[N, 2 + D]`."""
-        return np.hstack([(np.asarray(points, dtype=float) - low) / width, np.asarray(units)])
+    def join(epochs: Sequence[int], units: Any) -> np.ndarray:
+        """Joins epochs, as shares of those since the first, with the values: `[N, 1 + D]`."""
+        return np.column_stack([(np.asarray(epochs) - first) / span, np.asarray(units)])
 
-    seen = join(looks, [item.units for item in recent])
+    seen = join([item.epoch for item in recent], [item.units for item in recent])
     candidates = rng.random((CANDIDATES, len(recent[0].units)))
-    points = join([now] * CANDIDATES, candidates)
+    points = join([epoch] * CANDIDATES, candidates)
     model = _fit(seen, gains)
     mean, spread = model.predict(points, return_std=True)
     if pending:  # as if each had the outcome that is expected of it (Desautels et al., 2014)
-        started = join([now] * len(pending), pending)
+        started = join([epoch] * len(pending), pending)
         outcomes = np.concatenate([gains, model.predict(started)])
         informed = _build_process(model.kernel, model.alpha)
         informed.fit(np.vstack([seen, started]), outcomes)
@@ -92,7 +89,7 @@ def _fit(points: np.ndarray, gains: np.ndarray) -> Any:
     """Returns the likeliest process, fitted.
 
     Args:
-        points: `[N, 2 + D]`, the epochs in the first column.
+        points: `[N, 1 + D]`, the epochs in the first column.
         gains: `[N]`, with mean 0 and standard deviation 1.
     """
     from ray.tune.schedulers.pb2_utils import TV_SquaredExp  # imports scikit-learn: slow

@@ -116,7 +116,7 @@ class PB2(Population):
         if before is not None and before.values == values and time > before.epoch:
             gain = (score - before.score) / (time - before.epoch)
             units = self._to_units(values)
-            self._improvements.append(Improvement(before.epoch, before.score, units, gain))
+            self._improvements.append(Improvement(before.epoch, units, gain))
         self._looks[trial] = Look(time, score, values)
         self._started.pop(trial, None)
         return score
@@ -130,9 +130,8 @@ class PB2(Population):
             if all(config[key] == trial_to_clone.config[key] for key in self._mutated):
                 config |= {key: sample(self._mutated[key], rng) for key in self._mutated}
             return config, operations
-        donor = self._trial_state[trial_to_clone]
-        now = donor.last_perturbation_time, float(donor.last_score or 0.0)
-        units = select_units(self._improvements, list(self._started.values()), now, rng)
+        epoch = self._trial_state[trial_to_clone].last_perturbation_time
+        units = select_units(self._improvements, list(self._started.values()), epoch, rng)
         config = copy.deepcopy(trial_to_clone.config)
         for (key, distribution), unit in zip(self._mutated.items(), units, strict=True):
             config[key] = distribution.from_unit(unit)

@@ -22,13 +22,13 @@ def improvements(count: int, best: float = 0.3) -> list[Improvement]:
     rng = np.random.default_rng(0)
     units = rng.random((count, 1))
     return [
-        Improvement(2 * (n // 4), 0.1 * (n // 4), (float(u),), 1.0 - abs(float(u) - best))
+        Improvement(2 * (n // 4), (float(u),), 1.0 - abs(float(u) - best))
         for n, (u,) in enumerate(units)
     ]
 
 
 def select(items: list[Improvement], pending: list[tuple[float, ...]], seed: int = 0) -> float:
-    (unit,) = select_units(items, pending, (10, 0.5), np.random.default_rng(seed))
+    (unit,) = select_units(items, pending, 10, np.random.default_rng(seed))
     return unit
 
 
@@ -38,7 +38,7 @@ def test_values_near_the_best_ones_are_selected(best: float) -> None:
 
 
 def test_values_that_others_have_started_with_are_avoided() -> None:
-    items = improvements(12)
+    items = improvements(8)
     alone = select(items, [])
     assert abs(select(items, [(alone,)] * 5) - alone) > 0.02
 
@@ -52,7 +52,7 @@ def test_the_same_seed_selects_the_same_values() -> None:
     "items",
     [
         improvements(1),
-        [Improvement(2, 0.1, (0.5,), 0.0)] * 5,  # nothing differs
+        [Improvement(2, (0.5,), 0.0)] * 5,  # nothing differs
         improvements(MAX_IMPROVEMENTS + 50),
     ],
     ids=["one", "equal", "many"],

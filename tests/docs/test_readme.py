@@ -5,9 +5,6 @@ import re
 import shlex
 from pathlib import Path
 
-import click
-import pytest
-
 from sweeps.cli.main import main
 from sweeps.spec.load import parse_search
 from sweeps.sweep_dir import layout
@@ -54,19 +51,6 @@ def test_every_verb_of_the_command_is_shown_and_exists() -> None:
     shown = {words[1] for words in commands() if words[0] == "sweep"}
     shown |= set(re.findall(r"`sweep (\w+)", README))
     assert shown == set(main.commands)
-
-
-@pytest.mark.parametrize(
-    "words", [words for words in commands() if words[0] == "sweep"], ids=" ".join
-)
-def test_a_shown_sweep_command_is_valid(words: list[str]) -> None:
-    """click parses the words and would raise for an unknown option or a missing argument."""
-    verb = main.commands[words[1]]
-    context = click.Context(verb)
-    values, rest, _ = verb.make_parser(context).parse_args(words[2:])
-    assert rest == []
-    for parameter in verb.get_params(context):
-        parameter.handle_parse_result(context, values, [])
 
 
 def test_files_named_in_shown_commands_exist() -> None:

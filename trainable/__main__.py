@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import click
+import torch
 from rich.console import Console
 
 from trainable.artifacts.trial_log import replace_unencodable
-from trainable.config import load_config
+from trainable.config import TrainConfig, halve_parts, load_config
 from trainable.config.own_code import add_code_directories
 from trainable.config.yaml_reader import read_yaml
 from trainable.errors import TuneSweepsError
@@ -51,15 +52,31 @@ def main(config: str, allow_custom_model: bool) -> None:
                 document=document,
             )
     except TuneSweepsError as error:
-        Console(stderr=True).print(
-            str(error), style="red", highlight=False, markup=False, soft_wrap=True
-        )
+        _print_error(str(error))
         sys.exit(2)
+    except torch.OutOfMemoryError as error:
+        _print_error(f"{str(error).splitlines()[0]}\n{_suggest_less_memory(settings)}")
+        sys.exit(1)
     _print_outcome(console, config, outcome)
     if outcome.diverged:
         sys.exit(1)
     if stop.signal is not None and not outcome.finished:
         sys.exit(128 + stop.signal)
+
+
+def _print_error(text: str) -> None:
+    Console(stderr=True).print(text, style="red", highlight=False, markup=False, soft_wrap=True)
+
+
+def _suggest_less_memory(config: TrainConfig) -> str:
+    batch_size = config.training.batch_size
+    steps = halve_parts(batch_size, config.training.accumulation_steps)
+    if steps is None:
+        return f"batches of {batch_size} cannot be run in smaller parts; use a smaller model"
+    return (
+        f"set training.accumulation_steps to {steps} to run batches of {batch_size} in smaller parts, "
+        "or lower training.batch_size"
+    )
 
 
 def _directory_of(config: str) -> list[Path]:

@@ -10,6 +10,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 
 from sweeps.spec.settings import FailurePolicy
 from sweeps.sweep_dir.records import Cause, Failure, TrialRecord, now
+from trainable.config import halve_parts
 from trainable.config.dotted import flatten
 from trainable.data.shared_memory import is_shared_memory_error
 from trainable.errors import summarize_traceback
@@ -142,11 +143,10 @@ def halve_batches(config: dict[str, Any]) -> dict[str, Any] | None:
     """Returns the config with each batch in twice as many parts, or as many as it can have.
 
     Returns:
-        None if there is no smaller part: each has at least two images (see `TrainStep`).
+        None if there are no smaller parts.
     """
-    batch_size, parts = read_batches(config)
-    halved = min(2 * parts, batch_size // 2)
-    if halved <= parts:
+    halved = halve_parts(*read_batches(config))
+    if halved is None:
         return None
     if ACCUMULATION_STEPS in config:
         return {**config, ACCUMULATION_STEPS: halved}

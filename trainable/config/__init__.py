@@ -298,6 +298,20 @@ def with_classes(config: TrainConfig, names: tuple[str, ...]) -> TrainConfig:
     return config.model_copy(update={"dataset": dataset})
 
 
+def halve_parts(batch_size: int, parts: int) -> int | None:
+    """Returns the number of parts of about half the size that a batch can be run in.
+
+    Args:
+        batch_size: Images of the batch.
+        parts: Its present number of parts, `training.accumulation_steps`.
+
+    Returns:
+        None if there are no smaller parts: each has at least two images, because of batch norm.
+    """
+    halved = min(2 * parts, batch_size // 2)
+    return halved if halved > parts else None
+
+
 def with_shape(config: TrainConfig, num_classes: int, in_channels: int) -> TrainConfig:
     """Returns a config whose model has the data's classes and channels where it sets none."""
     model = config.model

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from trainable.__main__ import main
 from trainable.artifacts.checkpoint import checkpoint_epoch
 from trainable.config import load_config
 from trainable.experiment.fit import Outcome
@@ -118,3 +120,16 @@ def test_a_signal_saves_the_latest_and_prints_how_to_continue(
     config = write_config(working_directory, epochs=len(trained) + 1, extra=more)
     resumed = run_fit(load_config(config))
     assert [row["epoch"] for row in resumed.rows] == [len(trained) + 1]
+
+
+def test_out_of_memory_is_told_with_its_remedy(working_directory: Path) -> None:
+    config = write_config(working_directory, epochs=1)
+    text = config.read_text().replace("tiny_models:mlp", "failing_models:out_of_memory")
+    config.write_text(text.replace("{epochs: 1}", "{epochs: 1, batch_size: 129}"))
+    result = CliRunner().invoke(main, [config.name, "--allow-custom-model"])
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        "CUDA out of memory. Tried to allocate 2.00 GiB",
+        "set training.accumulation_steps to 2 to run batches of 129 in smaller parts, or lower "
+        "training.batch_size",
+    ]

@@ -74,8 +74,8 @@ def _suggest_less_memory(config: TrainConfig) -> str:
     if steps is None:
         return f"batches of {batch_size} cannot be run in smaller parts; use a smaller model"
     return (
-        f"set training.accumulation_steps to {steps} to run batches of {batch_size} in smaller parts, "
-        "or lower training.batch_size"
+        f"set training.accumulation_steps to {steps} to run batches of {batch_size} in smaller "
+        "parts, or lower training.batch_size"
     )
 
 

@@ -6,8 +6,12 @@ import difflib
 from collections.abc import Iterable
 from os.path import commonprefix
 
-from trainable.config.synonyms import find_synonym
+from trainable.config.synonyms import find_synonym, simplify
 
+MIN_PART_LENGTH = 4
+"""Letters of a beginning or an end by which a name is recognised."""
+MIN_COMPARED_LENGTH = 3
+"""Letters of the longer of two names; shorter ones are near to too many others."""
 MAX_NAME_LENGTH = 200
 """Limit in bytes; leaves room for a directory name's suffixes (file systems allow 255)."""
 
@@ -23,13 +27,48 @@ def similarity(first: str, second: str) -> tuple[float, int]:
     return ratio, len(commonprefix([first, second]))  # noqa: RUF071 - texts, not paths
 
 
+def is_misspelt(name: str, other: str) -> bool:
+    """Returns whether a name may be another one with typing errors, or its beginning or end.
+
+    One error in every four letters is allowed; case and separators do not count.
+    """
+    first, second = simplify(name), simplify(other)
+    short, long = sorted((first, second), key=len)
+    if len(short) >= MIN_PART_LENGTH and (long.startswith(short) or long.endswith(short)):
+        return True
+    if len(long) < MIN_COMPARED_LENGTH:
+        return first == second
+    return count_edits(first, second) <= max(1, len(long) // 4)
+
+
+def count_edits(first: str, second: str) -> int:
+    """Returns how many letters to insert, delete, replace or swap make one text of another."""
+    before_last: list[int] = []
+    last = list(range(len(second) + 1))
+    for row, letter in enumerate(first, start=1):
+        current = [row]
+        for column, other in enumerate(second, start=1):
+            edits = min(last[column] + 1, current[-1] + 1, last[column - 1] + (letter != other))
+            if row > 1 and column > 1 and (letter, first[row - 2]) == (second[column - 2], other):
+                edits = min(edits, before_last[column - 2] + 1)
+            current.append(edits)
+        before_last, last = last, current
+    return last[-1]
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Returns `; did you mean "x"?` for the nearest known name, and the list if it is short."""
+    """Returns `; did you mean "x"?` for a synonym or a near spelling, and the list if it is short.
+
+    Args:
+        name: The unknown name.
+        known: The names that there are.
+    """
     names = sorted(known)
-    synonym = find_synonym(name, names)
-    nearest = synonym or max(names, key=lambda other: similarity(name, other), default="")
-    is_near = synonym is not None or similarity(name, nearest)[0] >= 0.5
-    text = f'; did you mean "{nearest}"?' if is_near else ""
+    near = (other for other in names if is_misspelt(name, other))
+    nearest = find_synonym(name, names) or max(
+        near, key=lambda other: similarity(name, other), default=None
+    )
+    text = f'; did you mean "{nearest}"?' if nearest else ""
     if names and len(names) <= 16:
         text += f" (known: {', '.join(names)})"
     return text

@@ -87,7 +87,7 @@ spce:
         "line 6: space.optimizer.momentum.unifrm: unknown distribution; did you mean "
         f'"uniform"? (known: {kinds})',
         'line 7: space.optimizer.weight_decay.wen: unknown key; did you mean "when"? '
-        "(known: when)",
+        "(known: weights, when)",
         "line 8: tune.num_samples: required key is missing",
         'line 9: tune.metric: unknown name, found "val_ac"; did you mean "val_acc"? '
         "(known: best_acc, train_acc, train_loss, val_acc, val_loss)",
@@ -141,9 +141,8 @@ resources: {gpu: 1.5}
         "line 5: space.optimizer.weight_decay.unifrm: unknown distribution; did you mean "
         '"uniform"? (known: choice, expr, grid, lognormal, lograndint, loguniform, normal, '
         "qlograndint, qloguniform, qnormal, qrandint, quniform, randint, uniform, zip)",
-        "line 6: space.optimizer.momentum.when.optimizer.nam: must be a key of the space; did "
-        'you mean "optimizer.momentum"? (known: optimizer.lerning_rate, '
-        "optimizer.momentum, training.batch_size)",
+        "line 6: space.optimizer.momentum.when.optimizer.nam: must be a key of the space "
+        "(known: optimizer.lerning_rate, optimizer.momentum, training.batch_size)",
         "line 7: constraints[1]: optimizer.momentun is not a key of the space or the training "
         f'config; did you mean "momentum"? {known}',
         'line 10: tune.mode: must be "min" for val_loss',

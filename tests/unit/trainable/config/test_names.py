@@ -6,6 +6,7 @@ from trainable.config.names import (
     MAX_NAME_LENGTH,
     check_directory_name,
     check_name,
+    count_edits,
     similarity,
     suggestion,
 )
@@ -28,6 +29,49 @@ def test_similarity_ignores_case_and_ties_go_to_the_longer_common_prefix():
 )
 def test_a_suggestion_names_a_similar_name_and_lists_a_few(name, text):
     assert suggestion(name, ["sgd", "adam"]) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("onecycle", ["constant", "cosine", "none", "step"]),
+        ("mean", ["augment", "download", "name", "root"]),
+        ("rmsprop", ["adam", "adamw", "sgd"]),
+        ("nag", ["adam", "sgd"]),
+        ("a", ["b", "ab"]),
+    ],
+)
+def test_a_name_that_is_no_misspelling_gets_no_suggestion(name, known):
+    assert "did you mean" not in suggestion(name, known)
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "nearest"),
+    [
+        ("mpl", ["mlp", "dropout_cnn"], "mlp"),
+        ("CIFAR", ["cifar10", "mnist"], "cifar10"),
+        ("batch.size", ["batch_size", "epochs"], "batch_size"),
+        ("resnet-18", ["resnet18", "resnet101"], "resnet18"),
+        ("test_acc", ["best_acc", "train_acc", "val_acc"], "val_acc"),
+        ("weigth_decy", ["weight_decay", "momentum"], "weight_decay"),
+    ],
+)
+def test_a_misspelling_a_part_and_a_synonym_lead_to_the_name(name, known, nearest):
+    assert f'did you mean "{nearest}"?' in suggestion(name, known)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "edits"),
+    [
+        ("", "", 0),
+        ("abc", "", 3),
+        ("abc", "abc", 0),
+        ("abcd", "acbd", 1),
+        ("kitten", "sitting", 3),
+    ],
+)
+def test_edits_are_counted_with_swapped_letters_as_one(first, second, edits):
+    assert count_edits(first, second) == count_edits(second, first) == edits
 
 
 def test_a_long_list_is_not_shown_and_an_empty_one_suggests_nothing():

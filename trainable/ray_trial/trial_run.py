@@ -15,8 +15,14 @@ from typing import Any
 import torch
 
 from trainable.artifacts.checkpoint import read_checkpoint, write_checkpoint
-from trainable.artifacts.metrics import read_rows
-from trainable.artifacts.names import BEST_FILE, CHECKPOINT_FILE, LOG_FILE, METRICS_FILE
+from trainable.artifacts.metrics import has_diverged, read_rows
+from trainable.artifacts.names import (
+    BEST_FILE,
+    CHECKPOINT_FILE,
+    LOG_FILE,
+    METRICS_FILE,
+    epoch_file,
+)
 from trainable.artifacts.tensorboard_hparams import Session
 from trainable.artifacts.trial_log import TrialLog, epoch_line
 from trainable.atomic_files import add_name, remove_temporaries
@@ -291,10 +297,36 @@ class TrialRun:
             return
         is_own = directory.parent == self._experiment.directory
         if not is_own and self._config.checkpoint.save_best:
-            if self._stored is not None:
-                self._stored.download(self._experiment.checkpoints / BEST_FILE)
-            trainer.best_acc, trainer.best_epoch = self._experiment.best()
+            self._restore_best(trainer, self._experiment)
         self._experiment.rewind(trainer.epoch)
+
+    def _restore_best(self, trainer: Trainer, experiment: Experiment) -> None:
+        """Gives the trainer the best of this trial's own epochs, after a PBT exploit.
+
+        An exploit may go back to before the epoch of `best.pt`, which is then trained again. The
+        best of the other epochs takes its place, with its own checkpoint if it has one.
+        """
+        file = experiment.checkpoints / BEST_FILE
+        self._download(file)
+        trainer.best_acc, trainer.best_epoch = experiment.best()
+        if 0 < trainer.best_epoch <= trainer.epoch:
+            return
+        rows = read_rows(experiment.directory / METRICS_FILE)
+        kept = [row for row in rows if row["epoch"] <= trainer.epoch and not has_diverged(row)]
+        best = max(kept, key=lambda row: (row["val_acc"], -row["epoch"]), default=None)
+        trainer.best_acc, trainer.best_epoch = (
+            (0.0, 0) if best is None else (best["val_acc"], best["epoch"])
+        )
+        own = experiment.checkpoints / epoch_file(trainer.best_epoch)
+        if own.exists():
+            self._download(own)
+            add_name(own, file)
+        else:
+            file.unlink(missing_ok=True)
+
+    def _download(self, path: Path) -> None:
+        if self._stored is not None:
+            self._stored.download(path)
 
     def _read(self, directory: Path) -> dict[str, Any]:
         if self._stored is None:

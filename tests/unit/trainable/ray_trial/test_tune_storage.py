@@ -172,6 +172,39 @@ def test_a_recipient_keeps_its_own_best_and_its_own_rows(
     assert (best["epoch"], best["best_acc"]) == (4, after["val_acc"])
 
 
+@pytest.mark.parametrize("save_frequency", [1, 9])
+def test_the_best_epoch_of_a_recipient_is_never_one_that_it_trains_again(
+    make_trial: MakeTrial, tmp_path: Path, save_frequency: int
+) -> None:
+    """The donor is two epochs behind, so epochs 2 and 3 of the recipient are gone."""
+    sections = {
+        "checkpoint": {"enabled": True, "save_frequency": save_frequency},
+        "training": {"epochs": 6},
+    }
+    recipient = make_trial(storage=make_storage(tmp_path, "recipient"), **sections)
+    own = [recipient.train() for _ in range(3)]
+    assert own[0]["val_acc"] < max(result["val_acc"] for result in own[1:])
+    sections["optimizer"] = {"learning_rate": 1e-6}
+    donor = make_trial(storage=make_storage(tmp_path, "donor"), **sections)
+    donor.train()
+    recipient.restore(donor.save())
+
+    directory = tmp_path / "sweep" / "recipient"
+    best = directory / "checkpoints" / "best.pt"
+    if save_frequency == 1:
+        assert checkpoint_epoch(best) == 1
+    else:
+        assert not best.exists()
+    for _ in range(2):
+        recipient.train()
+        rows = read_rows(directory / "metrics.jsonl")
+        expected = max(rows, key=lambda row: (row["val_acc"], -row["epoch"]))
+        assert rows[-1]["best_acc"] == expected["val_acc"]
+        if best.exists():
+            state = read_checkpoint(best)
+            assert (state["epoch"], state["best_acc"]) == (expected["epoch"], expected["val_acc"])
+
+
 def test_with_checkpoints_off_a_trial_still_saves_for_tune(
     make_trial: MakeTrial, tmp_path: Path
 ) -> None:

@@ -162,6 +162,8 @@ class TrialSource(SearchAlgorithm):
     def _record_trial(self, planned: PlannedTrial) -> SweepTrial:
         number = len(self.records)
         config = self._spec.trial_config(planned.values, number, planned.repeat)
+        # First: a recorded trial without a split would be taken for one of an older version.
+        self._template.splits.settings(config)
         trial_id = secrets.token_hex(ID_BYTES)
         name = automatic_name(config, datetime.now())
         record = TrialRecord(

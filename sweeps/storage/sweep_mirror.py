@@ -115,14 +115,15 @@ class SweepMirror(Mirror):
             self.pull()
 
     def assign_to_worker(self, trial: str) -> None:
-        """Leaves a trial's files to a worker, after the trial's record has been uploaded.
+        """Leaves a trial's files to a worker, after its split and its record have been uploaded.
 
         Raises:
             StorageError: The store does not accept the record.
         """
         record = self.directory / trial / TRIAL_FILE
         if self.name_of(record) not in self._stored:
-            self.upload([self._changed_contents([record])])
+            paths = self.directory / SPLIT_FILE, record
+            self.upload([self._changed_contents([path]) for path in paths])
         self._with_workers.add(trial)
 
     def sync_trial(self, trial: str) -> None:
@@ -140,10 +141,12 @@ class SweepMirror(Mirror):
         """Reads the driver's files whose content is not in the store yet.
 
         Returns:
-            Contents in the order in which they are to be uploaded: a new trial is recorded before
-            the events that name it, and its end is recorded after the events that caused it.
+            Contents in the order in which they are to be uploaded: a new trial is recorded after
+            its split and before the events that name it, and its end is recorded after the events
+            that caused it.
         """
-        sweep_files = [self.directory / name for name in DRIVER_FILES]
+        split = [self.directory / SPLIT_FILE]
+        sweep_files = [self.directory / name for name in DRIVER_FILES if name != SPLIT_FILE]
         new: list[Path] = []
         old: list[Path] = []
         for path in self.directory.glob(f"*/{TRIAL_FILE}"):
@@ -151,7 +154,7 @@ class SweepMirror(Mirror):
             if path.parent.name not in self._with_workers:
                 for pattern in IDLE_TRIAL_FILES:
                     old += path.parent.glob(pattern)
-        changes = [self._changed_contents(paths) for paths in (new, sweep_files, old)]
+        changes = [self._changed_contents(paths) for paths in (split, new, sweep_files, old)]
         return [contents for contents in changes if contents]
 
     def upload(self, changes: list[Contents]) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from trainable.artifacts.checkpoint import read_checkpoint
@@ -107,7 +108,7 @@ def fit(
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     for notice in dict.fromkeys([*trainer.notices, *checked]):
-        console.print(f"[yellow]note:[/] {notice}", soft_wrap=True)
+        console.print(f"[yellow]note:[/] {escape(notice)}", soft_wrap=True)
     try:
         rows = _train(trainer, experiment, tensorboard, stored, console, should_stop)
     finally:

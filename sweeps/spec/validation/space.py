@@ -35,7 +35,7 @@ MAX_CONTEXTS = 512
 
 SHARED_KEYS = {
     "checkpoint", "progress", "tensorboard",
-    "dataset.download", "dataset.num_workers", "dataset.root", "seed.enabled",
+    "dataset.classes", "dataset.download", "dataset.num_workers", "dataset.root", "seed.enabled",
 }  # fmt: skip
 """Sections and keys that are the same for every trial."""
 

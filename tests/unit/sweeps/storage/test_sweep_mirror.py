@@ -29,21 +29,25 @@ def test_a_trial_is_recorded_before_the_events_that_name_it_and_its_end_after_th
     mirror.upload(mirror.read_changes())
     write(mirror, "old/trial.json", "ended")
     write(mirror, "new/trial.json")
+    write(mirror, "split.json")
     write(mirror, "events.jsonl")
     write(mirror, "tuner.pkl")
     changes = mirror.read_changes()
-    assert names(changes) == [{"new/trial.json"}, {"events.jsonl"}, {"old/trial.json"}]
+    order = ["split.json", "new/trial.json", "events.jsonl", "old/trial.json"]
+    assert names(changes) == [{name} for name in order]
     mirror.upload(changes)
     assert mirror.read_changes() == []
-    assert mirror.store.list().keys() == {"new/trial.json", "events.jsonl", "old/trial.json"}
+    assert mirror.store.list().keys() == set(order)
 
 
 def test_a_record_is_uploaded_before_the_trial_is_assigned_to_a_worker(
     mirror: SweepMirror,
 ) -> None:
     write(mirror, "new/trial.json", "here")
+    write(mirror, "split.json", "drawn")
     mirror.assign_to_worker("new")
     assert mirror.store.read("new/trial.json") == b"here"
+    assert mirror.store.read("split.json") == b"drawn"
 
 
 def test_the_files_of_a_worker_are_downloaded_and_the_drivers_changes_uploaded(

@@ -39,9 +39,20 @@ COMMANDS = (
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _InOrder(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Returns the commands as `COMMANDS` has them, by what they are for."""
+        del ctx
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Hyperparameter sweeps for PyTorch image classifiers on Ray Tune."""
+    """Hyperparameter sweeps for PyTorch image classifiers on Ray Tune.
+
+    Begin with `sweep run FILE`, where FILE describes the search, and look at the result with
+    `sweep best DIRECTORY`. `sweep COMMAND --help` has an example of each command.
+    """
     replace_unencodable()
 
 

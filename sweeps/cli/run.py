@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -23,7 +23,7 @@ from sweeps.results.commands import read_commands
 from sweeps.results.outcome import Outcome
 from sweeps.storage.location import upload
 from sweeps.sweep_dir.layout import SWEEP_FILE, SweepLayout
-from sweeps.sweep_dir.records import ENDED
+from sweeps.sweep_dir.records import ENDED, Cause
 from sweeps.terminal.console import print_line
 
 
@@ -59,7 +59,7 @@ def run(
 
     SEARCH_FILE describes the sweep: the training config, the search space and how to search it.
 
-    Example: sweep run configs/search.yaml --set tune.num_samples=4
+    Example: sweep run configs/search.yaml --set name=small --set tune.num_samples=4
     """
     if search_file is None and directory is None:
         raise click.UsageError("a search file, or --resume and a sweep directory, is required")
@@ -184,7 +184,11 @@ def continue_(directory: Path, top: int, epochs: int, **launch_options: Any) -> 
 
 @click.command()
 @DIRECTORY
-@click.option("--cause", help="Only retry this cause: oom, nan, lost_worker, error...")
+@click.option(
+    "--cause",
+    metavar="CAUSE",
+    help=f"Only retry trials that failed for this cause: {', '.join(get_args(Cause))}.",
+)
 @ALLOW_CUSTOM_MODEL
 @ADDRESS
 @VERBOSE
@@ -227,7 +231,8 @@ def stop(directory: Path) -> int:
         return FINISHED
     SweepLayout(directory).stop_file.touch()
     upload(SweepLayout(directory).stop_file)
-    print_line(f"asked process {record.pid} on {record.host} to pause")
+    driver = "the sweep" if record.pid is None else f"process {record.pid} on {record.host}"
+    print_line(f"asked {driver} to pause; running trials finish their epoch and save")
     print_line(f"resume it later with: {read_commands(directory).run_again('resume')}")
     return FINISHED
 

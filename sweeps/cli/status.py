@@ -30,6 +30,7 @@ from sweeps.terminal.formatting import (
     count_of,
     format_duration,
     format_metric,
+    format_time,
     format_value,
     make_table,
     quote_path,
@@ -81,7 +82,7 @@ def list_(directory: Path, as_json: bool) -> int:
             str(values.get("metric", "")),
             format_metric(best, "value"),
             str(best.get("trial", "-")),
-            ShortenedText(str(values["started"] or "").replace("T", " ")[:16]),
+            ShortenedText(format_time(str(values["started"] or ""))[:16]),
         )
     print_table(table)
     for values in sweeps:
@@ -115,7 +116,7 @@ def _list_values(directory: Path) -> dict[str, Any]:
 
 @click.command()
 @DIRECTORY
-@click.option("--watch", is_flag=True, help="Update every two seconds until the sweep has ended.")
+@click.option("--watch", is_flag=True, help="Update every two seconds while the sweep runs.")
 @AS_JSON
 @exits
 def status(directory: Path, watch: bool, as_json: bool) -> int:

@@ -28,6 +28,7 @@ from sweeps.terminal.console import console, print_json, print_line, print_table
 from sweeps.terminal.formatting import (
     format_metric,
     format_size,
+    format_time,
     format_value,
     make_table,
     quote_path,
@@ -73,7 +74,8 @@ def show_(directory: Path, trial: str, as_json: bool) -> int:
     print_line(f"trial {record.id}, number {record.number}: {record.state}")
     print_line(f"  {quote_path(result.directory)}")
     times = {"created": record.created, "started": record.started, "ended": record.ended}
-    print_line("  " + ", ".join(f"{name} {when}" for name, when in times.items() if when))
+    known = [f"{name} {format_time(when)}" for name, when in times.items() if when]
+    print_line("  " + ", ".join(known))
     for key, value in record.current.items():
         print_line(f"  {key}: {format_value(value)}")
     for key, value in record.changes.items():
@@ -101,6 +103,10 @@ def _print_best(sweep: LoadedSweep, result: TrialResult) -> None:
     for key, used in result.values.items():
         if used != result.record.current.get(key):
             print_line(f"  trained with {key}: {format_value(used)}")
+    last = result.rows[-1]
+    print_line(
+        f"last: {sweep.metric} {format_metric(last, sweep.metric)} at epoch {last['epoch']}"
+    )
 
 
 def _trial_values(sweep: LoadedSweep, result: TrialResult) -> dict[str, Any]:

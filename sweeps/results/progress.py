@@ -11,7 +11,7 @@ from typing import Any
 
 from sweeps.results.trial_results import inherited_row, is_scored
 from sweeps.sweep_dir.records import ENDED, TrialRecord
-from sweeps.terminal.formatting import format_duration, format_metric
+from sweeps.terminal.formatting import count_of, format_duration, format_metric
 
 _changes = itertools.count(1)
 
@@ -177,7 +177,7 @@ def describe_progress(
         parts.append(f"best so far {metric} {value:.4f} ({trial})")
     parts.append(f"{format_duration(elapsed_s)} so far{format_time_left(progress.left_s)}")
     if progress.saved:
-        parts.append(f"{progress.saved} epochs saved")
+        parts.append(f"{count_of(progress.saved, 'epoch')} saved by early stopping")
     return parts
 
 

@@ -85,6 +85,11 @@ def shorten_message(text: str) -> str:
     return shorten(" ".join(text.split()), MAX_MESSAGE, " ... ")
 
 
+def format_time(time: str) -> str:
+    """Returns a time of a record, which is in ISO format: `2026-01-15 14:30:22`."""
+    return time.replace("T", " ")[:19]
+
+
 def format_duration(seconds: float) -> str:
     """Returns a time as text: `42 s`, `3.5 min`, `12 min`, `2 h`, `3.4 h`, `2.1 d`."""
     unit, scale = next(

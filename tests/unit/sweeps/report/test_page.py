@@ -168,6 +168,27 @@ def test_text_of_trials_is_escaped(tmp_path: Path) -> None:
     assert "<script>alert(1)" not in write_report(directory).read_text()
 
 
+def test_a_failure_wraps_and_its_traceback_is_folded(tmp_path: Path) -> None:
+    directory = FakeSweep(tmp_path / "sweep", states={3: "failed"}).write()
+    record = next(directory.glob("*_0003aaaa/trial.json"))
+    message = "RuntimeError: " + "x" * 500
+    record.write_text(
+        record.read_text()
+        .replace("CUDA out of memory", message)
+        .replace("Traceback: ...", "line 1\\nline 2")
+    )
+    html = write_report(directory).read_text(encoding="utf-8")
+    assert re.search(r"\.long \{[^}]*max-width[^}]*overflow-wrap: anywhere", html)
+    assert f'<div class="long">{message}</div><details><summary>traceback</summary>' in html
+    assert '<pre class="long">line 1\nline 2</pre></details>' in html
+    assert f"sweep logs {directory} 0003aaaa" in Page(directory / "report.html").text["Failures"]
+
+
+def test_the_best_and_the_last_epoch_are_told_apart(page: Callable[..., Page]) -> None:
+    text = " ".join(page().text["Best config"].split())
+    assert re.search(r"best val_acc 0\.\d{4} at epoch \d last val_acc 0\.\d{4} at epoch 9", text)
+
+
 def test_the_command_prints_the_path_of_the_report(tmp_path: Path) -> None:
     directory = FakeSweep(tmp_path / "sweep").write()
     result = CliRunner().invoke(main, ["report", str(directory)])

@@ -80,7 +80,7 @@ def test_the_line_has_every_part_that_is_known():
         "2/8 done, 1 running",
         "best so far val_acc 0.9000 (00000000)",
         "61 s so far, 31 s to 55 s left",
-        "8 epochs saved",
+        "8 epochs saved by early stopping",
     ]
 
 

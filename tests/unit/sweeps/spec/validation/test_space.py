@@ -191,7 +191,6 @@ def test_values_that_clash_with_each_other_are_a_problem():
     "key",
     [
         "checkpoint.save_frequency",
-        "dataset.classes",
         "dataset.download",
         "dataset.num_workers",
         "dataset.root",

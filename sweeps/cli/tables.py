@@ -109,6 +109,6 @@ def pareto_table(front: list[TrialResult], metrics: Iterable[str]) -> Table:
     title = "Pareto front: no other trial is better in every metric"
     table = make_table("trial", *names, title=title)
     for result in front:
-        row = result.best or {}
+        row = result.own_best or {}
         table.add_row(result.record.id, *(format_value(float(row[name])) for name in names))
     return table

@@ -225,7 +225,7 @@ def pareto_chart(sweep: LoadedSweep) -> Chart:
     if len(names) not in PARETO_METRICS:
         return Chart(title, note, missing=f"{len(names)} metrics are only listed, not drawn.")
     trials = [
-        _freeze(result, names) for result in sweep.results if has_all(result.best or {}, names)
+        _freeze(result, names) for result in sweep.results if has_all(result.own_best or {}, names)
     ]
     if not trials:
         return Chart(title, note, missing="No trial has all of these metrics.")
@@ -238,7 +238,7 @@ def pareto_chart(sweep: LoadedSweep) -> Chart:
 
 def _freeze(result: TrialResult, names: list[str]) -> FrozenTrial:
     """Returns a trial with the metrics of its best epoch so far, as COMPLETE in any state."""
-    best = result.best or {}
+    best = result.own_best or {}
     return create_trial(
         state=TrialState.COMPLETE,
         values=[float(best[name]) for name in names],

@@ -84,7 +84,7 @@ def pareto_table(front: Iterable[TrialResult], metrics: Iterable[str]) -> str:
     names = list(metrics)
     rows = []
     for result in front:
-        best = result.best or {}
+        best = result.own_best or {}
         values = ", ".join(f"{k} {format_value(v)}" for k, v in result.values.items())
         rows.append([result.record.id, *(best[name] for name in names), best["epoch"], values])
     return row_table(["trial", *names, "epoch", "values"], rows)

@@ -88,7 +88,7 @@ def pareto_front(results: Iterable[TrialResult], metrics: Mapping[str, str]) -> 
     """
     points = []
     for result in results:
-        row = result.best or {}
+        row = result.own_best or {}
         if has_all(row, metrics):
             signs = {"max": -1.0, "min": 1.0}
             points.append((result, [signs[mode] * row[name] for name, mode in metrics.items()]))

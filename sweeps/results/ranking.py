@@ -79,7 +79,7 @@ def write_files(
         front = {result.record.id for result in pareto_front(results, metrics)}
         columns += [*others, "pareto"]
         for row, result in zip(rows, results, strict=True):
-            row |= {name: (result.best or {}).get(name) for name in others}
+            row |= {name: (result.own_best or {}).get(name) for name in others}
             row["pareto"] = str(result.record.id in front).lower()
     write_text(layout.trials_csv, to_csv(rows, columns))
     config = results[0].config_text() if results and results[0].best else None

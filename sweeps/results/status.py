@@ -105,7 +105,10 @@ def _estimate_left_s(sweep: LoadedSweep) -> tuple[float, float] | None:
 def front_values(sweep: LoadedSweep) -> list[dict[str, Any]]:
     """Returns the trials of the Pareto front with the metrics that they are compared by."""
     return [
-        {"trial": result.record.id, **{name: (result.best or {})[name] for name in sweep.metrics}}
+        {
+            "trial": result.record.id,
+            **{name: (result.own_best or {})[name] for name in sweep.metrics},
+        }
         for result in sweep.front
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -32,16 +32,16 @@ class TrialResult:
     directory: Path
     rows: list[dict[str, Any]]
     """Metrics, one row per epoch."""
-    best: dict[str, Any] | None
-    """The row of its best epoch; None if no epoch has a finite metric and finite losses. See also
-    `inherited_row`."""
+    own_best: dict[str, Any] | None
+    """The row of the best epoch that it has trained itself; None if no epoch has a finite metric
+    and finite losses. An inherited epoch says nothing about its values."""
+    inherited: dict[str, Any] | None = None
+    """See `inherited_row`."""
 
     @property
-    def has_inherited_best(self) -> bool:
-        """Whether its best epoch is one before its first: it resumed from a checkpoint."""
-        if self.best is None or not self.rows:
-            return False
-        return bool(self.best["epoch"] < self.rows[0]["epoch"])
+    def best(self) -> dict[str, Any] | None:
+        """The row of its best epoch, which may be inherited."""
+        return self.inherited or self.own_best
 
     @property
     def last(self) -> dict[str, Any] | None:
@@ -101,18 +101,9 @@ def inherited_row(rows: list[dict[str, Any]], metric: str, mode: str) -> dict[st
     return {"epoch": epoch, "val_acc": acc, "best_acc": acc}
 
 
-def read_scores(result: TrialResult, metrics: Mapping[str, str]) -> list[float] | None:
-    """Returns the metrics by which a searcher compares trials; None if the trial lacks one.
-
-    They are those of the best epoch that the trial itself has trained: an inherited one says
-    nothing about its values.
-
-    Args:
-        result: An ended trial.
-        metrics: Metric -> mode; the first one decides which epoch is the best.
-    """
-    metric, mode = next(iter(metrics.items()))
-    best = best_row(result.rows, metric, mode)
+def read_scores(result: TrialResult, metrics: Iterable[str]) -> list[float] | None:
+    """Returns the metrics by which a searcher compares trials; None if the trial lacks one."""
+    best = result.own_best
     if best is None or not all(is_scored(best, name) for name in metrics):
         return None
     return [float(best[name]) for name in metrics]
@@ -135,8 +126,8 @@ def read_result(directory: Path, record: TrialRecord, metric: str, mode: str) ->
     """Reads one trial from its directory below the sweep's."""
     path = directory / record.directory
     rows = read_rows(path / METRICS_FILE)
-    best = inherited_row(rows, metric, mode) or best_row(rows, metric, mode)
-    return TrialResult(record, path, rows, best)
+    inherited = inherited_row(rows, metric, mode)
+    return TrialResult(record, path, rows, best_row(rows, metric, mode), inherited)
 
 
 class TrialRanking:
@@ -152,7 +143,7 @@ class TrialRanking:
     """
 
     def __init__(self, metric: str, mode: str) -> None:
-        self._metric, self._mode = metric, mode
+        self._metric = metric
         self._sign = -1 if mode == "max" else 1
         self._scores: dict[tuple[int, bool], list[tuple[float, float]]] = {}
         """(configuration, whether final) -> scores, the lowest of which is the best."""
@@ -181,11 +172,11 @@ class TrialRanking:
         """Returns the score of the best epoch and that of the best one of its own."""
         if result.best is None:
             return 0.0, 0.0
-        score = own_score = self._sign * float(result.best[self._metric])
-        if result.has_inherited_best:
-            own = best_row(result.rows, self._metric, self._mode)
-            own_score = self._sign * float(own[self._metric]) if own else math.inf
-        return score, own_score
+        own = result.own_best
+        return (
+            self._sign * float(result.best[self._metric]),
+            self._sign * float(own[self._metric]) if own else math.inf,
+        )
 
 
 def read_results(directory: Path, metric: str, mode: str) -> list[TrialResult]:

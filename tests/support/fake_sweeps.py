@@ -85,7 +85,7 @@ class FakeSweep:
             "tune": {"num_samples": self.trials, "seed": 1, **self.tune},
             "keep": dict(self.keep),
         }
-        return parse_search(data).to_dict()
+        return parse_search(data, is_recorded=True).to_dict()
 
     def _write_trial(self, layout: SweepLayout, number: int) -> TrialRecord:
         repeats = self.tune.get("repeats", 1)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweeps.results.aggregate import pareto_front
 from sweeps.results.trial_results import best_row, read_results, read_scores
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
@@ -102,15 +103,17 @@ def test_the_best_epoch_that_a_resumed_trial_inherits_is_its_best_until_it_is_be
     assert [result.record.number for result in results] == [2, 1, 0]
     assert [result.best for result in results[1:]] == [inherited, inherited]
     assert results[0].best == results[0].last
-    assert [read_scores(result, {"val_acc": "max"}) for result in results] == [[0.9], [0.8], [0.7]]
+    assert [read_scores(result, ["val_acc"]) for result in results] == [[0.9], [0.8], [0.7]]
+    front = pareto_front(results, {"val_acc": "max", "epoch": "min"})
+    assert [result.record.number for result in front] == [2, 1]  # by their own epochs
     by_best_acc = read_results(tmp_path, "best_acc", "max")
     assert [result.best for result in by_best_acc[1:]] == [inherited, inherited]
 
 
 def test_a_trial_without_one_of_the_metrics_has_no_scores(sweep: Callable[..., Path]) -> None:
     (result,) = read_results(sweep([0.5]), "val_acc", "max")
-    assert read_scores(result, {"val_acc": "max", "peak_memory_gib": "min"}) is None
-    assert read_scores(result, {"val_acc": "max", "epoch": "min"}) == [0.5, 1.0]
+    assert read_scores(result, ["val_acc", "peak_memory_gib"]) is None
+    assert read_scores(result, ["val_acc", "epoch"]) == [0.5, 1.0]
 
 
 def test_a_failed_trial_is_ranked_by_its_best_epoch(

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 from ray.tune.schedulers import (
-    ASHAScheduler,
     FIFOScheduler,
     MedianStoppingRule,
     TrialScheduler,
 )
 
 from sweeps.schedulers import pbt
-from sweeps.schedulers.hyperband import RungBOHB, RungHyperBand
+from sweeps.schedulers.hyperband import RungBOHB, RungHyperBand, SeededASHA
 from sweeps.space.distributions import Choice, Distribution, Normal, Range, sample
 from sweeps.space.search_space import Space
 from sweeps.spec.schedulers import (
@@ -51,14 +50,15 @@ def build_scheduler(
         metric: The key of a result that trials are compared by.
         mode: `max` or `min`.
         max_t: Epochs of a trial, unless the section gives them.
-        seed: Seed of the choices of PBT and PB2.
+        seed: Seed of what a scheduler chooses by chance.
         rule: How HyperBand's rungs follow from its factor.
     """
     common: dict[str, Any] = {"time_attr": TIME_ATTR, "metric": metric, "mode": mode}
     if isinstance(section, FIFO):
         return FIFOScheduler()
     if isinstance(section, ASHA):
-        return ASHAScheduler(
+        return SeededASHA(
+            seed=seed,
             **common,
             max_t=section.max_t or max_t,
             grace_period=section.grace_period,

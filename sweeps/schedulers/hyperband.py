@@ -10,6 +10,7 @@ import itertools
 import math
 from typing import Any
 
+import numpy as np
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
@@ -76,6 +77,30 @@ class RungHyperBand(HyperBandScheduler):
 
 class RungBOHB(RungHyperBand, HyperBandForBOHB):
     """BOHB's HyperBand with the rungs of `hyperband_rungs`."""
+
+
+class SeededASHA(AsyncHyperBandScheduler):
+    """ASHA whose brackets follow from a seed and the order in which trials are added.
+
+    Args:
+        seed: The sweep's `tune.seed`.
+        options: Those of `AsyncHyperBandScheduler`.
+    """
+
+    def __init__(self, *, seed: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._seed = seed
+        self._added = 0
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Adds a trial to a bracket, which Ray draws from NumPy's generator."""
+        state = np.random.get_state()
+        np.random.seed([self._seed & 0xFFFFFFFF, self._seed >> 32, self._added])
+        self._added += 1
+        try:
+            super().on_trial_add(tune_controller, trial)
+        finally:
+            np.random.set_state(state)
 
 
 def needs_all_trials(inner: TrialScheduler) -> bool:

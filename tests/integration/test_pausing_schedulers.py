@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sweeps.spec.search_spec import SearchSpec
+from sweeps.sweep_dir.layout import SweepLayout
 from tests.integration.sweeping import (
     ONE_AT_A_TIME,
     epochs,
@@ -60,6 +61,7 @@ def test_a_paused_hyperband_sweep_ends_like_an_uninterrupted_one(
     before = decisions(cut)
     assert "PAUSE" in {decision for *_, decision in before}, "no trial was paused"
     assert [] in epochs(cut).values(), "every trial has started"
+    assert SweepLayout(cut).read_sweep().rungs == "shares"
     assert resume(cut).paused is None
     assert "decides differently" not in capsys.readouterr().out
 

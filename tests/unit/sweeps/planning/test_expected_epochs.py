@@ -19,7 +19,9 @@ def trials(count: int) -> list[Any]:
 
 def ray_asha_epochs(section: ASHA, count: int, epochs: int, rng: np.random.Generator) -> int:
     """Epochs that Ray's ASHA lets trials of constant scores train, one after another."""
-    scheduler: Any = build_scheduler(section, {}, metric="acc", mode="max", max_t=epochs)
+    scheduler: Any = build_scheduler(
+        section, {}, metric="acc", mode="max", max_t=epochs, seed=int(rng.integers(2**40))
+    )
     total = 0
     for trial, score in zip(trials(count), rng.random(count), strict=True):
         scheduler.on_trial_add(None, trial)
@@ -73,7 +75,6 @@ def test_the_estimate_for_asha_agrees_with_rays_scheduler(
     section = ASHA(name="asha", **settings)
     estimate = estimate_epochs(section, trials=count, epochs=epochs)
     rng = np.random.default_rng(1)
-    np.random.seed(1)
     measured = [ray_asha_epochs(section, count, epochs, rng) for _ in range(SWEEPS)]
     error = np.std(measured) / SWEEPS**0.5
     assert estimate.low == estimate.high

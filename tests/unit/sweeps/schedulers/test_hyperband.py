@@ -3,13 +3,15 @@
 import itertools
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from ray.tune.experiment import Trial
 
 from sweeps.schedulers.build import build_scheduler
-from sweeps.spec.schedulers import BOHBHyperBand, HyperBand
+from sweeps.spec.schedulers import ASHA, BOHBHyperBand, HyperBand
 from sweeps.sweep_dir.event_log import EventLog
 from sweeps.trials.failures import RetryDecision
 from sweeps.trials.trial import SweepTrial
@@ -123,3 +125,21 @@ def test_a_kill_at_any_event_afterwards_changes_nothing(
         assert states == {number: state for number, (state, _) in ends(whole).items()}
     assert "back" in {event.kind for event in EventLog(sweep.layout.events_file).read()}
     assert "decides differently" not in capsys.readouterr().out
+
+
+def test_the_brackets_of_asha_follow_from_the_seed() -> None:
+    section = ASHA(name="asha", reduction_factor=2, brackets=3)
+
+    def brackets(seed: int) -> list[int]:
+        asha: Any = build_scheduler(section, {}, metric="val_acc", mode="max", max_t=16, seed=seed)
+        for number in range(12):
+            asha.on_trial_add(None, SimpleNamespace(trial_id=str(number)))
+        return [asha._brackets.index(bracket) for bracket in asha._trial_info.values()]
+
+    np.random.seed(5)
+    state = np.random.get_state()[1].tolist()
+    first = brackets(2**40)
+    assert np.random.get_state()[1].tolist() == state
+    assert len(set(first)) > 1
+    np.random.seed(6)
+    assert brackets(2**40) == first != brackets(1)

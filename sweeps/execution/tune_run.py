@@ -125,10 +125,11 @@ class TuneRun:
         """Runs Tune until the sweep has finished or is paused."""
         spec, layout, record = self._spec, self._layout, self._record
         self._writer.write_sweep()
-        recorded = len(self._source.records)
+        recorded = self._source.records.values()
+        ended = sum(trial.state in ENDED for trial in recorded)
         print_line(
             f"sweep {record.name}: {spec.trials} trials"
-            + (f", {recorded} already recorded" if recorded else "")
+            + (f", {ended} of them ended" if recorded else "")
             + f", {min(self._slots, spec.trials)} concurrent, in {layout.directory}"
         )
         stall = describe_stall(record, spec.to_dict(), record.events_at_start or 0, running=True)

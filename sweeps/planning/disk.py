@@ -14,8 +14,8 @@ from statistics import fmean
 from sweeps.planning.plan import Plan
 from trainable.config import CheckpointConfig
 
-BEST_LAG = 0.1
-"""Mean distance of a trial's best epoch from its last one, as a share of its epochs."""
+BEST_WINDOW = 0.2
+"""Share of a trial's epochs, at its end, in which its best epoch is taken to be."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def forecast_disk(plan: Plan, sizes: Sequence[int]) -> DiskForecast:
 def expected_files(checkpoint: CheckpointConfig, keep_epochs: int | str, epochs: int) -> float:
     """Returns the expected number of checkpoint files of a trial after so many epochs.
 
-    The best epoch is assumed to be the last one or, ever more rarely, an earlier one.
+    The best epoch is as likely to be any of the last `BEST_WINDOW`.
 
     Args:
         checkpoint: What the trial saves.
@@ -67,10 +67,8 @@ def expected_files(checkpoint: CheckpointConfig, keep_epochs: int | str, epochs:
     files = {*kept, epochs}
     if not checkpoint.save_best:
         return len(files)
-    lag = BEST_LAG * epochs
-    chances = {epoch: (lag / (1 + lag)) ** (epochs - epoch) for epoch in range(1, epochs + 1)}
-    own_file = sum(chance for epoch, chance in chances.items() if epoch not in files)
-    return len(files) + own_file / sum(chances.values())
+    best = range(epochs - round(BEST_WINDOW * epochs), epochs + 1)
+    return len(files) + sum(epoch not in files for epoch in best) / len(best)
 
 
 def _count_files(plan: Plan, trials: int, *, most: bool) -> float:

@@ -204,7 +204,8 @@ class CheckpointConfig(Section):
         examples=["experiments/my_exp/checkpoints/latest.pt"],
         json_schema_extra={"x-type": "path or `null`"},
     )
-    """A `.pt` file to continue from, with the next epoch; also its address in object storage."""
+    """A `.pt` file to continue from, with the next epoch; also its address in object storage. All
+    settings are this config's (see [resuming](resuming.md#from-one-checkpoint))."""
 
     @field_validator("dir")
     @classmethod

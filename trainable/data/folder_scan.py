@@ -192,6 +192,8 @@ def _assign_val(scan: FolderScan, val_split: float | None) -> list[str]:
             f"{folder} is the validation set, so dataset.val_split must be null, found "
             f"{val_split:g}; rename that folder to hold out a part of {scan.root / TRAIN} instead"
         ]
+    else:
+        scan.notices.append(f"{folder} is the validation set")
     return []
 
 

@@ -48,11 +48,11 @@ UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 class Treatment(StrEnum):
-    """What is done to an image besides resizing it; the value completes "12 of 40 images are"."""
+    """What is done to an image besides resizing it; the value follows "12 of 40 images: "."""
 
-    TRANSPARENT = "transparent: composited on white"
-    SIXTEEN_BIT = "16-bit grey: scaled to 8 bits, 65535 is white"
-    ANIMATED = "animations or have several pages: the first is read"
+    TRANSPARENT = "transparent, composited on white"
+    SIXTEEN_BIT = "16-bit grey, scaled to 8 bits (65535 is white)"
+    ANIMATED = "animated or of several pages, of which the first is read"
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def describe_treatments(inspections: Iterable[Inspection]) -> list[str]:
     listed = list(inspections)
     counts = Counter(treatment for one in listed for treatment in one.treatments)
     return [
-        f"{counts[kind]} of {len(listed)} images are {kind}" for kind in Treatment if counts[kind]
+        f"{counts[kind]} of {len(listed)} images: {kind}" for kind in Treatment if counts[kind]
     ]
 
 

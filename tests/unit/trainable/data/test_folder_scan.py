@@ -142,6 +142,7 @@ def test_a_validation_folder_is_the_validation_set(root, name):
         "test": "test",
     }
     assert result.splits["val"].counts() == [1, 1, 1]
+    assert result.notices == [f"{root}/{name} is the validation set"]
 
 
 def test_a_validation_folder_and_val_split_contradict_each_other(root):

@@ -143,6 +143,6 @@ def test_damaged_exif_data_turn_nothing(tmp_path):
 def test_treatments_are_counted() -> None:
     kinds = [(Treatment.TRANSPARENT,), (), (Treatment.TRANSPARENT, Treatment.ANIMATED)]
     assert describe_treatments(Inspection(None, one) for one in kinds) == [
-        "2 of 3 images are transparent: composited on white",
-        "1 of 3 images are animations or have several pages: the first is read",
+        "2 of 3 images: transparent, composited on white",
+        "1 of 3 images: animated or of several pages, of which the first is read",
     ]

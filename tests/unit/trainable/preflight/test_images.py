@@ -113,8 +113,8 @@ def test_what_is_done_to_images_is_counted(root: Path) -> None:
     dataset = ImageFolderDataset(name="image_folder", root=str(root))
     assert check_images(dataset).notices == [
         "not read as images: 1 .txt (train/dog/notes.txt)",
-        "1 of 18 images are transparent: composited on white",
-        "1 of 18 images are 16-bit grey: scaled to 8 bits, 65535 is white",
+        "1 of 18 images: transparent, composited on white",
+        "1 of 18 images: 16-bit grey, scaled to 8 bits (65535 is white)",
     ]
     assert check_images(dataset).problems == []
 

@@ -23,6 +23,7 @@ from sweeps.cluster.session import (
 )
 from sweeps.spec.settings import Resources
 from sweeps.sweep_dir.errors import SweepError
+from sweeps.terminal.console import enable_ray_output
 
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 ROOT = str(Path(__file__).parents[4])
@@ -123,7 +124,20 @@ def test_ray_starts_on_this_machine_with_tune_kept_quiet(init_calls: list[dict[s
     (options,) = init_calls
     assert options["address"] == "local"
     assert options["include_dashboard"] is False
+    assert options["log_to_driver"] is False
+    assert options["logging_level"] == logging.ERROR
     assert {name: os.environ[name] for name in ENVIRONMENT} == ENVIRONMENT
+
+
+def test_verbose_prints_rays_own_messages(init_calls: list[dict[str, Any]]) -> None:
+    enable_ray_output(True)
+    try:
+        start_ray()
+    finally:
+        enable_ray_output(False)
+    (options,) = init_calls
+    assert options["log_to_driver"] is True
+    assert options["logging_level"] == logging.INFO
 
 
 def test_a_cluster_in_the_environment_is_joined_and_the_users_variables_are_kept(

@@ -1,5 +1,7 @@
 """`trial.log` of a Tune trial: epochs, the model's output, failures."""
 
+import io
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 from ray.train._internal.storage import StorageContext
 
 from tests.support import talking_models
-from trainable.artifacts.trial_log import TrialLog
+from trainable.artifacts.trial_log import TrialLog, replace_unencodable
 from trainable.errors import CheckpointError
 from trainable.ray_trial.classifier import ClassifierTrainable
 
@@ -55,7 +57,34 @@ def test_the_log_has_notices_epochs_and_the_models_output(
     assert rest[-1].startswith(f"epoch 1/3  train_loss {row['train_loss']:.4f}  ")
     trial.train()
     assert lines(tmp_path)[-1].startswith("epoch 2/3  ")
+    last = trial.train()["val_acc"]
+    pattern = rf"finished: best val_acc \d\.\d{{4}} at epoch [123], last {last:.4f} at epoch 3"
+    assert re.fullmatch(pattern, lines(tmp_path)[-1])
+    assert any(line.startswith("epoch 1/3") and "(best so far)" in line for line in rest)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "errors", "text", "printed"),
+    [
+        ("ascii", "strict", "größe 模", b"gr??e ?\n"),
+        ("ascii", "surrogateescape", "größe", b"gr??e\n"),
+        ("latin-1", "strict", "größe 模", "größe ?\n".encode("latin-1")),
+        ("utf-8", "strict", "größe", "größe\n".encode()),
+        ("utf-8", "strict", "\udcff", b"?\n"),
+        ("UTF8", "surrogateescape", "\udcff", b"\xff\n"),
+    ],
+)
+def test_characters_that_the_terminal_lacks_are_replaced(
+    encoding: str, errors: str, text: str, printed: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = io.BytesIO()
+    stream = io.TextIOWrapper(buffer, encoding=encoding, errors=errors)
+    monkeypatch.setattr(sys, "stdout", stream)
+    replace_unencodable()
+    print(text)
+    stream.flush()
+    assert buffer.getvalue() == printed
 
 
 def test_the_log_has_a_failure_with_its_traceback_and_a_retry_appends(
@@ -90,12 +119,12 @@ def test_a_checkpoint_that_cannot_be_loaded_is_logged(
     assert "there is no such file" in lines(tmp_path)[-1]
 
 
-def test_without_checkpoints_there_is_no_log(make_trial: MakeTrial, tmp_path: Path) -> None:
+def test_without_checkpoints_there_is_a_log_too(make_trial: MakeTrial, tmp_path: Path) -> None:
     trial = make_trial(
         storage=storage(tmp_path), model=SECTIONS["model"], checkpoint={"enabled": False}
     )
     trial.train()
-    assert list(tmp_path.rglob("trial.log")) == []
+    assert lines(tmp_path)[-1].startswith("epoch 1/3  ")
 
 
 def test_a_kept_stream_writes_to_the_log_of_the_current_trial(

@@ -22,6 +22,7 @@ from sweeps.cluster.session import (
 )
 from sweeps.cluster.storage_check import check_shared
 from sweeps.execution.environment import start_describing
+from sweeps.execution.resume import drop_origin
 from sweeps.execution.tune_run import TuneRun
 from sweeps.execution.warm_start import read_points, write_points
 from sweeps.preflight.checks import background_checks, check_on_worker, check_settings
@@ -72,7 +73,7 @@ def start_sweep(
         add_code_directories([Path.cwd(), spec.origin.directory])
     points = read_points(spec)
     environment = start_describing()
-    spec, share = _prepare(spec, directory, allow_custom_model, address)
+    spec, share = _prepare(spec, directory, allow_custom_model, address, spec)
     record = SweepRecord(directory.name, "running", now(), rungs="shares")
     record.versions, record.environment, record.address = _versions(), environment(), address
     record.code_directories = code_directories() if allow_custom_model else []
@@ -113,12 +114,13 @@ def resume_sweep(
     layout = SweepLayout(directory)
     record = layout.read_sweep()
     if allow_custom_model:
-        recorded_directories = map(Path, record.code_directories)
-        add_code_directories([Path.cwd(), spec.origin.directory, *recorded_directories])
+        edited = [spec.origin.directory] if spec.origin.directory != layout.directory else []
+        add_code_directories([Path.cwd(), *edited, *record.code_directories])
         record.code_directories = code_directories()
     environment = start_describing()
     try:
-        spec, share = _prepare(spec, layout.directory, allow_custom_model, address)
+        checked = drop_origin(spec, layout.directory, records)
+        spec, share = _prepare(spec, layout.directory, allow_custom_model, address, checked)
     except ConfigError as error:
         raise _add_remedy(error, directory) from None
     record.state, record.reason, record.ended = "running", None, None
@@ -163,14 +165,25 @@ def refuse_taken(directory: Path) -> None:
     raise SweepError(
         f"{directory} holds a sweep that is {record.state}\n"
         f"  to resume it:        {read_commands(directory).run_again('resume')}\n"
-        "  to start a new one:  give it another name in the search file"
+        "  to start a new one:  give it another name in the search file, or add --set name=..."
     )
 
 
 def _prepare(
-    spec: SearchSpec, directory: Path, allow_custom_model: bool, address: str | None
+    spec: SearchSpec,
+    directory: Path,
+    allow_custom_model: bool,
+    address: str | None,
+    checked: SearchSpec,
 ) -> tuple[SearchSpec, dict[str, float]]:
     """Starts Ray and prints the notes that concern the sweep as a whole.
+
+    Args:
+        spec: The search file.
+        directory: The sweep directory.
+        allow_custom_model: Whether `model.name` and the sampler may be the user's own code.
+        address: See `start_sweep`.
+        checked: What the checks before the first trial are to look at.
 
     Returns:
         The search file with `gpu: auto` resolved, and the CPUs and GPUs of one trial.
@@ -182,11 +195,11 @@ def _prepare(
     connection = RayConnection(address, user_code, excludes)
     options = Options(allow_custom_model)
     if joins_cluster(address):
-        check_settings(spec, options)
+        check_settings(checked, options)
         start_ray(connection)
-        check_on_worker(spec, options, partial(run_on_trial_machine, resources=spec.resources))
+        check_on_worker(checked, options, partial(run_on_trial_machine, resources=spec.resources))
     else:
-        with background_checks(spec, options) as finish:
+        with background_checks(checked, options) as finish:
             start_ray(connection)
             finish()
     check_shared(directory)

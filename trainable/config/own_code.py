@@ -25,7 +25,7 @@ def add_code_directories(directories: Iterable[str | Path]) -> None:
         directories: The first one wins, and those of earlier calls win over all of them.
     """
     for directory in directories:
-        path = str(Path(directory).absolute())
+        path = str(Path(directory).resolve())
         if path not in _directories:
             sys.path.insert(len(_directories), path)
             _directories.append(path)

@@ -63,7 +63,7 @@ def _run(config: TrainConfig, data: DataShape, *, device: str) -> list[Problem]:
             model = get_model(config, allow_custom=True).to(device)
             return [Problem(MODEL, rule) for rule in _check(model, config, data, device)]
     except TuneSweepsError as error:
-        return [Problem("", str(error))]
+        return [Problem(MODEL, str(error).removeprefix(f"{MODEL} "))]
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's code raises
         if device == "cpu" and _NEEDS_GPU.search(str(error)):
             return []

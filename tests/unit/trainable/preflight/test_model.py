@@ -16,7 +16,7 @@ def rules(config: TrainConfig) -> list[str]:
     shape = known_shape(config)
     assert shape is not None
     found = check_model(config, shape)
-    assert {problem.key for problem in found} <= {"model.name", ""}
+    assert {problem.key for problem in found} <= {"model.name"}
     return [problem.rule for problem in found]
 
 

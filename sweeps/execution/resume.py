@@ -16,6 +16,7 @@ from sweeps.storage.lock import sweep_lock
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import ENDED, Cause, TrialRecord
+from trainable.artifacts.names import CHECKPOINTS
 from trainable.config.dotted import flatten, get_dotted
 from trainable.config.names import check_name
 from trainable.config.override import override
@@ -166,6 +167,27 @@ def reopen_failed(records: list[TrialRecord], cause: str | None) -> list[TrialRe
         record.state, record.ended = "paused", None
         record.ignored_failures = len(record.failures)
     return failed
+
+
+def drop_origin(spec: SearchSpec, directory: Path, records: list[TrialRecord]) -> SearchSpec:
+    """Returns the search file without `checkpoint.resume` if no trial starts from that any more.
+
+    A trial that has saved a checkpoint is restored from its own. The other file may have been
+    moved or trained further since.
+
+    Args:
+        spec: The sweep's search file.
+        directory: The sweep directory.
+        records: The sweep's trials.
+    """
+    if spec.training.checkpoint.resume is None or len(records) < spec.trials:
+        return spec
+    unended = [directory / record.directory for record in records if record.state not in ENDED]
+    if not all(any((trial / CHECKPOINTS).glob("*.pt")) for trial in unended):
+        return spec
+    config = override(spec.config, {"checkpoint.resume": None})
+    changed = parse_search({**spec.to_dict(), "config": config}, is_recorded=True)
+    return changed.with_origin(spec.origin)
 
 
 def change_settings(

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from sweeps.execution.resume import change_settings, merge_edited, open_for_resume
+from sweeps.execution.resume import change_settings, drop_origin, merge_edited, open_for_resume
 from sweeps.results.stored_spec import open_sweep
+from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.storage.lock import sweep_lock
 from sweeps.sweep_dir.errors import SweepError
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
+from trainable.config.override import override
 from trainable.config.yaml_reader import dump_yaml
 from trainable.errors import ConfigError
 
@@ -45,6 +47,22 @@ def test_a_moved_sweep_can_be_opened(make: Callable[..., Path], tmp_path: Path) 
     spec, again = open_sweep(moved)
     assert spec.training.checkpoint.dir == str(tmp_path / "far")
     assert again == records
+
+
+def test_the_resumed_checkpoint_is_not_needed_once_every_trial_has_its_own(
+    make: Callable[..., Path],
+) -> None:
+    """It may have been moved or trained further since."""
+    directory = make()
+    spec, records = open_sweep(directory)
+    config = override(spec.config, {"checkpoint.resume": "gone/latest.pt"})
+    resumed = parse_search({**spec.to_dict(), "config": config})
+    records[0].state = "paused"
+    assert drop_origin(resumed, directory, records).training.checkpoint.resume is None
+    assert drop_origin(resumed, directory, records[1:]) is resumed  # a new trial starts from it
+    for path in (directory / records[0].directory / "checkpoints").iterdir():
+        path.unlink()
+    assert drop_origin(resumed, directory, records) is resumed
 
 
 def test_an_opened_sweep_is_locked(make: Callable[..., Path]) -> None:

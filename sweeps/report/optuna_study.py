@@ -27,6 +27,7 @@ from sweeps.results.loaded_sweep import LoadedSweep, load
 from sweeps.results.stored_spec import open_sweep
 from sweeps.results.trial_results import TrialResult, is_scored
 from sweeps.space.distributions import Choice, Distribution, NumericDistribution, Range
+from sweeps.space.mixture import Mixture
 
 STATES = {
     "pending": TrialState.WAITING,
@@ -157,7 +158,7 @@ def _freeze(
 ) -> FrozenTrial:
     record = result.record
     state = STATES[record.state]
-    value = None if result.best is None else float(result.best[metric])
+    value = None if result.own_best is None else float(result.own_best[metric])
     if stopped_complete and state == TrialState.PRUNED and value is not None:
         state = TrialState.COMPLETE
     if state == TrialState.COMPLETE and value is None:
@@ -213,6 +214,8 @@ def _optuna_distribution(distribution: Distribution, values: list[Any]) -> BaseD
     if isinstance(distribution, Choice):
         categories = [to_category(value) for value in (*distribution.values, *values)]
         return CategoricalDistribution(_unique(categories))
+    if isinstance(distribution, Mixture):
+        return _mixture_distribution(distribution, values)
     low, high = distribution.extremes
     if isinstance(distribution, Range) and isinstance(low, float) and distribution.step is None:
         low, high = distribution.low, distribution.high  # extremes may have rounding errors
@@ -221,6 +224,20 @@ def _optuna_distribution(distribution: Distribution, values: list[Any]) -> BaseD
     if all(isinstance(value, int) for value in (low, *values)):
         return IntDistribution(int(smallest), int(largest), log=log)
     return FloatDistribution(float(smallest), float(largest), log=log)
+
+
+def _mixture_distribution(mixture: Mixture, values: list[Any]) -> BaseDistribution:
+    """Returns a range if all options are numbers, else a category for every value so far."""
+    everything = [*mixture.extremes, *values]
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in everything):
+        plain = [option for option in mixture.options if not isinstance(option, Distribution)]
+        return CategoricalDistribution(_unique([to_category(v) for v in (*plain, *values)]))
+    low, high = min(everything), max(everything)
+    inner = [option for option in mixture.options if isinstance(option, NumericDistribution)]
+    log = low > 0 and all(option.log for option in inner)
+    if all(isinstance(value, int) for value in everything):
+        return IntDistribution(low, high, log=log)
+    return FloatDistribution(float(low), float(high), log=log)
 
 
 def to_category(value: Any) -> Any:

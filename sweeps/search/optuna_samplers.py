@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, assert_never
+from typing import assert_never
 
 import numpy as np
 import optuna
@@ -13,10 +13,9 @@ from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler,
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
-from sweeps.search.optuna_space import from_optuna, optuna_distribution, suggest_value
+from sweeps.search.optuna_space import suggest
 from sweeps.search.sampler_classes import MAX_SEED, build_sampler
 from sweeps.search.study_history import Observation, StudyHistory
-from sweeps.space.distributions import Distribution
 from sweeps.space.expressions import ExpressionError
 from sweeps.space.search_space import Values, draw
 from sweeps.spec.search_algorithms import (
@@ -98,10 +97,7 @@ class OptunaSuggester:
         return None
 
     def _draw(self, trial: optuna.Trial) -> Values:
-        def pick(key: str, entry: Distribution) -> Any:
-            return from_optuna(entry, suggest_value(trial, key, optuna_distribution(entry)))
-
-        return draw(self._spec.space, pick)
+        return draw(self._spec.space, lambda key, entry: suggest(trial, key, entry))
 
     def _new_study(self) -> Study:
         directions = [

@@ -14,19 +14,20 @@ from optuna.distributions import (
 from optuna.trial import Trial
 
 from sweeps.space.distributions import Choice, Distribution, Normal, Range
+from sweeps.space.mixture import Mixture
 from sweeps.space.search_space import Space
 
 
 def optuna_distribution(distribution: Distribution) -> BaseDistribution:
     """Returns Optuna's distribution of the same values.
 
-    A choice is its index. Normal distributions and multiples on a logarithmic scale, which Optuna
-    does not have, are the share below the value, a number in [0, 1].
+    A choice is its index. What Optuna does not have (normal distributions, multiples on a
+    logarithmic scale, choices with weights) is the share below the value, a number in [0, 1].
     """
+    if _is_share(distribution):
+        return FloatDistribution(0.0, 1.0)
     if isinstance(distribution, Choice):
         return CategoricalDistribution(range(len(distribution.values)))
-    if isinstance(distribution, Normal) or _is_log_of_multiples(distribution):
-        return FloatDistribution(0.0, 1.0)
     assert isinstance(distribution, Range)
     low, high = distribution.extremes
     log, step = distribution.log, distribution.step
@@ -50,31 +51,81 @@ def suggest_value(trial: Trial, key: str, distribution: BaseDistribution) -> Any
 
 def to_optuna(distribution: Distribution, value: Any) -> Any:
     """Returns a value of the space as one of its `optuna_distribution`."""
+    if _is_share(distribution):
+        return distribution.to_unit(value)
     if isinstance(distribution, Choice):
         return distribution.index(value)
-    if isinstance(distribution, Normal) or _is_log_of_multiples(distribution):
-        return distribution.to_unit(value)
+    assert isinstance(distribution, Range)
     low, high = distribution.extremes
     return min(max(value, low), high)
 
 
 def from_optuna(distribution: Distribution, value: Any) -> Any:
     """Returns a value of `optuna_distribution` as one of the space."""
+    if _is_share(distribution):
+        return distribution.from_unit(value)
     if isinstance(distribution, Choice):
         return distribution.values[value]
-    if isinstance(distribution, Normal) or _is_log_of_multiples(distribution):
-        return distribution.from_unit(value)
     if isinstance(distribution, Range) and distribution.step is not None:
         # The nearest multiple, rounded once.
         return distribution.from_unit(distribution.to_unit(value))
     return value
 
 
-def sampled_distributions(space: Space, values: Mapping[str, Any]) -> dict[str, Distribution]:
-    """Returns the distributions of a draw's sampled keys, without those derived from others."""
-    entries = {key: space[key] for key in values if key in space}
-    return {key: entry for key, entry in entries.items() if isinstance(entry, Distribution)}
+def suggest(trial: Trial, key: str, distribution: Distribution) -> Any:
+    """Asks an Optuna trial for a value of the space.
+
+    A mixture is a choice of an option and, if that is a distribution, a parameter of its own.
+    """
+    if isinstance(distribution, Mixture):
+        position = suggest(trial, key, distribution.branches)
+        option = distribution.options[position]
+        is_drawn = isinstance(option, Distribution)
+        return suggest(trial, option_name(key, position), option) if is_drawn else option
+    value = suggest_value(trial, key, optuna_distribution(distribution))
+    return from_optuna(distribution, value)
 
 
-def _is_log_of_multiples(distribution: Distribution) -> bool:
-    return isinstance(distribution, Range) and distribution.log and distribution.step is not None
+def option_name(key: str, position: int) -> str:
+    """Returns the name of the parameter of a mixture's option."""
+    return f"{key}[{position}]"
+
+
+def optuna_parameters(space: Space) -> dict[str, Distribution]:
+    """Returns name -> distribution of every parameter that `suggest` asks for."""
+    parameters: dict[str, Distribution] = {}
+    for key, entry in space.items():
+        if isinstance(entry, Mixture):
+            parameters[key] = entry.branches
+            for position, option in enumerate(entry.options):
+                if isinstance(option, Distribution):
+                    parameters[option_name(key, position)] = option
+        elif isinstance(entry, Distribution):
+            parameters[key] = entry
+    return parameters
+
+
+def parameter_values(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns name -> value of the parameters of `optuna_parameters` that give a draw's values.
+
+    Values that are derived from others are left out.
+    """
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        entry = space.get(key)
+        if isinstance(entry, Mixture):
+            result[key] = position = entry.branch(value)
+            if isinstance(entry.options[position], Distribution):
+                result[option_name(key, position)] = value
+        elif isinstance(entry, Distribution):
+            result[key] = value
+    return result
+
+
+def _is_share(distribution: Distribution) -> bool:
+    """Whether Optuna gets the share below a value instead of the value."""
+    if isinstance(distribution, Choice):
+        return bool(distribution.weights)
+    if isinstance(distribution, Range):
+        return distribution.log and distribution.step is not None
+    return isinstance(distribution, Normal)

@@ -25,11 +25,11 @@ from optuna.trial import TrialState
 
 from sweeps.search.optuna_space import (
     optuna_distribution,
-    sampled_distributions,
+    optuna_parameters,
+    parameter_values,
     suggest_value,
     to_optuna,
 )
-from sweeps.space.distributions import Distribution
 from sweeps.space.search_space import Space
 
 TrialStatus = Literal["running", "complete", "failed"]
@@ -81,10 +81,9 @@ class StudyHistory:
 
     def __init__(self, space: Space, new_study: Callable[[], Study], *, stateful: bool) -> None:
         self._space = space
+        self._parameters = optuna_parameters(space)
         self._distributions = {
-            key: optuna_distribution(entry)
-            for key, entry in space.items()
-            if isinstance(entry, Distribution)
+            name: optuna_distribution(entry) for name, entry in self._parameters.items()
         }
         self._new_study = new_study
         self._stateful = stateful
@@ -123,10 +122,10 @@ class StudyHistory:
             filled.trials.append(observation)
 
     def _add_trial(self, study: Study, observation: Observation) -> None:
-        entries = sampled_distributions(self._space, observation.values)
-        params = {key: to_optuna(entry, observation.values[key]) for key, entry in entries.items()}
+        values = parameter_values(self._space, observation.values)
+        params = {name: to_optuna(self._parameters[name], v) for name, v in values.items()}
         # The same objects in every trial: `deepcopy` copies each of them only once.
-        distributions = {key: self._distributions[key] for key in entries}
+        distributions = {name: self._distributions[name] for name in params}
         study.enqueue_trial(params)
         if self._stateful:
             trial = _sample_again(study, distributions)

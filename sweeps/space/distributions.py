@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
+from itertools import accumulate
 from statistics import NormalDist
 from typing import Any
 
@@ -197,6 +200,8 @@ class Choice(Distribution):
     values: tuple[Any, ...]
     is_grid: bool = False
     """Whether trials take the values in turn (`grid`) instead of drawing them."""
+    weights: tuple[float, ...] = ()
+    """How often each value is drawn, relative to the others; empty means equally often."""
 
     @property
     def kind(self) -> str:
@@ -230,12 +235,32 @@ class Choice(Distribution):
         return [to_json(option) for option in self.values].index(to_json(value))
 
     def from_unit(self, unit: float) -> Any:
-        """See `Distribution.from_unit`; every value has the same share."""
-        return self.values[min(int(unit * len(self.values)), len(self.values) - 1)]
+        """See `Distribution.from_unit`; a value has a share in proportion to its weight."""
+        if not self.weights:
+            return self.values[min(int(unit * len(self.values)), len(self.values) - 1)]
+        position = bisect_right(self._ends, unit * self._ends[-1])
+        return self.values[min(position, len(self.values) - 1)]
 
     def to_unit(self, value: Any) -> float:
-        """See `Distribution.to_unit`."""
-        return (self.index(value) + 0.5) / len(self.values)
+        """See `Distribution.to_unit`; the middle of the value's share."""
+        if not self.weights:
+            return (self.index(value) + 0.5) / len(self.values)
+        return sum(self.share(self.index(value))) / 2
+
+    def share(self, position: int) -> tuple[float, float]:
+        """Returns where the share of the value at a position begins and ends, in [0, 1]."""
+        start = self._ends[position - 1] if position else 0.0
+        return start / self._ends[-1], self._ends[position] / self._ends[-1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """See `Parameter.to_dict`."""
+        weights = {"weights": list(self.weights)} if self.weights else {}
+        return {**super().to_dict(), **weights}
+
+    @cached_property
+    def _ends(self) -> list[float]:
+        """Sums of the weights up to each value."""
+        return list(accumulate(self.weights or [1.0] * len(self.values)))
 
 
 def sample(distribution: Distribution, rng: np.random.Generator) -> Any:

@@ -29,6 +29,11 @@ class Parameter(ABC):
         """The name that a search file uses for it, such as `loguniform`."""
 
     @property
+    def label(self) -> str:
+        """What messages call it."""
+        return self.kind
+
+    @property
     @abstractmethod
     def arguments(self) -> Any:
         """The arguments of the kind, as in a search file."""

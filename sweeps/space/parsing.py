@@ -10,7 +10,9 @@
 - `normal`, `lognormal` `[mean, sd]`, `qnormal` `[mean, sd, q]`: cut at four standard deviations,
   so that everything that can be drawn is checked before a sweep starts. The mean and the standard
   deviation of `lognormal` are those of the natural logarithm.
-- `choice` `[a, b, ...]`: one of these values. `grid` `[a, b, ...]`: each of them in turn.
+- `choice` `[a, b, ...]`: one of these values, drawn in proportion to `weights` `[3, 1, ...]` if
+  that is beside it. A range or normal distribution among them is drawn from in turn.
+- `grid` `[a, b, ...]`: each of these values in turn.
 - `expr` `text`: the value of an expression over other keys (`sweeps.space.expressions`).
 - `zip` `{key: [a, b, ...]}`: one of these values, at the position of the other key's value. The
   other key must be a `choice` or `grid` of the same space.
@@ -28,9 +30,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from sweeps.space.distributions import Choice, Normal, Range
+from sweeps.space.distributions import Choice, Normal, NumericDistribution, Range
 from sweeps.space.expressions import Expression, ExpressionError, parse_expression
 from sweeps.space.foreign_forms import explain_exponents, explain_foreign_form
+from sweeps.space.mixture import Mixture, build_mixture
 from sweeps.space.parameters import ExpressionParameter, Parameter, ZippedParameter, to_json
 from trainable.config.names import suggestion
 
@@ -62,6 +65,9 @@ _RANGES: dict[str, dict[str, bool]] = {
 _NORMALS: dict[str, dict[str, bool]] = {"normal": {}, "lognormal": {"log": True}}
 """Kinds of ranges and normal distributions, without the `q` of those that have a step."""
 
+_BESIDE = ("when", "weights")
+"""Keys that can stand beside the kind."""
+
 
 def parse_parameter(raw: Any) -> Parameter:
     """Parses one parameter.
@@ -81,17 +87,18 @@ def parse_parameter(raw: Any) -> Parameter:
     hint = explain_foreign_form(raw)
     if hint is not None:
         raise ValueError(hint)
-    body = {key: value for key, value in raw.items() if key != "when"}
+    body = {key: value for key, value in raw.items() if key not in ("when", "weights")}
     kind, arguments = _split_body(body)
     when = _parse_when(raw.get("when") or {})
+    if raw.get("weights") is not None and kind != "choice":
+        raise ValueError(f"weights belongs to choice, found it beside {kind}")
     if kind == "expr":
         return ExpressionParameter(_parse_expression(arguments), when=when)
     if kind == "zip":
         source_key, values = _parse_zip(arguments)
         return ZippedParameter(source_key, (), values, when=when)
     if kind in ("choice", "grid"):
-        options = _parse_values(next(iter(body)), arguments)
-        return Choice(options, is_grid=kind == "grid", when=when)
+        return _parse_choice(next(iter(body)), kind, arguments, raw.get("weights"), when)
     return _parse_numeric(kind, arguments, when)
 
 
@@ -105,8 +112,13 @@ def _explain_bare_list(values: list[Any]) -> str:
 
 def _split_body(body: dict[str, Any]) -> tuple[str, Any]:
     """The kind and its arguments, whichever form they are written in."""
-    if body.keys() & {"min", "max", "values", "value"}:
-        return _split_alternative_form(body)
+    if "values" in body:
+        others = [key for key in body if key != "values"]
+        if others:
+            raise ValueError(f"{others[0]} unknown key{suggestion(others[0], _BESIDE)}")
+        return "choice", body["values"]
+    if body.keys() & {"min", "max", "value"}:
+        return _split_range_form(body)
     foreign = [key for key in body if key not in ARGUMENTS]
     if len(body) == 1 and foreign:
         kind = foreign[0]
@@ -114,17 +126,18 @@ def _split_body(body: dict[str, Any]) -> tuple[str, Any]:
             raise ValueError(f"{kind} must be part of one dotted key, not a mapping in a mapping")
         raise ValueError(f"{kind} unknown distribution{suggestion(kind, ARGUMENTS)}")
     if len(body) == 2 and len(foreign) == 1:
-        raise ValueError(f"{foreign[0]} unknown key{suggestion(foreign[0], ['when'])}")
+        hint = suggestion(foreign[0], _BESIDE)
+        raise ValueError(f"{foreign[0]} unknown key{hint}")
     if len(body) != 1:
         keys = ", ".join(body) or "none"
-        raise ValueError(f"must name one distribution, and at most when beside it, found {keys}")
+        raise ValueError(
+            f"must name one distribution, and at most when and weights beside it, found {keys}"
+        )
     return next(iter(body.items()))
 
 
-def _split_alternative_form(body: dict[str, Any]) -> tuple[str, Any]:
-    """`{min, max, log}` and `{values}` as a kind and its arguments."""
-    if body.keys() == {"values"}:
-        return "choice", body["values"]
+def _split_range_form(body: dict[str, Any]) -> tuple[str, Any]:
+    """`{min, max, log}` as a kind and its arguments."""
     if body.keys() == {"value"}:
         raise ValueError(f"value is a constant, which belongs in config, found {to_json(body)}")
     if body.keys() - {"log"} != {"min", "max"}:
@@ -188,7 +201,7 @@ def _check_range(numbers: Range) -> None:
         ends = to_json([low, high])
         raise ValueError(f"{kind} must have its low end below its high end, found {ends}")
     if numbers.log and low <= 0:
-        hint = explain_exponents(low, high)
+        hint = "" if numbers.integer else explain_exponents(low, high)
         raise ValueError(f"{kind} must have its low end > 0{hint}, found {to_json(low)}")
     if step is None:
         return
@@ -240,9 +253,57 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, str | bool) or _is_number(value)
 
 
-def _parse_values(key: str, arguments: Any) -> tuple[Any, ...]:
+def _parse_choice(
+    key: str, kind: str, arguments: Any, weights: Any, when: Mapping[str, tuple[Any, ...]]
+) -> Choice | Mixture:
+    """Parses a list of values; `key` is `choice`, `grid` or `values`, as it is written."""
     if not isinstance(arguments, list) or not arguments:
         raise ValueError(f"{key} must be a list of values, found {to_json(arguments)}")
+    inner = {at: value for at, value in enumerate(arguments) if _is_parameter(value)}
+    plain = [value for at, value in enumerate(arguments) if at not in inner]
+    values = _parse_values(key, plain)
+    settings: dict[str, Any] = {"weights": _parse_weights(weights, len(arguments)), "when": when}
+    if not inner:
+        return Choice(values, is_grid=kind == "grid", **settings)
+    if kind == "grid":
+        raise ValueError(f"{key} must be plain values, found {to_json(inner.popitem()[1])}")
+    distributions = {at: _parse_inner(key, value) for at, value in inner.items()}
+    options = [distributions.get(at, value) for at, value in enumerate(arguments)]
+    return build_mixture(options, **settings)
+
+
+def _is_parameter(value: Any) -> bool:
+    """Whether a value of a list is a parameter; a mapping of a section's keys is not."""
+    return isinstance(value, Mapping) and (
+        bool(value.keys() & ARGUMENTS.keys()) or {"min", "max"} <= value.keys()
+    )
+
+
+def _parse_inner(key: str, value: Any) -> NumericDistribution:
+    parameter = parse_parameter(value)
+    if not isinstance(parameter, NumericDistribution) or parameter.when:
+        raise ValueError(
+            f"{key} can have ranges and normal distributions among its values, "
+            f"found {to_json(value)}"
+        )
+    return parameter
+
+
+def _parse_weights(weights: Any, count: int) -> tuple[float, ...]:
+    if weights is None:
+        return ()
+    if not isinstance(weights, list) or not all(map(_is_number, weights)):
+        raise ValueError(f"weights must be a list of numbers, found {to_json(weights)}")
+    if len(weights) != count:
+        raise ValueError(f"weights must have one number for each value ({count}), "
+                         f"found {len(weights)}")  # fmt: skip
+    lowest = min(weights)
+    if lowest <= 0:
+        raise ValueError(f"weights must be > 0, found {to_json(lowest)}; leave such a value out")
+    return tuple(float(weight) for weight in weights)
+
+
+def _parse_values(key: str, arguments: list[Any]) -> tuple[Any, ...]:
     others = [value for value in arguments if not _is_plain(value)]
     if others:
         raise ValueError(

@@ -130,7 +130,7 @@ def _entry() -> Schema:
     """Returns the schema of a parameter: exactly one kind, and perhaps a condition."""
     values = {"type": "array", "minItems": 1}
     kinds: dict[str, Schema] = {
-        "choice": {**values, "description": "One of these values."},
+        "choice": {**values, "description": "One of these values, or drawn from a range."},
         "grid": {**values, "description": "Each of these values in turn."},
         "expr": {**TEXT, "description": "An expression over other keys."},
         "zip": {
@@ -146,14 +146,23 @@ def _entry() -> Schema:
             numbers = {"type": "array", "items": item, "minItems": count, "maxItems": count}
             kinds[kind] = {**numbers, "description": f"[{arguments}]"}
     kinds = {kind: kinds[kind] for kind in ARGUMENTS}
-    others = {"min": NUMBER, "max": NUMBER, "log": {"type": "boolean"}, "values": values}
+    weights = {"type": "array", "items": {**NUMBER, "exclusiveMinimum": 0}, "minItems": 1}
+    weights["description"] = "How often each value of a choice is drawn, relative to the others."
+    others = {
+        "weights": weights,
+        "min": NUMBER,
+        "max": NUMBER,
+        "log": {"type": "boolean"},
+        "values": values,
+    }
+    of_choice = {"anyOf": [{"required": ["choice"]}, {"required": ["values"]}]}
     condition = "Keys of the space -> the value or values with which this one exists."
     return {
         "type": "object",
         "properties": {**kinds, **others, "when": {"type": "object", "description": condition}},
         "additionalProperties": False,
         "oneOf": [{"required": [kind]} for kind in (*ARGUMENTS, "values", "min")],
-        "dependencies": {"min": ["max"], "max": ["min"], "log": ["min"]},
+        "dependencies": {"min": ["max"], "max": ["min"], "log": ["min"], "weights": of_choice},
         "description": "What a key is drawn from, or what its value follows from.",
     }
 

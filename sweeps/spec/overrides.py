@@ -25,7 +25,7 @@ from trainable.config.yaml_reader import Document, PathKey, parse_text, parse_va
 from trainable.errors import ConfigError, Problem
 
 RANGE_FORM = ("min", "max", "log")
-PARAMETER_KEYS = (*ARGUMENTS, *RANGE_FORM, "values", "value", "when")
+PARAMETER_KEYS = (*ARGUMENTS, *RANGE_FORM, "values", "value", "weights", "when")
 """Keys of a parameter. In `space.KEY.choice=[1, 2]` they mark the end of its dotted key."""
 
 PLAIN_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
@@ -201,7 +201,7 @@ def _is_algorithm(path: tuple[str, ...]) -> bool:
 
 def _drop_replaced_kind(parameter: dict[str, Any], kind: str) -> None:
     """Drops the keys of a parameter that a newly set kind replaces."""
-    if kind == "when":
+    if kind in ("when", "weights"):
         return
     kept = ("when", *RANGE_FORM) if kind in RANGE_FORM else ("when",)
     for key in [key for key in parameter if key not in kept]:

@@ -44,7 +44,6 @@ TESTED_ELSEWHERE = {
     "sweeps.results.export": "unit/sweeps/cli/test_status.py",
     "sweeps.results.loaded_sweep": "unit/sweeps/test_api.py",
     "sweeps.schedulers.recording": "unit/sweeps/schedulers/test_replay.py",
-    "sweeps.search.optuna_space": "unit/sweeps/search/test_optuna_samplers.py",
     "sweeps.search.sampler_classes": "unit/sweeps/search/test_sampler_check.py",
     "sweeps.spec.training_config": "unit/sweeps/spec/test_load.py",
     "trainable.config.components": "unit/trainable/config/test_config.py",

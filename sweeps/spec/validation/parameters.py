@@ -158,7 +158,7 @@ def _check_zip(space: Space, zipped: ZippedParameter) -> Iterator[str]:
     if source is None:
         yield f"must be a key of the space{suggestion(zipped.source_key, space)}"
     elif not isinstance(source, Choice):
-        yield f"must be a choice or a grid of the space, found {source.kind}"
+        yield f"must be a choice or a grid of the space, found {source.label}"
     elif len(source.values) != len(zipped.values):
         yield (
             f"must have a value for each of {zipped.source_key} ({len(source.values)}), "
@@ -171,7 +171,7 @@ def _check_condition(space: Space, parent: str, allowed: tuple[Any, ...]) -> Ite
     if choice is None:
         yield f"must be a key of the space{suggestion(parent, space)}"
     elif not isinstance(choice, Choice):
-        yield f"must be a choice or a grid of the space, found {choice.kind}"
+        yield f"must be a choice or a grid of the space, found {choice.label}"
     else:
         values = [to_json(value) for value in choice.values]
         for text in map(to_json, allowed):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sweeps.space.distributions import Choice, Distribution
+from sweeps.space.mixture import Mixture
 from sweeps.spec.schedulers import (
     ASHA,
     FIFO,
@@ -118,8 +119,10 @@ def _explain_immutable(spec: SearchSpec, key: str) -> str | None:
         return f"{key} has a when; a key that changes must exist in every trial"
     if not isinstance(parameter, Distribution):
         return f"{key} follows from other keys ({parameter.kind})"
-    if isinstance(spec.tune.scheduler, PB2) and isinstance(parameter, Choice):
-        return f"pb2 needs a range, found {parameter.kind} for {key}"
+    if isinstance(spec.tune.scheduler, PB2) and isinstance(parameter, Choice | Mixture):
+        return f"pb2 needs a range, found {parameter.label} for {key}"
+    if isinstance(parameter, Mixture):
+        return f"pbt needs a range or plain values, found {parameter.label} for {key}"
     return None
 
 

@@ -197,7 +197,9 @@ def _check_kinds(spec: SearchSpec) -> Iterator[Violation]:
     name = spec.tune.search_alg.name
     for key, entry in spec.space.items():
         if name == "grid" and isinstance(entry, Distribution) and not isinstance(entry, Choice):
-            yield SEARCH_ALG, f"grid takes choice and grid only, found {entry.kind} for {key}"
+            yield SEARCH_ALG, f"grid takes choice and grid only, found {entry.label} for {key}"
+        if name == "grid" and isinstance(entry, Choice) and entry.weights:
+            yield SEARCH_ALG, f"grid tries every value of {key} equally often; leave weights out"
         if name not in ("grid", "random") and entry.kind == "grid":
             yield SEARCH_ALG, f"{name} takes no grid, found one for {key}; write choice"
 

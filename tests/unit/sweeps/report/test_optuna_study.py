@@ -17,6 +17,8 @@ from sweeps.cli.main import main
 from sweeps.report.optuna_charts import importance
 from sweeps.report.optuna_study import build_study
 from sweeps.results.loaded_sweep import load
+from sweeps.space.parsing import parse_parameter
+from sweeps.space.search_space import random_draw
 from tests.support.fake_sweeps import ASHA, FakeSweep
 
 
@@ -64,6 +66,37 @@ def test_distributions_are_optunas_own(tmp_path: Path) -> None:
         "optimizer.learning_rate": FloatDistribution(1e-4, 1.0, log=True),
         "training.batch_size": IntDistribution(32, 128),
     }
+
+
+def test_a_choice_with_a_distribution_in_it_is_a_range_of_numbers_or_a_list(
+    tmp_path: Path,
+) -> None:
+    space = {
+        "optimizer.learning_rate": {"choice": [0.5, {"loguniform": [1e-4, 1e-1]}]},
+        "optimizer.weight_decay": {"choice": [0, {"loguniform": [1e-6, 1e-2]}]},
+        "dataset.val_split": {"choice": [None, {"uniform": [0.1, 0.3]}], "weights": [1, 3]},
+        "training.batch_size": {"choice": [32, 64], "weights": [1, 3]},
+    }
+    directory = FakeSweep(tmp_path / "sweep", space=space, trials=30).write()
+    parsed = {key: parse_parameter(parameter) for key, parameter in space.items()}
+    for number, path in enumerate(directory.glob("*/trial.json")):
+        record = json.loads(path.read_text())
+        record["values"] = random_draw(parsed, (), [], 0, number)
+        path.write_text(json.dumps(record))
+    study = build_study(directory, stopped_complete=True)
+    values = {trial.params["dataset.val_split"] for trial in study.trials}
+    distributions = study.trials[0].distributions
+    splits = distributions.pop("dataset.val_split")
+    assert isinstance(splits, CategoricalDistribution)
+    assert set(splits.choices) == {None, *values}
+    assert distributions == {
+        "optimizer.learning_rate": FloatDistribution(1e-4, 0.5, log=True),
+        "optimizer.weight_decay": FloatDistribution(0.0, 1e-2),
+        "training.batch_size": CategoricalDistribution([32, 64]),
+    }
+    importances, problem = importance(study)
+    assert problem == ""
+    assert set(importances) == set(space)
 
 
 def test_a_value_outside_its_distribution_widens_it(directory: Path) -> None:

@@ -60,14 +60,15 @@ NOT_A_DISTRIBUTION = (
         ("sgd", NOT_A_DISTRIBUTION + '"sgd"'),
         (None, NOT_A_DISTRIBUTION + "null"),
         ({"value": 3}, 'value is a constant, which belongs in config, found {"value": 3}'),
-        ({}, "must name one distribution, and at most when beside it, found none"),
+        ({}, "must name one distribution, and at most when and weights beside it, found none"),
         (
             {"when": {"a.b": 1}},
-            "must name one distribution, and at most when beside it, found none",
+            "must name one distribution, and at most when and weights beside it, found none",
         ),
         (
             {"uniform": [0, 1], "choice": [1]},
-            "must name one distribution, and at most when beside it, found uniform, choice",
+            "must name one distribution, and at most when and weights beside it, "
+            "found uniform, choice",
         ),
         (
             {"loguniforms": [1, 2]},
@@ -75,7 +76,7 @@ NOT_A_DISTRIBUTION = (
         ),
         (
             {"uniform": [0, 1], "wen": {"a.b": 1}},
-            'wen unknown key; did you mean "when"? (known: when)',
+            'wen unknown key; did you mean "when"? (known: weights, when)',
         ),
         (
             {"learning_rate": {"uniform": [0, 1]}},

@@ -99,6 +99,9 @@ GOOD: dict[str, Change] = {
         {"optimizer.weight_decay": {"min": 1e-5, "max": 1e-3, "log": True}}
     ),
     "listed values": lambda d: d["space"].update({"training.epochs": {"values": [3, 4]}}),
+    "a choice with weights": lambda d: d["space"].update(
+        {"training.epochs": {"choice": [3, {"randint": [5, 9]}], "weights": [1, 2.5]}}
+    ),
     "linked values": lambda d: d["space"].update(
         {"training.accumulation_steps": {"zip": {"training.batch_size": [1, 2]}}}
     ),
@@ -139,6 +142,12 @@ BROKEN: dict[str, Change] = {
     ),
     "two distributions": lambda d: d["space"].update(
         {"training.epochs": {"choice": [3], "randint": [2, 5]}}
+    ),
+    "weights of a range": lambda d: d["space"].update(
+        {"training.epochs": {"randint": [3, 5], "weights": [1, 2]}}
+    ),
+    "no weight": lambda d: d["space"].update(
+        {"training.epochs": {"choice": [3, 5], "weights": [1, 0]}}
     ),
     "an open range": lambda d: d["space"].update({"training.epochs": {"min": 3}}),
     "a bare list": lambda d: d["space"].update({"training.batch_size": [32, 64]}),

@@ -11,6 +11,7 @@ from sweeps.results.loaded_sweep import LoadedSweep, load
 from sweeps.results.trial_results import TrialResult
 from sweeps.storage.location import download, resolve
 from sweeps.sweep_dir.errors import SweepError
+from sweeps.terminal.console import enable_ray_output, ray_output_enabled
 from trainable.artifacts.names import CHECKPOINTS
 from trainable.artifacts.trial_log import replace_unencodable
 from trainable.config.own_code import add_code_directories
@@ -175,6 +176,7 @@ def run_sweep(
     from sweeps.spec.load import load_search, parse_search
 
     replace_unencodable()
+    enable_ray_output(ray_output_enabled())
     spec = parse_search(search) if isinstance(search, Mapping) else load_search(search)
     from sweeps.execution.launch import start_sweep
 

@@ -81,7 +81,7 @@ VERBOSE = click.option(
     is_flag=True,
     expose_value=False,
     callback=lambda _context, _parameter, value: enable_ray_output(value),
-    help="Also print Ray's own messages.",
+    help="Also print Ray's own messages, which are otherwise only in Ray's log directory.",
 )
 SET = click.option(
     "--set",

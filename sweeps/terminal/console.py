@@ -117,9 +117,15 @@ def _with_uris(text: str) -> str:
 
 
 def enable_ray_output(enabled: bool) -> None:
-    """Sets whether Ray's own messages are printed."""
+    """Sets whether Ray's own messages are printed; must be called before Ray is imported.
+
+    Ray prints reports of its nodes, e.g. that a worker has died, whatever `log_to_driver` is. They
+    pass through its deduplication, which reads its environment variables at import.
+    """
     global _ray_output_enabled
     _ray_output_enabled = enabled
+    if not enabled:
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".?")
 
 
 def ray_output_enabled() -> bool:

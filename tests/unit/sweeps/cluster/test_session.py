@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import ray
 from ray._private import services
+from ray._private.ray_logging import LogDeduplicator
 
 from sweeps.cluster.session import (
     ENVIRONMENT,
@@ -25,6 +26,7 @@ from sweeps.spec.settings import Resources
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.terminal.console import enable_ray_output
 
+SKIP = "RAY_DEDUP_LOGS_SKIP_REGEX"
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 ROOT = str(Path(__file__).parents[4])
 
@@ -127,6 +129,19 @@ def test_ray_starts_on_this_machine_with_tune_kept_quiet(init_calls: list[dict[s
     assert options["log_to_driver"] is False
     assert options["logging_level"] == logging.ERROR
     assert {name: os.environ[name] for name in ENVIRONMENT} == ENVIRONMENT
+
+
+def test_rays_reports_of_its_nodes_are_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray prints them from a thread of the driver, whatever `log_to_driver` is."""
+    monkeypatch.setenv(SKIP, "to be restored")
+    monkeypatch.delenv(SKIP)
+    enable_ray_output(False)
+    reports = {"lines": ["A worker died or was killed", ""], "pid": "raylet", "is_err": False}
+    silent = LogDeduplicator(5, None, os.environ[SKIP])
+    assert [batch["lines"] for batch in silent.deduplicate(reports)] == [[]]
+    monkeypatch.setenv(SKIP, "only mine")
+    enable_ray_output(False)
+    assert os.environ[SKIP] == "only mine"
 
 
 def test_verbose_prints_rays_own_messages(init_calls: list[dict[str, Any]]) -> None:

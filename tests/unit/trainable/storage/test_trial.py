@@ -143,3 +143,22 @@ def test_a_recipient_loads_the_checkpoint_of_a_donor_on_another_node(
     assert row["epoch"] == 4
     assert row["best_acc"] >= best
     assert epochs(ObjectStore(uri).child("recipient"), tmp_path) == [1, 2, 4]
+
+
+def test_a_trial_resumes_from_the_store_and_inherits_the_best_state(
+    on_node: Node, make_trial: MakeTrial, tmp_path: Path, uri: str, assert_same: Any
+) -> None:
+    train(on_node("a", "source"), 3)
+    source = ObjectStore(uri).child("source")
+    best = read_stored(source, "checkpoints/best.pt", tmp_path)
+    checkpoint = {**SECTIONS["checkpoint"], "resume": f"{source.uri}/checkpoints/latest.pt"}
+    trial = make_trial(
+        storage=make_storage(tmp_path / "b", "heir"),
+        _trial={"remote": {"uri": uri, "donates": False}},
+        **{**SECTIONS, "checkpoint": checkpoint, "optimizer": {"learning_rate": 1e-9}},
+    )
+    row = trial.train()
+    assert (row["epoch"], row["best_acc"], row["best_epoch"]) == (4, best["best_acc"], 3)
+    heir = ObjectStore(uri).child("heir")
+    assert_same(read_stored(heir, "checkpoints/best.pt", tmp_path), best)
+    assert read_stored(heir, "checkpoints/latest.pt", tmp_path)["epoch"] == 4

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from trainable.config import DatasetConfig, ImageFolderDataset
 from trainable.errors import DataError
@@ -299,8 +299,10 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in SYSTEM_FILES
 
 
-def _extension(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
+def _extension(path: str) -> str:
+    """Returns a file's extension in lower case; faster than `Path.suffix`."""
+    stem, _, extension = path.rpartition("/")[2].rpartition(".")
+    return f".{extension.lower()}" if stem else ""
 
 
 def _relative(root: Path, path: Path) -> str:

@@ -106,8 +106,10 @@ class ModelConfig(Section):
 
     name: str = Field(examples=["resnet18"])
     """A built-in model, or `module:callable` for one of your own: called with the keywords
-    `num_classes` and `in_channels`, it returns a `torch.nn.Module`. That runs your code, so the
-    command line must allow it: `--allow-custom-model`."""
+    `num_classes` and `in_channels`, it returns a `torch.nn.Module`. Its module is looked for in
+    the working directory and beside the file. That runs your code, so the command line must allow
+    it: `--allow-custom-model`. Before a training or a sweep it is run once on two images: it must
+    return logits `[2, num_classes]`."""
     num_classes: int | None = Field(default=None, ge=2, examples=[10])
     """`null` takes the data set's."""
     in_channels: PositiveInt | None = Field(default=None, examples=[3])

@@ -27,8 +27,9 @@ class _Dataset(Section):
     download: bool = Field(default=True, examples=[False])
     """Download missing files."""
     num_workers: int = Field(default=4, ge=0, examples=[8])
-    """Loader processes of `image_folder`, at most the trial's CPUs. Other data sets are kept in
-    the device's memory and use none."""
+    """Loader processes of `image_folder`, at most the trial's CPUs; none where shared memory
+    (`/dev/shm`) is too small for them. Other data sets are kept in the device's memory and use
+    none."""
     val_split: Fraction | None = Field(default=None, examples=[0.1])
     """Share of every class of the training set held out for validation. `null` holds out none, and
     the test set decides, unless `image_folder` has a folder of its own for validation."""

@@ -49,7 +49,7 @@ def check_resume(config: TrainConfig, data: DataShape) -> Iterator[Problem]:
 def _compare(config: TrainConfig, state: dict[str, Any]) -> str | None:
     """Returns what differs between a config and the training of a checkpoint."""
     saved = state[CONFIG]
-    for key in ("model.name", "optimizer.name"):
+    for key in ("model.name", "optimizer.name", "scheduler.name"):
         section, name = key.split(".")
         old, new = _read(saved, section, name), getattr(getattr(config, section), name)
         if old not in (None, new):

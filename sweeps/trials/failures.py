@@ -26,6 +26,9 @@ BATCH_SIZE, ACCUMULATION_STEPS = "training.batch_size", "training.accumulation_s
 LOST_WORKER_LIMIT = 3
 """Workers that a trial may lose without completing an epoch before it is given up."""
 
+WORKER_DIED = "the process or the machine of the trial's worker died"
+"""Message of a failure whose text is Ray's report about an actor."""
+
 _OOM = re.compile(
     r"out of memory|OutOfMemoryError|MemoryError|can't allocate memory|Cannot allocate memory"
     r"|not enough memory|std::bad_alloc|(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED",
@@ -86,9 +89,10 @@ def describe(error: Exception, cause: Cause, epoch: int, checkpoint: str | None)
         checkpoint: The checkpoint that a retry continues from.
     """
     text = _COLOUR.sub("", str(error)).strip()
+    message = summarize_traceback(text) or type(error).__name__
     return Failure(
         cause=cause,
-        message=summarize_traceback(text) or type(error).__name__,
+        message=WORKER_DIED if isinstance(error, RayActorError) else message,
         traceback=text,
         epoch=epoch,
         checkpoint=checkpoint,

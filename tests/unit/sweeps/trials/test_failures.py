@@ -96,6 +96,13 @@ def test_a_cause_survives_pickling() -> None:
     assert find_cause(error.as_instanceof_cause()) == "checkpoint"
 
 
+def test_a_lost_worker_is_described_in_words_and_keeps_rays_report() -> None:
+    report = "The actor died unexpectedly.\n\tclass_name: Trainable\nIts node is gone."
+    failure = describe(RayActorError(error_msg=report), "lost_worker", 4, None)
+    assert failure.message == "the process or the machine of the trial's worker died"
+    assert failure.traceback == report
+
+
 def test_a_failure_is_described_by_its_text_and_line_of_code() -> None:
     error = from_worker(RuntimeError("a bad day"))
     failure = describe(error, "error", 4, "trial/checkpoint_000003")

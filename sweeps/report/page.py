@@ -30,9 +30,9 @@ from sweeps.results.loaded_sweep import LoadedSweep, best_checkpoint_epoch, load
 from sweeps.results.trial_results import TrialResult
 from sweeps.storage.location import upload
 from sweeps.sweep_dir.layout import REPORT
-from sweeps.sweep_dir.records import now
+from sweeps.sweep_dir.records import describe_state, now
 from sweeps.terminal.commands import sweep_command
-from sweeps.terminal.formatting import format_duration, format_metric, format_value
+from sweeps.terminal.formatting import format_duration, format_metric, format_time, format_value
 from trainable.atomic_files import write_text
 
 # The page must load nothing. plotly.js compiles its WebGL commands at run time.
@@ -108,7 +108,8 @@ def build_page(sweep: LoadedSweep) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{name}</title>\n<style>{STYLE}</style>\n"
         f"<script>{get_plotlyjs()}</script></head>\n"
-        f"<body><main><h1>{name}</h1><p>Sweep report of {escape(now())}</p><nav>{links}</nav>\n"
+        f"<body><main><h1>{name}</h1><p>Sweep report of {format_time(now())}</p>"
+        f"<nav>{links}</nav>\n"
         f"{body}</main></body></html>\n"
     )
 
@@ -149,15 +150,14 @@ def _summary(sweep: LoadedSweep) -> str:
         f'<div class="tile"><b>{escape(str(value))}</b><span>{escape(name)}</span></div>'
         for name, value in tiles.items()
     )
-    state = sweep.state + (f" ({record.reason})" if record.reason else "")
     rows = {
-        "state": state,
+        "state": describe_state(sweep.state, record.reason),
         "trials": ", ".join(f"{n} {state}" for state, n in sorted(sweep.states.items())),
         "objective": f"{sweep.mode} {sweep.metric}",
         "search": _describe_section(tune["search_alg"]),
         "scheduler": _describe_section(tune["scheduler"]),
-        "started": record.started,
-        "ended": record.ended or "-",
+        "started": format_time(record.started),
+        "ended": format_time(record.ended or "-"),
         "directory": str(sweep.directory),
     }
     return f'<div class="tiles">{tile_html}</div>' + name_value_table(rows)
@@ -239,7 +239,7 @@ def _stopped_trials(sweep: LoadedSweep) -> str:
             result.record.id,
             len(result.rows),
             format_value(None if result.best is None else result.best[sweep.metric]),
-            result.record.ended,
+            format_time(result.record.ended or "-"),
         ]
         for result in stopped
     ]
@@ -272,7 +272,7 @@ def _failures(sweep: LoadedSweep) -> str:
             result.record.state,
             failure.cause,
             failure.epoch,
-            failure.time,
+            format_time(failure.time),
             foldable_text(failure.message, failure.traceback, "traceback"),
         ]
         for result in failed

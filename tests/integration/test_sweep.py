@@ -181,6 +181,40 @@ def test_best_config_is_the_config_of_the_best_trial(swept: Any) -> None:
     assert config.optimizer.learning_rate == best.record.values["optimizer.learning_rate"]
 
 
+@pytest.mark.slow
+def test_trials_that_resume_inherit_the_best_state_in_file_column_and_table(
+    swept: Any, tmp_path: Path
+) -> None:
+    """Where no epoch of a trial is better, table, `best_acc` and `best.pt` name the inherited."""
+    first = swept.results[0]
+    resume = first.directory / "checkpoints" / "latest.pt"
+    spec = search(
+        tmp_path,
+        space={"optimizer.learning_rate": {"choice": [1e-9]}},
+        tune={"num_samples": 1},
+        config={
+            "model": {"name": "resnet20"},
+            "training": {"epochs": 6, "batch_size": 256},
+            "optimizer": {"weight_decay": 0.1},
+            "checkpoint": {"resume": str(resume), "save_frequency": 1},
+        },
+    )
+    (result,) = start(spec).results
+    best, latest = (
+        torch.load(result.directory / "checkpoints" / name) for name in ("best.pt", "latest.pt")
+    )
+    assert [row["epoch"] for row in result.rows] == [5, 6]
+    table = result.best["val_acc"], result.best["epoch"]
+    assert (best["best_acc"], best["epoch"]) == table
+    assert (latest["best_acc"], latest["resume_state"]["best_epoch"]) == table
+    assert (result.rows[-1]["best_acc"], result.rows[-1]["best_epoch"]) == table
+    (group,) = latest["optimizer_state_dict"]["param_groups"]
+    assert group["weight_decay"] == latest["config"]["optimizer"]["weight_decay"] == 0.1
+    with (tmp_path / "sweep" / "trials.csv").open() as file:
+        (line,) = csv.DictReader(file)
+    assert (float(line["val_acc"]), int(line["best_epoch"])) == table
+
+
 def test_tunes_result_grid_has_every_trial_and_its_checkpoint(swept: Any) -> None:
     assert len(swept.grid) == 3
     for result in swept.grid:
@@ -218,7 +252,7 @@ def test_without_checkpoints_an_interrupted_trial_starts_again_and_that_is_print
     directory = without_checkpoints.directory
     assert without_checkpoints.paused == {0: [1, 2, 3], 1: [1, 2]}
     assert without_checkpoints.paused_states == ["finished", "paused"]
-    assert "without checkpoints, start again if they have epochs left" in first
+    assert "and, without checkpoints, begin again on resume" in first
     assert first.splitlines()[-1] == f"sweep resume {directory} --allow-custom-model"
     (again,) = [record for record in trials(directory) if record.number == 1]
     assert f"note: trial {again.id} has no checkpoint and starts again from epoch 1" in second

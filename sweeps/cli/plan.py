@@ -19,7 +19,6 @@ from sweeps.cli.options import (
 from sweeps.cli.validate import check_warm_start
 from sweeps.terminal.commands import train_command
 from sweeps.terminal.console import print_json, print_line, print_table
-from trainable.config.own_code import add_code_directories
 
 
 @click.command()
@@ -68,17 +67,9 @@ def plan(
     spec = load_search(search_file, parse_assignments(assignments, SearchSpec))
     check_warm_start(spec.tune.warm_start)
     check_optuna_sampler(spec)
-    if allow_custom_model:
-        add_code_directories([Path.cwd(), spec.origin.directory])
     refuse_failing_sweep(spec, Options(allow_custom_model, decode_all=probes))
     from sweeps.cluster.placement import this_machine
-    from sweeps.planning.description import (
-        describe_cost,
-        describe_plan,
-        describe_time,
-        estimate_disk,
-        plan_values,
-    )
+    from sweeps.planning import description
     from sweeps.planning.plan import make_plan, write_configs
 
     machine, probed, cost, gpu_decision = this_machine(), None, None, None
@@ -95,21 +86,21 @@ def plan(
 
         probed = probe(plan, allow_custom_model=allow_custom_model)
         cost = forecast(plan, probed)
-    disk, disk_text = estimate_disk(plan, cost, allow_custom_model=allow_custom_model)
+    disk, disk_text = description.estimate_disk(plan, cost, allow_custom_model=allow_custom_model)
     written = None
     if target is not None:
         with writing(target):
             written = write_configs(plan, target)
     if as_json:
-        print_json(plan_values(plan, probed, cost, disk, written))
+        print_json(description.plan_values(plan, probed, cost, disk, written))
         return FINISHED
-    for line in describe_plan(plan):
+    for line in description.describe_plan(plan):
         print_line(line)
     if gpu_decision is not None:
         print_line(gpu_decision)
     if probed is not None:
-        print_table(describe_cost(probed))
-    print_line(f"time: {describe_time(cost)}")
+        print_table(description.describe_cost(probed))
+    print_line(f"time: {description.describe_time(cost)}")
     print_line(f"disk: {disk_text}")
     if target is not None:
         _print_written(target, written, own_code=bool(own_code(spec.to_dict())))

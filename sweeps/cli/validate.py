@@ -8,7 +8,6 @@ import click
 
 from sweeps.cli.options import ALLOW_CUSTOM_MODEL, FINISHED, PATH, SET_IN_SEARCH, exits
 from sweeps.terminal.console import console, print_line
-from trainable.config.own_code import add_code_directories
 from trainable.uri import is_uri
 
 
@@ -36,7 +35,6 @@ def validate(search_file: Path, assignments: tuple[str, ...], allow_custom_model
     spec = load_search(search_file, parse_assignments(assignments, SearchSpec))
     check_warm_start(spec.tune.warm_start)
     check_optuna_sampler(spec)
-    add_code_directories([Path.cwd(), spec.origin.directory])
     refuse_failing_sweep(spec, Options(allow_custom_model, with_torch=False))
     keys = "key" if len(spec.space) == 1 else "keys"
     print_line(f"{search_file}: valid; {spec.trials} trials over {len(spec.space)} {keys}")

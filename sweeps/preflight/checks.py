@@ -16,7 +16,7 @@ from sweeps.space.parameters import to_json
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.terminal.console import print_line
 from trainable.config import TrainConfig
-from trainable.config.own_code import code_directories
+from trainable.config.own_code import add_code_directories, code_directories
 from trainable.config.yaml_reader import line_of
 from trainable.errors import ConfigError, Problem
 from trainable.preflight.background import (
@@ -34,11 +34,13 @@ RunOnWorker = Callable[[Callable[[], Verdict]], Verdict]
 
 
 def refuse_failing_sweep(spec: SearchSpec, options: Options) -> None:
-    """Makes all checks in this process.
+    """Makes all checks in this process, which then finds own code beside the search file.
 
     Raises:
         ConfigError: Trials would fail; all problems are listed.
     """
+    if options.allow_custom_model:
+        add_code_directories([Path.cwd(), spec.origin.directory])
     variants = list_variants(spec)
     quick = _check_quickly(variants, options)
     slow = check_here(_slow_configs(variants), options)

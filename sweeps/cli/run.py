@@ -219,7 +219,8 @@ def retry(directory: Path, cause: str | None, **launch_options: Any) -> int:
 def stop(directory: Path) -> int:
     """Pauses a running sweep.
 
-    The running trials of the sweep in DIRECTORY finish their epoch and save a checkpoint.
+    The running trials of the sweep in DIRECTORY finish their epoch and save a checkpoint, if
+    checkpoint.enabled is true.
 
     Example: sweep stop experiments/digits_asha
     """
@@ -232,7 +233,7 @@ def stop(directory: Path) -> int:
     SweepLayout(directory).stop_file.touch()
     upload(SweepLayout(directory).stop_file)
     driver = "the sweep" if record.pid is None else f"process {record.pid} on {record.host}"
-    print_line(f"asked {driver} to pause; running trials finish their epoch and save")
+    print_line(f"asked {driver} to pause; running trials finish their epoch first")
     print_line(f"resume it later with: {read_commands(directory).run_again('resume')}")
     return FINISHED
 

@@ -26,6 +26,7 @@ from sweeps.cluster.placement import Reservation, spread_over_gpus, trials_per_m
 from sweeps.cluster.storage_check import storage_credentials
 from sweeps.spec.settings import Resources
 from sweeps.sweep_dir.errors import SweepError
+from sweeps.terminal.commands import sweep_command
 from sweeps.terminal.console import print_line, ray_output_enabled
 from sweeps.terminal.formatting import format_size
 from trainable.config.own_code import add_code_directories, code_directories
@@ -120,9 +121,10 @@ def _reset_signal_handlers() -> None:
 
 def _join(address: str, connection: RayConnection, options: dict[str, Any]) -> None:
     if "://" in address:
+        command = sweep_command("submit", "FILE", "--address", address)
         raise SweepError(
             f"--address {address}: give auto or the head's HOST:PORT; "
-            f"to send the sweep there as a job: sweep submit FILE --address http://HOST:8265"
+            f"to send the sweep there as a job: {command}"
         )
     try:
         _check_reachable(address)

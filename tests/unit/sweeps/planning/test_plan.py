@@ -175,7 +175,7 @@ def test_plan_describes_the_sweep(search_file: Path) -> None:
     assert "0 optimizer.learning_rate: " in text
     assert "training config of draw 0: seed: {enabled: " in text
     assert "training config of draw 1: the same except" in text
-    assert "scheduler asha: expected: 6.0 trials reach epoch 1" in text
+    assert "scheduler asha: expected: 6 trials reach epoch 1" in text
     assert "are expected; more if trials overtake" in text
     assert "time: unknown; --probe estimates it disk: " in text
 
@@ -210,7 +210,8 @@ def test_written_configs_are_those_of_the_trials(search_file: Path, tmp_path: Pa
         config = load_config(path)
         assert config.optimizer.learning_rate == values["optimizer.learning_rate"]
         assert config.training.batch_size == values["training.batch_size"]
-        assert path.read_text(encoding="utf-8").startswith(f"# python -m trainable {path}\n")
+        command = f"python -m trainable configs/{path.name} --allow-custom-model"
+        assert path.read_text(encoding="utf-8").startswith(f"# {command}\n")
 
 
 def test_repeats_are_written_with_their_seeds(search_file: Path, tmp_path: Path) -> None:

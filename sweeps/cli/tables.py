@@ -12,7 +12,7 @@ from sweeps.results.aggregate import Configuration
 from sweeps.results.ranking import sampled_keys
 from sweeps.results.trial_results import TrialResult
 from sweeps.terminal.console import console, table_width
-from sweeps.terminal.formatting import format_metric, format_value, make_table
+from sweeps.terminal.formatting import count_of, format_metric, format_value, make_table
 from sweeps.terminal.tables import MIN_WIDTH, ShortenedText, fit_columns
 
 MAX_TRIALS = 20
@@ -68,7 +68,7 @@ def _ranking_cells(rank: int, result: TrialResult, metric: str, epochs: int) -> 
 
 def _describe_hidden(trials: int, values: int) -> str | None:
     more = [f"{trials - MAX_TRIALS} more trials"] if trials > MAX_TRIALS else []
-    more += [f"{values} more value{'s' if values > 1 else ''} per trial"] if values else []
+    more += [f"{count_of(values, 'more value')} per trial"] if values else []
     return f"{', '.join(more)} in trials.csv" if more else None
 
 

@@ -14,7 +14,13 @@ from sweeps.planning.cost import Forecast, ProbedDraw, predict_disk
 from sweeps.planning.disk import DiskForecast
 from sweeps.planning.plan import Plan, first_configs
 from sweeps.spec.schedulers import PB2, PBT
-from sweeps.terminal.formatting import format_duration, format_size, format_value, make_table
+from sweeps.terminal.formatting import (
+    count_of,
+    format_duration,
+    format_size,
+    format_value,
+    make_table,
+)
 from trainable.errors import TuneSweepsError
 
 MAX_DRAWS_SHOWN = 5
@@ -26,8 +32,8 @@ def describe_plan(plan: Plan) -> Iterator[str]:
     spec, tune = plan.spec, plan.spec.tune
     repeats = f" x {tune.repeats} repeats" if tune.repeats > 1 else ""
     finals = f" + {plan.finals} final" if plan.finals else ""
-    configurations = _count(tune.num_samples, "configuration")
-    yield f"{configurations}{repeats}{finals}: {_count(spec.trials, 'trial')}"
+    configurations = count_of(tune.num_samples, "configuration")
+    yield f"{configurations}{repeats}{finals}: {count_of(spec.trials, 'trial')}"
     yield _describe_draws(plan)
     for number, values in enumerate(plan.draws[:MAX_DRAWS_SHOWN]):
         text = ", ".join(f"{key}: {format_value(value)}" for key, value in values.items())
@@ -85,8 +91,13 @@ def _describe_rungs(plan: Plan) -> str:
         return f"no trial ends before its {epochs} epochs"
     if plan.expectation.low < plan.expectation.high:
         return f"trials may end from epoch {rungs[0].epoch} on"
-    steps = [f"{rung.trials:.1f} trials reach epoch {rung.epoch}" for rung in rungs]
-    return f"expected: {', '.join(steps)}, {plan.expectation.finished:.1f} the last one"
+    steps = [f"{_round(rung.trials)} trials reach epoch {rung.epoch}" for rung in rungs]
+    return f"expected: {', '.join(steps)}, {_round(plan.expectation.finished)} the last epoch"
+
+
+def _round(trials: float) -> str:
+    """Returns an expected number of trials: `16`, `6.8`."""
+    return f"{trials:.1f}".removesuffix(".0")
 
 
 def _describe_epochs(plan: Plan) -> str:
@@ -109,17 +120,17 @@ def _describe_epochs(plan: Plan) -> str:
 
 def _describe_concurrency(plan: Plan) -> str:
     concurrency, resources = plan.concurrency, plan.spec.resources
-    gpus = _count(concurrency.gpus, "GPU") if concurrency.gpus else "no GPU"
-    cpus = _count(concurrency.cpus, "CPU")
+    gpus = count_of(concurrency.gpus, "GPU") if concurrency.gpus else "no GPU"
+    cpus = count_of(concurrency.cpus, "CPU")
     is_cluster = bool(os.environ.get("RAY_ADDRESS"))
     note = "; the cluster in RAY_ADDRESS is not considered" if is_cluster else ""
-    share = _count(concurrency.share["cpu"], "CPU")
+    share = count_of(concurrency.share["cpu"], "CPU")
     if resources.gpu == "auto":
         source = "measured when the sweep starts" if concurrency.gpus else "0 without a GPU"
         share += " and at most 1 GPU" * bool(concurrency.gpus)
         share += f" (resources.gpu auto: {source})"
     elif concurrency.share["gpu"]:
-        share += f" and {_count(concurrency.share['gpu'], 'GPU')}"
+        share += f" and {count_of(concurrency.share['gpu'], 'GPU')}"
     elif resources.gpu:
         share += f" (resources.gpu {resources.gpu:g} counts as 0)"
     if not concurrency.trials:
@@ -129,10 +140,6 @@ def _describe_concurrency(plan: Plan) -> str:
     minimum = "at least " if resources.gpu == "auto" and concurrency.gpus else ""
     machine = f"this machine ({cpus}, {gpus})"
     return f"{minimum}{concurrency.trials}{sharing}, each with {share}, on {machine}{note}"
-
-
-def _count(number: float, noun: str) -> str:
-    return f"{number:g} {noun}{'' if number == 1 else 's'}"
 
 
 def describe_cost(probed: list[ProbedDraw]) -> Table:

@@ -8,12 +8,20 @@ from typing import Any
 import torch
 
 from trainable.artifacts.checkpoint import CONFIG, EPOCH, MODEL, read_checkpoint
-from trainable.config import TrainConfig, with_shape
+from trainable.config import ImageFolderDataset, TrainConfig, with_shape
 from trainable.config.own_code import is_own_code
-from trainable.errors import CheckpointError, Problem, StorageError, TuneSweepsError
+from trainable.data.split_record import split_folder
+from trainable.errors import (
+    CheckpointError,
+    DataError,
+    Problem,
+    StorageError,
+    TuneSweepsError,
+)
 from trainable.models import get_model
 from trainable.preflight.shapes import DataShape
 from trainable.storage.experiment import local_file
+from trainable.training.saved_split import saved_split
 
 RESUME = "checkpoint.resume"
 MAX_LISTED_KEYS = 3
@@ -44,6 +52,16 @@ def check_resume(config: TrainConfig, data: DataShape) -> Iterator[Problem]:
             f"{config.training.epochs}: nothing would be left to train"
         )
         yield Problem("training.epochs", rule)
+    yield from _compare_images(config, state)
+
+
+def _compare_images(config: TrainConfig, state: dict[str, Any]) -> Iterator[Problem]:
+    """Yields why the images of a folder do not fit the checkpoint's split and class names."""
+    if isinstance(config.dataset, ImageFolderDataset):
+        try:
+            split_folder(config.dataset, saved_split(state, config.dataset))
+        except DataError as error:
+            yield Problem("dataset.root", str(error))
 
 
 def _compare(config: TrainConfig, state: dict[str, Any]) -> str | None:

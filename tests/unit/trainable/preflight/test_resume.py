@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support.image_folders import write_image_folder
 from trainable.artifacts.checkpoint import write_checkpoint
 from trainable.config import TrainConfig
 from trainable.preflight.resume import check_resume
@@ -71,3 +72,20 @@ def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, tiny_config: Make
     path.write_bytes(b"foreign")
     found = problems(tiny_config(checkpoint={"resume": str(path)}))["checkpoint.resume"]
     assert found.startswith(f"{path}: expected")
+
+
+def test_other_class_names_in_the_folder_are_named(
+    tmp_path: Path, tiny_config: MakeConfig
+) -> None:
+    root = write_image_folder(tmp_path / "images")
+    dataset = {"name": "image_folder", "root": str(root), "image_size": 8, "val_split": 0.25}
+    model = {"name": "resnet20"}
+    trainer = Trainer(tiny_config(dataset=dataset, model=model), device=torch.device("cpu"))
+    path = tmp_path / "folder.pt"
+    write_checkpoint(trainer.state_dict(), [path])
+    config = tiny_config(dataset=dataset, model=model, checkpoint={"resume": str(path)})
+    shape = DataShape(2, (3, 8, 8))
+    assert problems(config, shape) == {}
+    for split in ("train", "test"):
+        (root / split / "cat").rename(root / split / "kitten")
+    assert "missing cat and new kitten" in problems(config, shape)["dataset.root"]

@@ -228,8 +228,8 @@ class RecordCallback(Callback):
         if state == "failed":
             failure = record.failures[-1]
             text += f"  {failure.cause}: {shorten_message(failure.message)}"
-        elif (score := self._progress[record.id].describe(self._metric)) is not None:
-            text += f"  {score}"
+        elif (progress := self._progress.get(record.id)) is not None:
+            text += f"  {progress.describe(self._metric) or 'no epoch was completed'}"
         print_line(text)
         self._on_end()
 

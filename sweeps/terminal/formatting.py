@@ -21,7 +21,7 @@ TIME_UNITS = (("s", 1, 100), ("min", 60, 100), ("h", 3600, 48), ("d", 86400, mat
 """(name, seconds, the count from which the next unit is used)."""
 
 
-MAX_MESSAGE = 200
+MAX_MESSAGE = 400
 """Columns of an error's message in a line about a trial; the trial's log has all of it."""
 
 

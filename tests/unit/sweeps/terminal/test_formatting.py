@@ -6,13 +6,17 @@ from pathlib import Path
 import pytest
 
 from sweeps.terminal.formatting import (
+    MAX_MESSAGE,
+    count_of,
     format_duration,
     format_metric,
     format_size,
+    format_time,
     format_value,
     make_table,
     quote_path,
     replace_non_finite,
+    shorten_message,
 )
 
 
@@ -51,6 +55,25 @@ def test_a_metric_has_four_decimals_and_a_missing_one_is_a_dash() -> None:
 def test_non_finite_numbers_are_replaced_at_every_depth() -> None:
     data = {"a": math.nan, "b": [1.5, math.inf, {"c": (-math.inf, 2)}], "d": "nan"}
     assert replace_non_finite(data) == {"a": None, "b": [1.5, None, {"c": [None, 2]}], "d": "nan"}
+
+
+def test_a_number_is_followed_by_its_noun() -> None:
+    assert [count_of(n, "epoch") for n in (0, 1, 2, 0.5)] == [
+        *("0 epochs", "1 epoch", "2 epochs", "0.5 epochs")
+    ]
+
+
+def test_a_long_message_keeps_its_beginning_and_end_on_one_line() -> None:
+    assert shorten_message("a\n  bad day") == "a bad day"
+    text = shorten_message("RuntimeError: " + "x" * 900 + "\nthe end")
+    assert len(text) == MAX_MESSAGE
+    assert text.startswith("RuntimeError: xxx")
+    assert " ... " in text
+    assert text.endswith("xxx the end")
+
+
+def test_a_time_is_printed_without_its_offset() -> None:
+    assert format_time("2026-01-15T14:30:22+00:00") == "2026-01-15 14:30:22"
 
 
 def test_numbers_are_aligned_to_the_right_and_texts_to_the_left() -> None:

@@ -157,9 +157,21 @@ def refusal(trainer: Trainer, state: dict[str, Any]) -> str:
 def test_another_model_is_refused_with_what_does_not_fit(tiny_trainer: MakeTrainer) -> None:
     donor = tiny_trainer(model={"name": "tiny_models:dropout_cnn"})
     donor.run_epoch()
-    text = refusal(tiny_trainer(), donor.state_dict())
+    assert refusal(tiny_trainer(), donor.state_dict()) == (
+        "model.name is tiny_models:dropout_cnn in the checkpoint and tiny_models:mlp in the "
+        "config: its weights do not fit"
+    )
+
+
+def test_other_weights_of_the_same_model_are_refused_with_what_does_not_fit(
+    tiny_trainer: MakeTrainer,
+) -> None:
+    """The user may have changed the code of a model of their own."""
+    state = tiny_trainer().state_dict()
+    del state["model_state_dict"]["1.weight"]
+    text = refusal(tiny_trainer(), state)
     assert text.startswith(
-        "the checkpoint is of tiny_models:dropout_cnn with sgd, "
+        "the checkpoint is of tiny_models:mlp with sgd, "
         "which does not fit tiny_models:mlp with sgd: "
     )
     assert "Missing key(s)" in text
@@ -168,7 +180,9 @@ def test_another_model_is_refused_with_what_does_not_fit(tiny_trainer: MakeTrain
 
 def test_another_number_of_classes_is_refused(tiny_trainer: MakeTrainer) -> None:
     donor = tiny_trainer(model={"num_classes": 12})
-    assert "size mismatch" in refusal(tiny_trainer(), donor.state_dict())
+    assert refusal(tiny_trainer(), donor.state_dict()) == (
+        "model.num_classes is 12 in the checkpoint and 10 in the config: its weights do not fit"
+    )
 
 
 def test_another_optimizer_is_refused(tiny_trainer: MakeTrainer) -> None:

@@ -246,17 +246,21 @@ def _check_grid(spec: SearchSpec) -> Iterator[Violation]:
 def _check_modes(spec: SearchSpec) -> Iterator[Violation]:
     """Finds modes against the meaning of their metric, and a target that it cannot have."""
     tune = spec.tune
+    path: PathKey
     for metric, mode in tune.metrics.items():
         if mode != MODES[metric]:
             others = [name for name in METRICS if MODES[name] == mode]
+            is_main = metric == tune.metric
+            path = ("tune", "mode") if is_main else ("tune", "pareto", metric)
+            remedy = "write mode: {} or leave it out" if is_main else f"write {metric}: {{}}"
             yield (
-                ("tune", "mode") if metric == tune.metric else ("tune", "pareto", metric),
-                f'must be "{MODES[metric]}" for {metric}, found "{mode}": set it or leave mode '
-                f"out, or name another metric ({', '.join(others)})",
+                path,
+                f'must be "{MODES[metric]}" for {metric}, found "{mode}": '
+                f"{remedy.format(MODES[metric])}, or take another metric ({', '.join(others)})",
             )
     if tune.target is None:
         return
-    path: PathKey = ("tune", "target")
+    path = ("tune", "target")
     if tune.metric.endswith("_acc") and not 0 < tune.target <= 1:
         hint = f"; {tune.target:g} % is {tune.target / 100:g}" if 1 < tune.target <= 100 else ""
         rule = f"must be above 0 and at most 1 for {tune.metric}, a fraction"

@@ -100,18 +100,18 @@ def test_a_metric_that_the_trials_devices_cannot_measure_is_refused(resources, r
     [
         (
             {"metric": "val_loss", "mode": "max"},
-            'tune.mode: must be "min" for val_loss, found "max": set it or leave mode out, or '
-            "name another metric (train_acc, val_acc, best_acc)",
+            'tune.mode: must be "min" for val_loss, found "max": write mode: min or leave it out, '
+            "or take another metric (train_acc, val_acc, best_acc)",
         ),
         (
             {"metric": "val_acc", "mode": "min"},
-            'tune.mode: must be "max" for val_acc, found "min": set it or leave mode out, or '
-            "name another metric (train_loss, val_loss)",
+            'tune.mode: must be "max" for val_acc, found "min": write mode: max or leave it out, '
+            "or take another metric (train_loss, val_loss)",
         ),
         (
             {"pareto": {"epoch_s": "max"}},
-            'tune.pareto.epoch_s: must be "min" for epoch_s, found "max": set it or leave mode '
-            "out, or name another metric (train_acc, val_acc, best_acc)",
+            'tune.pareto.epoch_s: must be "min" for epoch_s, found "max": write epoch_s: min, '
+            "or take another metric (train_acc, val_acc, best_acc)",
         ),
         (
             {"target": 99},

@@ -6,6 +6,7 @@ the keys and lines of the search file.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -36,11 +37,16 @@ RunOnWorker = Callable[[Callable[[], Verdict]], Verdict]
 def refuse_failing_sweep(spec: SearchSpec, options: Options) -> None:
     """Makes all checks in this process, which then finds own code beside the search file.
 
+    With a cluster in `RAY_ADDRESS`, files of the trials are not looked for on this machine.
+
     Raises:
         ConfigError: Trials would fail; all problems are listed.
     """
     if options.allow_custom_model:
         add_code_directories([Path.cwd(), spec.origin.directory])
+    if os.environ.get("RAY_ADDRESS", "local") != "local":
+        check_settings(spec, options)
+        return
     variants = list_variants(spec)
     quick = _check_quickly(variants, options)
     slow = check_here(_slow_configs(variants), options)

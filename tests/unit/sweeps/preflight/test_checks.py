@@ -155,7 +155,9 @@ def test_slow_checks_are_made_beside_other_work(make_search: MakeSearch) -> None
         finish()
 
 
-def test_for_a_cluster_files_are_checked_on_a_worker(make_search: MakeSearch) -> None:
+def test_for_a_cluster_files_are_checked_on_a_worker(
+    make_search: MakeSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The driver's machine has no data."""
     path = make_search(
         model={"name": "resnet20"}, dataset={"name": "image_folder", "root": "on_the_workers"}
@@ -164,6 +166,8 @@ def test_for_a_cluster_files_are_checked_on_a_worker(make_search: MakeSearch) ->
     check_settings(spec, ALLOWED)
     with pytest.raises(ConfigError, match=r"dataset\.root: there is no directory"):
         check_on_worker(spec, ALLOWED, lambda function: function())
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    refuse_failing_sweep(spec, ALLOWED)
     with pytest.raises(ConfigError, match="add --allow-custom-model"):
         check_settings(load_search(make_search()), Options(allow_custom_model=False))
 

@@ -49,13 +49,18 @@ class FailingTrial:
         self.trial = FakeTrial(3, directory / "trial" / "checkpoint_000002")
 
     def fail(self, text: str) -> RetryDecision:
-        error = RayTaskError("train", f"Traceback\n{text}", RuntimeError(text))
+        error = RayTaskError("train", f"{TRACEBACK}{text}", RuntimeError(text))
         decision = self.retries(self.trial, error)  # type: ignore[arg-type]
         (on_disk,) = self.layout.read_trials()
         assert on_disk == self.record
         return decision
 
 
+TRACEBACK = """\
+Traceback (most recent call last):
+  File "/venv/lib/python3.11/site-packages/torch/nn/modules/module.py", line 1, in forward
+    return self.net(images)
+"""
 OOM = "torch.OutOfMemoryError: CUDA out of memory"
 
 

@@ -99,7 +99,7 @@ class Tune(Section):
         default=(), examples=[[{"training.batch_size": 64}]]
     )
     """Values of the first trials, each one that its key can draw and that its `when` allows.
-    Keys that are left out are drawn. Not with `grid`."""
+    Keys that are left out are drawn; a whole configuration is given once. Not with `grid`."""
     search_alg: SearchAlgorithmConfig = Field(
         default=RandomSearch(),
         examples=[{"name": "tpe", "n_startup_trials": 8}],

@@ -64,7 +64,7 @@ def show_(directory: Path, trial: str, as_json: bool) -> int:
 
     TRIAL is the beginning of a trial's id in the sweep in DIRECTORY; it must match one trial only.
 
-    Example: sweep show experiments/digits_asha 01bc
+    Example: sweep show experiments/digits_asha 1b45
     """
     sweep, (result,) = load_trials(directory, [trial])
     if as_json:
@@ -155,7 +155,7 @@ def logs(directory: Path, trial: str, follow: bool) -> int:
 
     TRIAL is the beginning of a trial's id in the sweep in DIRECTORY.
 
-    Example: sweep logs experiments/digits_asha 01bc -f
+    Example: sweep logs experiments/digits_asha 1b45 -f
     """
     record = find_record(directory, trial)
     path = directory / record.directory / LOG_FILE
@@ -213,7 +213,7 @@ def compare(directory: Path, first: str, second: str, as_json: bool) -> int:
 
     FIRST and SECOND are the beginnings of two trials' ids in the sweep in DIRECTORY.
 
-    Example: sweep compare experiments/digits_asha 01bc 45bd
+    Example: sweep compare experiments/digits_asha 1b45 d0cc
     """
     sweep, (left, right) = load_trials(directory, [first, second])
     differences = _config_differences(left, right)

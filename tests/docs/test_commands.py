@@ -27,8 +27,8 @@ RUNS = {
 }  # fmt: skip
 """Verbs that neither train nor need a cluster."""
 STAND_INS = {
-    "01bc": "0000",
-    "45bd": "0001",
+    "1b45": "0000",
+    "d0cc": "0001",
     "DIR": "experiments/digits_asha",
     "FILE": "configs/search.yaml",
     "search.yaml": "configs/search.yaml",

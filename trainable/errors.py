@@ -98,7 +98,7 @@ _MODULE = re.compile(r"^(?:\w+\.)+(?=\w+(?::|$))")
 """The module before an exception's class."""
 _LIBRARY = re.compile(r"/(site|dist)-packages/|/lib/python3\.\d+/|^<")
 _PROJECT = re.compile(r"(?:^|/)((?:trainable|sweeps)/.*\.py)$")
-MAX_LINE_CHARS = 200
+MAX_LINE_CHARS = 400
 """Characters of a line of an exception's text that a message quotes."""
 
 

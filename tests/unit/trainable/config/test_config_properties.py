@@ -15,6 +15,8 @@ from trainable.errors import ConfigError
 _COUNT = st.integers(1, 10**6)
 _RATE = st.floats(1e-12, 1e6)
 _SHARE = st.floats(0, 1, exclude_min=True, exclude_max=True)
+_PATH = st.text().filter(lambda path: not path.startswith("~"))
+"""A path; one that begins with `~` must name the home directory of a user."""
 _LIST = st.lists(st.floats(0, 1e3), max_size=3)
 _STEPS = {"warmup_epochs": st.integers(0, 9)}
 
@@ -33,7 +35,7 @@ _ADAM = {"betas": st.lists(st.floats(0, 0.9999), min_size=2, max_size=2), "eps":
 _CONFIGS = st.fixed_dictionaries(
     {
         "dataset": st.one_of(
-            _section("cifar100", val_split=st.none() | _SHARE, root=st.text(), seed=_COUNT),
+            _section("cifar100", val_split=st.none() | _SHARE, root=_PATH, seed=_COUNT),
             _section("image_folder", image_size=st.integers(8, 1024), augment=st.booleans()),
             _section("synthetic", shape=st.lists(_COUNT, min_size=3, max_size=3)),
         ),
@@ -60,7 +62,7 @@ _CONFIGS = st.fixed_dictionaries(
             _section("plateau", factor=_SHARE, patience=st.integers(0, 99), min_lr=_RATE),
             _section("none", **_STEPS),
         ),
-        "checkpoint": st.fixed_dictionaries({"dir": st.text(), "resume": st.none() | st.text()}),
+        "checkpoint": st.fixed_dictionaries({"dir": _PATH, "resume": st.none() | _PATH}),
     },
 )
 

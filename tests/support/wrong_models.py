@@ -81,6 +81,23 @@ def normalised(num_classes: int, in_channels: int) -> nn.Module:
     )
 
 
+def huge(num_classes: int, in_channels: int) -> nn.Module:
+    """Has parameters that fit into no memory."""
+    wide = 10_000_000_000
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64 * in_channels, wide), nn.Linear(wide, num_classes)
+    )
+
+
+def large(num_classes: int, in_channels: int) -> nn.Module:
+    """Has 75 million parameters, and one class too many."""
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(64 * in_channels, 1_000_000),
+        nn.Linear(1_000_000, num_classes + 1),
+    )
+
+
 def draws(num_classes: int, in_channels: int) -> nn.Module:
     torch.rand(3)
     return pooled_cnn(num_classes, in_channels)

@@ -21,10 +21,15 @@ from trainable.preflight.shapes import DataShape, trains_on_one_image
 IMAGES = 2
 """Images of the batch that the model is run on."""
 
+LARGE_MODEL = 50_000_000
+"""Parameters above which only shapes are computed. The meta device itself takes two seconds, in
+which torch imports its symbolic shapes."""
+
 MODEL = "model.name"
 
 _NEEDS_GPU = re.compile(
-    r"cuda|\bgpu\b|not implemented for|same device|on device|backend|triton|meta tensor",
+    r"cuda|\bgpu\b|not implemented for|same device|on device|backend|triton|meta tensor"
+    r"|not enough memory|can't allocate memory",
     re.IGNORECASE,
 )
 """Texts of errors that say nothing about a training on a GPU."""
@@ -33,8 +38,8 @@ _NEEDS_GPU = re.compile(
 def check_model(config: TrainConfig, data: DataShape) -> list[Problem]:
     """Builds a custom model as a training does and runs it on two images in both modes.
 
-    Shapes alone are computed where the model permits it (torch's meta device). The process's
-    random numbers are left as they were.
+    Of a large model only shapes are computed, where it permits that (torch's meta device). The
+    process's random numbers are left as they were.
 
     Args:
         config: The config; its `model.name` is code of the user's, which is run.
@@ -42,9 +47,19 @@ def check_model(config: TrainConfig, data: DataShape) -> list[Problem]:
     """
     config = with_shape(config, data.num_classes, data.image[0])
     with _same_random_numbers():
-        if not _run(config, data, device="meta"):
+        if _is_large(config) and not _run(config, data, device="meta"):
             return []
         return _run(config, data, device="cpu")
+
+
+def _is_large(config: TrainConfig) -> bool:
+    """Returns whether a model is too large to be run on the CPU for a check."""
+    try:
+        with torch.device("meta"):
+            model = get_model(config, allow_custom=True)
+        return sum(parameter.numel() for parameter in model.parameters()) > LARGE_MODEL
+    except (Exception, SystemExit):  # noqa: BLE001 - reported where the model is run
+        return False
 
 
 @contextmanager

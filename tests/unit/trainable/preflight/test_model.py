@@ -31,6 +31,7 @@ def rules(config: TrainConfig) -> list[str]:
         ("returns_tuple_in_training", "found tuple of Tensor [2, 10], NoneType in training"),
         ("without_gradient", "that depend on its parameters, found a tensor without gradient"),
         ("too_wide", "must return logits [B, 10], found [2, 13] for 2 images"),
+        ("large", "must return logits [B, 10], found [2, 11] for 2 images"),
         ("frozen", "must have parameters that can be trained; all of its parameters are frozen"),
         ("lazy", "size is not known before the first batch (LazyLinear): give them their size"),
         (
@@ -78,6 +79,11 @@ def test_a_batch_of_one_image_needs_a_model_without_batch_norm_at_its_end(
     assert "cannot train on a batch of one image: Expected more than 1 value" in rule
     assert rules(tiny_config(model={"name": "wrong_models:normalised"})) == []
     assert rules(tiny_config(training=single)) == []
+
+
+def test_of_a_large_model_only_shapes_are_computed(tiny_config: MakeConfig) -> None:
+    config = tiny_config(model={"name": "wrong_models:huge"})
+    assert rules(config) == []
 
 
 def test_random_numbers_are_left_alone(tiny_config: MakeConfig) -> None:

@@ -55,7 +55,7 @@ def _hold_lease(directory: Path, store: ObjectStore) -> Iterator[None]:
     lease = Lease(store)
     holder = lease.acquire()
     if holder is not None:
-        raise SweepRunningError(_describe_driver(directory, holder))
+        raise SweepRunningError(_describe_driver(directory, str(holder)))
     with lease.renewed():
         mirror = mirror_of(directory)
         assert mirror is not None, "a directory with a store is in a mirror"

@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 from ray._private.runtime_env.packaging import create_package
 
-from sweeps.cluster.code_package import CodePackage, add_user_code, project_code
+from sweeps.cluster.code_package import (
+    CodePackage,
+    add_modules,
+    add_user_code,
+    project_code,
+)
 from sweeps.sweep_dir.errors import SweepError
 
 CODE = ["my_model.py", "lib/blocks.py", "lib/table.json", "lib/data/names.py"]
@@ -117,3 +122,18 @@ def test_a_package_above_the_limit_is_refused_with_its_largest_files(tmp_path: P
         ["3", "B", "small.py"],
     ]
     assert "exclude them with a .gitignore" in last
+
+
+def test_of_another_directory_only_modules_are_sent_as_if_beside_the_first(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for directory in (first, second):
+        (directory / "parts").mkdir(parents=True)
+    (first / "net.py").touch()
+    for name in ("net.py", "other.py", "parts/layers.py", "notes.txt"):
+        (second / name).touch()
+    package = add_modules(add_user_code(CodePackage({}), first), second)
+    assert package.files == {
+        "net.py": first / "net.py",
+        "other.py": second / "other.py",
+        "parts/layers.py": second / "parts" / "layers.py",
+    }

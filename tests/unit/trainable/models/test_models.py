@@ -257,7 +257,10 @@ def test_a_custom_model_is_not_imported_unless_allowed(own):
         ("OWN:CONSTANT", 'has no callable "CONSTANT"'),
         ("OWN:returns_text", "must return a torch.nn.Module, found str"),
         ("OWN:takes_width", "must take the keywords num_classes and in_channels"),
-        ("no_such_module_here:Net", "there is no module no_such_module_here; no_such_module_here.py must be in"),
+        (
+            "no_such_module_here:Net",
+            "there is no module no_such_module_here; no_such_module_here.py must be in",
+        ),
         ("OWN:Net.inner", 'has no callable "Net.inner"'),
     ],
 )

@@ -150,33 +150,33 @@ def _refuse(
         print_line(f"note: {notice}")
     configs = _slow_configs(variants) if slow_configs is None else slow_configs
     slow_problems = dict(zip(map(id, configs), slow.problems, strict=False))
-    found = [
+    problems_of = [
         [*problems, *slow_problems.get(id(variant.config), ())]
         for variant, problems in zip(variants, quick, strict=True)
     ]
-    problems = [*_check_outputs(spec), *_merge(spec, variants, found)]
+    problems = [*_check_outputs(spec), *_merge(spec, variants, problems_of)]
     if problems:
         problems.sort(key=lambda problem: problem.line or 0)
         raise ConfigError(spec.origin.search.source, problems)
 
 
 def _merge(
-    spec: SearchSpec, variants: Sequence[Variant], found: Sequence[Sequence[Problem]]
+    spec: SearchSpec, variants: Sequence[Variant], problems_of: Sequence[Sequence[Problem]]
 ) -> Iterator[Problem]:
     """Yields every problem once, with the values of the space that it occurs with."""
     affected: dict[Problem, list[Variant]] = {}
-    for variant, problems in zip(variants, found, strict=True):
+    for variant, problems in zip(variants, problems_of, strict=True):
         for problem in problems:
             affected.setdefault(problem, []).append(variant)
-    for problem, some in affected.items():
-        values = some[0].values
+    for problem, with_it in affected.items():
+        values = with_it[0].values
         if problem.key in values:
             line = line_of(spec.origin.search, ("space", problem.key))
             rule = f"with {to_json(values[problem.key])}: {problem.rule}"
             yield Problem(f"space.{problem.key}", rule, line)
             continue
         rule = problem.rule
-        if len(some) < len(variants):
+        if len(with_it) < len(variants):
             text = ", ".join(f"{key}: {to_json(value)}" for key, value in values.items())
             rule = f"with {text}: {rule}"
         yield spec.origin.locate(replace(problem, rule=rule))

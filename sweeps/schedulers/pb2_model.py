@@ -33,7 +33,7 @@ CANDIDATES = 1000
 
 @dataclass(frozen=True)
 class Improvement:
-    """What one trial gained between two looks of the scheduler."""
+    """The gain of one trial between two looks of the scheduler."""
 
     epoch: int
     """The epoch of the first look."""

@@ -32,7 +32,7 @@ EXPLOIT = "exploit/"
 
 @dataclass(frozen=True)
 class Look:
-    """What the scheduler knows of a trial at an epoch."""
+    """The state of a trial at an epoch, as the scheduler knows it."""
 
     epoch: int
     score: float

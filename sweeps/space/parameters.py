@@ -30,7 +30,7 @@ class Parameter(ABC):
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return self.kind
 
     @property

@@ -40,7 +40,7 @@ _KEYS: dict[str, str] = {
     "script trainable",
     _NONE: "launcher entity project overwrite reuse_actors defaults hydra tags description",
 }
-"""What does it here -> the other tools' keys."""
+"""Key of this project -> the keys of other tools that do the same."""
 
 FOREIGN_KEYS = {
     simplify(key): ours if ours == _NONE else f"here it is {ours}"

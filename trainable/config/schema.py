@@ -111,7 +111,7 @@ class ByName:
 
 @dataclass(frozen=True)
 class Partial(Generic[_Model]):
-    """What is valid of a document, and what is not."""
+    """The valid values of a document and the problems of the others."""
 
     instance: _Model | None
     """The document without its broken values; None if the rest of it cannot be read."""

@@ -46,7 +46,7 @@ _SYNONYMS: dict[str, str] = {
 """Our names of one thing -> its names elsewhere, in lower case and without separators."""
 
 _PARTS = re.compile(r"(scheduler|sampler|search|searcher|pruner|tuner|assessor|stoppingrule)$")
-"""What the names of other tools' classes end in."""
+"""Endings of the names of other tools' classes."""
 
 _NAMES = {other: ours.split() for ours, others in _SYNONYMS.items() for other in others.split()}
 

@@ -48,7 +48,7 @@ UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
 class Treatment(StrEnum):
-    """What is done to an image besides resizing it; the value follows "12 of 40 images: "."""
+    """Treatment of an image besides resizing; the value follows "12 of 40 images: "."""
 
     TRANSPARENT = "transparent, composited on white"
     SIXTEEN_BIT = "16-bit grey, scaled to 8 bits (65535 is white)"

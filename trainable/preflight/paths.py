@@ -73,11 +73,11 @@ def _check_resume(resume: str | None) -> Iterator[Problem]:
         return
     if path.is_dir():
         hint = _list_checkpoints(path) or _list_checkpoints(path / CHECKPOINTS)
-        found = f"found the directory {path}"
+        actual = f"found the directory {path}"
     else:
         hint = _list_checkpoints(path.parent)
-        found = f"there is no file {path}"
-    yield Problem("checkpoint.resume", f"must be a .pt file; {found}{hint}")
+        actual = f"there is no file {path}"
+    yield Problem("checkpoint.resume", f"must be a .pt file; {actual}{hint}")
 
 
 def _list_checkpoints(directory: Path) -> str:

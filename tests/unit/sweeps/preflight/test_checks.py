@@ -1,4 +1,4 @@
-"""What would make trials fail is refused by the keys and lines of the search file."""
+"""Checks before a sweep refuse what would make trials fail, by key and line of the search file."""
 
 from collections.abc import Callable
 from pathlib import Path

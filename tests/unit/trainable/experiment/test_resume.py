@@ -1,4 +1,4 @@
-"""What a training takes over from the checkpoint it is resumed from, and what it leaves behind."""
+"""A resumed training takes over the best state of its history and sets later files aside."""
 
 import io
 import shutil

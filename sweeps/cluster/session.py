@@ -83,6 +83,8 @@ def start_ray(connection: RayConnection = RayConnection()) -> None:
         os.environ.setdefault(name, value)
     # Tune would list failed trials, which the sweep has already printed.
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
+    address = connection.address or os.environ.get("RAY_ADDRESS") or LOCAL
+    _refuse_job_server(address)
     if ray.is_initialized():
         return
     atexit.register(_reset_signal_handlers)  # runs before Ray's own exit handlers
@@ -90,7 +92,6 @@ def start_ray(connection: RayConnection = RayConnection()) -> None:
         "logging_level": logging.INFO if ray_output_enabled() else logging.ERROR,
         "log_to_driver": ray_output_enabled(),
     }
-    address = connection.address or os.environ.get("RAY_ADDRESS") or LOCAL
     if address != LOCAL:
         _join(address, connection, options)
         return
@@ -119,13 +120,17 @@ def _reset_signal_handlers() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _join(address: str, connection: RayConnection, options: dict[str, Any]) -> None:
+def _refuse_job_server(address: str) -> None:
+    """Raises SweepError if the address is that of a cluster's job server."""
     if "://" in address:
         command = sweep_command("submit", "FILE", "--address", address)
         raise SweepError(
             f"--address {address}: give auto or the head's HOST:PORT; "
             f"to send the sweep there as a job: {command}"
         )
+
+
+def _join(address: str, connection: RayConnection, options: dict[str, Any]) -> None:
     try:
         _check_reachable(address)
         with tempfile.TemporaryDirectory() as folder:

@@ -107,7 +107,7 @@ def test_stop_uploads_the_request_to_a_running_sweep(upload_sweep: UploadSweep) 
     assert lock.acquire() is None
     assert as_json("status", uri)["state"] == "running"
     with lock.renewed():
-        assert "asked process" in output_of("stop", uri)
+        assert output_of("stop", uri).startswith("asked the sweep to pause")
         assert ObjectStore(uri).read("stop") == b""
         refused = CliRunner().invoke(main, ["gc", uri])
         assert refused.exit_code == 2

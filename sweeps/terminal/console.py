@@ -53,8 +53,10 @@ def print_table(table: RenderableType) -> None:
 
 def table_width() -> int:
     """Returns the columns that a table may have: those of the terminal, or of `COLUMNS`."""
-    has_width = console.is_terminal or os.environ.get("COLUMNS", "").isdigit()
-    return console.width if has_width else UNLIMITED_WIDTH
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdigit():
+        return int(columns)
+    return console.width if console.is_terminal else UNLIMITED_WIDTH
 
 
 @contextmanager

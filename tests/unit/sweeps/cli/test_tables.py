@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 from sweeps.cli.tables import MAX_TRIALS, ranking_table
 from sweeps.results.trial_results import TrialResult, best_row
 from sweeps.sweep_dir.records import TrialRecord, TrialState
-from sweeps.terminal.console import console, print_table
+from sweeps.terminal.console import print_table
 
 LR, NAME = "optimizer.learning_rate", "optimizer.name"
 
@@ -30,10 +32,10 @@ def trial(
 
 def render(*results: TrialResult, width: int = 160) -> list[str]:
     """Returns the lines of the table on a terminal with this number of columns."""
-    with pytest.MonkeyPatch.context() as patch, console.capture() as capture:
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as output:
         patch.setenv("COLUMNS", str(width))
         print_table(ranking_table(list(results), "val_acc", 5))
-    lines = capture.get().splitlines()
+    lines = output.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     return [" ".join(line.split()) for line in lines]
 

@@ -41,6 +41,7 @@ def uninterrupted(ray_session: None, tmp_path: Path) -> SweepFiles:
     return read_sweep(start_sweep(spec, allow_custom_model=True).directory)
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(900)
 def test_a_killed_sweep_ends_like_an_uninterrupted_one(

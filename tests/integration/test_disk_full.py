@@ -79,6 +79,7 @@ def test_below_min_free_gib_nothing_is_saved_and_no_trial_starts(tmp_path: Path)
     assert_finishes(again, sweep)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_during_a_save_damages_no_file(tmp_path: Path) -> None:
     full = Path(os.environ[MARKS]) / "disk_is_full"
     full.touch()
@@ -96,6 +97,7 @@ def test_a_disk_that_fills_up_during_a_save_damages_no_file(tmp_path: Path) -> N
     assert_finishes(invoke("resume", sweep, "--allow-custom-model"), sweep)
 
 
+@pytest.mark.slow
 def test_only_the_best_ended_trials_keep_weights_while_a_sweep_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ def only(directory: Path) -> TrialRecord:
     return record
 
 
+@pytest.mark.slow
 def test_out_of_memory_may_fail_a_trial_immediately_until_it_is_retried_by_command(
     tmp_path: Path,
 ) -> None:

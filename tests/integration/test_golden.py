@@ -98,6 +98,7 @@ def test_a_finished_sweep_of_an_earlier_version_is_read_and_reported(golden: Pat
     assert best.record.id in (finished / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_finished_sweep_of_an_earlier_version_gets_more_trials(golden: Path) -> None:
     finished = golden / "finished"
     before = curves(finished)

@@ -42,6 +42,7 @@ def test_trials_in_a_shared_process_have_the_results_of_trials_in_their_own(
     assert_same(results["shared"], results["trial"])
 
 
+@pytest.mark.slow
 def test_trials_survive_the_loss_of_their_shared_process(tmp_path: Path) -> None:
     config = {
         "model": {"name": "failing_models:dies_once"},

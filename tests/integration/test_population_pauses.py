@@ -220,6 +220,7 @@ def test_the_lineage_has_only_exploits_that_took_place(paused: Paused) -> None:
         assert [(taken["epoch"], taken["donor"]) for taken in trial.lineage] == exploits
 
 
+@pytest.mark.slow
 def test_a_donors_checkpoint_stays_until_its_recipient_has_loaded_it(
     ray_session: None, tmp_path: Path
 ) -> None:

@@ -66,6 +66,7 @@ def assert_shows(row: Row, sweep: Path, record: TrialRecord) -> None:
     assert [step for step, _ in curve] == [row["epoch"] for row in rows]
 
 
+@pytest.mark.slow
 def test_tensorboard_logs_and_hooks_agree_with_a_resumed_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

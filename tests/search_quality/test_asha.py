@@ -74,7 +74,7 @@ def test_the_table_is_of_the_search_file_beside_it(table: list[Curve]) -> None:
 # ------------------------------------------------------------------------------ how soon
 
 
-@pytest.mark.parametrize("slots", [1, 4])
+@pytest.mark.parametrize("slots", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_asha_finds_a_good_configuration_in_a_quarter_of_the_epochs_of_a_whole_random_search(
     table: list[Curve], best: float, slots: int
 ) -> None:
@@ -91,7 +91,9 @@ def test_asha_finds_a_good_configuration_in_a_quarter_of_the_epochs_of_a_whole_r
     assert max(shares) <= 0.25
 
 
-@pytest.mark.parametrize(("reduction_factor", "at_most"), [(4, 0.3), (6, 0.25)])
+@pytest.mark.parametrize(
+    ("reduction_factor", "at_most"), [(4, 0.3), pytest.param(6, 0.25, marks=pytest.mark.slow)]
+)
 def test_asha_comes_to_its_first_good_configuration_sooner_than_random_search(
     table: list[Curve], best: float, reduction_factor: float, at_most: float
 ) -> None:

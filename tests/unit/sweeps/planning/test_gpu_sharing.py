@@ -164,6 +164,7 @@ def test_copies_are_trained_concurrently() -> None:
     assert result.images_per_s > 0
 
 
+@pytest.mark.slow
 def test_out_of_memory_is_distinguished_from_other_failures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.records import SweepRecord, TrialRecord, read_record, write_record
+from trainable.artifacts.names import CHECKPOINTS, TENSORBOARD
 from trainable.atomic_files import remove_temporaries
 
 SEARCH_FILE = "search.yaml"
@@ -124,7 +125,9 @@ class SweepLayout:
         remove_temporaries(self.directory)
         self.stop_file.unlink(missing_ok=True)
         for directory in filter(Path.is_dir, self.directory.iterdir()):
-            remove_temporaries(directory)
+            # A trial that is ended while it waits does not open its directory again.
+            for written in (directory, directory / CHECKPOINTS, directory / TENSORBOARD):
+                remove_temporaries(written)
             with suppress(OSError):
                 directory.rmdir()  # an empty one: its trial had not been recorded yet
 

@@ -43,6 +43,7 @@ def test_only_what_a_kill_left_is_removed(layout: SweepLayout, record: TrialReco
     kept = set(layout.directory.rglob("*"))
     (layout.directory / ".sweep.json.0123456789ab.tmp").write_text("{")
     (trial / ".trial.json.0123456789ab.tmp").write_text("{")
+    (trial / "checkpoints" / ".latest.pt.0123456789ab.tmp").write_text("half")
     unrecorded = layout.directory / "unrecorded"
     unrecorded.mkdir()
     (unrecorded / ".trial.json.0123456789ab.tmp").write_text("{")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 # Two test processes with two threads each would slow each other; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,6 +22,9 @@ import torch
 from trainable.config import TrainConfig, parse_config
 from trainable.experiment.fit import Outcome, fit
 from trainable.training.trainer import Trainer
+
+settings.register_profile("tests", deadline=None)  # how long an example takes is the machine's
+settings.load_profile("tests")
 
 TESTS = Path(__file__).parent
 SUPPORT = TESTS / "support"

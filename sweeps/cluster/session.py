@@ -86,6 +86,8 @@ def start_ray(connection: RayConnection = RayConnection()) -> None:
     address = connection.address or os.environ.get("RAY_ADDRESS") or LOCAL
     _refuse_job_server(address)
     if ray.is_initialized():
+        if connection.address not in {None, LOCAL}:
+            _refuse_unreachable(address)
         return
     atexit.register(_reset_signal_handlers)  # runs before Ray's own exit handlers
     options: dict[str, Any] = {
@@ -137,11 +139,23 @@ def _join(address: str, connection: RayConnection, options: dict[str, Any]) -> N
             runtime_env = _make_runtime_env(connection, Path(folder) / "code")
             ray.init(address=address, runtime_env=runtime_env, **options)
     except (OSError, RuntimeError, ValueError, RayError) as error:
-        reason = " ".join(str(error).split())
-        raise SweepError(
-            f"--address {address}: cannot be joined: {reason} "
-            "(if the cluster requires a token, set RAY_AUTH_MODE=token)"
-        ) from error
+        raise _cannot_join(address, error) from error
+
+
+def _refuse_unreachable(address: str) -> None:
+    """Raises SweepError if there is no cluster at the address."""
+    try:
+        _check_reachable(address)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _cannot_join(address, error) from error
+
+
+def _cannot_join(address: str, error: Exception) -> SweepError:
+    reason = " ".join(str(error).split())
+    return SweepError(
+        f"--address {address}: cannot be joined: {reason} "
+        "(if the cluster requires a token, set RAY_AUTH_MODE=token)"
+    )
 
 
 def _make_runtime_env(connection: RayConnection, working_dir: Path) -> dict[str, Any]:

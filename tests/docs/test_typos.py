@@ -95,6 +95,9 @@ def names_right_key(problem: Problem, key: Key, new: str) -> bool:
         return False
     suggestions: list[Any] = re.findall(r'did you mean "([^"]+)"', problem.rule)
     suggestions += re.findall(r'"([^"]+)"\?', problem.rule)
+    # The typo may be what another tool calls the key.
+    for name in re.findall(r"here it is ([\w.]+)", problem.rule):
+        suggestions += [name, name.rpartition(".")[2]]
     right = {key.text, key.text.rpartition(".")[2], key.text.partition(".")[0]}
     return bool(right & set(suggestions)) or any(
         similarity(new, near) >= similarity(new, key.text) for near in suggestions

@@ -19,7 +19,7 @@ from sweeps.cli.options import (
 from sweeps.sweep_dir.layout import code_directories_of
 from sweeps.terminal.commands import add_code_path, sweep_command
 from sweeps.terminal.console import console, print_line
-from trainable.config.own_code import add_code_directories, code_directories
+from trainable.config.own_code import add_code_directories, code_directories, is_own_code
 from trainable.uri import is_uri
 
 DEFAULT_DIRECTORY = "experiments"
@@ -78,7 +78,7 @@ def restore(
     parent = config.checkpoint.dir
     is_default = parent == str(Path(DEFAULT_DIRECTORY).absolute())
     options = [] if is_default else ["--dir", parent if is_uri(parent) else Path(parent)]
-    is_own = ":" in config.model.name
+    is_own = is_own_code(config.model.name)
     command = sweep_command("restore", latest, *options, allow_custom_model=is_own)
     print_line(add_code_path(command, code_directories()))
     return 128 + stop.signal

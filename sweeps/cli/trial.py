@@ -74,8 +74,8 @@ def show_(directory: Path, trial: str, as_json: bool) -> int:
     print_line(f"trial {record.id}, number {record.number}: {record.state}")
     print_line(f"  {quote_path(result.directory)}")
     times = {"created": record.created, "started": record.started, "ended": record.ended}
-    known = [f"{name} {format_time(when)}" for name, when in times.items() if when]
-    print_line("  " + ", ".join(known))
+    moments = [f"{name} {format_time(when)}" for name, when in times.items() if when]
+    print_line("  " + ", ".join(moments))
     for key, value in record.current.items():
         print_line(f"  {key}: {format_value(value)}")
     for key, value in record.changes.items():

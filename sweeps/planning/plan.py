@@ -17,6 +17,7 @@ from sweeps.sweep_dir.errors import SweepError
 from sweeps.terminal.commands import train_command
 from trainable.atomic_files import write_text
 from trainable.config import TrainConfig
+from trainable.config.own_code import is_own_code
 from trainable.config.yaml_reader import dump_yaml
 
 MAX_DRAWS = 256
@@ -178,7 +179,7 @@ def write_configs(plan: Plan, directory: Path) -> int:
     for name, config in fixed_configs(plan):
         path = directory / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        command = train_command(path, allow_custom_model=":" in config.model.name)
+        command = train_command(path, allow_custom_model=is_own_code(config.model.name))
         write_text(path, f"# {command}\n{dump_yaml(config.to_dict())}")
         count += 1
     return count

@@ -11,6 +11,7 @@ from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.terminal.commands import sweep_command, train_command
 from trainable.artifacts.names import CONFIG_FILE
+from trainable.config.own_code import is_own_code
 from trainable.config.yaml_reader import read_yaml
 from trainable.errors import ConfigError
 
@@ -105,7 +106,9 @@ def own_code(search: Mapping[str, Any]) -> list[str]:
         *(space[key] for key in MODEL_KEYS if key in space),
         sampler,
     ]
-    return list(dict.fromkeys(text for value in values for text in _texts(value) if ":" in text))
+    return list(
+        dict.fromkeys(text for value in values for text in _texts(value) if is_own_code(text))
+    )
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -14,6 +14,7 @@ from optuna.samplers import BaseSampler
 
 from sweeps.spec.search_algorithms import OptunaSearch
 from trainable.config.names import suggestion
+from trainable.config.own_code import is_own_code
 from trainable.errors import ConfigError, Problem
 
 SAMPLER_KEY = "tune.search_alg.sampler"
@@ -40,7 +41,7 @@ def find_sampler_class(name: str, *, allow_custom: bool = False) -> type[BaseSam
     Raises:
         ConfigError: There is no such class, or it is custom code and not allowed.
     """
-    if ":" in name:
+    if is_own_code(name):
         return _import_class(name, allow_custom=allow_custom)
     if name in INSTEAD:
         raise _problem(SAMPLER_KEY, f"{name} is not offered; {INSTEAD[name]}")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, field_validator
 
+from trainable.config.own_code import is_own_code
 from trainable.config.schema import ByName, Section
 
 
@@ -95,7 +96,7 @@ class OptunaSearch(Section):
     @property
     def is_custom(self) -> bool:
         """Whether the sampler is the user's own code."""
-        return ":" in self.sampler
+        return is_own_code(self.sampler)
 
 
 REMOVED = {

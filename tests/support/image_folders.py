@@ -31,3 +31,10 @@ def write_image_folder(
                 pixels[..., label % 3] += 120
                 Image.fromarray(pixels).save(folder / f"{number}.png")
     return root
+
+
+def touch(folder: Path, *names: str) -> None:
+    """Creates empty files and their folders."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()

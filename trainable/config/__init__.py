@@ -37,6 +37,7 @@ from trainable.config.components import (
     SyntheticDataset,
 )
 from trainable.config.names import check_directory_name, check_name
+from trainable.config.own_code import is_own_code
 from trainable.config.schema import Section, UserPath, validate
 from trainable.config.yaml_reader import Document, read_yaml
 from trainable.uri import normalize_directory
@@ -118,7 +119,7 @@ class ModelConfig(Section):
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
-        if ":" not in name:
+        if not is_own_code(name):
             return check_name(name, MODEL_NAMES)
         if not re.fullmatch(r"\w+(\.\w+)*:\w+(\.\w+)*", name):
             raise ValueError(f'must be a built-in model or module:callable, found "{name}"')

@@ -92,8 +92,8 @@ def image_extensions() -> frozenset[str]:
     from PIL import Image  # takes a moment, which only data sets in folders need
 
     Image.init()
-    known = Image.registered_extensions().items()
-    return frozenset(ext for ext, kind in known if kind in Image.OPEN) - NO_PICTURES
+    registered = Image.registered_extensions().items()
+    return frozenset(ext for ext, kind in registered if kind in Image.OPEN) - NO_PICTURES
 
 
 def normalize_path(path: str) -> str:

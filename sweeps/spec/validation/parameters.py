@@ -143,9 +143,9 @@ def _list_possible_names(section: str, space: Space, config: Mapping[str, Any]) 
             continue
         if not isinstance(parameter, Choice | ZippedParameter):
             return set()
-        drawn = {_name_in(value) if key == section else value for value in parameter.values}
-        is_always_set = not parameter.when and None not in drawn
-        names = (set() if is_always_set else names) | drawn
+        choices = {_name_in(value) if key == section else value for value in parameter.values}
+        is_always_set = not parameter.when and None not in choices
+        names = (set() if is_always_set else names) | choices
     return names - {None}
 
 

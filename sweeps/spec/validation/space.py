@@ -27,6 +27,7 @@ from trainable.config.dotted import flatten
 from trainable.config.introspection import fields_of, names_of, options
 from trainable.config.names import suggestion
 from trainable.config.override import override
+from trainable.config.own_code import is_own_code
 from trainable.config.yaml_reader import PathKey
 from trainable.errors import ConfigError, Problem
 
@@ -146,7 +147,7 @@ def _check_shared_keys(space: Space) -> Iterator[Violation]:
             for name in flat.keys() & SHARED_KEYS - {key}:
                 yield (key,), f"must not sweep {name}, it is the same for every trial"
             model = flat.get("model.name")
-            if isinstance(model, str) and ":" in model:
+            if isinstance(model, str) and is_own_code(model):
                 yield (key,), f"must be built-in models in a space, found {to_json(model)}"
 
 

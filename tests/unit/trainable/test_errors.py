@@ -45,7 +45,7 @@ FRAMES = """\
 ray::ClassifierTrainable.train() (pid=7, ip=127.0.0.1)
   File "/v/lib/python3.11/site-packages/ray/tune/trainable/trainable.py", line 331, in train
     result = self.step()
-  File "/home/user/work/net.py", line 12, in forward
+  File "/somewhere/net.py", line 12, in forward
     return x.view(2, 3)
            ^^^^^^^^^^^^
   File "/v/lib/python3.11/site-packages/torch/nn/functional.py", line 99, in view

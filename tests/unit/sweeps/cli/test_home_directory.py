@@ -102,15 +102,15 @@ def test_uris_and_other_paths_stay_as_they_are(home: Path) -> None:
 
 def test_the_home_of_a_user_that_does_not_exist_is_refused_by_key(home: Path) -> None:
     rule = (
-        "begins with ~nobody-here, but there is no such user; a directory of that name is "
-        "./~nobody-here, found ~nobody-here/x"
+        "begins with ~no-such-user, but there is no such user; a directory of that name is "
+        "./~no-such-user, found ~no-such-user/x"
     )
-    config = {**CONFIG, "dataset": {"name": "digits", "root": "~nobody-here/x"}}
+    config = {**CONFIG, "dataset": {"name": "digits", "root": "~no-such-user/x"}}
     with pytest.raises(ConfigError) as caught:
         parse_config(config)
     assert str(caught.value) == f"config: 1 problem\n  dataset.root: {rule}"
-    with pytest.raises(ConfigError, match=r"dataset\.root: begins with ~nobody-here"):
+    with pytest.raises(ConfigError, match=r"dataset\.root: begins with ~no-such-user"):
         parse_search({"config": config, "space": ONE_KEY, "tune": {"num_samples": 2}})
-    with pytest.raises(PathError, match="begins with ~nobody-here"):
-        restored_config("~nobody-here/best.pt", "experiments", None, {})
-    assert f"'--output': {rule}" in sweep("export", ".", "--output=~nobody-here/x", code=2).stderr
+    with pytest.raises(PathError, match="begins with ~no-such-user"):
+        restored_config("~no-such-user/best.pt", "experiments", None, {})
+    assert f"'--output': {rule}" in sweep("export", ".", "--output=~no-such-user/x", code=2).stderr

@@ -84,11 +84,11 @@ class Sweep:
         register_trainable("fake", Trainable)
         storage = StorageContext(str(self.directory.parent), self.directory.name)
         rng = random.Random(number)
-        drawn = {key: SPACE[key].from_unit(rng.random()) for key in SPACE}
+        values = {key: SPACE[key].from_unit(rng.random()) for key in SPACE}
         trial = new_trial(
             SimpleNamespace(spec={"run": "fake", "storage": storage}),
             TrialRecord(f"t{number}", number, f"trial_{number}", {}),
-            config or {**drawn, "training": {"epochs": self.epochs}},
+            config or {**values, "training": {"epochs": self.epochs}},
             on_failure=lambda trial, error: RetryDecision(retry=False),
             num_to_keep=9,
         )

@@ -33,8 +33,8 @@ def test_every_key_has_the_value_of_the_trials_config(drawn: dict[str, Any]) -> 
     base = {key: value for key, value in CONFIG.items() if value is not None}
     trial = flatten(parse_config(override(base, drawn)).to_dict())
     keys = [*trial, "optimizer.betas", "optimizer.momentum", "loss.beta", "a.b", "training"]
-    found = ConfigValues(CONFIG).find(keys, flatten(drawn, keep_mappings=True))
-    assert found == trial
+    values = ConfigValues(CONFIG).find(keys, flatten(drawn, keep_mappings=True))
+    assert values == trial
 
 
 def test_a_required_key_that_is_missing_has_no_value() -> None:

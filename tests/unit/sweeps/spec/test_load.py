@@ -126,7 +126,7 @@ resources: {gpu: 1.5}
 """
     config = CONFIG.replace("epochs: 9", "epochs: 9, batchsize: 4")
     config += "scheduler: {warmup_epochs: 9}\n"
-    known = "(known: betas, eps, learning_rate, momentum, name, nesterov, weight_decay)"
+    optimizer_keys = "(known: betas, eps, learning_rate, momentum, name, nesterov, weight_decay)"
     problems = refused(text, config)
     assert [problem.partition(", found")[0] for problem in problems] == [
         "line 1: config: files/base.yaml: line 3: training.batchsize: unknown key; did you mean "
@@ -135,7 +135,7 @@ resources: {gpu: 1.5}
         "line 1: config: files/base.yaml: line 5: scheduler.warmup_epochs: must be below "
         "training.epochs (9)",
         "line 3: space.optimizer.lerning_rate: unknown key; did you mean "
-        f'"learning_rate"? {known}',
+        f'"learning_rate"? {optimizer_keys}',
         "line 4: space.training.batch_size: must be > 0",
         "line 4: space.training.batch_size: must be > 0",
         "line 5: space.optimizer.weight_decay.unifrm: unknown distribution; did you mean "
@@ -144,7 +144,7 @@ resources: {gpu: 1.5}
         "line 6: space.optimizer.momentum.when.optimizer.nam: must be a key of the space "
         "(known: optimizer.lerning_rate, optimizer.momentum, training.batch_size)",
         "line 7: constraints[1]: optimizer.momentun is not a key of the space or the training "
-        f'config; did you mean "momentum"? {known}',
+        f'config; did you mean "momentum"? {optimizer_keys}',
         'line 10: tune.mode: must be "min" for val_loss',
         "line 11: tune.num_samples: must be an integer",
         "line 12: tune.target: must be >= 0 for val_loss",

@@ -7,17 +7,12 @@ from pathlib import Path
 import pytest
 from torchvision.datasets import ImageFolder
 
+from tests.support.image_folders import touch
 from trainable.config import ImageFolderDataset
 from trainable.data.folder_scan import class_folders, image_extensions, scan_folder
 from trainable.errors import DataError
 
 CLASSES = ("cat", "dog", "emu")
-
-
-def touch(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
 
 
 @pytest.fixture

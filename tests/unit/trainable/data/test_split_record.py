@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.image_folders import touch
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import ImageFolderDataset
 from trainable.data.folder_scan import FolderScan, ImageFile, SplitScan
@@ -30,12 +31,6 @@ GOLDEN = [
 
 def dataset(root: Path, **keys) -> ImageFolderDataset:
     return ImageFolderDataset(name="image_folder", root=str(root), **{"val_split": 0.25, **keys})
-
-
-def touch(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
 
 
 @pytest.fixture

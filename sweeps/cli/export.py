@@ -13,11 +13,11 @@ from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, UserPath, exits, wr
 from sweeps.cli.status import best_line
 from sweeps.report.text_charts import Series, draw_chart
 from sweeps.results.loaded_sweep import LoadedSweep, load
-from sweeps.results.trial_results import is_scored
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.terminal.commands import quote_word
 from sweeps.terminal.console import console, print_json, print_line
 from sweeps.terminal.formatting import format_metric, format_size, quote_path, replace_non_finite
+from trainable.artifacts.metrics import is_scored
 from trainable.atomic_files import write_text
 
 MAX_CURVES = 5

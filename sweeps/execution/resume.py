@@ -11,6 +11,7 @@ from sweeps.results.commands import read_commands, trial_commands
 from sweeps.results.stored_spec import open_sweep
 from sweeps.results.trial_results import TrialResult, read_results
 from sweeps.spec.load import load_search, parse_search
+from sweeps.spec.origin import Origin
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.storage.lock import sweep_lock
 from sweeps.sweep_dir.errors import SweepError
@@ -122,7 +123,7 @@ def _exclude_new_trials(spec: SearchSpec, records: list[TrialRecord]) -> SearchS
     if tune.search_alg.name == "bohb":  # BOHB needs its own scheduler
         data["tune"]["search_alg"] = {"name": "tpe"}
     text = "the sweep's search file, for trials that continue"
-    return parse_search(data, text, is_recorded=True).with_origin(spec.origin)
+    return _parse_changed(data, spec.origin, text)
 
 
 def _check_can_continue(spec: SearchSpec, result: TrialResult, epochs: int) -> None:
@@ -186,8 +187,7 @@ def drop_origin(spec: SearchSpec, directory: Path, records: list[TrialRecord]) -
     if not all(any((trial / CHECKPOINTS).glob("*.pt")) for trial in unended):
         return spec
     config = override(spec.config, {"checkpoint.resume": None})
-    changed = parse_search({**spec.to_dict(), "config": config}, is_recorded=True)
-    return changed.with_origin(spec.origin)
+    return _parse_changed({**spec.to_dict(), "config": config}, spec.origin, "search")
 
 
 def change_settings(
@@ -202,8 +202,7 @@ def change_settings(
     for section, values in (("tune", tune), ("resources", resources)):
         changes = {key: value for key, value in values.items() if value is not None}
         data[section] = {**data[section], **changes}
-    changed = parse_search(data, "the command line", is_recorded=True)
-    return changed.with_origin(spec.origin)
+    return _parse_changed(data, spec.origin, "the command line")
 
 
 def merge_edited(
@@ -250,8 +249,12 @@ def merge_edited(
     }
     changes = {key: after for key, (before, after) in pairs.items() if before != after}
     merged["config"] = override(merged["config"], changes)
-    spec = parse_search(merged, str(search_file), is_recorded=True)
-    return spec.with_origin(edited.origin)
+    return _parse_changed(merged, edited.origin, str(search_file))
+
+
+def _parse_changed(data: Mapping[str, Any], origin: Origin, source: str) -> SearchSpec:
+    """Parses a recorded search file with changes; problems are reported by the origin's lines."""
+    return parse_search(data, source, is_recorded=True).with_origin(origin)
 
 
 _ABSENT = "(absent)"

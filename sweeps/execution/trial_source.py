@@ -28,6 +28,7 @@ from sweeps.trials.splits import SweepSplits
 from sweeps.trials.trial import OnFailure, SweepTrial, new_trial
 from trainable.artifacts.metrics import has_diverged, read_rows
 from trainable.artifacts.names import METRICS_FILE, automatic_name
+from trainable.config import TrainConfig
 from trainable.config.dotted import pop_dotted
 from trainable.trial_settings import SETTINGS, SPLIT
 
@@ -123,7 +124,10 @@ class TrialSource(SearchAlgorithm):
     def add_configurations(self, experiments: Any) -> None:
         """Takes the experiment that the trials belong to; Tune calls it once, at the start."""
         (self._experiment,) = experiments if isinstance(experiments, list) else [experiments]
-        trials = {record.id: self._create_trial(record) for record in self.records.values()}
+        trials = {
+            record.id: self._create_trial(record, record.config(self._spec))
+            for record in self.records.values()
+        }
         self._restore(trials)
         self._planner.add_recorded(self.records.values(), self._read_rows)
         # Paused ones last: they need no slot, and their scheduler may choose one at any time.
@@ -177,11 +181,10 @@ class TrialSource(SearchAlgorithm):
         )
         self._layout.write_trial(record)
         self.records[trial_id] = record
-        return self._create_trial(record)
+        return self._create_trial(record, config)
 
-    def _create_trial(self, record: TrialRecord) -> SweepTrial:
+    def _create_trial(self, record: TrialRecord, training: TrainConfig) -> SweepTrial:
         template = self._template
-        training = record.config(self._spec)
         config = training.to_dict()
         for key in template.mutated:  # schedulers change keys at the top only
             config[key] = pop_dotted(config, key)

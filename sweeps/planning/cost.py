@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,18 +73,19 @@ def predict_disk(plan: Plan, *, allow_custom_model: bool = False) -> DiskForecas
         TuneSweepsError: A model cannot be built; the message says why.
     """
     sizes: dict[str, int] = {}
+    keys = []
     for config in _searched_configs(plan):
         key = _size_key(config)
+        keys.append(key)
         if key not in sizes:
             _, sizes[key] = estimate_size(config, allow_custom_model=allow_custom_model)
-    return _forecast_disk(plan, sizes)
+    return forecast_disk(plan, [sizes[key] for key in keys])
 
 
 def select_draws(plan: Plan) -> list[tuple[int, TrainConfig]]:
     """Selects the first draw, the one with the largest batches, and others that differ in cost."""
     by_cost: dict[str, tuple[int, TrainConfig]] = {}
-    for number, values in enumerate(plan.draws[:MAX_SEARCHED_DRAWS]):
-        config = plan.spec.trial_config(values, number)
+    for number, config in enumerate(_searched_configs(plan)):
         by_cost.setdefault(_cost_key(config), (number, config))
     first, *others = by_cost.values()
     others.sort(key=lambda draw: -draw[1].training.batch_size)
@@ -114,13 +115,8 @@ def forecast(plan: Plan, draws: Sequence[ProbedDraw]) -> Forecast:
     low = max(fewest * fastest / trials, plan.epochs * fastest)
     high = max(most * slowest / max(1, unshared), plan.epochs * slowest) + setup
     sizes = {_size_key(draw.config): draw.cost.checkpoint_bytes for draw in draws}
-    return Forecast((low, high), _forecast_disk(plan, sizes))
-
-
-def _forecast_disk(plan: Plan, sizes: Mapping[str, int]) -> DiskForecast:
-    """Forecasts the disk space from size key -> bytes of a checkpoint."""
     keys = map(_size_key, _searched_configs(plan))
-    return forecast_disk(plan, [sizes[key] for key in keys if key in sizes])
+    return Forecast((low, high), forecast_disk(plan, [sizes[key] for key in keys if key in sizes]))
 
 
 def _searched_configs(plan: Plan) -> list[TrainConfig]:

@@ -9,7 +9,8 @@ from typing import TypeVar
 import plotly.graph_objects as go
 
 from sweeps.results.loaded_sweep import LoadedSweep
-from sweeps.results.trial_results import TrialResult, is_scored
+from sweeps.results.trial_results import TrialResult
+from trainable.artifacts.metrics import is_scored
 
 MAX_TRIALS = 200
 """Trials that a chart draws one by one at most, so that the report stays small. The size of a

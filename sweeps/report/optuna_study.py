@@ -25,9 +25,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.results.loaded_sweep import LoadedSweep, load
 from sweeps.results.stored_spec import open_sweep
-from sweeps.results.trial_results import TrialResult, is_scored
+from sweeps.results.trial_results import TrialResult
 from sweeps.space.distributions import Choice, Distribution, NumericDistribution, Range
 from sweeps.space.mixture import Mixture
+from trainable.artifacts.metrics import is_scored
 
 STATES = {
     "pending": TrialState.WAITING,

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from sweeps.results.trial_results import inherited_row, is_scored
+from sweeps.results.trial_results import inherited_row
 from sweeps.sweep_dir.records import ENDED, TrialRecord
 from sweeps.terminal.formatting import count_of, format_duration, format_metric
+from trainable.artifacts.metrics import is_scored
 
 _changes = itertools.count(1)
 

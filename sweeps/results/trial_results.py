@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -11,7 +11,7 @@ from typing import Any
 
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
-from trainable.artifacts.metrics import has_diverged, read_rows
+from trainable.artifacts.metrics import is_scored, read_rows
 from trainable.artifacts.names import (
     BEST_FILE,
     CHECKPOINTS,
@@ -107,12 +107,6 @@ def read_scores(result: TrialResult, metrics: Iterable[str]) -> list[float] | No
     if best is None or not all(is_scored(best, name) for name in metrics):
         return None
     return [float(best[name]) for name in metrics]
-
-
-def is_scored(row: Mapping[str, Any], metric: str) -> bool:
-    """Returns whether trials can be compared by the metric of an epoch."""
-    value = row.get(metric)
-    return value is not None and math.isfinite(value) and not has_diverged(row)
 
 
 def describe_missing_best(epochs: int) -> str:

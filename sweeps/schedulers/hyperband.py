@@ -244,13 +244,10 @@ def undo_pause(inner: TrialScheduler, trial: Trial) -> bool:
     Returns:
         Whether HyperBand has to be given the trial's last result again.
     """
-    if (
-        not isinstance(inner, HyperBandScheduler)
-        or isinstance(inner, HyperBandForBOHB)
-        or trial not in inner._trial_info
-    ):
+    untyped: Any = inner
+    if not needs_all_trials(inner) or trial not in untyped._trial_info:
         return False
-    bracket, _ = inner._trial_info[trial]
+    bracket, _ = untyped._trial_info[trial]
     result = bracket._live_trials.get(trial)
     if result is None or bracket.continue_trial(trial):
         return False

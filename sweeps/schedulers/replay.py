@@ -9,7 +9,6 @@ is reported; the logged one holds.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +20,7 @@ from sweeps.schedulers import hyperband
 from sweeps.schedulers.pbt import Population, record_result
 from sweeps.spec.schedulers import TIME_ATTR
 from sweeps.sweep_dir.event_log import ENDS, Event
-from trainable.artifacts.metrics import has_diverged
+from trainable.artifacts.metrics import is_scored
 
 
 class NullSearcher:
@@ -162,7 +161,4 @@ def is_comparable(row: Mapping[str, Any], metric: str | None) -> bool:
         row: The epoch's metrics.
         metric: The scheduler's metric; None if it compares nothing.
     """
-    if metric is None:
-        return True
-    value = row.get(metric)
-    return isinstance(value, int | float) and math.isfinite(value) and not has_diverged(row)
+    return metric is None or is_scored(row, metric)

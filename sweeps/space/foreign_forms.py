@@ -79,9 +79,7 @@ def explain_exponents(low: float, high: float) -> str:
     """Returns a hint if the ends of a logarithmic range look like powers of ten."""
     if not -_MAX_EXPONENT <= low < 0 or not low < high <= _MAX_EXPONENT:
         return ""
-    ends = to_json([float(f"1e{low:g}"), float(f"1e{high:g}")] if _are_whole(low, high) else [])
-    return f" (values, not exponents{': ' + ends if ends != '[]' else ''})"
-
-
-def _are_whole(*numbers: float) -> bool:
-    return all(number == int(number) for number in numbers)
+    if low != int(low) or high != int(high):
+        return " (values, not exponents)"
+    ends = to_json([float(f"1e{low:g}"), float(f"1e{high:g}")])
+    return f" (values, not exponents: {ends})"

@@ -87,7 +87,7 @@ def parse_parameter(raw: Any) -> Parameter:
     hint = explain_foreign_form(raw)
     if hint is not None:
         raise ValueError(hint)
-    body = {key: value for key, value in raw.items() if key not in ("when", "weights")}
+    body = {key: value for key, value in raw.items() if key not in _BESIDE}
     kind, arguments = _split_body(body)
     when = _parse_when(raw.get("when") or {})
     if raw.get("weights") is not None and kind != "choice":

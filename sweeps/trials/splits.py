@@ -28,8 +28,8 @@ Key = tuple[int, float | None]
 class SweepSplits:
     """The splits of a sweep, one for each data set and way to split it that its trials have.
 
-    Creates nothing before `save`. A sweep that was started by an older version has no `split.json`
-    and keeps its split by position.
+    Writes nothing before the first call of `settings`. A sweep that was started by an older
+    version has no `split.json` and keeps its split by position.
 
     Args:
         spec: The resolved search file.

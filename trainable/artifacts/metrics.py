@@ -24,6 +24,12 @@ def has_diverged(row: Mapping[str, Any]) -> bool:
     return any(loss is not None and not math.isfinite(loss) for loss in losses)
 
 
+def is_scored(row: Mapping[str, Any], metric: str) -> bool:
+    """Returns whether trials can be compared by the metric of an epoch."""
+    value = row.get(metric)
+    return value is not None and math.isfinite(value) and not has_diverged(row)
+
+
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """Returns the rows in file order, without a last line that a kill cut short.
 

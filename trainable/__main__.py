@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from trainable.artifacts.trial_log import replace_unencodable
-from trainable.config import TrainConfig, halve_parts, load_config
+from trainable.config import TrainConfig, halve_parts, parse_config
 from trainable.config.own_code import add_code_directories
 from trainable.config.yaml_reader import read_yaml
 from trainable.errors import TuneSweepsError
@@ -42,7 +42,8 @@ def main(config: str, allow_custom_model: bool) -> None:
         if allow_custom_model:
             add_code_directories([Path.cwd(), *_directory_of(config)])
         with local_file(config) as path:
-            settings, document = load_config(path), read_yaml(path)
+            document = read_yaml(path)
+        settings = parse_config(document)
         with StopRequest() as stop:
             outcome = fit(
                 settings,

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.artifacts.names import CHECKPOINTS, LATEST_FILE, automatic_name
 from trainable.artifacts.tensorboard import TensorBoardWriter
 from trainable.artifacts.trial_log import epoch_line
@@ -93,9 +92,8 @@ def fit(
         origin, split, lines = None, None, []
         if config.checkpoint.resume:
             origin = stack.enter_context(open_origin(config.checkpoint.resume))
-            state = read_checkpoint(origin.path)
-            split = saved_split(state, config.dataset)
-            config = with_saved_threads(config, state)
+            split = saved_split(origin.state, config.dataset)
+            config = with_saved_threads(config, origin.state)
         trainer = Trainer(
             config,
             num_workers=min(config.dataset.num_workers, os.cpu_count() or 1),

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,15 @@ class Origin:
     path: Path
     """Its file; a temporary one if it is in object storage."""
 
+    @cached_property
+    def state(self) -> dict[str, Any]:
+        """Its content, read once.
+
+        Raises:
+            CheckpointError: The file is not a good checkpoint.
+        """
+        return read_checkpoint(self.path)
+
     def load(self, trainer: Trainer) -> list[str]:
         """Loads the checkpoint into a new training; returns lines for the log.
 
@@ -64,13 +74,17 @@ class Origin:
             CheckpointError: The file is not a good checkpoint or is of another model.
             ExperimentError: It has all the epochs of the training.
         """
-        state = read_checkpoint(self.path)
-        trainer.load_state_dict(state)
-        refuse_finished(self.location, trainer.epoch, trainer.config.training.epochs)
-        if RESUME not in state:
+        trainer.load_state_dict(self.state)
+        if trainer.done:
+            raise ExperimentError(
+                f"{self.location} has completed epoch {trainer.epoch} of "
+                f"{trainer.config.training.epochs}: nothing is left to train; raise "
+                "training.epochs"
+            )
+        if RESUME not in self.state:
             trainer.best_epoch = self._find_best_epoch(trainer)
         line = f"continues from {self.location}, epoch {trainer.epoch}"
-        return [line, *describe_resumption(trainer, state)]
+        return [line, *describe_resumption(trainer, self.state)]
 
     def find_best(self, trainer: Trainer) -> Path | None:
         """Returns the file with the best state of the checkpoint's history, or None.
@@ -80,10 +94,12 @@ class Origin:
         Args:
             trainer: The training that has loaded the checkpoint.
         """
-        names = BEST_FILE, epoch_file(trainer.best_epoch)
-        beside = (file_beside(self.location, self.path, name) for name in names)
-        for path in itertools.chain([self.path], beside):
-            if path is not None and _read_best(path) == (trainer.best_acc, trainer.best_epoch):
+        best = trainer.best_acc, trainer.best_epoch
+        if _get_best(self.state) == best:
+            return self.path
+        for name in (BEST_FILE, epoch_file(trainer.best_epoch)):
+            path = file_beside(self.location, self.path, name)
+            if path is not None and _read_best(path) == best:
                 return path
         return None
 
@@ -119,40 +135,6 @@ def open_origin(location: str) -> Iterator[Origin]:
     """
     with local_file(location) as path:
         yield Origin(location, path)
-
-
-def refuse_finished(location: str, epoch: int, epochs: int) -> None:
-    """Raises an error if a training with this many epochs would have none left to train.
-
-    Args:
-        location: The checkpoint that it resumes from.
-        epoch: The checkpoint's last completed epoch.
-        epochs: The training's total number of epochs.
-
-    Raises:
-        ExperimentError: Nothing is left to train.
-    """
-    if epoch >= epochs:
-        raise ExperimentError(
-            f"{location} has completed epoch {epoch} of {epochs}: "
-            "nothing is left to train; raise training.epochs"
-        )
-
-
-def check_origin(location: str, epochs: int) -> None:
-    """Checks from a checkpoint alone whether a training can resume from it.
-
-    Args:
-        location: The path or address of a `.pt` file.
-        epochs: The training's total number of epochs.
-
-    Raises:
-        CheckpointError: The file is not a good checkpoint.
-        ExperimentError: It has all these epochs.
-        StorageError: It cannot be downloaded.
-    """
-    with local_file(location) as path:
-        refuse_finished(location, read_checkpoint(path)[EPOCH], epochs)
 
 
 def inherit_best(
@@ -234,7 +216,8 @@ def set_aside(
 
 def _read_best(path: Path) -> tuple[float, int] | None:
     """Returns the best accuracy so far and the epoch of a checkpoint; None if it is not good."""
-    if not is_complete(path):
-        return None
-    state = read_checkpoint(path)
+    return _get_best(read_checkpoint(path)) if is_complete(path) else None
+
+
+def _get_best(state: dict[str, Any]) -> tuple[float, int]:
     return float(state[BEST_ACC]), int(state[EPOCH])

@@ -161,7 +161,7 @@ class TrialRun:
             origin, state = None, restored
             if restored is None and config.checkpoint.resume:
                 origin = stack.enter_context(open_origin(config.checkpoint.resume))
-                state = read_checkpoint(origin.path)
+                state = origin.state
             trainer = Trainer(
                 with_saved_threads(config, state),
                 device=limited_device(float(settings.get("gpu", 1))),

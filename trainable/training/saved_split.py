@@ -32,7 +32,8 @@ def saved_split(state: dict[str, Any], dataset: DatasetConfig) -> SplitRecord | 
     record = state.get(checkpoint.RESUME, {}).get(checkpoint.SPLIT)
     if record is not None:
         return SplitRecord.from_dict(record)
-    return SplitRecord(int(saved.get("seed", 42)), saved.get("val_split"), by_position=True)
+    seed = saved.get("seed", ImageFolderDataset.model_fields["seed"].default)
+    return SplitRecord(int(seed), saved.get("val_split"), by_position=True)
 
 
 def check_number_of_classes(config: TrainConfig, source: ImageSource) -> None:

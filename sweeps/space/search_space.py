@@ -73,19 +73,19 @@ def draw_order(space: Space) -> list[str]:
 
 def dependencies(space: Space, key: str) -> set[str]:
     """The keys of the space that a parameter depends on."""
-    return _select_swept(space, space[key].parents)
+    return select_swept(space, space[key].parents)
 
 
-def _select_swept(space: Space, names: Collection[str]) -> set[str]:
-    """The keys of a space that some dotted keys are, or whose mappings can contain them."""
-    return {k for k in space if k in names or any(name.startswith(f"{k}.") for name in names)}
+def select_swept(keys: Iterable[str], names: Collection[str]) -> set[str]:
+    """Those keys of a space that the dotted names are, or whose mappings can contain them."""
+    return {k for k in keys if k in names or any(name.startswith(f"{k}.") for name in names)}
 
 
 def select_decided(
     constraints: Iterable[Expression], space: Space, keys: Collection[str]
 ) -> list[Expression]:
     """The constraints that depend on no other key of a space than the given ones."""
-    return [c for c in constraints if _select_swept(space, c.parents) <= set(keys)]
+    return [c for c in constraints if select_swept(space, c.parents) <= set(keys)]
 
 
 def draw(space: Space, pick: Callable[[str, Distribution], Any]) -> Values:

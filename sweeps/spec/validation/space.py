@@ -20,6 +20,7 @@ from sweeps.space.search_space import (
     grid_points,
     satisfies,
     select_decided,
+    select_swept,
 )
 from sweeps.spec.validation.violations import Violation
 from trainable.config import TrainConfig, parse_config
@@ -78,18 +79,10 @@ def drop_keys(space: Space, keys: Collection[str]) -> dict[str, Parameter]:
     dropped = set(keys)
     while True:
         remaining = {key: parameter for key, parameter in space.items() if key not in dropped}
-        dependent = {key for key, p in remaining.items() if _depends_on(p, dropped)}
+        dependent = {key for key, p in remaining.items() if select_swept(dropped, p.parents)}
         if not dependent:
             return remaining
         dropped |= dependent
-
-
-def _depends_on(parameter: Parameter, keys: Collection[str]) -> bool:
-    return any(
-        parent == key or parent.startswith(f"{key}.")
-        for parent in parameter.parents
-        for key in keys
-    )
 
 
 def check_configs(

@@ -45,16 +45,16 @@ def test_a_good_folder_has_no_problem(root: Path) -> None:
 
 
 def test_a_missing_root_is_named(tmp_path: Path) -> None:
-    found = problems(tmp_path / "gone")["dataset.root"]
-    assert found == f"there is no directory {tmp_path}/gone; correct the path, or mount it"
+    reported = problems(tmp_path / "gone")["dataset.root"]
+    assert reported == f"there is no directory {tmp_path}/gone; correct the path, or mount it"
 
 
 def test_classes_are_compared_by_name(root: Path) -> None:
     shutil.move(root / "test" / "dog", root / "test" / "wolf")
-    found = problems(root)["dataset.root"]
-    assert "must hold the same classes" in found
-    assert "dog" in found
-    assert "wolf" in found
+    reported = problems(root)["dataset.root"]
+    assert "must hold the same classes" in reported
+    assert "dog" in reported
+    assert "wolf" in reported
 
 
 def test_one_class_and_an_empty_class_are_refused(root: Path) -> None:
@@ -69,8 +69,8 @@ def test_one_class_and_an_empty_class_are_refused(root: Path) -> None:
 def test_a_class_that_cannot_be_split_is_named(root: Path) -> None:
     for file in sorted((root / "train" / "dog").iterdir())[1:]:
         file.unlink()
-    found = problems(root, val_split=0.2)
-    assert found["dataset.val_split"].endswith("found 1 of dog")
+    reported = problems(root, val_split=0.2)
+    assert reported["dataset.val_split"].endswith("found 1 of dog")
     assert problems(root) == {}
 
 
@@ -79,10 +79,10 @@ def test_damaged_files_are_named_with_the_reason(root: Path) -> None:
     cut(root / "train" / "dog" / "1.jpg")
     (root / "test" / "dog" / "0.png").write_text("no image")
     (root / "test" / "dog" / "1.jpg").write_bytes(b"")
-    found = problems(root)["dataset.root"]
-    assert found.startswith(f"{root} has 4 images that cannot be read")
+    reported = problems(root)["dataset.root"]
+    assert reported.startswith(f"{root} has 4 images that cannot be read")
     for name in ("train/cat/0.png", "train/dog/1.jpg", "test/dog/0.png", "test/dog/1.jpg"):
-        assert f"{name}: " in found
+        assert f"{name}: " in reported
 
 
 def test_damage_behind_the_header_is_found_by_decoding_everything(root: Path) -> None:

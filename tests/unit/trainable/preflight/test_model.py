@@ -15,9 +15,9 @@ MakeConfig = Callable[..., TrainConfig]
 def rules(config: TrainConfig) -> list[str]:
     shape = known_shape(config)
     assert shape is not None
-    found = check_model(config, shape)
-    assert {problem.key for problem in found} <= {"model.name"}
-    return [problem.rule for problem in found]
+    reported = check_model(config, shape)
+    assert {problem.key for problem in reported} <= {"model.name"}
+    return [problem.rule for problem in reported]
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,8 @@ def test_a_checkpoint_that_is_missing_is_named_with_one_that_is_there(
     folder = tmp_path / "run" / "checkpoints"
     folder.mkdir(parents=True)
     (folder / "latest.pt").touch()
-    found = problems(tiny_config(checkpoint={"resume": str(tmp_path / resume)}))
-    assert found["checkpoint.resume"].endswith(text.format(tmp_path))
+    reported = problems(tiny_config(checkpoint={"resume": str(tmp_path / resume)}))
+    assert reported["checkpoint.resume"].endswith(text.format(tmp_path))
 
 
 def test_data_that_may_not_be_downloaded_must_be_there(

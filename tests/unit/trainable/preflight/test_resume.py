@@ -50,8 +50,8 @@ def test_another_model_number_of_classes_or_optimizer_is_named(
         f"{saved} has model.name resnet20, the config vgg11; they must be the same"
     )
     same = tiny_config(model={"name": "resnet20"}, checkpoint=resume)
-    found = problems(same, DataShape(4, (1, 8, 8)))["checkpoint.resume"]
-    assert found == f"{saved} has model.num_classes 10, the config and its data 4"
+    reported = problems(same, DataShape(4, (1, 8, 8)))["checkpoint.resume"]
+    assert reported == f"{saved} has model.num_classes 10, the config and its data 4"
     adam = tiny_config(
         model={"name": "resnet20"},
         optimizer={"name": "adam", "learning_rate": 0.1},
@@ -70,8 +70,8 @@ def test_epochs_must_be_left(saved: Path, tiny_config: MakeConfig) -> None:
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, tiny_config: MakeConfig) -> None:
     path = tmp_path / "x.pt"
     path.write_bytes(b"foreign")
-    found = problems(tiny_config(checkpoint={"resume": str(path)}))["checkpoint.resume"]
-    assert found.startswith(f"{path}: expected")
+    reported = problems(tiny_config(checkpoint={"resume": str(path)}))["checkpoint.resume"]
+    assert reported.startswith(f"{path}: expected")
 
 
 def test_other_class_names_in_the_folder_are_named(

@@ -53,9 +53,9 @@ def problems(config: TrainConfig) -> dict[str, str]:
 def test_a_value_that_does_not_fit_the_data_is_refused(
     sections: dict[str, Any], key: str, rule: str, tiny_config: MakeConfig
 ) -> None:
-    found = problems(tiny_config(**sections))
-    assert list(found) == [key]
-    assert found[key].startswith(rule)
+    reported = problems(tiny_config(**sections))
+    assert list(reported) == [key]
+    assert reported[key].startswith(rule)
 
 
 def test_more_classes_than_the_data_have_are_allowed(tiny_config: MakeConfig) -> None:

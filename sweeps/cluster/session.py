@@ -10,18 +10,18 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
-from ray._private import ray_constants, services
+from ray._private import services
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeps.cluster.code_package import JOIN_LIMIT_BYTES, add_modules, add_user_code, project_code
+from sweeps.cluster.local_ray import LOCAL, start_local
 from sweeps.cluster.placement import Reservation, spread_over_gpus, trials_per_machine
 from sweeps.cluster.storage_check import storage_credentials
 from sweeps.spec.settings import Resources
@@ -51,7 +51,6 @@ Variables that the user has set are kept."""
 WORKER_ENVIRONMENT = {name: ENVIRONMENT[name] for name in ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",)}
 """The part that workers of a cluster need; workers of a local Ray inherit all variables."""
 
-LOCAL = "local"
 CONNECT_TIMEOUT_S = 10
 GPU_RELEASE_TIMEOUT_S = 2.0
 """Longest wait for the GPUs that an earlier sweep of this process held."""
@@ -97,20 +96,7 @@ def start_ray(connection: RayConnection = RayConnection()) -> None:
     if address != LOCAL:
         _join(address, connection, options)
         return
-    root = str(Path(__file__).resolve().parents[2])
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if root not in paths:
-        # Lets workers import `trainable` if it is not installed.
-        os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, paths)])
-    try:
-        with _loopback_only():
-            ray.init(address=LOCAL, include_dashboard=False, **options)
-    except Exception as error:  # Ray raises no narrower class
-        reason = " ".join(str(error).split())
-        raise SweepError(
-            f"Ray could not start on this machine: {reason} If the machine is busy, try again; "
-            "--verbose prints Ray's own messages"
-        ) from error
+    start_local(options)
 
 
 def _reset_signal_handlers() -> None:
@@ -193,26 +179,6 @@ def _job_runtime_env() -> dict[str, Any]:
     """Returns the `runtime_env` of the Ray job that this process is the entry point of."""
     job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
     return job.get("runtime_env") or {}
-
-
-@contextmanager
-def _loopback_only() -> Iterator[None]:
-    """Lets a local Ray listen on 127.0.0.1 only, as it does by default on macOS.
-
-    On other systems Ray listens on every interface. Its processes read the environment variable.
-    """
-    before, name = ray_constants.ENABLE_RAY_CLUSTER, ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    variable = os.environ.get(name)
-    os.environ[name] = "0"
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
-        if variable is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = variable
 
 
 def trial_share(resources: Resources) -> tuple[dict[str, float], str | None]:

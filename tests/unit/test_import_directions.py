@@ -75,6 +75,7 @@ RAY = {
 OPTUNA = {"sweeps.report", "sweeps.search"}
 
 PRIVATE_NAMES_OF_RAY = {
+    "sweeps.cluster.local_ray",
     "sweeps.cluster.session",
     "sweeps.schedulers.hyperband",
     "sweeps.schedulers.pbt",

@@ -28,7 +28,6 @@ from sweeps.terminal.console import enable_ray_output
 
 SKIP = "RAY_DEDUP_LOGS_SKIP_REGEX"
 JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-ROOT = str(Path(__file__).parents[4])
 
 
 @pytest.fixture
@@ -245,21 +244,6 @@ def test_a_failed_join_is_a_message_of_one_line(
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_ray_that_does_not_start_is_a_message_of_one_line(
-    init_calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def init(**options: Any) -> None:
-        raise Exception("The current node timed out\n during startup.")
-
-    monkeypatch.setattr(ray, "init", init)
-    with pytest.raises(SweepError) as caught:
-        start_ray()
-    assert str(caught.value) == (
-        "Ray could not start on this machine: The current node timed out during startup. If the "
-        "machine is busy, try again; --verbose prints Ray's own messages"
-    )
-
-
 def test_an_address_without_a_listener_fails_fast(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -269,21 +253,6 @@ def test_an_address_without_a_listener_fails_fast(
         address = f"127.0.0.1:{bound.getsockname()[1]}"
         with pytest.raises(SweepError, match=f"{address}: cannot be joined: .*refused"):
             start_ray(RayConnection(address))
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [("", [ROOT]), ("/mine", [ROOT, "/mine"]), (f"/mine:{ROOT}", ["/mine", ROOT])],
-)
-def test_workers_import_the_packages_without_an_installation(
-    before: str,
-    after: list[str],
-    init_calls: list[dict[str, Any]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("PYTHONPATH", before)
-    start_ray()
-    assert os.environ["PYTHONPATH"].split(os.pathsep) == after
 
 
 def test_an_initialized_session_is_used(

@@ -5,10 +5,12 @@ Readers see the old content or the new one, never a mixture, even after a kill a
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -86,6 +88,23 @@ def write_text(path: Path, text: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def append_whole(file: io.FileIO, data: bytes) -> None:
+    """Appends to a file without a buffer.
+
+    Raises:
+        OSError: The disk is full; the file is as it was before.
+    """
+    size = file.seek(0, os.SEEK_END)
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[file.write(view) :]
+    except OSError:
+        with suppress(OSError):
+            file.truncate(size)
+        raise
 
 
 def remove_temporaries(directory: Path, name: str = "*") -> None:

@@ -5,10 +5,12 @@ All other exceptions are bugs and keep their traceback.
 
 from __future__ import annotations
 
+import errno
 import re
 import textwrap
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +33,42 @@ class ModelError(TuneSweepsError):
 
 class DiskFullError(TuneSweepsError):
     """There is too little free space to save; earlier files are intact."""
+
+
+DISK_FULL = {
+    errno.ENOSPC: "no space left on the disk",
+    errno.EDQUOT: "the disk quota is used up",
+}
+"""Numbers of the errors with which a write fails on a full disk -> what a message says."""
+
+
+def describe_full_disk(error: BaseException) -> str | None:
+    """Returns what a message says of a full disk; None if the error has another cause.
+
+    Args:
+        error: An exception; those that led to it are looked at, too, because libraries replace
+            the operating system's error by their own.
+    """
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, OSError) and link.errno in DISK_FULL:
+            return DISK_FULL[link.errno]
+        link = link.__cause__ or link.__context__
+    return None
+
+
+@contextmanager
+def naming_full_disk(place: Path) -> Iterator[None]:
+    """Turns any failure on a full disk into a `DiskFullError` that names the place."""
+    try:
+        yield
+    except DiskFullError:
+        raise
+    except Exception as error:
+        reason = describe_full_disk(error)
+        if reason is None:
+            raise
+        raise DiskFullError(f"{place}: {reason}") from error
 
 
 class StorageError(TuneSweepsError):

@@ -6,29 +6,51 @@ driver. A new scheduler that receives the same events reaches the same state.
 
 from __future__ import annotations
 
-import errno
+import io
 import json
-import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, PlainValidator, TypeAdapter, ValidationError
 
 from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.records import STRICT
+from trainable.atomic_files import append_whole
 
 EventKind = Literal["add", "result", "back", "halve", "complete", "remove", "error"]
 
+REMEDY = (
+    "restore the file from a copy, or move it away: most schedulers catch up from the trials' "
+    "metrics.jsonl"
+)
+
 ENDS: frozenset[EventKind] = frozenset({"complete", "remove", "error"})
 """Kinds of events after which a trial has ended."""
+
+
+def _check_metrics(metrics: Any) -> dict[str, float] | None:
+    """Checks the metrics of an event; values of the config, such as `config/KEY`, may be any."""
+    if metrics is not None and not isinstance(metrics, dict):
+        raise ValueError(f"expected an object, found {metrics!r}")
+    for name, value in (metrics or {}).items():
+        if "/" not in name and type(value) not in {int, float}:
+            raise ValueError(f"{name}: expected a number, found {value!r}")
+    return metrics
 
 
 @dataclass(frozen=True)
 class Event:
     """One event that the scheduler received."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
     kind: EventKind
     trial: str
     epoch: int = 0
-    metrics: dict[str, float] | None = None
+    metrics: Annotated[dict[str, float] | None, PlainValidator(_check_metrics)] = None
     """The metrics of a `result` or `complete` that schedulers read."""
     decision: str | None = None
     """The scheduler's decision on a `result`."""
@@ -41,12 +63,20 @@ class Event:
         return json.dumps(required | present).encode() + b"\n"
 
 
+def _message(error: Mapping[str, Any]) -> str:
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+_EVENT = TypeAdapter(Event)
+_TRIAL_AND_EPOCH = re.compile(rb'"trial": "([^"]+)", "epoch": ([1-9][0-9]{0,8})\b')
+
+
 class EventLog:
     """Appends and reads the events of one sweep."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: BinaryIO | None = None
+        self._file: io.FileIO | None = None
 
     def append(self, event: Event) -> None:
         """Appends an event; the operating system has it on return, so it survives a kill.
@@ -57,11 +87,7 @@ class EventLog:
         if self._file is None:
             # Stays open and is not buffered: one system call per event.
             self._file = self._path.open("ab", buffering=0)
-        line = event.to_line()
-        written = self._file.write(line)
-        if written < len(line):
-            self._file.truncate(self._file.seek(0, os.SEEK_END) - written)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+        append_whole(self._file, event.to_line())
 
     def close(self) -> None:
         """Closes the file; the next `append` opens it again."""
@@ -81,21 +107,47 @@ class EventLog:
         """Reads every event; a last line that a kill cut short is removed from the file.
 
         Raises:
-            SweepError: Another line is not an event.
+            SweepError: The file cannot be read, or another line is not an event.
         """
-        if not self._path.exists():
-            return []
-        data = self._path.read_bytes()
-        complete = data[: data.rfind(b"\n") + 1]
-        if len(complete) < len(data):
+        events, problems = self.scan()
+        if problems:
+            raise SweepError(f"{self._path}: {problems[0]}; {REMEDY}")
+        size = self._path.stat().st_size if self._path.exists() else 0
+        data = self._path.read_bytes() if size else b""
+        complete = data.rfind(b"\n") + 1
+        if complete < size:
             with self._path.open("r+b") as file:
-                file.truncate(len(complete))
-        lines = complete.split(b"\n")[:-1]
-        return [self._parse(number, line) for number, line in enumerate(lines, 1)]
+                file.truncate(complete)
+        return events
 
-    def _parse(self, number: int, line: bytes) -> Event:
+    def scan(self) -> tuple[list[Event], list[str]]:
+        """Reads a log that may be damaged and changes nothing.
+
+        Returns:
+            (events, problems): the good events, and a sentence about every other line but the
+            last one, which a kill may have cut short.
+        """
         try:
-            data: dict[str, Any] = json.loads(line)
-            return Event(**data)
-        except (ValueError, TypeError) as error:
-            raise SweepError(f"{self._path}: line {number} is not an event: {error}") from error
+            lines = self._path.read_bytes().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return [], []
+        except OSError as error:
+            return [], [f"cannot be read: {error.strerror}"]
+        events, problems = [], []
+        for number, line in enumerate(lines, 1):
+            try:
+                events.append(_EVENT.validate_json(line))
+            except ValidationError as error:
+                first = error.errors(include_url=False)[0]
+                key = "".join(f"{part}: " for part in first["loc"])
+                problems.append(f"line {number} is not an event: {key}{_message(first)}")
+        return events, problems
+
+    def last_epochs(self) -> dict[str, int]:
+        """Returns trial -> the epoch of its last event that has one, without parsing the log."""
+        try:
+            data = self._path.read_bytes()
+        except OSError:
+            return {}
+        pairs = _TRIAL_AND_EPOCH.findall(data)
+        return {trial.decode("ascii", "replace"): int(epoch) for trial, epoch in pairs}

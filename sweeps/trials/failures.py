@@ -35,7 +35,7 @@ _OOM = re.compile(
     re.IGNORECASE,
 )
 
-_DISK_FULL = re.compile(r"\bDiskFullError\b|No space left on device")
+_DISK_FULL = re.compile(r"\bDiskFullError\b|No space left on device|Disk quota exceeded")
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 """Terminal colours, which Ray puts into the first line of a traceback."""

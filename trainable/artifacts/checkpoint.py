@@ -21,7 +21,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -87,9 +87,22 @@ def write_checkpoint(state: dict[str, Any], names: Iterable[Path]) -> None:
         state: A dict with the keys above; its tensors may be on any device.
         names: Paths in the order in which they are replaced. The one that a resume reads comes
             last, so that a kill in between repeats an epoch instead of losing a file.
+
+    Raises:
+        OSError: Writing has failed, for example on a full disk; no name is replaced.
     """
     cpu_state = to_cpu(state)
-    write_once(names, lambda file: torch.save(cpu_state, file))
+
+    def save(file: BinaryIO) -> None:
+        try:
+            torch.save(cpu_state, file)
+        except RuntimeError as error:
+            # torch then fails on the end of the file as well and would hide why.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+    write_once(names, save)
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

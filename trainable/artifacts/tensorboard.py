@@ -7,6 +7,7 @@ within one second in the wrong order.
 
 from __future__ import annotations
 
+import io
 import os
 import platform
 import time
@@ -26,7 +27,7 @@ from trainable.artifacts.tensorboard_hparams import (
     is_start,
     same_values,
 )
-from trainable.atomic_files import remove_temporaries, write_once
+from trainable.atomic_files import append_whole, remove_temporaries, write_once
 
 TAGS = {
     "train_loss": "loss/train",
@@ -61,10 +62,14 @@ class TensorBoardWriter:
     def __init__(self, directory: Path, session: Session | None = None) -> None:
         self._directory = directory
         self._session = session
-        self._file: BinaryIO | None = None
+        self._file: io.FileIO | None = None
 
     def append(self, row: dict[str, Any]) -> None:
-        """Adds one epoch's point to every curve that has one, and flushes the file."""
+        """Adds one epoch's point to every curve that has one.
+
+        Raises:
+            OSError: The disk is full; the file is as it was before.
+        """
         if self._file is None:
             self._file = self._open()
         values = [
@@ -75,8 +80,7 @@ class TensorBoardWriter:
         if self._session is not None:
             values += self._session.points()
         event = Event(wall_time=time.time(), step=row["epoch"], summary=Summary(value=values))
-        RecordWriter(self._file).write(event.SerializeToString())
-        self._file.flush()
+        append_whole(self._file, _to_record(event))
 
     def truncate(self, epoch: int) -> None:
         """Removes from the event files what does not hold when training continues after an epoch.
@@ -130,19 +134,19 @@ class TensorBoardWriter:
             points.insert(0, starts[0] if is_same else start.SerializeToString())
         return [*versions[:1], *points]
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> io.FileIO:
         """Opens the newest event file for appending, or creates one."""
         self._directory.mkdir(parents=True, exist_ok=True)
         paths = _list_event_files(self._directory)
         if paths:
-            return paths[-1].open("ab")
+            return paths[-1].open("ab", buffering=0)
         now = time.time()
         events = [Event(wall_time=now, file_version=FILE_VERSION)]
         if self._session is not None:
             events.append(self._session.start_event(now))
         path = _choose_file_name(self._directory)
         _write_records(path, [event.SerializeToString() for event in events])
-        return path.open("ab")
+        return path.open("ab", buffering=0)
 
 
 def end_session(directory: Path, *, failed: bool) -> None:
@@ -162,8 +166,8 @@ def end_session(directory: Path, *, failed: bool) -> None:
     if not any(map(is_start, events)) or any(map(is_end, events)):
         return
     _remove_partial_record(paths[-1], records)
-    with paths[-1].open("ab") as file:
-        RecordWriter(file).write(end_event(time.time(), failed=failed).SerializeToString())
+    with paths[-1].open("ab", buffering=0) as file:
+        append_whole(file, _to_record(end_event(time.time(), failed=failed)))
 
 
 def _list_event_files(directory: Path) -> list[Path]:
@@ -188,6 +192,12 @@ def _remove_partial_record(path: Path, records: list[bytes]) -> None:
     size = sum(len(record) + RECORD_OVERHEAD for record in records)
     if path.stat().st_size != size:
         os.truncate(path, size)
+
+
+def _to_record(event: Event) -> bytes:
+    buffer = io.BytesIO()
+    RecordWriter(buffer).write(event.SerializeToString())
+    return buffer.getvalue()
 
 
 def _write_records(path: Path, records: list[bytes]) -> None:

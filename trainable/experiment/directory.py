@@ -14,7 +14,6 @@ decides what is saved after an epoch.
 
 from __future__ import annotations
 
-import errno
 import itertools
 import shutil
 from concurrent.futures import Future
@@ -40,7 +39,7 @@ from trainable.artifacts.tensorboard_hparams import Session
 from trainable.atomic_files import add_name, remove_temporaries, write_text
 from trainable.config import CheckpointConfig, TrainConfig
 from trainable.config.yaml_reader import dump_yaml
-from trainable.errors import DiskFullError, ExperimentError
+from trainable.errors import DiskFullError, ExperimentError, naming_full_disk
 from trainable.experiment.async_checkpoint import Snapshot, take_snapshot, write_in_background
 from trainable.training.device import GIB
 from trainable.training.trainer import Row, Trainer
@@ -253,13 +252,9 @@ class Experiment:
     def _save(self, snapshot: Snapshot, names: list[str]) -> None:
         paths = [self.checkpoints / name for name in names]  # `latest.pt` last
         self._check_free_space()
-        try:
+        with naming_full_disk(self.checkpoints):
             snapshot.wait()
             checkpoint.write_checkpoint(snapshot.state, paths)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise DiskFullError(f"{self.checkpoints}: no space left on the disk") from error
-            raise
         self._saved_epoch = snapshot.epoch
         if self._keep_epochs is not None:
             # Sorted by age: after a rewind, the files of later epochs are older.

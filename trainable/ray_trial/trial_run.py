@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Future, wait
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from trainable.config.dotted import flatten
 from trainable.config.override import override
 from trainable.config.own_code import add_code_directories
 from trainable.data.split_record import SplitRecord
-from trainable.errors import ExperimentError
+from trainable.errors import ExperimentError, naming_full_disk
 from trainable.experiment.directory import Experiment
 from trainable.experiment.resume import (
     Origin,
@@ -105,10 +105,15 @@ class TrialRun:
 
     def steps(self) -> Steps[Row]:
         """Trains one epoch as `step` does, but step by step."""
-        return self._log.capture_steps(self._train_epoch())
+        with self._naming_full_disk():
+            return (yield from self._log.capture_steps(self._train_epoch()))
 
     def save_into(self, directory: Path) -> None:
         """Saves the present state into a directory; writes it only if it is not on disk yet."""
+        with self._naming_full_disk():
+            self._save_into(directory)
+
+    def _save_into(self, directory: Path) -> None:
         trainer = self._build()
         remove_temporaries(directory)  # a worker may have been lost while it saved there
         path = directory / CHECKPOINT_FILE
@@ -127,7 +132,7 @@ class TrialRun:
         Weights, optimizer buffers, epoch and lr schedule position are the checkpoint's. Every
         hyperparameter stays this trial's own, and so does the best accuracy, that of `best.pt`.
         """
-        with self._log.capture():
+        with self._naming_full_disk(), self._log.capture():
             self._load(directory)
 
     def close(self) -> None:
@@ -142,6 +147,9 @@ class TrialRun:
                 self._stored.close()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+
+    def _naming_full_disk(self) -> AbstractContextManager[None]:
+        return naming_full_disk(self._directory) if self._directory else nullcontext()
 
     def _build(self, restored: dict[str, Any] | None = None) -> Trainer:
         """Returns the trainer; the first call builds it.
@@ -232,18 +240,33 @@ class TrialRun:
         elif ended and trainer.best_epoch:
             best = f"best val_acc {trainer.best_acc:.4f} at epoch {trainer.best_epoch}"
             self._log.write(f"finished: {best}, last {row['val_acc']:.4f} at epoch {row['epoch']}")
-        writing = None
+        saved = False
         if self._experiment is not None:
-            self._experiment.record({**row, **self._changing_values(trainer)})
-            writing = self._experiment.begin_save(trainer)
-            if writing is not None:
-                self._next_epoch = None if ended else OverlappedEpoch(trainer)
-                yield from self._while_writing(writing)
+            saved = yield from self._save_epoch(self._experiment, trainer, row, ended=ended)
             if ended:
                 self._experiment.end(failed=trainer.diverged)
         if self._stored is not None:
             yield from self._while_writing(self._stored.begin_upload())
-        return {**row, SAVED: writing is not None, ENDED: ended}
+        return {**row, SAVED: saved, ENDED: ended}
+
+    def _save_epoch(
+        self, experiment: Experiment, trainer: Trainer, row: Row, *, ended: bool
+    ) -> Steps[bool]:
+        """Records an epoch and saves what is due; returns whether anything was.
+
+        An epoch that could not be saved is not recorded either: it will be trained again.
+        """
+        try:
+            experiment.record({**row, **self._changing_values(trainer)})
+            writing = experiment.begin_save(trainer)
+            if writing is not None:
+                self._next_epoch = None if ended else OverlappedEpoch(trainer)
+                yield from self._while_writing(writing)
+        except Exception:
+            with suppress(OSError):  # a full disk; a resume does it again
+                experiment.rewind(row["epoch"] - 1)
+            raise
+        return writing is not None
 
     def _read_last_row(self, trainer: Trainer) -> Row:
         """Returns the last epoch's metrics once more, for a retry that has nothing to train."""

@@ -9,7 +9,14 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from trainable.atomic_files import add_name, remove_temporaries, write_once, write_text
+from tests.support.small_disks import largest_file
+from trainable.atomic_files import (
+    add_name,
+    append_whole,
+    remove_temporaries,
+    write_once,
+    write_text,
+)
 
 OLD, NEW = b"old" * 1000, b"new" * 2000
 NAMES = ("epoch_0010.pt", "best.pt", "latest.pt")
@@ -262,3 +269,14 @@ def test_only_temporaries_are_removed(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     remove_temporaries(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+def test_what_cannot_be_appended_whole_leaves_no_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"first")
+    with path.open("ab", buffering=0) as file:
+        with largest_file(8), pytest.raises(OSError, match="too large"):
+            append_whole(file, b" second")
+        assert path.read_bytes() == b"first"
+        append_whole(file, b" third")
+    assert path.read_bytes() == b"first third"

@@ -1,11 +1,15 @@
 """Errors for users: one text with every problem of a file, which also survives pickling."""
 
+import errno
+import os
 import pickle
 from pathlib import Path
 
 import pytest
 
 from trainable.errors import (
+    DiskFullError,
+    naming_full_disk,
     ConfigError,
     Problem,
     TuneSweepsError,
@@ -88,3 +92,26 @@ def test_an_error_in_the_syntax_of_own_code_names_its_line(tmp_path: Path) -> No
     summary = summarize_exception(caught.value)
     assert summary.startswith("SyntaxError: ")
     assert summary.endswith("(net.py:1: def net(:)")
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.ENOSPC, "no space left on the disk"),
+        (errno.EDQUOT, "the disk quota is used up"),
+    ],
+)
+def test_a_full_disk_is_found_behind_the_error_that_a_library_made_of_it(
+    number: int, reason: str
+) -> None:
+    with pytest.raises(DiskFullError) as caught, naming_full_disk(Path("here")):
+        try:
+            raise OSError(number, os.strerror(number))
+        finally:
+            raise RuntimeError("unexpected pos 1383680 vs 1383568")
+    assert str(caught.value) == f"here: {reason}"
+
+
+def test_other_errors_are_not_taken_for_a_full_disk() -> None:
+    with pytest.raises(PermissionError), naming_full_disk(Path("here")):
+        raise PermissionError(errno.EACCES, "denied")

@@ -3,12 +3,12 @@
 import math
 import pickle
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.event_log import Event, EventLog
+from tests.support.small_disks import largest_file
 
 EVENTS = [
     Event("add", "a1"),
@@ -87,24 +87,11 @@ def test_an_open_log_can_be_pickled_and_appended_to(path: Path) -> None:
     assert copy.read()[-2:] == EVENTS[:2]
 
 
-def test_an_event_that_does_not_fit_on_the_disk_leaves_no_bytes(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_event_that_does_not_fit_on_the_disk_leaves_no_bytes(path: Path) -> None:
     log = EventLog(path)
     log.append(EVENTS[0])
     before = path.read_bytes()
-    file = log._file
-    assert file is not None
-
-    class FullDisk:
-        def write(self, line: bytes) -> int:
-            return file.write(line[:7])
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(file, name)
-
-    monkeypatch.setattr(log, "_file", FullDisk())
-    with pytest.raises(OSError, match="No space left"):
+    with largest_file(len(before) + 7), pytest.raises(OSError, match="too large"):
         log.append(EVENTS[1])
     assert path.read_bytes() == before
 

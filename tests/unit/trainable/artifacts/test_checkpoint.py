@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.support.small_disks import largest_file
 from trainable.artifacts.checkpoint import (
     checkpoint_epoch,
     is_complete,
@@ -230,3 +231,12 @@ def test_a_file_of_a_later_format_is_refused(tmp_path: Path, state: dict[str, An
     state["resume_state"]["format"] = 2
     torch.save(state, tmp_path / "latest.pt")
     assert "expected checkpoint format 1 or older, found 2" in refusal(tmp_path / "latest.pt")
+
+
+def test_the_operating_systems_error_is_raised_where_a_disk_is_full(
+    state: dict[str, Any], tmp_path: Path
+) -> None:
+    state["model_state_dict"]["weight"] = torch.zeros(10_000)
+    with largest_file(5000), pytest.raises(OSError, match="too large"):
+        write_checkpoint(state, [tmp_path / "latest.pt"])
+    assert list(tmp_path.iterdir()) == []

@@ -17,6 +17,7 @@ from trainable.artifacts import checkpoint
 from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.artifacts.metrics import read_rows
 from trainable.artifacts.tensorboard import TensorBoardWriter
+from trainable.errors import DiskFullError
 from trainable.ray_trial import trial_run
 from trainable.ray_trial.shared_worker import ClosedError, SharedWorker
 from trainable.ray_trial.trial_run import TrialRun
@@ -125,7 +126,7 @@ def test_a_trial_that_cannot_be_closed_does_not_block_others(
 
     def on_a_full_disk(curves: TensorBoardWriter) -> Any:
         is_full = "full" in curves._directory.parts
-        return Path("/dev/full").open("ab") if is_full else opened(curves)
+        return Path("/dev/full").open("ab", buffering=0) if is_full else opened(curves)
 
     monkeypatch.setattr(TensorBoardWriter, "_open", on_a_full_disk)
     config = trial_config("tiny_models:mlp", tensorboard={"enabled": True})
@@ -134,7 +135,7 @@ def test_a_trial_that_cannot_be_closed_does_not_block_others(
         assert worker.open(key, config, str(tmp_path / key))
     with ThreadPoolExecutor(2) as pool:
         failing, good = (pool.submit(worker.step, key) for key in ("full", "a"))
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(DiskFullError, match="full: no space left on the disk"):
             failing.result(60)
         assert good.result(60)["epoch"] == 1
     assert worker.count() == 1

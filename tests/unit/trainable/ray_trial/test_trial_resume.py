@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ray.train._internal.storage import StorageContext
 
+from tests.support.small_disks import largest_file
 from trainable.artifacts.checkpoint import checkpoint_epoch, read_checkpoint
 from trainable.artifacts.metrics import read_rows
 from trainable.config import TrainConfig
@@ -147,3 +148,17 @@ def test_a_trial_that_has_all_its_epochs_ends_without_training_another(
     }
     assert [row["epoch"] for row in read_rows(directory / "metrics.jsonl")] == [1, 2, 3]
     assert checkpoint_epoch(directory / "checkpoints" / "latest.pt") == 3
+
+
+def test_an_epoch_that_cannot_be_saved_is_not_recorded_either(
+    trial_of: MakeTrial, tmp_path: Path
+) -> None:
+    trial = trial_of(training={"epochs": 3}, checkpoint=SAVING, tensorboard={"enabled": True})
+    trial.train()
+    directory = tmp_path / "sweep" / "trial"
+    size = (directory / "checkpoints" / "latest.pt").stat().st_size
+    with largest_file(size - 1), pytest.raises(OSError, match="too large"):
+        trial.train()
+    assert [row["epoch"] for row in read_rows(directory / "metrics.jsonl")] == [1]
+    epochs = {path.name: checkpoint_epoch(path) for path in directory.glob("checkpoints/*")}
+    assert epochs == {"epoch_0001.pt": 1, "best.pt": 1, "latest.pt": 1}

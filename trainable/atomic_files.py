@@ -9,16 +9,29 @@ import io
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 TEMPORARY_SUFFIX = ".tmp"
 
 
-def _temporary_path(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{TEMPORARY_SUFFIX}")
+@contextmanager
+def _temporary_path(path: Path) -> Iterator[Path]:
+    """Yields the path of a file that is to replace another one, and removes what is left of it.
+
+    The error of a failed write names the file that was to be replaced.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}{TEMPORARY_SUFFIX}")
+    try:
+        yield temporary
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _fsync(path: Path) -> None:
@@ -32,16 +45,13 @@ def _fsync(path: Path) -> None:
 
 def _link_or_copy(source: Path, name: Path) -> None:
     """Makes `name` a hard link to `source`, or a copy if the file system has no hard links."""
-    temporary = _temporary_path(name)
-    try:
+    with _temporary_path(name) as temporary:
         try:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
             _fsync(temporary)
         temporary.replace(name)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_once(names: Iterable[Path], write: Callable[[BinaryIO], object]) -> None:
@@ -55,8 +65,7 @@ def write_once(names: Iterable[Path], write: Callable[[BinaryIO], object]) -> No
         OSError: Writing or renaming has failed. If writing has failed, nothing is replaced.
     """
     targets = list(names)
-    temporary = _temporary_path(targets[-1])
-    try:
+    with _temporary_path(targets[-1]) as temporary:
         with temporary.open("wb") as file:
             write(file)
             file.flush()
@@ -65,8 +74,6 @@ def write_once(names: Iterable[Path], write: Callable[[BinaryIO], object]) -> No
             _link_or_copy(temporary, name)
         for directory in {name.parent for name in targets}:
             _fsync(directory)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def add_name(source: Path, name: Path) -> None:
@@ -79,15 +86,12 @@ def add_name(source: Path, name: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replaces a text file atomically, as UTF-8."""
-    temporary = _temporary_path(path)
-    try:
+    with _temporary_path(path) as temporary:
         with temporary.open("wb") as file:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def append_whole(file: io.FileIO, data: bytes) -> None:
@@ -101,9 +105,10 @@ def append_whole(file: io.FileIO, data: bytes) -> None:
     try:
         while view:
             view = view[file.write(view) :]
-    except OSError:
+    except OSError as error:
         with suppress(OSError):
             file.truncate(size)
+        error.filename = file.name
         raise
 
 

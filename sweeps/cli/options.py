@@ -13,7 +13,7 @@ import click
 
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.terminal.console import enable_ray_output, print_error
-from trainable.errors import PathError, TuneSweepsError
+from trainable.errors import PathError, TuneSweepsError, describe_full_disk
 from trainable.uri import expand_home, is_uri
 
 FINISHED, SOME_FAILED, BAD_INPUT = 0, 1, 2
@@ -139,6 +139,12 @@ def exits(command: Callable[P, int]) -> Callable[P, None]:
             code = command(*args, **kwargs)
         except TuneSweepsError as error:
             print_error(str(error))
+            code = BAD_INPUT
+        except OSError as error:
+            reason = describe_full_disk(error)
+            if reason is None:
+                raise
+            print_error(f"{error.filename}: {reason}" if error.filename else reason)
             code = BAD_INPUT
         except UnicodeEncodeError as error:
             part = error.object[error.start : error.end]

@@ -63,6 +63,8 @@ class RecordWriter:
         self._started = time.monotonic()
         self._sweep_due: float | None = None
         """When `sweep.json` is written again; None if it is current."""
+        self.unwritten: set[str] = set()
+        """Trials whose `trial.json` is not current, because the disk was full."""
         self._unwritten_starts: dict[str, float] = {}
         """Trial -> when it started, if `trial.json` does not have that yet."""
 
@@ -74,7 +76,9 @@ class RecordWriter:
     def write_trial(self, record: TrialRecord) -> None:
         """Replaces a trial's `trial.json`."""
         self._unwritten_starts.pop(record.id, None)
+        self.unwritten.add(record.id)
         self.layout.write_trial(record)
+        self.unwritten.remove(record.id)
         self._schedule_sweep()
 
     def write_due(self) -> None:
@@ -146,7 +150,8 @@ class RecordCallback(Callback):
             self._is_pausing = True  # a signal may have come since the last step
             print_line(self._describe_pause(self._switch.reason))
         self._view.tick(self._progress.values(), pausing=self._is_pausing)
-        self._writer.write_due()
+        with self._switch.on_full_disk():
+            self._writer.write_due()
 
     def _describe_pause(self, reason: Reason) -> str:
         if reason == "target":
@@ -170,7 +175,8 @@ class RecordCallback(Callback):
         progress = self._progress.setdefault(record.id, TrialProgress(record, epochs))
         progress.epochs, progress.started = epochs, True
         if len(record.lineage) > exploits:
-            self._writer.write_trial(record)  # before anything is saved under the new values
+            with self._switch.on_full_disk():  # before anything is saved under the new values
+                self._writer.write_trial(record)
         else:
             self._writer.note_start(record)
 
@@ -217,7 +223,8 @@ class RecordCallback(Callback):
     def _end(self, trial: Trial, state: TrialState) -> None:
         record = self._records[trial.trial_id]
         record.state, record.ended = state, now()
-        self._writer.write_trial(record)
+        with self._switch.on_full_disk():
+            self._writer.write_trial(record)
         end_tensorboard(self._writer.layout, record)
         ended = sum(other.state in ENDED for other in self._records.values())
         epochs = len(str(trial.config["training"]["epochs"]))

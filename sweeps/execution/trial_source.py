@@ -146,7 +146,10 @@ class TrialSource(SearchAlgorithm):
         if super().is_finished() or self._admission.switch.reason or is_full:
             return None
         planned = self._planner.next_trial(self.records.values())
-        return None if planned is None else self._admit(self._record_trial(planned))
+        if planned is not None:
+            with self._admission.switch.on_full_disk():
+                return self._admit(self._record_trial(planned))
+        return None
 
     def _read_rows(self, record: TrialRecord) -> list[dict[str, Any]]:
         return read_rows(self._layout.directory / record.directory / METRICS_FILE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ray.tune.progress_reporter import TrialProgressCallback
@@ -13,6 +14,8 @@ from sweeps.cluster.session import ENVIRONMENT
 
 MAX_PENDING_TRIALS = "TUNE_MAX_PENDING_TRIALS_PG"
 SNAPSHOT_INTERVAL = "TUNE_GLOBAL_CHECKPOINT_S"
+SNAPSHOTS = ("experiment_state-*.json", "searcher-state-*.pkl", "tuner.pkl")
+"""Names of the files that Tune writes into a sweep's directory."""
 SNAPSHOT_INTERVAL_S_PER_TRIAL = 0.3
 """A snapshot takes a few ms per trial; at this interval that is about 1% of the time."""
 
@@ -33,6 +36,13 @@ class NoProgress(TrialProgressCallback):
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         """Prints nothing."""
+
+
+def remove_snapshots(directory: Path) -> None:
+    """Deletes Tune's snapshots of a sweep, which are never read."""
+    for pattern in SNAPSHOTS:
+        for path in directory.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

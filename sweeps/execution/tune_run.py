@@ -25,7 +25,7 @@ from sweeps.execution.recorder import (
 from sweeps.execution.restore_trials import TrialRestorer
 from sweeps.execution.result_files import ResultFilesCallback
 from sweeps.execution.trial_source import Admission, TrialSource, TrialTemplate
-from sweeps.execution.tune_overhead import NoProgress, reduced_overhead
+from sweeps.execution.tune_overhead import NoProgress, reduced_overhead, remove_snapshots
 from sweeps.execution.warm_start import tell_points
 from sweeps.results.outcome import Outcome
 from sweeps.results.progress import TrialProgress
@@ -51,6 +51,7 @@ from sweeps.trials.pause import PauseStopper, PauseSwitch, budget_deadline
 from sweeps.trials.retries import RetryPolicy
 from sweeps.trials.splits import SweepSplits
 from trainable.config.own_code import code_directories
+from trainable.errors import describe_full_disk
 from trainable.ray_trial.classifier import ClassifierTrainable
 
 NUM_TO_KEEP = 1
@@ -137,14 +138,16 @@ class TuneRun:
             print_line(f"note: {stall}")
         with self._switch.on_signals():  # until the end: a late signal must not cut it short
             with self._pool.running() if self._pool else nullcontext(), self._view:
-                grid = self._fit()
+                grid = self._fit_while_there_is_space()
             sync_trials(layout.directory)
-            storage_callback.use_remote_checkpoints(grid, layout.directory)
+            if grid is not None:
+                storage_callback.use_remote_checkpoints(grid, layout.directory)
             self._log.close()
             self._record_end()
             prune_weights(layout.directory, spec)
             results = read_results(layout.directory, spec.tune.metric, spec.tune.mode)
-            write_files(layout, results, spec.tune.metrics)
+            with self._switch.on_full_disk():
+                write_files(layout, results, spec.tune.metrics)
             self._hooks.finish(record, results)
         epochs = spec.training.training.epochs
         return Outcome(layout.directory, record, results, spec.tune.metrics, epochs, grid)
@@ -271,11 +274,17 @@ class TuneRun:
     def _record_end(self) -> None:
         """Marks unended trials as paused, or stopped at the target, and the sweep accordingly."""
         reached_target = self._switch.reason == "target"
+        if self._switch.reason == "disk_full":
+            remove_snapshots(self._layout.directory)  # room for the records
         unended = [r for r in self._source.records.values() if r.state not in ENDED]
         for trial in unended:
             trial.state = "stopped" if reached_target else "paused"
-            self._layout.write_trial(trial)
-            if reached_target:
+        for trial in self._source.records.values():
+            if trial in unended or trial.id in self._writer.unwritten:
+                with self._switch.on_full_disk():
+                    self._layout.write_trial(trial)
+        if reached_target:
+            for trial in unended:
                 end_tensorboard(self._layout, trial)
         record = self._record
         is_finished = reached_target or (self._source.is_complete and not unended)
@@ -283,7 +292,21 @@ class TuneRun:
         if not is_finished or reached_target:
             record.reason = self._switch.reason or "interrupted"
         record.ended, record.pid, record.host = now(), None, None
-        self._writer.write_sweep()
+        with self._switch.on_full_disk():
+            self._writer.write_sweep()
+
+    def _fit_while_there_is_space(self) -> tune.ResultGrid | None:
+        """Runs Tune; None if it has ended because the driver could not write on a full disk.
+
+        The sweep is then paused as if the driver had been killed at that moment.
+        """
+        try:
+            return self._fit()
+        except Exception as error:
+            if describe_full_disk(error) is None:
+                raise
+            self._switch.request("disk_full")
+            return None
 
     def _fit(self) -> tune.ResultGrid:
         tuner = tune.Tuner(

@@ -24,7 +24,7 @@ class Outcome:
     epochs: int
     """Epochs of a trial whose values do not include `training.epochs`."""
     grid: Any
-    """Tune's own `ResultGrid`."""
+    """Tune's own `ResultGrid`; None if a full disk has ended Tune."""
 
     @property
     def metric(self) -> str:

@@ -29,6 +29,7 @@ from ray.tune import Stopper
 
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.records import Reason
+from trainable.errors import describe_full_disk
 from trainable.signals import SIGNALS
 
 EXIT_CODES: dict[Reason, int] = {
@@ -61,6 +62,16 @@ class PauseSwitch:
     def request(self, reason: Reason) -> None:
         """Requests a pause; the first reason is kept."""
         self.reason = self.reason or reason
+
+    @contextmanager
+    def on_full_disk(self) -> Iterator[None]:
+        """Requests a pause if a file cannot be written because the disk is full."""
+        try:
+            yield
+        except OSError as error:
+            if describe_full_disk(error) is None:
+                raise
+            self.request("disk_full")
 
     def poll(self) -> None:
         """Requests a pause if the time budget is spent or the stop file exists."""

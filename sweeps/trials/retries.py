@@ -78,7 +78,8 @@ class RetryPolicy:
             decision = replace(decision, retry=self._halve_batches(trial, record))
         if decision.retry and decision.alone:
             trial.change_resources(_whole_share(self._share))
-        self._layout.write_trial(record)
+        with self._switch.on_full_disk():
+            self._layout.write_trial(record)
         if decision.retry:
             how = " alone" * decision.alone
             if decision.halve:

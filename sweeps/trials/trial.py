@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ class SweepTrial(Trial):
 
     def handle_error(self, exc: Any = None) -> None:
         """Records a failure and prepares the retry."""
-        super().handle_error(exc)
+        with suppress(OSError):  # a full disk: Tune writes the error into files that are not read
+            super().handle_error(exc)
         assert self.on_failure is not None, "the trial source gives every trial its policy"
         self._decision = self.on_failure(self, exc)
 

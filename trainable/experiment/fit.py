@@ -19,6 +19,7 @@ from trainable.artifacts.tensorboard import TensorBoardWriter
 from trainable.artifacts.trial_log import epoch_line
 from trainable.config import TrainConfig
 from trainable.config.yaml_reader import Document
+from trainable.errors import naming_full_disk
 from trainable.experiment.directory import Experiment, create_directory, create_unique_directory
 from trainable.experiment.resume import Origin, inherit_best, open_origin, set_aside
 from trainable.preflight.checks import refuse_failing
@@ -107,16 +108,17 @@ def fit(
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     for notice in dict.fromkeys([*trainer.notices, *checked]):
         console.print(f"[yellow]note:[/] {escape(notice)}", soft_wrap=True)
-    try:
-        rows = _train(trainer, experiment, tensorboard, stored, console, should_stop)
-    finally:
-        for output in (experiment, tensorboard):
-            if output is not None:
-                output.close()
-        if experiment is not None and experiment.is_unused:
-            experiment.remove()
-            if stored is not None:
-                stored.abandon()
+    with naming_full_disk(Path(config.checkpoint.dir)):
+        try:
+            rows = _train(trainer, experiment, tensorboard, stored, console, should_stop)
+        finally:
+            for output in (experiment, tensorboard):
+                if output is not None:
+                    output.close()
+            if experiment is not None and experiment.is_unused:
+                experiment.remove()
+                if stored is not None:
+                    stored.abandon()
     if stored is not None:
         stored.close()
     directory = experiment.directory if experiment is not None and stored is None else None

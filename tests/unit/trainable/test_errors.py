@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from trainable.errors import (
-    DiskFullError,
-    naming_full_disk,
     ConfigError,
+    DiskFullError,
     Problem,
     TuneSweepsError,
+    naming_full_disk,
     summarize_exception,
     summarize_traceback,
 )
@@ -104,12 +104,15 @@ def test_an_error_in_the_syntax_of_own_code_names_its_line(tmp_path: Path) -> No
 def test_a_full_disk_is_found_behind_the_error_that_a_library_made_of_it(
     number: int, reason: str
 ) -> None:
-    with pytest.raises(DiskFullError) as caught, naming_full_disk(Path("here")):
+    @naming_full_disk(Path("here"))
+    def save() -> None:
         try:
             raise OSError(number, os.strerror(number))
         finally:
             raise RuntimeError("unexpected pos 1383680 vs 1383568")
-    assert str(caught.value) == f"here: {reason}"
+
+    with pytest.raises(DiskFullError, match=f"^here: {reason}$"):
+        save()
 
 
 def test_other_errors_are_not_taken_for_a_full_disk() -> None:

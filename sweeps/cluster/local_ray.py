@@ -10,10 +10,18 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants
+from ray._private.authentication.authentication_token_setup import (
+    AUTH_MODE_ENV_VAR,
+    _enable_token_auth,
+)
 
+from sweeps.cluster.ray_process import RayProcess
 from sweeps.sweep_dir.errors import SweepError
 
 LOCAL = "local"
+
+_processes: list[RayProcess] = []
+"""The local Ray of this process, if it runs."""
 
 
 def start_local(options: dict[str, Any]) -> None:
@@ -30,15 +38,29 @@ def start_local(options: dict[str, Any]) -> None:
     if root not in paths:
         # Lets workers import `trainable` if it is not installed.
         os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, paths)])
+    if AUTH_MODE_ENV_VAR not in os.environ:
+        _enable_token_auth()  # as `ray.init` does for a Ray that it starts
     try:
         with _loopback_only():
-            ray.init(address=LOCAL, include_dashboard=False, **options)
+            process = RayProcess(
+                {"include_dashboard": False, "include_log_monitor": options["log_to_driver"]}
+            )
+            _processes.append(process)
+            ray.init(address=process.address, **options)
     except Exception as error:  # Ray raises no narrower class
+        end_local()
         reason = " ".join(str(error).split())
         raise SweepError(
             f"Ray could not start on this machine: {reason} If the machine is busy, try again; "
             "--verbose prints Ray's own messages"
         ) from error
+
+
+def end_local() -> None:
+    """Leaves Ray and ends the processes that `start_local` has started."""
+    ray.shutdown()
+    while _processes:
+        _processes.pop().end()
 
 
 @contextmanager

@@ -31,6 +31,7 @@ TESTED_ELSEWHERE = {
     "sweeps.planning.description": "unit/sweeps/planning/test_plan.py",
     "sweeps.cli.run": "unit/sweeps/cli/test_or_resume.py",
     "sweeps.cli.validate": "unit/sweeps/cli/test_main.py",
+    "sweeps.cluster.ray_process": "integration/test_own_ray.py",
     "sweeps.execution.launch": "integration/test_sweep.py",
     "sweeps.execution.recorder": "integration/test_sweep.py",
     "sweeps.execution.restore_trials": "integration/test_pause_resume.py",

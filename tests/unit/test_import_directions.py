@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.source_files import MODULES, ROOT, ImportedModule, imported_modules, importers
+from tests.support.source_files import (
+    MODULES,
+    ROOT,
+    ImportedModule,
+    imported_modules,
+    importers,
+    syntax_tree,
+)
 
 MAY_IMPORT = {
     "terminal": set(),
@@ -76,6 +83,7 @@ OPTUNA = {"sweeps.report", "sweeps.search"}
 
 PRIVATE_NAMES_OF_RAY = {
     "sweeps.cluster.local_ray",
+    "sweeps.cluster.ray_host",
     "sweeps.cluster.session",
     "sweeps.schedulers.hyperband",
     "sweeps.schedulers.pbt",
@@ -212,7 +220,7 @@ def test_a_package_does_not_import_its_own_modules() -> None:
 
 def uses_private_names(path: Path) -> bool:
     """Whether a file imports a private name, or reads a private attribute that it does not set."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = syntax_tree(path)
     own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)} | {"_exit"}
     attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
     own |= {

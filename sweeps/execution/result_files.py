@@ -63,5 +63,8 @@ def write_rows(path: Path, trial_id: str, rows: list[dict[str, Any]]) -> None:
         json.dumps({**row, TRAINING_ITERATION: row["epoch"], "trial_id": trial_id}) for row in rows
     ]
     temporary = path.with_name(f".{path.name}.{trial_id}{TEMPORARY_SUFFIX}")
-    temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

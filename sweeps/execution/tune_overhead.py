@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,8 @@ def reduced_overhead(*, limit: int, trials: int) -> Iterator[None]:
         trials: Number of trials of the sweep; the more, the rarer are Tune's snapshots.
     """
     os.environ[MAX_PENDING_TRIALS] = str(limit)
+    # A snapshot that a full disk refuses is not missed.
+    logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
     default = ENVIRONMENT[SNAPSHOT_INTERVAL]
     is_default = os.environ.get(SNAPSHOT_INTERVAL, default) == default  # else the user's own
     if is_default:

@@ -88,15 +88,16 @@ def start_ray(connection: RayConnection = RayConnection()) -> None:
         if connection.address not in {None, LOCAL}:
             _refuse_unreachable(address)
         return
-    atexit.register(_reset_signal_handlers)  # runs before Ray's own exit handlers
     options: dict[str, Any] = {
         "logging_level": logging.INFO if ray_output_enabled() else logging.ERROR,
         "log_to_driver": ray_output_enabled(),
     }
     if address != LOCAL:
         _join(address, connection, options)
-        return
-    start_local(options)
+    else:
+        start_local(options)
+    atexit.unregister(_reset_signal_handlers)
+    atexit.register(_reset_signal_handlers)  # the last one runs first: before Ray is ended
 
 
 def _reset_signal_handlers() -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from sweeps.cluster.lifetime import sole_sweep
 from sweeps.cluster.session import (
     RayConnection,
     joins_cluster,
@@ -50,6 +51,7 @@ from trainable.preflight.background import Options
 PACKAGES = ("tune-sweeps", "ray", "torch", "torchvision", "numpy", "optuna")
 
 
+@sole_sweep()
 @log_times()
 def start_sweep(
     spec: SearchSpec, *, allow_custom_model: bool = False, address: str | None = None
@@ -85,6 +87,7 @@ def start_sweep(
         return run.run()
 
 
+@sole_sweep()
 @log_times()
 def resume_sweep(
     spec: SearchSpec,
@@ -94,6 +97,7 @@ def resume_sweep(
     recorded: SearchSpec | None = None,
     allow_custom_model: bool = False,
     address: str | None = None,
+    is_retry: bool = False,
 ) -> Outcome:
     """Resumes a sweep from its directory and runs it until it has finished or is paused again.
 
@@ -105,6 +109,8 @@ def resume_sweep(
         recorded: The new content of `search.yaml`; None means the same as `spec`.
         allow_custom_model: Whether `model.name` and the sampler may be the user's own code.
         address: The cluster to join, as for `start_sweep`.
+        is_retry: Whether failed trials are retried; failures so far then do not count towards
+            `failure.stop_after`, nor do they after a pause for them.
 
     Raises:
         SweepError: The directory is not shared by the cluster's nodes, or the cluster cannot be
@@ -123,10 +129,19 @@ def resume_sweep(
         spec, share = _prepare(spec, layout.directory, allow_custom_model, address, checked)
     except ConfigError as error:
         raise _add_remedy(error, directory) from None
+    restarts_streak = is_retry or record.reason == "failing"
     record.state, record.reason, record.ended = "running", None, None
     record.versions, record.environment, record.address = _versions(), environment(), address
     with background_upload(layout.directory):
-        run = TuneRun(spec, layout, record, share, records, allow_custom_model=allow_custom_model)
+        run = TuneRun(
+            spec,
+            layout,
+            record,
+            share,
+            records,
+            allow_custom_model=allow_custom_model,
+            restarts_streak=restarts_streak,
+        )
         # Only now, when nothing can refuse the sweep any longer.
         layout.remove_partial_writes()
         for trial in records:

@@ -17,10 +17,13 @@ pytestmark = [
 ROOT = Path(__file__).parents[2]
 
 SCRIPT = """
-import json, os, pathlib
+import json, os, pathlib, time
 import ray
+from sweeps.cluster.lifetime import sole_sweep
 from sweeps.cluster.session import start_ray
 
+use = sole_sweep()
+use.__enter__()
 start_ray()
 ray.get(ray.remote(lambda: None).remote())  # starts a worker, which listens, too
 parents = {}
@@ -29,6 +32,14 @@ for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
         parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
     except OSError:  # the process has just ended
         pass
+
+def is_alive(pid):
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
 own = {os.getpid()}
 while children := {pid for pid, parent in parents.items() if parent in own} - own:
     own |= children
@@ -45,7 +56,12 @@ for table in ("tcp", "tcp6"):
         words = line.split()
         if words[3] == "0A" and f"socket:[{words[9]}]" in sockets:
             hosts.append(words[1].partition(":")[0])
-print(json.dumps({"hosts": hosts, "auth": os.environ.get("RAY_AUTH_MODE")}))
+use.__exit__(None, None, None)
+report = {"hosts": hosts, "auth": os.environ.get("RAY_AUTH_MODE")}
+report["initialized"] = ray.is_initialized()
+while any(is_alive(pid) for pid in own - {os.getpid()}):  # else the test hangs
+    time.sleep(0.1)
+print(json.dumps(report))
 """
 
 ENDING = """
@@ -65,13 +81,14 @@ LOOPBACK = {
 }
 
 
-def test_a_ray_started_by_a_sweep_listens_on_loopback_only_and_needs_a_token() -> None:
+def test_a_ray_started_by_a_sweep_listens_on_loopback_needs_a_token_and_ends_with_it() -> None:
     done = run(SCRIPT)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
     assert len(report["hosts"]) >= 4  # the control service, the raylet, the driver, a worker
     assert set(report["hosts"]) <= LOOPBACK
     assert report["auth"] == "token"  # Ray's own default
+    assert not report["initialized"]
 
 
 @pytest.mark.parametrize("name", [pytest.param("SIGINT", marks=pytest.mark.slow), "SIGTERM"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,9 +40,19 @@ MODULES = _modules()
 """Dotted name -> file of every module of the two packages, without the aliases."""
 
 
-def imported_modules(path: Path) -> Iterator[ImportedModule]:
-    """Yields every module that a file imports, also inside functions."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+@functools.cache
+def syntax_tree(path: Path) -> ast.Module:
+    """Returns the syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def imported_modules(path: Path) -> list[ImportedModule]:
+    """Lists every module that a file imports, also inside functions."""
+    return list(_imported_modules(syntax_tree(path), path))
+
+
+def _imported_modules(tree: ast.Module, path: Path) -> Iterator[ImportedModule]:
     typing_blocks = [
         node
         for node in ast.walk(tree)

@@ -171,9 +171,14 @@ def _find_message(text: str, frames: list[re.Match[str]]) -> list[str]:
     return lines[start:]
 
 
+def is_library(file: str) -> bool:
+    """Returns whether a file of a traceback is Python's own or that of an installed package."""
+    return _LIBRARY.search(file) is not None
+
+
 def _is_own_file(file: str) -> bool:
     """Returns whether a file is the user's: of no library and not of this project."""
-    if _LIBRARY.search(file):
+    if is_library(file):
         return False
     inside = _PROJECT.search(file)
     return inside is None or not (Path(__file__).parents[1] / inside[1]).exists()

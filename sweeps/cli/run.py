@@ -210,7 +210,7 @@ def retry(directory: Path, cause: str | None, **launch_options: Any) -> int:
             return FINISHED
         from sweeps.execution.launch import resume_sweep
 
-        return _finish(resume_sweep(spec, directory, records, **launch_options))
+        return _finish(resume_sweep(spec, directory, records, is_retry=True, **launch_options))
 
 
 @click.command()

@@ -29,6 +29,7 @@ from sweeps.execution.warm_start import read_points, write_points
 from sweeps.preflight.checks import background_checks, check_on_worker, check_settings
 from sweeps.results.commands import read_commands
 from sweeps.results.outcome import Outcome
+from sweeps.results.repairs import find_repairs
 from sweeps.search.sampler_check import check_sampler
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.validation.search import check_measurable
@@ -110,7 +111,7 @@ def resume_sweep(
         allow_custom_model: Whether `model.name` and the sampler may be the user's own code.
         address: The cluster to join, as for `start_sweep`.
         is_retry: Whether failed trials are retried; failures so far then do not count towards
-            `failure.stop_after`, nor do they after a pause for them.
+            `failure.stop_after`; nor do they after a pause for them or after the end of the sweep.
 
     Raises:
         SweepError: The directory is not shared by the cluster's nodes, or the cluster cannot be
@@ -123,16 +124,18 @@ def resume_sweep(
         edited = [spec.origin.directory] if spec.origin.directory != layout.directory else []
         add_code_directories([Path.cwd(), *edited, *record.code_directories])
         record.code_directories = code_directories()
+    repairs = find_repairs(layout, spec, records)
     environment = start_describing()
     try:
         checked = drop_origin(spec, layout.directory, records)
         spec, share = _prepare(spec, layout.directory, allow_custom_model, address, checked)
     except ConfigError as error:
         raise _add_remedy(error, directory) from None
-    restarts_streak = is_retry or record.reason == "failing"
+    restarts_streak = is_retry or record.reason == "failing" or record.state == "finished"
     record.state, record.reason, record.ended = "running", None, None
     record.versions, record.environment, record.address = _versions(), environment(), address
     with background_upload(layout.directory):
+        repairs.write(layout)
         run = TuneRun(
             spec,
             layout,

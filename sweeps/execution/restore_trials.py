@@ -119,6 +119,11 @@ class TrialRestorer:
         for record, saved in zip(unended, states, strict=True):
             self._set_state(record, saved, epochs[record.id])
 
+    @property
+    def events(self) -> list[Event]:
+        """The event log."""
+        return self._events
+
     def _set_state(self, record: TrialRecord, saved: SavedState | None, epochs: int) -> None:
         """Sets the trial's state to that of its checkpoint, or marks it as ended if it had."""
         recorded = self._rows[record.id]

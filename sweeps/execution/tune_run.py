@@ -16,6 +16,7 @@ from sweeps.cluster.session import choose_reservation, count_slots, machines
 from sweeps.execution import storage_callback
 from sweeps.execution.hooks import HookRunner
 from sweeps.execution.live_view import LiveView
+from sweeps.execution.ray_death import RayDeath
 from sweeps.execution.recorder import (
     DeviceCallback,
     RecordCallback,
@@ -32,7 +33,7 @@ from sweeps.results.progress import TrialProgress
 from sweeps.results.ranking import write_files
 from sweeps.results.retention import CheckpointRetention, prune_weights
 from sweeps.results.status import count_events, describe_stall, note_start
-from sweeps.results.trial_results import read_result, read_results, read_scores
+from sweeps.results.trial_results import ResultReader, read_results, read_scores
 from sweeps.schedulers.build import build_scheduler
 from sweeps.schedulers.hyperband import needs_all_trials
 from sweeps.schedulers.pbt import DonorCheckpointCleanup
@@ -47,6 +48,7 @@ from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, now
 from sweeps.terminal.console import console, print_line
+from sweeps.trials.failing_alike import RESTART, FailureStreak
 from sweeps.trials.pause import PauseStopper, PauseSwitch, budget_deadline
 from sweeps.trials.retries import RetryPolicy
 from sweeps.trials.splits import SweepSplits
@@ -70,6 +72,7 @@ class TuneRun:
         share: CPUs and GPUs of one trial.
         records: The recorded trials in order of creation.
         allow_custom_model: Whether `model.name` and the sampler may be the user's own code.
+        restarts_streak: Whether trials that failed alike so far are not counted any more.
     """
 
     def __init__(
@@ -81,15 +84,20 @@ class TuneRun:
         records: list[TrialRecord],
         *,
         allow_custom_model: bool,
+        restarts_streak: bool = False,
     ) -> None:
         self._spec = spec
         self._layout = layout
         self._record = record
         self._share = share
         record.pid, record.host = os.getpid(), platform.node()
+        self._reader = ResultReader(
+            layout.directory, spec.tune.metric, spec.tune.mode, spec.config, is_live=True
+        )
         self._switch = PauseSwitch(layout.stop_file, budget_deadline(spec))
         self._stopper = PauseStopper(self._switch)
-        self._log = EventLog(layout.events_file)
+        self._streak = FailureStreak(spec.failure.stop_after, self._pause_for_failures)
+        self._log = EventLog(layout.events_file, self._streak.add)
         self._scheduler = self._build_scheduler()
         self._limit = self._find_limit()
         self._slots = min(self._limit, count_slots(share))
@@ -97,6 +105,10 @@ class TuneRun:
         shared = spec.resources.process == "shared"
         self._pool = GpuWorkerPool(share, machines(), concurrent) if shared else None
         self._source = self._build_source(records, concurrent, allow_custom_model)
+        if restarts_streak:
+            self._log.append(RESTART)
+            self._events.append(RESTART)
+        self._streak.replay(self._events)
         self._writer = RecordWriter(layout, record, self._source.records)
         self._retention = CheckpointRetention(layout.directory, spec)
         progress = self._read_progress(records)
@@ -137,7 +149,14 @@ class TuneRun:
         if stall is not None:
             print_line(f"note: {stall}")
         with self._switch.on_signals():  # until the end: a late signal must not cut it short
-            with self._pool.running() if self._pool else nullcontext(), self._view:
+            death = RayDeath(layout.directory, self._switch, self._record_end)
+            grid = None
+            with (
+                self._switch.announcing(self._recorder.announce_pause),
+                death.handled(),
+                self._pool.running() if self._pool else nullcontext(),
+                self._view,
+            ):
                 grid = self._fit_while_there_is_space()
             sync_trials(layout.directory)
             if grid is not None:
@@ -145,12 +164,23 @@ class TuneRun:
             self._log.close()
             self._record_end()
             prune_weights(layout.directory, spec)
-            results = read_results(layout.directory, spec.tune.metric, spec.tune.mode)
+            results = read_results(layout.directory, spec.tune.metric, spec.tune.mode, spec.config)
             with self._switch.on_full_disk():
                 write_files(layout, results, spec.tune.metrics)
             self._hooks.finish(record, results)
         epochs = spec.training.training.epochs
         return Outcome(layout.directory, record, results, spec.tune.metrics, epochs, grid)
+
+    def _pause_for_failures(self) -> None:
+        """Pauses the sweep because its trials fail alike, unless none is left."""
+        records = self._source.records
+        last = records[self._streak.trials[-1]]
+        waiting = [r for r in records.values() if r.state not in ENDED and r is not last]
+        if self._switch.reason is not None or (self._source.is_complete and not waiting):
+            return
+        for line in self._streak.describe(last):
+            print_line(line)
+        self._switch.request("failing")
 
     def _build_scheduler(self) -> RecordingScheduler:
         spec = self._spec
@@ -208,6 +238,7 @@ class TuneRun:
         epochs = {r.id: _read_epochs(spec, r) for r in records}
         restorer = TrialRestorer(layout, records, epochs, saves=spec.training.checkpoint.enabled)
         by_id = {record.id: record for record in records}
+        self._events = restorer.events
         pool = self._pool
         return TrialSource(
             spec,
@@ -247,7 +278,7 @@ class TuneRun:
         progress = {}
         for record in records:
             trial = TrialProgress(record, _read_epochs(self._spec, record))
-            for row in read_result(self._layout.directory, record, metric, mode).rows:
+            for row in self._reader.read(record).rows:
                 trial.add_epoch(row, metric, mode)
             progress[record.id] = trial
         return progress
@@ -348,8 +379,7 @@ class TuneRun:
         """Returns an ended trial's metrics for the searcher; None if it lacks one."""
         tune = self._spec.tune
         sync_trial(self._layout.directory / trial.directory)
-        result = read_result(self._layout.directory, trial, tune.metric, tune.mode)
-        return read_scores(result, tune.metrics)
+        return read_scores(self._reader.read(trial), tune.metrics)
 
 
 def _read_epochs(spec: SearchSpec, record: TrialRecord) -> int:

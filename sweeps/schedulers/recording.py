@@ -29,7 +29,7 @@ from sweeps.schedulers.replay import (
 from sweeps.spec.schedulers import TIME_ATTR
 from sweeps.sweep_dir.event_log import ENDS, Event, EventLog
 from sweeps.trials.pause import PauseStopper, PauseSwitch
-from sweeps.trials.trial import is_final
+from sweeps.trials.trial import failure_key_of, is_final
 
 
 class RecordingScheduler(TrialScheduler):
@@ -174,7 +174,7 @@ class RecordingScheduler(TrialScheduler):
                 self._log.append(Event("back", trial.trial_id, epoch))
             return
         self._active_ids.discard(trial.trial_id)
-        self._log.append(Event("error", trial.trial_id))
+        self._log.append(Event("error", trial.trial_id, failure=failure_key_of(trial)))
         with self._scheduler_call() as inner:
             inner.on_trial_error(tune_controller, trial)
 
@@ -294,11 +294,12 @@ class RecordingScheduler(TrialScheduler):
         Returns:
             The decision; after PAUSE the trial is PAUSED.
         """
+        controller: Any = ReplayedController(self.inner, {trial.trial_id: trial})
+        self.on_trial_add(controller, trial)  # unless the log has it
         if isinstance(self.inner, Population):
             event = Event("result", trial.trial_id, row[TIME_ATTR], row)
             replay_population_event(self.inner, self._active_ids, trial, event)
             return TrialScheduler.CONTINUE
-        controller: Any = ReplayedController(self.inner, {trial.trial_id: trial})
         trial.set_status(Trial.RUNNING)
         decision = self.on_trial_result(
             controller, trial, {**row, "training_iteration": row[TIME_ATTR]}

@@ -218,7 +218,12 @@ class FailurePolicy(Section):
     """`failure`: what is done about a failed trial, by cause."""
 
     max_retries: int = Field(default=2, ge=0, examples=[0])
-    """Retries from the last checkpoint. Running out of memory and lost workers do not count."""
+    """Retries from the last checkpoint. Running out of memory and lost workers do not count.
+    Errors that a retry cannot change are not retried: those of the data, the configuration, a
+    checkpoint, and mistakes in code, such as a `TypeError`."""
+    stop_after: PositiveInt | None = Field(default=5, examples=[3])
+    """The sweep pauses when so many trials in a row fail before their first epoch with the same
+    cause and message, and others are left; null means never."""
     oom: Literal["exclusive_then_halve_batch", "give_up"] = Field(
         default="exclusive_then_halve_batch", examples=["give_up"]
     )

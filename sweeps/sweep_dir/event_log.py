@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -20,7 +20,8 @@ from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.records import STRICT
 from trainable.atomic_files import append_whole
 
-EventKind = Literal["add", "result", "back", "halve", "complete", "remove", "error"]
+EventKind = Literal["add", "result", "back", "halve", "complete", "remove", "error", "restart"]
+"""Kinds of events; `restart`, which has no trial, begins to count failures anew."""
 
 REMEDY = (
     "restore the file from a copy, or move it away: most schedulers catch up from the trials' "
@@ -54,11 +55,17 @@ class Event:
     """The metrics of a `result` or `complete` that schedulers read."""
     decision: str | None = None
     """The scheduler's decision on a `result`."""
+    failure: str | None = None
+    """What the failure of an `error` has in common with those of other trials."""
 
     def to_line(self) -> bytes:
         """Returns the event's line in the file."""
         required = {"kind": self.kind, "trial": self.trial, "epoch": self.epoch}
-        optional = {"metrics": self.metrics, "decision": self.decision}
+        optional = {
+            "metrics": self.metrics,
+            "decision": self.decision,
+            "failure": self.failure,
+        }
         present = {key: value for key, value in optional.items() if value is not None}
         return json.dumps(required | present).encode() + b"\n"
 
@@ -72,10 +79,16 @@ _TRIAL_AND_EPOCH = re.compile(rb'"trial": "([^"]+)", "epoch": ([1-9][0-9]{0,8})\
 
 
 class EventLog:
-    """Appends and reads the events of one sweep."""
+    """Appends and reads the events of one sweep.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: The file.
+        on_append: Called with every event that has been appended.
+    """
+
+    def __init__(self, path: Path, on_append: Callable[[Event], None] | None = None) -> None:
         self._path = path
+        self._on_append = on_append
         self._file: io.FileIO | None = None
 
     def append(self, event: Event) -> None:
@@ -88,6 +101,8 @@ class EventLog:
             # Stays open and is not buffered: one system call per event.
             self._file = self._path.open("ab", buffering=0)
         append_whole(self._file, event.to_line())
+        if self._on_append is not None:
+            self._on_append(event)
 
     def close(self) -> None:
         """Closes the file; the next `append` opens it again."""
@@ -97,7 +112,7 @@ class EventLog:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out the open file: Tune pickles what it is given but never loads this."""
-        return {"_path": self._path, "_file": None}
+        return {"_path": self._path, "_file": None, "_on_append": None}
 
     def __del__(self) -> None:
         """Closes the file."""

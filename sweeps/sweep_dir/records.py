@@ -21,14 +21,28 @@ from trainable.config.dotted import flatten
 
 TrialState = Literal["pending", "running", "paused", "finished", "stopped", "failed"]
 """`finished` ran every epoch, `stopped` was ended early by the scheduler."""
-Reason = Literal["SIGINT", "SIGTERM", "stop", "time_budget", "disk_full", "interrupted", "target"]
+Reason = Literal[
+    "SIGINT",
+    "SIGTERM",
+    "SIGHUP",
+    "stop",
+    "time_budget",
+    "disk_full",
+    "failing",
+    "ray_died",
+    "interrupted",
+    "target",
+]
 """Why a sweep was paused; `interrupted` was paused by Tune itself, `target` ended the sweep."""
 PAUSED_BY: dict[Reason, str] = {
     "SIGINT": "Ctrl-C",
     "SIGTERM": "SIGTERM",
+    "SIGHUP": "SIGHUP",
     "stop": "sweep stop",
     "time_budget": "its time budget",
     "disk_full": "a full disk",
+    "failing": "trials that fail alike",
+    "ray_died": "the death of Ray",
     "interrupted": "Ray Tune",
 }
 """Reason -> what paused the sweep, as messages say it."""

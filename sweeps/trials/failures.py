@@ -18,8 +18,31 @@ from trainable.errors import summarize_traceback
 NOT_LIMITED: set[Cause] = {"oom", "lost_worker", "disk_full"}
 """Causes that `failure.max_retries` does not limit."""
 
-NOT_RETRIED: set[Cause] = {"nan", "config", "data"}
+NOT_RETRIED: set[Cause] = {"nan", "config", "data", "checkpoint"}
 """Causes that are still there in a retry."""
+
+MISTAKES = frozenset(
+    {
+        "AssertionError",
+        "AttributeError",
+        "ImportError",
+        "IndentationError",
+        "IndexError",
+        "KeyError",
+        "ModuleNotFoundError",
+        "NameError",
+        "NotImplementedError",
+        "SyntaxError",
+        "TypeError",
+        "UnboundLocalError",
+        "ValueError",
+        "ZeroDivisionError",
+    }
+)
+"""Exceptions that a mistake in code raises: a retry, which repeats the same steps with the same
+random numbers, meets it again."""
+
+_CLASS = re.compile(r"(?:RayTaskError\()?(\w+)")
 
 BATCH_SIZE, ACCUMULATION_STEPS = "training.batch_size", "training.accumulation_steps"
 
@@ -112,14 +135,15 @@ def decide_retry(record: TrialRecord, policy: FailurePolicy) -> RetryDecision:
 
     - Out of memory: retried alone, then also with halved batches, then given up.
     - Lost worker: retried, unless the trial loses workers without completing an epoch.
-    - NaN, configuration, data: given up, because a retry would end in the same way.
+    - NaN, configuration, data, checkpoint, mistakes in code: given up, because a retry would end
+      in the same way.
     - Full disk: retried when the sweep is resumed.
     - Anything else: retried `max_retries` times from the last checkpoint.
     """
     failures = record.failures[record.ignored_failures :]
     cause = failures[-1].cause
     same_cause = [failure for failure in failures if failure.cause == cause]
-    if cause in NOT_RETRIED:
+    if cause in NOT_RETRIED or is_mistake(failures[-1]):
         return RetryDecision(retry=False)
     if cause == "disk_full":
         return RetryDecision(retry=True)  # when the sweep, which pauses now, is resumed
@@ -129,6 +153,12 @@ def decide_retry(record: TrialRecord, policy: FailurePolicy) -> RetryDecision:
         return RetryDecision(retry=count_worker_losses(record) <= LOST_WORKER_LIMIT)
     limited = [f for f in failures if f.cause not in NOT_LIMITED]
     return RetryDecision(retry=cause != "oom" and len(limited) <= policy.max_retries)
+
+
+def is_mistake(failure: Failure) -> bool:
+    """Returns whether a mistake in code has raised a failure."""
+    name = _CLASS.match(failure.message)
+    return failure.cause == "error" and name is not None and name[1] in MISTAKES
 
 
 def count_worker_losses(record: TrialRecord) -> int:

@@ -1,4 +1,4 @@
-"""Pauses a running sweep: by a signal, a stop file, the time budget or a full disk.
+"""Pauses a running sweep: by a signal, a stop file, the time budget, a full disk or Ray's death.
 
 A pause has three stages:
 
@@ -12,11 +12,13 @@ A pause has three stages:
 3. Drained: no trial runs or saves any more, and `PauseStopper` ends Tune's loop.
 
 A second signal skips the draining (`PauseSwitch.immediate`). Running trials then lose the epoch
-that they were in, and resuming the sweep restores them from their last checkpoint.
+that they were in, and resuming the sweep restores them from their last checkpoint. The same holds
+if Ray has died: `RayDied` then leaves Tune's loop, whose own end would wait for Ray.
 """
 
 from __future__ import annotations
 
+import queue
 import signal
 import threading
 import time
@@ -30,17 +32,30 @@ from ray.tune import Stopper
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.records import Reason
 from trainable.errors import describe_full_disk
-from trainable.signals import SIGNALS
+from trainable.signals import discard_output_of_closed_terminal, handled_signals
 
 EXIT_CODES: dict[Reason, int] = {
     "SIGINT": 128 + signal.SIGINT,
     "SIGTERM": 128 + signal.SIGTERM,
+    "SIGHUP": 128 + signal.SIGHUP,
     "stop": 3,
     "time_budget": 3,
     "disk_full": 3,
+    "failing": 3,
+    "ray_died": 4,
     "interrupted": 3,
     "target": 0,
 }
+
+SIGNAL_REASONS: dict[signal.Signals, Reason] = {
+    signal.SIGINT: "SIGINT",
+    signal.SIGTERM: "SIGTERM",
+    signal.SIGHUP: "SIGHUP",
+}
+
+
+class RayDied(BaseException):
+    """Leaves Tune's loop; Tune handles a subclass of `Exception` by calls that wait for Ray."""
 
 
 class PauseSwitch:
@@ -58,10 +73,42 @@ class PauseSwitch:
         """Why a pause was requested; None as long as none was."""
         self.immediate = False
         """Whether running trials are ended in the middle of their epoch."""
+        self._changes: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        """Gets true for every change of the two above; a handler of signals may put into it."""
 
     def request(self, reason: Reason) -> None:
         """Requests a pause; the first reason is kept."""
-        self.reason = self.reason or reason
+        if self.reason is None:
+            self.reason = reason
+            self._changes.put(True)
+
+    def replace(self, reason: Reason) -> None:
+        """Requests a pause whose reason replaces an earlier one."""
+        self.reason = reason
+
+    def check_ray(self) -> None:
+        """Raises `RayDied` if Ray has died."""
+        if self.reason == "ray_died":
+            raise RayDied
+
+    @contextmanager
+    def announcing(self, announce: Callable[[], None]) -> Iterator[None]:
+        """Calls a function in a thread of its own when a pause is requested or becomes immediate.
+
+        The main thread may be in a long call, and a handler of signals must not print.
+        """
+
+        def run() -> None:
+            while self._changes.get():
+                announce()
+
+        thread = threading.Thread(target=run, daemon=True, name="pause announcements")
+        thread.start()
+        try:
+            yield
+        finally:
+            self._changes.put(False)
+            thread.join()
 
     @contextmanager
     def on_full_disk(self) -> Iterator[None]:
@@ -74,7 +121,12 @@ class PauseSwitch:
             self.request("disk_full")
 
     def poll(self) -> None:
-        """Requests a pause if the time budget is spent or the stop file exists."""
+        """Requests a pause if the time budget is spent or the stop file exists.
+
+        Raises:
+            RayDied: Ray has died.
+        """
+        self.check_ray()
         if self._deadline is not None and time.monotonic() >= self._deadline:
             self.request("time_budget")
         if self._stop_file.exists():
@@ -83,15 +135,15 @@ class PauseSwitch:
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Lets SIGINT and SIGTERM request a pause, and an immediate one the second time.
+        """Lets the signals of `SIGNALS` request a pause, and an immediate one the second time.
 
         Does nothing outside the main thread, where Python cannot handle signals.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in SIGNALS}
-        for number in SIGNALS:
+        before = {number: signal.getsignal(number) for number in handled_signals()}
+        for number in before:
             signal.signal(number, self._handle_signal)
         try:
             yield
@@ -101,8 +153,13 @@ class PauseSwitch:
 
     def _handle_signal(self, number: int, frame: FrameType | None) -> None:
         del frame
-        self.immediate = self.reason is not None
-        self.request("SIGINT" if number == signal.SIGINT else "SIGTERM")
+        reason = SIGNAL_REASONS[signal.Signals(number)]
+        if reason == "SIGHUP":
+            discard_output_of_closed_terminal()
+        if self.reason is not None and not self.immediate:
+            self.immediate = True
+            self._changes.put(True)
+        self.request(reason)
 
 
 class PauseStopper(Stopper):
@@ -120,6 +177,7 @@ class PauseStopper(Stopper):
 
     def stop_all(self) -> bool:
         """Returns whether the pause is drained or immediate."""
+        self._switch.check_ray()
         if self._switch.reason is None:
             return False
         return self._switch.immediate or self.running == 0

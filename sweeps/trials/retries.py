@@ -15,6 +15,7 @@ from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
 from sweeps.terminal.console import print_line
 from sweeps.terminal.formatting import shorten_message
+from sweeps.trials.failing_alike import failure_key
 from sweeps.trials.failures import (
     ACCUMULATION_STEPS,
     RetryDecision,
@@ -78,6 +79,7 @@ class RetryPolicy:
             decision = replace(decision, retry=self._halve_batches(trial, record))
         if decision.retry and decision.alone:
             trial.change_resources(_whole_share(self._share))
+        trial.failure_key = failure_key(record)
         with self._switch.on_full_disk():
             self._layout.write_trial(record)
         if decision.retry:

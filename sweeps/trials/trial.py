@@ -38,6 +38,8 @@ class SweepTrial(Trial):
     """Whether the scheduler lets it run all its epochs."""
     has_whole_gpu = False
     """Whether it reserves a whole GPU; other trials of the sweep may reserve a part."""
+    failure_key: str | None = None
+    """What its last failure has in common with those of other trials."""
     _decision: RetryDecision | None = None
 
     def handle_error(self, exc: Any = None) -> None:
@@ -114,6 +116,11 @@ def new_trial(
 def is_final(trial: Trial) -> bool:
     """Returns whether a trial repeats a winner and therefore always runs all its epochs."""
     return isinstance(trial, SweepTrial) and trial.final
+
+
+def failure_key_of(trial: Trial) -> str | None:
+    """Returns what a trial's last failure has in common with those of other trials."""
+    return trial.failure_key if isinstance(trial, SweepTrial) else None
 
 
 def restore_from(trial: SweepTrial, checkpoint: Path, row: dict[str, Any]) -> None:

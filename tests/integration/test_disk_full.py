@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ from sweeps.execution.recorder import RecordCallback
 from sweeps.spec.search_spec import SearchSpec
 from tests.integration.commands import invoke
 from tests.integration.sweeping import ONE_AT_A_TIME, epochs, search, start, trials
-from tests.support.failing_models import MARKS
+from tests.support.small_disks import enlarge, small_disk
 from trainable.artifacts.checkpoint import read_checkpoint
+from trainable.artifacts.metrics import read_rows
 from trainable.config.yaml_reader import dump_yaml
 
 pytestmark = pytest.mark.ray
@@ -66,11 +66,16 @@ def assert_finishes(result: Any, sweep: Path) -> None:
 
 
 def test_below_min_free_gib_nothing_is_saved_and_no_trial_starts(tmp_path: Path) -> None:
+    result = run(one_by_one(tmp_path, {"min_free_gib": 1e9}), tmp_path)
+    assert_paused_and_whole(result, tmp_path / "sweep", epoch=0)
+    assert "keep.min_free_gib asks for 1e+09" in result.stdout
+
+
+@pytest.mark.slow
+def test_a_sweep_that_a_full_disk_paused_is_resumed_with_a_lower_limit(tmp_path: Path) -> None:
     spec = one_by_one(tmp_path, {"min_free_gib": 1e9})
     sweep = tmp_path / "sweep"
-    result = run(spec, tmp_path)
-    assert_paused_and_whole(result, sweep, epoch=0)
-    assert "keep.min_free_gib asks for 1e+09" in result.stdout
+    assert run(spec, tmp_path).exit_code == 3
     # A user would free space; the test lowers the limit instead.
     edited = spec.to_dict()
     edited["keep"]["min_free_gib"] = 0
@@ -80,21 +85,33 @@ def test_below_min_free_gib_nothing_is_saved_and_no_trial_starts(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_up_during_a_save_damages_no_file(tmp_path: Path) -> None:
-    full = Path(os.environ[MARKS]) / "disk_is_full"
-    full.touch()
-    try:
-        model = {"name": "failing_models:fills_the_disk"}
-        # The model counts evaluations to find its epoch: the test set would count too.
-        training = {"test_frequency": 100}
-        spec = one_by_one(tmp_path, {"min_free_gib": 0}, model=model, training=training)
-        result = run(spec, tmp_path)
-    finally:
-        full.unlink()
-    sweep = tmp_path / "sweep"
-    assert_paused_and_whole(result, sweep, epoch=2)
-    assert "no space left on the disk" in result.stdout
-    assert_finishes(invoke("resume", sweep, "--allow-custom-model"), sweep)
+def test_a_disk_that_is_really_full_pauses_the_sweep_and_damages_no_file(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 12) as disk:
+        model = {"name": "tiny_models:wide_mlp"}
+        spec = one_by_one(disk, {"min_free_gib": 0}, model=model, tensorboard={"enabled": True})
+        result, sweep = run(spec, tmp_path), disk / "sweep"
+        assert (result.exit_code, "Traceback" in result.output) == (3, False)
+        assert "checkpoints: no space left on the disk" in result.stdout
+        state = json.loads((sweep / "sweep.json").read_text())
+        assert (state["state"], state["reason"]) == ("paused", "disk_full")
+        records = trials(sweep)
+        assert {f.cause for record in records for f in record.failures} == {"disk_full"}
+        assert {record.state for record in records} == {"finished", "paused"}
+        for record in records:
+            assert_best_is_that_of_its_rows(sweep / record.directory)
+        assert list(sweep.rglob(".*.tmp")) == []
+        enlarge(disk, 64)
+        assert_finishes(invoke("resume", sweep, "--allow-custom-model"), sweep)
+        for record in trials(sweep):
+            assert_best_is_that_of_its_rows(sweep / record.directory)
+
+
+def assert_best_is_that_of_its_rows(trial: Path) -> None:
+    rows = read_rows(trial / "metrics.jsonl")
+    files = {path.name: read_checkpoint(path) for path in trial.glob("checkpoints/*.pt")}
+    best = max(rows, key=lambda row: row["val_acc"])
+    assert files["best.pt"]["epoch"] == best["epoch"]
+    assert files["latest.pt"]["epoch"] == rows[-1]["epoch"]
 
 
 @pytest.mark.slow

@@ -1,9 +1,7 @@
 """Models that each fail in one way; named `failing_models:out_of_memory` and so on."""
 
-import errno
 import os
 import signal
-import stat
 import sys
 from pathlib import Path
 
@@ -56,8 +54,8 @@ class NotANumber(nn.Module):
         return self.net(images) * float("nan")
 
 
-class FailsOnce(nn.Module):
-    """Fails once, in the third epoch, and marks that in a file."""
+class FailsLate(nn.Module):
+    """Fails in the third epoch: kills its process once, marked in a file, or always raises."""
 
     def __init__(self, num_classes: int, in_channels: int, *, kill: bool) -> None:
         super().__init__()
@@ -71,12 +69,13 @@ class FailsOnce(nn.Module):
         return super().train(mode)
 
     def forward(self, images: Tensor) -> Tensor:
-        mark = Path(os.environ[MARKS]) / ("killed" if self.kill else "raised")
-        if self.training and self.evaluations >= 2 and not mark.exists():
-            mark.touch()
-            if self.kill:
+        if self.training and self.evaluations >= 2:
+            if not self.kill:
+                raise RuntimeError("a bad day")
+            mark = Path(os.environ[MARKS]) / "killed"
+            if not mark.exists():
+                mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
-            raise RuntimeError("a bad day")
         return self.net(images)
 
 
@@ -92,12 +91,12 @@ def not_a_number(num_classes: int, in_channels: int) -> nn.Module:
     return NotANumber(num_classes, in_channels)
 
 
-def raises_once(num_classes: int, in_channels: int) -> nn.Module:
-    return FailsOnce(num_classes, in_channels, kill=False)
+def raises_late(num_classes: int, in_channels: int) -> nn.Module:
+    return FailsLate(num_classes, in_channels, kill=False)
 
 
 def dies_once(num_classes: int, in_channels: int) -> nn.Module:
-    return FailsOnce(num_classes, in_channels, kill=True)
+    return FailsLate(num_classes, in_channels, kill=True)
 
 
 class Raises(nn.Module):
@@ -115,36 +114,3 @@ class Raises(nn.Module):
 
 def always_raises(num_classes: int, in_channels: int) -> nn.Module:
     return Raises(num_classes, in_channels)
-
-
-class FillsTheDisk(nn.Module):
-    """Finds the disk full from its third epoch on, as long as the marking file exists."""
-
-    def __init__(self, num_classes: int, in_channels: int) -> None:
-        super().__init__()
-        self.net = mlp(num_classes, in_channels)
-        self.register_buffer("evaluations", torch.zeros((), dtype=torch.int64))
-
-    def train(self, mode: bool = True) -> nn.Module:
-        if not mode:
-            self.evaluations += 1
-        return super().train(mode)
-
-    def forward(self, images: Tensor) -> Tensor:
-        full = Path(os.environ[MARKS]) / "disk_is_full"
-        if self.training and self.evaluations >= 2 and full.exists():
-            fsync = os.fsync
-
-            def fail_with_full_disk(descriptor: int) -> None:
-                # A directory may be synced, too: that of the epoch before.
-                if full.exists() and stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                fsync(descriptor)
-
-            os.fsync = fail_with_full_disk
-        return self.net(images)
-
-
-def fills_the_disk(num_classes: int, in_channels: int) -> nn.Module:
-    return FillsTheDisk(num_classes, in_channels)

@@ -21,6 +21,11 @@ def small_disk(directory: Path, mib: int) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(directory)], check=True)
 
 
+def enlarge(disk: Path, mib: int) -> None:
+    """Gives a small disk another size."""
+    subprocess.run(["mount", "-o", f"remount,size={mib}m", str(disk)], check=True)
+
+
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
     """Lets no file of this process grow beyond a size in bytes, as a full disk does."""

@@ -14,6 +14,16 @@ def mlp(num_classes: int, in_channels: int) -> nn.Module:
     )
 
 
+def wide_mlp(num_classes: int, in_channels: int) -> nn.Module:
+    """Has a checkpoint of 1.2 MB with momentum."""
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(64 * in_channels, 2048),
+        nn.ReLU(),
+        nn.Linear(2048, num_classes),
+    )
+
+
 def dropout_cnn(num_classes: int, in_channels: int) -> nn.Module:
     """Has every kind of state: 4-d weights, batch norm buffers, dropout with the global RNG."""
     return nn.Sequential(

@@ -150,15 +150,30 @@ def test_out_of_memory_can_be_given_up_immediately() -> None:
     assert decide("oom", oom="give_up", max_retries=9) == GIVE_UP
 
 
-@pytest.mark.parametrize("cause", ["nan", "config", "data"])
+@pytest.mark.parametrize("cause", ["nan", "config", "data", "checkpoint"])
 def test_causes_that_a_retry_does_not_remove_are_given_up(cause: Cause) -> None:
     assert decide(cause, max_retries=9) == GIVE_UP
 
 
-@pytest.mark.parametrize("cause", ["error", "checkpoint"])
-def test_other_causes_are_retried_max_retries_times(cause: Cause) -> None:
-    assert [decide(*[cause] * n, max_retries=2) for n in (1, 2, 3)] == [AGAIN, AGAIN, GIVE_UP]
-    assert decide(cause, max_retries=0) == GIVE_UP
+def test_other_causes_are_retried_max_retries_times() -> None:
+    assert [decide(*["error"] * n, max_retries=2) for n in (1, 2, 3)] == [AGAIN, AGAIN, GIVE_UP]
+    assert decide("error", max_retries=0) == GIVE_UP
+
+
+@pytest.mark.parametrize(
+    ("error", "decision"),
+    [
+        (TypeError("'NoneType' object is not callable"), GIVE_UP),
+        (KeyError("fc"), GIVE_UP),
+        (RuntimeError("TypeError is what it was"), AGAIN),
+        (ConnectionError("reset by peer"), AGAIN),
+    ],
+)
+def test_a_mistake_in_code_is_not_retried(error: Exception, decision: RetryDecision) -> None:
+    received = from_worker(error)
+    failure = describe(received, find_cause(received), 0, None)
+    record = TrialRecord("id", 0, "trial", {}, failures=[failure])
+    assert decide_retry(record, FailurePolicy()) == decision
 
 
 def test_a_diverged_trial_is_not_retried() -> None:

@@ -23,6 +23,10 @@ from trainable.config import TrainConfig, parse_config
 from trainable.experiment.fit import Outcome, fit
 from trainable.training.trainer import Trainer
 
+# A worker of pytest-xdist runs no file, like an interactive session, for which the checks before
+# each sweep would start a process that imports torch.
+vars(sys.modules["__main__"]).setdefault("__file__", pytest.__file__)
+
 settings.register_profile("tests", deadline=None)  # how long an example takes is the machine's
 settings.load_profile("tests")
 

@@ -1,4 +1,4 @@
-"""The command line, run in subprocesses: output, exit codes and signals."""
+"""The command line: output, exit codes and signals."""
 
 import re
 import signal
@@ -63,25 +63,21 @@ def test_the_command_trains_and_prints_the_experiments_location(
     }
 
 
-def test_a_wrong_config_is_exit_code_2_without_a_traceback(
-    working_directory: Path, project_environment: dict[str, str]
-) -> None:
+def test_a_wrong_config_is_exit_code_2_without_a_traceback(working_directory: Path) -> None:
     config = write_config(working_directory, epochs=2, extra="tensorbord: {enabled: true}\n")
-    done = subprocess.run(
-        [*COMMAND, str(config)],
-        env=project_environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"{config}: 1 problem\n")
-    assert 'did you mean "tensorboard"?' in done.stderr
-    assert "Traceback" not in done.stderr
+    result = CliRunner().invoke(main, [str(config)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"{config}: 1 problem\n")
+    assert 'did you mean "tensorboard"?' in result.stderr
+    assert isinstance(result.exception, SystemExit)
     assert list(working_directory.iterdir()) == [config]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number",
+    # `sweep restore` ends by SIGINT in tests/integration/test_from_checkpoint.py.
+    [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM],
+)
 def test_a_signal_saves_the_latest_and_prints_how_to_continue(
     working_directory: Path,
     project_environment: dict[str, str],

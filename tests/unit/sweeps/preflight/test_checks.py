@@ -1,5 +1,6 @@
 """Checks before a sweep refuse what would make trials fail, by key and line of the search file."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,9 +148,13 @@ def test_a_problem_of_every_trial_is_reported_once(make_search: MakeSearch) -> N
     assert len(problems(load_search(path))) == 1
 
 
-def test_slow_checks_are_made_beside_other_work(make_search: MakeSearch) -> None:
+def test_slow_checks_are_made_beside_other_work(
+    make_search: MakeSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interactive session has a process for them, though torch is loaded."""
     with background_checks(load_search(make_search()), ALLOWED) as finish:
         finish()
+    monkeypatch.delattr(sys.modules["__main__"], "__file__")
     spec = load_search(make_search(model={"name": "wrong_models:frozen"}))
     with background_checks(spec, ALLOWED) as finish, pytest.raises(ConfigError, match="frozen"):
         finish()

@@ -115,7 +115,7 @@ def test_a_kill_at_any_event_afterwards_changes_nothing(
     Process(whole).run()
     moments = [moment for moment in pauses(whole) if moment[1] == 2]
     assert moments
-    for lost, kill_at in itertools.product(moments[:2], range(TRIALS + 1, 60)):
+    for lost, kill_at in itertools.product(moments[:1], range(TRIALS + 1, 60)):
         sweep = new_sweep(tmp_path / "{}_{}_{}".format(*lost, kill_at), "hyperband", 2)
         try:
             LosingProcess(sweep, lost, 2, kill_at=kill_at).run()

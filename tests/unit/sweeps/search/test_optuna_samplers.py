@@ -104,7 +104,7 @@ def suggest(trial):
 def test_suggestions_equal_those_of_bare_optuna_whose_sampler_is_seeded_for_each(name):
     searcher = Searcher(spec_of(STATELESS[name]))
     study = optuna.create_study(direction="maximize")
-    for number in range(7 if name == "gp" else 16):
+    for number in range(6 if name == "gp" else 16):
         study.sampler = stateless_sampler(name, number)
         values, trial = searcher.suggest(number), study.ask()
         assert values == suggest(trial), number
@@ -162,11 +162,17 @@ def ended_index(running):
     return len(running) // 2
 
 
-@pytest.mark.parametrize("delay", [0, 3])
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize(
+    ("name", "delay"),
+    [
+        pytest.param(name, delay, marks=[pytest.mark.slow] * (name == "gp" and delay > 0))
+        for name in ALGORITHMS
+        for delay in (0, 3)
+    ],
+)
 def test_a_resumed_sweep_suggests_what_an_uninterrupted_one_does(name, delay):
     spec = spec_of(ALGORITHMS[name])
-    count, cuts = (8, (5,)) if name == "gp" else (14, (1, 6, 9, 13))
+    count, cuts = (7, (5,)) if name == "gp" else (14, (1, 6, 9, 13))
     whole, _ = run(Searcher(spec), 0, count, delay)
     for cut in cuts:
         before, running = run(Searcher(spec), 0, cut, delay)
@@ -278,7 +284,7 @@ def test_points_to_evaluate_come_first_and_their_other_keys_are_drawn():
     assert Searcher(spec_of("tpe", points_to_evaluate=points)).suggest(1) == second
 
 
-@pytest.mark.parametrize("algorithm", ["tpe", "gp"])
+@pytest.mark.parametrize("algorithm", ["tpe", pytest.param("gp", marks=pytest.mark.slow)])
 def test_with_several_metrics_values_are_suggested(algorithm):
     """One metric improves with the learning rate, the other gets worse."""
     spec = spec_of(ALGORITHMS[algorithm], pareto={"train_loss": "min"})
@@ -295,7 +301,7 @@ def test_studies_that_are_kept_change_no_suggestion(name):
     """Concurrent trials: each is added while it runs, and ended later."""
     spec = spec_of(ALGORITHMS[name])
     kept, observations = OptunaSuggester(spec, spec.tune.search_alg), []
-    for number in range(7 if name == "gp" else 12):
+    for number in range(6 if name == "gp" else 12):
         values = kept.suggest(observations, number)
         rebuilt = OptunaSuggester(spec, spec.tune.search_alg)
         assert values == rebuilt.suggest(observations, number)

@@ -141,8 +141,15 @@ def weights_differ(trainers: Pair, epochs: int = 1) -> bool:
 # ---------------------------------------------------------------------- whole trainings
 
 
-@pytest.mark.parametrize(("optimizer", "half"), [("sgd", False), ("adamw", True)])
-@pytest.mark.parametrize("model", [DROPOUT_CNN, "resnet20"])
+@pytest.mark.parametrize(
+    ("model", "optimizer", "half"),
+    [
+        (DROPOUT_CNN, "sgd", False),
+        (DROPOUT_CNN, "adamw", True),
+        ("resnet20", "sgd", False),
+        pytest.param("resnet20", "adamw", True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_recorded_training_is_the_plain_one(
     make_pair: Callable[..., Pair],
     run_both: Callable[..., None],

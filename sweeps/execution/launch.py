@@ -24,7 +24,6 @@ from sweeps.cluster.session import (
 from sweeps.cluster.storage_check import check_shared
 from sweeps.execution.environment import start_describing
 from sweeps.execution.resume import drop_origin
-from sweeps.execution.tune_run import TuneRun
 from sweeps.execution.warm_start import read_points, write_points
 from sweeps.preflight.checks import background_checks, check_on_worker, check_settings
 from sweeps.results.commands import read_commands
@@ -80,6 +79,8 @@ def start_sweep(
     record = SweepRecord(directory.name, "running", now(), rungs="shares")
     record.versions, record.environment, record.address = _versions(), environment(), address
     record.code_directories = code_directories() if allow_custom_model else []
+    from sweeps.execution.tune_run import TuneRun  # imports Tune, as `start_ray` has done
+
     with _open_directory(directory, spec, record) as layout:
         if points is not None:
             write_points(points, layout)
@@ -134,6 +135,8 @@ def resume_sweep(
     restarts_streak = is_retry or record.reason == "failing" or record.state == "finished"
     record.state, record.reason, record.ended = "running", None, None
     record.versions, record.environment, record.address = _versions(), environment(), address
+    from sweeps.execution.tune_run import TuneRun
+
     with background_upload(layout.directory):
         repairs.write(layout)
         run = TuneRun(

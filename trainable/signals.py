@@ -1,25 +1,57 @@
-"""Handles Ctrl-C and SIGTERM during a training, which finishes and saves its epoch first."""
+"""Handles Ctrl-C, SIGTERM and SIGHUP during a training, which first saves its epoch."""
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
+import sys
 from types import FrameType, TracebackType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+
+def handled_signals() -> tuple[signal.Signals, ...]:
+    """Returns the signals that end a training early; `nohup` has SIGHUP ignored."""
+    return tuple(
+        number
+        for number in SIGNALS
+        if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN
+    )
+
+
+def discard_output_of_closed_terminal() -> None:
+    """Discards further output if the terminal is closed, where writing would be an error."""
+    if sys.platform == "win32":
+        return
+    import termios
+
+    for descriptor in (1, 2):
+        try:
+            termios.tcgetattr(descriptor)
+        except termios.error as error:
+            if error.args[0] == errno.EIO:  # else it is no terminal
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, descriptor)
+                os.close(null)
 
 
 class StopRequest:
-    """Records the first SIGINT or SIGTERM inside `with`; a second one ends the process.
+    """Records the first of `SIGNALS` inside `with`; a second one ends the process.
 
     Use: `with StopRequest() as stop: fit(..., should_stop=stop)`.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self._previous_handlers = {number: signal.getsignal(number) for number in SIGNALS}
+        self._previous_handlers = {
+            number: signal.getsignal(number) for number in handled_signals()
+        }
 
     def __enter__(self) -> StopRequest:
-        for number in SIGNALS:
+        for number in self._previous_handlers:
             signal.signal(number, self._handle)
         return self
 
@@ -38,6 +70,9 @@ class StopRequest:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame
+        if number not in (signal.SIGINT, signal.SIGTERM):
+            discard_output_of_closed_terminal()
         self.signal = number
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for handled in self._previous_handlers:
+            default = signal.default_int_handler if handled == signal.SIGINT else signal.SIG_DFL
+            signal.signal(handled, default)

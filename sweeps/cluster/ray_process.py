@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from importlib import import_module
 from typing import Any
 
 import ray
@@ -50,6 +51,7 @@ class RayProcess:
                 start_new_session=True,
             )
             try:
+                import_module("ray.tune")  # takes seconds, in which Ray's processes start
                 self.address = self._read_address()
             except BaseException as error:
                 self.end()
@@ -73,6 +75,11 @@ class RayProcess:
         """Leaves Ray and ends its processes."""
         if self._process.poll() is None and ray.is_initialized():
             ray.shutdown()
+        self.kill()
+        atexit.unregister(self.end)
+
+    def kill(self) -> None:
+        """Kills Ray's processes."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
@@ -80,4 +87,3 @@ class RayProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        atexit.unregister(self.end)

@@ -131,7 +131,6 @@ class RecordCallback(Callback):
     ) -> None:
         self._total = spec.trials
         self._saves = spec.training.checkpoint.enabled
-        self._is_pausing = False
         self._metric, self._mode = spec.tune.metric, spec.tune.mode
         self._reaches_target = make_target_check(spec)
         self._writer = writer
@@ -146,20 +145,19 @@ class RecordCallback(Callback):
         """Polls the pause switch, redraws the view and writes records that are due."""
         del iteration, trials, info
         self._switch.poll()
-        if self._switch.reason and not self._is_pausing:
-            self._is_pausing = True  # a signal may have come since the last step
-            print_line(self._describe_pause(self._switch.reason))
-        self._view.tick(self._progress.values(), pausing=self._is_pausing)
+        self._view.tick(self._progress.values(), pausing=self._switch.reason is not None)
         with self._switch.on_full_disk():
             self._writer.write_due()
 
-    def _describe_pause(self, reason: Reason) -> str:
-        if reason == "target":
-            return "ending: running trials finish their epoch"
-        effect = "and save" if self._saves else "and, without checkpoints, begin again on resume"
-        again = "; Ctrl-C again ends them at once" if reason == "SIGINT" else ""
-        by = PAUSED_BY[reason]
-        return f"pausing, by {by}: running trials finish their epoch {effect}{again}"
+    def announce_pause(self) -> None:
+        """Prints why the sweep pauses and what happens to the running trials."""
+        reason = self._switch.reason
+        if reason is None or reason == "ray_died":  # printed where it is noticed
+            return
+        running = sum(record.state == "running" for record in self._records.values())
+        print_line(
+            describe_pause(reason, running, immediate=self._switch.immediate, saves=self._saves)
+        )
 
     def on_trial_start(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
@@ -253,6 +251,30 @@ class RecordCallback(Callback):
         exploit = {"epoch": saved.metrics.get("epoch", 0), "donor": donor, "values": values}
         if record.lineage[-1:] != [exploit]:  # a retry starts there again
             record.lineage.append(exploit)
+
+
+def describe_pause(reason: Reason, running: int, *, immediate: bool, saves: bool) -> str:
+    """Returns the line that acknowledges the request of a pause.
+
+    Args:
+        reason: Why the sweep pauses.
+        running: Number of running trials.
+        immediate: Whether they are ended at once, after a second signal.
+        saves: Whether trials save checkpoints.
+    """
+    if immediate:
+        return "stopping now: running trials lose their epoch"
+    trials = (
+        "1 trial finishes its epoch" if running == 1 else f"{running} trials finish their epoch"
+    )
+    if reason == "target":
+        return f"ending: {trials}"
+    by = PAUSED_BY[reason]
+    if not running:
+        return f"pausing, by {by}: no trial is running"
+    effect = "" if saves else " and, without checkpoints, begin again on resume"
+    again = f"; {by} again stops now" if reason.startswith("SIG") else ""
+    return f"pausing, by {by}: {trials}{effect}{again}"
 
 
 class DeviceCallback(Callback):

@@ -16,7 +16,6 @@ from sweeps.cluster.session import choose_reservation, count_slots, machines
 from sweeps.execution import storage_callback
 from sweeps.execution.hooks import HookRunner
 from sweeps.execution.live_view import LiveView
-from sweeps.execution.ray_death import RayDeath
 from sweeps.execution.recorder import (
     DeviceCallback,
     RecordCallback,
@@ -28,6 +27,7 @@ from sweeps.execution.result_files import ResultFilesCallback
 from sweeps.execution.trial_source import Admission, TrialSource, TrialTemplate
 from sweeps.execution.tune_overhead import NoProgress, reduced_overhead, remove_snapshots
 from sweeps.execution.warm_start import tell_points
+from sweeps.results.commands import read_commands
 from sweeps.results.outcome import Outcome
 from sweeps.results.progress import TrialProgress
 from sweeps.results.ranking import write_files
@@ -50,6 +50,7 @@ from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, now
 from sweeps.terminal.console import console, print_line
 from sweeps.trials.failing_alike import RESTART, FailureStreak
 from sweeps.trials.pause import PauseStopper, PauseSwitch, budget_deadline
+from sweeps.trials.ray_death import RayDeath
 from sweeps.trials.retries import RetryPolicy
 from sweeps.trials.splits import SweepSplits
 from trainable.config.own_code import code_directories
@@ -149,7 +150,7 @@ class TuneRun:
         if stall is not None:
             print_line(f"note: {stall}")
         with self._switch.on_signals():  # until the end: a late signal must not cut it short
-            death = RayDeath(layout.directory, self._switch, self._record_end)
+            death = RayDeath(self._switch, self._record_death)
             grid = None
             with (
                 self._switch.announcing(self._recorder.announce_pause),
@@ -325,6 +326,10 @@ class TuneRun:
         record.ended, record.pid, record.host = now(), None, None
         with self._switch.on_full_disk():
             self._writer.write_sweep()
+
+    def _record_death(self) -> str:
+        self._record_end()
+        return read_commands(self._layout.directory).run_again("resume")
 
     def _fit_while_there_is_space(self) -> tune.ResultGrid | None:
         """Runs Tune; None if it has ended because the driver could not write on a full disk.

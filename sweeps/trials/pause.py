@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from ray.tune import Stopper
 
@@ -75,6 +76,10 @@ class PauseSwitch:
         """Whether running trials are ended in the middle of their epoch."""
         self._changes: queue.SimpleQueue[bool] = queue.SimpleQueue()
         """Gets true for every change of the two above; a handler of signals may put into it."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns nothing: Tune pickles its stopper, but no process ever restores this one."""
+        return {}
 
     def request(self, reason: Reason) -> None:
         """Requests a pause; the first reason is kept."""

@@ -42,6 +42,11 @@ class Sweep:
         """`running`, `paused`, `finished`, `failed`, or `interrupted` if the driver has died."""
         return self.files.state
 
+    @property
+    def damage(self) -> list[str]:
+        """A sentence about every damaged file, because of which another trial may be the best."""
+        return self.files.damage
+
     @cached_property
     def trials(self) -> pd.DataFrame:
         """One row per trial, best first: its sampled values, metric, directory and checkpoint."""
@@ -126,11 +131,11 @@ class Sweep:
         model.load_state_dict(state[MODEL])
         return model.to(device).eval()
 
-    def report(self) -> Path:
-        """Writes `report.html`; returns its path."""
+    def report(self, output: str | Path | None = None) -> Path:
+        """Writes `report.html`, or another file; returns its path."""
         from sweeps.report.page import write_report
 
-        return write_report(self.directory)
+        return write_report(self.directory, None if output is None else Path(output))
 
     def _select(self, trial: str | TrialResult | None) -> TrialResult:
         if trial is None:

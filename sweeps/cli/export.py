@@ -9,7 +9,16 @@ from pathlib import Path
 
 import click
 
-from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, UserPath, exits, writing
+from sweeps.cli.options import (
+    AS_JSON,
+    DIRECTORY,
+    FINISHED,
+    UserPath,
+    exits,
+    load_noting,
+    print_damage,
+    writing,
+)
 from sweeps.cli.status import best_line
 from sweeps.report.text_charts import Series, draw_chart
 from sweeps.results.loaded_sweep import LoadedSweep, load
@@ -66,7 +75,7 @@ def export(directory: Path, kind: str, output: Path | None, epochs: bool) -> int
         raise SweepError(f"--format {kind} writes a file; add --output FILE")
     if kind == "optuna" and output is not None:
         return _export_study(directory, output)
-    sweep = load(directory)
+    sweep = load_noting(directory)
     rows = epoch_rows(sweep) if epochs else trial_rows(sweep)
     if kind == "parquet" and output is not None:
         with writing(output):
@@ -88,6 +97,7 @@ def export(directory: Path, kind: str, output: Path | None, epochs: bool) -> int
 def _export_study(directory: Path, output: Path) -> int:
     from sweeps.report.optuna_files import SQLITE_SUFFIXES, export_study
 
+    print_damage(load(directory))
     with writing(output):
         export_study(directory, output)
     address = f"sqlite:///{output}" if output.suffix in SQLITE_SUFFIXES else output
@@ -107,7 +117,7 @@ def plot(directory: Path) -> int:
 
     Example: sweep plot experiments/digits_asha
     """
-    sweep = load(directory)
+    sweep = load_noting(directory)
     if sweep.best is None:
         raise SweepError(f"{directory}: {sweep.missing_best}")
     width = min(console.width, MAX_WIDTH)
@@ -157,8 +167,14 @@ def _history(sweep: LoadedSweep) -> list[Series]:
 
 @click.command()
 @DIRECTORY
+@click.option(
+    "--output",
+    type=UserPath(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write to FILE instead of report.html in DIRECTORY.",
+)
 @exits
-def report(directory: Path) -> int:
+def report(directory: Path, output: Path | None) -> int:
     """Writes report.html, one file that opens offline.
 
     The file is written to DIRECTORY, the directory of the sweep.
@@ -167,7 +183,16 @@ def report(directory: Path) -> int:
     """
     from sweeps.report.page import write_report
 
-    print_line(f"report: {quote_path(write_report(directory))}")
+    print_damage(load(directory))
+    try:
+        path = write_report(directory, output)
+    except OSError as error:
+        if output is not None or error.strerror is None:
+            raise
+        raise SweepError(
+            f"{directory}: cannot be written to: {error.strerror}; add --output FILE"
+        ) from error
+    print_line(f"report: {quote_path(path)}")
     return FINISHED
 
 
@@ -192,6 +217,7 @@ def gc(directory: Path, dry_run: bool, as_json: bool) -> int:
     # A dry run needs no lock: it changes nothing, and the sweep may be running.
     opening = nullcontext(open_sweep(directory)) if dry_run else open_for_resume(directory)
     with opening as (spec, records):
+        load_noting(directory)
         removable = find_removable(directory.absolute(), spec, records)
         freed = freed_bytes([item.path for item in removable])
         if not dry_run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -11,8 +12,10 @@ from typing import Any, ParamSpec
 
 import click
 
+from sweeps.results.loaded_sweep import LoadedSweep, load
+from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.errors import SweepError
-from sweeps.terminal.console import enable_ray_output, print_error
+from sweeps.terminal.console import enable_ray_output, print_error, print_note
 from trainable.errors import PathError, TuneSweepsError, describe_full_disk
 from trainable.uri import expand_home, is_uri
 
@@ -20,6 +23,12 @@ FINISHED, SOME_FAILED, BAD_INPUT = 0, 1, 2
 """Exit codes: finished, finished with failed trials, bad input."""
 SIGINT_CODE, SIGTERM_CODE = 130, 143
 """Exit codes of a process that a signal ends: 128 + the signal's number."""
+
+UNUSABLE_PATH = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR),
+    *(errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG),
+}
+"""Error numbers of a path that the user can mend."""
 
 P = ParamSpec("P")
 
@@ -115,6 +124,25 @@ def writing(path: Path) -> Iterator[None]:
         raise SweepError(f"{path}: cannot be written: {error.strerror}") from error
 
 
+def load_noting(directory: Path) -> LoadedSweep:
+    """Reads a sweep and prints a note about every file of it that is damaged."""
+    sweep = load(directory)
+    print_damage(sweep)
+    return sweep
+
+
+def print_damage(sweep: LoadedSweep, *trials: TrialResult) -> None:
+    """Prints a note about every file of a sweep that is damaged.
+
+    Args:
+        sweep: The sweep.
+        *trials: The trials whose configs are used.
+    """
+    for text in [*sweep.damage, *(trial.config_damage for trial in trials)]:
+        if text is not None:
+            print_note(text)
+
+
 def _resolve_uris(arguments: Mapping[str, Any]) -> dict[str, Path]:
     """Returns the local mirrors of the URIs among a command's arguments."""
     uris = {name: value for name, value in arguments.items() if isinstance(value, RemoteDirectory)}
@@ -142,6 +170,8 @@ def exits(command: Callable[P, int]) -> Callable[P, None]:
             code = BAD_INPUT
         except OSError as error:
             reason = describe_full_disk(error)
+            if reason is None and error.errno in UNUSABLE_PATH and error.filename:
+                reason = f"cannot be used: {error.strerror}"
             if reason is None:
                 raise
             print_error(f"{error.filename}: {reason}" if error.filename else reason)

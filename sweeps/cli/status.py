@@ -14,7 +14,15 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, SWEEP_DIRECTORY, exits
+from sweeps.cli.options import (
+    AS_JSON,
+    DIRECTORY,
+    FINISHED,
+    SWEEP_DIRECTORY,
+    exits,
+    load_noting,
+    print_damage,
+)
 from sweeps.cli.summary import describe_failed
 from sweeps.cli.tables import pareto_table
 from sweeps.results.commands import read_commands, trial_commands
@@ -25,7 +33,7 @@ from sweeps.results.trial_results import TrialResult, describe_missing_best
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SWEEP_FILE
 from sweeps.sweep_dir.records import ENDED, describe_state
-from sweeps.terminal.console import console, print_json, print_line, print_table
+from sweeps.terminal.console import console, print_json, print_line, print_note, print_table
 from sweeps.terminal.formatting import (
     count_of,
     format_duration,
@@ -86,8 +94,8 @@ def list_(directory: Path, as_json: bool) -> int:
         )
     print_table(table)
     for values in sweeps:
-        if "error" in values:
-            print_line(f"{values['name']}: {values['error']}")
+        for text in [values["error"]] if "error" in values else values["damage"]:
+            print_note(f"{values['name']}: {text}")
     return FINISHED
 
 
@@ -108,6 +116,7 @@ def _list_values(directory: Path) -> dict[str, Any]:
         "total": sweep.total,
         "metric": sweep.metric,
         "best": sweep.best_values(),
+        "damage": sweep.damage,
     }
 
 
@@ -128,7 +137,7 @@ def status(directory: Path, watch: bool, as_json: bool) -> int:
     Example: sweep status experiments/digits_asha --watch
     """
     if not watch:
-        sweep = load(directory)
+        sweep = load_noting(directory)
         _print_status(sweep, status_values(sweep), as_json)
         return FINISHED
     try:
@@ -138,7 +147,8 @@ def status(directory: Path, watch: bool, as_json: bool) -> int:
         with Live(console=console, refresh_per_second=2, screen=False) as live:
             for sweep in _poll(directory):
                 values = status_values(sweep)
-                text = Text("\n".join(_status_lines(values)))
+                notes = [f"note: {line}" for line in sweep.damage]
+                text = Text("\n".join([*_status_lines(values), *notes]))
                 live.update(Group(text, *_status_tables(sweep, values)))
     except KeyboardInterrupt:
         print_line("stopped watching; the sweep is not affected")
@@ -162,6 +172,7 @@ def _print_changes(directory: Path, as_json: bool) -> None:
         values = status_values(sweep)
         current = {k: value for k, value in values.items() if k not in {"elapsed_s", "left_s"}}
         if current != previous:
+            print_damage(sweep)
             _print_status(sweep, values, as_json)
         previous = current
 
@@ -287,6 +298,7 @@ def best(directory: Path, as_json: bool) -> int:
     """
     sweep = load(directory)
     trial = sweep.best
+    print_damage(sweep, *([] if trial is None else [trial]))
     if trial is None or trial.best is None:
         raise SweepError(f"{directory}: {sweep.missing_best}")
     checkpoint, checkpoint_epoch = trial.checkpoint, best_checkpoint_epoch(trial)
@@ -304,6 +316,7 @@ def best(directory: Path, as_json: bool) -> int:
             "checkpoint_epoch": None if checkpoint is None else checkpoint_epoch,
             "restore": commands.get("restore"),
             "pareto": front_values(sweep),
+            "damage": sweep.damage,
         }
         print_json(values)
         return FINISHED

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, exits
+from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, exits, print_damage
 from sweeps.report.text_charts import Series, draw_chart
 from sweeps.results.loaded_sweep import (
     LoadedSweep,
@@ -24,7 +24,7 @@ from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import ENDED, TrialRecord
-from sweeps.terminal.console import console, print_json, print_line, print_table
+from sweeps.terminal.console import console, print_json, print_line, print_table, table_width
 from sweeps.terminal.formatting import (
     format_metric,
     format_size,
@@ -33,9 +33,9 @@ from sweeps.terminal.formatting import (
     make_table,
     quote_path,
 )
-from sweeps.terminal.tables import ShortenedText
-from trainable.artifacts.names import BEST_FILE, CHECKPOINTS, LOG_FILE
-from trainable.config.yaml_reader import parse_yaml, read_yaml
+from sweeps.terminal.tables import ShortenedText, fit_columns
+from trainable.artifacts.names import BEST_FILE, CHECKPOINTS, CONFIG_FILE, LOG_FILE
+from trainable.config.yaml_reader import parse_yaml
 
 TRIAL = click.argument("trial")
 MAX_ROWS = 12
@@ -45,6 +45,8 @@ MAX_WIDTH, PLOT_HEIGHT = 80, 12
 FOLLOW_INTERVAL_S = 0.5
 """Seconds between two reads of a log that is followed."""
 SHOWN_METRICS = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc", "lr", "epoch_s")
+BY_IMPORTANCE = ("val_acc", "val_loss", "train_loss", "train_acc", "lr", "epoch_s")
+"""Metrics that a narrow terminal shows after the epoch, as many as fit."""
 LOCATION_KEYS = {
     "checkpoint.dir",
     "checkpoint.experiment_name",
@@ -67,6 +69,7 @@ def show_(directory: Path, trial: str, as_json: bool) -> int:
     Example: sweep show experiments/digits_asha 1b45
     """
     sweep, (result,) = load_trials(directory, [trial])
+    print_damage(sweep, result)
     if as_json:
         print_json(_trial_values(sweep, result))
         return FINISHED
@@ -110,7 +113,7 @@ def _print_best(sweep: LoadedSweep, result: TrialResult) -> None:
 
 
 def _trial_values(sweep: LoadedSweep, result: TrialResult) -> dict[str, Any]:
-    config = result.directory / "config.yaml"
+    config = result.config_text()
     return {
         **vars(result.record),
         "failures": [vars(failure) for failure in result.record.failures],
@@ -118,7 +121,8 @@ def _trial_values(sweep: LoadedSweep, result: TrialResult) -> dict[str, Any]:
         "metric": sweep.metric,
         "best": result.best,
         "rows": result.rows,
-        "config": read_yaml(config).data if config.exists() else None,
+        "config": None if config is None else parse_yaml(config, CONFIG_FILE).data,
+        "damage": sweep.damage,
         "directory": str(result.directory),
         "checkpoints": [str(path) for path in _checkpoints(result.directory)],
         "checkpoint": None if result.checkpoint is None else str(result.checkpoint),
@@ -130,12 +134,19 @@ def _checkpoints(directory: Path) -> list[Path]:
 
 
 def _metrics_table(rows: list[dict[str, Any]]) -> Table:
-    table = make_table(*SHOWN_METRICS)
-    for row in _subsample(rows):
-        table.add_row(*(format_value(row.get(name)) for name in SHOWN_METRICS))
-    if len(rows) > MAX_ROWS:
-        table.caption = f"{MAX_ROWS} of {len(rows)} epochs; --json prints all"
-    return table
+    def build(shown: int) -> Table:
+        """Returns the table with this number of metrics."""
+        hidden = BY_IMPORTANCE[shown:]
+        names = [name for name in SHOWN_METRICS if name not in hidden]
+        table = make_table(*names)
+        for row in _subsample(rows):
+            table.add_row(*(format_value(row.get(name)) for name in names))
+        left_out = [f"{MAX_ROWS} of {len(rows)} epochs"] if len(rows) > MAX_ROWS else []
+        left_out += [f"{len(names)} of {len(SHOWN_METRICS)} columns"] if hidden else []
+        table.caption = f"{', '.join(left_out)}; --json prints all" if left_out else None
+        return table
+
+    return fit_columns(build, len(BY_IMPORTANCE), console, table_width())
 
 
 def _subsample(rows: list[Any]) -> list[Any]:
@@ -159,6 +170,8 @@ def logs(directory: Path, trial: str, follow: bool) -> int:
     """
     record = find_record(directory, trial)
     path = directory / record.directory / LOG_FILE
+    if path.exists() and not path.is_file():
+        raise SweepError(f"{path}: expected the log of the trial, found no file; move it away")
     if not follow and not path.exists() and not record.failures:
         raise SweepError(f"{path}: trial {record.id} ({record.state}) has not written a log")
     try:
@@ -188,7 +201,8 @@ def _read_log(directory: Path, record: TrialRecord, path: Path, *, follow: bool)
                 file.seek(position)
                 data = file.read()
             position += len(data)
-            yield decoder.decode(data)
+            text = decoder.decode(data)
+            yield text.replace("\r\n", "\n").replace("\r", "\n")  # a line per state of a bar
         if is_last_read or console.quiet:
             return
         time.sleep(FOLLOW_INTERVAL_S)
@@ -216,6 +230,7 @@ def compare(directory: Path, first: str, second: str, as_json: bool) -> int:
     Example: sweep compare experiments/digits_asha 1b45 d0cc
     """
     sweep, (left, right) = load_trials(directory, [first, second])
+    print_damage(sweep, left, right)
     differences = _config_differences(left, right)
     curves = _join_curves(left, right, sweep.metric)
     if as_json:

@@ -95,10 +95,13 @@ def reopen_best(
     if not is_complete or any(record.state not in ENDED for record in records):
         command = read_commands(directory).run_again("resume")
         raise SweepError(f"{directory} has not finished; finish it first: {command}")
-    ranked = read_results(directory, spec.tune.metric, spec.tune.mode)
+    ranked = read_results(directory, spec.tune.metric, spec.tune.mode, spec.config)
     good = [r for r in ranked if r.best is not None and r.record.state != "failed"]
     if not good:
         raise SweepError(f"{directory}: no trial has a result that it could continue from")
+    unknown = [str(result.damage) for result in ranked if result.unknown]
+    if unknown:
+        raise SweepError("\n".join([f"{directory}: the best trials are unknown", *unknown]))
     best_ids = {result.record.id for result in good[:top]}
     for result in good[:top]:
         _check_can_continue(spec, result, epochs)
@@ -162,7 +165,8 @@ def reopen_failed(records: list[TrialRecord], cause: str | None) -> list[TrialRe
     failed = [
         record
         for record in records
-        if record.state == "failed" and cause in {None, record.failures[-1].cause}
+        if record.state == "failed"
+        and (cause is None or cause in {failure.cause for failure in record.failures[-1:]})
     ]
     for record in failed:
         record.state, record.ended = "paused", None

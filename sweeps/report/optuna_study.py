@@ -24,7 +24,7 @@ from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.results.loaded_sweep import LoadedSweep, load
-from sweeps.results.stored_spec import open_sweep
+from sweeps.results.stored_spec import read_search
 from sweeps.results.trial_results import TrialResult
 from sweeps.space.distributions import Choice, Distribution, NumericDistribution, Range
 from sweeps.space.mixture import Mixture
@@ -142,7 +142,7 @@ def read_space(directory: Path) -> dict[str, Distribution]:
         SweepError: The directory holds no sweep.
         ConfigError: Its search file is broken.
     """
-    spec, _ = open_sweep(directory)
+    spec, _ = read_search(directory)
     return {
         key: parameter
         for key, parameter in spec.space.items()

@@ -61,11 +61,12 @@ summary { cursor: pointer; color: #1f5fa8; }
 """
 
 
-def write_report(directory: Path) -> Path:
-    """Writes `report.html` of a sweep in any state.
+def write_report(directory: Path, output: Path | None = None) -> Path:
+    """Writes the report of a sweep in any state.
 
     Args:
         directory: The sweep directory.
+        output: The file to write; None means `report.html` in the sweep directory.
 
     Returns:
         The path of the report.
@@ -73,11 +74,13 @@ def write_report(directory: Path) -> Path:
     Raises:
         SweepError: The directory holds no sweep.
         ConfigError: Its search file is broken.
+        OSError: The file cannot be written.
     """
     sweep = load(directory)
-    path = sweep.directory / REPORT
+    path = sweep.directory / REPORT if output is None else output
     write_text(path, build_page(sweep))
-    upload(path)
+    if output is None:
+        upload(path)
     return path
 
 
@@ -86,6 +89,7 @@ def build_page(sweep: LoadedSweep) -> str:
     study, scored = chart_studies(sweep, read_space(sweep.directory))
     charts = all_charts(ChartData(sweep, study, scored))
     sections = [
+        *_damage(sweep),
         ("Summary", _summary(sweep)),
         ("Best config", _best_config(sweep)),
         *_configurations(sweep),
@@ -131,6 +135,13 @@ def _render_chart(chart: Chart) -> str:
 
 
 # ------------------------------------------------------------------------------ tables
+
+
+def _damage(sweep: LoadedSweep) -> list[tuple[str, str]]:
+    best = None if sweep.best is None else sweep.best.config_damage
+    texts = [*sweep.damage, *filter(None, [best])]
+    lines = "".join(f'<p class="missing">{escape(text)}</p>' for text in texts)
+    return [("Damaged files", lines)] if texts else []
 
 
 def _summary(sweep: LoadedSweep) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,26 +15,25 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from sweeps.results.aggregate import Configuration, pareto_front, repeated_configurations
-from sweeps.results.stored_spec import open_sweep
+from sweeps.results.stored_spec import open_sweep, read_search
 from sweeps.results.trial_results import (
+    ResultReader,
     TrialResult,
     best_row,
     describe_missing_best,
     inherited_row,
-    read_result,
-    read_results,
 )
 from sweeps.spec.schedulers import SchedulerConfig, scheduler_rungs
 from sweeps.spec.settings import count_trials
 from sweeps.storage.location import refresh
 from sweeps.storage.lock import is_running
 from sweeps.sweep_dir.errors import SweepError
-from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
+from sweeps.sweep_dir.layout import LOCK_FILE, REMEDY, TRIAL_FILE, SweepLayout
 from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord
 from trainable.artifacts.names import CONFIG_FILE
 from trainable.config.names import suggestion
 from trainable.config.schema import Section
-from trainable.config.yaml_reader import read_yaml
+from trainable.errors import ConfigError
 
 MAX_IDS_SHOWN = 8
 """Trial ids that the error about an ambiguous prefix lists."""
@@ -52,6 +51,16 @@ class LoadedSweep:
     """The resolved search file as plain values."""
     results: list[TrialResult]
     """Best first."""
+    unreadable: list[str] = field(default_factory=list)
+    """A sentence about each trial whose record cannot be read; `results` is without it."""
+
+    @property
+    def damage(self) -> list[str]:
+        """A sentence, with the remedy, about every file of the sweep that is damaged.
+
+        Another trial than the one in `best` may be better if it is not empty.
+        """
+        return [*self.unreadable, *(result.damage for result in self.results if result.damage)]
 
     @property
     def metric(self) -> str:
@@ -105,7 +114,7 @@ class LoadedSweep:
             return None
         layout = SweepLayout(self.directory)
         for path in (best.directory / CONFIG_FILE, layout.best_config):
-            if path.exists() and path.read_text(encoding="utf-8") == config:
+            if path.is_file() and path.read_bytes() == config.encode():
                 return path
         return None
 
@@ -180,21 +189,14 @@ class LoadedSweep:
 
 
 def load(directory: Path) -> LoadedSweep:
-    """Reads a whole sweep.
+    """Reads a whole sweep; what is damaged in its trials is in `damage`.
 
     Raises:
         SweepError: The directory holds no sweep.
         ConfigError: Its search file is broken.
     """
-    record, search = _read_sweep(directory)
-    tune = search["tune"]
-    return LoadedSweep(
-        directory.absolute(),
-        record,
-        current_state(directory, record),
-        search,
-        read_results(directory.absolute(), tune["metric"], tune["mode"]),
-    )
+    sweep, records = _load_records(directory)
+    return replace(sweep, results=_reader(sweep).read_all(records))
 
 
 def load_trials(directory: Path, names: Sequence[str]) -> tuple[LoadedSweep, list[TrialResult]]:
@@ -211,21 +213,43 @@ def load_trials(directory: Path, names: Sequence[str]) -> tuple[LoadedSweep, lis
         SweepError: The directory holds no sweep, or a name matches no trial or several.
         ConfigError: The search file is broken.
     """
-    record, search = _read_sweep(directory)
-    records = SweepLayout(directory).read_trials()
-    selected = [find_trial(directory, records, name) for name in names]
-    metric, mode = search["tune"]["metric"], search["tune"]["mode"]
-    results = [read_result(directory.absolute(), trial, metric, mode) for trial in selected]
-    state = current_state(directory, record)
-    return LoadedSweep(directory.absolute(), record, state, search, results), results
+    sweep, records = _load_records(directory)
+    selected = [find_trial(directory, records, name, sweep.unreadable) for name in names]
+    reader = _reader(sweep)
+    results = [reader.read(record) for record in selected]
+    return replace(sweep, results=results), results
 
 
-def _read_sweep(directory: Path) -> tuple[SweepRecord, dict[str, Any]]:
-    """Returns (record, plain values of the search file)."""
+def _load_records(directory: Path) -> tuple[LoadedSweep, list[TrialRecord]]:
+    """Returns the sweep without results, and the records of its trials that can be read."""
     refresh(directory)
+    spec, search = read_search(directory)
     layout = SweepLayout(directory)
     record = layout.read_sweep()
-    return record, read_yaml(layout.search_file).data
+    records, unreadable = [], []
+    scanned, problems = layout.scan_trials()
+    for trial in scanned:
+        try:
+            trial.config(spec)
+        except ConfigError as error:
+            path = layout.directory / trial.directory / TRIAL_FILE
+            problem = error.problems[0]
+            unreadable.append(f"{path}: values: {problem.key}: {problem.rule}; {REMEDY}")
+        else:
+            records.append(trial)
+    state = current_state(directory, record)
+    sweep = LoadedSweep(directory.absolute(), record, state, search, [], [*problems, *unreadable])
+    return sweep, records
+
+
+def _reader(sweep: LoadedSweep) -> ResultReader:
+    return ResultReader(
+        sweep.directory,
+        sweep.metric,
+        sweep.mode,
+        sweep.search["config"],
+        is_live=sweep.state == "running",
+    )
 
 
 def current_state(directory: Path, record: SweepRecord) -> str:
@@ -249,16 +273,23 @@ def find_record(directory: Path, name: str) -> TrialRecord:
     refresh(directory)
     layout = SweepLayout(directory)
     layout.read_sweep()
-    return find_trial(directory, layout.read_trials(), name)
+    records, unreadable = layout.scan_trials()
+    return find_trial(directory, records, name, unreadable)
 
 
-def find_trial(directory: Path, records: Sequence[TrialRecord], name: str) -> TrialRecord:
+def find_trial(
+    directory: Path,
+    records: Sequence[TrialRecord],
+    name: str,
+    unreadable: Sequence[str] = (),
+) -> TrialRecord:
     """Returns the trial with this name.
 
     Args:
         directory: The sweep directory, for messages.
         records: The sweep's trials.
         name: The beginning of the trial's id, or its directory.
+        unreadable: A sentence about each trial whose record cannot be read.
 
     Raises:
         SweepError: The name matches no trial or several.
@@ -270,8 +301,9 @@ def find_trial(directory: Path, records: Sequence[TrialRecord], name: str) -> Tr
         return (exact or matches)[0]
     if not matches:
         ids = [record.id for record in records]
-        hint = suggestion(name, ids) if ids else "; it has no trials yet"
-        raise SweepError(f'{directory}: no trial has an id that begins with "{name}"{hint}')
+        hint = suggestion(name, ids) if ids or unreadable else "; it has no trials yet"
+        text = f'{directory}: no trial has an id that begins with "{name}"{hint}'
+        raise SweepError("\n".join([text, *unreadable]))
     ids = sorted(record.id for record in matches)
     more = f" and {len(ids) - MAX_IDS_SHOWN} more" if len(ids) > MAX_IDS_SHOWN else ""
     raise SweepError(

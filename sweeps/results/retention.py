@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from sweeps.results.trial_results import TrialRanking, TrialResult, read_result, read_results
+from sweeps.results.trial_results import ResultReader, TrialRanking, TrialResult, read_results
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.storage.location import mirror_of
 from sweeps.sweep_dir.records import ENDED, TrialRecord
@@ -16,6 +16,8 @@ from trainable.artifacts.names import CHECKPOINTS
 
 def surplus_weights(directory: Path, spec: SearchSpec) -> list[Path]:
     """Lists the checkpoints of ended trials that are not among the best `keep.trials`.
+
+    Those of trials with unknown epochs are left out: they may be among the best.
 
     Args:
         directory: The sweep directory.
@@ -26,9 +28,9 @@ def surplus_weights(directory: Path, spec: SearchSpec) -> list[Path]:
     """
     if spec.keep.trials == "all":
         return []
-    ranked = read_results(directory, spec.tune.metric, spec.tune.mode)
-    ended = [result.directory for result in ranked if result.record.state in ENDED]
-    return [path for trial in ended[spec.keep.trials :] for path in _weights(trial)]
+    ranked = read_results(directory, spec.tune.metric, spec.tune.mode, spec.config)
+    ended = [result for result in ranked if result.record.state in ENDED and not result.unknown]
+    return [path for trial in ended[spec.keep.trials :] for path in _weights(trial.directory)]
 
 
 def _weights(trial: Path) -> list[Path]:
@@ -63,8 +65,9 @@ class CheckpointRetention:
     def __init__(self, directory: Path, spec: SearchSpec) -> None:
         self._directory = directory
         self._keep = spec.keep.trials
-        self._metric, self._mode = spec.tune.metric, spec.tune.mode
-        self._ranking = TrialRanking(self._metric, self._mode)
+        metric, mode = spec.tune.metric, spec.tune.mode
+        self._reader = ResultReader(directory, metric, mode, spec.config, is_live=True)
+        self._ranking = TrialRanking(metric, mode)
         self._ended: set[str] = set()
         self._kept: list[TrialResult] = []
         """Ended trials that still have their checkpoints."""
@@ -80,9 +83,10 @@ class CheckpointRetention:
         for record in records:
             if record.state in ENDED and record.id not in self._ended:
                 self._ended.add(record.id)
-                result = read_result(self._directory, record, self._metric, self._mode)
-                self._ranking.add(result)
-                self._kept.append(replace(result, rows=[]))
+                result = self._reader.read(record)
+                if not result.unknown:  # otherwise it may be among the best
+                    self._ranking.add(result)
+                    self._kept.append(replace(result, rows=[]))
         self._kept.sort(key=self._ranking.sort_key)
         surplus = self._kept[self._keep :]
         del self._kept[self._keep :]

@@ -45,6 +45,7 @@ def status_values(sweep: LoadedSweep) -> dict[str, Any]:
             count_events((result.record, len(result.rows)) for result in sweep.results),
             running=sweep.state == "running",
         ),
+        "damage": sweep.damage,
         "unended": [_live_trial_values(sweep, result) for result in _live_trials(sweep)],
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_algorithms import replace_removed_search
@@ -14,6 +15,12 @@ from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
 from trainable.config.override import override
 from trainable.config.yaml_reader import Document, read_yaml
+from trainable.errors import ConfigError, Problem
+
+REMEDY = (
+    "restore the file from a copy; the trials' checkpoints can be used without it (`sweep eval`, "
+    "`sweep restore`)"
+)
 
 
 def open_sweep(directory: Path) -> tuple[SearchSpec, list[TrialRecord]]:
@@ -23,10 +30,39 @@ def open_sweep(directory: Path) -> tuple[SearchSpec, list[TrialRecord]]:
         SweepError: The directory holds no sweep.
         ConfigError: The search file is broken.
     """
+    spec, _ = read_search(directory)
+    return spec, SweepLayout(directory.absolute()).read_trials()
+
+
+def read_search(directory: Path) -> tuple[SearchSpec, dict[str, Any]]:
+    """Reads a sweep's search file, also if its directory has been moved.
+
+    Returns:
+        (spec, values): the checked search file, and its plain values with all defaults.
+
+    Raises:
+        SweepError: The directory holds no sweep.
+        ConfigError: The search file is broken.
+    """
     directory = directory.absolute()
     layout = SweepLayout(directory)
     layout.read_sweep()
     document = read_yaml(layout.search_file)
+    try:
+        spec = parse_search(_adapt(document, directory), directory=directory, is_recorded=True)
+    except ConfigError as error:
+        raise ConfigError(error.source, [*error.problems, Problem("", REMEDY)]) from None
+    values = {**spec.to_dict(), "config": spec.training.to_dict()}
+    search_alg = document.data["tune"].get("search_alg")
+    if search_alg is not None:  # of an earlier version it may be a removed one
+        values["tune"]["search_alg"] = search_alg
+    return spec, values
+
+
+def _adapt(document: Document, directory: Path) -> Document:
+    """Returns the document for the sweep's present place, without what versions have dropped."""
+    if not isinstance(document.data, Mapping):
+        return document
     data = dict(document.data)
     if isinstance(data.get("config"), Mapping):
         data["config"] = override(data["config"], {"checkpoint.dir": checkpoint_dir_of(directory)})
@@ -34,6 +70,4 @@ def open_sweep(directory: Path) -> tuple[SearchSpec, list[TrialRecord]]:
         data["hooks"] = drop_url_hooks(data["hooks"])
     if "tune" in data:
         data["tune"] = replace_removed_search(data["tune"])
-    document = Document(data, document.lines, document.source)
-    spec = parse_search(document, directory=directory, is_recorded=True)
-    return spec, layout.read_trials()
+    return Document(data, document.lines, document.source)

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
-from trainable.artifacts.metrics import is_scored, read_rows
+from sweeps.sweep_dir.trial_rows import TrialRowsReader
+from trainable.artifacts.metrics import is_scored
 from trainable.artifacts.names import (
     BEST_FILE,
     CHECKPOINTS,
     CONFIG_FILE,
     LATEST_FILE,
-    METRICS_FILE,
 )
+from trainable.config import parse_config
 from trainable.config.override import override
-from trainable.config.yaml_reader import dump_yaml, read_yaml
+from trainable.config.yaml_reader import dump_yaml, parse_yaml
+from trainable.errors import ConfigError
 from trainable.trial_settings import VALUES
+
+CONFIG_REMEDY = (
+    "restore it from a copy; the trial's checkpoints have the config too (`sweep eval` and "
+    "`sweep restore` use it)"
+)
+"""What to do about a `config.yaml` that is damaged."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,10 @@ class TrialResult:
     and finite losses. An inherited epoch says nothing about its values."""
     inherited: dict[str, Any] | None = None
     """See `inherited_row`."""
+    damage: str | None = None
+    """What is wrong with its files, with the remedy (see `TrialRowsReader`)."""
+    unknown: tuple[int, ...] = ()
+    """Completed epochs whose metric is in no file."""
 
     @property
     def best(self) -> dict[str, Any] | None:
@@ -59,13 +72,39 @@ class TrialResult:
         return self.record.current if values is None else dict(values)
 
     def config_text(self) -> str | None:
-        """Returns its `config.yaml` with the values of its best epoch; None before it started."""
+        """Returns its `config.yaml` with the values of its best epoch.
+
+        None before it started, and if the file is damaged.
+        """
+        text, damage = self._stored_config
+        if text is None or damage is not None or self.values == self.record.current:
+            return None if damage else text
+        return dump_yaml(override(parse_yaml(text, CONFIG_FILE).data, self.values))
+
+    @property
+    def config_damage(self) -> str | None:
+        """What is wrong with its `config.yaml`, with the remedy."""
+        return self._stored_config[1]
+
+    @cached_property
+    def _stored_config(self) -> tuple[str | None, str | None]:
+        """Its `config.yaml` as text, and what is wrong with the file."""
         path = self.directory / CONFIG_FILE
         if not path.exists():
-            return None
-        if self.values == self.record.current:
-            return path.read_text(encoding="utf-8")
-        return dump_yaml(override(read_yaml(path).data, self.values))
+            is_lost = bool(self.rows)
+            return None, f"{path}: there is no such file; {CONFIG_REMEDY}" if is_lost else None
+        try:
+            text = path.read_text(encoding="utf-8")
+            whole = dump_yaml(parse_config(parse_yaml(text, str(path)), str(path)).to_dict())
+        except OSError as error:
+            return None, f"{path}: cannot be read: {error.strerror}; {CONFIG_REMEDY}"
+        except UnicodeDecodeError:
+            return None, f"{path}: is not text; {CONFIG_REMEDY}"
+        except ConfigError as error:
+            return None, f"{error}\n  {CONFIG_REMEDY}"
+        if text != whole and (whole.startswith(text) or not text.endswith("\n")):
+            return None, f"{path}: ends in the middle; {CONFIG_REMEDY}"
+        return text, None
 
     @property
     def checkpoint(self) -> Path | None:
@@ -116,12 +155,47 @@ def describe_missing_best(epochs: int) -> str:
     return "no trial has completed an epoch"
 
 
-def read_result(directory: Path, record: TrialRecord, metric: str, mode: str) -> TrialResult:
-    """Reads one trial from its directory below the sweep's."""
-    path = directory / record.directory
-    rows = read_rows(path / METRICS_FILE)
-    inherited = inherited_row(rows, metric, mode)
-    return TrialResult(record, path, rows, best_row(rows, metric, mode), inherited)
+class ResultReader:
+    """Reads the trials of a sweep from their directories, whose files may be damaged.
+
+    Args:
+        directory: The sweep directory.
+        metric: The metric that ranks trials.
+        mode: `max` or `min`.
+        config: See `TrialRowsReader`.
+        is_live: See `TrialRowsReader`.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        metric: str,
+        mode: str,
+        config: Mapping[str, Any] | None = None,
+        *,
+        is_live: bool = False,
+    ) -> None:
+        self._directory = directory
+        self._metric, self._mode = metric, mode
+        self._rows = TrialRowsReader(directory, metric, config, is_live=is_live)
+
+    def read(self, record: TrialRecord) -> TrialResult:
+        """Reads one trial."""
+        trial = self._rows.read(record)
+        inherited = inherited_row(trial.rows, self._metric, self._mode)
+        own_best = best_row(trial.rows, self._metric, self._mode)
+        directory = self._directory / record.directory
+        return TrialResult(
+            record, directory, trial.rows, own_best, inherited, trial.damage, trial.unknown
+        )
+
+    def read_all(self, records: Iterable[TrialRecord]) -> list[TrialResult]:
+        """Reads trials, best first (see `TrialRanking`)."""
+        results = [self.read(record) for record in records]
+        ranking = TrialRanking(self._metric, self._mode)
+        for result in results:
+            ranking.add(result)
+        return sorted(results, key=ranking.sort_key)
 
 
 class TrialRanking:
@@ -173,20 +247,19 @@ class TrialRanking:
         )
 
 
-def read_results(directory: Path, metric: str, mode: str) -> list[TrialResult]:
-    """Reads every trial of a sweep, best first (see `TrialRanking`).
+def read_results(
+    directory: Path, metric: str, mode: str, config: Mapping[str, Any] | None = None
+) -> list[TrialResult]:
+    """Reads every trial of a sweep that no other process runs, best first (see `TrialRanking`).
 
     Args:
         directory: The sweep directory.
         metric: A metric that trials report.
         mode: `max` or `min`.
+        config: See `TrialRowsReader`.
 
     Raises:
         SweepError: A trial's record cannot be read.
     """
     records = SweepLayout(directory).read_trials()
-    results = [read_result(directory, record, metric, mode) for record in records]
-    ranking = TrialRanking(metric, mode)
-    for result in results:
-        ranking.add(result)
-    return sorted(results, key=ranking.sort_key)
+    return ResultReader(directory, metric, mode, config).read_all(records)

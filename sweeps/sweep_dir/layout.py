@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.records import SweepRecord, TrialRecord, read_record, write_record
-from trainable.artifacts.names import CHECKPOINTS, TENSORBOARD
+from trainable.artifacts.names import CHECKPOINTS, METRICS_FILE, TENSORBOARD
 from trainable.atomic_files import remove_temporaries
 
 SEARCH_FILE = "search.yaml"
@@ -32,6 +32,12 @@ LOCK_FILE = ".lock"
 TRIALS_CSV = "trials.csv"
 BEST_CONFIG = "best_config.yaml"
 REPORT = "report.html"
+
+REMEDY = (
+    "this trial is left out and may be the best one; restore the file from a copy, or move the "
+    "trial's directory away to go on without it"
+)
+"""What a trial without a readable record means, and what to do."""
 
 
 class SweepLayout:
@@ -112,10 +118,31 @@ class SweepLayout:
         """Reads every recorded trial, in order of creation.
 
         Raises:
-            SweepError: A `trial.json` is not the record of its trial.
+            SweepError: A `trial.json` is not the record of its trial; all of them are named.
         """
-        directories = [path.parent.name for path in self.directory.glob(f"*/{TRIAL_FILE}")]
-        return sorted(map(self.read_trial, directories), key=lambda record: record.number)
+        records, problems = self.scan_trials()
+        if problems:
+            raise SweepError("\n".join(problems))
+        return records
+
+    def scan_trials(self) -> tuple[list[TrialRecord], list[str]]:
+        """Reads every trial whose record can be read.
+
+        Returns:
+            (records, problems): the readable records in order of creation, and a sentence with
+            the remedy about every other trial.
+        """
+        records, problems = [], []
+        for directory in sorted(self.directory.iterdir() if self.directory.is_dir() else []):
+            if not (directory / TRIAL_FILE).exists():
+                if any((directory / name).exists() for name in (METRICS_FILE, CHECKPOINTS)):
+                    problems.append(f"{directory / TRIAL_FILE}: there is no such file; {REMEDY}")
+                continue
+            try:
+                records.append(self.read_trial(directory.name))
+            except SweepError as error:
+                problems.append(f"{error}; {REMEDY}")
+        return sorted(records, key=lambda record: record.number), problems
 
     def remove_partial_writes(self) -> None:
         """Deletes what killed processes left half written; no other process may be writing.

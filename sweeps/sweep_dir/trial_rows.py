@@ -175,13 +175,14 @@ def _describe_outcome(
         return f"{trial} has all its epochs without that line; delete it"
     if unknown:
         return (
-            f"{format_epochs(unknown)} of {trial} are unknown, so it may be better than it is "
+            f"{format_epochs(unknown)} of {trial} cannot be read, so it may be better than it is "
             "shown, and than the best; restore the file from a copy"
         )
     if BEST_FILE in sources:
         return f"the best epoch of {trial} is read from {names}; restore the file from a copy"
+    verb = "is" if len(lacking) == 1 else "are"
     return (
-        f"{format_epochs(lacking)} of {trial} are read from {names}; the file is written again "
+        f"{format_epochs(lacking)} of {trial} {verb} read from {names}; the file is written again "
         "when the sweep is resumed"
     )
 
@@ -215,4 +216,4 @@ def format_epochs(epochs: list[int]) -> str:
         else:
             ranges.append([epoch, epoch])
     texts = [str(first) if first == last else f"{first} to {last}" for first, last in ranges]
-    return f"epochs {', '.join(texts)}"
+    return f"epoch{'' if len(epochs) == 1 else 's'} {', '.join(texts)}"

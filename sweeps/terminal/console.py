@@ -12,13 +12,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from sweeps.terminal.formatting import replace_non_finite
-from sweeps.terminal.tables import UNLIMITED_WIDTH
+from sweeps.terminal.tables import UNLIMITED_WIDTH, measure
+from trainable.experiment.console import PlainConsole
 
 
-class _Console(Console):
+class _Console(PlainConsole):
     def on_broken_pipe(self) -> None:
         """Discards all further output, e.g. after `| head` has closed the pipe.
 
@@ -29,7 +30,7 @@ class _Console(Console):
 
 
 console = _Console()
-errors = Console(stderr=True)
+errors = PlainConsole(stderr=True)
 _ray_output_enabled = False
 _log_times = False
 _uris: dict[Path, Callable[[str], str]] = {}
@@ -45,8 +46,11 @@ def print_line(text: str) -> None:
 
 
 def print_table(table: RenderableType) -> None:
-    """Prints a table or another renderable of Rich's; into a file or a pipe at its full width."""
-    width = table_width()
+    """Prints a table or another renderable of Rich's; into a file or a pipe at its full width.
+
+    A table that does not fit the terminal is wrapped by it, so no number is cut.
+    """
+    width = max(table_width(), measure(table, console).minimum)
     target = console if width == console.width else _Console(width=width)
     target.print(table)
 
@@ -81,9 +85,16 @@ def print_error(text: str) -> None:
     errors.print(_with_uris(text), style="red", highlight=False, markup=False, soft_wrap=True)
 
 
+def print_note(text: str) -> None:
+    """Prints a note to standard error without wrapping it, so that output stays parseable."""
+    text = _with_uris(f"note: {text}")
+    errors.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
 def print_json(data: Any) -> None:
     """Prints plain values as JSON on one line; numbers that are not finite become null."""
-    print_line(json.dumps(replace_non_finite(data), default=str))
+    text = json.dumps(replace_non_finite(data), default=str)
+    print_line(text.replace("\x7f", "\\u007f"))  # the only control character that JSON allows
 
 
 def show_as_uri(directory: Path, to_uri: Callable[[str], str]) -> None:

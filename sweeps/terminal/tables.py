@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -69,13 +69,14 @@ def fit_columns(build: Callable[[int], Table], most: int, console: Console, widt
     """
     for shown in range(most, 0, -1):
         table = build(shown)
-        if _measure(table, console).maximum > width:
+        if measure(table, console).maximum > width:
             for column in table.columns[-shown:]:
                 column.header = break_heading(str(column.header))
-        if _measure(table, console).minimum <= width:
+        if measure(table, console).minimum <= width:
             return table
     return build(0)
 
 
-def _measure(table: Table, console: Console) -> Measurement:
+def measure(table: RenderableType, console: Console) -> Measurement:
+    """Returns the least and the full width of a table."""
     return Measurement.get(console, console.options.update_width(UNLIMITED_WIDTH), table)

@@ -1,5 +1,6 @@
 """The commands that show single trials: show, logs and compare."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,3 +119,29 @@ def test_logs_prints_a_logged_traceback_only_once(make: Callable[..., Path]) -> 
     assert text.startswith(log)
     assert text.count("Traceback") == 1
     assert text.endswith(": oom\nCUDA out of memory\n")
+
+
+def test_sequences_of_a_terminal_are_shown_as_text(make: Callable[..., Path]) -> None:
+    directory = make(states={3: "failed"})
+    path = trial(directory, 3)
+    record = json.loads((path / "trial.json").read_text())
+    record["failures"][0]["message"] = "\x1b]0;title\x07 \x9b2J"
+    (path / "trial.json").write_text(json.dumps(record))
+    (path / "trial.log").write_text("\x1b[32mgreen\x1b[0m\x1b[2J\n10%\r20%\r\n")
+    assert "oom: \\x1b]0;title" in sweep("show", directory, "0003").stdout
+    log = sweep("logs", directory, "0003").stdout
+    assert log.startswith("green\\x1b[2J\n10%\n20%\n")
+    for verb in ("show", "logs", "report"):
+        printed = sweep(verb, directory, *([] if verb == "report" else ["0003"]))
+        assert "\x1b" not in printed.stdout + printed.stderr
+
+
+def test_show_cuts_no_number_on_a_narrow_terminal(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = as_json("show", finished, "0001")["rows"][0]
+    monkeypatch.setenv("COLUMNS", "40")
+    text = sweep("show", finished, "0001").stdout
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    assert f"{row['val_acc']:.4g}" in text
+    assert "of 7 columns; --json prints all" in " ".join(text.split())

@@ -40,6 +40,7 @@ def make_trial(
 ) -> Path:
     """Writes a trial with all its files and these metrics."""
     record = TrialRecord(str(number), number, f"trial_{number}", {}, state=state)
+    record.changes["training.epochs"] = len(rows)
     SweepLayout(directory).write_trial(record)
     trial = directory / record.directory
     for name in (*WEIGHTS, *KEPT[:1], KEPT[2]):
@@ -109,8 +110,8 @@ def test_a_trial_that_has_not_ended_does_not_count_among_the_best(
 def test_failed_trials_and_trials_without_a_score_are_pruned_first(
     tmp_path: Path, tiny_data: Callable[..., Any]
 ) -> None:
-    make_trial(tmp_path, 0, "failed", [])
-    make_trial(tmp_path, 1, "failed", scores(float("nan")))
+    make_trial(tmp_path, 0, "failed", scores(float("nan"), float("nan")))
+    make_trial(tmp_path, 1, "failed", scores(float("nan"), float("nan")))
     make_trial(tmp_path, 2, "stopped", scores(0.1))
     assert prune_weights(tmp_path, spec_keeping(1, tiny_data)) == ["trial_0", "trial_1"]
 
@@ -170,3 +171,15 @@ def test_in_a_running_sweep_every_trial_is_read_once_when_it_has_ended(
         [1, 3, 4],
         [1, 4],
     ]
+
+
+def test_a_trial_whose_epochs_are_unknown_keeps_its_weights(
+    tmp_path: Path, tiny_data: Callable[..., Any]
+) -> None:
+    """It may be the best one."""
+    best = make_trial(tmp_path, 0, "finished", scores(0.9))
+    (best / "metrics.jsonl").write_bytes(b"")
+    make_trial(tmp_path, 1, "finished", scores(0.1))
+    make_trial(tmp_path, 2, "finished", scores(0.2))
+    assert prune_weights(tmp_path, spec_keeping(1, tiny_data)) == ["trial_1"]
+    assert set(WEIGHTS) <= files(best)

@@ -144,9 +144,8 @@ def test_a_record_of_another_directory_is_refused(
     path = layout.directory / record.directory / "trial.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "directory": name}))
     text = error_of(layout.read_trials)
-    assert text.endswith(
-        f"expected the record of a trial in {record.directory}, found one of {name!r}"
-    )
+    assert f"expected the record of a trial in {record.directory}, found one of {name!r}" in text
+    assert "restore the file from a copy" in text
 
 
 def test_a_directory_without_a_sweep_is_refused(layout: SweepLayout) -> None:

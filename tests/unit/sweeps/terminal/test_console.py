@@ -1,5 +1,6 @@
 """Printing to the terminal: plain lines, errors, JSON, and URIs for paths of a mirror."""
 
+import io
 import json
 import os
 import subprocess
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from sweeps.terminal import console
+from sweeps.terminal.formatting import make_table
+from sweeps.terminal.tables import ShortenedText
+from trainable.experiment.console import PlainConsole
 
 ROOT = Path(__file__).parents[4]
 
@@ -76,3 +80,44 @@ def test_output_of_ray_is_off_until_it_is_enabled(monkeypatch: pytest.MonkeyPatc
     assert not console.ray_output_enabled()
     console.enable_ray_output(True)
     assert console.ray_output_enabled()
+
+
+HOSTILE = "a\x1b[31mred\x1b[0m\x1b]0;title\x07 \x9b2J\u202e :warning: [/x]"
+SHOWN = "ared\\x1b]0;title \\x9b2J\\u202e :warning: [/x]"
+
+
+def test_control_characters_are_printed_as_text(capsys: Capture) -> None:
+    console.print_line(HOSTILE)
+    console.print_error(HOSTILE)
+    table = make_table("state", HOSTILE, title=HOSTILE.removesuffix(" [/x]"))
+    table.add_row(HOSTILE, ShortenedText(HOSTILE))
+    console.print_table(table)
+    captured = capsys.readouterr()
+    printed = captured.out + captured.err
+    assert [char for char in printed if not char.isprintable() and char != "\n"] == []
+    assert captured.out.splitlines()[0] == captured.err.rstrip("\n") == SHOWN
+
+
+def test_colours_of_a_terminal_remain() -> None:
+    terminal = PlainConsole(file=io.StringIO(), force_terminal=True, color_system="standard")
+    terminal.print("\x1b[2Jx", style="red", markup=False, highlight=False)
+    assert terminal.file.getvalue() == "\x1b[31m\\x1b[2Jx\x1b[0m\n"  # type: ignore[attr-defined]
+
+
+def test_a_table_is_never_narrower_than_its_numbers(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    table = make_table("epoch", "train_loss", "val_loss")
+    table.add_row("1", "0.1234", "0.5678")
+    console.print_table(table)
+    printed = capsys.readouterr().out
+    assert "0.1234" in printed
+    assert "0.5678" in printed
+
+
+def test_json_has_no_control_characters(capsys: Capture) -> None:
+    console.print_json({"text": "a\x7f\x1b\x9b"})
+    line = capsys.readouterr().out.rstrip("\n")
+    assert line.isprintable()
+    assert json.loads(line) == {"text": "a\x7f\x1b\x9b"}

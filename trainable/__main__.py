@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 import torch
-from rich.console import Console
 
 from trainable.artifacts.trial_log import replace_unencodable
 from trainable.config import TrainConfig, halve_parts, parse_config
 from trainable.config.own_code import add_code_directories
 from trainable.config.yaml_reader import read_yaml
 from trainable.errors import TuneSweepsError
+from trainable.experiment.console import PlainConsole
 from trainable.experiment.fit import Outcome, fit
 from trainable.signals import StopRequest
 from trainable.storage.experiment import local_file
@@ -36,7 +36,7 @@ def main(config: str, allow_custom_model: bool) -> None:
     Ctrl-C saves latest.pt after the running epoch and prints how to continue.
     """
     replace_unencodable()
-    console = Console()
+    console = PlainConsole()
     try:
         config = expand_home(config)
         if allow_custom_model:
@@ -66,7 +66,8 @@ def main(config: str, allow_custom_model: bool) -> None:
 
 
 def _print_error(text: str) -> None:
-    Console(stderr=True).print(text, style="red", highlight=False, markup=False, soft_wrap=True)
+    console = PlainConsole(stderr=True)
+    console.print(text, style="red", highlight=False, soft_wrap=True)
 
 
 def _suggest_less_memory(config: TrainConfig) -> str:
@@ -84,13 +85,14 @@ def _directory_of(config: str) -> list[Path]:
     return [] if is_uri(config) else [Path(config).parent]
 
 
-def _print_outcome(console: Console, config: str, outcome: Outcome) -> None:
+def _print_outcome(console: PlainConsole, config: str, outcome: Outcome) -> None:
     best = "best" if outcome.finished else "best so far"
     console.print(f"{best}: {outcome.best_text}")
     if outcome.location is None:
         console.print("checkpoint.enabled is false: no checkpoint was saved")
         return
-    console.print(f"experiment: {outcome.location}", soft_wrap=True, highlight=False)
+    location = f"experiment: {outcome.location}"
+    console.print(location, soft_wrap=True, highlight=False)
     if not outcome.finished and not outcome.diverged:
         console.print(
             f"stopped early; to continue, set checkpoint.resume to {outcome.latest} in "

@@ -107,7 +107,7 @@ def fit(
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     for notice in dict.fromkeys([*trainer.notices, *checked]):
-        console.print(f"[yellow]note:[/] {escape(notice)}", soft_wrap=True)
+        console.print(f"[yellow]note:[/] {escape(notice)}", markup=True, soft_wrap=True)
     with naming_full_disk(Path(config.checkpoint.dir)):
         try:
             rows = _train(trainer, experiment, tensorboard, stored, console, should_stop)
@@ -157,7 +157,7 @@ def _train(
             notes = [note for note in trainer.execution_notes if note not in printed]
             printed += notes
             for note in notes:
-                console.print(note, highlight=False, soft_wrap=True)
+                console.print(note, highlight=False, markup=False, soft_wrap=True)
             if tensorboard is not None:
                 tensorboard.append(row)
             if experiment is not None:
@@ -168,9 +168,9 @@ def _train(
                 _wait_for_writing(writing)
                 stored.upload()
             line = epoch_line(row, trainer.config.training.epochs, improved=trainer.improved)
-            console.print(line, highlight=False, soft_wrap=True)
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
             if trainer.diverged:
-                console.print("[red]the loss is not finite: training ends here[/]")
+                console.print("the loss is not finite: training ends here", style="red")
             if trainer.diverged or should_stop():
                 break
         _wait_for_writing(writing)

@@ -17,6 +17,7 @@ from ray.exceptions import RayError
 from ray.job_submission import JobSubmissionClient
 
 from sweeps.cluster.code_package import SUBMIT_LIMIT_BYTES, CodePackage
+from sweeps.cluster.ray_token import show_token
 from sweeps.cluster.session import WORKER_ENVIRONMENT
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SEARCH_FILE
@@ -53,6 +54,7 @@ def connect(address: str) -> JobSubmissionClient:
         raise SweepError(
             f"--address {address}: give the address of the job server: http://HEAD:8265"
         )
+    show_token()
     try:
         return JobSubmissionClient(address)
     except (ImportError, RuntimeError, ConnectionError, RayError) as error:
@@ -64,7 +66,7 @@ def connect(address: str) -> JobSubmissionClient:
             ) from error
         raise SweepError(
             f"--address {address}: no answer from a job server: {reason} (it is part of "
-            "ray[default] on the head node; if it requires a token, set RAY_AUTH_MODE=token)"
+            "ray[default] on the head node; if it requires a token, set RAY_AUTH_TOKEN to it)"
         ) from error
 
 

@@ -23,6 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from sweeps.cluster.code_package import JOIN_LIMIT_BYTES, add_modules, add_user_code, project_code
 from sweeps.cluster.local_ray import LOCAL, start_local
 from sweeps.cluster.placement import Reservation, spread_over_gpus, trials_per_machine
+from sweeps.cluster.ray_token import check_token, show_token
 from sweeps.cluster.storage_check import storage_credentials
 from sweeps.spec.settings import Resources
 from sweeps.sweep_dir.errors import SweepError
@@ -83,7 +84,7 @@ def start_ray(connection: RayConnection = RayConnection()) -> None:
     # Tune would list failed trials, which the sweep has already printed.
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
     address = connection.address or os.environ.get("RAY_ADDRESS") or LOCAL
-    _refuse_job_server(address)
+    _refuse_job_server(address, connection.address)
     if ray.is_initialized():
         if connection.address not in {None, LOCAL}:
             _refuse_unreachable(address)
@@ -109,24 +110,25 @@ def _reset_signal_handlers() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def _refuse_job_server(address: str) -> None:
+def _refuse_job_server(address: str, option: str | None) -> None:
     """Raises SweepError if the address is that of a cluster's job server."""
     if "://" in address:
         command = sweep_command("submit", "FILE", "--address", address)
         raise SweepError(
-            f"--address {address}: give auto or the head's HOST:PORT; "
-            f"to send the sweep there as a job: {command}"
+            f"{_name_source(address, option)}: give auto or the head's HOST:PORT; "
+            f"to send the sweep there as a job: {command}{_describe_local(option)}"
         )
 
 
 def _join(address: str, connection: RayConnection, options: dict[str, Any]) -> None:
+    show_token()
     try:
-        _check_reachable(address)
+        check_token(_check_reachable(address))
         with tempfile.TemporaryDirectory() as folder:
             runtime_env = _make_runtime_env(connection, Path(folder) / "code")
             ray.init(address=address, runtime_env=runtime_env, **options)
     except (OSError, RuntimeError, ValueError, RayError) as error:
-        raise _cannot_join(address, error) from error
+        raise _cannot_join(address, connection.address, error) from error
 
 
 def _refuse_unreachable(address: str) -> None:
@@ -134,15 +136,33 @@ def _refuse_unreachable(address: str) -> None:
     try:
         _check_reachable(address)
     except (OSError, RuntimeError, ValueError) as error:
-        raise _cannot_join(address, error) from error
+        raise _cannot_join(address, address, error) from error
 
 
-def _cannot_join(address: str, error: Exception) -> SweepError:
-    reason = " ".join(str(error).split())
-    return SweepError(
-        f"--address {address}: cannot be joined: {reason} "
-        "(if the cluster requires a token, set RAY_AUTH_MODE=token)"
-    )
+def _cannot_join(address: str, option: str | None, error: Exception) -> SweepError:
+    reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+    remedy = ""
+    if isinstance(error, PermissionError):
+        remedy = "; set RAY_AUTH_TOKEN to the cluster's, or RAY_AUTH_TOKEN_PATH to a file with it"
+    source, local = _name_source(address, option), _describe_local(option)
+    return SweepError(f"{source}: cannot be joined: {reason}{remedy}{local}")
+
+
+def _name_source(address: str, option: str | None) -> str:
+    """Returns where an address comes from: the option `--address` or the environment."""
+    variable = os.environ.get("RAY_ADDRESS")
+    if option is None:
+        return f"RAY_ADDRESS={address} in the environment"
+    if option == "auto" and variable:  # Ray takes the variable for it
+        return f"--address auto, which is RAY_ADDRESS={variable} in the environment"
+    return f"--address {option}"
+
+
+def _describe_local(option: str | None) -> str:
+    """Returns how to run on this machine, if only the environment says otherwise."""
+    if option is None or (option == "auto" and os.environ.get("RAY_ADDRESS")):
+        return "; to run the sweep on this machine: unset RAY_ADDRESS"
+    return ""
 
 
 def _make_runtime_env(connection: RayConnection, working_dir: Path) -> dict[str, Any]:
@@ -166,14 +186,18 @@ def _make_runtime_env(connection: RayConnection, working_dir: Path) -> dict[str,
     return runtime_env
 
 
-def _check_reachable(address: str) -> None:
-    """Raises OSError if nothing listens at the address; Ray would retry for twenty minutes."""
+def _check_reachable(address: str) -> str:
+    """Returns the head's HOST:PORT.
+
+    Raises:
+        OSError: Nothing listens there; Ray would retry for twenty minutes.
+    """
     head = services.canonicalize_bootstrap_address(address)
     if head is None:
         raise ConnectionError("there is no cluster on this machine")
     host, _, port = head.rpartition(":")
     with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S):
-        pass
+        return str(head)
 
 
 def _job_runtime_env() -> dict[str, Any]:

@@ -84,6 +84,7 @@ OPTUNA = {"sweeps.report", "sweeps.search"}
 PRIVATE_NAMES_OF_RAY = {
     "sweeps.cluster.local_ray",
     "sweeps.cluster.ray_host",
+    "sweeps.cluster.ray_token",
     "sweeps.cluster.session",
     "sweeps.schedulers.hyperband",
     "sweeps.schedulers.pbt",

@@ -14,6 +14,7 @@ import ray
 from ray._private import services
 from ray._private.ray_logging import LogDeduplicator
 
+from sweeps.cluster import session
 from sweeps.cluster.session import (
     ENVIRONMENT,
     WORKER_ENVIRONMENT,
@@ -107,12 +108,15 @@ def test_a_trial_larger_than_every_machine_is_refused(
 
 @pytest.fixture
 def init_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Arguments of each `ray.init`, which is not run; the environment is restored."""
+    """Arguments of each `ray.init` or local start, which are not run; restores the environment."""
     calls: list[dict[str, Any]] = []
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda **options: calls.append(options))
     monkeypatch.setattr(services, "canonicalize_bootstrap_address", lambda address: "head:6379")
     monkeypatch.setattr(socket, "create_connection", lambda *args, **options: nullcontext())
+    monkeypatch.setattr(session, "start_local", lambda options: calls.append(options))
+    monkeypatch.setattr(session, "show_token", lambda: None)
+    monkeypatch.setattr(session, "check_token", lambda head: None)
     for name in (*ENVIRONMENT, "RAY_ADDRESS", "PYTHONPATH", JOB):
         monkeypatch.setenv(name, "to be restored")
         monkeypatch.delenv(name)
@@ -123,8 +127,6 @@ def init_calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_ray_starts_on_this_machine_with_tune_kept_quiet(init_calls: list[dict[str, Any]]) -> None:
     start_ray()
     (options,) = init_calls
-    assert options["address"] == "local"
-    assert options["include_dashboard"] is False
     assert options["log_to_driver"] is False
     assert options["logging_level"] == logging.ERROR
     assert {name: os.environ[name] for name in ENVIRONMENT} == ENVIRONMENT
@@ -244,6 +246,43 @@ def test_a_failed_join_is_a_message_of_one_line(
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("option", "source"),
+    [
+        (None, "RAY_ADDRESS=head:1 in the environment"),
+        ("auto", "--address auto, which is RAY_ADDRESS=head:1 in the environment"),
+    ],
+)
+def test_an_address_left_over_in_the_environment_is_named_with_its_remedy(
+    option: str | None,
+    source: str,
+    init_calls: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def init(**options: Any) -> None:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setenv("RAY_ADDRESS", "head:1")
+    with pytest.raises(SweepError) as caught:
+        start_ray(RayConnection(option))
+    assert str(caught.value) == (
+        f"{source}: cannot be joined: Connection refused; "
+        "to run the sweep on this machine: unset RAY_ADDRESS"
+    )
+
+
+def test_a_job_server_in_the_environment_is_named_with_its_remedy(
+    init_calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "http://head:8265")
+    with pytest.raises(SweepError) as caught:
+        start_ray()
+    message = str(caught.value)
+    assert message.startswith("RAY_ADDRESS=http://head:8265 in the environment: give auto or")
+    assert message.endswith("; to run the sweep on this machine: unset RAY_ADDRESS")
+
+
 def test_an_address_without_a_listener_fails_fast(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -251,7 +290,7 @@ def test_an_address_without_a_listener_fails_fast(
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))  # but does not listen
         address = f"127.0.0.1:{bound.getsockname()[1]}"
-        with pytest.raises(SweepError, match=f"{address}: cannot be joined: .*refused"):
+        with pytest.raises(SweepError, match=f"{address}: cannot be joined: Connection refused"):
             start_ray(RayConnection(address))
 
 

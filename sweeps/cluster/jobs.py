@@ -35,6 +35,8 @@ STATE_BY_EXIT_CODE = {
     1: "finished, some trials failed",
     2: "refused; see its log",
     3: "paused by its budget, a full disk or sweep stop",
+    4: "paused; Ray has died",
+    129: "paused",
     130: "paused",
     143: "paused",
 }

@@ -72,31 +72,35 @@ def _wait_for_driver(driver: int) -> None:
         readable, _, _ = select.select([sys.stdin.fileno()], [], [], POLL_S)
         if readable and not os.read(sys.stdin.fileno(), 1):
             break
+    kill_session(os.getpid())
+    os._exit(0)
+
+
+def kill_session(session: int) -> None:
+    """Kills the processes of a session, except this one."""
     for _ in range(END_ATTEMPTS):
-        others = _list_session()
-        if not others:
-            break
-        for pid in others:
+        members = _list_members(session)
+        if not members:
+            return
+        for pid in members:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
         time.sleep(0.02)
-    os._exit(0)
 
 
-def _list_session() -> list[int]:
-    """Lists the other living processes of this session; empty where there is no /proc."""
-    own = os.getpid()
+def _list_members(session: int) -> list[int]:
+    """Lists the living processes of a session but this one; empty where there is no /proc."""
     members = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             # After the name in parentheses: state, parent, group, session.
-            state, _, _, session = path.read_bytes().rpartition(b")")[2].split()[:4]
+            state, _, _, of = path.read_bytes().rpartition(b")")[2].split()[:4]
         except (OSError, ValueError):
             continue  # it has ended
         pid = int(path.parent.name)
-        if int(session) == own and pid != own and state not in (b"Z", b"X"):
+        if int(of) == session and pid != os.getpid() and state not in (b"Z", b"X"):
             members.append(pid)
     return members
 

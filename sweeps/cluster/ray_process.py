@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 
+from sweeps.cluster.ray_host import kill_session
 from sweeps.terminal.console import ray_output_enabled
 
 END_TIMEOUT_S = 10
@@ -80,10 +81,12 @@ class RayProcess:
 
     def kill(self) -> None:
         """Kills Ray's processes."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        if self._process.stdin is None or self._process.stdin.closed:
+            return  # the ids of processes may by now be others'
+        self._process.stdin.close()
         try:
             self._process.wait(END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        kill_session(self._process.pid)  # if that process was itself killed

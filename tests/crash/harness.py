@@ -14,7 +14,16 @@ from pathlib import Path
 import yaml
 
 from tests.crash.checks import check_wreck
-from tests.crash.kills import EXIT_CODES, RunPlan, Step, damage, draw_run, strike
+from tests.crash.kills import (
+    EXIT_CODES,
+    RAY_DIED,
+    RAY_PROCESSES,
+    RunPlan,
+    Step,
+    damage,
+    draw_run,
+    strike,
+)
 from tests.crash.reading import ENDED, trial_directories
 from tests.crash.session import HERE, POLL_S, Session, resume_command, run_command
 
@@ -138,12 +147,15 @@ class CrashedSweep:
                 return False
             if steps and pause is None and self._is_due(steps[0], session, rows):
                 step = steps[0]
-                if step.kind == "worker" and not self._count_workers_to_lose(plan):
+                costs_workers = step.kind in ("worker", *RAY_PROCESSES)
+                if costs_workers and not self._count_workers_to_lose(plan):
                     steps.pop(0)
                 elif strike(step, session, self._rng):  # otherwise again in the next round
                     steps.pop(0)
                     if step.signal is None:
                         self._count_kill(step.kind, session)
+                        if step.kind in RAY_PROCESSES:
+                            pause, deadline = step, time.monotonic() + MAX_PAUSE_S
                     else:
                         pause, deadline = step, time.monotonic() + MAX_PAUSE_S
                         self._tally.pauses[step.kind] += 1
@@ -214,7 +226,8 @@ class CrashedSweep:
         before = self._lost
         lost = self._check_files("a pause" if pause else "the end")
         more = {name: n for name, n in lost.items() if n > before.get(name, 0)}
-        if more and pause is not None and not pause.kind.endswith("twice"):
+        keeps = pause is not None and pause.signal and not pause.kind.endswith("twice")
+        if more and keeps:
             self._fail(f"{pause.kind} lost epochs {more}")
 
     def _check_files(self, event: str) -> dict[str, int]:
@@ -233,15 +246,21 @@ class CrashedSweep:
         state = self._read_state()
         self._log(f"    exit code {code}, sweep is {state}")
         if not killed:
-            expected = [0] if pause is None else [0, *EXIT_CODES[str(pause.signal)]]
-            if code not in expected or (code == 0 and state != "finished"):
+            expected = (
+                [0] if pause is None else [0, *EXIT_CODES.get(str(pause.signal), (RAY_DIED,))]
+            )
+            states = {0: "finished", RAY_DIED: "paused"}
+            if code not in expected or state != states.get(code, state):
                 self._fail(f"exit code {code}, expected one of {expected}; sweep is {state}")
             self._check_pause(pause)
             if not session.wait_for_writers(MAX_WORKERS_END_S):
                 self._fail(
                     f"workers {session.writers()} outlive the driver by {MAX_WORKERS_END_S} s"
                 )
-            return code == 0
+            if code == 0:
+                return True
+            if code != RAY_DIED:
+                return False
         if self._rng.random() < 0.3 and not session.wait_for_writers(MAX_WORKERS_END_S):
             self._fail(f"workers {session.writers()} outlive the driver by {MAX_WORKERS_END_S} s")
         damages = damage(self.directory, self._rng, torn=not session.writers())

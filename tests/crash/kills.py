@@ -12,15 +12,41 @@ from typing import Any, Literal
 from tests.crash.reading import ENDED, trial_directories
 from tests.crash.session import Session, kill_process
 
-Kind = Literal["driver", "worker", "all", "SIGINT", "SIGTERM", "SIGINT twice", "SIGTERM twice"]
-ENDINGS: tuple[Kind, ...] = ("driver", "all", "SIGINT", "SIGTERM", "SIGINT twice", "SIGTERM twice")
-"""Interruptions that end the driver."""
-WEIGHTS = (10, 9, 1, 1, 1, 1)
+Kind = Literal[
+    "worker",
+    "driver",
+    "all",
+    "gcs_server",
+    "raylet",
+    "SIGINT",
+    "SIGTERM",
+    "SIGHUP",
+    "SIGTERM to the group",
+    "SIGINT twice",
+    "SIGTERM twice",
+]
+ENDINGS: dict[Kind, int] = {
+    "driver": 8,
+    "all": 7,
+    "gcs_server": 3,
+    "raylet": 3,
+    "SIGINT": 1,
+    "SIGTERM": 1,
+    "SIGHUP": 1,
+    "SIGTERM to the group": 1,
+    "SIGINT twice": 1,
+    "SIGTERM twice": 1,
+}
+"""Interruptions that end the driver -> how often one is drawn."""
+RAY_PROCESSES = ("gcs_server", "raylet")
+"""Processes of Ray, after whose death the driver records the sweep as paused and ends."""
+RAY_DIED = 4
+"""Exit code of the driver then."""
 
 MAX_WORKER_FAULTS = 2
 """Limit of workers that kill themselves in one run."""
 
-EXIT_CODES = {"SIGINT": (130, -2), "SIGTERM": (143, -15)}
+EXIT_CODES = {"SIGINT": (130, -2), "SIGTERM": (143, -15), "SIGHUP": (129, -1)}
 """Signal -> exit codes; the negative one is for a signal before the command handles it."""
 
 OPERATIONS = {
@@ -90,13 +116,14 @@ def draw_run(rng: random.Random, *, workers: int) -> RunPlan:
         _draw_fault(rng, "worker") for _ in range(rng.randint(0, min(workers, MAX_WORKER_FAULTS)))
     ]
     steps += [_draw_step(rng, "worker") for _ in range(rng.randint(0, workers))]
-    steps.append(_draw_step(rng, rng.choices(ENDINGS, WEIGHTS)[0]))
+    steps.append(_draw_step(rng, rng.choices(list(ENDINGS), list(ENDINGS.values()))[0]))
     return RunPlan(faults, steps)
 
 
 def _draw_step(rng: random.Random, kind: Kind) -> Step:
     triggers: tuple[Trigger, ...] = ("startup", "epochs", "ending")
-    chances = (0, 1, 0) if kind == "worker" else (3, 14, 2)
+    at_startup = 0 if kind in RAY_PROCESSES else 3  # a sweep begins when Ray has started
+    chances = (0, 1, 0) if kind == "worker" else (at_startup, 14, 2)
     trigger = rng.choices(triggers, chances)[0]
     longest = {"startup": 9.0, "epochs": 0.4, "ending": 1.5}[trigger]
     return Step(kind, trigger, rng.randint(0, 6), rng.uniform(0, longest), rng.uniform(0, 0.5))
@@ -122,6 +149,11 @@ def strike(step: Step, session: Session, rng: random.Random) -> bool:
     elif step.kind == "worker":
         workers = session.workers()
         return bool(workers) and kill_process(rng.choice(workers))
+    elif step.kind in RAY_PROCESSES:
+        processes = session.find(step.kind)
+        return bool(processes) and kill_process(rng.choice(processes))
+    elif step.kind == "SIGTERM to the group":
+        session.signal_group(signal.SIGTERM)
     else:
         number = signal.Signals[str(step.signal)]
         session.signal(number)

@@ -1,12 +1,14 @@
 """Runs the `sweep` command in its own session of processes, which can be killed as a whole.
 
-Ray's processes are children of the driver and stay in its session. The session's id finds them
-all, also after the end of the driver. No other process of the machine is ever signalled.
+Ray's processes are in another session, whose leader has the same mark in its environment. The two
+sessions' ids find all processes, also after the end of the driver. No other process of the
+machine is ever signalled.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -43,11 +45,13 @@ class Session:
     """
 
     def __init__(self, command: list[str], log: Path, environment: Mapping[str, str]) -> None:
+        self._mark = f"CRASH_SESSION={secrets.token_hex(8)}"
         paths = [environment.get("PYTHONPATH", ""), str(ROOT)]
         variables = {
             **os.environ,
             **environment,
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            **dict([self._mark.split("=")]),
             "OMP_NUM_THREADS": "1",
             "RAY_worker_niceness": "0",  # workers of low priority would starve on a busy machine
         }
@@ -62,6 +66,10 @@ class Session:
                 start_new_session=True,
             )
         self.started = time.monotonic()
+        self._ids = {self._driver.pid}
+        """Ids of the sessions that belong to the driver."""
+        self._other_leaders: set[int] = set()
+        """Leaders of sessions that do not."""
 
     @property
     def exit_code(self) -> int | None:
@@ -81,13 +89,18 @@ class Session:
         """Sends the driver a signal."""
         self._driver.send_signal(number)
 
+    def signal_group(self, number: int) -> None:
+        """Sends a signal to the driver's process group."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._driver.pid, number)
+
     def kill_driver(self) -> None:
         """Kills only the driver."""
         self._driver.kill()
         self._driver.wait()
 
     def kill_all(self) -> None:
-        """Kills the driver and all processes of its session."""
+        """Kills the driver and all processes that it has started."""
         for process in self.processes():
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
@@ -102,8 +115,13 @@ class Session:
         """Lists the processes that have a trial, also between epochs."""
         return sorted(p.pid for p in self.processes() if ACTOR_TITLE in p.title)
 
+    def find(self, program: str) -> list[int]:
+        """Lists the processes that run a program of Ray: `gcs_server` or `raylet`."""
+        end = f"/{program}".encode()
+        return [p.pid for p in self.processes() if p.title.partition(b"\0")[0].endswith(end)]
+
     def processes(self) -> list[Process]:
-        """Lists the live processes of the session."""
+        """Lists the live processes of the driver's and its Ray's session."""
         pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
         return [process for pid in pids for process in self._find_member(pid)]
 
@@ -111,9 +129,20 @@ class Session:
         with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
             # After the name in parentheses: state, parent, group, session.
             fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-            if int(fields[3]) == self._driver.pid and fields[0] != b"Z":
+            if self._owns(int(fields[3])) and fields[0] != b"Z":
                 return [Process(pid, Path(f"/proc/{pid}/cmdline").read_bytes())]
         return []
+
+    def _owns(self, session: int) -> bool:
+        """Returns whether the leader of a session has this one's mark."""
+        if session in self._ids:
+            return True
+        if session in self._other_leaders:
+            return False
+        environment = Path(f"/proc/{session}/environ").read_bytes().split(b"\0")
+        is_own = self._mark.encode() in environment
+        (self._ids if is_own else self._other_leaders).add(session)
+        return is_own
 
     def wait_for_writers(self, timeout_s: float) -> bool:
         """Waits until no process can write to the sweep; returns whether that came in time."""

@@ -51,6 +51,9 @@ def start_local(options: dict[str, Any]) -> None:
         "include_dashboard": False,
         "include_log_monitor": options["log_to_driver"],
         "no_monitor": True,  # the autoscaler's
+        # Trials cannot use the workers that Ray starts at once, one per CPU: Tune gives its own an
+        # environment.
+        "_system_config": {"prestart_worker_first_driver": False},
         "object_store_memory": choose_store_bytes(),
         "temp_dir": str(directory),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,17 +24,21 @@ from sweeps.cluster.session import (
 )
 from sweeps.cluster.storage_check import check_shared
 from sweeps.execution.environment import start_describing
+from sweeps.execution.hooks import HookRunner
 from sweeps.execution.resume import drop_origin
 from sweeps.execution.warm_start import read_points, write_points
 from sweeps.preflight.checks import background_checks, check_on_worker, check_settings
 from sweeps.results.commands import read_commands
 from sweeps.results.outcome import Outcome
+from sweeps.results.ranking import write_files
 from sweeps.results.repairs import find_repairs
+from sweeps.results.retention import prune_weights
+from sweeps.results.trial_results import read_results
 from sweeps.search.sampler_check import check_sampler
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.validation.search import check_measurable
 from sweeps.storage.location import join_location, mirror_of, resolve
-from sweeps.storage.lock import sweep_lock
+from sweeps.storage.lock import is_running, sweep_lock
 from sweeps.storage.uploader import background_upload
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
@@ -126,6 +131,11 @@ def resume_sweep(
         add_code_directories([Path.cwd(), *edited, *record.code_directories])
         record.code_directories = code_directories()
     repairs = find_repairs(layout, spec, records)
+    if len(records) >= spec.trials and all(trial.state in ENDED for trial in records):
+        with background_upload(layout.directory):
+            repairs.write(layout)
+            write_text(layout.search_file, _dump_search(recorded or spec, record))
+            return _end_without_ray(spec, layout, record, records)
     environment = start_describing()
     try:
         checked = drop_origin(spec, layout.directory, records)
@@ -153,9 +163,35 @@ def resume_sweep(
         for trial in records:
             if trial.state not in ENDED:
                 layout.write_trial(trial)  # it may have been opened again
-        search = {**(recorded or spec).to_dict(), "name": record.name}
-        write_text(layout.search_file, dump_yaml(search))
+        write_text(layout.search_file, _dump_search(recorded or spec, record))
         return run.run()
+
+
+def _dump_search(spec: SearchSpec, record: SweepRecord) -> str:
+    return dump_yaml({**spec.to_dict(), "name": record.name})
+
+
+def _end_without_ray(
+    spec: SearchSpec, layout: SweepLayout, record: SweepRecord, records: list[TrialRecord]
+) -> Outcome:
+    """Ends a sweep whose trials have all ended; it may have been killed before it noticed."""
+    was_finished = record.state == "finished"
+    if not was_finished:
+        record.state, record.reason, record.ended = "finished", None, now()
+        record.pid, record.host = None, None
+        record.trials = dict(sorted(Counter(trial.state for trial in records).items()))
+        layout.write_sweep(record)
+    layout.remove_partial_writes()
+    prune_weights(layout.directory, spec)
+    tune = spec.tune
+    results = read_results(layout.directory, tune.metric, tune.mode, spec.config)
+    write_files(layout, results, tune.metrics)
+    if not was_finished:
+        location = join_location(spec.training.checkpoint.dir, layout.directory.name)
+        hooks = HookRunner(spec.hooks, location, metric=tune.metric, mode=tune.mode)
+        hooks.finish(record, results)
+    epochs = spec.training.training.epochs
+    return Outcome(layout.directory, record, results, tune.metrics, epochs, None)
 
 
 def _add_remedy(error: ConfigError, directory: Path) -> ConfigError:
@@ -175,11 +211,16 @@ def refuse_taken(directory: Path) -> None:
     """Raises SweepError if a directory is not empty; the message names the command to resume."""
     if directory.exists() and not directory.is_dir():
         return  # a problem of `name`, which the checks of the search file report
-    if not directory.exists() or not any(p.name != LOCK_FILE for p in directory.iterdir()):
+    # In object storage a lock that is just being acquired has more objects than one.
+    if not directory.exists() or all(p.name.startswith(LOCK_FILE) for p in directory.iterdir()):
         return
     try:
         record = SweepLayout(directory).read_sweep()
     except SweepError:
+        if mirror_of(directory) is not None and is_running(directory):
+            raise SweepError(
+                f"{directory} is just being started by another process; choose another name"
+            ) from None
         raise SweepError(
             f"{directory} is taken by something other than a sweep; choose another name"
         ) from None
@@ -260,7 +301,7 @@ def _open_directory(
     with sweep_lock(directory):
         refuse_taken(directory)  # again, now that no other driver writes there
         layout = SweepLayout(directory)
-        write_text(layout.search_file, dump_yaml({**spec.to_dict(), "name": record.name}))
+        write_text(layout.search_file, _dump_search(spec, record))
         layout.write_sweep(record)
         with background_upload(directory):
             yield layout
@@ -272,7 +313,7 @@ def _create_directory(directory: Path, spec: SearchSpec, record: SweepRecord) ->
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{record.name}.") as temporary:
         first = SweepLayout(Path(temporary) / directory.name)
         first.directory.mkdir()
-        write_text(first.search_file, dump_yaml({**spec.to_dict(), "name": record.name}))
+        write_text(first.search_file, _dump_search(spec, record))
         first.write_sweep(record)
         try:
             first.directory.rename(directory)

@@ -259,6 +259,26 @@ def test_without_failed_trials_there_is_nothing_to_retry(finished: Path) -> None
     assert 'did you mean "oom"?' in result.stderr
 
 
+@pytest.mark.parametrize("state", ["finished", "running"])
+def test_a_sweep_with_nothing_left_to_do_ends_without_ray(
+    state: str, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`running` is left by a kill between the end of the last trial and that of the sweep."""
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")  # a start would be refused
+    layout = SweepLayout(finished)
+    record = layout.read_sweep()
+    record.state = state  # type: ignore[assignment]
+    layout.write_sweep(record)
+    result = invoke("resume", finished)
+    assert result.exit_code == 0, result.stderr
+    assert f"all 4 trials of {finished} have ended" in result.stdout
+    assert "--num-samples 8" in result.stdout
+    assert "best: trial " in result.stdout
+    assert layout.read_sweep().state == "finished"
+    assert sum(layout.read_sweep().trials.values()) == 4
+    assert (finished / "trials.csv").exists()
+
+
 # ---------------------------------------------------------------------------- stop
 
 

@@ -87,6 +87,32 @@ class PathError(TuneSweepsError, ValueError):
     """A path cannot be used as it is written."""
 
 
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|(not enough|can.t allocate|cannot allocate) memory", re.IGNORECASE
+)
+
+
+@contextmanager
+def naming_memory(name: str) -> Iterator[None]:
+    """Reports that what a checkpoint's config asks for does not fit into memory.
+
+    Args:
+        name: The checkpoint.
+
+    Raises:
+        CheckpointError: An allocation has failed.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        first_line = str(error).partition("\n")[0]
+        if not isinstance(error, MemoryError) and not _OUT_OF_MEMORY.search(first_line):
+            raise
+        raise CheckpointError(
+            f"{name}: the model or the data of its config do not fit into memory: {first_line}"
+        ) from error
+
+
 @dataclass(frozen=True)
 class Problem:
     """One problem in a user's file."""

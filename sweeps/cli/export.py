@@ -13,6 +13,7 @@ from sweeps.cli.options import (
     AS_JSON,
     DIRECTORY,
     FINISHED,
+    SOME_FAILED,
     UserPath,
     exits,
     load_noting,
@@ -21,11 +22,13 @@ from sweeps.cli.options import (
 )
 from sweeps.cli.status import best_line
 from sweeps.report.text_charts import Series, draw_chart
+from sweeps.results.cleanup import Removable
 from sweeps.results.loaded_sweep import LoadedSweep, load
+from sweeps.results.retention import delete
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.terminal.commands import quote_word
-from sweeps.terminal.console import console, print_json, print_line
-from sweeps.terminal.formatting import format_metric, format_size, quote_path, replace_non_finite
+from sweeps.terminal.console import console, print_json, print_line, print_note
+from sweeps.terminal.formatting import format_metric, format_size, replace_non_finite
 from trainable.artifacts.metrics import is_scored
 from trainable.atomic_files import write_text
 
@@ -184,15 +187,20 @@ def report(directory: Path, output: Path | None) -> int:
     from sweeps.report.page import write_report
 
     print_damage(load(directory))
+    if output is not None:
+        with writing(output):
+            path = write_report(directory, output)
+        print_line(f"report: {quote_word(path)}")
+        return FINISHED
     try:
-        path = write_report(directory, output)
+        path = write_report(directory)
     except OSError as error:
-        if output is not None or error.strerror is None:
+        if error.strerror is None:
             raise
         raise SweepError(
             f"{directory}: cannot be written to: {error.strerror}; add --output FILE"
         ) from error
-    print_line(f"report: {quote_path(path)}")
+    print_line(f"report: {quote_word(path)}")
     return FINISHED
 
 
@@ -211,7 +219,6 @@ def gc(directory: Path, dry_run: bool, as_json: bool) -> int:
     """
     from sweeps.execution.resume import open_for_resume
     from sweeps.results.cleanup import find_removable, freed_bytes
-    from sweeps.results.retention import delete
     from sweeps.results.stored_spec import open_sweep
 
     # A dry run needs no lock: it changes nothing, and the sweep may be running.
@@ -220,18 +227,29 @@ def gc(directory: Path, dry_run: bool, as_json: bool) -> int:
         load_noting(directory)
         removable = find_removable(directory.absolute(), spec, records)
         freed = freed_bytes([item.path for item in removable])
-        if not dry_run:
-            for item in removable:
-                delete(item.path)
+        failed = [] if dry_run else _delete_all(removable)
     if as_json:
+        removable = [item for item in removable if item not in failed]
         paths = [{"path": str(item.path), "kind": item.kind} for item in removable]
         print_json({"deleted": not dry_run, "bytes": freed, "paths": paths})
-        return FINISHED
+        return SOME_FAILED if failed else FINISHED
     if dry_run:
         for item in removable:
-            print_line(f"{item.kind:9}  {quote_path(item.path)}")
-    counts = Counter(item.kind for item in removable)
+            print_line(f"{item.kind:9}  {quote_word(item.path)}")
+    counts = Counter(item.kind for item in removable if item not in failed)
     kinds = ", ".join(f"{count} {KIND_NAMES[kind]}" for kind, count in sorted(counts.items()))
     verb = "would delete" if dry_run else "deleted"
-    print_line(f"{verb} {kinds}: {format_size(freed)}" if removable else "nothing to delete")
-    return FINISHED
+    print_line(f"{verb} {kinds}: {format_size(freed)}" if counts else "nothing to delete")
+    return SOME_FAILED if failed else FINISHED
+
+
+def _delete_all(removable: list[Removable]) -> list[Removable]:
+    """Deletes files; prints and returns those that cannot be deleted."""
+    failed = []
+    for item in removable:
+        try:
+            delete(item.path)
+        except OSError as error:
+            print_note(f"{item.path}: cannot be deleted: {error.strerror}")
+            failed.append(item)
+    return failed

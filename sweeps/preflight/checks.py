@@ -28,7 +28,7 @@ from trainable.preflight.background import (
     check_here,
 )
 from trainable.preflight.checks import is_checked_slowly, setting_problems
-from trainable.preflight.paths import check_directory, check_inputs
+from trainable.preflight.paths import check_directory, check_inputs, find_obstacle
 
 RunOnWorker = Callable[[Callable[[], Verdict]], Verdict]
 """Calls a function on a machine that trials run on."""
@@ -131,8 +131,10 @@ def _check_outputs(spec: SearchSpec) -> list[Problem]:
     if problems or name is None:
         return problems
     path = Path(spec.training.checkpoint.dir, name)
+    line = line_of(spec.origin.search, ("name",))
+    if path.is_dir() and (obstacle := find_obstacle(path)) is not None:
+        problems.append(Problem("name", f"must be free in checkpoint.dir: {obstacle}", line))
     if path.exists() and not path.is_dir():
-        line = line_of(spec.origin.search, ("name",))
         rule = f"must be free in checkpoint.dir: {path} is a file; choose another name"
         problems.append(Problem("name", rule, line))
     return problems

@@ -77,8 +77,8 @@ def freed_bytes(paths: list[Path]) -> int:
     deleted_links: dict[tuple[int, int], int] = defaultdict(int)
     links_and_size: dict[tuple[int, int], tuple[int, int]] = {}
     for path in paths:
-        for file in path.rglob("*") if path.is_dir() else [path]:
-            if file.is_file():
+        for file in [path, *path.rglob("*")] if not path.is_symlink() else []:
+            if file.is_file() and not file.is_symlink():
                 stat = file.stat()
                 inode = stat.st_dev, stat.st_ino
                 deleted_links[inode] += 1

@@ -106,7 +106,7 @@ def delete(path: Path) -> None:
     mirror = mirror_of(path)
     if mirror is not None:
         mirror.delete(mirror.object_names(path))
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

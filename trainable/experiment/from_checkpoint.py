@@ -18,7 +18,7 @@ from trainable.artifacts.checkpoint import (
 from trainable.config import TrainConfig, parse_config
 from trainable.config.override import override
 from trainable.data.shapes import dataset_shape
-from trainable.errors import CheckpointError, DataError
+from trainable.errors import CheckpointError, DataError, naming_memory
 from trainable.experiment.fit import Outcome, fit
 from trainable.storage.experiment import local_file
 from trainable.training.saved_split import saved_split
@@ -106,12 +106,13 @@ def restore(
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Continues training from the config's `checkpoint.resume`."""
-    return fit(
-        config,
-        console=console,
-        allow_custom_model=allow_custom_model,
-        should_stop=should_stop,
-    )
+    with naming_memory(str(config.checkpoint.resume)):
+        return fit(
+            config,
+            console=console,
+            allow_custom_model=allow_custom_model,
+            should_stop=should_stop,
+        )
 
 
 def evaluate_checkpoint(
@@ -141,9 +142,10 @@ def evaluate_checkpoint(
         split = split.of_test_set()
         dataset = config.dataset.model_copy(update={"val_split": None})
         config = config.model_copy(update={"dataset": dataset})
-    trainer = Trainer(config, allow_custom_model=allow_custom_model, split=split)
-    trainer.load_state_dict(state)
-    score = trainer.score("test")
+    with naming_memory(str(checkpoint)):
+        trainer = Trainer(config, allow_custom_model=allow_custom_model, split=split)
+        trainer.load_state_dict(state)
+        score = trainer.score("test")
     return {
         "checkpoint": str(checkpoint),
         "epoch": state[EPOCH],

@@ -19,8 +19,6 @@ from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import (
     ENDED,
-    PAUSED_BY,
-    Reason,
     SweepRecord,
     TrialRecord,
     TrialState,
@@ -29,7 +27,7 @@ from sweeps.sweep_dir.records import (
 from sweeps.terminal.console import print_line
 from sweeps.terminal.formatting import shorten_message
 from sweeps.trials.failures import describe_nan
-from sweeps.trials.pause import PauseSwitch, make_target_check
+from sweeps.trials.pause import PauseSwitch, describe_pause, make_target_check
 from trainable.artifacts.metrics import has_diverged
 from trainable.artifacts.names import TENSORBOARD
 from trainable.config.dotted import get_dotted
@@ -172,6 +170,7 @@ class RecordCallback(Callback):
         epochs = trial.config["training"]["epochs"]
         progress = self._progress.setdefault(record.id, TrialProgress(record, epochs))
         progress.epochs, progress.started = epochs, True
+        progress.waiting_since = time.monotonic()
         if len(record.lineage) > exploits:
             with self._switch.on_full_disk():  # before anything is saved under the new values
                 self._writer.write_trial(record)
@@ -251,30 +250,6 @@ class RecordCallback(Callback):
         exploit = {"epoch": saved.metrics.get("epoch", 0), "donor": donor, "values": values}
         if record.lineage[-1:] != [exploit]:  # a retry starts there again
             record.lineage.append(exploit)
-
-
-def describe_pause(reason: Reason, running: int, *, immediate: bool, saves: bool) -> str:
-    """Returns the line that acknowledges the request of a pause.
-
-    Args:
-        reason: Why the sweep pauses.
-        running: Number of running trials.
-        immediate: Whether they are ended at once, after a second signal.
-        saves: Whether trials save checkpoints.
-    """
-    if immediate:
-        return "stopping now: running trials lose their epoch"
-    trials = (
-        "1 trial finishes its epoch" if running == 1 else f"{running} trials finish their epoch"
-    )
-    if reason == "target":
-        return f"ending: {trials}"
-    by = PAUSED_BY[reason]
-    if not running:
-        return f"pausing, by {by}: no trial is running"
-    effect = "" if saves else " and, without checkpoints, begin again on resume"
-    again = f"; {by} again stops now" if reason.startswith("SIG") else ""
-    return f"pausing, by {by}: {trials}{effect}{again}"
 
 
 class DeviceCallback(Callback):

@@ -31,7 +31,7 @@ from typing import Any
 from ray.tune import Stopper
 
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.sweep_dir.records import Reason
+from sweeps.sweep_dir.records import PAUSED_BY, Reason
 from trainable.errors import describe_full_disk
 from trainable.signals import discard_output_of_closed_terminal, handled_signals
 
@@ -186,6 +186,30 @@ class PauseStopper(Stopper):
         if self._switch.reason is None:
             return False
         return self._switch.immediate or self.running == 0
+
+
+def describe_pause(reason: Reason, running: int, *, immediate: bool, saves: bool) -> str:
+    """Returns the line that acknowledges the request of a pause.
+
+    Args:
+        reason: Why the sweep pauses.
+        running: Number of running trials.
+        immediate: Whether they are ended at once, after a second signal.
+        saves: Whether trials save checkpoints.
+    """
+    if immediate:
+        return "stopping now: running trials lose their epoch"
+    trials = (
+        "1 trial finishes its epoch" if running == 1 else f"{running} trials finish their epoch"
+    )
+    if reason == "target":
+        return f"ending: {trials}"
+    by = PAUSED_BY[reason]
+    if not running:
+        return f"pausing, by {by}: no trial is running"
+    effect = "" if saves else " and, without checkpoints, begin again on resume"
+    again = f"; {by} again stops now" if reason.startswith("SIG") else ""
+    return f"pausing, by {by}: {trials}{effect}{again}"
 
 
 def budget_deadline(spec: SearchSpec) -> float | None:

@@ -8,6 +8,7 @@ those of an uninterrupted sweep bit by bit.
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -15,7 +16,7 @@ from sweeps.execution.launch import start_sweep
 from sweeps.spec.load import load_search
 from tests.crash.campaign import Campaign
 from tests.crash.harness import write_search_file
-from tests.crash.kills import RunPlan, Step
+from tests.crash.kills import RAY_PROCESSES, Kind, RunPlan, Step
 from tests.crash.reading import SweepFiles, read_sweep
 
 RUNS = [
@@ -29,6 +30,11 @@ RUNS = [
             Step("worker", "epochs", epochs=3, delay_s=0.1, second_s=0),
             Step("all", "epochs", epochs=0, delay_s=0.3, second_s=0),
         ],
+    ),
+    *(
+        RunPlan(faults=[], steps=[Step(kind, "epochs", epochs=2, delay_s=0.1, second_s=0)])
+        for kind in get_args(Kind)
+        if kind in RAY_PROCESSES or kind in ("SIGHUP", "SIGTERM to the group")
     ),
 ]
 
@@ -56,8 +62,10 @@ def test_a_killed_sweep_ends_like_an_uninterrupted_one(
     campaign.crash("short", 0, draw)
 
     assert campaign.tally.differences == []
-    assert campaign.tally.kills == {"fault in worker": 1, "driver": 1, "worker": 1, "all": 1}
-    assert campaign.tally.resumes == 2
+    kinds = ("fault in worker", "driver", "worker", "all", "gcs_server", "raylet")
+    assert campaign.tally.kills == dict.fromkeys(kinds, 1)
+    assert campaign.tally.pauses == {"SIGHUP": 1, "SIGTERM to the group": 1}
+    assert campaign.tally.resumes == len(RUNS)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Requests for a pause: signals, the stop file, the time budget, and their effects."""
 
 import os
+import queue
 import signal
 import threading
 import time
@@ -10,7 +11,15 @@ from typing import get_args
 import pytest
 
 from sweeps.sweep_dir.records import Reason
-from sweeps.trials.pause import EXIT_CODES, PauseStopper, PauseSwitch
+from sweeps.trials.pause import (
+    EXIT_CODES,
+    PauseStopper,
+    PauseSwitch,
+    RayDied,
+    describe_pause,
+)
+
+TIMEOUT_S = 30
 
 
 @pytest.fixture
@@ -26,7 +35,8 @@ def ends_loop(switch: PauseSwitch, running: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("number", "reason"), [(signal.SIGINT, "SIGINT"), (signal.SIGTERM, "SIGTERM")]
+    ("number", "reason"),
+    [(signal.SIGINT, "SIGINT"), (signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")],
 )
 def test_the_first_signal_lets_epochs_finish_and_the_second_does_not(
     number: signal.Signals, reason: Reason, switch: PauseSwitch
@@ -57,7 +67,7 @@ def test_a_signal_makes_a_requested_pause_immediate(switch: PauseSwitch) -> None
 
 
 def test_signal_handlers_are_restored(switch: PauseSwitch) -> None:
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
     with switch.on_signals():
         assert [signal.getsignal(number) for number in numbers] != before
@@ -65,6 +75,71 @@ def test_signal_handlers_are_restored(switch: PauseSwitch) -> None:
     with pytest.raises(ZeroDivisionError), switch.on_signals():
         raise ZeroDivisionError
     assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_under_nohup_a_closed_terminal_does_not_pause(switch: PauseSwitch) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with switch.on_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert switch.reason is None
+
+
+def test_a_pause_is_announced_while_the_main_thread_is_busy(switch: PauseSwitch) -> None:
+    announced: queue.Queue[tuple[Reason | None, bool]] = queue.Queue()
+    with (
+        switch.on_signals(),
+        switch.announcing(lambda: announced.put((switch.reason, switch.immediate))),
+    ):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert announced.get(timeout=TIMEOUT_S) == ("SIGTERM", False)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert announced.get(timeout=TIMEOUT_S) == ("SIGTERM", True)
+        os.kill(os.getpid(), signal.SIGINT)
+    assert announced.empty()
+
+
+@pytest.mark.parametrize(
+    ("reason", "running", "immediate", "text"),
+    [
+        (
+            "SIGINT",
+            2,
+            False,
+            "pausing, by Ctrl-C: 2 trials finish their epoch; Ctrl-C again stops now",
+        ),
+        (
+            "SIGHUP",
+            1,
+            False,
+            "pausing, by SIGHUP: 1 trial finishes its epoch; SIGHUP again stops now",
+        ),
+        ("SIGINT", 0, False, "pausing, by Ctrl-C: no trial is running"),
+        ("time_budget", 3, False, "pausing, by its time budget: 3 trials finish their epoch"),
+        ("target", 3, False, "ending: 3 trials finish their epoch"),
+        ("SIGINT", 2, True, "stopping now: running trials lose their epoch"),
+    ],
+)
+def test_the_announcement_of_a_pause(
+    reason: Reason, running: int, immediate: bool, text: str
+) -> None:
+    assert describe_pause(reason, running, immediate=immediate, saves=True) == text
+
+
+def test_the_announcement_says_what_is_lost_without_checkpoints() -> None:
+    text = describe_pause("stop", 2, immediate=False, saves=False)
+    assert text.endswith("finish their epoch and, without checkpoints, begin again on resume")
+
+
+def test_the_death_of_ray_leaves_the_loop_also_of_a_pausing_sweep(switch: PauseSwitch) -> None:
+    switch.request("SIGTERM")
+    switch.replace("ray_died")
+    with pytest.raises(RayDied):
+        switch.poll()
+    with pytest.raises(RayDied):
+        ends_loop(switch, running=0)
 
 
 def test_outside_the_main_thread_handlers_are_unchanged(switch: PauseSwitch) -> None:
@@ -125,6 +200,7 @@ def test_a_sweep_without_a_pause_does_not_end(switch: PauseSwitch) -> None:
 def test_every_reason_has_an_exit_code() -> None:
     assert set(EXIT_CODES) == set(get_args(Reason))
     assert (EXIT_CODES["SIGINT"], EXIT_CODES["SIGTERM"]) == (130, 143)
+    assert (EXIT_CODES["SIGHUP"], EXIT_CODES["ray_died"]) == (129, 4)
     assert EXIT_CODES["target"] == 0  # the sweep has reached its goal
-    others = EXIT_CODES.keys() - {"SIGINT", "SIGTERM", "target"}
+    others = EXIT_CODES.keys() - {"SIGINT", "SIGTERM", "SIGHUP", "ray_died", "target"}
     assert {EXIT_CODES[reason] for reason in others} == {3}

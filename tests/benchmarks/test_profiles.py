@@ -23,6 +23,7 @@ def test_every_benchmark_is_a_function_that_takes_its_arguments(profile: str, na
     inspect.signature(getattr(module, benchmark.function)).bind(**benchmark.arguments)
 
 
+@pytest.mark.slow
 def test_what_trains_without_a_sweep_imports_no_ray() -> None:
     modules = {PROFILES["gpu"][name].module for name in WITHOUT_RAY}
     imports = [f"import tests.benchmarks.{module}" for module in sorted(modules)]

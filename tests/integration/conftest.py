@@ -36,6 +36,7 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         include_dashboard=False,
         log_to_driver=False,
         logging_level="ERROR",
+        _system_config={"prestart_worker_first_driver": False},  # trials cannot use such workers
     )
     yield
     ray.shutdown()

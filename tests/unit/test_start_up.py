@@ -14,7 +14,10 @@ ROOT = Path(__file__).parents[2]
     ("module", "heavy"),
     [
         ("sweeps.cli.main", {"torch", "ray", "optuna", "scipy", "pandas", "tensorboard"}),
-        ("sweeps.execution.launch", {"torch", "torchvision", "sklearn", "tensorboard"}),
+        (
+            "sweeps.execution.launch",  # Tune is imported while Ray starts
+            {"torch", "torchvision", "sklearn", "tensorboard", "ray.tune", "pandas"},
+        ),
     ],
 )
 def test_a_module_loads_no_library_that_it_does_not_need_yet(module: str, heavy: set[str]) -> None:

@@ -311,7 +311,11 @@ def test_a_running_sweep_is_not_run_twice(verb: str, finished: Path) -> None:
 # ---------------------------------------------------------------------------- as a process
 
 
-@pytest.mark.parametrize("script", ["run.py", "restore.py"])
+@pytest.mark.parametrize(
+    "script",
+    # tests/integration/test_from_checkpoint.py runs restore.py from another directory.
+    ["run.py", pytest.param("restore.py", marks=pytest.mark.slow)],
+)
 def test_the_scripts_run_from_any_directory_with_the_commands_exit_code(
     script: str, working_directory: Path
 ) -> None:

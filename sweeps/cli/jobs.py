@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 
 from sweeps.cli.options import ALLOW_CUSTOM_MODEL, FINISHED, PATH, SET_IN_SEARCH, exits
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.terminal.commands import sweep_command
 from sweeps.terminal.console import console, print_line
+from sweeps.terminal.formatting import format_time, make_table
 
 JOB_SERVER = click.option(
     "--address",
@@ -67,7 +69,9 @@ def submit(
 
     client = jobs.connect(address)
     options = ["--allow-custom-model"] * allow_custom_model
-    job = jobs.submit(client, text, package, options)
+    saves = str(spec.training.checkpoint.enabled).lower()
+    metadata = {jobs.NAME: name, jobs.SAVES: saves}
+    job = jobs.submit(client, text, package, options, metadata)
     print_line(f"job {job}: sweep {name}, in {join_location(spec.training.checkpoint.dir, name)}")
     for action, verb in (("status", "status"), ("output", "logs"), ("pause it", "stop")):
         command = sweep_command("jobs", verb, job, "--address", address)
@@ -77,25 +81,51 @@ def submit(
     return FINISHED
 
 
-@click.group()
-def jobs() -> None:
-    """Shows and pauses sweeps on a cluster.
+@click.group(invoke_without_command=True)
+@click.option("--address", metavar="URL", help="The job server of the cluster: http://HEAD:8265.")
+@click.pass_context
+def jobs(context: click.Context, address: str | None) -> None:
+    """Shows and pauses sweeps on a cluster; lists them without a command.
 
     `sweep submit` prints the id of the job.
 
-    Example: sweep jobs status raysubmit_8fFmXUNMbHAEuBTg --address http://head:8265
+    Example: sweep jobs --address http://head:8265
     """
+    if context.invoked_subcommand is not None:
+        if address is not None:
+            raise click.UsageError(f"--address belongs behind {context.invoked_subcommand}")
+        return
+    if address is None:
+        raise click.UsageError("Missing option '--address': http://HEAD:8265")
+    exits(_list_jobs)(address)
+
+
+def _list_jobs(address: str) -> int:
+    from sweeps.cluster import jobs
+
+    listed = jobs.list_jobs(jobs.connect(address))
+    if not listed:
+        print_line(f"no jobs at {address}")
+        return FINISHED
+    table = make_table("job", "sweep", "started", "state")
+    for job in listed:
+        started = "-" if job.started is None else format_time(job.started)
+        table.add_row(*map(escape, (job.id, job.sweep or "-", started, job.state)))
+    console.print(table)
+    return FINISHED
 
 
 @jobs.command()
-@JOB
+@click.argument("job", required=False)
 @JOB_SERVER
 @exits
-def status(job: str, address: str) -> int:
-    """Shows the status of JOB."""
+def status(job: str | None, address: str) -> int:
+    """Shows the status of JOB; lists all jobs without one."""
     from sweeps.cluster import jobs
 
-    print_line(f"job {job}: {jobs.describe(jobs.connect(address), job)}")
+    if job is None:
+        return _list_jobs(address)
+    print_line(f"job {job}: {jobs.read_job(jobs.connect(address), job).state}")
     return FINISHED
 
 
@@ -120,14 +150,23 @@ def logs(job: str, address: str, follow: bool) -> int:
 def stop(job: str, address: str) -> int:
     """Pauses JOB.
 
-    Its running trials finish their epoch and save a checkpoint.
+    Its running trials finish their epoch and save a checkpoint, if checkpoint.enabled is true.
     """
     from sweeps.cluster import jobs
 
-    if jobs.stop(jobs.connect(address), job):
+    client = jobs.connect(address)
+    found = jobs.read_job(client, job)
+    if not jobs.stop(client, job):
+        print_line(f"job {job} was not running")
+    elif found.sweep is None:
+        print_line(f"stopping job {job}, which `sweep submit` has not sent: {found.command}")
+    elif found.saves:
         print_line(f"pausing job {job}: running trials finish their epoch and save a checkpoint")
     else:
-        print_line(f"job {job} was not running")
+        print_line(
+            f"pausing job {job}: running trials finish their epoch; with checkpoint.enabled: "
+            "false they begin again when the sweep is resumed"
+        )
     return FINISHED
 
 

@@ -10,6 +10,8 @@ import shlex
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,9 @@ PAUSE_TIMEOUT_S = 24 * 3600
 3 s."""
 
 POLL_INTERVAL_S = 2.0
+
+NAME, SAVES = "tune-sweeps.name", "tune-sweeps.saves"
+"""Keys of a job's metadata: the sweep's name, and `true` if its trials save checkpoints."""
 
 STATE_BY_EXIT_CODE = {
     0: "finished",
@@ -73,7 +78,11 @@ def connect(address: str) -> JobSubmissionClient:
 
 
 def submit(
-    client: JobSubmissionClient, search: str, package: CodePackage, options: list[str]
+    client: JobSubmissionClient,
+    search: str,
+    package: CodePackage,
+    options: list[str],
+    metadata: dict[str, str],
 ) -> str:
     """Submits a sweep.
 
@@ -82,6 +91,7 @@ def submit(
         search: The search file's text, with the training config in it.
         package: The code; a `search.yaml` at its top level is replaced.
         options: Options of `sweep run`.
+        metadata: What `sweep jobs` is to know of the sweep: `NAME`, `SAVES`.
 
     Returns:
         The job's id.
@@ -105,24 +115,70 @@ def submit(
         }
         runtime_env = {"working_dir": str(working_dir), "env_vars": variables}
         try:
-            return str(client.submit_job(entrypoint=shlex.join(command), runtime_env=runtime_env))
+            entrypoint = shlex.join(command)
+            return client.submit_job(
+                entrypoint=entrypoint, runtime_env=runtime_env, metadata=metadata
+            )
         except (RuntimeError, ConnectionError, RayError) as error:
             raise SweepError(f"the job server refused the job: {_first_line(error)}") from error
 
 
-def describe(client: JobSubmissionClient, job: str) -> str:
-    """Returns the state of a job in words."""
-    info: Any = _call(job, client.get_job_info, job)
-    code, state = info.driver_exit_code, info.status.value.lower()
+@dataclass(frozen=True)
+class Job:
+    """A job of a cluster, which may be another's than a sweep's."""
+
+    id: str
+    state: str
+    """In words."""
+    sweep: str | None
+    """The sweep's name; None if `sweep submit` has not sent the job, or an earlier version has."""
+    saves: bool
+    """Whether the sweep's trials save checkpoints."""
+    started: str | None
+    """UTC time, in ISO format."""
+    command: str
+
+
+def list_jobs(client: JobSubmissionClient) -> list[Job]:
+    """Lists the submitted jobs of a cluster that it still knows, oldest first."""
+    submitted = [info for info in _call(None, client.list_jobs) if info.submission_id]
+    return [_read_job(info) for info in sorted(submitted, key=lambda info: info.start_time or 0)]
+
+
+def read_job(client: JobSubmissionClient, job: str) -> Job:
+    """Reads a job.
+
+    Raises:
+        SweepError: The cluster does not know it.
+    """
+    return _read_job(_call(job, client.get_job_info, job))
+
+
+def _read_job(info: Any) -> Job:
+    metadata = info.metadata or {}
+    start = info.start_time
+    return Job(
+        info.submission_id,
+        _describe_state(info),
+        metadata.get(NAME),
+        metadata.get(SAVES) == "true",
+        None if start is None else datetime.fromtimestamp(start / 1000, UTC).isoformat(),
+        info.entrypoint,
+    )
+
+
+def _describe_state(info: Any) -> str:
+    code, state = info.driver_exit_code, str(info.status.value).lower()
     if state == "stopped":
-        return "stopped; submit it again to resume the sweep"
+        resume = "; submit it again to resume the sweep" if NAME in (info.metadata or {}) else ""
+        return f"stopped{resume}"
     if code is None:
         return f"failed: {info.message}" if state == "failed" else state
     return STATE_BY_EXIT_CODE.get(code, f"failed with exit code {code}; see its log")
 
 
 def stop(client: JobSubmissionClient, job: str) -> bool:
-    """Requests a pause of a job; returns whether it was running."""
+    """Requests the end of a job, with SIGTERM; returns whether it was running."""
     return bool(_call(job, client.stop_job, job))
 
 
@@ -139,11 +195,12 @@ def output(client: JobSubmissionClient, job: str, *, follow: bool) -> Iterator[s
         time.sleep(POLL_INTERVAL_S)
 
 
-def _call(job: str, method: Any, *args: Any) -> Any:
+def _call(job: str | None, method: Any, *args: Any) -> Any:
     try:
         return method(*args)
     except (RuntimeError, ConnectionError, RayError) as error:
-        raise SweepError(f"job {job}: {_first_line(error)}") from error
+        subject = "the job server" if job is None else f"job {job}"
+        raise SweepError(f"{subject}: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:

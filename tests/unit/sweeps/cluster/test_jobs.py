@@ -37,11 +37,15 @@ class FakeClient:
     sent: dict[str, Any] = {}
     status = JobStatus.RUNNING
     code: int | None = None
+    metadata: dict[str, str] = {}
+    start_time: int | None = 1_790_000_000_000
 
     def __init__(self, address: str) -> None:
         self.address = address
 
-    def submit_job(self, *, entrypoint: str, runtime_env: dict[str, Any]) -> str:
+    def submit_job(
+        self, *, entrypoint: str, runtime_env: dict[str, Any], metadata: dict[str, str]
+    ) -> str:
         code = Path(runtime_env["working_dir"])
         paths = [path for path in code.rglob("*") if path.is_file()]
         files = {path.relative_to(code).as_posix(): path.read_bytes() for path in paths}
@@ -50,6 +54,7 @@ class FakeClient:
             "files": files,
             "variables": runtime_env["env_vars"],
         }
+        type(self).metadata = metadata
         return "raysubmit_1"
 
     def get_job_info(self, job: str) -> Any:
@@ -57,7 +62,19 @@ class FakeClient:
             raise RuntimeError(
                 f"Request failed with status code 404: Job {job} does not exist.\nx"
             )
-        return SimpleNamespace(driver_exit_code=self.code, status=self.status, message="no reason")
+        return SimpleNamespace(
+            submission_id=job,
+            driver_exit_code=self.code,
+            status=self.status,
+            message="no reason",
+            metadata=self.metadata,
+            start_time=self.start_time,
+            entrypoint="python mine.py",
+        )
+
+    def list_jobs(self) -> list[Any]:
+        driver = SimpleNamespace(submission_id=None)
+        return [self.get_job_info("raysubmit_1"), driver]
 
     def get_job_status(self, job: str) -> JobStatus:
         return self.status
@@ -73,6 +90,8 @@ class FakeClient:
 def _fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(jobs, "JobSubmissionClient", FakeClient)
     monkeypatch.setattr(FakeClient, "sent", {})
+    monkeypatch.setattr(FakeClient, "metadata", {jobs.NAME: "mine", jobs.SAVES: "true"})
+    monkeypatch.setattr(jobs, "show_token", lambda: None)
     monkeypatch.chdir(tmp_path)
     Path("search.yaml").write_text(SEARCH)
     Path("training.yaml").write_text(TRAINING)
@@ -209,6 +228,50 @@ def test_logs_are_printed_and_stop_requests_a_pause(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(FakeClient, "status", JobStatus.SUCCEEDED)
     out = invoke("jobs", "stop", "raysubmit_1", *SERVER).stdout
     assert out == "job raysubmit_1 was not running\n"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({jobs.NAME: "mine", jobs.SAVES: "true"}, "finish their epoch and save a checkpoint\n"),
+        ({jobs.NAME: "mine", jobs.SAVES: "false"}, "they begin again when the sweep is resumed\n"),
+        ({}, "stopping job raysubmit_1, which `sweep submit` has not sent: python mine.py\n"),
+    ],
+)
+def test_what_a_stopped_job_loses_is_told(
+    metadata: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeClient, "metadata", metadata)
+    result = invoke("jobs", "stop", "raysubmit_1", *SERVER)
+    assert result.stdout.endswith(message)
+
+
+def test_a_job_knows_its_sweep() -> None:
+    change = ("--set", "config.checkpoint.enabled=false")
+    result = invoke("submit", "search.yaml", *SERVER, *change)
+    assert result.exit_code == 0, result.stderr
+    assert FakeClient.metadata == {jobs.NAME: "mine", jobs.SAVES: "false"}
+
+
+@pytest.mark.parametrize("words", [(), ("status",)])
+def test_without_a_job_all_are_listed(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = invoke("jobs", *words, *SERVER)
+    assert result.exit_code == 0, result.stderr
+    heading, _, row = (line for line in result.stdout.splitlines() if line.strip())
+    assert heading.split() == ["job", "sweep", "started", "state"]
+    assert row.split()[:2] == ["raysubmit_1", "mine"]
+    assert row.split()[-1] == "running"
+    monkeypatch.setattr(FakeClient, "list_jobs", lambda self: [])
+    assert invoke("jobs", *words, *SERVER).stdout == "no jobs at http://head:8265\n"
+
+
+def test_the_list_needs_an_address_and_a_command_has_its_own() -> None:
+    assert "Missing option '--address'" in invoke("jobs").stderr
+    result = invoke("jobs", *SERVER, "status", "raysubmit_1", *SERVER)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--address belongs behind status" in result.stderr
 
 
 def test_an_unknown_job_is_one_line() -> None:

@@ -33,6 +33,7 @@ from sweeps.results.trial_results import TrialResult, describe_missing_best
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SWEEP_FILE
 from sweeps.sweep_dir.records import ENDED, describe_state
+from sweeps.terminal.commands import quote_word
 from sweeps.terminal.console import console, print_json, print_line, print_note, print_table
 from sweeps.terminal.formatting import (
     count_of,
@@ -41,7 +42,6 @@ from sweeps.terminal.formatting import (
     format_time,
     format_value,
     make_table,
-    quote_path,
 )
 from sweeps.terminal.tables import ShortenedText
 from trainable.artifacts.names import BEST_FILE, CONFIG_FILE
@@ -335,7 +335,7 @@ def _print_best(
         print_line(f"  {key}: {format_value(value)}")
     if sweep.front:
         print_table(pareto_table(sweep.front, sweep.metrics))
-    print_line(f"config:            {quote_path(config or trial.directory / CONFIG_FILE)}")
+    print_line(f"config:            {quote_word(config or trial.directory / CONFIG_FILE)}")
     if config is None:
         print_line("                   has the values of the last epoch, not those above")
     if checkpoint is None:
@@ -344,7 +344,7 @@ def _print_best(
             reason = "checkpoint.enabled is false"
         print_line(f"checkpoint:        none, {reason}")
     else:
-        print_line(f"checkpoint:        {quote_path(checkpoint)}")
+        print_line(f"checkpoint:        {quote_word(checkpoint)}")
         if checkpoint_epoch != (trial.best or {})["epoch"] and checkpoint.name == BEST_FILE:
             print_line(
                 f"                   has epoch {checkpoint_epoch}, the best by val_acc, not the "

@@ -13,7 +13,7 @@ from sweeps.results.trial_results import describe_missing_best
 from sweeps.sweep_dir.layout import REPORT, SweepLayout
 from sweeps.sweep_dir.records import describe_state
 from sweeps.terminal.commands import quote_word, sweep_command
-from sweeps.terminal.console import print_line, print_table
+from sweeps.terminal.console import print_line, print_table, uri_of
 from trainable.config.yaml_reader import read_yaml
 
 
@@ -97,6 +97,10 @@ def _print_best(outcome: Outcome) -> None:
         print_line(f"  train it further, alone:   {commands['restore']}")
     config, report = SweepLayout(outcome.directory).best_config, outcome.directory / REPORT
     if outcome.paused is None and report.exists():
-        print_line(f"  open the report:           {quote_word(report)}")
+        if uri_of(report) is None:
+            print_line(f"  open the report:           {quote_word(report)}")
+        else:
+            command = sweep_command("report", outcome.directory, "--output", REPORT)
+            print_line(f"  have the report here:      {command}")
     if config.exists():
         print_line(f"  train its config again:    {trial_commands(best, config)['train']}")

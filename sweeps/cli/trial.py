@@ -24,6 +24,7 @@ from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import ENDED, TrialRecord
+from sweeps.terminal.commands import quote_word
 from sweeps.terminal.console import console, print_json, print_line, print_table, table_width
 from sweeps.terminal.formatting import (
     format_metric,
@@ -31,7 +32,6 @@ from sweeps.terminal.formatting import (
     format_time,
     format_value,
     make_table,
-    quote_path,
 )
 from sweeps.terminal.tables import ShortenedText, fit_columns
 from trainable.artifacts.names import BEST_FILE, CHECKPOINTS, CONFIG_FILE, LOG_FILE
@@ -75,7 +75,7 @@ def show_(directory: Path, trial: str, as_json: bool) -> int:
         return FINISHED
     record = result.record
     print_line(f"trial {record.id}, number {record.number}: {record.state}")
-    print_line(f"  {quote_path(result.directory)}")
+    print_line(f"  {quote_word(result.directory)}")
     times = {"created": record.created, "started": record.started, "ended": record.ended}
     moments = [f"{name} {format_time(when)}" for name, when in times.items() if when]
     print_line("  " + ", ".join(moments))
@@ -93,7 +93,7 @@ def show_(directory: Path, trial: str, as_json: bool) -> int:
         _print_best(sweep, result)
     for path in _checkpoints(result.directory):
         epoch = f", epoch {best_checkpoint_epoch(result)}" if path.name == BEST_FILE else ""
-        print_line(f"  {quote_path(path)}  {format_size(path.stat().st_size)}{epoch}")
+        print_line(f"  {quote_word(path)}  {format_size(path.stat().st_size)}{epoch}")
     return FINISHED
 
 

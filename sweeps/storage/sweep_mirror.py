@@ -34,6 +34,7 @@ from trainable.storage.mirror import (
     Fingerprint,
     Mirror,
     create_placeholder,
+    delete_objects,
     fingerprint_of,
     is_placeholder,
 )
@@ -199,7 +200,7 @@ class SweepMirror(Mirror):
     def delete(self, names: Iterable[str]) -> None:
         """Deletes objects and their local files."""
         deleted = list(names)
-        self.store.delete(deleted)
+        delete_objects(self.store, deleted)
         self._forget(deleted)
 
     def object_names(self, path: Path) -> list[str]:

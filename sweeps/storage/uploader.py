@@ -18,6 +18,7 @@ from sweeps.storage.sweep_mirror import Contents, SweepMirror
 from sweeps.sweep_dir.layout import STOP_FILE
 from sweeps.terminal.console import print_line
 from trainable.errors import StorageError
+from trainable.storage.mirror import delete_objects
 from trainable.storage.object_store import RETRY_S
 
 MIN_INTERVAL_S, MAX_INTERVAL_S = 1.0, 15.0
@@ -57,7 +58,7 @@ class BackgroundUploader:
 
     def delete(self, names: list[str]) -> None:
         """Deletes objects in the background."""
-        self._jobs.put(lambda: self.mirror.store.delete(names))
+        self._jobs.put(lambda: delete_objects(self.mirror.store, names))
 
     def flush(self) -> None:
         """Uploads what has changed and waits until it is stored.

@@ -1,11 +1,9 @@
-"""Formats numbers, sizes, times, paths and tables for people."""
+"""Formats numbers, sizes, times and tables for people."""
 
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 import rich.box
@@ -98,9 +96,3 @@ def format_duration(seconds: float) -> str:
     count = seconds / scale
     digits = 1 if scale > 1 and round(count, 1) < 10 else 0
     return f"{count:.{digits}f}".removesuffix(".0") + f" {unit}"
-
-
-def quote_path(path: Path) -> str:
-    """Returns a path quoted for a shell, relative to the working directory if it lies below it."""
-    base = Path.cwd()
-    return shlex.quote(str(path.relative_to(base) if path.is_relative_to(base) else path))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pyarrow.fs import FileSelector, FileType
 
 from sweeps import load_sweep
 from sweeps.execution.launch import start_sweep
@@ -44,6 +45,14 @@ def uploads(store: S3Server) -> tuple[Counter[str], Counter[str]]:
         Counter(request.key for request in requests if request.is_upload),
         Counter(request.key for request in requests if request.is_copy),
     )
+
+
+def directories_without_objects(store: ObjectStore, prefix: str) -> set[str]:
+    """Lists directories whose name begins with a prefix and that are empty objects of S3."""
+    infos = store.file_system.get_file_info(FileSelector(store.path_of(""), recursive=True))
+    names = {info.base_name: info.path for info in infos if info.type == FileType.Directory}
+    full = {Path(name).parent.name for name in store.list()}
+    return {path for name, path in names.items() if name.startswith(prefix) and name not in full}
 
 
 def test_a_sweep_in_object_storage_is_paused_resumed_and_read(
@@ -90,6 +99,7 @@ def test_a_sweep_in_object_storage_is_paused_resumed_and_read(
         assert own >= {"trial.json", "config.yaml", "metrics.jsonl", "trial.log"}
         weights = {f"checkpoints/{name}.pt" for name in ("epoch_0002", "epoch_0004", "latest")}
         assert own >= weights
+    assert directories_without_objects(sweep_store, "checkpoint_") == set()
     sent, copied = uploads(store)
     # One upload per save, however many names it has.
     states = {(r.directory, e) for r in sweeping.trials(sweep.directory) for e in range(1, 5)}

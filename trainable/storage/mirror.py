@@ -159,6 +159,18 @@ class TrainingMirror(Mirror):
         return fingerprints
 
 
+def delete_objects(store: ObjectStore, names: Iterable[str]) -> None:
+    """Deletes objects, and with a checkpoint of Tune's its directory, too.
+
+    Raises:
+        StorageError: The store does not accept it.
+    """
+    all_names = list(names)
+    checkpoints = [name for name in all_names if _matches(name, [TUNE_CHECKPOINTS])]
+    run_parallel(store.delete_directory, [name.rpartition("/")[0] for name in checkpoints])
+    store.delete(name for name in all_names if name not in checkpoints)
+
+
 def create_placeholder(path: Path, info: ObjectInfo) -> None:
     """Creates an empty file with an object's size and time, which takes no room on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)

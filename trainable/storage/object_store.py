@@ -189,6 +189,14 @@ class ObjectStore:
 
         run_parallel(delete, names)
 
+    def delete_directory(self, name: str) -> None:
+        """Deletes a directory with its objects; one that does not exist is skipped.
+
+        When its last object is deleted by itself, pyarrow keeps an empty object in S3 for it.
+        """
+        with suppress(FileNotFoundError):
+            self._retry("deleted", lambda: self._fs.delete_dir(self.path_of(name)), name)
+
     def claim(self, name: str, content: bytes) -> bool:
         """Writes an object by which a process claims something; returns whether it still holds it.
 

@@ -17,7 +17,13 @@ from pathlib import Path
 from trainable.artifacts.names import CHECKPOINT_FILE, LOG_FILE
 from trainable.errors import StorageError
 from trainable.storage import scratch
-from trainable.storage.mirror import TRAINING_FILES, TUNE_CHECKPOINTS, WEIGHTS, TrainingMirror
+from trainable.storage.mirror import (
+    TRAINING_FILES,
+    TUNE_CHECKPOINTS,
+    WEIGHTS,
+    TrainingMirror,
+    delete_objects,
+)
 from trainable.storage.object_store import MAX_THREADS, SHORT_RETRY_S, ObjectStore
 
 log = logging.getLogger(__name__)
@@ -99,7 +105,7 @@ class StoredTrial:
         if self._donates:
             return
         old = sorted(self._tune_checkpoints)[:-KEPT_CHECKPOINTS]
-        self._mirror.store.delete(old)
+        delete_objects(self._mirror.store, old)
         for name in old:
             shutil.rmtree((self._directory / name).parent, ignore_errors=True)
         self._tune_checkpoints -= set(old)

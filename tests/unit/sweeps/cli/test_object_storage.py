@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +14,10 @@ from click.testing import CliRunner
 
 from sweeps import load_sweep
 from sweeps.cli.main import main
+from sweeps.execution.launch import refuse_taken
 from sweeps.storage import location
 from sweeps.storage.lease import Lease
+from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.terminal import console
 from tests.support.fake_sweeps import FakeSweep, as_json, sweep
@@ -145,3 +148,32 @@ def test_a_uri_without_a_sweep_is_one_error(uri: str, message: str) -> None:
     assert message in done.stderr
     assert "hush" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_no_local_path_is_printed_below_the_working_directory(
+    upload_sweep: UploadSweep, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The local mirror may lie there, if TMPDIR does."""
+    uri = upload_sweep(keep={"trials": 2})
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.chdir(tmp_path)
+    assert f"{uri}/" in output_of("best", uri)
+    assert output_of("report", uri) == f"report: {uri}/report.html\n"
+    assert f"{uri}/" in output_of("show", uri, "0001")
+    assert f"{uri}/" in output_of("gc", uri, "--dry-run")
+
+
+def test_a_sweep_that_another_process_is_just_starting_is_not_taken_by_something_else() -> None:
+    uri = f"memory://{uuid.uuid4().hex}/experiments/mine"
+    store = ObjectStore(uri)
+    lease = Lease(store)
+    assert lease.acquire() is None
+    store.write(".lock.0123abcd", b"")
+    refuse_taken(location.resolve(uri))  # nothing but a lock: it may be left over
+    store.write("search.yaml", b"")
+    with pytest.raises(SweepError, match="is just being started by another process"):
+        refuse_taken(location.resolve(uri))
+    store.delete([".lock"])
+    with pytest.raises(SweepError, match="is taken by something other than a sweep"):
+        refuse_taken(location.resolve(uri))

@@ -1,7 +1,6 @@
 """Formatting of numbers, sizes, durations, paths and tables."""
 
 import math
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,6 @@ from sweeps.terminal.formatting import (
     format_time,
     format_value,
     make_table,
-    quote_path,
     replace_non_finite,
     shorten_message,
 )
@@ -79,10 +77,3 @@ def test_a_time_is_printed_without_its_offset() -> None:
 def test_numbers_are_aligned_to_the_right_and_texts_to_the_left() -> None:
     table = make_table("trial", "val_acc", title="Trials")
     assert [column.justify for column in table.columns] == ["left", "right"]
-
-
-def test_a_path_is_relative_below_the_working_directory_and_quoted_for_a_shell(
-    working_directory: Path,
-) -> None:
-    assert quote_path(working_directory / "a b" / "c") == "'a b/c'"
-    assert quote_path(working_directory.parent) == str(working_directory.parent)

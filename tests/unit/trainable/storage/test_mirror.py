@@ -6,8 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow.fs import FileSelector
 
-from trainable.storage.mirror import TUNE_CHECKPOINTS, TrainingMirror, is_placeholder
+from trainable.storage.mirror import (
+    TUNE_CHECKPOINTS,
+    TrainingMirror,
+    delete_objects,
+    is_placeholder,
+)
 from trainable.storage.object_store import ObjectStore
 
 
@@ -110,3 +116,14 @@ def test_pulled_files_are_not_uploaded_again_and_weights_are_placeholders(
     mirror.download("checkpoints/latest.pt")
     assert latest.read_bytes() == b"1234"
     assert not is_placeholder(latest)
+
+
+def test_a_checkpoint_of_tunes_is_deleted_with_its_directory() -> None:
+    store = ObjectStore(f"memory://{uuid.uuid4().hex}/sweep")
+    names = ["t/checkpoint_000001/checkpoint.pt", "t/checkpoint_000002/checkpoint.pt", "t/x.json"]
+    for name in names:
+        store.write(name, b"x")
+    delete_objects(store, [names[0], names[2], "t/checkpoint_000003/checkpoint.pt"])
+    assert list(store.list()) == [names[1]]
+    directories = store.file_system.get_file_info(FileSelector(store.path_of("t")))
+    assert [info.base_name for info in directories] == ["checkpoint_000002"]

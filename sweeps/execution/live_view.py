@@ -24,6 +24,7 @@ from sweeps.results.progress import (
     TrialProgress,
     compute_progress,
     describe_progress,
+    describe_silent,
     join_parts,
 )
 from sweeps.sweep_dir.records import TrialState
@@ -110,11 +111,14 @@ class LiveView:
         self._drawn_at = now
         trials = list(trials)
         progress = compute_progress(trials, **self._settings)
+        parts = self._describe(progress, pausing)
+        if (silent := describe_silent(trials, now)) is not None:
+            parts.append(silent)
         if self._live is None:
-            text = with_time("  ".join(self._describe(progress, pausing)))
+            text = with_time("  ".join(parts))
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
         else:
-            lines = join_parts(self._describe(progress, pausing), self._console.width)
+            lines = join_parts(parts, self._console.width)
             self._live.update(self._draw(trials, lines), refresh=True)
 
     def _describe(self, progress: SweepProgress, pausing: bool) -> list[str]:

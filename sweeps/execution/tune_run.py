@@ -48,6 +48,7 @@ from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, now
 from sweeps.terminal.console import console, print_line
+from sweeps.trials.epoch_timeout import EpochTimeout
 from sweeps.trials.failing_alike import RESTART, FailureStreak
 from sweeps.trials.pause import PauseStopper, PauseSwitch, budget_deadline
 from sweeps.trials.ray_death import RayDeath
@@ -375,6 +376,8 @@ class TuneRun:
         ]
         if self._share["gpu"]:
             callbacks.append(DeviceCallback())
+        if self._spec.failure.epoch_timeout is not None:
+            callbacks.append(EpochTimeout(self._spec.failure.epoch_timeout))
         if isinstance(inner, PopulationBasedTraining):
             cleanup = DonorCheckpointCleanup(inner, storage_callback.delete_remote_checkpoint)
             callbacks.append(cleanup)

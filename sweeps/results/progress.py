@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ class TrialProgress:
     timed_epochs: int = 0
     timed_s: float = 0.0
     """Seconds that the timed epochs took."""
+    waiting_since: float = field(default_factory=time.monotonic)
+    """When its worker started or its last epoch came, on the monotonic clock."""
 
     @property
     def epoch(self) -> int:
@@ -54,6 +57,7 @@ class TrialProgress:
         """Adds the metrics of a completed epoch."""
         self.row = row
         self.changed = next(_changes)
+        self.waiting_since = time.monotonic()
         if row.get("epoch_s") is not None:
             self.timed_epochs += 1
             self.timed_s += float(row["epoch_s"])
@@ -64,6 +68,31 @@ class TrialProgress:
             value = float(candidate[metric])
             if self.best is None or sign * value > sign * self.best:
                 self.best, self.best_epoch = value, int(candidate.get("epoch", 0))
+
+
+SILENT_S, SILENT_EPOCHS = 120.0, 3
+"""A running trial is said to be silent after this time, and this many of its epochs."""
+
+
+def describe_silent(trials: Iterable[TrialProgress], now: float) -> str | None:
+    """Returns a text on running trials without an epoch for long; None if there are none.
+
+    Args:
+        trials: The trials created so far.
+        now: The time on the monotonic clock.
+    """
+    silent = []
+    for trial in trials:
+        epoch_s = trial.timed_s / trial.timed_epochs if trial.timed_epochs else 0.0
+        waiting_s = now - trial.waiting_since
+        is_running = trial.record.state == "running" and trial.started
+        if is_running and waiting_s > max(SILENT_S, SILENT_EPOCHS * epoch_s):
+            silent.append((waiting_s, trial.record.id))
+    if not silent:
+        return None
+    waiting_s, longest = max(silent)
+    others = f" and {len(silent) - 1} more" if len(silent) > 1 else ""
+    return f"no epoch for {waiting_s / 60:.0f} min: {longest}{others}"
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from sweeps.schedulers.replay import (
 )
 from sweeps.spec.schedulers import TIME_ATTR
 from sweeps.sweep_dir.event_log import ENDS, Event, EventLog
+from sweeps.trials.killed_workers import report_killed_workers
 from sweeps.trials.pause import PauseStopper, PauseSwitch
 from sweeps.trials.trial import failure_key_of, is_final
 
@@ -95,6 +96,7 @@ class RecordingScheduler(TrialScheduler):
         Trials that a replay has added already are skipped, and so are ended ones, which a resumed
         sweep gives Tune as well.
         """
+        report_killed_workers(tune_controller)
         if trial.trial_id in self._active_ids or trial.is_finished() or is_final(trial):
             return
         self._active_ids.add(trial.trial_id)

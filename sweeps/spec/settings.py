@@ -145,12 +145,7 @@ class Tune(Section):
     @field_validator("time_budget", mode="before")
     @classmethod
     def _to_seconds(cls, budget: Any) -> Any:
-        if not isinstance(budget, str):
-            return budget
-        parts = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", budget.strip())
-        if parts is None:
-            raise ValueError(f'must be seconds or a text such as 90s, 30m, 4h, found "{budget}"')
-        return float(parts[1]) * _UNIT_S[parts[2]]
+        return _read_duration(budget)
 
     @field_validator("metric")
     @classmethod
@@ -214,6 +209,16 @@ class Resources(Section):
         return process
 
 
+def _read_duration(value: Any) -> Any:
+    """Returns the seconds of a text such as `30m`; any other value as it is."""
+    if not isinstance(value, str):
+        return value
+    parts = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value.strip())
+    if parts is None:
+        raise ValueError(f'must be seconds or a text such as 90s, 30m, 4h, found "{value}"')
+    return float(parts[1]) * _UNIT_S[parts[2]]
+
+
 class FailurePolicy(Section):
     """`failure`: what is done about a failed trial, by cause."""
 
@@ -224,6 +229,10 @@ class FailurePolicy(Section):
     stop_after: PositiveInt | None = Field(default=5, examples=[3])
     """The sweep pauses when so many trials in a row fail before their first epoch with the same
     cause and message, and others are left; null means never."""
+    epoch_timeout: float | None = Field(default=None, gt=0, examples=["30m"])
+    """Seconds, or a text such as `90s`, `30m`, `4h`, without an epoch after which a trial's worker
+    is ended and the trial is retried, `max_retries` times; the first epoch includes the start of
+    the training. null means never. Not with `resources.process: shared`."""
     oom: Literal["exclusive_then_halve_batch", "give_up"] = Field(
         default="exclusive_then_halve_batch", examples=["give_up"]
     )
@@ -232,6 +241,11 @@ class FailurePolicy(Section):
     nan: Literal["stop"] = Field(default="stop", examples=["stop"])
     """A loss that is not finite stops the trial, which counts as failed; its last good checkpoint
     stays."""
+
+    @field_validator("epoch_timeout", mode="before")
+    @classmethod
+    def _to_seconds(cls, timeout: Any) -> Any:
+        return _read_duration(timeout)
 
 
 class Keep(Section):

@@ -47,7 +47,17 @@ PAUSED_BY: dict[Reason, str] = {
 }
 """Reason -> what paused the sweep, as messages say it."""
 SweepState = Literal["running", "paused", "finished", "failed"]
-Cause = Literal["oom", "nan", "lost_worker", "disk_full", "checkpoint", "data", "config", "error"]
+Cause = Literal[
+    "oom",
+    "nan",
+    "lost_worker",
+    "timeout",
+    "disk_full",
+    "checkpoint",
+    "data",
+    "config",
+    "error",
+]
 """Why a trial failed; `error` is anything else."""
 
 ENDED: frozenset[TrialState] = frozenset({"finished", "stopped", "failed"})

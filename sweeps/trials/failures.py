@@ -113,9 +113,10 @@ def describe(error: Exception, cause: Cause, epoch: int, checkpoint: str | None)
     """
     text = _COLOUR.sub("", str(error)).strip()
     message = summarize_traceback(text) or type(error).__name__
+    is_dead = isinstance(error, RayActorError)
     return Failure(
         cause=cause,
-        message=WORKER_DIED if isinstance(error, RayActorError) else message,
+        message=WORKER_DIED if is_dead and cause == "lost_worker" else message,
         traceback=text,
         epoch=epoch,
         checkpoint=checkpoint,

@@ -14,7 +14,7 @@ from sweeps.spec.settings import FailurePolicy
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
 from sweeps.terminal.console import print_line
-from sweeps.terminal.formatting import shorten_message
+from sweeps.terminal.formatting import format_duration, shorten_message
 from sweeps.trials.failing_alike import failure_key
 from sweeps.trials.failures import (
     ACCUMULATION_STEPS,
@@ -67,6 +67,9 @@ class RetryPolicy:
             return self._pause_on_own_fault(record, error)
         epoch = (trial.last_result or {}).get("epoch", 0)
         failure = describe(error, find_cause(error), epoch, _checkpoint_path(trial))
+        if trial.timeout_s is not None:
+            text = f"no epoch for {format_duration(trial.timeout_s)} (failure.epoch_timeout)"
+            failure, trial.timeout_s = replace(failure, cause="timeout", message=text), None
         record.failures.append(failure)
         decision = decide_retry(record, self._policy)
         if failure.cause == "disk_full":

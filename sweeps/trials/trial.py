@@ -40,6 +40,8 @@ class SweepTrial(Trial):
     """Whether it reserves a whole GPU; other trials of the sweep may reserve a part."""
     failure_key: str | None = None
     """What its last failure has in common with those of other trials."""
+    timeout_s: float | None = None
+    """Why its worker has been killed: it completed no epoch in so many seconds."""
     _decision: RetryDecision | None = None
 
     def handle_error(self, exc: Any = None) -> None:

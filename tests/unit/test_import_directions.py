@@ -88,6 +88,7 @@ PRIVATE_NAMES_OF_RAY = {
     "sweeps.cluster.session",
     "sweeps.schedulers.hyperband",
     "sweeps.schedulers.pbt",
+    "sweeps.trials.killed_workers",
     "sweeps.trials.trial",
     "trainable.ray_trial.tune_storage",
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import OutOfMemoryError, RayActorError
 
 from trainable.errors import LostWorkerError
 from trainable.trial_settings import SETTINGS, WORKERS
@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 WORKER_TIMEOUT_S = 300.0
 """How long to wait for a worker. A worker that was lost is restarted and has to load torch."""
 RETRY_INTERVAL_S = 0.5
+
+LOST = (RayActorError, OutOfMemoryError)
+"""Errors of a call to a worker that has died; the second one if Ray killed it to free memory."""
 
 
 class SharedWorkerClient:
@@ -56,7 +59,7 @@ class SharedWorkerClient:
             return
         try:
             ray.get(worker.close.remote(self._trial_id))
-        except RayActorError as error:  # the trial has ended with its process
+        except LOST as error:  # the trial has ended with its process
             log.info("trial %s had no worker any more: %s", self._trial_id, error)
 
     def _call(self, method: str, *args: Any) -> Any:
@@ -69,6 +72,9 @@ class SharedWorkerClient:
             raise LostWorkerError(
                 f"the process that trained trial {self._trial_id} is gone"
             ) from error
+        except OutOfMemoryError:
+            self._worker = None
+            raise
 
     def _open(self) -> Any:
         """Opens the trial in the worker with the fewest trials; waits until one has room."""
@@ -80,7 +86,7 @@ class SharedWorkerClient:
                     is_open = ray.get(
                         worker.open.remote(self._trial_id, self._config, self._directory)
                     )
-                except RayActorError:
+                except LOST:
                     continue
                 if is_open:
                     return worker
@@ -96,6 +102,6 @@ class SharedWorkerClient:
                 # A trial that lost its own process may still be open in one of the workers.
                 ray.get(worker.close.remote(self._trial_id))
                 workers.append((ray.get(worker.count.remote()), number, worker))
-            except (RayActorError, ValueError):  # being restarted, or lost for good
+            except (*LOST, ValueError):  # being restarted, or lost for good
                 continue
         return [worker for _, _, worker in sorted(workers, key=lambda entry: entry[:2])]

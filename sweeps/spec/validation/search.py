@@ -87,11 +87,11 @@ def _list_good(broken: Collection[PathKey]) -> set[str]:
     """Returns which parts of a search file are valid by themselves.
 
     Returns:
-        Keys of `tune`; `config`, `constraints` and `resources`; and of the space `epochs` (the key
+        Keys of `tune`; `config`, `constraints`, `failure`, `resources`; of the space `epochs` (key
         `training.epochs`), `parsed` (its parameters), `linked` (which depend on one another
         rightly), and `space` (all of it).
     """
-    good = {"config", "constraints", "resources", *Tune.model_fields}
+    good = {"config", "constraints", "failure", "resources", *Tune.model_fields}
     good |= {"epochs", "parsed", "linked", "space"}
     for section, *rest in broken:
         match section, rest:
@@ -299,6 +299,12 @@ def check_measurable(spec: SearchSpec) -> Iterator[Violation]:
         yield path, f"{rule}; leave it out, or set process: trial"
 
 
+def _check_timeout(spec: SearchSpec) -> Iterator[Violation]:
+    if spec.failure.epoch_timeout is not None and spec.resources.process == "shared":
+        rule = "cannot end one trial of a process that others share (resources.process: shared)"
+        yield ("failure", "epoch_timeout"), f"{rule}; leave it out, or set process: trial"
+
+
 def _check_repeats(spec: SearchSpec) -> Iterator[Violation]:
     scheduler = spec.tune.scheduler
     if spec.tune.repeats > 1 and not isinstance(scheduler, FIFO):
@@ -329,6 +335,7 @@ _CHECKS: tuple[tuple[Callable[[SearchSpec], Iterable[Violation]], str], ...] = (
 _NEW_CHECKS = (
     (_check_modes, "metric mode pareto target"),
     (check_measurable, "pareto resources"),
+    (_check_timeout, "failure resources"),
     (check_repeated_points, "points_to_evaluate linked"),
 )
 """Checks that earlier versions did not have."""

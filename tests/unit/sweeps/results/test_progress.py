@@ -2,7 +2,13 @@
 
 import pytest
 
-from sweeps.results.progress import TrialProgress, compute_progress, describe_progress, join_parts
+from sweeps.results.progress import (
+    TrialProgress,
+    compute_progress,
+    describe_progress,
+    describe_silent,
+    join_parts,
+)
 from sweeps.sweep_dir.records import TrialRecord
 
 
@@ -129,3 +135,18 @@ def test_a_part_is_never_broken_over_two_lines():
         "1",
     ]
     assert join_parts(["12345", "1234"], 10) == ["12345", "1234"]
+
+
+def test_running_trials_without_an_epoch_for_long_are_named():
+    new, slow, fast = (
+        trial(0, "running"),
+        trial(1, "running", done=1, epoch_s=600.0),
+        trial(2, "running", done=1),
+    )
+    ended, pending = trial(3, "failed"), trial(4, "pending")
+    trials = [new, slow, fast, ended, pending]
+    for each, since in zip(trials, (0.0, 0.0, 500.0, 0.0, 0.0), strict=True):
+        each.waiting_since = since
+    assert describe_silent(trials, 100.0) is None
+    assert describe_silent(trials, 600.0) == "no epoch for 10 min: 00000000"
+    assert describe_silent(trials, 1801.0) == "no epoch for 30 min: 00000001 and 2 more"

@@ -25,6 +25,8 @@ class FakeTrial:
     """The parts of a `SweepTrial` that a retry changes."""
 
     trial_id = "a1"
+    timeout_s: float | None = None
+    failure_key: str | None = None
 
     def __init__(self, epoch: int, checkpoint: Path | None) -> None:
         self.last_result = {"epoch": epoch} if epoch else {}
@@ -72,6 +74,17 @@ def _two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
         {"Alive": False, "Resources": {"CPU": 64.0}},
     ]
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
+
+
+def test_a_worker_that_was_ended_for_its_silence_is_a_timeout(tmp_path: Path) -> None:
+    failing = FailingTrial(tmp_path, ON_CPU, max_retries=1)
+    for retried in (True, False):
+        failing.trial.timeout_s = 1800.0
+        assert failing.fail("the actor is dead").retry == retried
+        failure = failing.record.failures[-1]
+        assert (failure.cause, failure.epoch) == ("timeout", 3)
+        assert failure.message == "no epoch for 30 min (failure.epoch_timeout)"
+        assert failing.trial.timeout_s is None
 
 
 def test_a_failure_is_written_before_the_retry(

@@ -17,7 +17,11 @@ def test_a_sweep_runs_from_plain_values(ray_session: Any, tmp_path: Path) -> Non
         "name": "sweep",
         "config": {**CONFIG, "checkpoint": {"enabled": True, "dir": str(tmp_path)}},
         "space": {"optimizer.learning_rate": {"loguniform": [0.01, 0.1]}},
-        "tune": {"num_samples": 2, "seed": 1},
+        "tune": {
+            "num_samples": 2,
+            "seed": 1,
+            "search_alg": {"name": "tpe", "n_startup_trials": 1},
+        },
         "resources": {"cpu": 2},
         "keep": {"min_free_gib": 0},
     }

@@ -19,6 +19,7 @@ def gpus(directory: Path) -> list[str]:
     return re.findall(r"^--- .*, GPU (\S+)$", (directory / "trial.log").read_text(), re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_four_quarters_run_on_four_gpus_and_a_dead_workers_gpu_is_free_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

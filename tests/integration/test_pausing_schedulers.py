@@ -48,6 +48,7 @@ def whole(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return start(halving(tmp_path_factory.mktemp("hyperband") / "whole")).directory
 
 
+@pytest.mark.slow
 def test_a_paused_hyperband_sweep_ends_like_an_uninterrupted_one(
     whole: Path,
     tmp_path: Path,

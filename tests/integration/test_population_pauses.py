@@ -62,7 +62,13 @@ CUTS: dict[str, tuple[str, int, dict[str, int]]] = {
 }
 
 
-@pytest.fixture(scope="module", params=CUTS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param("pbt_two_at_a_time", marks=pytest.mark.slow),
+        "pb2_with_a_finished_trial",
+    ],
+)
 def paused(
     request: pytest.FixtureRequest,
     ray_session: None,

@@ -33,8 +33,8 @@ CHANGES = {
 }  # fmt: skip
 
 
-SLOW = {"digits_grid", "digits_pbt"}
-"""Other default tests run grids and populations."""
+SLOW = {"digits_grid", "digits_pbt", "digits_tpe"}
+"""Other default tests run a grid, a population and, in test_api.py, TPE."""
 
 
 def read_table(directory: Path) -> list[dict[str, str]]:

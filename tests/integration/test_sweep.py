@@ -16,6 +16,7 @@ import torch
 
 from sweeps import load_sweep
 from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.layout import SweepLayout
 from tests.integration.commands import invoke
 from tests.integration.sweeping import (
     ONE_AT_A_TIME,
@@ -91,9 +92,10 @@ def without_checkpoints(
     )
     (base / "search.yaml").write_text(dump_yaml(spec.to_dict()))
     with pytest.MonkeyPatch.context() as patch:
-        pause_after(patch, 4)
+        pause_after(patch, 4, "time_budget")
         first = invoke("run", base / "search.yaml", "--allow-custom-model")
-    assert first.exit_code == 130
+    assert first.exit_code == 3
+    assert SweepLayout(base / "sweep").read_sweep().reason == "time_budget"
     directory = base / "sweep"
     paused, records = epochs(directory), trials(directory)
     rows = {r.number: read_rows(directory / r.directory / "metrics.jsonl") for r in records}

@@ -183,9 +183,19 @@ def command(*words: object) -> list[str]:
     return [sys.executable, "-c", start, *map(str, words)]
 
 
-def sweep(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+def sweep(
+    *words: object, cwd: Path, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs `sweep` as a user who has the cluster's token but has not set `RAY_AUTH_MODE`."""
+    variables = {key: value for key, value in os.environ.items() if key != "RAY_AUTH_MODE"}
     return subprocess.run(
-        command(*words), cwd=cwd, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
+        command(*words),
+        cwd=cwd,
+        env={**variables, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_S,
     )
 
 

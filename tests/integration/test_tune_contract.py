@@ -12,10 +12,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.air.execution._internal import RayActorManager
 from ray.train._internal.session import _FutureTrainingResult
 from ray.train._internal.storage import StorageContext
 from ray.tune import CheckpointConfig, with_resources
 from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
+from ray.tune.execution.tune_controller import TrialRunnerWrapper
 from ray.tune.experiment import Trial
 from ray.tune.registry import register_trainable
 from ray.tune.schedulers import (
@@ -26,6 +28,7 @@ from ray.tune.schedulers import (
     PopulationBasedTraining,
 )
 
+from sweeps.trials.killed_workers import report_killed_workers
 from sweeps.trials.trial import SweepTrial
 from tests.integration.journal import Journal, checkpoint, make, run_with_journal
 from tests.support.toy_trainable import Toy
@@ -58,6 +61,18 @@ def test_a_trial_keeps_its_id_and_settings(experiment: Any) -> None:
     assert (trial.trial_id, str(trial), trial.status) == ("mine", "mine", Trial.PENDING)
     checkpoints: Any = trial.run_metadata.checkpoint_manager
     assert checkpoints.checkpoint_config == CheckpointConfig(num_to_keep=1, checkpoint_at_end=True)
+
+
+def test_a_lost_worker_is_handled_by_a_method_that_can_be_wrapped() -> None:
+    assert list(inspect.signature(RayActorManager._actor_task_failed).parameters) == [
+        "self",
+        "tracked_actor_task",
+        "exception",
+    ]
+    controller: Any = SimpleNamespace(_actor_manager=RayActorManager.__new__(RayActorManager))
+    wrapper = TrialRunnerWrapper(controller, trial_executor=None)
+    report_killed_workers(wrapper)
+    assert "_actor_task_failed" in vars(controller._actor_manager)
 
 
 def test_checkpoints_are_numbered_directories(experiment: Any) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -114,3 +115,22 @@ class Raises(nn.Module):
 
 def always_raises(num_classes: int, in_channels: int) -> nn.Module:
     return Raises(num_classes, in_channels)
+
+
+class Hoards(nn.Module):
+    """Takes 3 GiB of the host's memory for a batch of more than 64 images, and holds them."""
+
+    def __init__(self, num_classes: int, in_channels: int) -> None:
+        super().__init__()
+        self.net = mlp(num_classes, in_channels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.training and len(images) > 64:
+            hoard = [torch.ones(2**28) for _ in range(3)]
+            time.sleep(30)  # until Ray's monitor has seen it
+            del hoard
+        return self.net(images)
+
+
+def hoards(num_classes: int, in_channels: int) -> nn.Module:
+    return Hoards(num_classes, in_channels)

@@ -52,6 +52,9 @@ CHANGEABLE_KEYS = (
 def open_for_resume(directory: Path) -> Iterator[tuple[SearchSpec, list[TrialRecord]]]:
     """Locks a sweep directory and yields its search file and trials.
 
+    A request to stop that the previous driver did not handle is deleted at once: a later one,
+    which may come while Ray is starting, is for this driver.
+
     Raises:
         SweepError: The directory has no sweep or only the tables of one, or another process is
             running it.
@@ -59,6 +62,7 @@ def open_for_resume(directory: Path) -> Iterator[tuple[SearchSpec, list[TrialRec
     """
     recorded = SweepLayout(directory).read_sweep()  # without a sweep, no lock file is created
     with sweep_lock(directory):
+        SweepLayout(directory).stop_file.unlink(missing_ok=True)
         spec, records = open_sweep(directory)
         if recorded.trials and not records:
             raise SweepError(

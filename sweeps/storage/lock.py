@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from sweeps.storage.lease import Lease
 from sweeps.storage.location import mirror_of, store_of
 from sweeps.sweep_dir.errors import SweepError
-from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
+from sweeps.sweep_dir.layout import LOCK_FILE, STOP_FILE, SweepLayout
 from sweeps.terminal.commands import sweep_command
 from trainable.storage.object_store import ObjectStore
 
@@ -57,6 +57,7 @@ def _hold_lease(directory: Path, store: ObjectStore) -> Iterator[None]:
     if holder is not None:
         raise SweepRunningError(_describe_driver(directory, str(holder)))
     with lease.renewed():
+        store.delete([STOP_FILE])  # a request that the previous driver did not handle
         mirror = mirror_of(directory)
         assert mirror is not None, "a directory with a store is in a mirror"
         mirror.pull()  # another process may have run the sweep just before

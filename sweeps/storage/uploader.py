@@ -128,7 +128,6 @@ def background_upload(directory: Path) -> Iterator[None]:
         yield
         return
     mirror.store.retry_s = RETRY_S
-    mirror.store.delete([STOP_FILE])  # a request that the previous driver did not handle
     uploader = _uploaders[mirror] = BackgroundUploader(mirror)
     try:
         uploader.flush()

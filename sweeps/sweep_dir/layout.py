@@ -145,12 +145,8 @@ class SweepLayout:
         return sorted(records, key=lambda record: record.number), problems
 
     def remove_partial_writes(self) -> None:
-        """Deletes what killed processes left half written; no other process may be writing.
-
-        A request to stop that the previous driver did not handle is deleted, too.
-        """
+        """Deletes what killed processes left half written; no other process may be writing."""
         remove_temporaries(self.directory)
-        self.stop_file.unlink(missing_ok=True)
         for directory in filter(Path.is_dir, self.directory.iterdir()):
             # A trial that is ended while it waits does not open its directory again.
             for written in (directory, directory / CHECKPOINTS, directory / TENSORBOARD):

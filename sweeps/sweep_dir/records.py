@@ -30,10 +30,12 @@ Reason = Literal[
     "disk_full",
     "failing",
     "ray_died",
+    "fault",
     "interrupted",
     "target",
 ]
-"""Why a sweep was paused; `interrupted` was paused by Tune itself, `target` ended the sweep."""
+"""Why a sweep was paused; `fault` by an exception of the driver, `interrupted` by Tune itself;
+`target` ended the sweep."""
 PAUSED_BY: dict[Reason, str] = {
     "SIGINT": "Ctrl-C",
     "SIGTERM": "SIGTERM",
@@ -43,6 +45,7 @@ PAUSED_BY: dict[Reason, str] = {
     "disk_full": "a full disk",
     "failing": "trials that fail alike",
     "ray_died": "the death of Ray",
+    "fault": "an error of the driver",
     "interrupted": "Ray Tune",
 }
 """Reason -> what paused the sweep, as messages say it."""

@@ -44,6 +44,7 @@ EXIT_CODES: dict[Reason, int] = {
     "disk_full": 3,
     "failing": 3,
     "ray_died": 4,
+    "fault": 3,
     "interrupted": 3,
     "target": 0,
 }

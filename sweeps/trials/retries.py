@@ -101,10 +101,10 @@ class RetryPolicy:
         resumed with the sweep.
         """
         cause, text = find_cause(error), str(error).strip().splitlines()[-1]
-        self._switch.request("disk_full" if cause == "disk_full" else "interrupted")
+        print_line(f"the sweep pauses: trial {record.id} could not be recorded: {text}")
+        self._switch.request("disk_full" if cause == "disk_full" else "fault")
         if self._pool is not None:
             self._pool.release(record.id)
-        print_line(f"the sweep pauses: trial {record.id} could not be recorded: {text}")
         return RetryDecision(retry=True)
 
     def _halve_batches(self, trial: SweepTrial, record: TrialRecord) -> bool:

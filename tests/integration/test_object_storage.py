@@ -50,9 +50,9 @@ def uploads(store: S3Server) -> tuple[Counter[str], Counter[str]]:
 def directories_without_objects(store: ObjectStore, prefix: str) -> set[str]:
     """Lists directories whose name begins with a prefix and that are empty objects of S3."""
     infos = store.file_system.get_file_info(FileSelector(store.path_of(""), recursive=True))
-    names = {info.base_name: info.path for info in infos if info.type == FileType.Directory}
-    full = {Path(name).parent.name for name in store.list()}
-    return {path for name, path in names.items() if name.startswith(prefix) and name not in full}
+    directories = [info for info in infos if info.type == FileType.Directory]
+    full = {store.path_of(name.rpartition("/")[0]) for name in store.list()}
+    return {info.path for info in directories if info.base_name.startswith(prefix)} - full
 
 
 def test_a_sweep_in_object_storage_is_paused_resumed_and_read(

@@ -15,8 +15,10 @@ from click.testing import CliRunner
 from sweeps import load_sweep
 from sweeps.cli.main import main
 from sweeps.execution.launch import refuse_taken
+from sweeps.execution.resume import open_for_resume
 from sweeps.storage import location
 from sweeps.storage.lease import Lease
+from sweeps.storage.uploader import background_upload
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.terminal import console
@@ -118,6 +120,21 @@ def test_stop_uploads_the_request_to_a_running_sweep(upload_sweep: UploadSweep) 
             rf"{uri} is being run by process \d+ on .*: sweep stop {uri}", refused.stderr
         )
     assert "is not running; it is running" in output_of("stop", uri)
+
+
+def test_an_old_request_to_stop_is_deleted_as_soon_as_the_sweep_is_locked(
+    upload_sweep: UploadSweep,
+) -> None:
+    uri = upload_sweep()
+    store = ObjectStore(uri)
+    store.write("stop", b"meant for a driver that died")
+    directory = location.resolve(uri)
+    with open_for_resume(directory):
+        assert "stop" not in store.list()
+        assert not SweepLayout(directory).stop_file.exists()
+        output_of("stop", uri)  # while Ray is starting
+        with background_upload(directory):
+            assert "stop" in store.list() or SweepLayout(directory).stop_file.exists()
 
 
 def test_changes_by_another_process_are_read(upload_sweep: UploadSweep) -> None:

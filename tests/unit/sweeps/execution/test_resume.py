@@ -14,7 +14,8 @@ from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.storage.lock import sweep_lock
 from sweeps.sweep_dir.errors import SweepError
-from tests.support.fake_sweeps import ONE_KEY, FakeSweep
+from sweeps.sweep_dir.layout import SweepLayout
+from tests.support.fake_sweeps import ONE_KEY, FakeSweep, sweep
 from trainable.config.override import override
 from trainable.config.yaml_reader import dump_yaml
 from trainable.errors import ConfigError
@@ -75,6 +76,18 @@ def test_an_opened_sweep_is_locked(make: Callable[..., Path]) -> None:
         pass
     with open_for_resume(directory), pytest.raises(SweepError), sweep_lock(directory):
         pass
+
+
+def test_a_request_to_stop_is_deleted_if_it_is_older_than_the_driver(
+    make: Callable[..., Path],
+) -> None:
+    layout = SweepLayout(make())
+    layout.stop_file.touch()  # the previous driver did not handle it
+    with open_for_resume(layout.directory):
+        assert not layout.stop_file.exists()
+        sweep("stop", layout.directory)  # while Ray is starting
+        layout.remove_partial_writes()
+        assert layout.stop_file.exists()
 
 
 @pytest.mark.parametrize("exists", [False, True])

@@ -26,13 +26,11 @@ def test_changes_are_uploaded_while_a_sweep_runs_and_all_of_them_at_the_end(
 ) -> None:
     monkeypatch.setattr(uploader, "STOP_CHECK_INTERVAL_S", 0.01)
     sweep_file = mirror.directory / "sweep.json"
-    store.write("stop", b"meant for a driver that died")
     sweep_file.write_text("1")
     with background_upload(mirror.directory):
         background = uploader_of(mirror.directory)
         assert background is not None
         assert store.read("sweep.json") == b"1"
-        assert "stop" not in store.list()
         sweep_file.write_text("22")
         background.tick()
         wait_for(lambda: store.read("sweep.json") == b"22")

@@ -47,7 +47,6 @@ def test_only_what_a_kill_left_is_removed(layout: SweepLayout, record: TrialReco
     unrecorded = layout.directory / "unrecorded"
     unrecorded.mkdir()
     (unrecorded / ".trial.json.0123456789ab.tmp").write_text("{")
-    layout.stop_file.touch()  # a request that the killed driver did not handle
     layout.remove_partial_writes()
     assert set(layout.directory.rglob("*")) == kept
 

@@ -196,7 +196,7 @@ def test_a_trial_that_loses_a_shared_worker_twice_at_an_epoch_is_suspect(tmp_pat
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("TypeError: float() argument must be a string", "interrupted"),
+        ("TypeError: float() argument must be a string", "fault"),
         ("OSError: [Errno 28] No space left on device: 'trial.json'", "disk_full"),
     ],
 )

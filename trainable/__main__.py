@@ -44,7 +44,7 @@ def main(config: str, allow_custom_model: bool) -> None:
         with local_file(config) as path:
             document = read_yaml(path)
         settings = parse_config(document)
-        with StopRequest() as stop:
+        with StopRequest("stopping: this epoch is finished first; Ctrl-C again stops now") as stop:
             outcome = fit(
                 settings,
                 console=console,

@@ -42,10 +42,14 @@ class StopRequest:
     """Records the first of `SIGNALS` inside `with`; a second one ends the process.
 
     Use: `with StopRequest() as stop: fit(..., should_stop=stop)`.
+
+    Args:
+        notice: A line that acknowledges the signal on standard error.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, notice: str = "") -> None:
         self.signal: int | None = None
+        self._notice = notice
         self._previous_handlers = {
             number: signal.getsignal(number) for number in handled_signals()
         }
@@ -73,6 +77,8 @@ class StopRequest:
         if number not in (signal.SIGINT, signal.SIGTERM):
             discard_output_of_closed_terminal()
         self.signal = number
+        if self._notice:
+            os.write(2, f"\n{self._notice}\n".encode())  # `print` may be what was interrupted
         for handled in self._previous_handlers:
             default = signal.default_int_handler if handled == signal.SIGINT else signal.SIG_DFL
             signal.signal(handled, default)

@@ -23,16 +23,19 @@ def handlers() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_first_signal_is_recorded_and_the_second_ends_the_process(name: str) -> None:
+def test_the_first_signal_is_recorded_and_the_second_ends_the_process(
+    name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     number = signal.Signals[name]
     before = signal.getsignal(number)
-    with StopRequest() as stop:
+    with StopRequest("stopping") as stop:
         assert not stop()
         os.kill(os.getpid(), number)
         assert stop()
         assert stop.signal == number
         assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
     assert signal.getsignal(number) == before
+    assert capfd.readouterr().err == "\nstopping\n"
 
 
 def test_an_ignored_sighup_stays_ignored() -> None:

@@ -13,11 +13,10 @@ from tests.integration.commands import invoke
 from tests.integration.sweeping import ONE_AT_A_TIME, epochs, search, trials
 from tests.support.failing_by_classes import FAILURES
 from tests.support.failing_models import (
-    always_raises,
     dies_once,
     not_a_number,
     out_of_memory,
-    raises_once,
+    raises_late,
 )
 from tests.support.tiny_models import mlp
 from trainable.config import load_config
@@ -67,7 +66,7 @@ def test_out_of_memory_may_fail_a_trial_immediately_until_it_is_retried_by_comma
 
 @pytest.fixture(scope="module")
 def failed(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
-    """Exit code and directory of a sweep whose trials, except the last, fail in different ways."""
+    """Exit code and directory of a sweep whose trials, except one, fail in different ways."""
     directory = tmp_path_factory.mktemp("failed")
     space = {"model.num_classes": {"grid": list(FAILURES)}, **SPACE}
     code = run(
@@ -117,25 +116,26 @@ def test_a_loss_that_is_not_finite_fails_the_trial(failed: tuple[int, Path]) -> 
     assert failure.epoch == 1
 
 
-@pytest.mark.parametrize(("model", "cause"), [(raises_once, "error"), (dies_once, "lost_worker")])
-def test_a_failed_trial_continues_from_its_last_checkpoint(
-    failed: tuple[int, Path], model: Callable[..., Any], cause: str
+def test_a_trial_whose_worker_dies_continues_from_its_last_checkpoint(
+    failed: tuple[int, Path],
 ) -> None:
-    record = find_trial(failed[1], model)
+    record = find_trial(failed[1], dies_once)
     assert record.state == "finished"
     (failure,) = record.failures
-    assert failure.cause == cause
+    assert failure.cause == "lost_worker"
     # It fails in the third epoch, which starts while the second one's checkpoint is written.
-    assert failure.epoch in ({1, 2} if cause == "lost_worker" else {2})
+    assert failure.epoch in {1, 2}
     assert failure.checkpoint is not None
     assert epochs(failed[1])[record.number] == [1, 2, 3, 4]
 
 
-def test_a_trial_that_keeps_failing_fails_after_max_retries(
+def test_a_trial_that_keeps_failing_continues_and_fails_after_max_retries(
     failed: tuple[int, Path],
 ) -> None:
-    record = find_trial(failed[1], always_raises)
+    record = find_trial(failed[1], raises_late)
     assert record.state == "failed"
     assert [failure.cause for failure in record.failures] == ["error", "error"]
-    assert record.failures[-1].message.startswith("RuntimeError: no such luck (failing_models.py:")
-    assert record.failures[-1].epoch == 0
+    assert record.failures[-1].message.startswith("RuntimeError: a bad day (failing_models.py:")
+    assert [failure.epoch for failure in record.failures] == [2, 2]
+    assert record.failures[0].checkpoint is not None
+    assert epochs(failed[1])[record.number] == [1, 2]

@@ -23,19 +23,16 @@ from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.records import Reason
 from tests.integration.commands import invoke
-from tests.integration.sweeping import epochs, pause_after, resume, search, start, trials, watch
+from tests.integration.sweeping import epochs, pause_after, search, start, trials, watch
 from trainable.config.yaml_reader import dump_yaml
 
 pytestmark = pytest.mark.ray
 
 EPOCHS, TRIALS = 4, 4
-PAUSES: list[tuple[Reason, int, int]] = [
-    ("SIGINT", 130, 2),
-    ("stop", 3, 3),
-    ("time_budget", 3, 3),
-]
+PAUSES: list[tuple[Reason, int, int]] = [("SIGINT", 130, 2), ("stop", 3, 3)]
 """Successive pauses: reason, exit code, and the number of results before it, which is in the
-middle of a trial. A test below sends SIGTERM to a separate process."""
+middle of a trial. A test below sends SIGTERM to a separate process; test_sweep.py has a pause by
+the time budget."""
 
 
 def one_by_one(directory: Path, count: int = TRIALS, **checkpoint: Any) -> SearchSpec:
@@ -80,11 +77,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Parts:
-    """A sweep that ran in four processes."""
+    """A sweep that ran in three processes."""
 
     directory: Path
     first: Path
-    """A copy of the directory after the first part."""
+    """The directory of the first part, which was copied to the one above."""
+    unchanged: bool
+    """Whether the later parts left the first one's directory alone."""
     all: list[Part]
 
 
@@ -96,37 +95,55 @@ def whole(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def parts(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Parts:
-    """A sweep that was paused three times, each time for another reason, and then finished."""
+    """A sweep that was paused twice, each time for another reason, and then finished.
+
+    After the first pause it goes on without Ray's files in another place, and at last it gets one
+    more trial.
+    """
     base = tmp_path_factory.mktemp("parts")
-    directory, first = base / "sweep", base / "first"
-    (base / "search.yaml").write_text(dump_yaml(one_by_one(base).to_dict()))
-    parts: list[Part] = []
-    for reason, results in [*((reason, n) for reason, _, n in PAUSES), (None, 0)]:
-        with pytest.MonkeyPatch.context() as patch:
-            seen = pause_after(patch, results, reason) if reason else watch(patch)
-            arguments = ["resume", directory] if parts else ["run", base / "search.yaml"]
-            result = invoke(*arguments, "--allow-custom-model")
-        parts.append(
-            Part(
-                code=result.exit_code,
-                output=result.stdout,
-                state=json.loads((directory / "sweep.json").read_text()),
-                epochs=epochs(directory),
-                latest=latest(directory),
-                ended=files_of_finished(directory),
-                seen=seen,
-            )
-        )
-        if not first.exists():
-            shutil.copytree(directory, first)
-    return Parts(directory, first, parts)
+    first, moved = base / "sweep", base / "elsewhere" / "renamed"
+    (base / "search.yaml").write_text(dump_yaml(one_by_one(base, TRIALS - 1).to_dict()))
+    parts = [run_part(PAUSES[0], first, "run", base / "search.yaml")]
+    shutil.copytree(first, moved)
+    remove_rays_files(moved)
+    before = snapshot(first)
+    parts.append(run_part(PAUSES[1], moved, "resume", moved))
+    parts.append(run_part(None, moved, "resume", moved, "--num-samples", TRIALS))
+    return Parts(moved, first, snapshot(first) == before, parts)
+
+
+def run_part(pause: tuple[Reason, int, int] | None, directory: Path, *arguments: object) -> Part:
+    with pytest.MonkeyPatch.context() as patch:
+        seen = pause_after(patch, pause[2], pause[0]) if pause else watch(patch)
+        result = invoke(*arguments, "--allow-custom-model")
+    return Part(
+        code=result.exit_code,
+        output=result.stdout,
+        state=json.loads((directory / "sweep.json").read_text()),
+        epochs=epochs(directory),
+        latest=latest(directory),
+        ended=files_of_finished(directory),
+        seen=seen,
+    )
+
+
+def remove_rays_files(directory: Path) -> None:
+    """Leaves what a disk that filled up may leave of Ray's own files."""
+    (directory / "tuner.pkl").write_bytes(b"")
+    for path in directory.glob("experiment_state-*.json"):
+        path.unlink()
+
+
+def snapshot(directory: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in directory.rglob("*")}
 
 
 @pytest.mark.parametrize("number", range(len(PAUSES)), ids=[reason for reason, *_ in PAUSES])
 def test_a_pause_saves_and_prints_the_command_to_resume(parts: Parts, number: int) -> None:
     part, (reason, code, _) = parts.all[number], PAUSES[number]
     assert part.code == code
-    command = f"sweep resume {parts.directory} --allow-custom-model"
+    directory = parts.directory if number else parts.first
+    command = f"sweep resume {directory} --allow-custom-model"
     assert part.output.splitlines()[-1] == command
     assert "best so far" in part.output
     assert "best:" not in part.output
@@ -136,7 +153,7 @@ def test_a_pause_saves_and_prints_the_command_to_resume(parts: Parts, number: in
     assert {number: state["epoch"] for number, state in part.latest.items()} == reached
 
 
-def test_a_sweep_paused_three_times_ends_like_an_uninterrupted_one(
+def test_a_sweep_paused_twice_and_extended_ends_like_an_uninterrupted_one(
     parts: Parts, whole: Path, assert_same: Callable[[Any, Any], None]
 ) -> None:
     last = parts.all[-1]
@@ -163,8 +180,14 @@ def test_after_a_resume_the_limit_holds_and_interrupted_trials_run_first(parts: 
 def test_files_of_finished_trials_stay_unchanged(parts: Parts) -> None:
     now = files_of_finished(parts.directory)
     assert parts.all[-2].ended
-    for part in parts.all:
+    for part in parts.all[1:]:
         assert part.ended.items() <= now.items()
+
+
+def test_a_sweep_resumes_without_rays_files_and_from_another_location(parts: Parts) -> None:
+    assert parts.directory != parts.first
+    assert parts.all[-1].code == 0
+    assert parts.unchanged
 
 
 def test_a_second_signal_stops_within_the_epoch(
@@ -177,26 +200,22 @@ def test_a_second_signal_stops_within_the_epoch(
     assert outcome.paused == "SIGTERM"
     assert [epoch for _, epoch in seen] == [1, 2], "the third epoch was not stopped"
     assert latest(outcome.directory) == {}
-    resume(outcome.directory)
-    assert epochs(outcome.directory) == {0: [1, 2, 3, 4]}
 
 
-def test_a_sweep_resumes_without_rays_files_and_from_another_location(
-    parts: Parts, tmp_path: Path
-) -> None:
-    moved = tmp_path / "elsewhere" / "renamed"
-    shutil.copytree(parts.first, moved)
-    (moved / "tuner.pkl").write_bytes(b"")
-    for path in moved.glob("experiment_state-*.json"):
-        path.unlink()
-    before = files_of_finished(parts.directory), sorted(parts.directory.rglob("*"))
-    outcome = resume(moved)
-    assert outcome.paused is None
-    assert outcome.directory == moved
-    assert epochs(moved) == {number: [1, 2, 3, 4] for number in range(TRIALS)}
-    assert before == (files_of_finished(parts.directory), sorted(parts.directory.rglob("*")))
+def test_the_best_trial_of_a_finished_sweep_trains_longer(whole: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "sweep"
+    shutil.copytree(whole, directory)
+    arguments = ("continue", directory, "--top", "1", "--epochs", "6", "--allow-custom-model")
+    assert invoke(*arguments).exit_code == 0
+    assert sorted(epochs(directory).values()) == [[1, 2, 3, 4]] * (TRIALS - 1) + [
+        [1, 2, 3, 4, 5, 6]
+    ]
+    refused = invoke(*arguments)
+    assert refused.exit_code == 2
+    assert "has already completed 6, found 6" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_finished_sweep_is_extended_and_its_best_trial_trains_longer(
     whole: Path, tmp_path: Path
 ) -> None:

@@ -165,6 +165,10 @@ def run_sweep(
 ) -> Sweep:
     """Runs a new sweep until it has finished or is paused, as `sweep run` does.
 
+    Any thread may call it, one at a time. In the main thread Ctrl-C pauses the sweep, as in a
+    notebook the interrupt; in other threads `sweep stop` does. A Ray that runs in this process is
+    used and left running; one that the sweep starts ends with it.
+
     Args:
         search: A search file, or its plain values. Paths in plain values are relative to the
             working directory.
@@ -176,7 +180,8 @@ def run_sweep(
         The sweep, with Tune's own `ResultGrid` as `grid`.
 
     Raises:
-        TuneSweepsError: The search file is not valid, or the sweep directory already exists.
+        TuneSweepsError: The search file is not valid, the sweep directory already exists, or a
+            sweep is running in this process.
     """
     from sweeps.spec.load import load_search, parse_search
 

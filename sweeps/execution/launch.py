@@ -28,7 +28,7 @@ from sweeps.execution.hooks import HookRunner
 from sweeps.execution.resume import drop_origin
 from sweeps.execution.warm_start import read_points, write_points
 from sweeps.preflight.checks import background_checks, check_on_worker, check_settings
-from sweeps.results.commands import read_commands
+from sweeps.results.commands import own_code, read_commands
 from sweeps.results.outcome import Outcome
 from sweeps.results.ranking import write_files
 from sweeps.results.repairs import find_repairs
@@ -47,7 +47,11 @@ from sweeps.terminal.console import log_times, print_line
 from trainable.artifacts.names import automatic_name
 from trainable.atomic_files import write_text
 from trainable.config import TrainConfig
-from trainable.config.own_code import add_code_directories, code_directories
+from trainable.config.own_code import (
+    add_code_directories,
+    add_directories_of,
+    code_directories,
+)
 from trainable.config.yaml_reader import dotted, dump_yaml
 from trainable.data.folder_scan import has_val_folder
 from trainable.errors import ConfigError
@@ -78,6 +82,7 @@ def start_sweep(
     refuse_taken(directory)
     if allow_custom_model:
         add_code_directories([Path.cwd(), spec.origin.directory])
+        add_directories_of(own_code(spec.to_dict()))
     points = read_points(spec)
     environment = start_describing()
     spec, share = _prepare(spec, directory, allow_custom_model, address, spec)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import sysconfig
 from collections.abc import Iterable
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -30,6 +32,28 @@ def add_code_directories(directories: Iterable[str | Path]) -> None:
             sys.path.insert(len(_directories), path)
             _directories.append(path)
     importlib.invalidate_caches()  # the files may be newer than the listings
+
+
+def add_directories_of(names: Iterable[str]) -> None:
+    """Adds the directories that `sys.path` has for some own code, so that workers find it, too.
+
+    Args:
+        names: Names `module:callable`. Modules that every process of this environment finds,
+            because they are installed or on PYTHONPATH, are left out.
+    """
+    everywhere = {
+        *sysconfig.get_paths().values(),
+        *os.environ.get("PYTHONPATH", "").split(os.pathsep),
+    }
+    for name in names:
+        top = name.partition(":")[0].partition(".")[0]
+        spec = PathFinder.find_spec(top)
+        if spec is None or spec.origin is None:
+            continue
+        file = Path(spec.origin)
+        directory = file.parent.parent if spec.submodule_search_locations else file.parent
+        if str(directory) not in everywhere:
+            add_code_directories([directory])
 
 
 def code_directories() -> list[str]:

@@ -2,7 +2,6 @@
 
 import importlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from trainable.config import own_code
 from trainable.config.own_code import (
     add_code_directories,
+    add_directories_of,
     check_own_code,
     code_directories,
     is_own_code,
@@ -17,11 +17,10 @@ from trainable.config.own_code import (
 
 
 @pytest.fixture(autouse=True)
-def _same_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _same_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps the directories of one test from the next."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(own_code, "_directories", [])
-    return
 
 
 def test_a_module_is_found_in_the_first_of_the_directories(tmp_path: Path) -> None:
@@ -35,6 +34,22 @@ def test_a_module_is_found_in_the_first_of_the_directories(tmp_path: Path) -> No
     assert check_own_code("own_code_of_a_test:Net", allowed=True) is None
     assert importlib.import_module("own_code_of_a_test").PLACE == "first"
     del sys.modules["own_code_of_a_test"]
+
+
+def test_directories_that_only_this_process_looks_in_are_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a notebook and a script in another directory have them in `sys.path`."""
+    for name in ("mine", "shared"):
+        (tmp_path / name / f"{name}_package").mkdir(parents=True)
+        (tmp_path / name / f"{name}_package" / "__init__.py").touch()
+        (tmp_path / name / f"{name}_module.py").touch()
+        sys.path.append(str(tmp_path / name))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "shared"))
+    add_directories_of(["shared_module:net", "shared_package.a:net", "torch.nn:Linear", "no:net"])
+    assert code_directories() == []
+    add_directories_of(["mine_package.models:net", "mine_module:net"])
+    assert code_directories() == [str(tmp_path / "mine")]
 
 
 def test_own_code_needs_consent_and_built_in_models_do_not() -> None:

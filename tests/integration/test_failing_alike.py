@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tests.integration.commands import invoke
@@ -66,8 +65,9 @@ def test_trials_that_fail_alike_pause_the_sweep_and_a_resume_counts_anew(tmp_pat
 
 def test_a_host_out_of_memory_runs_the_trial_alone_then_with_half_batches(tmp_path: Path) -> None:
     path = write_search(tmp_path, "failing_models:hoards", tune={"num_samples": 1})
-    memory = psutil.virtual_memory()
-    limit = (memory.total - memory.available + 1.5 * 2**30) / memory.total
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    kib = {name: int(value.split()[0]) for name, value in (line.split(":") for line in lines)}
+    limit = 1 - (kib["MemAvailable"] - 1.5 * 2**20) / kib["MemTotal"]
     environment = {
         **os.environ,
         "RAY_memory_usage_threshold": f"{limit:.3f}",

@@ -31,7 +31,7 @@ from sweeps.results.progress import format_time_left
 from sweeps.results.status import front_values, status_values
 from sweeps.results.trial_results import TrialResult, describe_missing_best
 from sweeps.sweep_dir.errors import SweepError
-from sweeps.sweep_dir.layout import SWEEP_FILE
+from sweeps.sweep_dir.layout import EVENTS_FILE, SWEEP_FILE
 from sweeps.sweep_dir.records import ENDED, describe_state
 from sweeps.terminal.commands import quote_word
 from sweeps.terminal.console import console, print_json, print_line, print_note, print_table
@@ -70,7 +70,10 @@ def list_(directory: Path, as_json: bool) -> int:
     """
     if not directory.is_dir():
         raise SweepError(f"{directory}: there is no such directory")
-    sweeps = [_list_values(path.parent) for path in directory.glob(f"*/{SWEEP_FILE}")]
+    names = {path.parent.name for path in directory.glob(f"*/{SWEEP_FILE}")}
+    # A sweep that has lost its record.
+    names |= {p.parent.name for p in directory.glob(f"*/{EVENTS_FILE}")}
+    sweeps = [_list_values(directory / name) for name in sorted(names)]
     sweeps.sort(key=lambda values: str(values["started"]), reverse=True)
     if as_json:
         print_json(sweeps)

@@ -12,7 +12,7 @@ from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.terminal.commands import sweep_command, train_command
 from trainable.artifacts.names import CONFIG_FILE
 from trainable.config.own_code import is_own_code
-from trainable.config.yaml_reader import read_yaml
+from trainable.config.yaml_reader import parse_yaml, read_yaml
 from trainable.errors import ConfigError
 
 MODEL_KEYS = ("model", "model.name")
@@ -69,7 +69,12 @@ def trial_commands(
         absolute: Whether the commands are for any directory, as in a file.
     """
     path = result.directory / CONFIG_FILE
-    config = read_yaml(path).data if path.exists() else {}
+    text = result.config_text()
+    if text is None:  # it is damaged, or the trial has not started
+        search_file = SweepLayout(result.directory.parent).search_file
+        config = read_yaml(search_file).data["config"] if search_file.exists() else {}
+    else:
+        config = parse_yaml(text, CONFIG_FILE).data
     is_own = bool(own_code({"config": config}))
     directories = SweepLayout(result.directory.parent).read_sweep().code_directories
     train = train_command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
 from trainable.config.override import override
 from trainable.config.yaml_reader import Document, read_yaml
-from trainable.errors import ConfigError, Problem
+from trainable.errors import ConfigError
 
 REMEDY = (
     "restore the file from a copy; the trials' checkpoints can be used without it (`sweep eval`, "
@@ -47,11 +48,13 @@ def read_search(directory: Path) -> tuple[SearchSpec, dict[str, Any]]:
     directory = directory.absolute()
     layout = SweepLayout(directory)
     layout.read_sweep()
-    document = read_yaml(layout.search_file)
     try:
+        document = read_yaml(layout.search_file)
         spec = parse_search(_adapt(document, directory), directory=directory, is_recorded=True)
     except ConfigError as error:
-        raise ConfigError(error.source, [*error.problems, Problem("", REMEDY)]) from None
+        *others, last = error.problems
+        last = replace(last, rule=f"{last.rule}; {REMEDY}")
+        raise ConfigError(error.source, [*others, last]) from None
     values = {**spec.to_dict(), "config": spec.training.to_dict()}
     search_alg = document.data["tune"].get("search_alg")
     if search_alg is not None:  # of an earlier version it may be a removed one

@@ -91,7 +91,13 @@ class SweepLayout:
         Raises:
             SweepError: It is missing or not the record of a sweep.
         """
-        return read_record(SweepRecord, self.directory / SWEEP_FILE)
+        path = self.directory / SWEEP_FILE
+        try:
+            return read_record(SweepRecord, path)
+        except SweepError as error:
+            if not self.search_file.exists():
+                raise
+            raise SweepError(f"{error}; restore the file from a copy") from error
 
     def write_trial(self, record: TrialRecord) -> None:
         """Replaces a trial's `trial.json`; creates the trial's directory if it is new."""

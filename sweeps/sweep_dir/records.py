@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from sweeps.sweep_dir.errors import SweepError
 from trainable.atomic_files import write_text
@@ -90,6 +90,15 @@ class Failure:
     time: str
 
 
+def _check_lineage(lineage: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for step in lineage:
+        kinds = {"epoch": int, "donor": str, "values": dict}
+        for key, kind in kinds.items():
+            if not isinstance(step.get(key), kind):
+                raise ValueError(f"{key} must be of type {kind.__name__}, found {step.get(key)!r}")
+    return lineage
+
+
 class TrialConfigs(Protocol):
     """Builds the training configs of a sweep's trials, as `SearchSpec` does."""
 
@@ -120,7 +129,9 @@ class TrialRecord:
     """Number of leading `failures` that no longer count, because `sweep retry` was run later."""
     changes: dict[str, Any] = field(default_factory=dict)
     """Dotted config keys that the sweep has set since, such as more epochs or smaller batches."""
-    lineage: list[dict[str, Any]] = field(default_factory=list)
+    lineage: Annotated[list[dict[str, Any]], AfterValidator(_check_lineage)] = field(
+        default_factory=list
+    )
     """PBT: `epoch`, `donor`, and the `values` from then on."""
     configuration: int | None = None
     """0-based number of the configuration if several trials share it; else None."""

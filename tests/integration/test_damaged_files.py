@@ -1,0 +1,176 @@
+"""Damaged files of a sweep: no traceback, no other best trial in silence, a line with the remedy.
+
+Every file of a small finished and a small paused sweep, damaged in every way, under every command
+that reads a sweep. The commands that train are tried up to the start of Ray.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sweeps import load_sweep
+from sweeps.cli.main import main
+from sweeps.results.stored_spec import open_sweep
+from sweeps.sweep_dir.errors import SweepError
+from tests.support.damaged_sweeps import (
+    DAMAGES,
+    SWEEP_FILES,
+    TRIAL_FILES,
+    TRIALS,
+    copy_sweeps,
+    file_of,
+    set_wrong_types,
+)
+from trainable.errors import ConfigError
+
+VERBS = (
+    *(("list",), ("status",), ("status", "--json"), ("best",), ("best", "--json")),
+    *(
+        ("show", "BEST"),
+        ("show", "BEST", "--json"),
+        ("logs", "BEST"),
+        ("compare", "BEST", "OTHER"),
+    ),
+    *(("export",), ("export", "--epochs"), ("export", "--format", "json"), ("plot",)),
+    *(("gc", "--dry-run"), ("stop",)),
+)
+"""Commands and their arguments after the directory of the sweep."""
+
+
+@pytest.fixture
+def sweeps(tmp_path: Path) -> Path:
+    """A directory with a finished and a paused sweep."""
+    return copy_sweeps(tmp_path)
+
+
+def run(directory: Path, verb: str, *options: str) -> Result:
+    best, other = TRIALS[directory.name]
+    words = [{"BEST": best, "OTHER": other}.get(word, word) for word in options]
+    place = directory.parent if verb == "list" else directory
+    return CliRunner().invoke(main, [verb, str(place), *words])
+
+
+def describe_wrong(result: Result, directory: Path, verb: str, path: Path) -> str | None:
+    """Returns what is wrong with the output of a command under a damaged file, if anything."""
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        return f"traceback: {result.exception!r}"
+    if result.exit_code not in {0, 2}:
+        return f"exit code {result.exit_code}"
+    if result.exit_code == 2 and (str(path) not in result.output or len(result.stderr) < 40):
+        return f"refused without the file: {result.output}"
+    if verb in {"status", "best", "list", "export", "plot"} and result.exit_code == 0:
+        best, other = TRIALS[directory.name]
+        is_shown = best in result.stdout
+        if not is_shown and str(path) not in result.output and "restore" not in result.output:
+            return f"{other} is called the best in silence: {result.output}"
+    return None
+
+
+QUICK = {("finished", "cut"), ("finished", "wrong types"), ("paused", "directory")}
+"""Pairs of a sweep and a damage that the default run tries."""
+
+
+@pytest.mark.parametrize(
+    ("sweep", "damage"),
+    [
+        pytest.param(*pair, marks=[] if pair in QUICK else pytest.mark.slow)
+        for pair in itertools.product(TRIALS, DAMAGES)
+    ],
+)
+def test_every_command_survives_and_names_the_file_and_the_remedy(
+    sweep: str, damage: str, sweeps: Path
+) -> None:
+    directory = sweeps / sweep
+    wrong = []
+    for name in (*SWEEP_FILES, *TRIAL_FILES):
+        path = file_of(directory, name)
+        if name == "trial.log" and damage == "wrong types":
+            continue
+        kept = path.read_bytes()
+        DAMAGES[damage](path)
+        for verb, *options in VERBS:
+            result = run(directory, verb, *options)
+            problem = describe_wrong(result, directory, verb, path)
+            if problem is not None:
+                wrong.append(f"{name} {damage}, sweep {verb} {' '.join(options)}: {problem}")
+        if path.is_dir():
+            path.rmdir()
+        path.write_bytes(kept)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_the_best_trial_stays_the_best_and_its_metrics_are_named(
+    damage: str, sweeps: Path
+) -> None:
+    """`events.jsonl` has what `metrics.jsonl` has lost."""
+    directory = sweeps / "finished"
+    before = load_sweep(directory).files.best_values()
+    path = file_of(directory, "metrics.jsonl")
+    DAMAGES[damage](path)
+    sweep = load_sweep(directory)
+    assert sweep.files.best_values() == before
+    (text,) = sweep.damage
+    assert text.startswith(f"{path}: ")
+    assert "read from events.jsonl" in text
+    for verb in (("status",), ("best",), ("show", "BEST"), ("export",), ("list",)):
+        assert text in run(directory, *verb).stderr
+
+
+def test_without_events_the_best_epoch_is_that_of_best_pt(sweeps: Path) -> None:
+    directory = sweeps / "finished"
+    file_of(directory, "metrics.jsonl").write_bytes(b"")
+    (directory / "events.jsonl").unlink()
+    sweep = load_sweep(directory)
+    assert sweep.files.best_values() == {
+        **{"trial": "303c9876", "metric": "val_acc", "value": 0.6875, "epoch": 2}
+    }
+    assert "read from best.pt" in sweep.damage[0]
+
+
+def test_a_trial_that_no_file_tells_about_is_named_and_is_not_passed_over(sweeps: Path) -> None:
+    directory = sweeps / "finished"
+    path = file_of(directory, "metrics.jsonl")
+    path.write_bytes(b"")
+    (directory / "events.jsonl").unlink()
+    shutil.rmtree(path.parent / "checkpoints")
+    for verb in (("status",), ("best",), ("export",), ("list",)):
+        result = run(directory, *verb)
+        assert result.exit_code == 0
+        assert f"{path}: is empty; epochs 1 to 3 of trial 303c9876 cannot be read" in result.stderr
+        assert "restore the file from a copy" in result.stderr
+    refused = run(directory, "continue", "--top", "1", "--epochs", "9")
+    assert refused.exit_code == 2
+    assert f"{path}: is empty" in refused.stderr
+
+
+def test_an_unreadable_trial_is_named_and_the_others_are_shown(sweeps: Path) -> None:
+    directory = sweeps / "finished"
+    path = file_of(directory, "trial.json")
+    path.write_text("{}")
+    sweep = load_sweep(directory)
+    assert [result.record.id for result in sweep.files.results] == ["b3fc065b", "b201af99"]
+    (text,) = sweep.damage
+    assert text.startswith(f"{path}: not a record of this version: ")
+    assert "this trial is left out and may be the best one" in text
+    with pytest.raises(SweepError, match="restore the file from a copy"):
+        open_sweep(directory)
+
+
+def test_one_broken_search_file_does_not_hide_the_other_sweeps(sweeps: Path) -> None:
+    path = sweeps / "paused" / "search.yaml"
+    set_wrong_types(path)
+    listed = json.loads(run(sweeps / "finished", "list", "--json").stdout)
+    assert {entry["name"]: entry["state"] for entry in listed} == {
+        "finished": "finished",
+        "paused": "broken",
+    }
+    with pytest.raises(ConfigError, match=r"tune\.metric") as caught:
+        load_sweep(sweeps / "paused")
+    assert "restore the file from a copy" in str(caught.value)

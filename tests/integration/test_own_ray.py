@@ -56,8 +56,8 @@ for table in ("tcp", "tcp6"):
         words = line.split()
         if words[3] == "0A" and f"socket:[{words[9]}]" in sockets:
             hosts.append(words[1].partition(":")[0])
-use.__exit__(None, None, None)
 report = {"hosts": hosts, "auth": os.environ.get("RAY_AUTH_MODE")}
+use.__exit__(None, None, None)
 report["initialized"] = ray.is_initialized()
 while any(is_alive(pid) for pid in own - {os.getpid()}):  # else the test hangs
     time.sleep(0.1)

@@ -57,14 +57,11 @@ def starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Starts:
 
 def test_ray_has_no_dashboard_and_listens_on_this_machine_only(starts: Starts) -> None:
     start_local(OPTIONS)
-    assert starts.parameters == [
-        {
-            "include_dashboard": False,
-            "include_log_monitor": False,
-            "object_store_memory": None,
-            "temp_dir": "/tmp/ray",
-        }
-    ]
+    (parameters,) = starts.parameters
+    assert parameters["include_dashboard"] is False
+    assert parameters["include_log_monitor"] is False
+    assert parameters["object_store_memory"] is None
+    assert parameters["temp_dir"] == "/tmp/ray"
     variable = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
     assert starts.environments[0][variable] == "0"
     assert variable not in os.environ

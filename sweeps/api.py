@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -146,6 +147,8 @@ class Sweep:
 def load_sweep(directory: str | Path) -> Sweep:
     """Loads a sweep from its directory: running, paused, finished or copied from elsewhere.
 
+    A warning is logged about every file that is damaged (`Sweep.damage`).
+
     Args:
         directory: A path, or a URI in object storage whose files are read from a local mirror.
 
@@ -154,7 +157,10 @@ def load_sweep(directory: str | Path) -> Sweep:
         ConfigError: Its search file is broken.
         StorageError: The object storage does not respond.
     """
-    return Sweep(load(resolve(directory)))
+    files = load(resolve(directory))
+    for text in files.damage:
+        logging.getLogger(__name__).warning("note: %s", text)
+    return Sweep(files)
 
 
 def run_sweep(

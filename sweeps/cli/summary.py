@@ -13,13 +13,15 @@ from sweeps.results.trial_results import describe_missing_best
 from sweeps.sweep_dir.layout import REPORT, SweepLayout
 from sweeps.sweep_dir.records import describe_state
 from sweeps.terminal.commands import quote_word, sweep_command
-from sweeps.terminal.console import print_line, print_table, uri_of
+from sweeps.terminal.console import print_line, print_note, print_table, uri_of
 from trainable.config.yaml_reader import read_yaml
 
 
 def print_summary(outcome: Outcome) -> None:
     """Prints the ranked trials, the best checkpoint with its commands, and how to resume."""
     metric = outcome.metric
+    for text in filter(None, (result.damage for result in outcome.results)):
+        print_note(text)
     print_table(ranking_table(outcome.results, metric, outcome.epochs))
     configurations = repeated_configurations(outcome.results, metric)
     if configurations:

@@ -34,7 +34,11 @@ class Sweep:
         self.retries = RetryPolicy(layout, records, FailurePolicy(), SHARE, switch, pool)
         self.trials = {
             key: SimpleNamespace(
-                trial_id=key, last_result={}, checkpoint=None, config=copy.deepcopy(config)
+                trial_id=key,
+                last_result={},
+                checkpoint=None,
+                config=copy.deepcopy(config),
+                timeout_s=None,
             )
             for key in TRIALS
         }

@@ -66,6 +66,10 @@ def test_a_job_is_paused_submitted_again_and_finishes(nodes: Nodes, project: Pat
     assert rows(directory) == {trial.id: list(range(1, 13)) for trial in trials}
     assert not any(trial.failures for trial in trials)
     assert list_states(project, *server) == ["stopped;", "finished"]
+    assert_without_token(directory)
+
+
+def assert_without_token(directory: Path) -> None:
     secret = os.environ["RAY_AUTH_TOKEN"]
     for path in directory.rglob("*"):
         assert not path.is_file() or secret.encode() not in path.read_bytes(), path

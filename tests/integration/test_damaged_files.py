@@ -174,3 +174,28 @@ def test_one_broken_search_file_does_not_hide_the_other_sweeps(sweeps: Path) -> 
     with pytest.raises(ConfigError, match=r"tune\.metric") as caught:
         load_sweep(sweeps / "paused")
     assert "restore the file from a copy" in str(caught.value)
+
+
+def test_gc_removes_a_link_and_leaves_what_it_points_to(sweeps: Path) -> None:
+    directory = sweeps / "finished"
+    elsewhere = sweeps / "elsewhere"
+    (own,) = directory.glob("*_303c9876/checkpoint_*")
+    own.rename(elsewhere)
+    own.symlink_to(elsewhere)
+    result = run(directory, "gc")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert not list(directory.glob("*/checkpoint_0*"))
+    assert list(elsewhere.iterdir())
+
+
+def test_a_report_that_cannot_be_written_beside_the_sweep_is_written_elsewhere(
+    sweeps: Path,
+) -> None:
+    directory = sweeps / "finished"
+    (directory / "report.html").mkdir()
+    refused = run(directory, "report")
+    assert refused.exit_code == 2
+    assert refused.stderr.strip().endswith("add --output FILE")
+    output = sweeps / "elsewhere.html"
+    assert run(directory, "report", "--output", str(output)).exit_code == 0
+    assert output.stat().st_size > 0

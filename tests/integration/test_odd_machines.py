@@ -163,7 +163,8 @@ def test_a_full_disk_for_temporary_files_is_replaced_or_named(home: Path) -> Non
             f"mount --bind {path} {path} && mount -o remount,bind,ro {path}"
             for path in ("/var/tmp", "/tmp")
         )
-        words = ("unshare", "--mount", "bash", "-c", f'{read_only} && exec "$@"', "bash")
+        own = f"mount --bind {home} {home} && mount -o remount,bind,rw {home} && cd {home}"
+        words = ("unshare", "--mount", "bash", "-c", f'{read_only} && {own} && exec "$@"', "bash")
         sentence = assert_refused(run(home, *words, TMPDIR="/tmp"), home)
     assert (
         "Ray cannot start on this machine: it has no directory for its files: /tmp/ray" in sentence

@@ -238,7 +238,7 @@ def _find_format_error(state: Any) -> str | None:
         if key in state and not isinstance(state[key], kind):
             return f"expected {key} of type {kind.__name__}, found {type(state[key]).__name__}"
     if state[EPOCH] < 0:
-        return f"expected the number of completed epochs as {EPOCH}, found {state[EPOCH]}"
+        return f"expected {EPOCH} to be 0 or more, found {state[EPOCH]}"
     version = state.get(RESUME, {}).get("format", FORMAT)
     if version > FORMAT:
         return f"expected checkpoint format {FORMAT} or older, found {version}"

@@ -15,6 +15,7 @@ from sweeps.sweep_dir.errors import SweepError
 from sweeps.terminal.commands import sweep_command
 from sweeps.terminal.console import console, print_line
 from sweeps.terminal.formatting import format_time, make_table
+from sweeps.terminal.tables import ShortenedText
 
 JOB_SERVER = click.option(
     "--address",
@@ -107,10 +108,11 @@ def _list_jobs(address: str) -> int:
     if not listed:
         print_line(f"no jobs at {address}")
         return FINISHED
-    table = make_table("job", "sweep", "started", "state")
+    table = make_table("job", "sweep", "started", "state", shortened={"sweep", "state"})
     for job in listed:
         started = "-" if job.started is None else format_time(job.started)
-        table.add_row(*map(escape, (job.id, job.sweep or "-", started, job.state)))
+        sweep, state = ShortenedText(job.sweep or "-"), ShortenedText(job.state)
+        table.add_row(escape(job.id), sweep, started, state)
     console.print(table)
     return FINISHED
 

@@ -77,7 +77,7 @@ def assert_without_token(directory: Path) -> None:
 
 def list_states(project: Path, *server: str) -> list[str]:
     """Returns the first word of the state of each of the sweep's jobs in `sweep jobs`."""
-    done = sweep("jobs", *server, cwd=project)
+    done = sweep("jobs", *server, cwd=project, environment={"COLUMNS": "200"})
     lines = [line.split() for line in done.stdout.splitlines()]
     # The third and fourth words are the date and the time.
     return [words[4] for words in lines if words[1:2] == ["sweep"] and words[0] != "job"]

@@ -4,6 +4,7 @@ import copy
 import itertools
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ from trainable.training.trainer import Trainer
 # each sweep would start a process that imports torch.
 vars(sys.modules["__main__"]).setdefault("__file__", pytest.__file__)
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as if the tests had not been started with nohup
 settings.register_profile("tests", deadline=None)  # how long an example takes is the machine's
 settings.load_profile("tests")
 

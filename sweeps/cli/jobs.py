@@ -86,9 +86,9 @@ def submit(
 @click.option("--address", metavar="URL", help="The job server of the cluster: http://HEAD:8265.")
 @click.pass_context
 def jobs(context: click.Context, address: str | None) -> None:
-    """Shows and pauses sweeps on a cluster; lists them without a command.
+    """Shows and pauses sweeps on a cluster.
 
-    `sweep submit` prints the id of the job.
+    Without a command, the jobs are listed. `sweep submit` prints the id of the job.
 
     Example: sweep jobs --address http://head:8265
     """

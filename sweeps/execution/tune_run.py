@@ -98,7 +98,8 @@ class TuneRun:
         )
         self._switch = PauseSwitch(layout.stop_file, budget_deadline(spec))
         self._stopper = PauseStopper(self._switch)
-        self._streak = FailureStreak(spec.failure.stop_after, self._pause_for_failures)
+        limit = spec.failure.stop_after
+        self._streak = FailureStreak(None if limit == "never" else limit, self._pause_for_failures)
         self._log = EventLog(layout.events_file, self._streak.add)
         self._scheduler = self._build_scheduler()
         self._limit = self._find_limit()

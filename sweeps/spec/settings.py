@@ -226,9 +226,9 @@ class FailurePolicy(Section):
     """Retries from the last checkpoint. Running out of memory and lost workers do not count.
     Errors that a retry cannot change are not retried: those of the data, the configuration, a
     checkpoint, and mistakes in code, such as a `TypeError`."""
-    stop_after: PositiveInt | None = Field(default=5, examples=[3])
+    stop_after: Literal["never"] | PositiveInt = Field(default=5, examples=[3])
     """The sweep pauses when so many trials in a row fail before their first epoch with the same
-    cause and message, and others are left; null means never."""
+    cause and message, and others are left."""
     epoch_timeout: float | None = Field(default=None, gt=0, examples=["30m"])
     """Seconds, or a text such as `90s`, `30m`, `4h`, without an epoch after which a trial's worker
     is ended and the trial is retried, `max_retries` times; the first epoch includes the start of

@@ -24,8 +24,9 @@ def main() -> int:
     parser.add_argument("--variant", action="append", choices=VARIANTS, help="default: all")
     parser.add_argument("--place", type=Path, help="default: a temporary directory")
     options = parser.parse_args()
-    # Background jobs of a shell, and their children, would ignore Ctrl-C.
+    # Background jobs of a shell, and their children, would ignore Ctrl-C; those of nohup, SIGHUP.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     place = options.place or Path(tempfile.mkdtemp(prefix="crash_"))
     place.mkdir(parents=True, exist_ok=True)
     print(f"log and summary: {place}/log.txt, {place}/summary.json", flush=True)

@@ -30,7 +30,7 @@ def parse_command(command: str) -> dict[str, Any]:
     program, name, *words = shlex.split(command)
     assert program == "sweep"
     verb = main.commands[name]
-    if isinstance(verb, click.Group):
+    if isinstance(verb, click.Group) and words[0] in verb.commands:
         verb = verb.commands[words.pop(0)]
     context = click.Context(verb)
     values, rest, _ = verb.make_parser(context).parse_args(words)

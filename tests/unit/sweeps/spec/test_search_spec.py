@@ -91,7 +91,13 @@ def test_the_smallest_search_file_gets_every_default_written_out(tmp_path):
             "seed": 1,
         },
         "resources": {"cpu": 1.0, "gpu": 0.0, "process": "trial"},
-        "failure": {"max_retries": 2, "oom": "exclusive_then_halve_batch", "nan": "stop"},
+        "failure": {
+            "max_retries": 2,
+            "stop_after": 5,
+            "epoch_timeout": None,
+            "oom": "exclusive_then_halve_batch",
+            "nan": "stop",
+        },
         "keep": {"epochs": "all", "trials": "all", "min_free_gib": 0.5},
         "hooks": {"on_best": None, "on_finish": None, "timeout": 30.0},
     }

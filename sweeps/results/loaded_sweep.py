@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from sweeps.results.aggregate import Configuration, pareto_front, repeated_configurations
-from sweeps.results.stored_spec import open_sweep, read_search
+from sweeps.results.stored_spec import describe_bad_values, read_search
 from sweeps.results.trial_results import (
     ResultReader,
     TrialResult,
@@ -28,12 +28,11 @@ from sweeps.spec.settings import count_trials
 from sweeps.storage.location import refresh
 from sweeps.storage.lock import is_running
 from sweeps.sweep_dir.errors import SweepError
-from sweeps.sweep_dir.layout import LOCK_FILE, REMEDY, TRIAL_FILE, SweepLayout
+from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
 from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord
 from trainable.artifacts.names import CONFIG_FILE
 from trainable.config.names import suggestion
 from trainable.config.schema import Section
-from trainable.errors import ConfigError
 
 MAX_IDS_SHOWN = 8
 """Trial ids that the error about an ambiguous prefix lists."""
@@ -146,7 +145,7 @@ class LoadedSweep:
         scheduler: Section = TypeAdapter(SchedulerConfig).validate_python(section)
         epochs = int(self.search["config"]["training"]["epochs"])
         if "training.epochs" in self.search["space"]:
-            epochs = open_sweep(self.directory)[0].max_epochs
+            epochs = read_search(self.directory)[0].max_epochs
         return scheduler_rungs(scheduler, epochs, self.record.rungs)
 
     @property
@@ -226,19 +225,16 @@ def _load_records(directory: Path) -> tuple[LoadedSweep, list[TrialRecord]]:
     spec, search = read_search(directory)
     layout = SweepLayout(directory)
     record = layout.read_sweep()
-    records, unreadable = [], []
+    records = []
     scanned, problems = layout.scan_trials()
     for trial in scanned:
-        try:
-            trial.config(spec)
-        except ConfigError as error:
-            path = layout.directory / trial.directory / TRIAL_FILE
-            problem = error.problems[0]
-            unreadable.append(f"{path}: values: {problem.key}: {problem.rule}; {REMEDY}")
-        else:
+        problem = describe_bad_values(layout, spec, trial)
+        if problem is None:
             records.append(trial)
+        else:
+            problems.append(problem)
     state = current_state(directory, record)
-    sweep = LoadedSweep(directory.absolute(), record, state, search, [], [*problems, *unreadable])
+    sweep = LoadedSweep(directory.absolute(), record, state, search, [], problems)
     return sweep, records
 
 

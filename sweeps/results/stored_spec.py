@@ -12,7 +12,9 @@ from sweeps.spec.search_algorithms import replace_removed_search
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.settings import drop_url_hooks
 from sweeps.storage.location import checkpoint_dir_of
-from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.layout import REMEDY as TRIAL_REMEDY
+from sweeps.sweep_dir.layout import TRIAL_FILE, SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
 from trainable.config.override import override
 from trainable.config.yaml_reader import Document, read_yaml
@@ -28,11 +30,26 @@ def open_sweep(directory: Path) -> tuple[SearchSpec, list[TrialRecord]]:
     """Reads a sweep's search file and trials, also if its directory has been moved.
 
     Raises:
-        SweepError: The directory holds no sweep.
+        SweepError: The directory holds no sweep, or a trial's record cannot be read.
         ConfigError: The search file is broken.
     """
     spec, _ = read_search(directory)
-    return spec, SweepLayout(directory.absolute()).read_trials()
+    layout = SweepLayout(directory.absolute())
+    records = layout.read_trials()
+    problems = [describe_bad_values(layout, spec, record) for record in records]
+    if any(problems):
+        raise SweepError("\n".join(filter(None, problems)))
+    return spec, records
+
+
+def describe_bad_values(layout: SweepLayout, spec: SearchSpec, record: TrialRecord) -> str | None:
+    """Returns a sentence, with the remedy, if a trial's values make no config; else None."""
+    try:
+        record.config(spec)
+    except ConfigError as error:
+        path, problem = layout.directory / record.directory / TRIAL_FILE, error.problems[0]
+        return f"{path}: values: {problem.key}: {problem.rule}; {TRIAL_REMEDY}"
+    return None
 
 
 def read_search(directory: Path) -> tuple[SearchSpec, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -121,18 +122,23 @@ def _refuse_removed(value: Any) -> Any:
 def replace_removed_search(tune: Any) -> Any:
     """Returns a recorded sweep's `tune` with the nearest algorithm in place of a removed one.
 
-    Logs a line about it, so that a sweep of an earlier version can still be read and resumed.
+    Logs a line about it, once per process, so that a sweep of an earlier version can still be
+    read and resumed.
     """
     search = tune.get("search_alg") if isinstance(tune, Mapping) else None
     name = search.get("name") if isinstance(search, Mapping) else search
     if not isinstance(name, str) or name not in REMOVED:
         return tune
-    what, nearest = REMOVED[name]
+    _note_removed(name)
+    return {**tune, "search_alg": REMOVED[name][1]}
+
+
+@functools.cache  # `status --watch` reads the sweep every two seconds
+def _note_removed(name: str) -> None:
     logging.getLogger(__name__).warning(
         "note: tune.search_alg was %s, %s, which was removed; further trials are suggested by %s",
-        *(name, what, nearest),
+        *(name, *REMOVED[name]),
     )
-    return {**tune, "search_alg": nearest}
 
 
 SearchAlgorithmConfig = Annotated[

@@ -17,7 +17,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from sweeps.sweep_dir.errors import SweepError
-from sweeps.sweep_dir.records import SweepRecord, TrialRecord, read_record, write_record
+from sweeps.sweep_dir.records import (
+    IS_IT_A_SWEEP,
+    SweepRecord,
+    TrialRecord,
+    read_record,
+    write_record,
+)
 from trainable.artifacts.names import CHECKPOINTS, METRICS_FILE, TENSORBOARD
 from trainable.atomic_files import remove_temporaries
 
@@ -97,7 +103,8 @@ class SweepLayout:
         except SweepError as error:
             if not self.search_file.exists():
                 raise
-            raise SweepError(f"{error}; restore the file from a copy") from error
+            problem = str(error).removesuffix(f"; {IS_IT_A_SWEEP}")
+            raise SweepError(f"{problem}; restore the file from a copy") from error
 
     def write_trial(self, record: TrialRecord) -> None:
         """Replaces a trial's `trial.json`; creates the trial's directory if it is new."""

@@ -65,6 +65,8 @@ Cause = Literal[
 
 ENDED: frozenset[TrialState] = frozenset({"finished", "stopped", "failed"})
 
+IS_IT_A_SWEEP = "is this a sweep's directory?"
+
 STRICT = ConfigDict(extra="forbid", strict=True)
 """Only the keys and types of this version are accepted."""
 
@@ -232,7 +234,7 @@ def read_record(kind: type[Record], path: Path) -> Record:
     try:
         record: Record = _ADAPTERS[kind].validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise SweepError(f"{path}: there is no such file; is this a sweep's directory?") from None
+        raise SweepError(f"{path}: there is no such file; {IS_IT_A_SWEEP}") from None
     except OSError as error:
         raise SweepError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:

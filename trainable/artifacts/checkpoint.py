@@ -240,6 +240,6 @@ def _find_format_error(state: Any) -> str | None:
     if state[EPOCH] < 0:
         return f"expected {EPOCH} to be 0 or more, found {state[EPOCH]}"
     version = state.get(RESUME, {}).get("format", FORMAT)
-    if version > FORMAT:
+    if not isinstance(version, int) or version > FORMAT:
         return f"expected checkpoint format {FORMAT} or older, found {version}"
     return None

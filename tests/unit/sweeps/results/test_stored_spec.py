@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sweeps.results.stored_spec import open_sweep
-from sweeps.spec.search_algorithms import REMOVED
+from sweeps.spec.search_algorithms import REMOVED, _note_removed
 from tests.integration.commands import invoke
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "finished"
@@ -36,8 +36,10 @@ def test_a_removed_search_algorithm_is_read_as_the_nearest(
     name: str, arguments: dict[str, Any], stored: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     change(stored, "tune", search_alg={"name": name, **arguments})
+    _note_removed.cache_clear()
     with caplog.at_level(logging.WARNING):
         spec, records = open_sweep(stored)
+        open_sweep(stored)  # `status --watch` reads it again and again
     nearest = REMOVED[name][1]
     assert spec.tune.search_alg.name == nearest
     assert len(records) == 3

@@ -26,7 +26,7 @@ from sweeps.cluster.storage_check import check_shared
 from sweeps.execution.environment import start_describing
 from sweeps.execution.hooks import HookRunner
 from sweeps.execution.resume import drop_origin
-from sweeps.execution.warm_start import read_points, write_points
+from sweeps.execution.warm_start import Point, load_points, read_points, write_points
 from sweeps.preflight.checks import background_checks, check_on_worker, check_settings
 from sweeps.results.commands import own_code, read_commands
 from sweeps.results.outcome import Outcome
@@ -44,6 +44,7 @@ from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
 from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, now
 from sweeps.terminal.console import log_times, print_line
+from sweeps.trials.splits import read_splits
 from trainable.artifacts.names import automatic_name
 from trainable.atomic_files import write_text
 from trainable.config import TrainConfig
@@ -91,9 +92,8 @@ def start_sweep(
     record.code_directories = code_directories() if allow_custom_model else []
     from sweeps.execution.tune_run import TuneRun  # imports Tune, as `start_ray` has done
 
-    with _open_directory(directory, spec, record) as layout:
+    with _open_directory(directory, spec, record, points) as layout:
         if points is not None:
-            write_points(points, layout)
             print_line(f"warm start: {len(points)} trials of {spec.tune.warm_start}")
         run = TuneRun(spec, layout, record, share, [], allow_custom_model=allow_custom_model)
         return run.run()
@@ -141,6 +141,8 @@ def resume_sweep(
             repairs.write(layout)
             write_text(layout.search_file, _dump_search(recorded or spec, record))
             return _end_without_ray(spec, layout, record, records)
+    load_points(spec, layout)  # is refused before Ray starts, as is the next one
+    read_splits(layout)
     environment = start_describing()
     try:
         checked = drop_origin(spec, layout.directory, records)
@@ -295,31 +297,40 @@ def _notices(base: TrainConfig) -> Iterator[str]:
 
 @contextmanager
 def _open_directory(
-    directory: Path, spec: SearchSpec, record: SweepRecord
+    directory: Path, spec: SearchSpec, record: SweepRecord, points: list[Point] | None
 ) -> Iterator[SweepLayout]:
     """Creates and locks the directory of a new sweep; in object storage, its local mirror."""
     if mirror_of(directory) is None:
-        _create_directory(directory, spec, record)
+        _create_directory(directory, spec, record, points)
         with sweep_lock(directory):
             yield SweepLayout(directory)
         return
     with sweep_lock(directory):
         refuse_taken(directory)  # again, now that no other driver writes there
         layout = SweepLayout(directory)
-        write_text(layout.search_file, _dump_search(spec, record))
-        layout.write_sweep(record)
+        _write_first_files(layout, spec, record, points)
         with background_upload(directory):
             yield layout
 
 
-def _create_directory(directory: Path, spec: SearchSpec, record: SweepRecord) -> None:
-    """Creates a sweep directory with its first two files atomically."""
+def _write_first_files(
+    layout: SweepLayout, spec: SearchSpec, record: SweepRecord, points: list[Point] | None
+) -> None:
+    write_text(layout.search_file, _dump_search(spec, record))
+    if points is not None:
+        write_points(points, layout)
+    layout.write_sweep(record)
+
+
+def _create_directory(
+    directory: Path, spec: SearchSpec, record: SweepRecord, points: list[Point] | None
+) -> None:
+    """Creates a sweep directory with its first files atomically."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix=f".{record.name}.") as temporary:
         first = SweepLayout(Path(temporary) / directory.name)
         first.directory.mkdir()
-        write_text(first.search_file, _dump_search(spec, record))
-        first.write_sweep(record)
+        _write_first_files(first, spec, record, points)
         try:
             first.directory.rename(directory)
         except OSError as error:

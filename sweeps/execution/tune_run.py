@@ -26,7 +26,7 @@ from sweeps.execution.restore_trials import TrialRestorer
 from sweeps.execution.result_files import ResultFilesCallback
 from sweeps.execution.trial_source import Admission, TrialSource, TrialTemplate
 from sweeps.execution.tune_overhead import NoProgress, reduced_overhead, remove_snapshots
-from sweeps.execution.warm_start import tell_points
+from sweeps.execution.warm_start import load_points, tell_points
 from sweeps.results.commands import read_commands
 from sweeps.results.outcome import Outcome
 from sweeps.results.progress import TrialProgress
@@ -237,7 +237,7 @@ class TuneRun:
     ) -> TrialSource:
         spec, layout = self._spec, self._layout
         searcher = Searcher(spec, allow_custom_model=allow_custom_model)
-        tell_points(searcher, layout)
+        tell_points(searcher, load_points(spec, layout))
         epochs = {r.id: _read_epochs(spec, r) for r in records}
         restorer = TrialRestorer(layout, records, epochs, saves=spec.training.checkpoint.enabled)
         by_id = {record.id: record for record in records}

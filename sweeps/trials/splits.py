@@ -12,14 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.spec.search_spec import SearchSpec
+from sweeps.storage.location import download
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import ENDED, TrialRecord
 from sweeps.terminal.console import print_line
+from trainable.artifacts.names import CHECKPOINTS, LATEST_FILE
 from trainable.atomic_files import write_text
 from trainable.config import ImageFolderDataset, TrainConfig
 from trainable.data.split_record import SplitRecord, split_folder
-from trainable.errors import DataError
+from trainable.errors import CheckpointError, DataError
+
+LOST = "there is no such file"
+REMEDY = (
+    "restore the file from a copy, or move it away: the split is then taken from the trials' "
+    "checkpoints"
+)
 
 Key = tuple[int, float | None]
 """`dataset.seed` and `dataset.val_split`."""
@@ -45,15 +53,19 @@ class SweepSplits:
         self, spec: SearchSpec, layout: SweepLayout, records: Iterable[TrialRecord]
     ) -> None:
         self._path = layout.split_file
-        self._splits = self._read()
+        self._splits = read_splits(layout)
         self._is_saved = True
         self._is_older = False
         searches_data = any(key.partition(".")[0] == "dataset" for key in spec.space)
         if not searches_data and not _is_split(spec.training):
             return
-        configs = [(record.state, record.config(spec)) for record in records]
-        self._is_older = not self._splits and any(_is_split(config) for _, config in configs)
-        live = [config for state, config in configs if state not in ENDED]
+        configs = [(record, record.config(spec)) for record in records]
+        started = [(record, config) for record, config in configs if _is_split(config)]
+        if not self._splits and started:
+            self._is_older = not writes_splits(layout)
+            if not self._is_older:
+                self._recover(layout, started)
+        live = [config for record, config in configs if record.state not in ENDED]
         self._compare([*live, *([] if searches_data else [spec.training])])
 
     def settings(self, config: TrainConfig) -> dict[str, Any] | None:
@@ -101,15 +113,51 @@ class SweepSplits:
         self._is_saved = self._is_saved and folder.record == split
         self._splits[key] = folder.record
 
-    def _read(self) -> dict[Key, SplitRecord]:
-        if not self._path.exists():
-            return {}
-        try:
-            data = json.loads(self._path.read_text(encoding="utf-8"))
-            splits = [SplitRecord.from_dict(entry) for entry in data]
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise SweepError(f"{self._path}: not the splits of a sweep: {error!r}") from error
-        return {(split.seed, split.fraction): split for split in splits}
+    def _recover(
+        self, layout: SweepLayout, started: Iterable[tuple[TrialRecord, TrainConfig]]
+    ) -> None:
+        """Reads lost splits from the trials' checkpoints; prints a note about it."""
+        from trainable.artifacts.checkpoint import read_checkpoint  # torch
+        from trainable.training.saved_split import saved_split
+
+        for record, config in started:
+            path = layout.directory / record.directory / CHECKPOINTS / LATEST_FILE
+            if _key(config) in self._splits or not path.exists():
+                continue
+            try:
+                split = saved_split(read_checkpoint(download(path)), config.dataset)
+            except CheckpointError:
+                continue
+            if split is not None and not split.by_position:
+                self._splits[_key(config)], self._is_saved = split, False
+                print_line(f"note: {self._path}: {LOST}; the split is read from {path}")
+
+
+def writes_splits(layout: SweepLayout) -> bool:
+    """Whether the sweep was started by a version that writes `split.json`.
+
+    The versions before have recorded another rule for rungs.
+    """
+    return layout.read_sweep().rungs == "shares"
+
+
+def read_splits(layout: SweepLayout) -> dict[Key, SplitRecord]:
+    """Reads `split.json`; without the file there are no splits.
+
+    Raises:
+        SweepError: It is damaged.
+    """
+    path = layout.split_file
+    if not path.exists():
+        return {}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        splits = [SplitRecord.from_dict(entry) for entry in data]
+    except OSError as error:
+        raise SweepError(f"{path}: cannot be read: {error.strerror}; {REMEDY}") from error
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise SweepError(f"{path}: not the splits of a sweep: {error!r}; {REMEDY}") from error
+    return {(split.seed, split.fraction): split for split in splits}
 
 
 def _key(config: TrainConfig) -> Key:

@@ -69,8 +69,23 @@ class SplitRecord:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SplitRecord:
-        """Reads what `to_dict` has returned."""
-        return cls(**{**data, "classes": tuple(data["classes"]), "cuts": tuple(data["cuts"])})
+        """Reads what `to_dict` has returned.
+
+        Raises:
+            LookupError, TypeError, ValueError: The values are others.
+        """
+        record = cls(**{**data, "classes": tuple(data["classes"]), "cuts": tuple(data["cuts"])})
+        kinds = {
+            int: (record.seed, *record.cuts, *record.sizes.values()),
+            str: (*record.classes, *record.fingerprints.values()),
+            bool: (record.by_position,),
+            float | int | None: (record.fraction,),
+        }
+        for kind, values in kinds.items():
+            for value in values:
+                if not isinstance(value, kind):
+                    raise TypeError(f"{value!r} is of a wrong type")
+        return record
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.execution.warm_start import read_points, tell_points, write_points
+from sweeps.execution.warm_start import REMEDY, load_points, read_points, tell_points, write_points
 from sweeps.search.searcher import Searcher
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
@@ -207,7 +207,7 @@ def test_a_search_that_does_not_learn_takes_no_warm_start(make_spec: MakeSpec, n
 
 def warm_searcher(spec: SearchSpec, layout: SweepLayout) -> Searcher:
     searcher = Searcher(spec)
-    tell_points(searcher, layout)
+    tell_points(searcher, load_points(spec, layout))
     return searcher
 
 
@@ -252,3 +252,30 @@ def test_without_a_warm_start_the_searcher_gets_no_points(
 ) -> None:
     spec = make_spec(ONE_KEY, warm_start=None)
     assert warm_searcher(spec, new).suggest(0) == Searcher(spec).suggest(0)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "there is no such file"),
+        ("", "Invalid JSON"),
+        ('[{"values": {}, "sco', "Invalid JSON"),
+        ('{"values": {}}', "Input should be a valid array"),
+        ('[{"values": {}}]', "0: scores: Field required"),
+        ('[{"values": {}, "scores": ["x"]}]', "0: scores: 0: Input should be a valid number"),
+        ('[{"values": {}, "scores": []}]', "0: not a point of the space"),
+        ('[{"values": {"optimizer.learning_rate": "x"}, "scores": [1]}]', "0: not a point"),
+        ('[{"values": {"a": 1}, "scores": [1]}]', "0: not a point of the space"),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_remedy(
+    content: str | None, problem: str, make_spec: MakeSpec, new: SweepLayout
+) -> None:
+    if content is not None:
+        new.warm_start_file.write_text(content)
+    with pytest.raises(SweepError) as caught:
+        load_points(make_spec(ONE_KEY), new)
+    assert str(caught.value).startswith(f"{new.warm_start_file}: {problem}")
+    assert str(caught.value).endswith(f"; {REMEDY}")
+    new.warm_start_file.write_text("[]")
+    assert load_points(make_spec(ONE_KEY), new) == []

@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
-from sweeps.sweep_dir.records import TrialRecord, TrialState
+from sweeps.sweep_dir.records import SweepRecord, TrialRecord, TrialState, now
 from sweeps.trials.splits import SweepSplits
 from tests.support.image_folders import write_image_folder
 from trainable.config import TrainConfig
 from trainable.data.split_record import SplitRecord, split_folder
 from trainable.errors import DataError
+from trainable.training.trainer import Trainer
 
 MakeSpec = Callable[..., SearchSpec]
 LR = {"optimizer.learning_rate": {"loguniform": [0.01, 0.1]}}
@@ -118,6 +120,7 @@ def test_a_moved_data_set_keeps_its_split(make_spec, layout, root, tmp_path):
 
 def test_a_sweep_of_an_older_version_keeps_its_split_by_position(make_spec, layout):
     spec = make_spec()
+    layout.write_sweep(SweepRecord("sweep", "paused", now()))
     splits = SweepSplits(spec, layout, [trial(0), trial(1, "finished")])
     settings = splits.settings(spec.training)
     assert settings is not None
@@ -160,8 +163,37 @@ def test_data_sets_that_are_no_folders_have_no_file(tiny_data, layout):
     assert not layout.split_file.exists()
 
 
-@pytest.mark.parametrize("content", ["[", "[{}]", "[1]", '[{"seed": 1}]'])
+@pytest.mark.parametrize("from_checkpoint", [True, False])
+def test_a_lost_split_is_that_of_the_checkpoints_or_of_the_same_draw(
+    from_checkpoint, make_spec, layout, root, capsys
+):
+    spec = make_spec()
+    layout.write_sweep(SweepRecord("sweep", "paused", now(), rungs="shares"))
+    settings = SweepSplits(spec, layout, []).settings(spec.training)
+    split = held_out(spec.training, settings)
+    assert settings is not None
+    layout.split_file.unlink()
+    if from_checkpoint:
+        folder = layout.directory / "t0" / "checkpoints"
+        folder.mkdir(parents=True)
+        record = SplitRecord.from_dict(settings)
+        trainer = Trainer(spec.training, allow_custom_model=True, split=record)
+        torch.save(trainer.state_dict(), folder / "latest.pt")
+        for number in range(30):
+            (root / "train" / "cat" / f"new{number}.png").touch()
+    splits = SweepSplits(spec, layout, [trial(0), trial(1)])
+    again = splits.settings(spec.training)
+    assert {name for name in held_out(spec.training, again) if "new" not in name} == split
+    assert layout.split_file.exists()
+    said = "".join(capsys.readouterr().out.split())
+    assert ("thesplitisreadfrom" in said) == from_checkpoint
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[", "[{}]", "[1]", "5", '[{"seed": 1}]', '[{"seed":"x","classes":[],"cuts":[]}]'],
+)
 def test_a_damaged_file_is_named(make_spec, layout, content):
     layout.split_file.write_text(content, encoding="utf-8")
-    with pytest.raises(SweepError, match=r"split.json: not the splits of a sweep"):
+    with pytest.raises(SweepError, match=r"split.json: not the splits .* restore the file"):
         SweepSplits(make_spec(), layout, [])

@@ -52,6 +52,7 @@ class Repairs:
             write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
             upload(path)
         log = EventLog(layout.events_file)
+        log.remove_partial_line()
         for event in self.events:
             log.append(event)
         log.close()

@@ -94,11 +94,14 @@ class EventLog:
     def append(self, event: Event) -> None:
         """Appends an event; the operating system has it on return, so it survives a kill.
 
+        A last line that a kill has cut short is removed first.
+
         Raises:
             OSError: The disk is full; the file is as it was before.
         """
         if self._file is None:
             # Stays open and is not buffered: one system call per event.
+            self.remove_partial_line()
             self._file = self._path.open("ab", buffering=0)
         append_whole(self._file, event.to_line())
         if self._on_append is not None:
@@ -119,7 +122,7 @@ class EventLog:
         self.close()
 
     def read(self) -> list[Event]:
-        """Reads every event; a last line that a kill cut short is removed from the file.
+        """Reads every event but a last one whose line a kill has cut short.
 
         Raises:
             SweepError: The file cannot be read, or another line is not an event.
@@ -127,13 +130,15 @@ class EventLog:
         events, problems = self.scan()
         if problems:
             raise SweepError(f"{self._path}: {problems[0]}; {REMEDY}")
-        size = self._path.stat().st_size if self._path.exists() else 0
-        data = self._path.read_bytes() if size else b""
+        return events
+
+    def remove_partial_line(self) -> None:
+        """Removes a last line that a kill has cut short."""
+        data = self._path.read_bytes() if self._path.exists() else b""
         complete = data.rfind(b"\n") + 1
-        if complete < size:
+        if complete < len(data):
             with self._path.open("r+b") as file:
                 file.truncate(complete)
-        return events
 
     def scan(self) -> tuple[list[Event], list[str]]:
         """Reads a log that may be damaged and changes nothing.

@@ -9,7 +9,10 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import socket
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -19,10 +22,15 @@ from sweeps.cli.main import main
 from sweeps.results.stored_spec import open_sweep
 from sweeps.sweep_dir.errors import SweepError
 from tests.support.damaged_sweeps import (
+    CHECKPOINTS,
     DAMAGES,
+    STARTED_WITH,
     SWEEP_FILES,
+    TABLES,
     TRIAL_FILES,
     TRIALS,
+    WITHOUT_TYPES,
+    add_started_with,
     copy_sweeps,
     file_of,
     set_wrong_types,
@@ -42,6 +50,29 @@ VERBS = (
 )
 """Commands and their arguments after the directory of the sweep."""
 
+WRITING_VERBS = (
+    ("report", "--output", "OUTPUT.html"),
+    ("export", "--format", "optuna", "--output", "OUTPUT.journal"),
+    ("gc",),
+    ("eval", "--allow-custom-model"),
+)
+TRAINING_VERBS = (
+    ("resume", "--num-samples", "5", "--allow-custom-model", "--address", "CLUSTER"),
+    ("continue", "--top", "1", "--epochs", "9", "--allow-custom-model", "--address", "CLUSTER"),
+    ("retry", "--allow-custom-model", "--address", "CLUSTER"),
+)
+"""Commands that train, on a cluster that does not answer: what they read before lies before it."""
+REFUSED = ("cannot be joined", "has not finished; finish it first")
+"""What a training command says of a sweep whose files are good."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a cluster that refuses every connection."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # but does not listen
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
+
 
 @pytest.fixture
 def sweeps(tmp_path: Path) -> Path:
@@ -49,11 +80,16 @@ def sweeps(tmp_path: Path) -> Path:
     return copy_sweeps(tmp_path)
 
 
-def run(directory: Path, verb: str, *options: str) -> Result:
+def run(directory: Path, verb: str, *options: str, cluster: str = "") -> Result:
     best, other = TRIALS[directory.name]
-    words = [{"BEST": best, "OTHER": other}.get(word, word) for word in options]
-    place = directory.parent if verb == "list" else directory
-    return CliRunner().invoke(main, [verb, str(place), *words])
+    output = directory.parent / "OUTPUT"
+    words = {"BEST": best, "OTHER": other, "CLUSTER": cluster}
+    given = [words.get(word, word).replace("OUTPUT", str(output)) for word in options]
+    places = {"list": directory.parent, "eval": file_of(directory, "checkpoints/best.pt")}
+    result = CliRunner().invoke(main, [verb, str(places.get(verb, directory)), *given])
+    for path in directory.parent.glob("OUTPUT.*"):
+        path.unlink()
+    return result
 
 
 def describe_wrong(result: Result, directory: Path, verb: str, path: Path) -> str | None:
@@ -62,14 +98,50 @@ def describe_wrong(result: Result, directory: Path, verb: str, path: Path) -> st
         return f"traceback: {result.exception!r}"
     if result.exit_code not in {0, 2}:
         return f"exit code {result.exit_code}"
+    if result.exit_code == 2 and any(text in result.output for text in REFUSED):
+        return None
     if result.exit_code == 2 and (str(path) not in result.output or len(result.stderr) < 40):
         return f"refused without the file: {result.output}"
-    if verb in {"status", "best", "list", "export", "plot"} and result.exit_code == 0:
+    is_printed = bool(result.stdout) and "OUTPUT" not in result.stdout
+    if verb in {"status", "best", "list", "export", "plot"} and is_printed:
         best, other = TRIALS[directory.name]
         is_shown = best in result.stdout
         if not is_shown and str(path) not in result.output and "restore" not in result.output:
             return f"{other} is called the best in silence: {result.output}"
+    is_ranked = path.name in {"metrics.jsonl", "trial.json"}
+    if verb in {"report", "export"} and is_ranked and str(path) not in result.output:
+        return f"{path.name} is not named: {result.output}"
     return None
+
+
+def list_wrong(
+    directory: Path, names: Iterable[str], damage: str, verbs: Iterable[Any], cluster: str = ""
+) -> list[str]:
+    """Damages one file after the other; lists what is wrong with the output of commands."""
+    wrong = []
+    for name in names:
+        path = file_of(directory, name)
+        if damage == "wrong types" and name in WITHOUT_TYPES:
+            continue
+        kept = path.read_bytes()
+        DAMAGES[damage](path)
+        for verb, *options in verbs:
+            before = snapshot(directory)
+            result = run(directory, verb, *options, cluster=cluster)
+            problem = describe_wrong(result, directory, verb, path)
+            if verb != "gc" and snapshot(directory) != before:
+                problem = "files have changed"
+            if problem is not None:
+                wrong.append(f"{name} {damage}, sweep {verb} {' '.join(options)}: {problem}")
+        if path.is_dir():
+            path.rmdir()
+        path.write_bytes(kept)
+    return wrong
+
+
+def snapshot(directory: Path) -> dict[Path, bytes]:
+    files = (path for path in directory.rglob("*") if path.is_file() and path.name != ".lock")
+    return {path: path.read_bytes() for path in files}
 
 
 QUICK = {("finished", "cut"), ("finished", "wrong types"), ("paused", "directory")}
@@ -86,23 +158,54 @@ QUICK = {("finished", "cut"), ("finished", "wrong types"), ("paused", "directory
 def test_every_command_survives_and_names_the_file_and_the_remedy(
     sweep: str, damage: str, sweeps: Path
 ) -> None:
+    assert list_wrong(sweeps / sweep, (*SWEEP_FILES, *TRIAL_FILES), damage, VERBS) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("sweep", TRIALS)
+def test_commands_that_write_or_train_survive_too_and_change_nothing(
+    sweep: str, damage: str, sweeps: Path, cluster: str
+) -> None:
     directory = sweeps / sweep
-    wrong = []
-    for name in (*SWEEP_FILES, *TRIAL_FILES):
+    add_started_with(directory)
+    others = (*TABLES, *CHECKPOINTS, *STARTED_WITH)
+    verbs = (*WRITING_VERBS, *TRAINING_VERBS)
+    names = (*SWEEP_FILES, *TRIAL_FILES, *others)
+    assert list_wrong(directory, names, damage, verbs, cluster) == []
+    assert list_wrong(directory, others, damage, VERBS) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [("metrics.jsonl", "cut"), ("trial.json", "wrong types"), ("checkpoints/best.pt", "cut")],
+)
+def test_some_commands_that_write_or_train(
+    name: str, damage: str, sweeps: Path, cluster: str
+) -> None:
+    verbs = (WRITING_VERBS[0], *WRITING_VERBS[-2:], *TRAINING_VERBS[:2])
+    assert list_wrong(sweeps / "finished", [name], damage, verbs, cluster) == []
+
+
+@pytest.mark.parametrize("name", STARTED_WITH)
+def test_what_a_sweep_was_started_with_is_read_before_ray_starts(
+    name: str, sweeps: Path, cluster: str
+) -> None:
+    directory = sweeps / "paused"
+    add_started_with(directory)
+    (resume, *_) = TRAINING_VERBS
+    assert "cannot be joined" in run(directory, *resume, cluster=cluster).stderr
+    for damage in set(DAMAGES) - {"gone"}:
         path = file_of(directory, name)
-        if name == "trial.log" and damage == "wrong types":
-            continue
         kept = path.read_bytes()
         DAMAGES[damage](path)
-        for verb, *options in VERBS:
-            result = run(directory, verb, *options)
-            problem = describe_wrong(result, directory, verb, path)
-            if problem is not None:
-                wrong.append(f"{name} {damage}, sweep {verb} {' '.join(options)}: {problem}")
+        refused = run(directory, *resume, cluster=cluster)
+        assert refused.exit_code == 2
+        assert refused.stderr.startswith(f"{path}: ")
+        assert "restore the file from a copy, or" in refused.stderr
         if path.is_dir():
             path.rmdir()
         path.write_bytes(kept)
-    assert wrong == []
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -54,11 +54,15 @@ def test_a_last_line_that_is_cut_short_anywhere_is_removed(path: Path) -> None:
         assert log.read() == EVENTS, length
 
 
-def test_a_file_that_holds_only_a_torn_line_is_emptied(tmp_path: Path) -> None:
+def test_a_torn_line_is_removed_by_the_next_append(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(b'{"kind": "ad')
-    assert EventLog(path).read() == []
-    assert path.read_bytes() == b""
+    log = EventLog(path)
+    assert log.read() == []
+    assert path.read_bytes() == b'{"kind": "ad', "reading changes nothing"
+    log.append(EVENTS[0])
+    log.close()
+    assert path.read_bytes() == EVENTS[0].to_line()
 
 
 def test_nan_and_infinite_metrics_are_read_back(tmp_path: Path) -> None:

@@ -1,7 +1,4 @@
-"""The fake of Tune's loop leads to the same event log as Tune itself, for every scheduler.
-
-The population schedulers are missing: the fake does not exploit.
-"""
+"""The fake of Tune's loop leads to the same event log and records as Tune, for every scheduler."""
 
 from __future__ import annotations
 
@@ -18,16 +15,17 @@ from sweeps.execution.tune_overhead import NoProgress
 from sweeps.schedulers.build import build_scheduler
 from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.schedulers.replay import NullSearcher
-from sweeps.spec.schedulers import ASHA, FIFO, BOHBHyperBand, HyperBand, Median
-from sweeps.sweep_dir.event_log import EventLog
+from sweeps.space.distributions import Distribution, Range
+from sweeps.spec.schedulers import ASHA, FIFO, PB2, PBT, BOHBHyperBand, HyperBand, Median
+from sweeps.sweep_dir.event_log import Event, EventLog
 from sweeps.sweep_dir.records import TrialRecord
-from sweeps.trials.failures import RetryDecision
-from sweeps.trials.pause import PauseStopper, PauseSwitch
-from sweeps.trials.trial import SweepTrial, new_trial
+from sweeps.trials.pause import PauseSwitch
+from sweeps.trials.trial import SweepTrial
 from tests.support.fake_tune import Process, Sweep
-from tests.support.scripted_trainable import ScriptedTrainable
+from tests.support.scripted_trainable import VALUE, ScriptedTrainable
 
 pytestmark = pytest.mark.ray
+SLOW = pytest.mark.slow
 
 EPOCHS = 4
 SECTIONS: dict[str, Any] = {
@@ -37,8 +35,20 @@ SECTIONS: dict[str, Any] = {
     "hyperband": HyperBand(name="hyperband", reduction_factor=2),
     "hyperband_short": HyperBand(name="hyperband", reduction_factor=2, max_t=2),
     "bohb": BOHBHyperBand(name="bohb", reduction_factor=2),
+    "pbt": PBT(name="pbt", perturbation_interval=1, quantile_fraction=0.5),
+    "pb2": PB2(name="pb2", perturbation_interval=1, quantile_fraction=0.5),
 }
-TRIALS = {"fifo": 3, "asha": 6, "median": 6, "hyperband": 8, "hyperband_short": 5, "bohb": 6}
+SPACE: dict[str, Distribution] = {VALUE: Range(1e-3, 1.0, log=True)}
+TRIALS = {
+    "fifo": 3,
+    "asha": 6,
+    "median": 6,
+    "hyperband": 8,
+    "hyperband_short": 5,
+    "bohb": 6,
+    "pbt": 4,
+    "pb2": 4,
+}
 DECISIONS = {
     "fifo": {"CONTINUE"},
     "asha": {"CONTINUE", "STOP"},
@@ -46,6 +56,8 @@ DECISIONS = {
     "hyperband": {"CONTINUE", "PAUSE", "STOP"},
     "hyperband_short": {"CONTINUE", "PAUSE", "STOP"},
     "bohb": {"CONTINUE", "PAUSE", "STOP"},
+    "pbt": {"PAUSE", "NOOP"},
+    "pb2": {"PAUSE", "NOOP"},
 }
 """Decisions that a scripted sweep leads to."""
 
@@ -53,11 +65,13 @@ DECISIONS = {
 class ScriptedSource(SearchAlgorithm):
     """Creates the trials of a scripted sweep, as `Process` does in the fake."""
 
-    def __init__(self, sweep: Sweep, scheduler: RecordingScheduler) -> None:
+    def __init__(
+        self, sweep: Sweep, scheduler: RecordingScheduler, records: dict[str, TrialRecord]
+    ) -> None:
         self._sweep = sweep
         self._scheduler = scheduler
+        self._records = records
         self._experiment: Any = None
-        self._created = 0
         self._live: dict[str, SweepTrial] = {}
         self.searcher = NullSearcher()
 
@@ -67,18 +81,12 @@ class ScriptedSource(SearchAlgorithm):
     def next_trial(self) -> Trial | None:
         sweep = self._sweep
         slots_taken = sum(not self._scheduler.is_waiting(trial) for trial in self._live.values())
-        if self._created >= sweep.trials or slots_taken >= sweep.limit:
+        if self.is_finished() or slots_taken >= sweep.limit:
             return None
-        number = self._created
-        self._created += 1
-        scores = [sweep.score(number, epoch) for epoch in range(1, sweep.epochs + 1)]
-        trial = new_trial(
-            self._experiment,
-            TrialRecord(f"id{number}", number, f"trial_{number}", {}),
-            {"training": {"epochs": sweep.epochs}, "_trial": {}, "scores": scores},
-            on_failure=lambda trial, error: RetryDecision(retry=False),
-            num_to_keep=1,
-        )
+        record = sweep.new_record(len(self._records))
+        sweep.layout.write_trial(record)
+        self._records[record.id] = record
+        trial = sweep.new_trial(self._experiment, record)
         self._live[trial.trial_id] = trial
         return trial
 
@@ -89,15 +97,18 @@ class ScriptedSource(SearchAlgorithm):
         self._live.pop(trial_id)
 
     def is_finished(self) -> bool:
-        return self._created >= self._sweep.trials
+        return len(self._records) >= self._sweep.trials
 
 
 def new_sweep(directory: Path, name: str) -> Sweep:
-    def make() -> Any:
-        return build_scheduler(SECTIONS[name], {}, metric="val_acc", mode="max", max_t=EPOCHS)
+    space = SPACE if name in {"pbt", "pb2"} else {}
 
-    limit = TRIALS[name] if name.startswith("hyperband") else 1
-    return Sweep(directory, make, TRIALS[name], EPOCHS, limit=limit)
+    def make() -> Any:
+        return build_scheduler(SECTIONS[name], space, metric="val_acc", mode="max", max_t=EPOCHS)
+
+    limit = TRIALS[name] if space or name.startswith("hyperband") else 1
+    seed = 22 if space else 24  # one without an exploit that leads to the same one for ever
+    return Sweep(directory, make, TRIALS[name], EPOCHS, limit=limit, seed=seed, mutated=space)
 
 
 def run_with_tune(sweep: Sweep) -> None:
@@ -105,7 +116,9 @@ def run_with_tune(sweep: Sweep) -> None:
     sweep.directory.mkdir()
     switch = PauseSwitch(sweep.layout.stop_file, None)
     log = EventLog(sweep.layout.events_file)
-    scheduler = RecordingScheduler(sweep.make(), log, switch, PauseStopper(switch), ["val_acc"])
+    scheduler = sweep.new_scheduler(log, switch)
+    records: dict[str, TrialRecord] = {}
+    callbacks = sweep.new_callbacks(records, scheduler, switch)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, "TUNE_MAX_PENDING_TRIALS_PG", str(sweep.limit))
         grid = tune.Tuner(
@@ -113,7 +126,7 @@ def run_with_tune(sweep: Sweep) -> None:
             tune_config=tune.TuneConfig(
                 metric="val_acc",
                 mode="max",
-                search_alg=ScriptedSource(sweep, scheduler),
+                search_alg=ScriptedSource(sweep, scheduler, records),
                 scheduler=scheduler,
                 reuse_actors=True,
             ),
@@ -121,7 +134,7 @@ def run_with_tune(sweep: Sweep) -> None:
                 name=sweep.directory.name,
                 storage_path=str(sweep.directory.parent),
                 verbose=0,
-                callbacks=[NoProgress()],
+                callbacks=[*callbacks, NoProgress()],
             ),
         ).fit()
     log.close()
@@ -129,18 +142,29 @@ def run_with_tune(sweep: Sweep) -> None:
     assert len(grid) == sweep.trials
 
 
-def journal(sweep: Sweep) -> list[tuple[str, str, int, str | None]]:
-    """Returns the event log in order: (kind, trial, epoch, decision)."""
+def journal(sweep: Sweep) -> list[Event]:
+    """Returns the event log in order, without what Tune measures."""
     events = EventLog(sweep.layout.events_file).read()
-    return [(event.kind, event.trial, event.epoch, event.decision) for event in events]
+    for event in events:
+        (event.metrics or {}).pop("time_total_s", None)
+    return events
 
 
-@pytest.mark.parametrize("name", SECTIONS)
-def test_the_fake_and_tune_lead_to_the_same_event_log(
+def records(sweep: Sweep) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """Returns what is recorded of each trial: (id, state, exploits)."""
+    return [(trial.id, trial.state, trial.lineage) for trial in sweep.layout.read_trials()]
+
+
+@pytest.mark.parametrize(
+    "name", [*(name for name in SECTIONS if name != "pb2"), pytest.param("pb2", marks=SLOW)]
+)
+def test_the_fake_and_tune_lead_to_the_same_event_log_and_records(
     name: str, ray_session: None, tmp_path: Path
 ) -> None:
     fake, real = new_sweep(tmp_path / "fake", name), new_sweep(tmp_path / "real", name)
     Process(fake).run()
     run_with_tune(real)
-    assert {decision for *_, decision in journal(fake)} - {None} == DECISIONS[name]
+    assert {event.decision for event in journal(fake)} - {None} == DECISIONS[name]
     assert journal(real) == journal(fake)
+    assert records(real) == records(fake)
+    assert any(lineage for *_, lineage in records(fake)) == bool(fake.mutated)

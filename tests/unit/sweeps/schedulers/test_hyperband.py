@@ -15,7 +15,7 @@ from sweeps.spec.schedulers import ASHA, BOHBHyperBand, HyperBand
 from sweeps.sweep_dir.event_log import EventLog
 from sweeps.trials.failures import RetryDecision
 from sweeps.trials.trial import SweepTrial
-from tests.support.fake_tune import Killed, Process, Sweep, decisions, ends
+from tests.support.fake_tune import Killed, PendingSave, Process, Sweep, decisions, ends
 
 EPOCHS, TRIALS = 4, 10
 SECTIONS: dict[str, Any] = {
@@ -43,14 +43,21 @@ class LosingProcess(Process):
         super().__init__(sweep, **more)
         self._lost: Moment | None = lost
         self._back = back
+        self._starts: dict[str, int] = {}
+        """Trial that is retried -> epoch of the checkpoint that its worker loads."""
 
-    def _save(self, trial: SweepTrial) -> None:
-        epoch = self._epochs[trial.trial_id]
-        is_pause = (trial.last_result or {}).get("epoch") == epoch
-        if is_pause and self._lost == (self._number(trial), epoch):
+    def _schedule_trial_save(
+        self, trial: SweepTrial, result: dict[str, Any] | None = None
+    ) -> PendingSave:
+        if self._lost == (self._number(trial), self._epochs[trial.trial_id]):
             self._lost = None
             raise LostError
-        super()._save(trial)
+        return super()._schedule_trial_save(trial, result)
+
+    def _start(self, trial: SweepTrial) -> None:
+        super()._start(trial)
+        epoch = self._epochs[trial.trial_id]
+        self._epochs[trial.trial_id] = self._starts.pop(trial.trial_id, epoch)
 
     def _train(self, trial: Any) -> None:
         try:
@@ -66,8 +73,7 @@ class LosingProcess(Process):
         trial.set_status(Trial.PENDING)
         self._trials.remove(trial)
         self._trials.append(trial)
-        self._epochs[trial.trial_id] = max(0, self._epochs[trial.trial_id] - self._back)
-        self._truncated.discard(trial.trial_id)
+        self._starts[trial.trial_id] = max(0, self._epochs[trial.trial_id] - self._back)
         self.scheduler.on_trial_add(controller, trial)
 
 

@@ -175,7 +175,7 @@ def test_no_trial_waits_for_a_failed_one_which_may_be_retried(
             Process(sweep).run()
         assert "failed" not in {state for state, _ in ends(sweep).values()}
     assert failed > TRIALS[name]
-    assert capsys.readouterr().out == ""
+    assert "note:" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["asha", "median", "hyperband", "bohb"])
@@ -254,7 +254,8 @@ def test_a_decision_that_differs_from_the_log_is_reported(
     Process(sweep).run()
     sweep.make = new_sweep(tmp_path / "sweep", "median").make
     Process(sweep).run()
-    (line, *_) = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
+    line = next(line for line in lines if line.startswith("note:"))
     assert line.startswith("note: the scheduler decides differently than before: trial id")
     assert line.endswith("CONTINUE instead of STOP")
 

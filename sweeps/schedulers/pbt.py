@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import random
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ class Look:
 
 
 class Population(PopulationBasedTraining):
-    """PBT whose choices follow from a seed, the trial and its epoch.
+    """PBT whose choices follow from a seed, the trial, its epoch and number of exploits.
 
     The same results in the same order lead to the same donors and the same new values, in an
     uninterrupted sweep and in a resumed one.
@@ -58,6 +59,7 @@ class Population(PopulationBasedTraining):
         self._seed = seed
         self._mutated = mutated
         self._new_exploit: Look | None = None
+        self._exploits: Counter[Trial] = Counter()
 
     def take_exploit(self) -> dict[str, float]:
         """Returns what the log keeps of the last result's exploit; empty if there was none."""
@@ -71,11 +73,28 @@ class Population(PopulationBasedTraining):
         """Notes where a trial continues from, as its donor, and with which values."""
         state = self._trial_state[trial]
         state.last_perturbation_time = state.last_train_time = start.epoch
+        self._exploits[trial] += 1
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """Returns the waiting trial with the fewest epochs, then the fewest exploits.
+
+        If a recipient went before its donor, the donor could stay at its epoch, and the recipient
+        could exploit it for ever.
+        """
+        waiting = [
+            trial
+            for trial in tune_controller.get_trials()
+            if trial.status in (Trial.PENDING, Trial.PAUSED)
+        ]
+        return min(waiting, key=self._turn, default=None)
+
+    def _turn(self, trial: Trial) -> tuple[int, int]:
+        return self._trial_state[trial].last_train_time, self._exploits[trial]
 
     def _checkpoint_or_exploit(self, trial: Trial, *args: Any, **more: Any) -> None:
         number = list(self._trial_state).index(trial)
         epoch = self._trial_state[trial].last_train_time
-        with _seeded(f"{self._seed} {number} {epoch}"):
+        with _seeded(f"{self._seed} {number} {epoch} {self._exploits[trial]}"):
             super()._checkpoint_or_exploit(trial, *args, **more)
 
     def _exploit(self, tune_controller: Any, trial: Trial, trial_to_clone: Trial) -> None:

@@ -107,8 +107,7 @@ def new_sweep(directory: Path, name: str) -> Sweep:
         return build_scheduler(SECTIONS[name], space, metric="val_acc", mode="max", max_t=EPOCHS)
 
     limit = TRIALS[name] if space or name.startswith("hyperband") else 1
-    seed = 22 if space else 24  # one without an exploit that leads to the same one for ever
-    return Sweep(directory, make, TRIALS[name], EPOCHS, limit=limit, seed=seed, mutated=space)
+    return Sweep(directory, make, TRIALS[name], EPOCHS, limit=limit, mutated=space)
 
 
 def run_with_tune(sweep: Sweep) -> None:

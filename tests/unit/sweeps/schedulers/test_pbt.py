@@ -27,6 +27,9 @@ from sweeps.sweep_dir.records import TrialRecord
 from sweeps.trials.failures import RetryDecision
 from sweeps.trials.pause import PauseStopper, PauseSwitch
 from sweeps.trials.trial import SweepTrial, new_trial
+from tests.support.fake_tune import Process
+from tests.support.fake_tune import Sweep as FakeSweep
+from tests.support.scripted_trainable import VALUE
 
 LR, BATCH = "optimizer.learning_rate", "training.batch_size"
 SPACE: dict[str, Distribution] = {
@@ -194,14 +197,37 @@ def describe(inner: Any) -> Any:
     """Returns what a population's choices follow from."""
     assert isinstance(inner, pbt.Population)
     states = [
-        (state.last_score, state.last_perturbation_time, state.last_train_time)
-        for state in inner._trial_state.values()
+        (state.last_score, state.last_perturbation_time, inner._turn(trial))
+        for trial, state in inner._trial_state.items()
     ]
     if not isinstance(inner, pbt.PB2):
         return states
     looks = {trial.trial_id: look for trial, look in inner._looks.items()}
     started = {trial.trial_id: units for trial, units in inner._started.items()}
     return states, inner._improvements, looks, started
+
+
+@pytest.mark.parametrize(
+    ("quantile", "interval", "size"), [(0.5, 1, 4), (0.25, 2, 8), (0.25, 1, 8)]
+)
+def test_a_population_with_one_slot_ends(
+    quantile: float, interval: int, size: int, tmp_path: Path
+) -> None:
+    """A recipient that always went before its donor would exploit it for ever."""
+    section = PBT(name="pbt", quantile_fraction=quantile, perturbation_interval=interval)
+    space: dict[str, Distribution] = {VALUE: Range(1e-3, 1.0, log=True)}
+
+    def make() -> Any:
+        return build_scheduler(section, space, metric="val_acc", mode="max", max_t=size)
+
+    for seed in range(6):
+        path = tmp_path / f"{seed}"
+        sweep = FakeSweep(path, make, size, size, limit=size, seed=seed, mutated=space)
+        Process(sweep).run()
+        results = [
+            event.trial for event in EventLog(path / "events.jsonl").read() if event.decision
+        ]
+        assert len(results) <= 3 * size * size
 
 
 def test_a_lost_exploit_is_no_improvement(tmp_path: Path) -> None:

@@ -28,7 +28,9 @@ from trainable.training.trainer import Trainer
 # each sweep would start a process that imports torch.
 vars(sys.modules["__main__"]).setdefault("__file__", pytest.__file__)
 
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as if the tests had not been started with nohup
+# As in a terminal: background jobs of a script ignore SIGINT, those of nohup SIGHUP.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 settings.register_profile("tests", deadline=None)  # how long an example takes is the machine's
 settings.load_profile("tests")
 

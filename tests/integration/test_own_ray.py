@@ -66,11 +66,15 @@ print(json.dumps(report))
 
 ENDING = """
 import os, signal, threading
+from sweeps.cluster import local_ray
 from sweeps.cluster.session import start_ray
 
 start_ray()
-timer = threading.Timer(0.25, os.kill, (os.getpid(), signal.{}))
-timer.daemon = True  # meanwhile the process ends, for which Ray needs at least half a second
+(ray,) = local_ray._processes
+os.kill(ray._process.pid, signal.SIGSTOP)  # the end of Ray takes longer than the timer
+print(ray._process.pid, flush=True)
+timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.{}))
+timer.daemon = True  # meanwhile the process ends
 timer.start()
 """
 
@@ -94,6 +98,7 @@ def test_a_ray_started_by_a_sweep_listens_on_loopback_needs_a_token_and_ends_wit
 @pytest.mark.parametrize("name", [pytest.param("SIGINT", marks=pytest.mark.slow), "SIGTERM"])
 def test_a_signal_during_the_shutdown_of_ray_ends_the_process(name: str) -> None:
     done = run(ENDING.format(name))
+    os.kill(int(done.stdout), signal.SIGCONT)  # Ray ends, since its driver has
     assert done.returncode == -signal.Signals[name], done.stderr
     assert "Traceback" not in done.stderr
 

@@ -32,7 +32,7 @@ RUNS = [
         ],
     ),
     *(
-        RunPlan(faults=[], steps=[Step(kind, "epochs", epochs=2, delay_s=0.1, second_s=0)])
+        RunPlan(faults=[], steps=[Step(kind, "epochs", epochs=1, delay_s=0.1, second_s=0)])
         for kind in get_args(Kind)
         if kind in RAY_PROCESSES or kind in ("SIGHUP", "SIGTERM to the group")
     ),

@@ -305,8 +305,12 @@ class TuneRun:
         if self._num_to_keep() != NUM_TO_KEEP_FOR_EXPLOITS:
             self._retention.prune(self._source.records.values())
 
-    def _record_end(self) -> None:
-        """Marks unended trials as paused, or stopped at the target, and the sweep accordingly."""
+    def _record_end(self, *, may_finish: bool = True) -> None:
+        """Marks unended trials as paused, or stopped at the target, and the sweep accordingly.
+
+        Args:
+            may_finish: Whether a sweep whose trials have all ended is finished.
+        """
         reached_target = self._switch.reason == "target"
         if self._switch.reason == "disk_full":
             remove_snapshots(self._layout.directory)  # room for the records
@@ -321,7 +325,7 @@ class TuneRun:
             for trial in unended:
                 end_tensorboard(self._layout, trial)
         record = self._record
-        is_finished = reached_target or (self._source.is_complete and not unended)
+        is_finished = reached_target or (may_finish and self._source.is_complete and not unended)
         record.state = "finished" if is_finished else "paused"
         if not is_finished or reached_target:
             record.reason = self._switch.reason or "interrupted"
@@ -330,7 +334,8 @@ class TuneRun:
             self._writer.write_sweep()
 
     def _record_death(self) -> str:
-        self._record_end()
+        # The process ends before the tables are written, which a resume makes up for.
+        self._record_end(may_finish=False)
         return read_commands(self._layout.directory).run_again("resume")
 
     def _fit_while_there_is_space(self) -> tune.ResultGrid | None:

@@ -157,12 +157,12 @@ def stop(job: str, address: str) -> int:
     from sweeps.cluster import jobs
 
     client = jobs.connect(address)
-    found = jobs.read_job(client, job)
+    info = jobs.read_job(client, job)
     if not jobs.stop(client, job):
         print_line(f"job {job} was not running")
-    elif found.sweep is None:
-        print_line(f"stopping job {job}, which `sweep submit` has not sent: {found.command}")
-    elif found.saves:
+    elif info.sweep is None:
+        print_line(f"stopping job {job}, which `sweep submit` has not sent: {info.command}")
+    elif info.saves:
         print_line(f"pausing job {job}: running trials finish their epoch and save a checkpoint")
     else:
         print_line(

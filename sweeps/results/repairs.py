@@ -36,7 +36,7 @@ DAMAGED_METRICS = "metrics.damaged.jsonl"
 
 @dataclass(frozen=True)
 class Repairs:
-    """What a resume writes in place of damaged files, before anything reads them."""
+    """The content that a resume writes in place of damaged files, before anything reads them."""
 
     events: list[Event]
     """Events that are lost."""

@@ -30,7 +30,7 @@ CONFIG_REMEDY = (
     "restore it from a copy; the trial's checkpoints have the config too (`sweep eval` and "
     "`sweep restore` use it)"
 )
-"""What to do about a `config.yaml` that is damaged."""
+"""The remedy for a `config.yaml` that is damaged."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class TrialResult:
     inherited: dict[str, Any] | None = None
     """See `inherited_row`."""
     damage: str | None = None
-    """What is wrong with its files, with the remedy (see `TrialRowsReader`)."""
+    """A sentence on its damaged files, with the remedy (see `TrialRowsReader`)."""
     unknown: tuple[int, ...] = ()
     """Completed epochs whose metric is in no file."""
 
@@ -83,7 +83,7 @@ class TrialResult:
 
     @property
     def config_damage(self) -> str | None:
-        """What is wrong with its `config.yaml`, with the remedy."""
+        """A sentence on its `config.yaml` if that is damaged, with the remedy."""
         return self._stored_config[1]
 
     @cached_property

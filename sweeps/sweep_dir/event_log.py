@@ -56,7 +56,7 @@ class Event:
     decision: str | None = None
     """The scheduler's decision on a `result`."""
     failure: str | None = None
-    """What the failure of an `error` has in common with those of other trials."""
+    """The part of the failure of an `error` that is common to trials which fail alike."""
 
     def to_line(self) -> bytes:
         """Returns the event's line in the file."""

@@ -43,7 +43,7 @@ REMEDY = (
     "this trial is left out and may be the best one; restore the file from a copy, or move the "
     "trial's directory away to go on without it"
 )
-"""What a trial without a readable record means, and what to do."""
+"""The consequence of a trial without a readable record, and the remedy."""
 
 
 class SweepLayout:

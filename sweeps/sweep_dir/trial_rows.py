@@ -39,7 +39,7 @@ class TrialRows:
     rows: list[Row]
     """One row per epoch, in order."""
     damage: str | None = None
-    """What is wrong with the trial's files, in one sentence with the remedy."""
+    """A sentence on the trial's damaged files, with the remedy."""
     unknown: tuple[int, ...] = ()
     """Completed epochs whose metric is in no file, any of which may be the trial's best."""
 
@@ -84,9 +84,9 @@ class TrialRowsReader:
         if not problems and not lacking:
             return TrialRows(rows)
         unknown, sources = self._fill(record, by_epoch, lacking)
-        found = "; ".join(problems) or _describe_gap(path, lacking)
+        problem = "; ".join(problems) or _describe_gap(path, lacking)
         rows = [by_epoch[epoch] for epoch in sorted(by_epoch)]
-        damage = f"{path}: {found}; {_describe_outcome(record, lacking, unknown, sources)}"
+        damage = f"{path}: {problem}; {_describe_outcome(record, lacking, unknown, sources)}"
         return TrialRows(rows, damage, tuple(unknown))
 
     def _last_epoch(self, record: TrialRecord, rows: list[Row], newest_file: int) -> int:

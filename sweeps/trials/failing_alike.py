@@ -22,7 +22,7 @@ MAX_KEY_CHARS = 300
 
 _FRAME = re.compile(r'^[ |]*File "(?P<file>[^"]+)", line \d+, in (?P<function>\S+)', re.MULTILINE)
 _EXIT = re.compile(r"Worker exit detail: (.*)")
-"""What Ray says of a process that died: all that tells one loss of a worker from another."""
+"""Ray's text on a process that died: all that tells one loss of a worker from another."""
 _VARIABLE = re.compile(
     r"""'[^']*' | "[^"]*"              # names and paths in quotes
     | (?<!\w)/[^\s:,)]+                # other paths
@@ -82,7 +82,7 @@ class FailureStreak:
         self._trained: set[str] = set()
         """Trials that have completed an epoch."""
         self.key: str | None = None
-        """What the failures have in common; see `failure_key`."""
+        """The text that the failures have in common; see `failure_key`."""
         self.trials: list[str] = []
         """The trials that failed alike."""
 

@@ -39,7 +39,7 @@ class SweepTrial(Trial):
     has_whole_gpu = False
     """Whether it reserves a whole GPU; other trials of the sweep may reserve a part."""
     failure_key: str | None = None
-    """What its last failure has in common with those of other trials."""
+    """The part of its last failure that is common to trials which fail alike."""
     timeout_s: float | None = None
     """Why its worker has been killed: it completed no epoch in so many seconds."""
     _decision: RetryDecision | None = None

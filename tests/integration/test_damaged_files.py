@@ -63,7 +63,7 @@ TRAINING_VERBS = (
 )
 """Commands that train, on a cluster that does not answer: what they read before lies before it."""
 REFUSED = ("cannot be joined", "has not finished; finish it first")
-"""What a training command says of a sweep whose files are good."""
+"""The refusal of a training command for a sweep whose files are good."""
 
 
 @pytest.fixture(scope="module")

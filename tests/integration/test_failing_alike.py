@@ -1,4 +1,4 @@
-"""What hits every trial of a sweep: failures that are alike, and a host without memory."""
+"""Failures that hit every trial of a sweep alike, and a host without memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is found on this machine before Ray starts."""
+"""Obstacles on this machine are reported before Ray starts."""
 
 import os
 import resource

@@ -17,13 +17,12 @@ from sweeps.cli.options import (
     UserPath,
     exits,
     load_noting,
-    print_damage,
     writing,
 )
 from sweeps.cli.status import best_line
 from sweeps.report.text_charts import Series, draw_chart
 from sweeps.results.cleanup import Removable
-from sweeps.results.loaded_sweep import LoadedSweep, load
+from sweeps.results.loaded_sweep import LoadedSweep
 from sweeps.results.retention import delete
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.terminal.commands import quote_word
@@ -100,9 +99,9 @@ def export(directory: Path, kind: str, output: Path | None, epochs: bool) -> int
 def _export_study(directory: Path, output: Path) -> int:
     from sweeps.report.optuna_files import SQLITE_SUFFIXES, export_study
 
-    print_damage(load(directory))
+    sweep = load_noting(directory)
     with writing(output):
-        export_study(directory, output)
+        export_study(sweep, output)
     address = f"sqlite:///{output}" if output.suffix in SQLITE_SUFFIXES else output
     print_line(f"{output}: open it with optuna-dashboard (pip install optuna-dashboard):")
     print_line(f"optuna-dashboard {quote_word(address)}")
@@ -184,16 +183,16 @@ def report(directory: Path, output: Path | None) -> int:
 
     Example: sweep report experiments/digits_asha
     """
-    from sweeps.report.page import write_report
+    from sweeps.report.page import write_page
 
-    print_damage(load(directory))
+    sweep = load_noting(directory)
     if output is not None:
         with writing(output):
-            path = write_report(directory, output)
+            path = write_page(sweep, output)
         print_line(f"report: {quote_word(path)}")
         return FINISHED
     try:
-        path = write_report(directory)
+        path = write_page(sweep)
     except OSError as error:
         if error.strerror is None:
             raise

@@ -10,29 +10,27 @@ from optuna.storages import RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from sweeps.report.optuna_study import create_study, frozen_trials, read_space
-from sweeps.results.loaded_sweep import load
+from sweeps.results.loaded_sweep import LoadedSweep
 from sweeps.sweep_dir.errors import SweepError
 
 SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 
 
-def export_study(directory: Path, output: Path) -> None:
+def export_study(sweep: LoadedSweep, output: Path) -> None:
     """Writes a sweep's study as a file; if that fails, no file is left.
 
     Args:
-        directory: The sweep directory.
+        sweep: The loaded sweep.
         output: SQLite if its suffix is one of `SQLITE_SUFFIXES`, else Optuna's journal.
 
     Raises:
-        SweepError: The directory holds no sweep, or the file already exists.
-        ConfigError: The search file is broken.
+        SweepError: The file already exists, or its directory does not.
     """
     if output.exists():
         raise SweepError(f"{output} already exists; delete it or choose another file")
     if not output.parent.is_dir():
         raise SweepError(f"{output}: the directory {output.parent} does not exist")
-    sweep = load(directory)
-    trials = frozen_trials(sweep, read_space(directory))
+    trials = frozen_trials(sweep, read_space(sweep.directory))
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as temporary:
         path = Path(temporary) / output.name
         if output.suffix in SQLITE_SUFFIXES:

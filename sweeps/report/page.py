@@ -76,7 +76,11 @@ def write_report(directory: Path, output: Path | None = None) -> Path:
         ConfigError: Its search file is broken.
         OSError: The file cannot be written.
     """
-    sweep = load(directory)
+    return write_page(load(directory), output)
+
+
+def write_page(sweep: LoadedSweep, output: Path | None = None) -> Path:
+    """Writes the report of a sweep that has been read; see `write_report`."""
     path = sweep.directory / REPORT if output is None else output
     write_text(path, build_page(sweep))
     if output is None:

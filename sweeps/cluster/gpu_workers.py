@@ -16,7 +16,7 @@ import ray
 
 from sweeps.cluster.placement import Reservation, trials_per_machine
 from sweeps.cluster.storage_check import storage_credentials
-from trainable.training.gpu_queue import queue_settings
+from trainable.training.gpu.gpu_queue import queue_settings
 from trainable.trial_settings import WORKERS
 
 CLIENT_GPU = 0.001

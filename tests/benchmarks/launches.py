@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from trainable.training.cuda_graphs import RECORDED as IS_RECORDED
+from trainable.training.gpu.cuda_graphs import RECORDED as IS_RECORDED
 from trainable.training.trainer import Trainer
 
 AMP_DTYPE = torch.bfloat16

@@ -68,7 +68,7 @@ class Recording:
 
 
 class ReplayRecorder:
-    """`trainable.training.cuda_graphs.Recorder` for the CPU.
+    """`trainable.training.gpu.cuda_graphs.Recorder` for the CPU.
 
     Attributes:
         recordings: All recordings so far.

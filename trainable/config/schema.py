@@ -13,6 +13,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     GetCoreSchemaHandler,
     ValidationError,
     model_validator,
@@ -39,6 +40,11 @@ Items = Annotated[tuple[_Item, ...], BeforeValidator(_as_tuple)]
 
 UserPath = Annotated[str, AfterValidator(expand_home)]
 """A path, in which a leading `~` is the home directory, or a URI."""
+
+
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Section(BaseModel):

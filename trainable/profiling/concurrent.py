@@ -25,7 +25,7 @@ from trainable.data.source import Batch
 from trainable.errors import ExperimentError
 from trainable.profiling.cost import TIMED_BATCHES, endless_batches, train, warm_up_batches
 from trainable.training.device import GIB, limited_device
-from trainable.training.gpu_queue import queue_settings
+from trainable.training.gpu.gpu_queue import queue_settings
 from trainable.training.trainer import Trainer
 
 TRAINING_S = 3.0

@@ -16,9 +16,9 @@ from trainable.config import OptimizerConfig, TrainConfig
 from trainable.data.source import Batch, Split, batch_slices, train_slices
 from trainable.errors import ExperimentError
 from trainable.models import get_model
-from trainable.training import cuda_graphs
 from trainable.training.device import GIB, gpu_peak_memory_gib, limited_device, with_threads
 from trainable.training.epoch import drain
+from trainable.training.gpu import cuda_graphs
 from trainable.training.trainer import Trainer
 
 WARM_UP_BATCHES = 2

@@ -25,7 +25,7 @@ import torch
 
 from trainable.ray_trial.trial_run import TrialRun
 from trainable.training.epoch import Steps
-from trainable.training.gpu_queue import Event, is_unreached
+from trainable.training.gpu.gpu_queue import Event, is_unreached
 from trainable.training.seeding import RngState
 from trainable.training.trainer import Row
 from trainable.trial_settings import SETTINGS, SUSPECT

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from trainable.training.cuda_graphs import GraphedPass
-from trainable.training.gpu_queue import Event
+from trainable.training.gpu.cuda_graphs import GraphedPass
+from trainable.training.gpu.gpu_queue import Event
 from trainable.training.step import EvaluationStep, PassSums, TrainStep
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ import time
 from contextlib import nullcontext
 
 from trainable.training.epoch import Steps
-from trainable.training.gpu_queue import Event, is_unreached
+from trainable.training.gpu.gpu_queue import Event, is_unreached
 from trainable.training.seeding import CpuRngState, draws_globally
 from trainable.training.trainer import Row, Trainer
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trainable.optim.optimizers import DeviceLearningRates
-from trainable.training.batched_operations import WeightCasts, batched_counters
+from trainable.training.gpu.batched_operations import WeightCasts, batched_counters
 
 Forward = Callable[[Tensor], Tensor]
 """Maps images `[B, C, H, W]` to logits `[B, num_classes]`."""

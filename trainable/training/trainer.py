@@ -8,34 +8,21 @@ from __future__ import annotations
 
 import math
 import secrets
-import textwrap
 import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from trainable.artifacts import checkpoint
-from trainable.artifacts.saveable_state import find_unsaveable
 from trainable.config import TrainConfig, with_classes, with_shape
 from trainable.data.loading import load_data
 from trainable.data.source import ImageSource, Split
 from trainable.data.split_record import SplitRecord
-from trainable.errors import CheckpointError, ModelError
 from trainable.models import MODELS, get_model
 from trainable.optim.lr_schedule import LRSchedule
-from trainable.optim.optimizers import build_optimizer, load_state
-from trainable.training.compiled_model import CompiledModel, should_compile
-from trainable.training.cuda_graphs import (
-    RECORDED,
-    CudaGraphs,
-    CudaRecorder,
-    Recorder,
-    graph_refusal,
-)
+from trainable.optim.optimizers import build_optimizer
 from trainable.training.device import (
     default_device,
-    describe_threads,
     gpu_peak_memory_gib,
     leave_default_stream,
     set_threads,
@@ -43,11 +30,21 @@ from trainable.training.device import (
     with_process_threads,
 )
 from trainable.training.epoch import Batches, Score, Steps, drain, evaluate, train_epoch
+from trainable.training.gpu.compiled_model import CompiledModel, should_compile
+from trainable.training.gpu.cuda_graphs import (
+    RECORDED,
+    CudaGraphs,
+    CudaRecorder,
+    Recorder,
+    graph_refusal,
+)
+from trainable.training.gpu.replay_checks import ReplayChecks
 from trainable.training.losses import build_loss
-from trainable.training.replay_checks import ReplayChecks
+from trainable.training.notices import describe_differences, describe_execution
 from trainable.training.saved_split import check_number_of_classes
 from trainable.training.seeding import seed_everything, set_determinism, stream_seed
 from trainable.training.step import EvaluationStep, TrainStep
+from trainable.training.trainer_state import check_saveable, collect_state, restore_state
 
 Row = dict[str, Any]
 """One epoch's metrics: plain numbers and strings, None for what was not measured."""
@@ -97,11 +94,11 @@ class Trainer:
         self._diverged = False
         self._improved = False
         self._last_peak_memory_gib = 0.0
-        self._seed = config.seed.value if config.seed.enabled else secrets.randbits(63)
+        self.seed = config.seed.value if config.seed.enabled else secrets.randbits(63)
         self._prepare_process()
-        seed_everything(stream_seed(self._seed, 0))
+        seed_everything(stream_seed(self.seed, 0))
         self.model = get_model(self.config, allow_custom=allow_custom_model)
-        self._check_saveable(has_run=False)
+        check_saveable(self.config, self.model, has_run=False)
         self.model.to(self.device).to(memory_format=torch.channels_last)  # in place
         self.optimizer = build_optimizer(
             config.optimizer, self.model.parameters(), device=self.device
@@ -192,36 +189,12 @@ class Trainer:
     @property
     def execution_notes(self) -> list[str]:
         """Lines for the log on how steps are executed: CUDA graph, compiled model."""
-        notes = []
-        if self.compiled is not None:
-            failure = self.compiled.failure
-            notes.append(
-                f"note: the model is not compiled: {failure}"
-                if failure
-                else "the model is compiled"
-            )
-        if self.device.type == "cuda":
-            status = self.graph_status
-            notes.append(
-                "steps are replayed as a CUDA graph"
-                if status == RECORDED
-                else f"note: no CUDA graph: {status}"
-            )
-        return notes
+        return describe_execution(self)
 
     @property
     def notices(self) -> list[str]:
         """Lines for the user on how this training differs from the config."""
-        notices = []
-        if self.device.type == "cpu":
-            notices.append("no CUDA device: training on the CPU")
-            if self.config.amp.enabled:
-                notices.append("amp.enabled has no effect without CUDA: mixed precision is off")
-        notices += self.source.notices
-        notices += describe_threads(self.config)
-        if not self.source.has_val:
-            notices.append("no dataset.val_split: val_acc and best.pt are decided on the test set")
-        return notices
+        return describe_differences(self)
 
     def run_epoch(self, on_batch: Callable[[int], None] | None = None) -> Row:
         """Trains and evaluates the next epoch.
@@ -243,7 +216,7 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         self._prepare_process()
-        seed = stream_seed(self._seed, epoch)
+        seed = stream_seed(self.seed, epoch)
         seed_everything(seed)
         batch_size = self.config.training.batch_size
         train = yield from self.train_on(self.source.train_batches(batch_size, seed=seed))
@@ -275,41 +248,10 @@ class Trainer:
         Raises:
             ModelError: No checkpoint can hold the state of the custom model.
         """
-        self._check_saveable(has_run=True)
-        state: dict[str, Any] = {
-            checkpoint.MODEL: self.model.state_dict(),
-            checkpoint.OPTIMIZER: self.optimizer.state_dict(),
-            checkpoint.SCHEDULER: self.schedule.state_dict(),
-            checkpoint.EPOCH: self.epoch,
-            checkpoint.BEST_ACC: self.best_acc,
-            checkpoint.CONFIG: self.config.to_dict(),
-            checkpoint.RESUME: {
-                "format": checkpoint.FORMAT,
-                "seed": self._seed,
-                "best_epoch": self.best_epoch,
-            },
-        }
-        if self.scaler.is_enabled():
-            state[checkpoint.SCALER] = self.scaler.state_dict()
-        if self.source.split is not None:
-            state[checkpoint.RESUME][checkpoint.SPLIT] = self.source.split.to_dict()
-        return state
-
-    def _check_saveable(self, *, has_run: bool) -> None:
-        name = self.config.model.name
-        if not self.config.checkpoint.enabled or name in MODELS:
-            return
-        problem = find_unsaveable(self.model.state_dict(), has_run=has_run)
-        if problem is not None:
-            raise ModelError(f'model.name "{name}" cannot be saved: {problem}')
+        return collect_state(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues from a checkpoint: weights, optimizer, schedule, scaler, epoch, best accuracy.
-
-        All hyperparameters are those of this training's config. A saved optimizer contains the
-        ones it was trained with, which would undo a PBT mutation, a sampled value or a change of
-        the user's. Momentum buffers, moments, step counts and the lr schedule's position are the
-        checkpoint's.
+        """Continues from a checkpoint; every hyperparameter stays that of this training's config.
 
         Args:
             state: As `checkpoint.read_checkpoint` returns it.
@@ -317,31 +259,8 @@ class Trainer:
         Raises:
             CheckpointError: The state belongs to another model or optimizer.
         """
-        self.train_step.wait_for_copy()
-        in_place = False
-        try:
-            self.model.load_state_dict(state[checkpoint.MODEL])
-            in_place = load_state(
-                self.optimizer, state[checkpoint.OPTIMIZER], self.config.optimizer
-            )
-        except (RuntimeError, ValueError, LookupError, TypeError) as error:
-            reason = textwrap.shorten(str(error), 300)
-            message = checkpoint.mismatch_message(state, self.config, reason)
-            raise CheckpointError(message) from error
-        finally:
-            if self.graphs is not None and not in_place:
-                self.graphs.forget()  # its addresses or numbers are no longer valid
-        self.schedule.load_state_dict(state[checkpoint.SCHEDULER])
-        self.schedule.set_base_lr(self.config.optimizer.learning_rate)
-        if self.scaler.is_enabled() and checkpoint.SCALER in state:
-            self.scaler.load_state_dict(state[checkpoint.SCALER])
+        restore_state(self, state)
         self._diverged = self._improved = False
-        self.epoch = int(state[checkpoint.EPOCH])
-        self.best_acc = float(state[checkpoint.BEST_ACC])
-        extra = state.get(checkpoint.RESUME, {})
-        self.best_epoch = int(extra.get("best_epoch", self.epoch))
-        if not self.config.seed.enabled:
-            self._seed = int(extra.get("seed", self._seed))
 
     def _evaluate(self, epoch: int) -> Steps[tuple[Score, Score | None]]:
         """Returns the score that decides, and the test set's if it is due in this epoch."""

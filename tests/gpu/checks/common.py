@@ -12,8 +12,14 @@ from tests.support.replayed_operations import ReplayRecorder
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import parse_config
 from trainable.optim.optimizers import DeviceLearningRates
-from trainable.training.cuda_graphs import RECORDED, CudaRecorder, Recorder, Replay, graph_refusal
 from trainable.training.device import default_device
+from trainable.training.gpu.cuda_graphs import (
+    RECORDED,
+    CudaRecorder,
+    Recorder,
+    Replay,
+    graph_refusal,
+)
 from trainable.training.trainer import Row, Trainer
 
 ON_GPU = torch.cuda.is_available()

@@ -21,7 +21,7 @@ from tests.gpu.checks.common import (
     trainer_of,
 )
 from trainable.experiment.async_checkpoint import take_snapshot
-from trainable.training.cuda_graphs import RECORDED
+from trainable.training.gpu.cuda_graphs import RECORDED
 
 LIMIT = 1e-2
 OWN = "tests.gpu.models:"

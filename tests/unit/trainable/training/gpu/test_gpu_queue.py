@@ -5,7 +5,7 @@ import pytest
 from trainable.config import parse_config
 from trainable.errors import ExperimentError
 from trainable.profiling.concurrent import train_concurrently
-from trainable.training.gpu_queue import CONNECTIONS_VARIABLE, is_unreached, queue_settings
+from trainable.training.gpu.gpu_queue import CONNECTIONS_VARIABLE, is_unreached, queue_settings
 
 
 class GpuEvent:

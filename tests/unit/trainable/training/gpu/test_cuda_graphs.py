@@ -18,7 +18,7 @@ from trainable.artifacts.checkpoint import OPTIMIZER
 from trainable.config import TrainConfig
 from trainable.optim.optimizers import DeviceLearningRates
 from trainable.profiling import cost
-from trainable.training.cuda_graphs import (
+from trainable.training.gpu.cuda_graphs import (
     MIN_BATCHES,
     RECORDED,
     WARM_UP,

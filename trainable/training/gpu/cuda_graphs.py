@@ -29,7 +29,7 @@ from torch import Tensor
 from trainable.config import TrainConfig
 from trainable.models import MODELS
 from trainable.training.device import free_memory
-from trainable.training.replay_checks import ReplayChecks
+from trainable.training.gpu.replay_checks import ReplayChecks
 from trainable.training.step import EvaluationStep, TrainStep
 
 WARM_UP = 3

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from trainable.config import TrainConfig
 from trainable.models import MODELS
-from trainable.training.cuda_graphs import graph_refusal
+from trainable.training.gpu.cuda_graphs import graph_refusal
 
 MIN_BATCHES = 78_000
 """Full batches that a training must have for `compile: auto`. Compiling ResNet-20 takes half a

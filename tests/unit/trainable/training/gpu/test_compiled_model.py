@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from trainable.config import TrainConfig
-from trainable.training import compiled_model
-from trainable.training.compiled_model import MIN_BATCHES, CompiledModel, should_compile
+from trainable.training.gpu import compiled_model
+from trainable.training.gpu.compiled_model import MIN_BATCHES, CompiledModel, should_compile
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 

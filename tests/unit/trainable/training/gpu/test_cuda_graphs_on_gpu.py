@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tests.support.reading_back import READS, do
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import TrainConfig
-from trainable.training.cuda_graphs import (
+from trainable.training.gpu.cuda_graphs import (
     RECORDED,
     WARM_UP,
     CudaRecorder,

@@ -1,0 +1,1 @@
+"""GPU execution: CUDA graphs, compiled models, waiting for a stream."""

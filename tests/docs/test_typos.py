@@ -97,7 +97,7 @@ def names_right_key(problem: Problem, key: Key, new: str) -> bool:
     suggestions += re.findall(r'"([^"]+)"\?', problem.rule)
     # The typo may be what another tool calls the key.
     for name in re.findall(r"here it is ([\w.]+)", problem.rule):
-        suggestions += [name, name.rpartition(".")[2]]
+        suggestions += [name, name.rpartition(".")[2], name.partition(".")[0]]
     right = {key.text, key.text.rpartition(".")[2], key.text.partition(".")[0]}
     return bool(right & set(suggestions)) or any(
         similarity(new, near) >= similarity(new, key.text) for near in suggestions

@@ -9,15 +9,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from trainable.config.schema import Section, validate
+from trainable.config.schema import Items, Section, validate
+from trainable.config.sections.augment import AugmentConfig, channel_problems
 from trainable.config.sections.dataset import (
     BuiltinDataset,
     DatasetConfig,
     ImageFolderDataset,
     SyntheticDataset,
 )
+from trainable.config.sections.ema import EmaConfig
 from trainable.config.sections.loss import (
     BCEWithLogitsLoss,
     CrossEntropyLoss,
@@ -27,6 +29,7 @@ from trainable.config.sections.loss import (
     PlainLoss,
     SmoothL1Loss,
 )
+from trainable.config.sections.metrics import check_metrics, explain_unmeasured, monitorable
 from trainable.config.sections.model import MODEL_NAMES, ModelConfig
 from trainable.config.sections.optimizer import (
     AdamOptimizer,
@@ -52,6 +55,7 @@ __all__ = [
     "AdamOptimizer",
     "AdamWOptimizer",
     "AmpConfig",
+    "AugmentConfig",
     "BCEWithLogitsLoss",
     "BuiltinDataset",
     "CheckpointConfig",
@@ -59,6 +63,7 @@ __all__ = [
     "CosineScheduler",
     "CrossEntropyLoss",
     "DatasetConfig",
+    "EmaConfig",
     "ExponentialScheduler",
     "ImageFolderDataset",
     "KLDivLoss",
@@ -90,6 +95,8 @@ class TrainConfig(Section):
     seed: SeedConfig = SeedConfig()
     dataset: DatasetConfig = Field(examples=[{"name": "cifar10"}])
     """Which data set, and how it is split and augmented."""
+    augment: AugmentConfig = AugmentConfig()
+    """Random changes of training images besides those of `dataset.augment`."""
     model: ModelConfig
     loss: LossConfig = Field(default=CrossEntropyLoss(), examples=[{"name": "mse"}])
     """`mse` and `l1`: against one-hot targets. `bce`: binary cross-entropy on the sigmoid of the
@@ -99,10 +106,20 @@ class TrainConfig(Section):
     """`adam` adds the weight decay to the gradient, `adamw` decouples it."""
     scheduler: SchedulerConfig = Field(default=CosineScheduler(), examples=[{"name": "step"}])
     """`none`: the learning rate as it is."""
+    ema: EmaConfig = EmaConfig()
     amp: AmpConfig = AmpConfig()
     tensorboard: TensorboardConfig = TensorboardConfig()
     progress: ProgressConfig = ProgressConfig()
+    metrics: Items[str] = Field(default=(), examples=[["f1_macro", "top5"]])
+    """What every evaluation measures besides loss and accuracy: names of the table below, or
+    `module:callable` for a metric of your own (`module:callable:min` where lower is better)."""
     checkpoint: CheckpointConfig = CheckpointConfig()
+
+    @field_validator("metrics")
+    @classmethod
+    def _check_metrics(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        check_metrics(metrics)
+        return metrics
 
     @model_validator(mode="after")
     def _check_sections_agree(self) -> TrainConfig:
@@ -111,12 +128,17 @@ class TrainConfig(Section):
             raise ValueError(
                 f"scheduler.warmup_epochs must be below training.epochs ({epochs}), found {warmup}"
             )
+        for problem in channel_problems(self.augment, self.dataset):
+            raise ValueError(problem)
         parts, batch = self.training.accumulation_steps, self.training.batch_size
         if parts > batch:
             raise ValueError(
                 f"training.accumulation_steps must be at most training.batch_size ({batch}), "
                 f"found {parts}"
             )
+        monitor = self.checkpoint.monitor
+        if monitor not in monitorable(self.metrics):
+            raise ValueError(f"checkpoint.monitor: {explain_unmeasured(monitor, self.metrics)}")
         return self
 
     def to_dict(self) -> dict[str, Any]:
@@ -148,9 +170,7 @@ def load_config(path: str | Path) -> TrainConfig:
 
 
 def with_classes(config: TrainConfig, names: tuple[str, ...]) -> TrainConfig:
-    """Returns a config with the names of the classes, if its images are in folders."""
-    if not isinstance(config.dataset, ImageFolderDataset):
-        return config
+    """Returns a config with the names of the classes of its data, one per label."""
     dataset = config.dataset.model_copy(update={"classes": names})
     return config.model_copy(update={"dataset": dataset})
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from trainable.config import BuiltinDataset, SyntheticDataset
+from trainable.data.class_names import BUILTIN_CLASSES
 from trainable.data.split import split_by_position
 
 DIGITS_TEST_FRACTION = 0.2
@@ -149,7 +150,7 @@ def _load_digits() -> ImageArrays:
     return ImageArrays(
         train=images.select(train),
         test=images.select(test),
-        class_names=tuple(map(str, range(10))),
+        class_names=BUILTIN_CLASSES["digits"],
         crop_padding=1,
         flips=False,
         statistics=None,

@@ -39,11 +39,13 @@ def load_data(
     Raises:
         DataError: The data set is missing, cannot be downloaded or does not fit the config.
     """
+    is_folder = isinstance(dataset, ImageFolderDataset)
+    excluded = {"num_workers", "download", "root"} | (set() if is_folder else {"classes"})
     key = (
-        dataset.model_dump_json(exclude={"num_workers", "download", "root"}),
+        dataset.model_dump_json(exclude=excluded),
         str(Path(dataset.root).absolute()),
         str(device),
-        str(num_workers if isinstance(dataset, ImageFolderDataset) else 0),
+        str(num_workers if is_folder else 0),
         repr(split),
     )
     with _lock:

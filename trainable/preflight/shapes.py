@@ -16,6 +16,7 @@ from trainable.config import (
     SyntheticDataset,
     TrainConfig,
 )
+from trainable.data.class_names import check_classes
 from trainable.data.shapes import dataset_channels, dataset_classes
 from trainable.errors import Problem
 
@@ -82,6 +83,7 @@ def check_shapes(config: TrainConfig, data: DataShape) -> Iterator[Problem]:
         yield Problem("model.in_channels", rule)
     yield from _check_weights(config, model.num_classes or data.num_classes)
     yield from _check_split(config)
+    yield from check_classes(config.dataset)
     if trains_on_one_image(config, data) and _has_one_value(model.name, data.image):
         _, height, width = data.image
         key = "training.batch_size" if config.training.batch_size == 1 else "dataset.num_train"

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from trainable.config import TrainConfig, with_classes, with_shape
+from trainable.data.class_names import refuse_other_classes
 from trainable.data.loading import load_data
 from trainable.data.source import ImageSource, Split
 from trainable.data.split_record import SplitRecord
@@ -83,6 +84,7 @@ class Trainer:
             config.dataset, self.device, num_workers=num_workers, split=split
         )
         config = with_process_threads(with_classes(config, self.source.class_names))
+        refuse_other_classes(config.dataset, self.source.class_names)
         self.config = with_shape(config, self.source.num_classes, self.source.shape[0])
         if split is not None and not split.classes:
             check_number_of_classes(self.config, self.source)

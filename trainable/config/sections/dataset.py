@@ -32,6 +32,17 @@ class _Dataset(Section):
     """Training images are padded with zeros, cropped at a random place and, where a mirrored
     image keeps its class, flipped with probability 1/2. `image_folder`: a random crop of random
     size and aspect ratio, and the flip."""
+    classes: ClassNames | None = Field(default=None, examples=[["cat", "dog"]])
+    """Names of the classes in the order of their labels. A training records them here; a list that
+    is not the data set's is refused."""
+
+    @field_validator("classes")
+    @classmethod
+    def _check_unique(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        twice = [name for name in dict.fromkeys(classes or ()) if (classes or ()).count(name) > 1]
+        if twice:
+            raise ValueError(f"must name every class once, found twice: {', '.join(twice)}")
+        return classes
 
 
 class BuiltinDataset(_Dataset):
@@ -49,14 +60,6 @@ class ImageFolderDataset(_Dataset):
     classes: ClassNames | None = Field(default=None, examples=[["cat", "dog"]])
     """Names of the classes in the order of their labels. `null` takes the folders of `root/train`
     by name. A training records them here; folders with other names are then refused."""
-
-    @field_validator("classes")
-    @classmethod
-    def _check_unique(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        twice = [name for name in dict.fromkeys(classes or ()) if (classes or ()).count(name) > 1]
-        if twice:
-            raise ValueError(f"must name every class once, found twice: {', '.join(twice)}")
-        return classes
 
 
 class SyntheticDataset(_Dataset):

@@ -65,6 +65,7 @@ DEFAULTS = {
     "dataset.val_split": None,
     "dataset.seed": 42,
     "dataset.augment": True,
+    "dataset.classes": None,
     "model.num_classes": None,
     "model.in_channels": None,
     "loss.name": "cross_entropy",

@@ -1,0 +1,76 @@
+"""The names of the classes of every data set, recorded and checked."""
+
+import pytest
+import torch
+from torchvision import datasets
+
+from trainable.config import BuiltinDataset, SyntheticDataset, parse_config
+from trainable.config.override import override
+from trainable.data.class_names import (
+    BUILTIN_CLASSES,
+    check_classes,
+    known_class_names,
+    refuse_other_classes,
+)
+from trainable.data.shapes import BUILTIN_SHAPES
+from trainable.errors import ConfigError, DataError
+from trainable.preflight.checks import refuse_failing
+from trainable.training.trainer import Trainer
+
+DIGITS = [str(digit) for digit in range(10)]
+CONFIG = {
+    "dataset": {"name": "digits"},
+    "model": {"name": "resnet20"},
+    "training": {"epochs": 1},
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+}
+
+
+def test_the_names_are_those_of_torchvision_and_as_many_as_the_data_have():
+    assert BUILTIN_CLASSES["mnist"] == tuple(datasets.MNIST.classes)
+    assert BUILTIN_CLASSES["fashion_mnist"] == tuple(datasets.FashionMNIST.classes)
+    for name, names in BUILTIN_CLASSES.items():
+        assert len(set(names)) == BUILTIN_SHAPES[name][0]
+    assert BUILTIN_SHAPES.keys() - BUILTIN_CLASSES.keys() == {"cifar100"}
+    assert known_class_names(SyntheticDataset(name="synthetic", num_classes=3)) == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        {"name": "digits"},
+        {"name": "synthetic", "shape": [1, 8, 8], "num_train": 40, "num_test": 20},
+    ],
+)
+def test_a_training_records_the_names_and_continues_with_them(dataset):
+    config = parse_config(CONFIG | {"dataset": dataset})
+    trainer = Trainer(config, device=torch.device("cpu"))
+    recorded = trainer.state_dict()["config"]
+    assert recorded["dataset"]["classes"] == DIGITS
+    again = Trainer(parse_config(recorded), device=torch.device("cpu"))
+    assert again.source is trainer.source
+    refuse_failing(again.config, allow_custom_model=False)
+
+
+def test_other_names_are_refused_before_and_at_the_loading_of_the_data():
+    wrong = ["0", "2", "1", *DIGITS[3:]]
+    config = parse_config(CONFIG | {"dataset": {"name": "digits", "classes": wrong}})
+    text = "must be digits's own names or null, found 2 in the place of 1"
+    with pytest.raises(ConfigError, match=f"dataset.classes: {text}"):
+        refuse_failing(config, allow_custom_model=False)
+    with pytest.raises(DataError, match=f"dataset.classes {text}"):
+        refuse_other_classes(config.dataset, tuple(DIGITS))
+
+
+def test_a_wrong_number_of_names_is_refused():
+    few = BuiltinDataset(name="cifar100", classes=("apple", "baby"))
+    (problem,) = check_classes(few)
+    assert problem.rule == "must have cifar100's 100 classes or be null, found 2"
+    (problem,) = check_classes(BuiltinDataset(name="digits", classes=("0", "1")))
+    assert problem.rule.endswith("found 2 names instead of 10")
+
+
+def test_another_data_set_has_other_names():
+    recorded = CONFIG | {"dataset": {"name": "digits", "classes": DIGITS}}
+    assert override(recorded, {"dataset.name": "mnist"})["dataset"] == {"name": "mnist"}
+    assert override(recorded, {"dataset.val_split": 0.1})["dataset"]["classes"] == DIGITS

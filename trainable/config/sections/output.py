@@ -49,7 +49,10 @@ class CheckpointConfig(Section):
     save_frequency: PositiveInt = Field(default=10, examples=[5])
     """Epochs between `epoch_NNNN.pt` files."""
     save_best: bool = Field(default=True, examples=[False])
-    """Keep `best.pt`, the state of the best accuracy so far."""
+    """Keep `best.pt`, the state of the best epoch so far."""
+    monitor: str = Field(default="val_acc", examples=["val_f1_macro"])
+    """Decides which epoch is the best: `val_acc`, `val_loss`, or `val_` and a name of `metrics`
+    that is one number, e.g. `val_f1_macro`. `plateau` watches it too, where it has its `mode`."""
     resume: str | None = Field(
         default=None,
         examples=["experiments/my_exp/checkpoints/latest.pt"],

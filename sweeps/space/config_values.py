@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from trainable.config import TrainConfig
-from trainable.config.introspection import names_of, options
+from trainable.config.introspection import kind_of_name, options
 from trainable.config.override import override
 
 
@@ -65,7 +65,7 @@ def _complete_section(config: Mapping[str, Any], section: str, name: str | None)
         return {}
     kinds: list[type[BaseModel]] = options(field.annotation)
     chosen = values.get("name", getattr(field.get_default(), "name", None))
-    kind = next((kind for kind in kinds if chosen in names_of(kind)), kinds[0])
+    kind = kind_of_name(kinds, chosen) or kinds[0]
     defaults = {
         key: field.get_default()
         for key, field in kind.model_fields.items()

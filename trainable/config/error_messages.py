@@ -15,7 +15,15 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from trainable.config.introspection import TAG_MARK, child_types, fields_of, names_of, types_at
+from trainable.config.introspection import (
+    OPEN_NAME,
+    TAG_MARK,
+    child_types,
+    example_names,
+    fields_of,
+    names_of,
+    types_at,
+)
 from trainable.config.names import suggestion
 from trainable.config.synonyms import simplify
 from trainable.config.yaml_reader import Document, PathKey, dotted, line_of
@@ -96,12 +104,20 @@ def _locate(data: Any, details: ErrorDetails) -> _Error:
         if _contains(value, step):
             path, trail, value = (*path, step), (*trail, step), value[step]
         elif isinstance(step, str) and step.startswith(TAG_MARK):
-            trail = (*trail, step)
+            trail = (*trail, _with_own_name(step, value))
         elif details["type"] == "missing":
             path, trail = (*path, step), (*trail, step)
         elif union is None:
             union, member = path, step
     return _Error(path, trail, union, member, details)
+
+
+def _with_own_name(step: str, value: Any) -> str:
+    """Returns a step that stands for a section chosen by `name`, with the name in the file."""
+    prefix, name = step.rsplit(TAG_MARK, 1)
+    if name == OPEN_NAME and isinstance(value, Mapping):
+        name = str(value.get("name"))
+    return f"{prefix}{TAG_MARK}{name}"
 
 
 def _contains(value: Any, step: str | int) -> bool:
@@ -200,7 +216,13 @@ def _explain_unknown_key(model: type[BaseModel], trail: PathKey) -> str:
     if around and str(around[-1]).startswith(TAG_MARK):
         _, section, chosen = str(around[-1]).split(TAG_MARK)
         others = types_at(model, around[:-1])
-        names = sorted(n for kind in others if key in fields_of(kind) for n in names_of(kind))
+        owners = [kind for kind in others if key in fields_of(kind)]
+        names = sorted(name for kind in owners for name in names_of(kind) or example_names(kind))
+        if names and "args" in own:
+            return (
+                f"not a key of {section} {chosen} but of {', '.join(names)}; arguments of "
+                f"{chosen} go into {section}.args"
+            )
         if names:
             return f"not a key of {section} {chosen}; it belongs to {', '.join(names)}"
     foreign = [getattr(kind, "foreign_keys", {}) for kind in types_at(model, around)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from inspect import isclass
 from types import UnionType
@@ -12,12 +13,41 @@ from pydantic import BaseModel
 TAG_MARK = "\0"
 """Begins the steps of pydantic's error locations that stand for a section chosen by `name`."""
 
+OPEN_NAME = "*"
+"""Stands in pydantic's error locations for any of a section's `open_names`."""
+
 
 def names_of(kind: Any) -> tuple[str, ...]:
     """Returns the values that a section's key `name` may have; empty without fixed names."""
     if not _is_model(kind) or "name" not in kind.model_fields:
         return ()
     return tuple(get_args(kind.model_fields["name"].annotation))
+
+
+def example_names(kind: Any) -> tuple[str, ...]:
+    """Returns examples of the names of a section with `open_names`, as its field has them."""
+    return tuple(kind.model_fields["name"].examples or ())
+
+
+def accepts_name(kind: Any, name: Any) -> bool:
+    """Returns whether a section that is chosen by its `name` can have this one.
+
+    It is one of its fixed names, or matches its `open_names`.
+    """
+    if name in names_of(kind):
+        return True
+    pattern = getattr(kind, "open_names", None)
+    return bool(pattern and isinstance(name, str) and re.fullmatch(pattern, name))
+
+
+def kind_of_name(kinds: Iterable[Any], name: Any) -> Any | None:
+    """Returns the kind of a section that is called so; None if there is none."""
+    return next((kind for kind in kinds if accepts_name(kind, name)), None)
+
+
+def is_chosen_by_name(kind: Any) -> bool:
+    """Returns whether a section's key `name` chooses it among others."""
+    return bool(names_of(kind) or getattr(kind, "open_names", None))
 
 
 def options(annotation: Any) -> list[Any]:
@@ -39,7 +69,8 @@ def types_at(model: type[BaseModel], trail: Iterable[str | int]) -> list[Any]:
     kinds: list[Any] = [model]
     for step in trail:
         if isinstance(step, str) and step.startswith(TAG_MARK):
-            kinds = [kind for kind in kinds if step.rsplit(TAG_MARK, 1)[1] in names_of(kind)]
+            name = step.rsplit(TAG_MARK, 1)[1]
+            kinds = [kind for kind in kinds if accepts_name(kind, name)]
         else:
             kinds = [option for kind in kinds for option in child_types(kind, step)]
     return kinds

@@ -8,8 +8,11 @@ from typing import Any
 
 from trainable.config import TrainConfig
 from trainable.config.dotted import flatten, set_dotted
-from trainable.config.introspection import names_of, options
+from trainable.config.introspection import is_chosen_by_name, kind_of_name, options
 from trainable.errors import ConfigError, Problem
+
+OF_ONE_NAME = {"args", "classes"}
+"""Keys of several names whose values belong to a single one."""
 
 
 def override(data: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -19,8 +22,8 @@ def override(data: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, An
     itself wins.
 
     When the `name` of a section changes (dataset, loss, optimizer, scheduler), the keys that the
-    new one does not have are dropped. Those set in the same call stay, so that `parse_config`
-    reports a wrong one.
+    new one does not have are dropped, and so are its arguments and the names of the classes. Those
+    set in the same call stay, so that `parse_config` reports a wrong one.
 
     Args:
         data: The nested values; they are not changed.
@@ -52,7 +55,8 @@ def _drop_foreign_keys(data: dict[str, Any], section: str, name: Any) -> None:
     if field is None or not isinstance(values, dict):
         return
     default = getattr(field.get_default(), "name", None)
-    kinds = {choice: kind for kind in options(field.annotation) for choice in names_of(kind)}
-    if isinstance(name, str) and name in kinds and values.get("name", default) != name:
-        fields = kinds[name].model_fields
+    kinds = [kind for kind in options(field.annotation) if is_chosen_by_name(kind)]
+    kind = kind_of_name(kinds, name)
+    if kind is not None and values.get("name", default) != name:
+        fields = kind.model_fields.keys() - OF_ONE_NAME
         data[section] = {key: value for key, value in values.items() if key in fields}

@@ -21,7 +21,14 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from trainable.config.error_messages import find_problems, list_places
-from trainable.config.introspection import TAG_MARK, names_of, options
+from trainable.config.introspection import (
+    OPEN_NAME,
+    TAG_MARK,
+    is_chosen_by_name,
+    kind_of_name,
+    names_of,
+    options,
+)
 from trainable.config.yaml_reader import Document, PathKey
 from trainable.errors import ConfigError, Problem
 from trainable.uri import expand_home
@@ -56,6 +63,10 @@ class Section(BaseModel):
     foreign_keys: ClassVar[Mapping[str, str]] = {}
     """Keys of other tools (see `synonyms.simplify`) -> the hint if such a key is found."""
 
+    open_names: ClassVar[str | None] = None
+    """In a union by name: a regular expression for the names that this section has besides the
+    fixed ones of the others, e.g. those of own code. It must match none of the fixed names."""
+
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
@@ -86,6 +97,7 @@ class ByName:
 
     Use: `Annotated[A | B, ByName("optimizer")]`; each member has a `name: Literal[...]` of one or
     several values, and the default's `name` has a default. Mappings and instances are accepted.
+    One member may have a `name: str` and `Section.open_names`; it gets the names that match.
     """
 
     section: str
@@ -97,19 +109,26 @@ class ByName:
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         """Builds a union tagged by `name`, as pydantic requires it."""
+        members = [member for member in options(source) if is_chosen_by_name(member)]
         choices = {
             self._build_tag(name): handler.generate_schema(member)
-            for member in options(source)
-            for name in names_of(member)
+            for member in members
+            for name in names_of(member) or (OPEN_NAME,)
         }
-        return core_schema.tagged_union_schema(choices, self._find_tag)
 
-    def _find_tag(self, value: Any) -> str | None:
+        def find_tag(value: Any) -> str | None:
+            name = self._find_name(value)
+            if name is None:
+                return None
+            is_open = bool(getattr(kind_of_name(members, name), "open_names", None))
+            return self._build_tag(OPEN_NAME if is_open else name)
+
+        return core_schema.tagged_union_schema(choices, find_tag)
+
+    def _find_name(self, value: Any) -> Any:
         if isinstance(value, Mapping):
-            name = self.default if value.get("name") is None else value["name"]
-        else:
-            name = getattr(value, "name", None)
-        return None if name is None else self._build_tag(name)
+            return self.default if value.get("name") is None else value["name"]
+        return getattr(value, "name", None)
 
     def _build_tag(self, name: Any) -> str:
         return f"{TAG_MARK}{self.section}{TAG_MARK}{name}"

@@ -20,7 +20,7 @@ from sweeps.space.search_space import (
 from sweeps.spec.validation.space import list_config_keys, list_kinds
 from sweeps.spec.validation.violations import Violation
 from trainable.config import TrainConfig
-from trainable.config.introspection import fields_of, names_of
+from trainable.config.introspection import fields_of, kind_of_name, names_of
 from trainable.config.names import suggestion
 from trainable.config.yaml_reader import PathKey
 
@@ -121,13 +121,14 @@ def _explain_missing_key(name: str, space: Space, config: Mapping[str, Any]) -> 
     if name not in keys:
         hint = suggestion(key, own) if own else suggestion(name, keys)
         return f"is not a key of the space or the training config{hint}"
-    kinds = {name: kind for kind in list_kinds(section) for name in names_of(kind)}
+    kinds = list_kinds(section)
     possible = _list_possible_names(section, space, config)
-    if not possible or not kinds.keys() >= possible:
+    chosen_kinds = [kind_of_name(kinds, name) for name in possible]
+    if not possible or None in chosen_kinds:
         return None
-    if any(key in fields_of(kinds[name]) for name in possible):
+    if any(key in fields_of(kind) for kind in chosen_kinds):
         return None
-    owners = [name for name, kind in kinds.items() if key in fields_of(kind)]
+    owners = [name for kind in kinds if key in fields_of(kind) for name in names_of(kind)]
     chosen = ", ".join(sorted(possible))
     return f"is not a key of {section} {chosen}; it belongs to {', '.join(owners)}"
 

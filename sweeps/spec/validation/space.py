@@ -25,7 +25,12 @@ from sweeps.space.search_space import (
 from sweeps.spec.validation.violations import Violation
 from trainable.config import TrainConfig, parse_config
 from trainable.config.dotted import flatten
-from trainable.config.introspection import fields_of, names_of, options
+from trainable.config.introspection import (
+    accepts_name,
+    fields_of,
+    is_chosen_by_name,
+    options,
+)
 from trainable.config.names import suggestion
 from trainable.config.override import override
 from trainable.config.own_code import is_own_code
@@ -36,7 +41,7 @@ MAX_CONTEXTS = 512
 """Combinations that are tried of the values that conditions depend on."""
 
 SHARED_KEYS = {
-    "checkpoint", "progress", "tensorboard",
+    "checkpoint", "metrics", "progress", "tensorboard",
     "dataset.classes", "dataset.download", "dataset.num_workers", "dataset.root", "seed.enabled",
 }  # fmt: skip
 """Sections and keys that are the same for every trial."""
@@ -163,7 +168,8 @@ def _list_contexts(space: Space) -> list[Values]:
 def list_kinds(section: str) -> list[Any]:
     """Lists the kinds of a section that is chosen by its `name`; none for other sections."""
     field = TrainConfig.model_fields.get(section)
-    return [] if field is None else [kind for kind in options(field.annotation) if names_of(kind)]
+    kinds = [] if field is None else options(field.annotation)
+    return [kind for kind in kinds if is_chosen_by_name(kind)]
 
 
 def _try_values(
@@ -246,18 +252,21 @@ def _explain_missing_condition(space: Space, values: Values, key: str) -> str | 
     section, _, field = key.partition(".")
     name_key = f"{section}.name"
     kinds = [kind for kind in list_kinds(section) if field in fields_of(kind)]
-    owners = [name for kind in kinds for name in names_of(kind)]
     name = values.get(name_key)
     choice = space.get(name_key)
     if not isinstance(choice, Choice):
         return None
-    if name is None or name in owners or field == "name":
+    if name is None or _is_name_of_any(kinds, name) or field == "name":
         return None
-    fitting = [value for value in choice.values if value in owners]
+    fitting = [value for value in choice.values if _is_name_of_any(kinds, value)]
     if not fitting:
         return None
     allowed = fitting[0] if len(fitting) == 1 else f"[{', '.join(fitting)}]"
     return f"is not a key of {section} {name}; add when: {{{name_key}: {allowed}}}"
+
+
+def _is_name_of_any(kinds: Iterable[Any], name: Any) -> bool:
+    return any(accepts_name(kind, name) for kind in kinds)
 
 
 def _format_draw(values: Values) -> str:

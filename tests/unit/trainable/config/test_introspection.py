@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 
 import pytest
 
-from trainable.config.introspection import TAG_MARK, fields_of, names_of, options, types_at
+from trainable.config.introspection import (
+    TAG_MARK,
+    accepts_name,
+    fields_of,
+    is_chosen_by_name,
+    kind_of_name,
+    names_of,
+    options,
+    types_at,
+)
 from trainable.config.schema import ByName, Items, Section
 
 
@@ -19,13 +28,21 @@ class Round(Section):
     center: Items[int] = (0, 0)
 
 
+class Own(Section):
+    open_names = r"\w+:\w+"
+    name: str
+    args: Mapping[str, int] = {}
+
+
 Shape = Annotated[Square | Round, ByName("shape")]
+AnyShape = Annotated[Square | Round | Own, ByName("shape", default="square")]
 
 
 class Drawing(Section):
     background: Shape | None = None
     shapes: Mapping[str, Shape] = {}
     layers: Items[Shape] = ()
+    frame: AnyShape = Square(name="square", side=1.0)
 
 
 def test_the_names_of_a_section_are_those_of_its_literal():
@@ -49,6 +66,7 @@ def test_annotations_and_unions_are_unwrapped():
         (("layers", 3, "side"), [float]),
         (("layers", 3, f"{TAG_MARK}shape{TAG_MARK}disc", "side"), []),
         (("layers", 3, "center", 0), [int]),
+        (("frame", f"{TAG_MARK}shape{TAG_MARK}my:shape", "args", "x"), [int]),
         (("no such key",), []),
     ],
 )
@@ -59,3 +77,22 @@ def test_types_are_found_below_keys_positions_and_chosen_names(trail, types):
 def test_only_sections_have_fields():
     assert list(fields_of(Round)) == ["name", "center"]
     assert list(fields_of(int)) == []
+
+
+def test_a_kind_is_found_by_a_fixed_or_an_open_name():
+    kinds = options(AnyShape)
+    assert [kind_of_name(kinds, name) for name in ("disc", "my:shape", "my", None, ["x"])] == [
+        Round,
+        Own,
+        None,
+        None,
+        None,
+    ]
+    assert accepts_name(Own, "a:b")
+    assert not accepts_name(Own, "a:b!")
+    assert [is_chosen_by_name(kind) for kind in (Square, Own, Drawing, int)] == [
+        True,
+        True,
+        False,
+        False,
+    ]

@@ -274,3 +274,56 @@ def test_a_document_that_is_not_a_mapping_is_refused(data, shown):
     with pytest.raises(ConfigError) as raised:
         validate(Search, Document(data, {}, "code"))
     assert str(raised.value) == f"code: 1 problem\n  must be a mapping, found {shown}"
+
+
+class Disc(Section):
+    name: Literal["disc"] = "disc"
+    radius: float = 1.0
+
+
+class Own(Section):
+    open_names = r"\w+:\w+"
+    name: str = Field(examples=["my:star"], json_schema_extra={"pattern": r"^\w+:\w+$"})
+    args: dict[str, int] = {}
+
+
+class Drawing(Section):
+    shape: Annotated[Disc | Own, ByName("shape", default="disc")] = Disc()
+
+
+def draw(text: str) -> Drawing:
+    return validate(Drawing, parse_yaml(text, "d.yaml"))
+
+
+def test_a_member_with_open_names_gets_every_name_that_matches():
+    assert draw("shape: {name: 'my:star', args: {points: 5}}").shape == Own(
+        name="my:star", args={"points": 5}
+    )
+    assert draw("shape: {radius: 2}").shape == Disc(radius=2)
+    assert Drawing(shape=Own(name="a:b")).shape.name == "a:b"
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("{name: dics}", 'shape.name: unknown name, found "dics"; did you mean "disc"? (kn'),
+        ("{name: 'my:star', radius: 2}", "shape.radius: not a key of shape my:star but of disc; "
+         "arguments of my:star go into shape.args"),
+        ("{name: 'my:star', arg: {}}", 'shape.arg: unknown key; did you mean "args"?'),
+        ("{name: 'my:star', args: {points: x}}", "shape.args.points: must be an integer, found"),
+        ("{name: disc, args: {}}", "shape.args: not a key of shape disc; it belongs to my:star"),
+    ],
+)  # fmt: skip
+def test_errors_below_an_open_name_have_it_in_their_text(text, rule):
+    with pytest.raises(ConfigError) as raised:
+        draw(f"shape: {text}")
+    assert rule in str(raised.value)
+
+
+def test_the_json_schema_tells_fixed_and_open_names_apart():
+    schema = Drawing.model_json_schema()
+    assert schema["properties"]["shape"]["oneOf"] == [
+        {"$ref": "#/$defs/Disc"},
+        {"$ref": "#/$defs/Own"},
+    ]
+    assert schema["$defs"]["Own"]["properties"]["name"]["pattern"] == r"^\w+:\w+$"

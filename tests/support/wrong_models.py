@@ -101,3 +101,10 @@ def large(num_classes: int, in_channels: int) -> nn.Module:
 def draws(num_classes: int, in_channels: int) -> nn.Module:
     torch.rand(3)
     return pooled_cnn(num_classes, in_channels)
+
+
+def uncopyable(num_classes: int, in_channels: int) -> nn.Module:
+    """Holds a tensor that torch refuses to copy deeply: it is computed from parameters."""
+    model = mlp(num_classes, in_channels)
+    model.scale = next(model.parameters()).mean()
+    return model

@@ -8,6 +8,10 @@ A checkpoint is one dict, saved by `torch.save`:
     config                       the complete training config
     resume_state                 what an exact resume needs besides: format, seed, best_epoch and,
                                  for images in folders, split
+    weights, training_state      only with `ema.enabled`: `weights` is "ema", which means that
+                                 model_state_dict has the averaged weights; training_state has the
+                                 weights that a resume trains on (raw_model_state_dict) and the
+                                 number of averaged steps (ema_updates)
 
 It contains only tensors on the CPU and plain values, so `torch.load(path)` with its default
 arguments (`weights_only=True`) loads it anywhere. `Trainer.state_dict` builds the dict; `names.py`
@@ -43,8 +47,20 @@ RESUME = "resume_state"
 """State for an exact resume: `format`, `seed`, `best_epoch`, `split`."""
 SPLIT = "split"
 """Key in `resume_state`: which images are held out, as `SplitRecord.to_dict` returns it."""
+WEIGHTS = "weights"
+"""Only where `model_state_dict` has averaged weights: `AVERAGED`."""
+AVERAGED = "ema"
+TRAINING = "training_state"
+"""Only where `model_state_dict` has averaged weights: what the training itself continues from."""
+RAW_MODEL = "raw_model_state_dict"
+"""Key in `training_state`: the weights that are trained, not averaged."""
+UPDATES = "ema_updates"
+"""Key in `training_state`: number of steps that have been averaged."""
 
 FORMAT = 1
+AVERAGED_FORMAT = 2
+"""Format of a file with averaged weights: earlier versions, which would train on them, refuse it.
+"""
 _UNREADABLE = (
     AttributeError,
     EOFError,
@@ -66,6 +82,8 @@ TYPES = {
     BEST_ACC: float,
     CONFIG: dict,
     RESUME: dict,
+    WEIGHTS: str,
+    TRAINING: dict,
 }
 
 
@@ -240,6 +258,22 @@ def _find_format_error(state: Any) -> str | None:
     if state[EPOCH] < 0:
         return f"expected {EPOCH} to be 0 or more, found {state[EPOCH]}"
     version = state.get(RESUME, {}).get("format", FORMAT)
-    if not isinstance(version, int) or version > FORMAT:
-        return f"expected checkpoint format {FORMAT} or older, found {version}"
+    if not isinstance(version, int) or version > AVERAGED_FORMAT:
+        return f"expected checkpoint format {AVERAGED_FORMAT} or older, found {version}"
+    if version == AVERAGED_FORMAT and not _is_training_state(state.get(TRAINING)):
+        return f"expected {TRAINING} with {RAW_MODEL} and {UPDATES}, which averaged weights need"
     return None
+
+
+def _is_training_state(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get(RAW_MODEL), dict)
+        and isinstance(value.get(UPDATES), int)
+    )
+
+
+def raw_weights(state: dict[str, Any]) -> dict[str, Any]:
+    """Returns the weights that the training of a checkpoint continues with."""
+    weights: dict[str, Any] = state.get(TRAINING, {}).get(RAW_MODEL, state[MODEL])
+    return weights

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from trainable.artifacts.checkpoint import MODEL, OPTIMIZER
+from trainable.artifacts.checkpoint import MODEL, OPTIMIZER, raw_weights
 from trainable.models import MODELS
 from trainable.training.trainer import Trainer
 
@@ -66,11 +66,13 @@ def write_in_background(work: Callable[[], None]) -> Future[None]:
 
 
 def _find_stepped_tensors(trainer: Trainer, state: dict[str, Any]) -> set[int]:
-    """Returns the ids of a state's tensors that only a step of the optimizer changes."""
+    """Returns the ids of a state's tensors that change only with a step of the optimizer."""
     if trainer.config.model.name not in MODELS:  # a custom model may change its weights anywhere
         return set()
     weights = {name for name, _ in trainer.model.named_parameters()}
-    tensors = [tensor for name, tensor in state[MODEL].items() if name in weights]
+    tensors = [tensor for name, tensor in raw_weights(state).items() if name in weights]
+    if trainer.average is not None:  # it is updated after a step
+        tensors += state[MODEL].values()
     for buffers in state[OPTIMIZER]["state"].values():
         tensors += buffers.values()
     return {id(tensor) for tensor in tensors}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import re
 from collections.abc import Iterator
@@ -104,6 +105,9 @@ def _check(model: nn.Module, config: TrainConfig, data: DataShape, device: str) 
         kind = "all of its parameters are frozen" if list(model.parameters()) else "it has none"
         yield f"{name} must have parameters that can be trained; {kind}"
         return
+    if config.ema.enabled and (reason := _explain_uncopyable(model)) is not None:
+        yield f"{name} cannot be copied, which ema.enabled needs: {reason}"
+        return
     images = torch.zeros(IMAGES, *data.image, device=device)
     for mode, batch in (("evaluation", images), ("training", images)):
         model.train(mode == "training")
@@ -116,6 +120,15 @@ def _check(model: nn.Module, config: TrainConfig, data: DataShape, device: str) 
         yield f"{name} cannot be saved: {unsaveable}"
     if trains_on_one_image(config, data):
         yield from _check_single_image(model, images[:1], name)
+
+
+def _explain_uncopyable(model: nn.Module) -> str | None:
+    """Returns why a model cannot be copied; None if it can."""
+    try:
+        copy.deepcopy(model)
+    except (RuntimeError, TypeError) as error:
+        return summarize_exception(error)
+    return None
 
 
 def _is_lazy(module: nn.Module) -> bool:

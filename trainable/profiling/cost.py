@@ -106,7 +106,8 @@ def estimate_size(config: TrainConfig, *, allow_custom_model: bool = False) -> t
         model = get_model(config, allow_custom=allow_custom_model)
     parameters = list(model.parameters())
     copies, scalars = _count_optimizer_tensors(config.optimizer)
-    tensors = [*model.state_dict().values(), *parameters * copies]
+    weights = list(model.state_dict().values()) * (2 if config.ema.enabled else 1)
+    tensors = [*weights, *parameters * copies]
     tensor_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
     count = len(tensors) + len(parameters) * scalars
     total = sum(parameter.numel() for parameter in parameters)

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from trainable.training.ema import WeightAverage
 from trainable.training.gpu.cuda_graphs import GraphedPass
 from trainable.training.gpu.gpu_queue import Event
 from trainable.training.step import EvaluationStep, PassSums, TrainStep
@@ -59,7 +60,10 @@ def drain(steps: Steps[T], on_batch: Callable[[int], None] | None = None) -> T:
 
 
 def train_epoch(
-    step: TrainStep, batches: Batches, graph: GraphedPass | None = None
+    step: TrainStep,
+    batches: Batches,
+    graph: GraphedPass | None = None,
+    average: WeightAverage | None = None,
 ) -> Steps[Score]:
     """Trains the model on every batch once.
 
@@ -67,6 +71,7 @@ def train_epoch(
         step: Trains on one batch.
         batches: The training images.
         graph: Replays the step instead of launching every kernel.
+        average: Averages the weights after every step.
 
     Returns:
         Loss and accuracy of the batches as they were trained on.
@@ -79,6 +84,8 @@ def train_epoch(
             step(images, labels)
         else:
             graph.run(images, labels)
+        if average is not None:
+            average.update()
         yield len(labels)
     return (yield from _read_score(step.sums, count))
 

@@ -30,6 +30,7 @@ from trainable.training.device import (
     with_index,
     with_process_threads,
 )
+from trainable.training.ema import WeightAverage
 from trainable.training.epoch import Batches, Score, Steps, drain, evaluate, train_epoch
 from trainable.training.gpu.compiled_model import CompiledModel, should_compile
 from trainable.training.gpu.cuda_graphs import (
@@ -83,8 +84,8 @@ class Trainer:
         self.source: ImageSource = load_data(
             config.dataset, self.device, num_workers=num_workers, split=split
         )
-        config = with_process_threads(with_classes(config, self.source.class_names))
         refuse_other_classes(config.dataset, self.source.class_names)
+        config = with_process_threads(with_classes(config, self.source.class_names))
         self.config = with_shape(config, self.source.num_classes, self.source.shape[0])
         if split is not None and not split.classes:
             check_number_of_classes(self.config, self.source)
@@ -128,12 +129,16 @@ class Trainer:
         config, on_gpu = self.config, self.device.type == "cuda"
         num_classes = config.model.num_classes or self.source.num_classes
         loss_fn = build_loss(config.loss, num_classes).to(self.device)
+        self.average = WeightAverage(self.model, config.ema) if config.ema.enabled else None
+        evaluated = self.model if self.average is None else self.average.model
         amp = config.amp.enabled and on_gpu
         amp_dtype: torch.dtype | None = getattr(torch, config.amp.dtype) if amp else None
         self.compiled: CompiledModel | None = None
+        forward: CompiledModel | None = None
         if should_compile(config, self.device, self._count_full_batches()):
             size = config.training.batch_size // config.training.accumulation_steps
             self.compiled = CompiledModel(self.model, size)
+            forward = CompiledModel(evaluated, size) if self.average else self.compiled
         self.train_step = TrainStep(
             self.model,
             loss_fn,
@@ -142,7 +147,7 @@ class Trainer:
             accumulation_steps=config.training.accumulation_steps,
             forward=self.compiled,
         )
-        self.evaluation_step = EvaluationStep(self.model, loss_fn, amp_dtype, self.compiled)
+        self.evaluation_step = EvaluationStep(evaluated, loss_fn, amp_dtype, forward)
         self.scaler = self.train_step.scaler
 
     def _count_full_batches(self) -> int:
@@ -281,7 +286,8 @@ class Trainer:
 
     def train_on(self, batches: Batches) -> Steps[Score]:
         """Trains on some batches; see `train_epoch`."""
-        return train_epoch(self.train_step, batches, self.graphs.training if self.graphs else None)
+        graph = self.graphs.training if self.graphs else None
+        return train_epoch(self.train_step, batches, graph, self.average)
 
     def score_on(self, batches: Batches) -> Steps[Score]:
         """Scores the present model on some batches; see `evaluate`."""

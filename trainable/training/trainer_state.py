@@ -26,14 +26,14 @@ def collect_state(trainer: Trainer) -> dict[str, Any]:
     """
     check_saveable(trainer.config, trainer.model, has_run=True)
     state: dict[str, Any] = {
-        checkpoint.MODEL: trainer.model.state_dict(),
+        **_collect_weights(trainer),
         checkpoint.OPTIMIZER: trainer.optimizer.state_dict(),
         checkpoint.SCHEDULER: trainer.schedule.state_dict(),
         checkpoint.EPOCH: trainer.epoch,
         checkpoint.BEST_ACC: trainer.best_acc,
         checkpoint.CONFIG: trainer.config.to_dict(),
         checkpoint.RESUME: {
-            "format": checkpoint.FORMAT,
+            "format": checkpoint.FORMAT if trainer.average is None else checkpoint.AVERAGED_FORMAT,
             "seed": trainer.seed,
             "best_epoch": trainer.best_epoch,
         },
@@ -43,6 +43,19 @@ def collect_state(trainer: Trainer) -> dict[str, Any]:
     if trainer.source.split is not None:
         state[checkpoint.RESUME][checkpoint.SPLIT] = trainer.source.split.to_dict()
     return state
+
+
+def _collect_weights(trainer: Trainer) -> dict[str, Any]:
+    """Returns the better weights under the key that every reader knows; see `checkpoint`."""
+    weights, average = trainer.model.state_dict(), trainer.average
+    if average is None:
+        return {checkpoint.MODEL: weights}
+    raw = {checkpoint.RAW_MODEL: weights, checkpoint.UPDATES: average.updates}
+    return {
+        checkpoint.MODEL: average.model.state_dict(),
+        checkpoint.WEIGHTS: checkpoint.AVERAGED,
+        checkpoint.TRAINING: raw,
+    }
 
 
 def check_saveable(config: TrainConfig, model: nn.Module, *, has_run: bool) -> None:
@@ -76,7 +89,10 @@ def restore_state(trainer: Trainer, state: dict[str, Any]) -> None:
     trainer.train_step.wait_for_copy()
     in_place = False
     try:
-        trainer.model.load_state_dict(state[checkpoint.MODEL])
+        trainer.model.load_state_dict(checkpoint.raw_weights(state))
+        if trainer.average is not None:
+            updates = state.get(checkpoint.TRAINING, {}).get(checkpoint.UPDATES, 0)
+            trainer.average.load(state[checkpoint.MODEL], updates)
         in_place = load_state(
             trainer.optimizer, state[checkpoint.OPTIMIZER], trainer.config.optimizer
         )

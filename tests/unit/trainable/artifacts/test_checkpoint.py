@@ -227,13 +227,13 @@ def test_a_file_without_the_extra_key_is_accepted(tmp_path: Path, state: dict[st
     assert checkpoint_epoch(tmp_path / "latest.pt") == 3
 
 
-@pytest.mark.parametrize("version", [2, "x"])
+@pytest.mark.parametrize("version", [3, "x"])
 def test_a_file_of_a_later_format_is_refused(
     version: int | str, tmp_path: Path, state: dict[str, Any]
 ) -> None:
     state["resume_state"]["format"] = version
     torch.save(state, tmp_path / "latest.pt")
-    text = f"expected checkpoint format 1 or older, found {version}"
+    text = f"expected checkpoint format 2 or older, found {version}"
     assert text in refusal(tmp_path / "latest.pt")
 
 

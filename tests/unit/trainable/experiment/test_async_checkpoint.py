@@ -34,13 +34,16 @@ def slow_copier(monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
         released.set()
 
 
-def trainer_of(model: str, optimizer: dict[str, Any], device: str = "cpu") -> Trainer:
+def trainer_of(
+    model: str, optimizer: dict[str, Any], device: str = "cpu", *, averages: bool = False
+) -> Trainer:
     config = {
         "seed": {"enabled": True},
         "dataset": {"name": "synthetic", "num_train": 24, "num_test": 8, "shape": [3, 8, 8]},
         "model": {"name": model},
         "training": {"epochs": 3, "batch_size": 8},
         "optimizer": optimizer,
+        "ema": {"enabled": averages, "decay": 0.5},
     }
     trainer = Trainer(
         parse_config(config), device=torch.device(device), allow_custom_model=":" in model
@@ -50,11 +53,15 @@ def trainer_of(model: str, optimizer: dict[str, Any], device: str = "cpu") -> Tr
 
 
 @pytest.mark.parametrize("model", ["resnet20", "tiny_models:Restless"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(
+    ("optimizer", "averages"), [("sgd", True), ("sgd", False), ("adamw", True)]
+)
 def test_further_training_does_not_change_the_snapshot(
-    slow_copier: Event, assert_same: AssertSame, model: str, optimizer: str
+    slow_copier: Event, assert_same: AssertSame, model: str, optimizer: str, averages: bool
 ) -> None:
-    trainer, alone = (trainer_of(model, OPTIMIZERS[optimizer]) for _ in range(2))
+    trainer, alone = (
+        trainer_of(model, OPTIMIZERS[optimizer], averages=averages) for _ in range(2)
+    )
     then = copy.deepcopy(to_cpu(trainer.state_dict()))
     snapshot = take_snapshot(trainer)
     Timer(SLOW_S, slow_copier.set).start()

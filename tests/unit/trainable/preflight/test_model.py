@@ -92,3 +92,12 @@ def test_random_numbers_are_left_alone(tiny_config: MakeConfig) -> None:
     torch.manual_seed(1)
     assert rules(tiny_config(model={"name": "wrong_models:draws"})) == []
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_a_model_that_cannot_be_copied_is_refused_with_averaged_weights(
+    tiny_config: MakeConfig,
+) -> None:
+    model = {"name": "wrong_models:uncopyable"}
+    assert rules(tiny_config(model=model)) == []
+    (rule,) = rules(tiny_config(model=model, ema={"enabled": True}))
+    assert "cannot be copied, which ema.enabled needs: RuntimeError" in rule

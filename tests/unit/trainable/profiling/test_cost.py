@@ -24,14 +24,19 @@ SPACE = {"optimizer.learning_rate": {"uniform": [0.1, 0.2]}}
 
 
 @pytest.mark.parametrize(
-    "optimizer",
-    [{"name": "sgd", "momentum": 0.9}, {"name": "sgd", "momentum": 0.0}, {"name": "adamw"}],
+    ("optimizer", "averages"),
+    [
+        ({"name": "sgd", "momentum": 0.9}, True),
+        ({"name": "sgd", "momentum": 0.0}, False),
+        ({"name": "adamw"}, False),
+    ],
     ids=str,
 )
 def test_the_estimated_size_is_that_of_a_written_file(
-    tmp_path: Path, optimizer: dict[str, object]
+    tmp_path: Path, optimizer: dict[str, object], averages: bool
 ) -> None:
-    config = parse_config({**CONFIG, "optimizer": {"learning_rate": 0.1, **optimizer}})
+    sections = {"optimizer": {"learning_rate": 0.1, **optimizer}, "ema": {"enabled": averages}}
+    config = parse_config({**CONFIG, **sections})
     trainer = Trainer(config)
     train(
         trainer, iter([next(endless_batches(trainer))])

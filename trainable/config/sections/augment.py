@@ -31,7 +31,7 @@ class CropAugment(Section):
 
 
 class ColorJitterAugment(Section):
-    """`augment.color_jitter`: brightness, contrast, saturation and hue, in this order."""
+    """`augment.color_jitter`: random brightness, contrast, saturation and hue."""
 
     brightness: float = Field(default=0.0, ge=0, le=1, examples=[0.4])
     """Factors are drawn from 1 - x to 1 + x."""
@@ -164,6 +164,12 @@ class AugmentConfig(Section):
             "autoaugment": self.autoaugment,
         }
         return [name for name, value in values.items() if value]
+
+    @property
+    def changes_pixels(self) -> bool:
+        """Whether single images are changed before they are normalised."""
+        later = {"erasing": None, "mixup": None, "cutmix": None}
+        return self.model_copy(update=later) != AugmentConfig()
 
     @property
     def mixes(self) -> bool:

@@ -7,19 +7,16 @@ a model, add one line to `MODELS` and one to `trainable.config.MODEL_NAMES`.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable
-from operator import attrgetter
 from typing import Any
 
 from torch import nn
 
 from trainable.config import TrainConfig
-from trainable.config.names import suggestion
-from trainable.config.own_code import not_allowed, not_found
+from trainable.config.own_code import import_own, not_allowed
 from trainable.data.shapes import dataset_channels, dataset_classes
-from trainable.errors import TuneSweepsError, summarize_exception
+from trainable.errors import TuneSweepsError
 
 # Names instead of imported callables, because a module may need a slow or optional library:
 # torchvision.models takes about as long to import as torch itself (1.1 s and 1.2 s, measured).
@@ -76,7 +73,7 @@ def get_model(config: TrainConfig, *, allow_custom: bool = False) -> nn.Module:
         in_channels = dataset_channels(config.dataset)
     if name not in MODELS and not allow_custom:
         raise TuneSweepsError(f"model.name {not_allowed(name)}")
-    return _build(name, _resolve(MODELS.get(name, name)), num_classes, in_channels)
+    return _build(name, import_own("model.name", MODELS.get(name, name)), num_classes, in_channels)
 
 
 def _build(
@@ -109,33 +106,3 @@ def _explain_signature(name: str, reason: str) -> str:
         f'model.name "{name}" must take the keywords num_classes and in_channels: {reason}; name '
         f"a function of your own that takes both, e.g. {own}"
     )
-
-
-def _resolve(target: str) -> Callable[..., Any]:
-    """Imports the callable of `module:callable`; the config has checked that form."""
-    module_name, _, attribute = target.partition(":")
-    importlib.invalidate_caches()  # its file may be newer than the listing of its directory
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if f"{module_name}.".startswith(f"{error.name}."):
-            raise TuneSweepsError(f"model.name {not_found(target)}") from error
-        raise TuneSweepsError(_explain_import(target, error)) from error
-    except Exception as error:  # whatever the user's code raises
-        raise TuneSweepsError(_explain_import(target, error)) from error
-    try:
-        builder: Callable[..., Any] | None = attrgetter(attribute)(module)
-    except AttributeError:
-        builder = None
-    if not callable(builder):
-        names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
-        raise TuneSweepsError(
-            f'model.name "{target}": {module_name} has no callable "{attribute}"'
-            f"{suggestion(attribute, names)}"
-        )
-    return builder
-
-
-def _explain_import(target: str, error: Exception) -> str:
-    module = target.partition(":")[0]
-    return f'model.name "{target}": importing {module} failed: {summarize_exception(error)}'

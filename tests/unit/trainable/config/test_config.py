@@ -94,6 +94,7 @@ DEFAULTS = {
     "checkpoint.experiment_name": "",
     "checkpoint.save_frequency": 10,
     "checkpoint.save_best": True,
+    "checkpoint.monitor": "val_acc",
     "checkpoint.resume": None,
 }
 NAMED_DEFAULTS = [

@@ -6,6 +6,7 @@ They draw from torch's global generator, which the data set seeds for every imag
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,10 @@ class LoaderAugmentation:
         Returns:
             `[H, W, 3]` uint8.
         """
-        pixels: Tensor = functional.pil_to_tensor(self._crop(image))
+        with _one_thread():
+            return self._change(functional.pil_to_tensor(self._crop(image)))
+
+    def _change(self, pixels: Tensor) -> Tensor:
         for step in self._geometry:
             pixels = step(pixels)
         if self._policy is not None:
@@ -56,6 +60,22 @@ class LoaderAugmentation:
         for step in self._colour:
             pixels = step(pixels)
         return pixels.permute(1, 2, 0).contiguous()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Limits torch to one thread, as in a loader process.
+
+    The last bits of a sum depend on the number of threads.
+    """
+    before = torch.get_num_threads()
+    if before > 1:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if before > 1:
+            torch.set_num_threads(before)
 
 
 def _build_geometry(augment: AugmentConfig, flips: float) -> Iterator[Transform]:

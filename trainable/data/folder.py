@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from trainable.config import ImageFolderDataset
+from trainable.augment.in_loader import LoaderAugmentation, Transform
+from trainable.config import AugmentConfig, ImageFolderDataset
 from trainable.data.folder_scan import VAL
 from trainable.data.image_file import read_image
 from trainable.data.normalize import Normalizer
@@ -32,8 +32,6 @@ IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 RESIZE_RATIO = 256 / 224
 """Shorter side relative to the crop's side in evaluation, as usual for ImageNet."""
-
-Transform = Callable[[Image.Image], Image.Image]
 
 
 @dataclass(frozen=True)
@@ -93,16 +91,38 @@ class FolderSource:
         """Returns the number of images of a split; see `ImageSource`."""
         return len(self._samples(split).paths)
 
-    def train_batches(self, batch_size: int, *, seed: int) -> Iterator[Batch]:
+    def train_batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        augment: AugmentConfig | None = None,
+        order: Sequence[int] | None = None,
+    ) -> Iterator[Batch]:
         """Yields one shuffled, augmented pass; see `ImageSource`."""
         samples = self._samples("train")
-        order = torch.randperm(
-            len(samples.paths), generator=torch.Generator().manual_seed(seed)
-        ).tolist()
-        parts = [order[part] for part in train_slices(len(order), batch_size)]
-        if self._augment is None:
+        if order is None:
+            order = torch.randperm(
+                len(samples.paths), generator=torch.Generator().manual_seed(seed)
+            ).tolist()
+        parts = [list(order[part]) for part in train_slices(len(order), batch_size)]
+        transform = self._augment
+        if augment is not None and augment.changes_pixels:
+            transform = self._build_changes(augment)
+        if transform is None:
             return self._batches(_Images(samples, self._plain), parts)
-        return self._batches(_Images(samples, self._augment, seed), parts)
+        return self._batches(_Images(samples, transform, seed), parts)
+
+    def _build_changes(self, augment: AugmentConfig) -> Transform:
+        """Returns the changes of `augment`, and the crop and flip that they do not replace."""
+        size, crop = self.shape[1], self._plain
+        if augment.crop is not None:
+            scale, ratio = (augment.crop.min_scale, 1.0), augment.crop.max_ratio
+            crop = v2.RandomResizedCrop(size, scale, (1 / ratio, ratio))
+        elif self._augment is not None:
+            crop = v2.RandomResizedCrop(size)
+        flips = 0.0 if self._augment is None else 0.5
+        return LoaderAugmentation(augment, crop, size, flips=flips)
 
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
         """Yields one pass in order; see `ImageSource`."""

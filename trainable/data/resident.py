@@ -5,12 +5,13 @@ A pass needs no loader process, no copy from the host and no wait for the device
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from trainable.config import AugmentConfig
 from trainable.data.arrays import ImageArrays, LabelledImages, channel_statistics
 from trainable.data.normalize import Normalizer
 from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
@@ -89,23 +90,41 @@ class ResidentSource:
         """Returns the number of images of a split; see `ImageSource`."""
         return len(self._images(split).labels)
 
-    def train_batches(self, batch_size: int, *, seed: int) -> Iterator[Batch]:
+    def train_batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        augment: AugmentConfig | None = None,
+        order: Sequence[int] | None = None,
+    ) -> Iterator[Batch]:
         """Yields one shuffled, augmented pass; see `ImageSource`."""
         images = self._images("train")
-        count = len(images.labels)
+        count = len(images.labels if order is None else order)
         generator = torch.Generator(self._device).manual_seed(seed)
-        order = torch.randperm(count, generator=generator, device=self._device)
-        runs = self._crop_runs(images, order, generator)
+        if order is None:
+            numbers = torch.randperm(count, generator=generator, device=self._device)
+        else:
+            numbers = torch.tensor(order, device=self._device)
+        crops = augment is None or augment.crop is None
+        runs = self._crop_runs(images, numbers, generator if crops else None)
+        flips = self._flips and (augment is None or augment.horizontal_flip is None)
+        change = self._build_change(augment, batch_size, seed)
         mirrored = torch.randint(2, (count,), generator=generator, device=self._device)
-        labels = images.labels[order]
+        labels = images.labels[numbers]
         pixel_runs = self._pixel_runs(images)
         for parts in self._chunks(train_slices(count, batch_size)):
             chunk = slice(parts[0].start, parts[-1].stop)
             pixels = pixel_runs.index_select(0, runs[chunk].flatten())
             pixels = pixels.view(-1, self._height, self._width, self._channels)
-            if self._flips:
+            if flips:
                 pixels = _mirror(pixels, mirrored[chunk])
-            yield from self._batches(pixels, labels, parts)
+            if change is None:
+                yield from self._batches(pixels, labels, parts)
+                continue
+            for part in parts:
+                own = pixels[part.start - chunk.start : part.stop - chunk.start]
+                yield self._normalize(change(own, part.start)), labels[part]
 
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
         """Yields one pass in order; see `ImageSource`."""
@@ -115,6 +134,17 @@ class ResidentSource:
         for parts in self._chunks(batch_slices(len(images.labels), batch_size)):
             chunk = pixels[parts[0].start : parts[-1].stop]
             yield from self._batches(chunk, images.labels, parts)
+
+    def _build_change(
+        self, augment: AugmentConfig | None, batch_size: int, seed: int
+    ) -> Callable[[Tensor, int], Tensor] | None:
+        """Returns what changes the pixels of the batch that begins at an image of the pass."""
+        if augment is None or not augment.changes_pixels:
+            return None
+        from trainable.augment.on_device import DeviceAugmentation  # Kornia takes half a second
+
+        changes = DeviceAugmentation(augment, self.shape)
+        return lambda pixels, start: changes(pixels, seed, start // batch_size)
 
     def _chunks(self, parts: list[slice]) -> list[list[slice]]:
         """Groups the batches of a pass into chunks that are prepared together."""
@@ -148,12 +178,17 @@ class ResidentSource:
         return images.pixels.as_strided((count, run), (self._channels, 1))
 
     def _crop_runs(
-        self, images: _ResidentImages, order: Tensor, generator: torch.Generator
+        self, images: _ResidentImages, order: Tensor, generator: torch.Generator | None
     ) -> Tensor:
-        """Returns the pixel at which each row of each image's crop starts, `[N, H]` int64."""
+        """Returns the pixel at which each row of each image's crop starts, `[N, H]` int64.
+
+        Without a generator that is the whole image, without its padding.
+        """
         height, width = images.pixels.shape[1:3]
         start = order * (height * width)
-        if images.padding:
+        if generator is None:
+            start = start + images.padding * (width + 1)
+        elif images.padding:
             top, left = torch.randint(
                 2 * images.padding + 1,
                 (2, len(order)),

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
+from trainable.config import AugmentConfig
 from trainable.data.split_record import SplitRecord
 
 Batch = tuple[Tensor, Tensor]
@@ -39,15 +40,25 @@ class ImageSource(Protocol):
         """
         ...
 
-    def train_batches(self, batch_size: int, *, seed: int) -> Iterator[Batch]:
+    def train_batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        augment: AugmentConfig | None = None,
+        order: Sequence[int] | None = None,
+    ) -> Iterator[Batch]:
         """Yields one pass over the training images: shuffled, and augmented if the config says so.
 
-        Order, crops and flips are a function of `seed` alone. Every image occurs once. A last
-        batch of a single image is left out, because batch norm cannot use it.
+        Order and changes are a function of `seed` alone. Every image occurs once. A last batch of
+        a single image is left out, because batch norm cannot use it.
 
         Args:
             batch_size: Images per batch; the last one may have fewer.
             seed: Seed of this pass.
+            augment: What changes single images besides `dataset.augment`; `erasing`, `mixup` and
+                `cutmix` are not applied here.
+            order: Numbers of the images of the pass; None shuffles all of them.
         """
         ...
 

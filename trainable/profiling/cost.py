@@ -136,7 +136,7 @@ def endless_batches(trainer: Trainer) -> Iterator[Batch]:
     """Yields training batches, one pass after the other."""
     seed = 0
     while True:
-        yield from trainer.source.train_batches(trainer.config.training.batch_size, seed=seed)
+        yield from trainer.train_batches(seed=seed, epoch=1)
         seed += 1
 
 

@@ -27,7 +27,8 @@ Steps = Generator[int | Event, None, T]
 """Work in steps. A step yields the number of images that it trained on, or an event that the next
 step has to wait for. A generator that is continued too early yields the event again."""
 Batches = Iterable[tuple[Tensor, Tensor]]
-"""Images `[B, C, H, W]` float32 and labels `[B]` int64, on the model's device."""
+"""Images `[B, C, H, W]` float32 and labels `[B]` int64, on the model's device. In training, soft
+targets `[B, num_classes]` float32 can take the place of the labels."""
 
 
 @dataclass(frozen=True)

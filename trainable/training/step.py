@@ -42,14 +42,15 @@ class PassSums:
 
         Args:
             logits: `[B, num_classes]`.
-            labels: `[B]`.
+            labels: `[B]`, or soft targets `[B, num_classes]`, of which the largest counts.
             loss: Mean over the batch, a scalar.
         """
         count = len(labels)
         if count > len(self.hits):
             self._grow(count)
         self.loss.add_(loss.detach(), alpha=count)
-        self.hits[:count].add_(logits.detach().argmax(1) == labels)
+        targets = labels if labels.ndim == 1 else labels.argmax(1)
+        self.hits[:count].add_(logits.detach().argmax(1) == targets)
 
     def _grow(self, count: int) -> None:
         with torch.inference_mode(False):  # the tensor is changed in both modes
@@ -68,7 +69,7 @@ class _Step:
 
     Args:
         model: The model, on the device of the batches.
-        loss_fn: Maps logits `[B, num_classes]` and labels `[B]` to the mean loss.
+        loss_fn: Maps logits `[B, num_classes]` and labels `[B]` or soft targets to the mean loss.
         amp_dtype: The data type of autocast in the forward pass; None for single precision.
         forward: The compiled model, which is called instead of the model.
     """
@@ -159,7 +160,7 @@ class TrainStep(_Step):
 
         Args:
             images: `[B, C, H, W]` float32.
-            labels: `[B]` int64.
+            labels: `[B]` int64, or soft targets `[B, num_classes]` float32.
         """
         self._optimizer.zero_grad(set_to_none=True)
         # Batch norm needs at least two images, so a small batch has fewer parts.

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from trainable.augment.mixing import augment_batches
 from trainable.config import TrainConfig, with_classes, with_shape
 from trainable.data.class_names import refuse_other_classes
 from trainable.data.loading import load_data
@@ -225,8 +226,7 @@ class Trainer:
         self._prepare_process()
         seed = stream_seed(self.seed, epoch)
         seed_everything(seed)
-        batch_size = self.config.training.batch_size
-        train = yield from self.train_on(self.source.train_batches(batch_size, seed=seed))
+        train = yield from self.train_on(self.train_batches(seed=seed, epoch=epoch))
         trained_s = time.perf_counter() - started - self.idle_s
         val, test = yield from self._evaluate(epoch)
         self._diverged = not (math.isfinite(train.loss) and math.isfinite(val.loss))
@@ -283,6 +283,18 @@ class Trainer:
     def score(self, split: Split) -> Score:
         """Scores the present model on a whole split."""
         return drain(self._score_split(split))
+
+    def train_batches(self, *, seed: int, epoch: int) -> Batches:
+        """Returns the batches of a training pass, augmented.
+
+        Args:
+            seed: Seed of the pass.
+            epoch: Number of the epoch, which can end parts of `augment`.
+        """
+        augment, size = self.config.augment, self.config.training.batch_size
+        batches = self.source.train_batches(size, seed=seed, augment=augment)
+        num_classes = self.config.model.num_classes or self.source.num_classes
+        return augment_batches(batches, augment, num_classes, seed=seed, epoch=epoch)
 
     def train_on(self, batches: Batches) -> Steps[Score]:
         """Trains on some batches; see `train_epoch`."""

@@ -248,7 +248,7 @@ class GraphedPass:
         self._batch_size = batch_size
         self._recorder = recorder
         self._recording: _Recording | None = None
-        self._shape: torch.Size | None = None
+        self._shape: tuple[torch.Size, torch.Size] | None = None
         self._full_batches_seen = 0
 
     @property
@@ -261,13 +261,13 @@ class GraphedPass:
 
         Args:
             images: `[B, C, H, W]`.
-            labels: `[B]`.
+            labels: `[B]`, or soft targets `[B, num_classes]`.
         """
         if self._recorder.failure is not None:
             self.forget()
             self._step(images, labels)
             return
-        if not self._is_full(images):
+        if not self._is_full(images, labels):
             self._step(images, labels)
             return
         self._full_batches_seen += 1
@@ -289,12 +289,13 @@ class GraphedPass:
             torch.cuda.current_stream(self._step.device).synchronize()  # a replay may be running
         self._recording, self._shape, self._full_batches_seen = None, None, 0
 
-    def _is_full(self, images: Tensor) -> bool:
+    def _is_full(self, images: Tensor, labels: Tensor) -> bool:
         if len(images) != self._batch_size:
             return False
+        shape = images.shape, labels.shape
         if self._shape is None:
-            self._shape = images.shape
-        return images.shape == self._shape
+            self._shape = shape
+        return shape == self._shape
 
     def _record(self, images: Tensor, labels: Tensor) -> None:
         """Records the step, which changes no state, and then does the batch."""

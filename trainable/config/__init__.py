@@ -23,9 +23,11 @@ from trainable.config.sections.ema import EmaConfig
 from trainable.config.sections.loss import (
     BCEWithLogitsLoss,
     CrossEntropyLoss,
+    FocalLoss,
     KLDivLoss,
     LossConfig,
     NLLLoss,
+    OwnLoss,
     PlainLoss,
     SmoothL1Loss,
 )
@@ -65,6 +67,7 @@ __all__ = [
     "DatasetConfig",
     "EmaConfig",
     "ExponentialScheduler",
+    "FocalLoss",
     "ImageFolderDataset",
     "KLDivLoss",
     "LossConfig",
@@ -72,6 +75,7 @@ __all__ = [
     "MultiStepScheduler",
     "NLLLoss",
     "OptimizerConfig",
+    "OwnLoss",
     "PlainLoss",
     "PlateauScheduler",
     "ProgressConfig",
@@ -100,7 +104,8 @@ class TrainConfig(Section):
     model: ModelConfig
     loss: LossConfig = Field(default=CrossEntropyLoss(), examples=[{"name": "mse"}])
     """`mse` and `l1`: against one-hot targets. `bce`: binary cross-entropy on the sigmoid of the
-    logits. `sqr_hinge`: squared hinge with targets -1 and +1. These four have no other keys."""
+    logits. `sqr_hinge`: squared hinge with targets -1 and +1. These four have no other keys.
+    `module:callable`: [a loss of your own](#own-losses)."""
     training: TrainingConfig
     optimizer: OptimizerConfig = Field(examples=[{"name": "sgd"}])
     """`adam` adds the weight decay to the gradient, `adamw` decouples it."""
@@ -135,6 +140,15 @@ class TrainConfig(Section):
             raise ValueError(
                 f"training.accumulation_steps must be at most training.batch_size ({batch}), "
                 f"found {parts}"
+            )
+        if (
+            self.augment.mixes
+            and isinstance(self.loss, CrossEntropyLoss | NLLLoss)
+            and self.loss.ignore_index >= 0
+        ):
+            raise ValueError(
+                "loss.ignore_index must not be a class with augment.mixup or augment.cutmix, "
+                f"because a mixed image has several, found {self.loss.ignore_index}"
             )
         monitor = self.checkpoint.monitor
         if monitor not in monitorable(self.metrics):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -47,6 +48,31 @@ Items = Annotated[tuple[_Item, ...], BeforeValidator(_as_tuple)]
 
 UserPath = Annotated[str, AfterValidator(expand_home)]
 """A path, in which a leading `~` is the home directory, or a URI."""
+
+
+def _check_arguments(values: dict[str, Any]) -> dict[str, Any]:
+    for name, value in values.items():
+        if not name.isidentifier():
+            raise ValueError(f'must have names of arguments as keys, found "{name}"')
+        _check_plain(name, value)
+    return values
+
+
+def _check_plain(name: str, value: Any) -> None:
+    if isinstance(value, list | tuple):
+        for item in value:
+            _check_plain(name, item)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_plain(f"{name}.{key}", item)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"must have finite numbers, found {value} for {name}")
+    elif not isinstance(value, str | bool | int | float | None):
+        raise ValueError(f"must have plain values, found {type(value).__name__} for {name}")
+
+
+Arguments = Annotated[dict[str, Any], AfterValidator(_check_arguments)]
+"""Arguments of a callable by name: plain values, each of which can be swept by its dotted key."""
 
 
 NonNegative = Annotated[float, Field(ge=0)]

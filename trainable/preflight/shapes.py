@@ -11,6 +11,7 @@ from trainable.config import (
     BCEWithLogitsLoss,
     BuiltinDataset,
     CrossEntropyLoss,
+    FocalLoss,
     ImageFolderDataset,
     NLLLoss,
     SyntheticDataset,
@@ -128,11 +129,11 @@ def _check_split(config: TrainConfig) -> Iterator[Problem]:
 
 def _check_weights(config: TrainConfig, num_classes: int) -> Iterator[Problem]:
     loss = config.loss
-    if isinstance(loss, CrossEntropyLoss | NLLLoss):
+    if isinstance(loss, CrossEntropyLoss | NLLLoss | FocalLoss):
         key, weights = "loss.weight", loss.weight
     elif isinstance(loss, BCEWithLogitsLoss):
         key, weights = "loss.pos_weight", loss.pos_weight
     else:
         return
-    if weights is not None and len(weights) != num_classes:
+    if not isinstance(weights, str | None) and len(weights) != num_classes:
         yield Problem(key, f"must have one value per class ({num_classes}), found {len(weights)}")

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainable.config.schema import ByName, Items, NonNegative, Positive, Section
+from trainable.config.schema import Arguments, ByName, Items, NonNegative, Positive, Section
+
+ClassWeights = Items[NonNegative] | Literal["balanced"] | None
 
 
 class CrossEntropyLoss(Section):
@@ -15,8 +17,10 @@ class CrossEntropyLoss(Section):
     name: Literal["cross_entropy"] = "cross_entropy"
     label_smoothing: float = Field(default=0.0, ge=0, le=1, examples=[0.1])
     """Share of the target spread over all classes."""
-    weight: Items[NonNegative] | None = Field(default=None, examples=[[1.0, 2.5]])
-    """Weight of each class."""
+    weight: ClassWeights = Field(default=None, examples=["balanced"])
+    """Weight of each class. `balanced`: inversely proportional to the number of its training
+    images, so that all classes weigh the same together. The mean divides by the weights of the
+    batch."""
     ignore_index: int = Field(default=-100, examples=[0])
     """Label that is ignored."""
 
@@ -25,8 +29,8 @@ class NLLLoss(Section):
     """Negative log likelihood of the log-softmax of the logits."""
 
     name: Literal["nll"]
-    weight: Items[NonNegative] | None = Field(default=None, examples=[[1.0, 2.5]])
-    """Weight of each class."""
+    weight: ClassWeights = Field(default=None, examples=[[1.0, 2.5]])
+    """Weight of each class, or `balanced`, as for `cross_entropy`."""
     ignore_index: int = Field(default=-100, examples=[0])
     """Label that is ignored."""
 
@@ -67,7 +71,37 @@ class KLDivLoss(Section):
     """Whether targets are passed as logarithms."""
 
 
+class FocalLoss(Section):
+    """Focal loss on the softmax of the logits."""
+
+    name: Literal["focal"]
+    gamma: NonNegative = Field(default=2.0, examples=[1.0])
+    """Exponent: an image whose class has probability `p` weighs `(1 - p) ** gamma`. With 0 it is
+    `cross_entropy`."""
+    weight: ClassWeights = Field(default=None, examples=["balanced"])
+    """Weight of each class, the paper's alpha, or `balanced`, as for `cross_entropy`."""
+
+
+class OwnLoss(Section):
+    """A loss of your own."""
+
+    open_names = r"\w+(\.\w+)*:\w+(\.\w+)*"
+
+    name: str = Field(examples=["my_losses:Poly1"])
+    """`module:callable`, called with `args`. It returns the loss: a `torch.nn.Module` or a
+    function."""
+    args: Arguments = Field(default={}, examples=[{"epsilon": 1.0}])
+    """Keywords of the callable."""
+
+
 LossConfig = Annotated[
-    CrossEntropyLoss | NLLLoss | PlainLoss | SmoothL1Loss | BCEWithLogitsLoss | KLDivLoss,
+    CrossEntropyLoss
+    | NLLLoss
+    | PlainLoss
+    | SmoothL1Loss
+    | BCEWithLogitsLoss
+    | KLDivLoss
+    | FocalLoss
+    | OwnLoss,
     ByName("loss", default="cross_entropy"),
 ]

@@ -2,14 +2,15 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from pydantic import TypeAdapter
 
 from trainable.config import LossConfig
 from trainable.config.introspection import names_of, options
-from trainable.errors import ConfigError
-from trainable.training.losses import build_loss
+from trainable.errors import ConfigError, TuneSweepsError
+from trainable.training.losses import balanced_weights, build_loss
 
 CLASSES = 5
 WEIGHT = [0.5, 1.0, 2.0, 0.0, 3.0]
@@ -27,6 +28,8 @@ SETTINGS = [
     {"name": "kl_div", "reduction": "sum", "log_target": True},
     {"name": "kl_div", "log_target": True},
     {"name": "sqr_hinge"},
+    {"name": "focal"},
+    {"name": "focal", "gamma": 0.5, "weight": WEIGHT},
 ]
 every_loss = pytest.mark.parametrize(
     "settings", SETTINGS, ids=lambda s: "-".join(map(str, s.values()))
@@ -83,6 +86,10 @@ def by_definition(settings, logits, labels):
             return -(t * log_p).sum() / parts[settings.get("reduction", "batchmean")]
         case "sqr_hinge":
             return ((1 - (2 * t - 1) * x).clamp(min=0) ** 2).mean()
+        case "focal":
+            w = torch.tensor(settings.get("weight", [1.0] * CLASSES), dtype=torch.float64)
+            losses = -w * t * (1 - log_p.exp()) ** settings.get("gamma", 2.0) * log_p
+            return losses.sum() / (w * t).sum()
 
 
 @every_loss
@@ -215,6 +222,108 @@ def test_a_loss_on_cuda_equals_the_cpu_one_without_waiting_for_the_device(settin
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert loss.item() == pytest.approx(build(settings)(*batch).item(), rel=1e-5)
+
+
+@every_loss
+def test_one_hot_targets_have_the_loss_and_gradient_of_their_classes(settings, batch):
+    """Labels that mixup has not changed must not weigh more or less than others."""
+    logits, labels = batch
+    settings = {key: value for key, value in settings.items() if key != "ignore_index"}
+    loss_fn = build(settings)
+    results = []
+    for targets in (labels, torch.eye(CLASSES)[labels]):
+        own = logits.clone().requires_grad_()
+        loss = loss_fn(own, targets)
+        loss.backward()
+        assert loss.dtype == torch.float32
+        results.append((loss.detach(), own.grad))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"name": "cross_entropy", "label_smoothing": 0.1},
+        {"name": "cross_entropy", "weight": WEIGHT},
+        {"name": "nll", "weight": WEIGHT},
+        {"name": "focal", "weight": WEIGHT},
+        {"name": "bce"},
+        {"name": "bce_with_logits", "pos_weight": WEIGHT},
+        {"name": "sqr_hinge"},
+    ],
+    ids=str,
+)
+def test_a_mixed_target_has_the_mixed_loss_of_its_classes(settings, batch):
+    """As mixup's paper defines it: both labels' losses by their shares."""
+    logits, loss_fn = batch[0][:1], build(settings)
+    mixed = torch.zeros(1, CLASSES)
+    mixed[0, 0], mixed[0, 2] = 0.3, 0.7
+    weight = settings.get("weight", [1.0] * CLASSES)
+    first, second = (loss_fn(logits, torch.tensor([label])).item() for label in (0, 2))
+    shares = 0.3 * weight[0], 0.7 * weight[2]
+    expected = (shares[0] * first + shares[1] * second) / sum(shares)
+    assert loss_fn(logits, mixed).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT])
+def test_focal_loss_without_focus_is_cross_entropy(weight, batch):
+    focal = build({"name": "focal", "gamma": 0.0, "weight": weight})
+    cross_entropy = build({"name": "cross_entropy", "weight": weight})
+    assert focal(*batch).item() == pytest.approx(cross_entropy(*batch).item(), rel=1e-6)
+
+
+def test_balanced_weights_are_scikit_learns():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = torch.tensor([0] * 7 + [1] * 2 + [2] * 11 + [3])
+    expected = compute_class_weight("balanced", classes=np.arange(4), y=labels.numpy())
+    counts = torch.bincount(labels)
+    assert balanced_weights(counts, 4).tolist() == pytest.approx(expected.tolist())
+    # A model with more classes than the data: these have no image.
+    assert balanced_weights(counts, 6).tolist() == pytest.approx([*expected.tolist(), 0, 0])
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "nll", "focal"])
+def test_balanced_is_the_list_of_balanced_weights(name, batch):
+    counts = torch.tensor([3, 1, 4, 1, 5])
+    config = TypeAdapter(LossConfig).validate_python({"name": name, "weight": "balanced"})
+    weights = balanced_weights(counts, CLASSES).tolist()
+    expected = build({"name": name, "weight": weights})(*batch)
+    assert build_loss(config, CLASSES, class_counts=counts)(*batch).item() == expected.item()
+
+
+def test_an_own_loss_gets_its_arguments_and_logits_in_single_precision(batch):
+    logits, labels = batch
+    own = {"name": "own_losses:Poly1", "args": {"epsilon": 2.0}}
+    config = TypeAdapter(LossConfig).validate_python(own)
+    loss = build_loss(config, CLASSES, allow_custom=True)(logits.bfloat16(), labels)
+    exact = logits.bfloat16().float()
+    p = exact.softmax(1)[torch.arange(12), labels]
+    expected = torch.nn.functional.cross_entropy(exact, labels) + 2 * (1 - p).mean()
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("own", "allowed", "text"),
+    [
+        ({"name": "own_losses:Poly1"}, False, "runs only on request: add --allow-custom-model"),
+        ({"name": "own_losses:Poly2"}, True, 'has no callable "Poly2"; did you mean "Poly1"?'),
+        ({"name": "own_losses:not_a_loss"}, True, "must return the loss, a module or a function"),
+        ({"name": "own_losses:trainable_loss"}, True, "must have no parameters"),
+        (
+            {"name": "own_losses:Poly1", "args": {"gamma": 2}},
+            True,
+            "cannot be called with loss.args (gamma=2): TypeError",
+        ),
+    ],
+)
+def test_an_own_loss_that_cannot_be_built_is_refused_by_its_key(own, allowed, text):
+    config = TypeAdapter(LossConfig).validate_python(own)
+    with pytest.raises(TuneSweepsError) as error:
+        build_loss(config, CLASSES, allow_custom=allowed)
+    assert str(error.value).startswith("loss.name ")
+    assert text in str(error.value)
 
 
 def test_every_loss_of_the_config_is_covered_here():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from trainable.config import TrainConfig
-from trainable.config.introspection import kind_of_name, options
+from trainable.config.dotted import get_dotted
+from trainable.config.introspection import fields_of, kind_of_name, options
 from trainable.config.override import override
 
 
@@ -43,8 +45,8 @@ class ConfigValues:
                 values[key] = drawn[key]
                 continue
             others = self._find_section(section, drawn.get(f"{section}.name"))
-            if name in others:
-                values[key] = others[name]
+            with suppress(KeyError):
+                values[key] = get_dotted(others, name)
         return values
 
     def _find_section(self, section: str, name: Any) -> dict[str, Any]:
@@ -66,11 +68,22 @@ def _complete_section(config: Mapping[str, Any], section: str, name: str | None)
     kinds: list[type[BaseModel]] = options(field.annotation)
     chosen = values.get("name", getattr(field.get_default(), "name", None))
     kind = kind_of_name(kinds, chosen) or kinds[0]
-    defaults = {
-        key: field.get_default()
-        for key, field in kind.model_fields.items()
-        if not field.is_required()
-    }
-    given = {key: value for key, value in values.items() if value is not None}
-    complete: dict[str, Any] = to_jsonable_python({**defaults, **given})
+    if not fields_of(kind):
+        return {}
+    complete: dict[str, Any] = to_jsonable_python(_add_defaults(kind, values))
     return complete
+
+
+def _add_defaults(kind: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a section's values and defaults, also those of the sections in it that are set."""
+    complete: dict[str, Any] = {}
+    for key, field in kind.model_fields.items():
+        value = values.get(key)
+        inner = [option for option in options(field.annotation) if fields_of(option)]
+        if isinstance(value, Mapping) and len(inner) == 1:
+            complete[key] = _add_defaults(inner[0], value)
+        elif value is not None:
+            complete[key] = value
+        elif not field.is_required():
+            complete[key] = field.get_default()
+    return complete | {key: value for key, value in values.items() if key not in complete}

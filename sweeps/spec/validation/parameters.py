@@ -115,7 +115,8 @@ def _explain_missing_key(name: str, space: Space, config: Mapping[str, Any]) -> 
     """The reason why no trial has a value of a key; None if one can have it."""
     keys = list_config_keys()
     section, _, key = name.partition(".")
-    own = [other.partition(".")[2] for other in keys if other.startswith(f"{section}.")]
+    below = [other.partition(".")[2] for other in keys if other.startswith(f"{section}.")]
+    own = [other for other in below if "." not in other]
     if name == section and section in keys:
         return f"is a section, not a value; name one of its keys ({', '.join(sorted(own))})"
     if name not in keys:

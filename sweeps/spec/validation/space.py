@@ -49,11 +49,14 @@ SHARED_KEYS = {
 
 def list_config_keys() -> list[str]:
     """Lists every section and dotted key that a training config can have."""
-    keys: dict[str, None] = {}
-    for section, field in TrainConfig.model_fields.items():
-        names = (name for kind in options(field.annotation) for name in fields_of(kind))
-        keys |= dict.fromkeys([section, *(f"{section}.{name}" for name in names)])
-    return list(keys)
+    return list(dict.fromkeys(_list_keys_of(TrainConfig)))
+
+
+def _list_keys_of(kind: Any) -> Iterator[str]:
+    for key in fields_of(kind):
+        yield key
+        for inner in options(kind.model_fields[key].annotation):
+            yield from (f"{key}.{name}" for name in _list_keys_of(inner))
 
 
 def check_keys(keys: Iterable[str]) -> list[Violation]:
@@ -65,13 +68,15 @@ def check_keys(keys: Iterable[str]) -> list[Violation]:
 
 
 def _explain_unknown_key(key: str, config_keys: list[str]) -> str:
-    section, _, name = key.partition(".")
-    if section in config_keys:
-        prefix = f"{section}."
-        names = [k.removeprefix(prefix) for k in config_keys if k.startswith(prefix)]
-        return f"unknown key{suggestion(name, names)}"
+    *sections, name = key.split(".")
+    while sections and ".".join(sections) not in config_keys:
+        name = sections.pop()
+    if sections:
+        prefix = ".".join([*sections, ""])
+        below = (k.removeprefix(prefix) for k in config_keys if k.startswith(prefix))
+        return f"unknown key{suggestion(name, [k for k in below if '.' not in k])}"
     hint = suggestion(key, config_keys)
-    return f"unknown key{hint}" if hint else f"unknown key: a config has no section {section}"
+    return f"unknown key{hint}" if hint else f"unknown key: a config has no section {name}"
 
 
 def drop_keys(space: Space, keys: Collection[str]) -> dict[str, Parameter]:

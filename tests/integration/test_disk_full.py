@@ -65,6 +65,7 @@ def assert_finishes(result: Any, sweep: Path) -> None:
         assert read_checkpoint(path)["epoch"] == 4
 
 
+@pytest.mark.slow
 def test_below_min_free_gib_nothing_is_saved_and_no_trial_starts(tmp_path: Path) -> None:
     result = run(one_by_one(tmp_path, {"min_free_gib": 1e9}), tmp_path)
     assert_paused_and_whole(result, tmp_path / "sweep", epoch=0)

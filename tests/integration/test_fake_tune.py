@@ -155,7 +155,8 @@ def records(sweep: Sweep) -> list[tuple[str, str, list[dict[str, Any]]]]:
 
 
 @pytest.mark.parametrize(
-    "name", [*(name for name in SECTIONS if name != "pb2"), pytest.param("pb2", marks=SLOW)]
+    "name",
+    [pytest.param(name, marks=[] if name in {"hyperband", "pbt"} else SLOW) for name in SECTIONS],
 )
 def test_the_fake_and_tune_lead_to_the_same_event_log_and_records(
     name: str, ray_session: None, tmp_path: Path

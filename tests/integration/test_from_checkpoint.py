@@ -110,6 +110,7 @@ def test_a_single_checkpoint_continues_in_its_own_experiment(
     assert list(trained.parent.iterdir()) == [trained]
 
 
+@pytest.mark.slow
 def test_the_script_restores_from_any_directory(
     trained: Path, project_environment: dict[str, str], working_directory: Path
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_restored_best_state_stays_the_best_until_it_is_beaten(trained: Path) 
     assert best.read_bytes() == trained.read_bytes()
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_prints_the_command_to_continue(
     trained: Path, project_environment: dict[str, str], working_directory: Path
 ) -> None:

@@ -26,6 +26,7 @@ from tests.integration.sweeping import (
     start,
     trials,
 )
+from tests.support.damaged_sweeps import copy_sweeps
 from trainable.config import TrainConfig
 from trainable.config.yaml_reader import dump_yaml
 from trainable.experiment.fit import fit
@@ -112,23 +113,12 @@ def test_a_pickled_file_is_refused_and_never_run(working_directory: Path) -> Non
 # ---------------------------------------------------------------------------- a sweep's resume
 
 
-@pytest.fixture(scope="module")
-def paused(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Path:
-    """A sweep of two trials: one is finished, the other paused after three of four epochs."""
-    base = tmp_path_factory.mktemp("paused")
-    tune, share = {"num_samples": 2}, {"resources": ONE_AT_A_TIME}
-    with pytest.MonkeyPatch.context() as patch:
-        pause_after(patch, 6)  # takes effect with the next result
-        outcome = start(search(base, space=SPACE, tune=tune, config=FOUR, **share))
-    assert epochs(outcome.directory) == {0: [1, 2, 3, 4], 1: [1, 2, 3]}
-    return outcome.directory
-
-
 @pytest.fixture
-def sweep(paused: Path, working_directory: Path) -> Path:
-    """A copy of the paused sweep."""
-    shutil.copytree(paused, working_directory / "sweep")
-    return working_directory / "sweep"
+def sweep(working_directory: Path) -> Path:
+    """A sweep of three trials: one is finished, one paused, one has not begun."""
+    paused = copy_sweeps(working_directory) / "paused"
+    (paused / ".lock").touch()  # every sweep that has run has it
+    return paused
 
 
 def paused_checkpoints(sweep: Path) -> Path:
@@ -146,10 +136,18 @@ def finish(sweep: Path) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_sweep_resumes_from_the_newest_good_checkpoint_and_prints_that(
-    sweep: Path, working_directory: Path
+    working_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """One of two trials is finished, the other paused after three of four epochs."""
+    tune, share = {"num_samples": 2}, {"resources": ONE_AT_A_TIME}
+    with monkeypatch.context() as patch:
+        pause_after(patch, 6)  # takes effect with the next result
+        outcome = start(search(working_directory, space=SPACE, tune=tune, config=FOUR, **share))
+    sweep = outcome.directory
+    assert epochs(sweep) == {0: [1, 2, 3, 4], 1: [1, 2, 3]}
     checkpoints = paused_checkpoints(sweep)
     truncate(checkpoints / "latest.pt")
     (checkpoints / "epoch_0003.pt").unlink()
@@ -161,6 +159,7 @@ def test_a_sweep_resumes_from_the_newest_good_checkpoint_and_prints_that(
     assert not (working_directory / "ran").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_trial_without_a_good_checkpoint_is_not_restarted_silently(sweep: Path) -> None:
     """Without checkpoints, as the error proposes, it starts again: see test_sweep.py."""
@@ -177,7 +176,6 @@ def test_a_trial_without_a_good_checkpoint_is_not_restarted_silently(sweep: Path
     assert {path: path.read_bytes() for path in before} == before
 
 
-@pytest.mark.ray
 @pytest.mark.parametrize("verb", ["resume", "retry", "stop"])
 def test_invalid_records_are_refused_and_nothing_is_changed(verb: str, sweep: Path) -> None:
     path = sweep / "sweep.json" if verb == "stop" else next(sweep.glob("*/trial.json"))

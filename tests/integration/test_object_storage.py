@@ -55,6 +55,7 @@ def directories_without_objects(store: ObjectStore, prefix: str) -> set[str]:
     return {info.path for info in directories if info.base_name.startswith(prefix)} - full
 
 
+@pytest.mark.slow
 def test_a_sweep_in_object_storage_is_paused_resumed_and_read(
     store: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

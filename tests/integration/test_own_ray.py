@@ -11,6 +11,7 @@ import pytest
 
 pytestmark = [
     pytest.mark.ray,
+    pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's /proc"),
 ]
 
@@ -95,7 +96,7 @@ def test_a_ray_started_by_a_sweep_listens_on_loopback_needs_a_token_and_ends_wit
     assert not report["initialized"]
 
 
-@pytest.mark.parametrize("name", [pytest.param("SIGINT", marks=pytest.mark.slow), "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_during_the_shutdown_of_ray_ends_the_process(name: str) -> None:
     done = run(ENDING.format(name))
     os.kill(int(done.stdout), signal.SIGCONT)  # Ray ends, since its driver has

@@ -28,11 +28,14 @@ from trainable.config.yaml_reader import dump_yaml
 
 pytestmark = pytest.mark.ray
 
-EPOCHS, TRIALS = 4, 4
-PAUSES: list[tuple[Reason, int, int]] = [("SIGINT", 130, 2), ("stop", 3, 3)]
-"""Successive pauses: reason, exit code, and the number of results before it, which is in the
-middle of a trial. A test below sends SIGTERM to a separate process; test_sweep.py has a pause by
-the time budget."""
+EPOCHS, TRIALS = 4, 3
+Pause = tuple[Reason, int, int]
+"""Reason, exit code, and the number of results before it, which is in the middle of a trial."""
+
+ONCE: list[Pause] = [("SIGINT", 130, 6)]
+TWICE: list[Pause] = [("SIGINT", 130, 2), ("stop", 3, 3)]
+"""A test below sends SIGTERM to a separate process; test_sweep.py has a pause by the time
+budget."""
 
 
 def one_by_one(directory: Path, count: int = TRIALS, **checkpoint: Any) -> SearchSpec:
@@ -77,8 +80,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Parts:
-    """A sweep that ran in three processes."""
+    """A sweep that was paused at least once and finished by the last of its processes."""
 
+    pauses: list[Pause]
     directory: Path
     first: Path
     """The directory of the first part, which was copied to the one above."""
@@ -93,26 +97,33 @@ def whole(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return start(one_by_one(tmp_path_factory.mktemp("whole"))).directory
 
 
-@pytest.fixture(scope="module")
-def parts(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Parts:
-    """A sweep that was paused twice, each time for another reason, and then finished.
+@pytest.fixture(
+    scope="module",
+    params=[ONCE, pytest.param(TWICE, marks=pytest.mark.slow)],
+    ids=["once", "twice"],
+)
+def parts(
+    request: pytest.FixtureRequest, ray_session: None, tmp_path_factory: pytest.TempPathFactory
+) -> Parts:
+    """A sweep that was paused, each time for another reason, and then finished.
 
     After the first pause it goes on without Ray's files in another place, and at last it gets one
     more trial.
     """
+    pauses: list[Pause] = request.param
     base = tmp_path_factory.mktemp("parts")
     first, moved = base / "sweep", base / "elsewhere" / "renamed"
     (base / "search.yaml").write_text(dump_yaml(one_by_one(base, TRIALS - 1).to_dict()))
-    parts = [run_part(PAUSES[0], first, "run", base / "search.yaml")]
+    parts = [run_part(pauses[0], first, "run", base / "search.yaml")]
     shutil.copytree(first, moved)
     remove_rays_files(moved)
     before = snapshot(first)
-    parts.append(run_part(PAUSES[1], moved, "resume", moved))
+    parts += [run_part(pause, moved, "resume", moved) for pause in pauses[1:]]
     parts.append(run_part(None, moved, "resume", moved, "--num-samples", TRIALS))
-    return Parts(moved, first, snapshot(first) == before, parts)
+    return Parts(pauses, moved, first, snapshot(first) == before, parts)
 
 
-def run_part(pause: tuple[Reason, int, int] | None, directory: Path, *arguments: object) -> Part:
+def run_part(pause: Pause | None, directory: Path, *arguments: object) -> Part:
     with pytest.MonkeyPatch.context() as patch:
         seen = pause_after(patch, pause[2], pause[0]) if pause else watch(patch)
         result = invoke(*arguments, "--allow-custom-model")
@@ -138,19 +149,19 @@ def snapshot(directory: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in directory.rglob("*")}
 
 
-@pytest.mark.parametrize("number", range(len(PAUSES)), ids=[reason for reason, *_ in PAUSES])
-def test_a_pause_saves_and_prints_the_command_to_resume(parts: Parts, number: int) -> None:
-    part, (reason, code, _) = parts.all[number], PAUSES[number]
-    assert part.code == code
-    directory = parts.directory if number else parts.first
-    command = f"sweep resume {directory} --allow-custom-model"
-    assert part.output.splitlines()[-1] == command
-    assert "best so far" in part.output
-    assert "best:" not in part.output
-    assert (part.state["state"], part.state["reason"]) == ("paused", reason)
-    reached = {number: done[-1] for number, done in part.epochs.items() if done}
-    assert 0 < sum(reached.values()) < TRIALS * EPOCHS
-    assert {number: state["epoch"] for number, state in part.latest.items()} == reached
+def test_a_pause_saves_and_prints_the_command_to_resume(parts: Parts) -> None:
+    for number, (reason, code, _) in enumerate(parts.pauses):
+        part = parts.all[number]
+        assert part.code == code
+        directory = parts.directory if number else parts.first
+        command = f"sweep resume {directory} --allow-custom-model"
+        assert part.output.splitlines()[-1] == command
+        assert "best so far" in part.output
+        assert "best:" not in part.output
+        assert (part.state["state"], part.state["reason"]) == ("paused", reason)
+        reached = {trial: done[-1] for trial, done in part.epochs.items() if done}
+        assert 0 < sum(reached.values()) < TRIALS * EPOCHS
+        assert {trial: state["epoch"] for trial, state in part.latest.items()} == reached
 
 
 def test_a_sweep_paused_twice_and_extended_ends_like_an_uninterrupted_one(
@@ -160,6 +171,7 @@ def test_a_sweep_paused_twice_and_extended_ends_like_an_uninterrupted_one(
     assert last.code == 0
     assert (last.state["state"], last.state["reason"]) == ("finished", None)
     assert last.epochs == {number: [1, 2, 3, 4] for number in range(TRIALS)}
+    assert len(parts.all) == len(parts.pauses) + 1
     uninterrupted = latest(whole)
     assert last.latest.keys() == uninterrupted.keys()
     for number, state in last.latest.items():
@@ -190,6 +202,7 @@ def test_a_sweep_resumes_without_rays_files_and_from_another_location(parts: Par
     assert parts.unchanged
 
 
+@pytest.mark.slow
 def test_a_second_signal_stops_within_the_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,19 +213,6 @@ def test_a_second_signal_stops_within_the_epoch(
     assert outcome.paused == "SIGTERM"
     assert [epoch for _, epoch in seen] == [1, 2], "the third epoch was not stopped"
     assert latest(outcome.directory) == {}
-
-
-def test_the_best_trial_of_a_finished_sweep_trains_longer(whole: Path, tmp_path: Path) -> None:
-    directory = tmp_path / "sweep"
-    shutil.copytree(whole, directory)
-    arguments = ("continue", directory, "--top", "1", "--epochs", "6", "--allow-custom-model")
-    assert invoke(*arguments).exit_code == 0
-    assert sorted(epochs(directory).values()) == [[1, 2, 3, 4]] * (TRIALS - 1) + [
-        [1, 2, 3, 4, 5, 6]
-    ]
-    refused = invoke(*arguments)
-    assert refused.exit_code == 2
-    assert "has already completed 6, found 6" in refused.stderr
 
 
 @pytest.mark.slow
@@ -269,14 +269,10 @@ def test_a_sweep_runs_in_one_process_at_a_time(whole: Path, tmp_path: Path) -> N
         assert (directory / "stop").exists()
 
 
+@pytest.mark.slow  # the same is tested above, inside this process
 @pytest.mark.parametrize(
     ("signals", "code"),
-    [
-        ([signal.SIGTERM], 143),
-        # Both are tested above, inside this process.
-        pytest.param([signal.SIGINT], 130, marks=pytest.mark.slow),
-        pytest.param([signal.SIGTERM] * 2, 143, marks=pytest.mark.slow),
-    ],
+    [([signal.SIGTERM], 143), ([signal.SIGINT], 130), ([signal.SIGTERM] * 2, 143)],
 )
 def test_a_signal_pauses_the_command(
     signals: list[signal.Signals],

@@ -23,6 +23,7 @@ from trainable.training.trainer import Trainer
 
 pytestmark = pytest.mark.ray
 
+EPOCHS = 4
 LR, BATCH = "optimizer.learning_rate", "training.batch_size"
 NAME, MOMENTUM = "optimizer.name", "optimizer.momentum"
 
@@ -75,7 +76,7 @@ def population(
                 "quantile_fraction": 0.5,
             },
         },
-        config={"checkpoint": {"save_frequency": 1}, "training": {"epochs": 5}},
+        config={"checkpoint": {"save_frequency": 1}, "training": {"epochs": EPOCHS}},
     )
     with watched(tmp_path_factory.mktemp("chronicle")) as chronicle:
         return Population(start(spec), chronicle.exploits)
@@ -208,7 +209,7 @@ def test_the_best_config_is_that_of_the_best_epoch(population: Population) -> No
 def test_every_epoch_is_in_the_metrics_once_up_to_the_last(population: Population) -> None:
     for trial_epochs in epochs(population.directory).values():
         assert trial_epochs == sorted(set(trial_epochs))
-        assert trial_epochs[-1] == 5
+        assert trial_epochs[-1] == EPOCHS
 
 
 def test_the_best_checkpoint_of_a_recipient_is_its_own(population: Population) -> None:
@@ -217,7 +218,7 @@ def test_the_best_checkpoint_of_a_recipient_is_its_own(population: Population) -
         best = read_checkpoint(directory / "checkpoints" / "best.pt")
         latest = read_checkpoint(directory / "checkpoints" / "latest.pt")
         rows = {row["epoch"]: row for row in read_rows(directory / "metrics.jsonl")}
-        assert best["best_acc"] == latest["best_acc"] == rows[5]["best_acc"]
+        assert best["best_acc"] == latest["best_acc"] == rows[EPOCHS]["best_acc"]
         assert best["resume_state"]["best_epoch"] == best["epoch"]
         trainer = Trainer(
             parse_config(best["config"]), device=torch.device("cpu"), allow_custom_model=True

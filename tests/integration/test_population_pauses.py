@@ -30,7 +30,7 @@ from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.artifacts.metrics import read_rows
 from trainable.config.dotted import get_dotted
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 LR, MOMENTUM = "optimizer.learning_rate", "optimizer.momentum"
 
@@ -64,10 +64,7 @@ CUTS: dict[str, tuple[str, int, dict[str, int]]] = {
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param("pbt_two_at_a_time", marks=pytest.mark.slow),
-        "pb2_with_a_finished_trial",
-    ],
+    params=["pbt_two_at_a_time", "pb2_with_a_finished_trial"],
 )
 def paused(
     request: pytest.FixtureRequest,
@@ -226,7 +223,6 @@ def test_the_lineage_has_only_exploits_that_took_place(paused: Paused) -> None:
         assert [(taken["epoch"], taken["donor"]) for taken in trial.lineage] == exploits
 
 
-@pytest.mark.slow
 def test_a_donors_checkpoint_stays_until_its_recipient_has_loaded_it(
     ray_session: None, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from sweeps import load_sweep
+from sweeps import load_sweep, run_sweep
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
 from tests.integration.commands import invoke
@@ -33,6 +33,7 @@ from trainable.experiment.fit import fit
 
 pytestmark = pytest.mark.ray
 
+MODEL = "tiny_models:dropout_cnn"
 SPACE = {"optimizer.learning_rate": {"loguniform": [1e-2, 1.0]}}
 KEYS = {
     "model_state_dict",
@@ -47,17 +48,21 @@ KEYS = {
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Any:
-    """A finished sweep of three trials, each of four epochs."""
+    """A finished sweep of three trials, each of four epochs, which Python started."""
     directory = tmp_path_factory.mktemp("swept")
     config = {
-        "model": {"name": "resnet20"},
-        "training": {"epochs": 4, "batch_size": 256},
+        "model": {"name": MODEL},
         "checkpoint": {"save_frequency": 2},
         "tensorboard": {"enabled": True},
     }
-    resources = ONE_AT_A_TIME
-    tune = {"num_samples": 3}
-    return start(search(directory, space=SPACE, tune=tune, config=config, resources=resources))
+    spec = search(
+        directory,
+        space=SPACE,
+        tune={"num_samples": 3, "search_alg": {"name": "tpe", "n_startup_trials": 1}},
+        config=config,
+        resources=ONE_AT_A_TIME,
+    )
+    return run_sweep(spec.to_dict(), allow_custom_model=True)
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ def test_a_sweep_leaves_the_documented_layout(swept: Any) -> None:
     assert [record.number for record in records] == [0, 1, 2]
     for record in records:
         directory = swept.directory / record.directory
-        assert re.fullmatch(rf"resnet20_digits_\d{{8}}_\d{{6}}_{record.id}", directory.name)
+        assert re.fullmatch(rf"dropout_cnn_digits_\d{{8}}_\d{{6}}_{record.id}", directory.name)
         checkpoints = {path.name for path in (directory / "checkpoints").iterdir()}
         assert checkpoints == {"epoch_0002.pt", "epoch_0004.pt", "latest.pt", "best.pt"}
         assert len(list((directory / "tensorboard").glob("events.out.tfevents.*"))) == 1
@@ -163,10 +168,10 @@ def test_one_worker_trains_all_trials_with_the_results_of_fresh_ones(
 ) -> None:
     """Training the last trial's config here gives the same curve and weights."""
     assert len({result.metrics["pid"] for result in swept.grid}) == 1
-    (last,) = [result for result in swept.results if result.record.number == 2]
+    (last,) = [result for result in swept.files.results if result.record.number == 2]
     config = load_config(last.directory / "config.yaml")
     checkpoint = CheckpointConfig(enabled=True, dir=str(swept.directory.parent / "alone"))
-    alone = fit(config.model_copy(update={"checkpoint": checkpoint}))
+    alone = fit(config.model_copy(update={"checkpoint": checkpoint}), allow_custom_model=True)
     assert [row["val_loss"] for row in alone.rows] == [row["val_loss"] for row in last.rows]
     states = [
         torch.load(directory / "checkpoints" / "latest.pt")
@@ -178,7 +183,7 @@ def test_one_worker_trains_all_trials_with_the_results_of_fresh_ones(
 
 def test_best_config_is_the_config_of_the_best_trial(swept: Any) -> None:
     config = load_config(swept.directory / "best_config.yaml")
-    best = swept.results[0]
+    best = swept.best()
     assert config == load_config(best.directory / "config.yaml")
     assert config.optimizer.learning_rate == best.record.values["optimizer.learning_rate"]
 
@@ -188,15 +193,15 @@ def test_trials_that_resume_inherit_the_best_state_in_file_column_and_table(
     swept: Any, tmp_path: Path
 ) -> None:
     """Where no epoch of a trial is better, table, `best_acc` and `best.pt` name the inherited."""
-    first = swept.results[0]
+    first = swept.best()
     resume = first.directory / "checkpoints" / "latest.pt"
     spec = search(
         tmp_path,
         space={"optimizer.learning_rate": {"choice": [1e-9]}},
         tune={"num_samples": 1},
         config={
-            "model": {"name": "resnet20"},
-            "training": {"epochs": 6, "batch_size": 256},
+            "model": {"name": MODEL},
+            "training": {"epochs": 6},
             "optimizer": {"weight_decay": 0.1},
             "checkpoint": {"resume": str(resume), "save_frequency": 1},
         },
@@ -217,8 +222,18 @@ def test_trials_that_resume_inherit_the_best_state_in_file_column_and_table(
     assert (float(line["val_acc"]), int(line["best_epoch"])) == table
 
 
+def test_run_sweep_returns_the_trials_and_the_best_ones_model(swept: Any) -> None:
+    assert swept.state == "finished"
+    assert len(swept.trials) == 3
+    model = load_sweep(swept.directory).model(allow_custom_model=True)
+    saved = torch.load(swept.checkpoint())["model_state_dict"]
+    assert all(torch.equal(saved[key], value) for key, value in model.state_dict().items())
+
+
 def test_tunes_result_grid_has_every_trial_and_its_checkpoint(swept: Any) -> None:
     assert len(swept.grid) == 3
+    best = swept.grid.get_best_result("best_acc", "max")
+    assert best.metrics["trial_id"] == swept.best().record.id
     for result in swept.grid:
         assert result.metrics["epoch"] == 4
         with result.checkpoint.as_directory() as directory:
@@ -234,6 +249,7 @@ def test_more_resources_than_the_cluster_has_are_refused_before_anything_is_crea
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_without_checkpoints_a_trial_keeps_everything_else(
     without_checkpoints: WithoutCheckpoints,
 ) -> None:
@@ -247,6 +263,7 @@ def test_without_checkpoints_a_trial_keeps_everything_else(
         assert "checkpoints" not in names
 
 
+@pytest.mark.slow
 def test_without_checkpoints_an_interrupted_trial_starts_again_and_that_is_printed(
     without_checkpoints: WithoutCheckpoints,
 ) -> None:
@@ -264,6 +281,7 @@ def test_without_checkpoints_an_interrupted_trial_starts_again_and_that_is_print
         assert (row["train_loss"], row["val_acc"]) == (before["train_loss"], before["val_acc"])
 
 
+@pytest.mark.slow
 def test_without_checkpoints_all_commands_agree_with_the_table(
     without_checkpoints: WithoutCheckpoints,
 ) -> None:
@@ -287,6 +305,7 @@ def test_without_checkpoints_all_commands_agree_with_the_table(
     assert (directory / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_that_decides_on_the_test_set_prints_one_note(
     without_checkpoints: WithoutCheckpoints,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 from statistics import fmean, median
@@ -80,7 +81,8 @@ def asha_runs(table: list[Curve]) -> list[Trained]:
     return [run(ASHA(name="asha"), table, seed, slots=1) for seed in range(ORDERS)]
 
 
-@pytest.mark.parametrize("slots", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("slots", [1, 4])
 def test_asha_finds_a_good_configuration_in_a_quarter_of_the_epochs_of_a_whole_random_search(
     table: list[Curve], best: float, asha_runs: list[Trained], slots: int
 ) -> None:
@@ -97,9 +99,8 @@ def test_asha_finds_a_good_configuration_in_a_quarter_of_the_epochs_of_a_whole_r
     assert max(shares) <= 0.25
 
 
-@pytest.mark.parametrize(
-    ("reduction_factor", "at_most"), [(4, 0.3), pytest.param(6, 0.25, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("reduction_factor", "at_most"), [(4, 0.3), (6, 0.25)])
 def test_asha_comes_to_its_first_good_configuration_sooner_than_random_search(
     table: list[Curve],
     best: float,
@@ -171,9 +172,13 @@ class SuccessiveHalving:
         return below
 
 
-@pytest.mark.parametrize("slots", [1, 4])
-@pytest.mark.parametrize("grace_period", [1, pytest.param(2, marks=pytest.mark.slow), 5])
-@pytest.mark.parametrize("reduction_factor", [1.5, pytest.param(2, marks=pytest.mark.slow), 3, 4])
+@pytest.mark.parametrize(
+    ("reduction_factor", "grace_period", "slots"),
+    [
+        pytest.param(*case, marks=[] if case in {(4, 1, 1), (3, 5, 4)} else pytest.mark.slow)
+        for case in itertools.product((1.5, 2, 3, 4), (1, 2, 5), (1, 4))
+    ],
+)
 def test_asha_stops_whom_the_algorithm_stops(
     table: list[Curve], tmp_path: Path, reduction_factor: float, grace_period: int, slots: int
 ) -> None:

@@ -57,3 +57,4 @@ def test_a_training_of_digits_loads_no_library_that_it_does_not_need(
     loaded = set(done.stdout.splitlines()[-1].split())
     assert "torch" in loaded
     assert loaded & {"sklearn", "scipy", "pandas", "torchvision", "torch._dynamo"} == set()
+    assert not [name for name in loaded if name.startswith("trainable.models.vgg")]

@@ -73,16 +73,40 @@ def test_a_wrong_config_is_exit_code_2_without_a_traceback(working_directory: Pa
     assert list(working_directory.iterdir()) == [config]
 
 
-@pytest.mark.parametrize(
-    "number",
-    # `sweep restore` ends by SIGINT in tests/integration/test_from_checkpoint.py.
-    [
-        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
-        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
-        signal.SIGTERM,
-    ],
-)
+def assert_stopped(lines: list[str], errors: str, run_fit: RunFit) -> None:
+    """Checks the output of a training that a signal has stopped, and continues it."""
+    directory = Path.cwd()
+    assert errors == "\nstopping: this epoch is finished first; Ctrl-C again stops now\n"
+    (experiment,) = (directory / "experiments").iterdir()
+    latest = experiment / "checkpoints" / "latest.pt"
+    trained = [line for line in lines if line.startswith("epoch")]
+    assert checkpoint_epoch(latest) == len(trained)
+    assert lines[-3].startswith("best so far: val_acc ")
+    assert lines[-2] == f"experiment: {experiment}\n"
+    assert lines[-1] == (
+        f"stopped early; to continue, set checkpoint.resume to {latest} in 'my config.yaml'\n"
+    )
+
+    more = f"  resume: {latest}\n"
+    config = write_config(directory, epochs=len(trained) + 1, extra=more)
+    resumed = run_fit(load_config(config))
+    assert [row["epoch"] for row in resumed.rows] == [len(trained) + 1]
+
+
 def test_a_signal_saves_the_latest_and_prints_how_to_continue(
+    working_directory: Path, run_fit: RunFit, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = write_config(working_directory, epochs=100_000)
+    own = config.read_text().replace("tiny_models:mlp", "signalling_models:mlp")
+    config.write_text(own)
+    result = CliRunner().invoke(main, [config.name, "--allow-custom-model"])
+    assert result.exit_code == 128 + signal.SIGTERM
+    assert_stopped(result.stdout.splitlines(keepends=True), capfd.readouterr().err, run_fit)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_ends_the_process_with_its_exit_code(
     working_directory: Path,
     project_environment: dict[str, str],
     number: signal.Signals,
@@ -104,23 +128,8 @@ def test_a_signal_saves_the_latest_and_prints_how_to_continue(
             break
     process.send_signal(number)
     rest, errors = process.communicate()
-    lines += rest.splitlines(keepends=True)
     assert process.returncode == 128 + number
-    assert errors == "\nstopping: this epoch is finished first; Ctrl-C again stops now\n"
-    (experiment,) = (working_directory / "experiments").iterdir()
-    latest = experiment / "checkpoints" / "latest.pt"
-    trained = [line for line in lines if line.startswith("epoch")]
-    assert checkpoint_epoch(latest) == len(trained)
-    assert lines[-3].startswith("best so far: val_acc ")
-    assert lines[-2] == f"experiment: {experiment}\n"
-    assert lines[-1] == (
-        f"stopped early; to continue, set checkpoint.resume to {latest} in 'my config.yaml'\n"
-    )
-
-    more = f"  resume: {latest}\n"
-    config = write_config(working_directory, epochs=len(trained) + 1, extra=more)
-    resumed = run_fit(load_config(config))
-    assert [row["epoch"] for row in resumed.rows] == [len(trained) + 1]
+    assert_stopped([*lines, *rest.splitlines(keepends=True)], errors, run_fit)
 
 
 def test_out_of_memory_is_told_with_its_remedy(working_directory: Path) -> None:

@@ -197,10 +197,10 @@ def test_a_command_over_its_time_limit_is_killed_with_its_children(
 ) -> None:
     pids = tmp_path / "pids"
     command = script(tmp_path / "hook.py", STARTS_A_CHILD) + f" '{pids}'"
-    hooks = runner(tmp_path / "digits", on_best=command, timeout=3.0)
+    hooks = runner(tmp_path / "digits", on_best=command, timeout=1.0)
     hooks.note("ab12", 0.5, 1)
     finish(hooks, tmp_path)
-    assert f"{sys.executable}: not done after 3 s" in capsys.readouterr().out
+    assert f"{sys.executable}: not done after 1 s" in capsys.readouterr().out
     for pid in map(int, pids.read_text().split()):
         wait_until(lambda pid=pid: not is_running(pid))
 

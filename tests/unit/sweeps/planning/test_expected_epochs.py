@@ -10,6 +10,7 @@ from sweeps.planning.expected_epochs import estimate_epochs
 from sweeps.schedulers.build import build_scheduler
 from sweeps.spec.schedulers import ASHA, FIFO, PBT, BOHBHyperBand, HyperBand, Median
 
+SLOW = pytest.mark.slow
 SWEEPS = 40
 
 
@@ -63,9 +64,13 @@ class Hashable:
     ("settings", "count", "epochs"),
     [
         ({"grace_period": 2, "reduction_factor": 3}, 16, 12),
-        ({"grace_period": 1, "reduction_factor": 4}, 60, 64),
-        ({"grace_period": 3, "reduction_factor": 2.5, "max_t": 20}, 30, 25),
-        ({"grace_period": 1, "reduction_factor": 3, "brackets": 3}, 40, 27),
+        pytest.param({"grace_period": 1, "reduction_factor": 4}, 60, 64, marks=SLOW),
+        pytest.param(
+            {"grace_period": 3, "reduction_factor": 2.5, "max_t": 20}, 30, 25, marks=SLOW
+        ),
+        pytest.param(
+            {"grace_period": 1, "reduction_factor": 3, "brackets": 3}, 40, 27, marks=SLOW
+        ),
         ({"grace_period": 5, "reduction_factor": 3}, 8, 5),
     ],
 )

@@ -157,6 +157,7 @@ def together(copies: int, model: str = "tiny_models:mlp") -> ConcurrencyResult |
     )
 
 
+@pytest.mark.slow
 def test_copies_are_trained_concurrently() -> None:
     result = together(2)
     assert result is not None

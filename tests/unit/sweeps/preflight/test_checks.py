@@ -148,6 +148,7 @@ def test_a_problem_of_every_trial_is_reported_once(make_search: MakeSearch) -> N
     assert len(problems(load_search(path))) == 1
 
 
+@pytest.mark.slow
 def test_slow_checks_are_made_beside_other_work(
     make_search: MakeSearch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

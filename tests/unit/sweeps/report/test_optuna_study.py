@@ -179,6 +179,7 @@ assert {"torch", "ray"}.isdisjoint(sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_a_report_loads_neither_torch_nor_ray(directory: Path) -> None:
     subprocess.run([sys.executable, "-c", REPORT_SCRIPT, str(directory)], check=True)
     assert "optimizer.learning_rate (FloatDistribution)" in (directory / "report.html").read_text()

@@ -91,10 +91,24 @@ def pauses(sweep: Sweep) -> list[Moment]:
     return [(number[id_], epoch) for id_, epoch, what in decisions(sweep) if what == "PAUSE"]
 
 
-@pytest.mark.parametrize("back", [1, 2])
 @pytest.mark.parametrize(
-    ("name", "slots"),
-    [("hyperband", 1), ("hyperband", 2), ("hyperband", 4), ("hyperband_short", 2), ("bohb", 2)],
+    ("name", "slots", "back"),
+    [
+        pytest.param(
+            *case, marks=[] if case in {("hyperband", 2, 2), ("bohb", 2, 1)} else pytest.mark.slow
+        )
+        for case in (
+            (name, slots, back)
+            for name, slots in (
+                ("hyperband", 1),
+                ("hyperband", 2),
+                ("hyperband", 4),
+                ("hyperband_short", 2),
+                ("bohb", 2),
+            )
+            for back in (1, 2)
+        )
+    ],
 )
 def test_the_sweep_ends_as_if_the_worker_had_not_died(
     name: str, slots: int, back: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -114,6 +128,7 @@ def test_the_sweep_ends_as_if_the_worker_had_not_died(
     assert "decides differently" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_event_afterwards_changes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

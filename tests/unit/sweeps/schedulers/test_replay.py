@@ -105,18 +105,18 @@ def in_order(name: str, sweep: Sweep) -> list[tuple[str, int, str | None]]:
     [
         pytest.param("asha", 1, 1, True, marks=pytest.mark.slow),
         ("asha", 2, 3, False),
-        ("median", 2, 1, True),
+        pytest.param("median", 2, 1, True, marks=pytest.mark.slow),
         pytest.param("hyperband", 1, 1, True, marks=pytest.mark.slow),
-        ("hyperband", 2, 3, False),
+        pytest.param("hyperband", 2, 3, False, marks=pytest.mark.slow),
         pytest.param("hyperband", 1, 3, True, marks=pytest.mark.slow),
         ("hyperband_short", 1, 3, True),
         pytest.param("hyperband_short", 2, 1, False, marks=pytest.mark.slow),
         pytest.param("bohb", 1, 3, True, marks=pytest.mark.slow),
         pytest.param("bohb", 2, 1, True, marks=pytest.mark.slow),
         ("bohb", 2, 3, False),
-        ("bohb_short", 3, 1, False),
-        ("hyperband_uneven", 2, 3, True),
-        ("bohb_uneven", 2, 1, False),
+        pytest.param("bohb_short", 3, 1, False, marks=pytest.mark.slow),
+        pytest.param("hyperband_uneven", 2, 3, True, marks=pytest.mark.slow),
+        pytest.param("bohb_uneven", 2, 1, False, marks=pytest.mark.slow),
     ],
 )
 def test_a_kill_at_any_event_changes_no_decision(
@@ -143,6 +143,7 @@ def test_a_kill_at_any_event_changes_no_decision(
     assert "decides differently" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_event_changes_no_decision_that_follows_from_a_failure(
     tmp_path: Path,
 ) -> None:
@@ -159,7 +160,10 @@ def test_a_kill_at_any_event_changes_no_decision_that_follows_from_a_failure(
     assert kill_at > 30
 
 
-@pytest.mark.parametrize("name", ["asha", "hyperband", "hyperband_short"])
+@pytest.mark.parametrize(
+    "name",
+    [*(pytest.param(n, marks=pytest.mark.slow) for n in ("asha", "hyperband")), "hyperband_short"],
+)
 def test_no_trial_waits_for_a_failed_one_which_may_be_retried(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -57,6 +57,9 @@ STATEFUL = {
 ALGORITHMS = STATELESS | {name: search_alg for name, (search_alg, _) in STATEFUL.items()}
 quiet = pytest.mark.filterwarnings("ignore")
 
+QUICK = {("tpe", 3), ("gp", 0), ("cmaes", 3), ("NSGAIISampler", 0), ("QMCSampler", 3)}
+"""Pairs of an algorithm and a delay that the default run tries."""
+
 
 def spec_of(algorithm, space=SPACE, **tune):
     config = {
@@ -165,7 +168,7 @@ def ended_index(running):
 @pytest.mark.parametrize(
     ("name", "delay"),
     [
-        pytest.param(name, delay, marks=[pytest.mark.slow] * (name == "gp" and delay > 0))
+        pytest.param(name, delay, marks=[] if (name, delay) in QUICK else pytest.mark.slow)
         for name in ALGORITHMS
         for delay in (0, 3)
     ],
@@ -296,7 +299,17 @@ def test_with_several_metrics_values_are_suggested(algorithm):
     assert searcher.suggest(6)
 
 
-@pytest.mark.parametrize("name", ["tpe", "tpe, multivariate", "gp", "NSGAIISampler", "cmaes"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tpe",
+        "cmaes",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("tpe, multivariate", "gp", "NSGAIISampler")
+        ),
+    ],
+)
 def test_studies_that_are_kept_change_no_suggestion(name):
     """Concurrent trials: each is added while it runs, and ended later."""
     spec = spec_of(ALGORITHMS[name])

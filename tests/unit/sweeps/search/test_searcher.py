@@ -105,7 +105,9 @@ def test_suggestions_differ_under_another_seed(algorithm):
 
 
 @every_algorithm
-@pytest.mark.parametrize("delay", [0, 1, 3])
+@pytest.mark.parametrize(
+    "delay", [3, *(pytest.param(delay, marks=pytest.mark.slow) for delay in (0, 1))]
+)
 def test_a_rebuilt_searcher_suggests_the_same_at_any_cut(algorithm, delay):
     """`delay` trials are unfinished at the cut; the order of ends is not kept."""
     spec = spec_of(algorithm)

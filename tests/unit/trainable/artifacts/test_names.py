@@ -83,6 +83,7 @@ for _ in range(4):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_processes_in_the_same_second_never_share_a_directory(
     tmp_path: Path, project_environment: dict[str, str]

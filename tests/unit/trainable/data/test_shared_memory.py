@@ -94,6 +94,7 @@ def test_an_epoch_goes_on_without_processes_when_shared_memory_is_full(
     assert caplog.text == ""
 
 
+@pytest.mark.slow
 def test_other_errors_of_a_loader_process_are_not_hidden(
     make_source: Callable[..., FolderSource], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,8 +25,14 @@ def steps(directory: Path) -> list[int]:
     return [point.step for point in events.Scalars("acc/val")]
 
 
-@pytest.mark.parametrize("custom", [True, False], ids=["custom_name", "automatic_name"])
-@pytest.mark.parametrize("cut", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("cut", "custom"),
+    [
+        pytest.param(cut, custom, marks=[] if cut == 2 else pytest.mark.slow)
+        for cut in (1, 2, 3)
+        for custom in (True, False)
+    ],
+)
 def test_a_resumed_training_is_the_uninterrupted_one(
     tiny_config: MakeConfig,
     assert_same: Callable[[Any, Any], None],

@@ -2,7 +2,6 @@
 
 import importlib
 import random
-import subprocess
 import sys
 from pathlib import Path
 
@@ -39,8 +38,24 @@ BIG = [name for name in list_models() if MILLIONS[name] > 15]
 """Slow models: counted and run once; other tests use a smaller model of the family."""
 
 MODERATE = [name for name in list_models() if name not in BIG]
+LARGE = {"resnet18", "resnet44", "resnet56", "resnet110", "vgg11", "vgg13", "vgg16", *BIG}
+"""Their families are tried by smaller models."""
+
+
+def slow_if(condition: bool) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.slow] if condition else []
+
+
+MODERATE_MODELS = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=slow_if(name in LARGE)) for name in MODERATE]
+)
 SHAPES = [(3, 32, 32), (1, 28, 28), (1, 8, 8)]
-FAMILIES = ["cnv", "mobilenetv1", "resnet18", "resnet20", "resnet50", "vgg11"]
+FAMILIES = [
+    "cnv",
+    "mobilenetv1",
+    "resnet20",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("resnet18", "resnet50", "vgg11")),
+]
 
 
 def config_for(name: str, *, shape: tuple[int, ...] = (3, 32, 32)) -> TrainConfig:
@@ -81,7 +96,11 @@ def test_the_parameter_count_is_the_documented_one(name):
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [(name, shape) for name in MODERATE for shape in SHAPES] + [(n, SHAPES[0]) for n in BIG],
+    [
+        pytest.param(name, shape, marks=slow_if(name in LARGE or shape == SHAPES[1]))
+        for name in list_models()
+        for shape in (SHAPES[:1] if name in BIG else SHAPES)
+    ],
 )
 def test_images_of_any_data_set_become_logits(name, shape):
     model = build(name, shape=shape)
@@ -91,7 +110,7 @@ def test_images_of_any_data_set_become_logits(name, shape):
     assert logits.isfinite().all()
 
 
-@pytest.mark.parametrize("name", MODERATE)
+@MODERATE_MODELS
 def test_every_parameter_gets_a_finite_gradient(name):
     model = build(name)
     loss = nn.functional.cross_entropy(model(images_of(SHAPES[0])), torch.tensor([0, 9]))
@@ -103,7 +122,7 @@ def test_every_parameter_gets_a_finite_gradient(name):
     assert sum(parameter.grad.abs().sum() for parameter in model.parameters()) > 0
 
 
-@pytest.mark.parametrize("name", MODERATE)
+@MODERATE_MODELS
 def test_a_loaded_state_dict_gives_equal_outputs(name):
     images = images_of(SHAPES[0])
     model = build(name)
@@ -117,14 +136,14 @@ def test_a_loaded_state_dict_gives_equal_outputs(name):
         assert torch.equal(model(images), other(images))
 
 
-@pytest.mark.parametrize("name", MODERATE)
+@MODERATE_MODELS
 def test_the_same_seed_gives_the_same_initial_weights(name):
     first, second = build(name, seed=3).state_dict(), build(name, seed=3).state_dict()
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-@pytest.mark.parametrize("name", MODERATE)
+@MODERATE_MODELS
 def test_a_training_forward_draws_no_random_numbers(name):
     model = build(name)
     torch_state, python_state = torch.get_rng_state(), random.getstate()
@@ -178,18 +197,6 @@ def test_cnv_centres_a_small_image_in_zeros():
 def test_cnv_takes_an_image_above_its_size():
     with torch.no_grad():
         assert build("cnv")(images_of((3, 48, 33))).shape == (2, 10)
-
-
-def test_a_family_is_imported_only_when_one_of_its_models_is_built():
-    code = (
-        "import sys; from trainable.config import parse_config; "
-        "from trainable.models import get_model; "
-        "get_model(parse_config({'dataset': {'name': 'mnist'}, 'model': {'name': 'cnv'}, "
-        "'training': {'epochs': 1}, 'optimizer': {'name': 'sgd', 'learning_rate': 0.1}})); "
-        "sys.exit('trainable.models.resnet' in sys.modules)"
-    )
-    root = Path(trainable.models.__file__).parents[2]
-    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
 
 def test_the_short_name_is_the_same_function(monkeypatch):

@@ -141,7 +141,13 @@ def test_a_trial_that_cannot_be_closed_does_not_block_others(
     assert worker.count() == 1
 
 
-@pytest.mark.parametrize("model", ["failing_models:out_of_memory", "failing_models:exits"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "failing_models:out_of_memory",
+        pytest.param("failing_models:exits", marks=pytest.mark.slow),
+    ],
+)
 def test_the_memory_of_a_failed_trial_is_freed_immediately(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
@@ -305,6 +311,7 @@ def test_a_failure_in_an_overlapped_epoch_is_raised_with_that_epoch(
     assert read_checkpoint(tmp_path / "checkpoints" / "latest.pt")["epoch"] == 1
 
 
+@pytest.mark.slow
 def test_opening_and_closing_trials_does_not_affect_a_running_one(
     tmp_path: Path, assert_same: Callable[[Any, Any], None]
 ) -> None:

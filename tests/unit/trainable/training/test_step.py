@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +20,8 @@ from trainable.training.losses import build_loss
 from trainable.training.step import TrainStep
 
 CPU = torch.device("cpu")
+QUICK = {("resnet20", "sgd"), ("resnet20", "adamw"), ("mobilenetv1", "adam")}
+"""Pairs of a model and an optimizer that the default run tries."""
 
 # ------------------------------------------------------------------------------ a skipped step
 
@@ -128,8 +131,15 @@ def test_momentum_from_zeros_is_torchs_own_first_step(nesterov: bool) -> None:
 # ------------------------------------------------------------------------------ reading back
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-@pytest.mark.parametrize("model", ["resnet20", "vgg11", "mobilenetv1"])
+@pytest.mark.parametrize(
+    ("model", "optimizer"),
+    [
+        pytest.param(*pair, marks=[] if pair in QUICK else pytest.mark.slow)
+        for pair in itertools.product(
+            ["resnet20", "vgg11", "mobilenetv1"], ["sgd", "adam", "adamw"]
+        )
+    ],
+)
 def test_a_step_reads_nothing_back(optimizer: str, model: str) -> None:
     """A fake tensor has no values: `.item()`, `nonzero` and a branch on a tensor all fail."""
     config = _config(

@@ -146,7 +146,7 @@ def weights_differ(trainers: Pair, epochs: int = 1) -> bool:
     [
         (DROPOUT_CNN, "sgd", False),
         (DROPOUT_CNN, "adamw", True),
-        ("resnet20", "sgd", False),
+        pytest.param("resnet20", "sgd", False, marks=pytest.mark.slow),
         pytest.param("resnet20", "adamw", True, marks=pytest.mark.slow),
     ],
 )

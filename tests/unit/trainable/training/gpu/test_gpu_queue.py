@@ -35,9 +35,8 @@ def test_all_hardware_queues_are_used_unless_the_user_sets_a_number() -> None:
     assert queue_settings({CONNECTIONS_VARIABLE: "4"}) == {CONNECTIONS_VARIABLE: "4"}
 
 
-@pytest.mark.parametrize(
-    ("own", "expected"), [(None, "32"), pytest.param("4", "4", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("own", "expected"), [(None, "32"), ("4", "4")])
 def test_copies_that_are_measured_together_have_the_setting(
     monkeypatch: pytest.MonkeyPatch, own: str | None, expected: str
 ) -> None:

@@ -37,3 +37,10 @@ SAVED = "saved"
 """Key in the result of a step: whether a checkpoint was written after the epoch."""
 ENDED = "ended"
 """Key in the result of a step: whether the training has ended or diverged."""
+
+STOPPED_BY = "stopped_by"
+"""Key in the last row of a training that ended by itself before its last epoch: the key of
+`training` that ended it."""
+STOP_REASON = "stop_reason"
+"""Key in the same row: the reason in words."""
+EARLY_STOPPING, MAX_SECONDS = "early_stopping", "max_seconds"

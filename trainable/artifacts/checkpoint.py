@@ -45,8 +45,14 @@ BEST_ACC = "best_acc"
 CONFIG = "config"
 RESUME = "resume_state"
 """State for an exact resume: `format`, `seed`, `best_epoch`, `split`."""
+MONITOR = "monitor"
+BEST_VALUE = "best_value"
+"""Keys in `resume_state`: the metric that decides which epoch is the best, and its best value so
+far, null if there is none. Older files have neither: it was the accuracy."""
 SPLIT = "split"
 """Key in `resume_state`: which images are held out, as `SplitRecord.to_dict` returns it."""
+STOPPING = "stopping"
+"""Key in `resume_state`: the counts of `StopRules`, only where the training has such a rule."""
 WEIGHTS = "weights"
 """Only where `model_state_dict` has averaged weights: `AVERAGED`."""
 AVERAGED = "ema"
@@ -213,6 +219,13 @@ def shape_differences(saved: Mapping[str, Any], config: TrainConfig, name: str) 
         for key in values
         if None not in (model.get(key), values[key]) and model[key] != values[key]
     ]
+
+
+def saved_epochs(state: dict[str, Any]) -> int | None:
+    """Returns `training.epochs` of a checkpoint's config; a foreign config may not have it."""
+    training = state[CONFIG].get("training")
+    epochs = training.get("epochs") if isinstance(training, dict) else None
+    return epochs if isinstance(epochs, int) else None
 
 
 def _read_config_name(state: dict[str, Any], section: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
+from trainable.config.own_code import is_own_code
 from trainable.config.schema import Items, Section, validate
 from trainable.config.sections.augment import AugmentConfig, channel_problems
 from trainable.config.sections.dataset import (
@@ -31,7 +32,13 @@ from trainable.config.sections.loss import (
     PlainLoss,
     SmoothL1Loss,
 )
-from trainable.config.sections.metrics import check_metrics, explain_unmeasured, monitorable
+from trainable.config.sections.metrics import (
+    check_metrics,
+    explain_unmeasured,
+    list_scores,
+    monitorable,
+    stop_modes,
+)
 from trainable.config.sections.model import MODEL_NAMES, ModelConfig
 from trainable.config.sections.optimizer import (
     AdamOptimizer,
@@ -49,7 +56,7 @@ from trainable.config.sections.scheduler import (
     SchedulerConfig,
     StepScheduler,
 )
-from trainable.config.sections.training import AmpConfig, SeedConfig, TrainingConfig
+from trainable.config.sections.training import AmpConfig, EarlyStopping, SeedConfig, TrainingConfig
 from trainable.config.yaml_reader import Document, read_yaml
 
 __all__ = [
@@ -65,6 +72,7 @@ __all__ = [
     "CosineScheduler",
     "CrossEntropyLoss",
     "DatasetConfig",
+    "EarlyStopping",
     "EmaConfig",
     "ExponentialScheduler",
     "FocalLoss",
@@ -150,10 +158,23 @@ class TrainConfig(Section):
                 "loss.ignore_index must not be a class with augment.mixup or augment.cutmix, "
                 f"because a mixed image has several, found {self.loss.ignore_index}"
             )
+        early = self.training.early_stopping
+        watched = None if early is None else early.monitor
+        if watched is not None and watched not in stop_modes(self.metrics):
+            rule = explain_unmeasured(watched, self.metrics)
+            raise ValueError(f"training.early_stopping.monitor: {rule}")
         monitor = self.checkpoint.monitor
         if monitor not in monitorable(self.metrics):
             raise ValueError(f"checkpoint.monitor: {explain_unmeasured(monitor, self.metrics)}")
         return self
+
+    @property
+    def own_code(self) -> list[tuple[str, str]]:
+        """The keys that name code of the user's own, each with its `module:callable`."""
+        names = [("model.name", self.model.name), ("loss.name", self.loss.name)]
+        named = [(key, name) for key, name in names if is_own_code(name)]
+        scores = list_scores(self.metrics)
+        return named + [("metrics", score.code) for score in scores if score.code is not None]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the config as plain, nested values, as in `config.yaml` and checkpoints."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from trainable.config import ImageFolderDataset, TrainConfig
+from trainable.config import ImageFolderDataset, OwnLoss, TrainConfig
 from trainable.config.own_code import check_own_code, is_own_code
 from trainable.config.yaml_reader import Document, line_of
 from trainable.errors import ConfigError, Problem
@@ -25,9 +25,10 @@ def setting_problems(config: TrainConfig, allow_custom_model: bool) -> Iterator[
         config: Complete settings.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
     """
-    own = check_own_code(config.model.name, allowed=allow_custom_model)
-    if own is not None:
-        yield own
+    for key, name in config.own_code:
+        own = check_own_code(name, allowed=allow_custom_model, key=key)
+        if own is not None:
+            yield own
     shape = known_shape(config)
     if shape is not None:
         yield from check_shapes(config, shape)
@@ -40,7 +41,7 @@ def is_checked_slowly(config: TrainConfig) -> bool:
 
 def needs_torch(config: TrainConfig) -> bool:
     """Returns whether checks of a config import torch."""
-    return is_own_code(config.model.name) or config.checkpoint.resume is not None
+    return bool(config.own_code) or config.checkpoint.resume is not None
 
 
 class Checker:
@@ -95,15 +96,21 @@ class Checker:
 
     def _check_with_torch(self, config: TrainConfig, shape: DataShape) -> Iterator[Problem]:
         name, resume = config.model.name, config.checkpoint.resume
-        is_found = check_own_code(name, allowed=self._allow_custom_model) is None
-        if is_own_code(name) and is_found:
+        if is_own_code(name) and self._is_importable("model.name", name):
             from trainable.preflight.model import check_model
 
             yield from check_model(config, shape)
+        if isinstance(config.loss, OwnLoss) and self._is_importable("loss.name", config.loss.name):
+            from trainable.preflight.loss import check_loss
+
+            yield from check_loss(config, config.loss, shape)
         if self._with_resume and resume and (is_uri(resume) or Path(resume).is_file()):
             from trainable.preflight.resume import check_resume
 
             yield from check_resume(config, shape)
+
+    def _is_importable(self, key: str, name: str) -> bool:
+        return check_own_code(name, allowed=self._allow_custom_model, key=key) is None
 
 
 def refuse_failing(

@@ -47,7 +47,7 @@ def check_model(config: TrainConfig, data: DataShape) -> list[Problem]:
         data: The shape of its data.
     """
     config = with_shape(config, data.num_classes, data.image[0])
-    with _same_random_numbers():
+    with same_random_numbers():
         if _is_large(config) and not _run(config, data, device="meta"):
             return []
         return _run(config, data, device="cpu")
@@ -64,7 +64,7 @@ def _is_large(config: TrainConfig) -> bool:
 
 
 @contextmanager
-def _same_random_numbers() -> Iterator[None]:
+def same_random_numbers() -> Iterator[None]:
     """Restores the states of the global generators on the CPU."""
     python, arrays = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):

@@ -48,9 +48,9 @@ def draws_globally(config: TrainConfig) -> bool:
 
     Built-in models draw only their initial weights. Data sets use generators of their own. The
     transforms of `image_folder` use torch's global generator, but restore its state after every
-    image.
+    image. Losses and metrics of the user's own may draw.
     """
-    return config.model.name not in MODELS
+    return config.model.name not in MODELS or bool(config.own_code)
 
 
 class CpuRngState:

@@ -85,6 +85,15 @@ def monitorable(metrics: Sequence[str]) -> dict[str, Mode]:
     return {**ALWAYS_MEASURED, **own}
 
 
+def stop_modes(metrics: Sequence[str]) -> dict[str, Mode]:
+    """Returns the columns that `training.early_stopping` can watch, each with its mode.
+
+    Args:
+        metrics: The config's `metrics`, valid names.
+    """
+    return {"train_loss": "min", "train_acc": "max", **monitorable(metrics)}
+
+
 def check_metrics(metrics: Sequence[str]) -> None:
     """Checks the names of `metrics`.
 

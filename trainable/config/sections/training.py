@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
-from trainable.config.schema import Section
+from trainable.config.schema import NonNegative, Positive, Section
 
 
 class SeedConfig(Section):
@@ -26,6 +26,38 @@ class SeedConfig(Section):
     that was used, and a training from them uses it again."""
 
 
+class ClipGrad(Section):
+    """How gradients are clipped before a step; exactly one of the keys."""
+
+    norm: Positive | None = Field(default=None, examples=[1.0])
+    """Largest norm of all gradients together; above it all are scaled down."""
+    value: Positive | None = Field(default=None, examples=[0.5])
+    """Largest absolute value of an element."""
+    agc: Positive | None = Field(default=None, examples=[0.01])
+    """Adaptive gradient clipping (Brock et al., ICML 2021): largest norm of a unit's gradient
+    relative to that of its weights. The classifier is left out, as there."""
+
+    @model_validator(mode="after")
+    def _check_one(self) -> ClipGrad:
+        given = [key for key in ("norm", "value", "agc") if getattr(self, key) is not None]
+        if len(given) != 1:
+            listed = ", ".join(given) or "none"
+            raise ValueError(f"must have exactly one of norm, value and agc, found {listed}")
+        return self
+
+
+class EarlyStopping(Section):
+    """`training.early_stopping`: ends a training that no longer improves."""
+
+    patience: PositiveInt = Field(examples=[5])
+    """Epochs in a row without an improvement after which the training ends."""
+    min_delta: NonNegative = Field(default=0.0, examples=[0.001])
+    """An improvement is larger than this."""
+    monitor: str | None = Field(default=None, examples=["val_loss"])
+    """What is to improve: `train_loss`, `train_acc`, or what `checkpoint.monitor` can be. Losses
+    are to fall, other metrics to rise, or as they say themselves. `null`: `checkpoint.monitor`."""
+
+
 class TrainingConfig(Section):
     """`training`: how long and in what batches."""
 
@@ -34,11 +66,22 @@ class TrainingConfig(Section):
     out."""
     epochs: PositiveInt = Field(examples=[60])
     """Total number of epochs, including those before a resume."""
+    sampler: Literal["shuffle", "balanced"] = Field(default="shuffle", examples=["balanced"])
+    """The images of an epoch. `shuffle`: each once. `balanced`: as many draws, with replacement,
+    in which every class is equally likely."""
+    early_stopping: EarlyStopping | None = Field(default=None, examples=[{"patience": 5}])
+    """End the training when it no longer improves; see below."""
+    max_seconds: Positive | None = Field(default=None, examples=[3600])
+    """End the training after the epoch in which it has trained for so long, evaluations included
+    and resumes added up; see below."""
     test_frequency: PositiveInt = Field(default=10, examples=[5])
     """With a `val_split`: epochs between looks at the test set; the last epoch always looks."""
     accumulation_steps: PositiveInt = Field(default=1, examples=[2])
     """Every batch is run in this many parts whose gradients add up: less memory, the same steps
     but for batch norm. The parts of an odd batch differ by one image; a part has at least two."""
+    clip_grad: ClipGrad | None = Field(default=None, examples=[{"norm": 1.0}])
+    """How gradients are clipped before each step: `{norm: x}`, `{value: x}` or `{agc: x}`; `null`:
+    not at all."""
     cuda_graph: Literal["auto"] | bool = Field(default="auto", examples=[False])
     """On a GPU, a whole step (forward and backward pass, scaling of the loss, optimizer) is
     recorded at the fourth full batch and replayed from then on, so that small networks do not

@@ -26,7 +26,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from trainable.config import TrainConfig
+from trainable.config import OwnLoss, TrainConfig
 from trainable.models import MODELS
 from trainable.training.device import free_memory
 from trainable.training.gpu.replay_checks import ReplayChecks
@@ -375,6 +375,8 @@ def graph_refusal(config: TrainConfig, device: torch.device, full_batches: int) 
         return None
     if config.model.name not in MODELS:
         return "custom model; training.cuda_graph: true tries it"
+    if isinstance(config.loss, OwnLoss):
+        return "custom loss; training.cuda_graph: true tries it"
     if full_batches < MIN_BATCHES:
         return f"fewer than {MIN_BATCHES} full batches to train"
     return None

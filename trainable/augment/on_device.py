@@ -54,7 +54,7 @@ class DeviceAugmentation:
                 self._geometry, _to_floats(images), rng_of(seed, Stream.GEOMETRY, number)
             )
         if self._policy is not None:
-            images = _to_bytes(images).contiguous()
+            images = _to_bytes(images).clone(memory_format=torch.contiguous_format)
             images = apply_policy(images, self._policy, rng_of(seed, Stream.POLICY, number))
         if self._colour or self._jitter is not None:
             rng = rng_of(seed, Stream.COLOUR, number)

@@ -51,8 +51,8 @@ def build_policy(augment: AugmentConfig, height: int, width: int) -> Policy | No
         return partial(_draw_trivialaugment, size)
     if augment.autoaugment is not None:
         # The policies are tables that AutoAugment's authors found; torchvision keeps them.
-        found_for = AutoAugmentPolicy[augment.autoaugment.upper()]
-        return partial(_draw_autoaugment, AutoAugment(found_for)._policies, size)
+        data_set = AutoAugmentPolicy[augment.autoaugment.upper()]
+        return partial(_draw_autoaugment, AutoAugment(data_set)._policies, size)
     return None
 
 

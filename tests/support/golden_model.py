@@ -1,4 +1,4 @@
-"""The model of the sweeps in this directory, named `golden_model:linear`."""
+"""Models of the sweeps and trainings in `tests/golden`, named `golden_model:linear` and `:cnn`."""
 
 import os
 import time
@@ -16,3 +16,16 @@ class Linear(nn.Linear):
 
 def linear(num_classes: int, in_channels: int) -> nn.Module:
     return Linear(64 * in_channels, num_classes)
+
+
+def cnn(num_classes: int, in_channels: int) -> nn.Module:
+    """Has 4-d weights, batch norm and dropout, and takes images of any size from 8x8 on."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, 8, 3, stride=2, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Dropout(0.2),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32, num_classes),
+    )

@@ -69,6 +69,7 @@ TRAINABLE_ORDER = [
     "storage",
     "preflight",
     "experiment",
+    "inference",
     "profiling",
     "ray_trial",
 ]

@@ -48,7 +48,7 @@ RESUME = "resume_state"
 MONITOR = "monitor"
 BEST_VALUE = "best_value"
 """Keys in `resume_state`: the metric that decides which epoch is the best, and its best value so
-far, null if there is none. Older files have neither: it was the accuracy."""
+far, null if there is none. Without them it is the accuracy."""
 SPLIT = "split"
 """Key in `resume_state`: which images are held out, as `SplitRecord.to_dict` returns it."""
 STOPPING = "stopping"

@@ -23,8 +23,31 @@ NUMBERS = (
     *("best_acc", "best_epoch", "lr", "epoch_s", "images_per_s", "peak_memory_gib"),
 )
 """Metrics of an epoch that are numbers, or null where there is none."""
+ACCURACY = "val_acc"
+"""The column by which an epoch is the best one unless `checkpoint.monitor` names another."""
+PER_CLASS_KEY = "per_class"
+"""Key of a training's row for the metrics that have a value for every class: a mapping of columns,
+such as `val_recall_per_class`, to lists. They are written to a file of their own."""
 MAX_VALUE_CHARS = 40
 """Characters of a wrong value that a message quotes."""
+
+
+def best_column(monitor: str) -> str:
+    """Returns the column of the best value so far of a metric, e.g. `best_f1_macro`."""
+    return f"best_{monitor.removeprefix('val_')}"
+
+
+def monitor_of(row: Mapping[str, Any]) -> str:
+    """Returns the column by which the `best_epoch` of a row is the best one."""
+    fixed = {"best_acc", "best_epoch"}
+    column = next((name for name in row if name.startswith("best_") and name not in fixed), None)
+    return ACCURACY if column is None else f"val_{column.removeprefix('best_')}"
+
+
+def more_scores(row: Mapping[str, Any], split: str = "val") -> list[str]:
+    """Returns the columns of a split's metrics besides loss and accuracy, e.g. `val_f1_macro`."""
+    fixed = {f"{split}_loss", f"{split}_acc"}
+    return [name for name in row if name.startswith(f"{split}_") and name not in fixed]
 
 
 def has_diverged(row: Mapping[str, Any]) -> bool:

@@ -12,6 +12,8 @@ from trainable.config import TrainConfig
 
 CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.jsonl"
+CLASSES_FILE = "classes.jsonl"
+"""The metrics that have a value for every class, one row per epoch; only if there are any."""
 LOG_FILE = "trial.log"
 
 TENSORBOARD = "tensorboard"

@@ -11,6 +11,7 @@ import io
 import os
 import platform
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,7 +20,9 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from trainable.artifacts.metrics import more_scores
 from trainable.artifacts.names import EVENT_FILES
+from trainable.artifacts.tensorboard_classes import class_values
 from trainable.artifacts.tensorboard_hparams import (
     Session,
     end_event,
@@ -49,6 +52,15 @@ RECORD_OVERHEAD = 16
 """Bytes that surround a record's data: its length and two checksums."""
 
 
+def more_tags(row: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the tags of the config's `metrics`, such as `f1_macro/val`."""
+    return {
+        name: f"{name.removeprefix(f'{split}_')}/{split}"
+        for split in ("val", "test")
+        for name in more_scores(row, split)
+    }
+
+
 class TensorBoardWriter:
     """Writes one training's curves into one event file, which a resumed training continues.
 
@@ -64,8 +76,18 @@ class TensorBoardWriter:
         self._session = session
         self._file: io.FileIO | None = None
 
-    def append(self, row: dict[str, Any]) -> None:
+    def append(
+        self,
+        row: dict[str, Any],
+        per_class: Mapping[str, Any] | None = None,
+        class_names: Sequence[str] = (),
+    ) -> None:
         """Adds one epoch's point to every curve that has one.
+
+        Args:
+            row: The epoch's metrics.
+            per_class: Those that have a value for every class.
+            class_names: The names of the classes, if they are known.
 
         Raises:
             OSError: The disk is full; the file is as it was before.
@@ -74,9 +96,10 @@ class TensorBoardWriter:
             self._file = self._open()
         values = [
             Summary.Value(tag=tag, simple_value=row[metric])
-            for metric, tag in TAGS.items()
+            for metric, tag in (TAGS | more_tags(row)).items()
             if row.get(metric) is not None
         ]
+        values += class_values(per_class or {}, class_names)
         if self._session is not None:
             values += self._session.points()
         event = Event(wall_time=time.time(), step=row["epoch"], summary=Summary(value=values))

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO, TypeVar
 
+from trainable.artifacts.metrics import ACCURACY, monitor_of, more_scores
+
 T = TypeVar("T")
 Step = TypeVar("Step")
 
@@ -25,14 +27,19 @@ def epoch_line(row: Mapping[str, Any], epochs: int, *, improved: bool) -> str:
     Args:
         row: The epoch's metrics.
         epochs: Number of epochs of the whole training.
-        improved: Whether its val_acc is the best so far.
+        improved: Whether it is the best so far.
     """
     test = "" if row["test_acc"] is None else f"  test_acc {row['test_acc']:.4f}"
-    best = " (best so far)" if improved else ""
+    best = monitor_of(row) if improved else None
+    scores = (
+        f"  {name} {row[name]:.4f}{' (best so far)' * (name == best)}"
+        for name in ("val_loss", ACCURACY, *more_scores(row))
+        if row[name] is not None
+    )
     return (
         f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"
         f"  train_loss {row['train_loss']:.4f}  train_acc {row['train_acc']:.4f}"
-        f"  val_loss {row['val_loss']:.4f}  val_acc {row['val_acc']:.4f}{best}{test}"
+        f"{''.join(scores)}{test}"
         f"  lr {row['lr']:.3g}  {row['images_per_s']:.0f} images/s"
     )
 

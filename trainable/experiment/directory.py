@@ -5,6 +5,7 @@ resnet20_digits_20240115_143022/
 |-- checkpoints/               epoch_0010.pt ... latest.pt best.pt, hard links to the same files
 |-- tensorboard/               event files, with tensorboard.enabled
 |-- metrics.jsonl              one row per epoch, in a sweep only
+|-- classes.jsonl              the metrics of every class, one row per epoch; if there are any
 `-- abandoned_1/               later epochs than the one resumed here, see `resume.py`
 
 In a sweep, a trial's directory is an experiment directory. `artifacts/names.py` has the names of
@@ -22,10 +23,12 @@ from datetime import datetime
 from pathlib import Path
 
 from trainable.artifacts import checkpoint
+from trainable.artifacts.class_metrics import shorten_matrices, split_row
 from trainable.artifacts.metrics import MetricsFile
 from trainable.artifacts.names import (
     BEST_FILE,
     CHECKPOINTS,
+    CLASSES_FILE,
     CONFIG_FILE,
     EPOCH_FILES,
     LATEST_FILE,
@@ -41,6 +44,7 @@ from trainable.config import CheckpointConfig, TrainConfig
 from trainable.config.yaml_reader import dump_yaml
 from trainable.errors import DiskFullError, ExperimentError, naming_full_disk
 from trainable.experiment.async_checkpoint import Snapshot, take_snapshot, write_in_background
+from trainable.training.best_epoch import BestEpoch
 from trainable.training.device import GIB
 from trainable.training.trainer import Row, Trainer
 
@@ -121,7 +125,8 @@ class Experiment:
         if self._config.enabled:
             self.checkpoints.mkdir(exist_ok=True)
             remove_temporaries(self.checkpoints)
-        for name in (CONFIG_FILE, METRICS_FILE):  # the sweep's driver writes other files there
+        # Only these: the sweep's driver writes other files there.
+        for name in (CONFIG_FILE, METRICS_FILE, CLASSES_FILE):
             remove_temporaries(directory, name)
         self._keep_epochs = keep_epochs
         self._min_free_gib = min_free_gib
@@ -129,6 +134,8 @@ class Experiment:
         self._last_snapshot: Snapshot | None = None
         self._recorded_epoch: int | None = None
         self._metrics = MetricsFile(directory / METRICS_FILE) if keep_metrics else None
+        self._classes = MetricsFile(directory / CLASSES_FILE)
+        self._class_names = config.dataset.classes or ()
         self._tensorboard = (
             TensorBoardWriter(directory / TENSORBOARD, session)
             if config.tensorboard.enabled
@@ -160,28 +167,39 @@ class Experiment:
         """
         self._saved_epoch = None
         self._recorded_epoch = epoch
+        self._classes.truncate(epoch)
         if self._metrics is not None:
             self._metrics.truncate(epoch)
         if self._tensorboard is not None:
             self._tensorboard.truncate(epoch)
 
     def record(self, row: Row) -> None:
-        """Records one epoch's metrics and replaces those of the same and of later epochs."""
+        """Records one epoch's metrics and replaces those of the same and of later epochs.
+
+        Args:
+            row: The metrics; those that have a value for every class go into their own file.
+        """
         if self._recorded_epoch != row["epoch"] - 1:
             self.rewind(row["epoch"] - 1)
         self._recorded_epoch = row["epoch"]
+        numbers, per_class = split_row(row)
+        if per_class:
+            self._classes.append({"epoch": row["epoch"], **shorten_matrices(per_class)})
         if self._metrics is not None:
-            self._metrics.append(row)
+            self._metrics.append(numbers)
         if self._tensorboard is not None:
-            self._tensorboard.append(row)
+            self._tensorboard.append(numbers, per_class, self._class_names)
 
-    def best(self) -> tuple[float, int]:
-        """Returns accuracy and epoch of `best.pt`; zeros if there is no such file."""
+    def restore_best(self, best: BestEpoch) -> None:
+        """Sets the best epoch to that of `best.pt`, or to none without such a file."""
         path = self.checkpoints / BEST_FILE
         if not path.exists():
-            return 0.0, 0
+            best.set(0, None, 0.0)
+            return
         state = checkpoint.read_checkpoint(path)
-        return float(state[checkpoint.BEST_ACC]), int(state[checkpoint.EPOCH])
+        best.restore(state)
+        if best.epoch:
+            best.epoch = int(state[checkpoint.EPOCH])
 
     def begin_save(self, trainer: Trainer) -> Future[None] | None:
         """Starts to save the files that are due after an epoch; training may continue meanwhile.
@@ -242,7 +260,7 @@ class Experiment:
             names.append(epoch_file(trainer.epoch))
         if self._config.save_best and trainer.improved:
             names.append(BEST_FILE)
-        return [*names, LATEST_FILE] if names or trainer.done else []
+        return [*names, LATEST_FILE] if names or trainer.ended else []
 
     def _take_snapshot(self, trainer: Trainer) -> Snapshot:
         # The last snapshot has been written: its memory can be reused.

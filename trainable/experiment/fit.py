@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from trainable.artifacts.class_metrics import split_row
+from trainable.artifacts.metrics import ACCURACY
 from trainable.artifacts.names import CHECKPOINTS, LATEST_FILE, automatic_name
 from trainable.artifacts.tensorboard import TensorBoardWriter
 from trainable.artifacts.trial_log import epoch_line
@@ -26,6 +28,7 @@ from trainable.preflight.checks import refuse_failing
 from trainable.storage.experiment import StoredExperiment
 from trainable.training.device import with_saved_threads
 from trainable.training.saved_split import saved_split
+from trainable.training.stopping import Stop
 from trainable.training.trainer import Row, Trainer
 from trainable.uri import child_uri, is_uri
 
@@ -41,20 +44,26 @@ class Outcome:
     best_acc: float
     """Best accuracy of the whole training, including the epochs before a resume."""
     best_epoch: int
-    """0 if no epoch had a finite loss."""
+    """The best by `checkpoint.monitor`; 0 if no epoch had a finite loss."""
     finished: bool
     """False if the training stopped before the last epoch or diverged."""
+    stop: Stop | None = None
+    """Why it ended before the last epoch by a rule of its config; None if it did not."""
     diverged: bool = False
     """Whether the training ended because the loss was not finite."""
     location: str | None = None
     """The experiment directory or its address in object storage; None if checkpoints are off."""
+    monitor: str = ACCURACY
+    """The metric that decides which epoch is the best."""
+    best_value: float | None = None
+    """Its value at that epoch; None if there is none."""
 
     @property
     def best_text(self) -> str:
         """The best accuracy and its epoch as text."""
         if self.best_epoch == 0:
             return "no epoch has a finite loss"
-        return f"val_acc {self.best_acc:.4f} at epoch {self.best_epoch}"
+        return f"{self.monitor} {self.best_value:.4f} at epoch {self.best_epoch}"
 
     @property
     def latest(self) -> str:
@@ -127,9 +136,12 @@ def fit(
         directory=directory,
         location=location if stored is None else stored.uri,
         rows=rows,
-        best_acc=trainer.best_acc,
-        best_epoch=trainer.best_epoch,
+        best_acc=trainer.best.acc,
+        best_epoch=trainer.best.epoch,
+        monitor=trainer.best.monitor,
+        best_value=trainer.best.value,
         finished=trainer.done and not trainer.diverged,
+        stop=None if trainer.diverged else trainer.stopping.stop,
         diverged=trainer.diverged,
     )
 
@@ -151,15 +163,16 @@ def _train(
     printed: list[str] = []
     writing: Future[None] | None = None
     try:
-        while not trainer.done:
+        while not trainer.ended:
             row = _run_epoch(trainer, console)
-            rows.append(row)
+            numbers, per_class = split_row(row)
+            rows.append(numbers)
             notes = [note for note in trainer.execution_notes if note not in printed]
             printed += notes
             for note in notes:
                 console.print(note, highlight=False, markup=False, soft_wrap=True)
             if tensorboard is not None:
-                tensorboard.append(row)
+                tensorboard.append(numbers, per_class, trainer.config.dataset.classes or ())
             if experiment is not None:
                 experiment.record(row)
                 _wait_for_writing(writing)
@@ -167,10 +180,9 @@ def _train(
             if stored is not None:
                 _wait_for_writing(writing)
                 stored.upload()
-            line = epoch_line(row, trainer.config.training.epochs, improved=trainer.improved)
+            line = epoch_line(numbers, trainer.config.training.epochs, improved=trainer.improved)
             console.print(line, highlight=False, markup=False, soft_wrap=True)
-            if trainer.diverged:
-                console.print("the loss is not finite: training ends here", style="red")
+            _print_end(console, trainer)
             if trainer.diverged or should_stop():
                 break
         _wait_for_writing(writing)
@@ -180,6 +192,16 @@ def _train(
     if experiment is not None and rows and not trainer.diverged:
         experiment.save_latest(trainer)
     return rows
+
+
+def _print_end(console: Console, trainer: Trainer) -> None:
+    """Prints why a training ends before its last epoch, if it does."""
+    stop = trainer.stopping.stop
+    if trainer.diverged:
+        console.print("the loss is not finite: training ends here", style="red")
+    elif stop is not None:
+        text = f"training.{stop.by} ends the training: {stop.reason}"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _wait_for_writing(writing: Future[None] | None) -> None:

@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from trainable.artifacts.checkpoint import (
-    BEST_ACC,
-    CONFIG,
     EPOCH,
+    MONITOR,
     RESUME,
     checkpoint_epoch,
     describe_changes,
     is_complete,
     read_checkpoint,
+    saved_epochs,
 )
+from trainable.artifacts.metrics import ACCURACY
 from trainable.artifacts.names import (
     ABANDONED,
     BEST_FILE,
@@ -42,6 +43,8 @@ from trainable.artifacts.names import (
 from trainable.atomic_files import add_name
 from trainable.errors import ExperimentError
 from trainable.storage.experiment import file_beside, local_file
+from trainable.training.best_epoch import BestEpoch
+from trainable.training.stopping import explain_ended
 from trainable.training.trainer import Trainer
 from trainable.uri import is_uri
 
@@ -72,7 +75,7 @@ class Origin:
 
         Raises:
             CheckpointError: The file is not a good checkpoint or is of another model.
-            ExperimentError: It has all the epochs of the training.
+            ExperimentError: It has all the epochs of the training, or a rule has ended it.
         """
         trainer.load_state_dict(self.state)
         if trainer.done:
@@ -81,8 +84,10 @@ class Origin:
                 f"{trainer.config.training.epochs}: nothing is left to train; raise "
                 "training.epochs"
             )
-        if RESUME not in self.state:
-            trainer.best_epoch = self._find_best_epoch(trainer)
+        if trainer.stopping.stop is not None:
+            raise ExperimentError(f"{self.location} {explain_ended(trainer.stopping.stop)}")
+        if RESUME not in self.state and trainer.best.epoch:
+            trainer.best.epoch = self._find_best_epoch(trainer)
         line = f"continues from {self.location}, epoch {trainer.epoch}"
         return [line, *describe_resumption(trainer, self.state)]
 
@@ -94,20 +99,20 @@ class Origin:
         Args:
             trainer: The training that has loaded the checkpoint.
         """
-        best = trainer.best_acc, trainer.best_epoch
-        if _get_best(self.state) == best:
+        best = trainer.best
+        if _get_best(self.state, best) == (best.value, best.epoch):
             return self.path
-        for name in (BEST_FILE, epoch_file(trainer.best_epoch)):
+        for name in (BEST_FILE, epoch_file(best.epoch)):
             path = file_beside(self.location, self.path, name)
-            if path is not None and _read_best(path) == best:
+            if path is not None and _read_best(path, best) == (best.value, best.epoch):
                 return path
         return None
 
     def _find_best_epoch(self, trainer: Trainer) -> int:
         """Returns the best epoch of a checkpoint of another program, which does not record it."""
         path = file_beside(self.location, self.path, BEST_FILE)
-        acc, epoch = (path and _read_best(path)) or (None, 0)
-        return epoch if acc == trainer.best_acc else trainer.epoch
+        value, epoch = (path and _read_best(path, trainer.best)) or (None, 0)
+        return epoch if value == trainer.best.value else trainer.epoch
 
 
 def describe_resumption(trainer: Trainer, state: dict[str, Any]) -> list[str]:
@@ -120,8 +125,15 @@ def describe_resumption(trainer: Trainer, state: dict[str, Any]) -> list[str]:
     lines = []
     if changes := describe_changes(state, trainer.config):
         lines.append(f"changed since that checkpoint: {changes}")
-    training = state[CONFIG].get("training")
-    epochs = training.get("epochs") if isinstance(training, dict) else None
+    earlier = state.get(RESUME, {}).get(MONITOR, ACCURACY)
+    if earlier != trainer.best.monitor:
+        lines.append(
+            f"note: checkpoint.monitor was {earlier} and is {trainer.best.monitor}: best.pt is "
+            "the best of the epochs from here on"
+        )
+    if trainer.stopping.restarted is not None:
+        lines.append(f"note: {trainer.stopping.restarted}")
+    epochs = saved_epochs(state)
     extension = None if epochs is None else trainer.schedule.describe_extension(epochs)
     return [*lines, f"note: {extension}"] if extension else lines
 
@@ -142,7 +154,7 @@ def inherit_best(
 ) -> list[str]:
     """Gives a resumed training the best state of its history as its `best.pt`.
 
-    A better `best.pt` that is in the directory stays, and its accuracy is then the best one.
+    A better `best.pt` that is in the directory stays, and its metric is then the best one.
 
     Args:
         trainer: The training that has loaded the checkpoint.
@@ -154,21 +166,22 @@ def inherit_best(
         Lines for the log.
     """
     own = checkpoints / BEST_FILE
-    kept = _read_best(download(own)) if own.exists() else None
-    if kept is not None and kept[0] >= trainer.best_acc:
-        trainer.best_acc, trainer.best_epoch = kept
-        if kept[1] <= trainer.epoch:
-            return []
-        return [f"best.pt stays: val_acc {kept[0]:.4f} at epoch {kept[1]}"]
-    if trainer.best_epoch == 0:  # no epoch had a finite loss
+    best = trainer.best
+    kept = _read_best(download(own), best) if own.exists() else None
+    if kept is not None and (best.is_less(kept[0]) or kept[0] == best.value):
+        best.value, best.epoch = kept
+        if best.monitor == ACCURACY:
+            best.acc = kept[0]
+        return [] if best.epoch <= trainer.epoch else [f"best.pt stays: {best.text}"]
+    if best.epoch == 0:  # no epoch had a finite loss, or another metric was watched
         return []
     path = origin.find_best(trainer)
     if path is not None:
         add_name(path, own)
         return []
     return [
-        f"no file beside {origin.location} has the best state (val_acc {trainer.best_acc:.4f} at "
-        f"epoch {trainer.best_epoch}): best.pt is written when an epoch is better"
+        f"no file beside {origin.location} has the best state ({best.text}): best.pt is written "
+        "when an epoch is better"
     ]
 
 
@@ -214,10 +227,14 @@ def set_aside(
     return [f"moved to {target.name}/: {moved}, which do not belong to epochs 1 to {epoch}"]
 
 
-def _read_best(path: Path) -> tuple[float, int] | None:
-    """Returns the best accuracy so far and the epoch of a checkpoint; None if it is not good."""
-    return _get_best(read_checkpoint(path)) if is_complete(path) else None
+def _read_best(path: Path, best: BestEpoch) -> tuple[float, int] | None:
+    """Returns the best value so far and the epoch of a checkpoint; None if it has no such value.
+
+    That is so if the file is not good, or if its training watched another metric.
+    """
+    return _get_best(read_checkpoint(path), best) if is_complete(path) else None
 
 
-def _get_best(state: dict[str, Any]) -> tuple[float, int]:
-    return float(state[BEST_ACC]), int(state[EPOCH])
+def _get_best(state: dict[str, Any], best: BestEpoch) -> tuple[float, int] | None:
+    value = best.read(state)
+    return None if value is None else (value, int(state[EPOCH]))

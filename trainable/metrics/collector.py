@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from trainable.config.own_code import not_allowed
 from trainable.config.sections.metrics import PER_CLASS, TOP_K, list_scores
+from trainable.errors import TuneSweepsError
 from trainable.metrics import confusion
 from trainable.metrics.confusion import MATRIX_SCORES, count_pairs, recall_per_class
 
@@ -44,12 +46,20 @@ class MetricCollector:
         metrics: The config's `metrics`, not empty.
         num_classes: Length of a row of logits, C.
         device: Where the logits are.
+        allow_custom: Whether a metric may be code of the user's.
 
     Raises:
-        TuneSweepsError: A metric of the user's own cannot be used.
+        TuneSweepsError: A metric of the user's own is not allowed or cannot be used.
     """
 
-    def __init__(self, metrics: Sequence[str], num_classes: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        metrics: Sequence[str],
+        num_classes: int,
+        device: torch.device,
+        *,
+        allow_custom: bool = False,
+    ) -> None:
         scores = list_scores(metrics)
         self._num_classes = num_classes
         self._names = [score.name for score in scores]
@@ -57,6 +67,8 @@ class MetricCollector:
         self._own: dict[str, OwnMetric] = {}
         for score in scores:
             if score.code is not None:
+                if not allow_custom:
+                    raise TuneSweepsError(f"metrics {not_allowed(score.code)}")
                 from trainable.metrics.own import OwnMetric  # torchmetrics, which takes seconds
 
                 self._own[score.name] = OwnMetric(score, num_classes, device)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from trainable.artifacts.checkpoint import read_checkpoint, write_checkpoint
+from trainable.artifacts.class_metrics import split_row
 from trainable.artifacts.metrics import has_diverged, read_rows
 from trainable.artifacts.names import (
     BEST_FILE,
@@ -226,7 +227,7 @@ class TrialRun:
     def _train_epoch(self) -> Steps[Row]:
         trainer = self._build()
         started, self._next_epoch = self._next_epoch, None
-        if started is None and trainer.done:
+        if started is None and trainer.ended:
             return {**self._read_last_row(trainer), SAVED: False, ENDED: True}
         row = yield from (started.finish() if started else trainer.epoch_steps())
         if self._settings.get(WORKERS):
@@ -234,12 +235,9 @@ class TrialRun:
         epochs = trainer.config.training.epochs
         self._log.write(epoch_line(row, epochs, improved=trainer.improved))
         self._log_execution(trainer)
-        ended = trainer.done or trainer.diverged
-        if trainer.diverged:
-            self._log.write("the loss is not finite: the training ends here")
-        elif ended and trainer.best_epoch:
-            best = f"best val_acc {trainer.best_acc:.4f} at epoch {trainer.best_epoch}"
-            self._log.write(f"finished: {best}, last {row['val_acc']:.4f} at epoch {row['epoch']}")
+        ended = trainer.ended or trainer.diverged
+        if ended:
+            self._log_end(trainer, row)
         saved = False
         if self._experiment is not None:
             saved = yield from self._save_epoch(self._experiment, trainer, row, ended=ended)
@@ -247,7 +245,23 @@ class TrialRun:
                 self._experiment.end(failed=trainer.diverged)
         if self._stored is not None:
             yield from self._while_writing(self._stored.begin_upload())
-        return {**row, SAVED: saved, ENDED: ended}
+        return {**split_row(row)[0], SAVED: saved, ENDED: ended}
+
+    def _log_end(self, trainer: Trainer, row: Row) -> None:
+        """Logs why a training ends, and its best epoch."""
+        if trainer.diverged:
+            self._log.write("the loss is not finite: the training ends here")
+            return
+        stop = trainer.stopping.stop
+        if stop is not None:
+            self._log.write(f"training.{stop.by} ends the training: {stop.reason}")
+        if trainer.best.epoch:
+            last = row[trainer.best.monitor]
+            text = "none" if last is None else f"{last:.4f}"
+            state = "finished" if stop is None else "stopped"
+            self._log.write(
+                f"{state}: best {trainer.best.text}, last {text} at epoch {row['epoch']}"
+            )
 
     def _save_epoch(
         self, experiment: Experiment, trainer: Trainer, row: Row, *, ended: bool
@@ -276,7 +290,7 @@ class TrialRun:
                 f"the trial has completed epoch {trainer.epoch} of "
                 f"{trainer.config.training.epochs}, but {METRICS_FILE} does not end with it"
             )
-        self._log.write("all epochs are trained: the trial ends here")
+        self._log.write("nothing is left to train: the trial ends here")
         return rows[-1]
 
     def _changing_values(self, trainer: Trainer) -> Row:
@@ -319,6 +333,8 @@ class TrialRun:
         if self._experiment is None:
             return
         is_own = directory.parent == self._experiment.directory
+        if not is_own:
+            trainer.stopping.restart()  # it trains on with its own values
         if not is_own and self._config.checkpoint.save_best:
             self._restore_best(trainer, self._experiment)
         self._experiment.rewind(trainer.epoch)
@@ -331,16 +347,14 @@ class TrialRun:
         """
         file = experiment.checkpoints / BEST_FILE
         self._download(file)
-        trainer.best_acc, trainer.best_epoch = experiment.best()
-        if 0 < trainer.best_epoch <= trainer.epoch:
+        experiment.restore_best(trainer.best)
+        if 0 < trainer.best.epoch <= trainer.epoch:
             return
-        rows = read_rows(experiment.directory / METRICS_FILE)
-        kept = [row for row in rows if row["epoch"] <= trainer.epoch and not has_diverged(row)]
-        best = max(kept, key=lambda row: (row["val_acc"], -row["epoch"]), default=None)
-        trainer.best_acc, trainer.best_epoch = (
-            (0.0, 0) if best is None else (best["val_acc"], best["epoch"])
-        )
-        own = experiment.checkpoints / epoch_file(trainer.best_epoch)
+        trainer.best.set(0, None, 0.0)
+        for row in read_rows(experiment.directory / METRICS_FILE):
+            if row["epoch"] <= trainer.epoch and not has_diverged(row):
+                trainer.best.add(row["epoch"], row)
+        own = experiment.checkpoints / epoch_file(trainer.best.epoch)
         if own.exists():
             self._download(own)
             add_name(own, file)

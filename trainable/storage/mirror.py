@@ -15,6 +15,7 @@ from trainable.artifacts.names import (
     ABANDONED,
     CHECKPOINT_FILE,
     CHECKPOINTS,
+    CLASSES_FILE,
     CONFIG_FILE,
     LATEST_FILE,
     LOG_FILE,
@@ -27,6 +28,7 @@ TUNE_CHECKPOINTS = f"checkpoint_*/{CHECKPOINT_FILE}"
 TRAINING_FILES = (
     CONFIG_FILE,
     METRICS_FILE,
+    CLASSES_FILE,
     LOG_FILE,
     f"{TENSORBOARD}/*",
     f"{CHECKPOINTS}/*.pt",

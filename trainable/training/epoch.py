@@ -10,13 +10,15 @@ passes of several trainings (`ray_trial/shared_worker.py`); `drain` runs a singl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from trainable.metrics.collector import Measurements, MetricCollector
 from trainable.training.ema import WeightAverage
 from trainable.training.gpu.cuda_graphs import GraphedPass
 from trainable.training.gpu.gpu_queue import Event
@@ -39,6 +41,16 @@ class Score:
     """Mean per image."""
     acc: float
     """Fraction of images whose largest logit is the label, in [0, 1]."""
+    measured: Measurements = field(default_factory=Measurements)
+    """The config's `metrics`, of an evaluation."""
+
+
+@dataclass(frozen=True)
+class MetricsOfPass:
+    """What measures a pass, and how many images it will have."""
+
+    collector: MetricCollector
+    images: int
 
 
 def drain(steps: Steps[T], on_batch: Callable[[int], None] | None = None) -> T:
@@ -79,8 +91,9 @@ def train_epoch(
     """
     step.start_pass()
     count = 0
-    for images, labels in batches:
+    for number, (images, labels) in enumerate(batches):
         count += len(labels)
+        step.start_step(number)
         if graph is None:
             step(images, labels)
         else:
@@ -92,7 +105,10 @@ def train_epoch(
 
 
 def evaluate(
-    step: EvaluationStep, batches: Batches, graph: GraphedPass | None = None
+    step: EvaluationStep,
+    batches: Batches,
+    graph: GraphedPass | None = None,
+    metrics: MetricsOfPass | None = None,
 ) -> Steps[Score]:
     """Scores the model on every batch, without training it.
 
@@ -100,8 +116,11 @@ def evaluate(
         step: Scores one batch.
         batches: The images of a split.
         graph: Replays the step instead of launching every kernel.
+        metrics: Measures more than loss and accuracy; the step keeps its logits for it.
     """
     step.start_pass()
+    if metrics is not None:
+        metrics.collector.start(metrics.images)
     count = 0
     for images, labels in batches:
         count += len(labels)
@@ -111,8 +130,15 @@ def evaluate(
                 step(images, labels)
             else:
                 graph.run(images, labels)
+            if metrics is not None and step.logits is not None:
+                metrics.collector.add(step.logits[: len(labels)], labels)
         yield 0
-    return (yield from _read_score(step.sums, count))
+    score = yield from _read_score(step.sums, count)
+    if metrics is None:
+        return score
+    collector = metrics.collector
+    is_finite = math.isfinite(score.loss)
+    return replace(score, measured=collector.compute() if is_finite else collector.undefined())
 
 
 def _read_score(sums: PassSums, count: int) -> Steps[Score]:

@@ -12,7 +12,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from trainable.optim.optimizers import DeviceLearningRates
+from trainable.optim.clipping import Clipping
+from trainable.optim.lr_schedule import LRSchedule
+from trainable.optim.optimizers import DeviceLearningRates, takes_tensor_rates
+from trainable.training.frozen import FrozenParts
 from trainable.training.gpu.batched_operations import WeightCasts, batched_counters
 
 Forward = Callable[[Tensor], Tensor]
@@ -141,8 +144,12 @@ class TrainStep(_Step):
         self.rates: DeviceLearningRates | None = None
         """On a GPU every step reads the learning rates there, so that recorded and other steps
         compute the same."""
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and takes_tensor_rates(optimizer):
             self.rates = DeviceLearningRates(optimizer, self.device)
+        self.schedule: LRSchedule | None = None
+        """Sets the learning rate of each step, where those of an epoch differ."""
+        self.clip: Clipping | None = None
+        self.frozen: FrozenParts | None = None
         self.pending_copy: Callable[[], None] | None = None
         """Waits for the copy of the weights that is under way; they must not change before."""
         self._optimizer = optimizer
@@ -151,9 +158,21 @@ class TrainStep(_Step):
     def start_pass(self) -> None:
         """Prepares the model and the sums for a pass."""
         self.model.train()
+        if self.frozen is not None:
+            self.frozen.keep_in_evaluation()
         self.sums.reset()
         if self.rates is not None:
             self.rates.refresh()
+            if self.schedule is not None and self.schedule.changes_in_epoch:
+                self.rates.plan(self.schedule.list_rates())
+
+    def start_step(self, number: int) -> None:
+        """Sets the learning rate of a step, counted from 0 in each pass."""
+        if self.schedule is None or not self.schedule.changes_in_epoch:
+            return
+        self.schedule.start_step(number)
+        if self.rates is not None:
+            self.rates.take(number)
 
     def __call__(self, images: Tensor, labels: Tensor) -> None:
         """Does one step.
@@ -167,6 +186,9 @@ class TrainStep(_Step):
         count = max(1, min(self._accumulation_steps, len(labels) // 2))
         for part in zip(images.tensor_split(count), labels.tensor_split(count), strict=True):
             self._add_gradients(*part, share=len(part[1]) / len(labels))
+        if self.clip is not None:
+            self.scaler.unscale_(self._optimizer)
+            self.clip()
         self.wait_for_copy()
         with nullcontext() if self.rates is None else self.rates.applied():
             self.scaler.step(self._optimizer)
@@ -202,6 +224,14 @@ class TrainStep(_Step):
 class EvaluationStep(_Step):
     """Scores the model on a batch; see `_Step` for its arguments."""
 
+    logits: Tensor | None = None
+    """`[B, num_classes]` float32, if they are kept: those of the last batch are at the beginning.
+    A recording of the step writes to the same address."""
+
+    def keep_logits(self, num_classes: int) -> None:
+        """Keeps the logits of every batch until the next one."""
+        self.logits = torch.zeros(0, num_classes, device=self.device)
+
     def start_pass(self) -> None:
         """Prepares the model and the sums for a pass."""
         self.model.eval()
@@ -216,6 +246,11 @@ class EvaluationStep(_Step):
         """
         logits, loss = self._compute_loss(images, labels)
         self.sums.add(logits, labels, loss)
+        if self.logits is not None:
+            if len(labels) > len(self.logits):
+                with torch.inference_mode(False):  # the tensor is changed in both modes
+                    self.logits = self.logits.new_zeros(len(labels), self.logits.shape[1])
+            self.logits[: len(labels)].copy_(logits)
 
     def wait_for_copy(self) -> None:
         """Does nothing: an evaluation changes no weights."""

@@ -15,14 +15,18 @@ from typing import Any
 import torch
 
 from trainable.augment.mixing import augment_batches
-from trainable.config import TrainConfig, with_classes, with_shape
-from trainable.data.class_names import refuse_other_classes
+from trainable.config import OwnLoss, TrainConfig, with_classes
 from trainable.data.loading import load_data
-from trainable.data.source import ImageSource, Split
+from trainable.data.shapes import refuse_other_classes
+from trainable.data.source import ImageSource, Split, train_slices
 from trainable.data.split_record import SplitRecord
+from trainable.metrics.collector import MetricCollector
 from trainable.models import MODELS, get_model
+from trainable.models.pretrained import resolve, with_source
+from trainable.optim.clipping import build_clipping
 from trainable.optim.lr_schedule import LRSchedule
 from trainable.optim.optimizers import build_optimizer
+from trainable.training.best_epoch import BestEpoch
 from trainable.training.device import (
     default_device,
     gpu_peak_memory_gib,
@@ -32,7 +36,17 @@ from trainable.training.device import (
     with_process_threads,
 )
 from trainable.training.ema import WeightAverage
-from trainable.training.epoch import Batches, Score, Steps, drain, evaluate, train_epoch
+from trainable.training.epoch import (
+    Batches,
+    MetricsOfPass,
+    Score,
+    Steps,
+    drain,
+    evaluate,
+    train_epoch,
+)
+from trainable.training.epoch_row import best_columns, class_columns, evaluation_columns
+from trainable.training.frozen import FrozenParts
 from trainable.training.gpu.compiled_model import CompiledModel, should_compile
 from trainable.training.gpu.cuda_graphs import (
     RECORDED,
@@ -44,9 +58,11 @@ from trainable.training.gpu.cuda_graphs import (
 from trainable.training.gpu.replay_checks import ReplayChecks
 from trainable.training.losses import build_loss
 from trainable.training.notices import describe_differences, describe_execution
+from trainable.training.sampling import draw_balanced
 from trainable.training.saved_split import check_number_of_classes
 from trainable.training.seeding import seed_everything, set_determinism, stream_seed
 from trainable.training.step import EvaluationStep, TrainStep
+from trainable.training.stopping import StopRules
 from trainable.training.trainer_state import check_saveable, collect_state, restore_state
 
 Row = dict[str, Any]
@@ -62,6 +78,8 @@ class Trainer:
         num_workers: Loader processes for data that does not fit in memory.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
         split: The split of a training that continues (`saved_split`); None draws one.
+        pretrained: Whether the model gets the weights that `model.pretrained` names. A caller that
+            loads a checkpoint next does not need them.
 
     Raises:
         DataError: The data set is missing or cannot be loaded, or does not fit the split.
@@ -77,22 +95,23 @@ class Trainer:
         num_workers: int = 0,
         allow_custom_model: bool = False,
         split: SplitRecord | None = None,
+        pretrained: bool = True,
     ) -> None:
         self.device = with_index(device) if device else default_device()
         is_on_gpu = self.device.type == "cuda"
         if is_on_gpu:
             leave_default_stream(self.device)
+        config = resolve(config)
         self.source: ImageSource = load_data(
             config.dataset, self.device, num_workers=num_workers, split=split
         )
         refuse_other_classes(config.dataset, self.source.class_names)
         config = with_process_threads(with_classes(config, self.source.class_names))
-        self.config = with_shape(config, self.source.num_classes, self.source.shape[0])
+        self.config = with_source(config, self.source)
         if split is not None and not split.classes:
             check_number_of_classes(self.config, self.source)
         self.epoch = 0
-        self.best_acc = 0.0
-        self.best_epoch = 0
+        self.best = BestEpoch(config)
         self.idle_s = 0.0
         """Seconds that the current epoch has waited, between its start and being asked for."""
         self._diverged = False
@@ -101,19 +120,20 @@ class Trainer:
         self.seed = config.seed.value if config.seed.enabled else secrets.randbits(63)
         self._prepare_process()
         seed_everything(stream_seed(self.seed, 0))
-        self.model = get_model(self.config, allow_custom=allow_custom_model)
+        self.model = get_model(self.config, allow_custom=allow_custom_model, pretrained=pretrained)
         check_saveable(self.config, self.model, has_run=False)
         self.model.to(self.device).to(memory_format=torch.channels_last)  # in place
-        self.optimizer = build_optimizer(
-            config.optimizer, self.model.parameters(), device=self.device
-        )
+        self.optimizer = build_optimizer(config.optimizer, self.model, device=self.device)
         self.schedule = LRSchedule(
             self.optimizer,
             config.scheduler,
             base_lr=config.optimizer.learning_rate,
             epochs=config.training.epochs,
+            steps_per_epoch=self._count_steps(),
         )
-        self._build_steps()
+        self.frozen = FrozenParts(self.model, self.config.model)
+        self.stopping = StopRules(self.config)
+        self._build_steps(allow_custom=allow_custom_model)
         self.graphs: CudaGraphs | None = None
         self._graph_refusal = graph_refusal(config, self.device, self._count_full_batches())
         if self._graph_refusal is None:
@@ -126,10 +146,15 @@ class Trainer:
         set_determinism(self.config.seed.deterministic)
         set_threads(self.config.seed.threads)
 
-    def _build_steps(self) -> None:
+    def _build_steps(self, *, allow_custom: bool) -> None:
         config, on_gpu = self.config, self.device.type == "cuda"
         num_classes = config.model.num_classes or self.source.num_classes
-        loss_fn = build_loss(config.loss, num_classes).to(self.device)
+        loss_fn = build_loss(
+            config.loss,
+            num_classes,
+            class_counts=torch.bincount(self.source.train_labels),
+            allow_custom=allow_custom,
+        ).to(self.device)
         self.average = WeightAverage(self.model, config.ema) if config.ema.enabled else None
         evaluated = self.model if self.average is None else self.average.model
         amp = config.amp.enabled and on_gpu
@@ -149,7 +174,19 @@ class Trainer:
             forward=self.compiled,
         )
         self.evaluation_step = EvaluationStep(evaluated, loss_fn, amp_dtype, forward)
+        self.metrics: MetricCollector | None = None
+        if config.metrics:
+            self.metrics = MetricCollector(
+                config.metrics, num_classes, self.device, allow_custom=allow_custom
+            )
+            self.evaluation_step.keep_logits(num_classes)
+        self.train_step.schedule, self.train_step.frozen = self.schedule, self.frozen
+        self.train_step.clip = build_clipping(config.training.clip_grad, self.model)
         self.scaler = self.train_step.scaler
+
+    def _count_steps(self) -> int:
+        """Returns the number of steps of an epoch."""
+        return len(train_slices(self.source.size("train"), self.config.training.batch_size))
 
     def _count_full_batches(self) -> int:
         """Returns the number of full batches of the whole training."""
@@ -163,7 +200,7 @@ class Trainer:
             recorder: The recorder for the training's device.
         """
         checks = None
-        if self.config.model.name not in MODELS:
+        if self.config.model.name not in MODELS or isinstance(self.config.loss, OwnLoss):
             in_half = self.train_step.amp_dtype is not None
             checks = ReplayChecks(self.model, self.optimizer, self.scaler, in_half=in_half)
         self.graphs = CudaGraphs(
@@ -178,6 +215,11 @@ class Trainer:
     def done(self) -> bool:
         """Whether every epoch of the config has been completed."""
         return self.epoch >= self.config.training.epochs
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to train: it is done, or a rule of `training` has ended it."""
+        return self.done or self.stopping.stop is not None
 
     @property
     def improved(self) -> bool:
@@ -224,30 +266,37 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         self._prepare_process()
+        if self.frozen.start_epoch(epoch) and self.graphs is not None:
+            self.graphs.forget()
         seed = stream_seed(self.seed, epoch)
         seed_everything(seed)
         train = yield from self.train_on(self.train_batches(seed=seed, epoch=epoch))
-        trained_s = time.perf_counter() - started - self.idle_s
-        val, test = yield from self._evaluate(epoch)
+        trained_s = self._elapsed_s(started)
+        val, test = yield from self._evaluate(epoch, train, started)
         self._diverged = not (math.isfinite(train.loss) and math.isfinite(val.loss))
-        self._complete_epoch(epoch, val)
+        evaluated = evaluation_columns(val, test)
+        self._complete_epoch(epoch, evaluated)
+        epoch_s = self._elapsed_s(started)
+        self.stopping.add_seconds(epoch_s)
         return {
             "epoch": epoch,
             "train_loss": train.loss,
             "train_acc": train.acc,
-            "val_loss": val.loss,
-            "val_acc": val.acc,
-            "test_loss": None if test is None else test.loss,
-            "test_acc": None if test is None else test.acc,
-            "best_acc": self.best_acc,
-            "best_epoch": self.best_epoch,
+            **evaluated,
+            **best_columns(self.best),
             "lr": lr,
-            "epoch_s": time.perf_counter() - started - self.idle_s,
+            "epoch_s": epoch_s,
             "images_per_s": self.source.size("train") / trained_s,
             "peak_memory_gib": self._measure_peak_memory_gib(),
             "device": self.device.type,
             "cuda_graph": self.graph_status,
+            **self.stopping.columns,
+            **class_columns(val, test),
         }
+
+    def _elapsed_s(self, started: float) -> float:
+        """Returns the seconds since the start of an epoch in which it was not idle."""
+        return time.perf_counter() - started - self.idle_s
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the content of a checkpoint; its tensors are the live ones.
@@ -269,14 +318,22 @@ class Trainer:
         restore_state(self, state)
         self._diverged = self._improved = False
 
-    def _evaluate(self, epoch: int) -> Steps[tuple[Score, Score | None]]:
-        """Returns the score that decides, and the test set's if it is due in this epoch."""
+    def _evaluate(
+        self, epoch: int, train: Score, started: float
+    ) -> Steps[tuple[Score, Score | None]]:
+        """Decides whether the training ends; its last epoch looks at the test set, too.
+
+        Returns:
+            The score that decides, and the test set's if it is due in this epoch.
+        """
+        val = yield from self._score_split("val" if self.source.has_val else "test")
+        trained = {"train_loss": train.loss, "train_acc": train.acc}
+        values = trained | evaluation_columns(val, None)
+        self.stopping.observe(epoch, values, self._elapsed_s(started))
         if not self.source.has_val:
-            score = yield from self._score_split("test")
-            return score, score
-        val = yield from self._score_split("val")
-        is_due = epoch % self.config.training.test_frequency == 0
-        if not is_due and epoch != self.config.training.epochs:
+            return val, val
+        is_last = epoch == self.config.training.epochs or self.stopping.stop is not None
+        if not is_last and epoch % self.config.training.test_frequency != 0:
             return val, None
         return val, (yield from self._score_split("test"))
 
@@ -292,7 +349,10 @@ class Trainer:
             epoch: Number of the epoch, which can end parts of `augment`.
         """
         augment, size = self.config.augment, self.config.training.batch_size
-        batches = self.source.train_batches(size, seed=seed, augment=augment)
+        order = None
+        if self.config.training.sampler == "balanced":
+            order = draw_balanced(self.source.train_labels, seed=seed)
+        batches = self.source.train_batches(size, seed=seed, augment=augment, order=order)
         num_classes = self.config.model.num_classes or self.source.num_classes
         return augment_batches(batches, augment, num_classes, seed=seed, epoch=epoch)
 
@@ -310,17 +370,15 @@ class Trainer:
     def _score_split(self, split: Split) -> Steps[Score]:
         training = self.config.training
         size = training.batch_size // training.accumulation_steps
-        return self.score_on(self.source.eval_batches(split, size))
+        batches = self.source.eval_batches(split, size)
+        graph = self.graphs.evaluation if self.graphs else None
+        metrics = MetricsOfPass(self.metrics, self.source.size(split)) if self.metrics else None
+        return evaluate(self.evaluation_step, batches, graph, metrics)
 
-    def _complete_epoch(self, epoch: int, val: Score) -> None:
+    def _complete_epoch(self, epoch: int, metrics: Row) -> None:
         self.epoch = epoch
-        # A training that was rewound trains its best epoch again and has to save it again.
-        is_best = (epoch, val.acc) == (self.best_epoch, self.best_acc)
-        is_better = self.best_epoch == 0 or val.acc > self.best_acc or is_best
-        self._improved = is_better and not self._diverged
-        if self._improved:
-            self.best_acc, self.best_epoch = val.acc, epoch
-        self.schedule.step(val.acc, val.loss)
+        self._improved = not self._diverged and self.best.add(epoch, metrics)
+        self.schedule.step(*self.best.plateau_values(metrics))
 
     def _measure_peak_memory_gib(self) -> float | None:
         """Returns the peak of this epoch, or of an earlier one: replays allocate no memory."""

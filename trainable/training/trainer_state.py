@@ -30,14 +30,17 @@ def collect_state(trainer: Trainer) -> dict[str, Any]:
         checkpoint.OPTIMIZER: trainer.optimizer.state_dict(),
         checkpoint.SCHEDULER: trainer.schedule.state_dict(),
         checkpoint.EPOCH: trainer.epoch,
-        checkpoint.BEST_ACC: trainer.best_acc,
+        checkpoint.BEST_ACC: trainer.best.acc,
         checkpoint.CONFIG: trainer.config.to_dict(),
         checkpoint.RESUME: {
             "format": checkpoint.FORMAT if trainer.average is None else checkpoint.AVERAGED_FORMAT,
             "seed": trainer.seed,
-            "best_epoch": trainer.best_epoch,
+            **trainer.best.to_state(),
         },
     }
+    stopping = trainer.stopping.state_dict()
+    if stopping is not None:
+        state[checkpoint.RESUME][checkpoint.STOPPING] = stopping
     if trainer.scaler.is_enabled():
         state[checkpoint.SCALER] = trainer.scaler.state_dict()
     if trainer.source.split is not None:
@@ -108,8 +111,9 @@ def restore_state(trainer: Trainer, state: dict[str, Any]) -> None:
     if trainer.scaler.is_enabled() and checkpoint.SCALER in state:
         trainer.scaler.load_state_dict(state[checkpoint.SCALER])
     trainer.epoch = int(state[checkpoint.EPOCH])
-    trainer.best_acc = float(state[checkpoint.BEST_ACC])
+    trainer.best.restore(state)
     extra = state.get(checkpoint.RESUME, {})
-    trainer.best_epoch = int(extra.get("best_epoch", trainer.epoch))
+    epochs = checkpoint.saved_epochs(state)
+    trainer.stopping.load_state_dict(extra.get(checkpoint.STOPPING), epochs=epochs)
     if not trainer.config.seed.enabled:
         trainer.seed = int(extra.get("seed", trainer.seed))

@@ -120,7 +120,7 @@ def test_an_epoch_that_diverged_is_never_the_best(tiny_trainer: MakeTrainer) -> 
     trainer = tiny_trainer(optimizer={"name": "sgd", "learning_rate": 1e30})
     row = trainer.run_epoch()
     assert row["val_acc"] > 0
-    assert (row["best_acc"], trainer.best_epoch, trainer.improved) == (0.0, 0, False)
+    assert (row["best_acc"], trainer.best.epoch, trainer.improved) == (0.0, 0, False)
 
 
 # --------------------------------------------------------------------------- best_acc
@@ -135,7 +135,7 @@ def test_the_best_is_the_first_of_equals(tiny_trainer: MakeTrainer) -> None:
         improved.append(trainer.improved)
     assert [row["best_acc"] for row in rows] == [0.3, 0.5, 0.5, 0.5, 0.6]
     assert improved == [True, True, False, False, True]
-    assert trainer.best_epoch == 5
+    assert trainer.best.epoch == 5
 
 
 def test_a_first_epoch_that_gets_nothing_right_is_the_best_so_far(
@@ -145,7 +145,7 @@ def test_a_first_epoch_that_gets_nothing_right_is_the_best_so_far(
     assert not trainer.improved
     scripted(trainer, [0.0])
     assert trainer.improved
-    assert trainer.best_epoch == 1
+    assert trainer.best.epoch == 1
 
 
 def test_the_best_survives_a_resume(tiny_trainer: MakeTrainer) -> None:
@@ -153,10 +153,10 @@ def test_the_best_survives_a_resume(tiny_trainer: MakeTrainer) -> None:
     scripted(first, [0.5, 0.4])
     second = tiny_trainer(training={"epochs": 6})
     second.load_state_dict(first.state_dict())
-    assert (second.best_acc, second.best_epoch, second.improved) == (0.5, 1, False)
+    assert (second.best.acc, second.best.epoch, second.improved) == (0.5, 1, False)
     rows = scripted(second, [0.5, 0.6])
     assert [row["best_acc"] for row in rows] == [0.5, 0.6]
-    assert second.best_epoch == 4
+    assert second.best.epoch == 4
 
 
 # ---------------------------------------------------------------------------- notices

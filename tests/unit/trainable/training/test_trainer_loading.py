@@ -145,7 +145,7 @@ def test_a_state_with_the_documented_keys_alone_is_loaded(tiny_trainer: MakeTrai
     state = first.state_dict()
     del state["resume_state"]
     second.load_state_dict(state)
-    assert (second.epoch, second.best_acc) == (1, first.best_acc)
+    assert (second.epoch, second.best.acc) == (1, first.best.acc)
 
 
 def refusal(trainer: Trainer, state: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Commands that use one checkpoint without its sweep: restore and eval."""
+"""Commands that use one checkpoint without its sweep: restore, eval and export-model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from sweeps.cli.options import (
 )
 from sweeps.sweep_dir.layout import code_directories_of
 from sweeps.terminal.commands import add_code_path, sweep_command
-from sweeps.terminal.console import console, print_line
+from sweeps.terminal.console import console, print_error, print_line
+from sweeps.terminal.formatting import format_size
 from trainable.config.own_code import add_code_directories, code_directories, is_own_code
 from trainable.uri import is_uri
 
@@ -119,6 +120,69 @@ def eval_(
             f"test_acc {scores['test_acc']:.4f}  test_loss {scores['test_loss']:.4f}  "
             f"on {scores['images']} images, epoch {scores['epoch']} of {checkpoint}"
         )
+    return FINISHED
+
+
+@click.command("export-model")
+@click.argument("checkpoint", type=PATH_OR_URI)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["safetensors", "onnx", "torch-export"]),
+    default="safetensors",
+    show_default=True,
+    help="safetensors holds weights only; onnx and torch-export also hold the computation.",
+)
+@click.option(
+    "--output",
+    type=PATH_OR_URI,
+    metavar="FILE",
+    help="Write to FILE, also in object storage, instead of beside CHECKPOINT.",
+)
+@SET
+@ALLOW_CUSTOM_MODEL
+@exits
+def export_model(
+    checkpoint: str,
+    kind: str,
+    output: str | None,
+    assignments: tuple[str, ...],
+    allow_custom_model: bool,
+) -> int:
+    """Exports the model of a checkpoint, with its classes and preprocessing.
+
+    The file is loaded back and its logits are compared with the model's on images of the test set,
+    or on random ones where the data are missing. A file that differs is deleted: exit code 1.
+
+    Example: sweep export-model experiments/digits_asha/TRIAL/checkpoints/best.pt --format onnx
+    """
+    from sweeps.spec.overrides import parse_assignments
+    from trainable.config import TrainConfig
+    from trainable.inference.export_model import ExportError, export_checkpoint
+
+    if allow_custom_model:
+        add_code_directories(_code_directories(checkpoint))
+    try:
+        exported = export_checkpoint(
+            checkpoint,
+            kind,
+            output,
+            values=parse_assignments(assignments, TrainConfig),
+            allow_custom_model=allow_custom_model,
+        )
+    except ExportError as error:
+        print_error(str(error))
+        return SOME_FAILED
+    images = exported.images
+    if images.reason is not None:
+        print_line(f"note: no test images: {images.reason}")
+    for location in exported.locations:
+        print_line(location)
+    kind_of_images = "test" if images.are_real else "random"
+    print_line(
+        f"{format_size(exported.size)}, loaded back: logits of {len(images.pixels)} "
+        f"{kind_of_images} images differ by at most {exported.difference:.2g}"
+    )
     return FINISHED
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from trainable.config import BuiltinDataset, SyntheticDataset
-from trainable.data.class_names import BUILTIN_CLASSES
+from trainable.data.shapes import BUILTIN_CLASSES
 from trainable.data.split import split_by_position
 
 DIGITS_TEST_FRACTION = 0.2

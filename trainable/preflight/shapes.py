@@ -17,8 +17,7 @@ from trainable.config import (
     SyntheticDataset,
     TrainConfig,
 )
-from trainable.data.class_names import check_classes
-from trainable.data.shapes import dataset_channels, dataset_classes
+from trainable.data.shapes import check_classes, dataset_channels, dataset_classes
 from trainable.errors import Problem
 
 IMAGE_SIDES = {"cifar10": 32, "cifar100": 32, "digits": 8, "fashion_mnist": 28, "mnist": 28}

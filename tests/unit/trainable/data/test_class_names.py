@@ -6,13 +6,13 @@ from torchvision import datasets
 
 from trainable.config import BuiltinDataset, SyntheticDataset, parse_config
 from trainable.config.override import override
-from trainable.data.class_names import (
+from trainable.data.shapes import (
     BUILTIN_CLASSES,
+    BUILTIN_SHAPES,
     check_classes,
     known_class_names,
     refuse_other_classes,
 )
-from trainable.data.shapes import BUILTIN_SHAPES
 from trainable.errors import ConfigError, DataError
 from trainable.preflight.checks import refuse_failing
 from trainable.training.trainer import Trainer

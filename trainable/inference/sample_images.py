@@ -1,0 +1,64 @@
+"""A few images with which an exported model is compared with the one of the checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainable.config import TrainConfig
+from trainable.data.loading import load_data
+from trainable.errors import DataError
+from trainable.inference.description import find_preprocessing
+from trainable.training.saved_split import saved_split
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class SampleImages:
+    """A few images, prepared as for an evaluation."""
+
+    pixels: Tensor
+    """`[N, C, H, W]` float32."""
+    are_real: bool
+    """Whether they are of the test set; else they are random numbers."""
+    reason: str | None = None
+    """Why they are not of the test set."""
+
+
+def sample_images(config: TrainConfig, state: Mapping[str, Any], count: int) -> SampleImages:
+    """Returns the first images of the test set, or random ones where it cannot be loaded.
+
+    Nothing is downloaded.
+
+    Args:
+        config: The config of a checkpoint.
+        state: The checkpoint.
+        count: Number of images; those of a smaller test set are repeated.
+    """
+    dataset = config.dataset.model_copy(update={"download": False})
+    split = saved_split(dict(state), dataset)
+    if split is not None:
+        # Nothing is held out: a class without validation images does not matter here.
+        split = split.of_test_set()
+        dataset = dataset.model_copy(update={"val_split": None})
+    try:
+        source = load_data(dataset, torch.device("cpu"), split=split)
+        pixels, _ = next(iter(source.eval_batches("test", count)))
+    except (DataError, OSError) as error:
+        return SampleImages(_draw(config, count), False, str(error))
+    if pixels.shape[1] != (config.model.in_channels or pixels.shape[1]):
+        return SampleImages(_draw(config, count), False, "the data have other channels")
+    repeated = pixels[torch.arange(count) % len(pixels)]
+    return SampleImages(repeated.contiguous(), are_real=True)
+
+
+def _draw(config: TrainConfig, count: int) -> Tensor:
+    image = find_preprocessing(config)
+    channels = config.model.in_channels or image.channels
+    generator = torch.Generator().manual_seed(SEED)
+    return torch.randn((count, channels, *image.size), generator=generator)

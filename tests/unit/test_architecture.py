@@ -55,6 +55,8 @@ TESTED_ELSEWHERE = {
     "trainable.config.sections.scheduler": "unit/trainable/config/test_config.py",
     "trainable.config.sections.training": "unit/trainable/config/test_config.py",
     "trainable.data.loading": "unit/trainable/data/test_download.py",
+    "trainable.inference.formats": "unit/trainable/inference/test_export_model.py",
+    "trainable.inference.sample_images": "unit/trainable/inference/test_export_model.py",
     "trainable.models.resnet_cifar": "unit/trainable/models/test_models.py",
     "trainable.profiling.concurrent": "unit/sweeps/planning/test_gpu_sharing.py",
     "trainable.ray_trial.shared_worker_client": "unit/trainable/ray_trial/test_shared_worker.py",

@@ -1,4 +1,4 @@
-"""The lr schedule: the learning rate of every epoch, as a function of base rate and position.
+"""The lr schedule: the learning rate of every epoch or step, by base rate and position.
 
 It uses closed forms instead of torch's schedulers, which mix the base rate into their state step
 by step. With them, a PBT exploit or a resume with a new value could not set another base rate at
@@ -8,47 +8,58 @@ the same position, and their states contain more than plain values.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
+from collections.abc import Mapping
 from typing import Any
 
 from torch.optim import Optimizer
 
-from trainable.config import (
-    ConstantScheduler,
-    CosineScheduler,
-    ExponentialScheduler,
-    MultiStepScheduler,
-    PlateauScheduler,
-    SchedulerConfig,
-    StepScheduler,
+from trainable.config import CosineScheduler, PlateauScheduler, SchedulerConfig
+from trainable.config.sections.scheduler import (
+    LinearScheduler,
+    OneCycleScheduler,
+    PolynomialScheduler,
 )
 from trainable.errors import CheckpointError
+from trainable.optim.closed_forms import Position, compute_lr
 
 THRESHOLD = 1e-4
 """Relative gain that counts as an improvement; torch's default for ReduceLROnPlateau."""
 SMALLEST_REDUCTION = 1e-8
 """Least difference of learning rates worth a reduction; torch's `eps` for ReduceLROnPlateau."""
 
+_SPANNING = CosineScheduler | OneCycleScheduler | PolynomialScheduler | LinearScheduler
+"""Schedules that span the training unless they have a `T_max`."""
+
 
 class LRSchedule:
     """Linear warm-up, followed by the configured schedule; sets the learning rate of all groups.
 
-    In epoch `e`, counted from 0, of `W = warmup_epochs` the learning rate is
-    `base_lr * (e + 1) / (W + 1)`; from epoch `W` on it is the named schedule at `e - W`.
+    In unit `u`, counted from 0, of a warm-up of `W` units the learning rate is
+    `base_lr * (u + 1) / (W + 1)`; from unit `W` on it is the named schedule at `u - W`. A unit is
+    an epoch, or with `on: step` a step. A group's `lr_scale` multiplies its learning rate.
 
     Args:
         optimizer: The optimizer; its groups get the first epoch's learning rate immediately.
         config: The config's `scheduler` section.
         base_lr: The configured learning rate, `optimizer.learning_rate`.
         epochs: Number of epochs of the whole training, warm-up included.
+        steps_per_epoch: Number of steps of an epoch.
     """
 
     def __init__(
-        self, optimizer: Optimizer, config: SchedulerConfig, *, base_lr: float, epochs: int
+        self,
+        optimizer: Optimizer,
+        config: SchedulerConfig,
+        *,
+        base_lr: float,
+        epochs: int,
+        steps_per_epoch: int = 1,
     ) -> None:
         self._optimizer = optimizer
         self._config = config
         self._epochs = epochs
+        self._per_epoch = steps_per_epoch if config.on == "step" else 1
+        self._warmup = config.warmup_steps or config.warmup_epochs * self._per_epoch
         self._base_lr = base_lr
         self._epoch = 0
         self._plateau = _Plateau(config) if isinstance(config, PlateauScheduler) else None
@@ -56,15 +67,35 @@ class LRSchedule:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next epoch."""
-        warmup = self._config.warmup_epochs
-        if self._epoch < warmup:
-            return self._base_lr * (self._epoch + 1) / (warmup + 1)
+        """The learning rate of the next epoch, or of its first step."""
+        return self._lr_at(self._epoch * self._per_epoch)
+
+    @property
+    def changes_in_epoch(self) -> bool:
+        """Whether the steps of an epoch have learning rates of their own."""
+        return self._config.on == "step"
+
+    def start_step(self, step: int) -> None:
+        """Sets the learning rate of a step of the next epoch, counted from 0."""
+        if self.changes_in_epoch:
+            self._apply(min(step, self._per_epoch - 1))
+
+    def list_rates(self) -> list[list[float]]:
+        """Returns the learning rates of the groups in each step of the next epoch."""
+        first = self._epoch * self._per_epoch
+        return [
+            [_scale(self._lr_at(first + step), group) for group in self._optimizer.param_groups]
+            for step in range(self._per_epoch)
+        ]
+
+    def _lr_at(self, unit: int) -> float:
+        if unit < self._warmup:
+            return self._base_lr * (unit + 1) / (self._warmup + 1)
         if self._plateau is not None:
             return self._plateau.lr(self._base_lr)
-        return _compute_lr(
-            self._config, self._base_lr, self._epoch - warmup, horizon=self._epochs - warmup
-        )
+        horizon = self._epochs * self._per_epoch - self._warmup
+        position = Position(unit - self._warmup, horizon, self._per_epoch)
+        return compute_lr(self._config, self._base_lr, position)
 
     def step(self, accuracy: float, loss: float) -> None:
         """Advances by one completed epoch.
@@ -90,29 +121,30 @@ class LRSchedule:
         Args:
             epochs: The total until now.
         """
-        if epochs == self._epochs or not isinstance(self._config, CosineScheduler):
+        config = self._config
+        if epochs == self._epochs or not isinstance(config, _SPANNING):
             return None
-        t_max, eta_min = self._config.T_max, self._config.eta_min
+        t_max = None if isinstance(config, OneCycleScheduler) else config.T_max
         if t_max is None:
             return (
-                f"the cosine schedule spans {self._epochs} epochs instead of {epochs}: the "
+                f"the {config.name} schedule spans {self._epochs} epochs instead of {epochs}: the "
                 f"learning rate of epoch {self._epoch + 1} is {self.lr:.3g}, that of the last "
                 f"epoch {self._last_lr():.3g}"
             )
-        end = self._config.warmup_epochs + t_max
+        end = config.warmup_epochs + t_max
         if end >= self._epochs:
             return None
-        remedy = "; raise or remove scheduler.T_max to learn more" if eta_min == 0 else ""
+        final = self._last_lr()
+        remedy = "; raise or remove scheduler.T_max to learn more" if final == 0 else ""
+        shown = "its final value" if isinstance(config, LinearScheduler) else "eta_min"
         first = max(end, self._epoch) + 1
         return (
-            f"the learning rate is eta_min ({eta_min:g}) from epoch {first} on, because "
+            f"the learning rate is {shown} ({final:g}) from epoch {first} on, because "
             f"scheduler.T_max is {t_max}{remedy}"
         )
 
     def _last_lr(self) -> float:
-        warmup = self._config.warmup_epochs
-        last, horizon = self._epochs - 1 - warmup, self._epochs - warmup
-        return _compute_lr(self._config, self._base_lr, last, horizon=horizon)
+        return self._lr_at((self._epochs - 1) * self._per_epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns position and base learning rate as plain values; the config has the rest."""
@@ -144,29 +176,14 @@ class LRSchedule:
             self._plateau.load_state_dict(state)
         self._apply()
 
-    def _apply(self) -> None:
+    def _apply(self, step: int = 0) -> None:
+        lr = self._lr_at(self._epoch * self._per_epoch + step)
         for group in self._optimizer.param_groups:
-            group["lr"] = self.lr
+            group["lr"] = _scale(lr, group)
 
 
-def _compute_lr(config: SchedulerConfig, base_lr: float, epoch: int, *, horizon: int) -> float:
-    """Returns the learning rate of an epoch, counted from 0 at the end of the warm-up."""
-    match config:
-        case CosineScheduler():
-            t_max = config.T_max or max(horizon, 1)
-            # Half a period: a longer training stays at eta_min instead of rising again.
-            share = (1 + math.cos(math.pi * min(epoch, t_max) / t_max)) / 2
-            return config.eta_min + (base_lr - config.eta_min) * share
-        case StepScheduler():
-            return base_lr * config.gamma ** (epoch // config.step_size)
-        case MultiStepScheduler():
-            return base_lr * config.gamma ** bisect_right(sorted(config.milestones), epoch)
-        case ExponentialScheduler():
-            return base_lr * config.gamma**epoch
-        case ConstantScheduler():
-            return base_lr
-        case PlateauScheduler():
-            raise TypeError("plateau depends on what was measured, not on the epoch alone")
+def _scale(lr: float, group: Mapping[str, Any]) -> float:
+    return lr * group["lr_scale"] if "lr_scale" in group else lr
 
 
 class _Plateau:

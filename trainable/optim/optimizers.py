@@ -1,9 +1,10 @@
-"""Builds the config's optimizer and loads saved states into it."""
+"""Builds the config's optimizer, sets its hyperparameters and loads saved states into it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,50 +13,60 @@ from torch.optim import Optimizer
 
 from trainable.config import OptimizerConfig
 from trainable.errors import CheckpointError
-from trainable.optim.eager import without_compiler
-
-_CLASSES: dict[str, Callable[..., Optimizer]] = {
-    "adam": without_compiler(torch.optim.Adam),
-    "adamw": without_compiler(torch.optim.AdamW),
-    "sgd": without_compiler(torch.optim.SGD),
-}
-
-_IMPLEMENTATION = ("capturable", "foreach", "fused")
-"""Group entries that select an implementation and do not change what a step computes."""
+from trainable.optim.parameter_groups import build_groups, group_values
+from trainable.optim.registry import FIXED, constructor_arguments, find_class, is_fixed
+from trainable.optim.saved_state import (
+    IMPLEMENTATION,
+    NAME,
+    adapt_state,
+    match_memory_format,
+    wrong_optimizer_message,
+)
 
 
 def build_optimizer(
-    config: OptimizerConfig, parameters: Iterable[nn.Parameter], device: torch.device
+    config: OptimizerConfig, parameters: Iterable[nn.Parameter] | nn.Module, device: torch.device
 ) -> Optimizer:
-    """Builds the configured optimizer over one parameter group.
+    """Builds the configured optimizer.
 
-    It uses the fused kernels on CUDA and on the CPU. They were the fastest of torch's three
-    implementations in every case measured (ResNet-20, one thread: SGD 0.47 ms per step against
-    0.72 foreach and 1.08 plain, Adam 0.84 against 1.82 and 2.32), and give the same bits at any
-    number of threads.
+    Of SGD, Adam and AdamW it uses the fused kernels on CUDA and on the CPU. They were the fastest
+    of torch's three implementations in every case measured (ResNet-20, one thread: SGD 0.47 ms per
+    step against 0.72 foreach and 1.08 plain, Adam 0.84 against 1.82 and 2.32), and give the same
+    bits at any number of threads.
 
     SGD's momentum starts as zeros. Torch allocates it uninitialised in the first fused step and
     does not write it if GradScaler skips that step; the next step would then add uninitialised
     memory.
 
-    `load_state_dict` keeps this machine's implementation and converts the state to the
-    parameters' memory format. It raises `CheckpointError` for a state that does not fit.
+    `load_state_dict` keeps this machine's implementation and this training's groups, and converts
+    the state to the parameters' memory format. It raises `CheckpointError` for a state that does
+    not fit.
 
     Args:
         config: The config's `optimizer` section.
-        parameters: The parameters of one model, on `device`.
+        parameters: A model on `device`, whose parameters get the groups that the config asks for
+            (`parameter_groups.py`); or parameters, which make a single group.
         device: The device of the parameters.
+
+    Raises:
+        ConfigError: There is no optimizer of that name.
     """
-    optimizer = _CLASSES[config.name](
-        parameters,
-        lr=config.learning_rate,
-        fused=True if device.type in {"cpu", "cuda"} else None,
-        **_select_hyperparameters(config),
+    groups: Any = parameters
+    names: Sequence[str] = ()
+    if isinstance(parameters, nn.Module):
+        groups = build_groups(config, parameters)
+        names = [name for name, _ in parameters.named_parameters()]
+    kind: Any = find_class(config.name).kind
+    fused = {"fused": True if device.type in {"cpu", "cuda"} else None} if is_fixed(config) else {}
+    optimizer: Optimizer = kind(
+        groups, lr=config.learning_rate, **fused, **constructor_arguments(config)
     )
-    optimizer.register_load_state_dict_pre_hook(_adapt_state)
-    optimizer.register_load_state_dict_post_hook(_match_memory_format)
+    optimizer.register_load_state_dict_pre_hook(partial(_adapt, config.name, names))
+    optimizer.register_load_state_dict_post_hook(
+        partial(match_memory_format, is_shaped=is_fixed(config))
+    )
     optimizer.register_load_state_dict_post_hook(_initialize_momentum)
-    _initialize_momentum(optimizer)
+    apply_hyperparameters(optimizer, config)
     return optimizer
 
 
@@ -66,15 +77,21 @@ def apply_hyperparameters(optimizer: Optimizer, config: OptimizerConfig) -> None
 
     Args:
         optimizer: An optimizer from `build_optimizer`; it is changed in place.
-        config: The config with the weight decay, momentum, nesterov, betas and eps to set.
+        config: The config of the same optimizer with the values to set.
 
     Raises:
         CheckpointError: The optimizer is of another class than the config names.
     """
-    if type(optimizer) is not _CLASSES[config.name]:
-        raise CheckpointError(_wrong_optimizer_message(config.name, [_get_name(optimizer)]))
+    if type(optimizer) is not find_class(config.name).kind:
+        actual = [name for name in FIXED if find_class(name).kind is type(optimizer)]
+        raise CheckpointError(
+            wrong_optimizer_message(config.name, actual or [type(optimizer).__name__])
+        )
     for group in optimizer.param_groups:
-        group.update(_select_hyperparameters(config))
+        group.update(_select_hyperparameters(optimizer, config))
+        group.update(group_values(config, group))
+        if "max_lr_snapshot" in group:  # the largest rate, to which timm relates weight decay
+            group["max_lr_snapshot"] = config.learning_rate * group.get("lr_scale", 1.0)
     _initialize_momentum(optimizer)
 
 
@@ -103,20 +120,25 @@ def load_state(optimizer: Optimizer, state: dict[str, Any], config: OptimizerCon
     for parameter, values in optimizer.state.items():
         old_values = old_state.get(parameter, {})
         in_place = in_place and old_values.keys() == values.keys()
-        for key, tensor in values.items():
+        for key, value in values.items():
             old = old_values.get(key)
-            if isinstance(old, torch.Tensor) and _describe_layout(old) == _describe_layout(tensor):
-                values[key] = old.copy_(tensor)
+            if isinstance(old, torch.Tensor) and _have_same_layout(old, value):
+                values[key] = old.copy_(value)
             else:
                 in_place = False
     return in_place
 
 
+def takes_tensor_rates(optimizer: Optimizer) -> bool:
+    """Returns whether an optimizer's steps can read learning rates from the device's memory."""
+    return any(type(optimizer) is find_class(name).kind for name in FIXED)
+
+
 class DeviceLearningRates:
     """Learning rates in the GPU's memory, where every step reads them, recorded or not.
 
-    A recording contains hyperparameters as numbers. Learning rates change with every epoch, so it
-    must contain their addresses instead.
+    A recording contains hyperparameters as numbers. Learning rates change with every epoch or
+    step, so it must contain their addresses instead.
 
     Args:
         optimizer: The optimizer; its groups keep plain numbers, which are what is saved.
@@ -125,12 +147,25 @@ class DeviceLearningRates:
 
     def __init__(self, optimizer: Optimizer, device: torch.device) -> None:
         self._optimizer = optimizer
-        self._rates = [torch.zeros((), device=device) for _ in optimizer.param_groups]
+        self._values = torch.zeros(len(optimizer.param_groups), device=device)
+        self._rates = list(self._values.unbind())  # views
+        self._plan = self._values.unsqueeze(0)
 
     def refresh(self) -> None:
         """Copies the groups' present learning rates to the device."""
-        for rate, group in zip(self._rates, self._optimizer.param_groups, strict=True):
-            rate.fill_(group["lr"])
+        self._values.copy_(torch.tensor([group["lr"] for group in self._optimizer.param_groups]))
+
+    def plan(self, rates: Sequence[Sequence[float]]) -> None:
+        """Copies the learning rates of all steps of an epoch to the device, at once.
+
+        Args:
+            rates: Those of the groups, for each step.
+        """
+        self._plan = torch.tensor(rates, device=self._values.device)
+
+    def take(self, step: int) -> None:
+        """Makes the planned learning rates of a step the present ones; the host does not wait."""
+        self._values.copy_(self._plan[min(step, len(self._plan) - 1)])
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -154,6 +189,8 @@ def _initialize_momentum(optimizer: Optimizer) -> None:
 
     Torch's first step sets the buffer to the gradient, as a step from zeros does.
     """
+    if type(optimizer) is not find_class("sgd").kind:
+        return
     for group in optimizer.param_groups:
         if not group.get("momentum"):
             continue
@@ -172,75 +209,27 @@ def _read_group_settings(optimizer: Optimizer) -> list[dict[str, Any]]:
     ]
 
 
-def _describe_layout(tensor: torch.Tensor) -> tuple[Any, ...]:
-    return tensor.shape, tensor.stride(), tensor.dtype, tensor.device
+def _have_same_layout(old: torch.Tensor, new: Any) -> bool:
+    if not isinstance(new, torch.Tensor):
+        return False
+    layouts = [(t.shape, t.stride(), t.dtype, t.device) for t in (old, new)]
+    return layouts[0] == layouts[1]
 
 
-def _select_hyperparameters(config: OptimizerConfig) -> dict[str, Any]:
-    return config.model_dump(exclude={"name", "learning_rate"})
+def _select_hyperparameters(optimizer: Optimizer, config: OptimizerConfig) -> dict[str, Any]:
+    """Returns the values of all groups, other than the learning rate."""
+    if is_fixed(config):
+        return constructor_arguments(config)
+    # A class may keep an argument under another name; its defaults are what it made of them.
+    values = {
+        key: value
+        for key, value in optimizer.defaults.items()
+        if key not in {"lr", "step", *IMPLEMENTATION}
+    }
+    return {**values, NAME: config.name}
 
 
-def _adapt_state(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-    """Checks a state before it is loaded, and keeps the optimizer's own implementation.
-
-    torch would take over the saved one, and a training that moves between CPU and GPU would step
-    differently.
-    """
-    group = optimizer.param_groups[0]
-    implementation = {key: group[key] for key in _IMPLEMENTATION if key in group}
-    saved_groups = state["param_groups"]
-    for saved in saved_groups:
-        names = _infer_names(saved)
-        if _get_name(optimizer) not in names:
-            raise CheckpointError(_wrong_optimizer_message(_get_name(optimizer), names))
-    expected = [len(group["params"]) for group in optimizer.param_groups]
-    actual = [len(saved["params"]) for saved in saved_groups]
-    if expected != actual:
-        raise CheckpointError(
-            f"the optimizer state must be of {sum(expected)} parameters, found {sum(actual)}"
-        )
-    return {**state, "param_groups": [{**saved, **implementation} for saved in saved_groups]}
-
-
-def _match_memory_format(optimizer: Optimizer) -> None:
-    """Gives loaded buffers their parameters' strides.
-
-    The fused CPU kernels read both in memory order and do not check that it is the same. They
-    would apply a contiguous momentum to the wrong elements of a channels_last weight.
-    """
-    for parameter, state in optimizer.state.items():
-        for key, value in state.items():
-            if key == "step" or not isinstance(value, torch.Tensor):
-                continue
-            if value.shape != parameter.shape:
-                raise CheckpointError(
-                    f"the optimizer state's {key} must have its parameter's shape "
-                    f"{list(parameter.shape)}, found {list(value.shape)}"
-                )
-            if value.stride() != parameter.stride():
-                state[key] = torch.empty_like(parameter, requires_grad=False).copy_(value)
-
-
-def _get_name(optimizer: Optimizer) -> str:
-    names = {cls: name for name, cls in _CLASSES.items()}
-    return names.get(type(optimizer), type(optimizer).__name__)
-
-
-def _infer_names(group: dict[str, Any]) -> list[str]:
-    """Returns the names of the optimizers that a saved parameter group can belong to."""
-    if "momentum" in group:
-        return ["sgd"]
-    if "betas" not in group:
-        return ["unknown"]
-    # Releases of torch in which AdamW does not derive from Adam have no such entry.
-    decoupled = group.get("decoupled_weight_decay")
-    if decoupled is None:
-        return ["adam", "adamw"]
-    return ["adamw"] if decoupled else ["adam"]
-
-
-def _wrong_optimizer_message(expected: str, actual: list[str]) -> str:
-    return (
-        f"the optimizer state must be of optimizer.name: {expected}, found {' or '.join(actual)}; "
-        "start without the checkpoint, or keep the optimizer it was saved with"
-    )
+def _adapt(
+    name: str, names: Sequence[str], optimizer: Optimizer, state: dict[str, Any]
+) -> dict[str, Any]:
+    return adapt_state(optimizer, state, name, names)

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from trainable.config.schema import ByName, Fraction, Items, NonNegative, Positive, Section
 
 
 class _Scheduler(Section):
     name: str
+    on: Literal["epoch", "step"] = Field(default="epoch", examples=["step"])
+    """Whether the rate changes at every epoch or at every step. All keys but `warmup_steps` count
+    epochs in both."""
     warmup_epochs: int = Field(default=0, ge=0, examples=[3])
     """Epochs of linear warm-up; fewer than `training.epochs`."""
+    warmup_steps: int = Field(default=0, ge=0, examples=[500])
+    """Steps of linear warm-up instead of `warmup_epochs`; needs `on: step`."""
+
+    @model_validator(mode="after")
+    def _check_warmup(self) -> Self:
+        if self.warmup_steps and self.on == "epoch":
+            raise ValueError(f"warmup_steps needs on: step, found {self.warmup_steps}")
+        if self.warmup_steps and self.warmup_epochs:
+            raise ValueError(
+                f"warmup_steps must be 0 with warmup_epochs ({self.warmup_epochs}), found "
+                f"{self.warmup_steps}"
+            )
+        return self
 
 
 class CosineScheduler(_Scheduler):
@@ -67,6 +83,70 @@ class PlateauScheduler(_Scheduler):
     min_lr: NonNegative = Field(default=1e-6, examples=[1e-05])
     """Lower bound of the rate."""
 
+    @model_validator(mode="after")
+    def _check_position(self) -> PlateauScheduler:
+        if self.on == "step":
+            raise ValueError("on must be epoch for plateau, which looks at the metric of an epoch")
+        return self
+
+
+class CosineRestartsScheduler(_Scheduler):
+    """Cosines from the learning rate down to `eta_min`, one after another."""
+
+    name: Literal["cosine_restarts"]
+    T_0: PositiveInt = Field(examples=[10])
+    """Epochs of the first cosine."""
+    T_mult: PositiveInt = Field(default=1, examples=[2])
+    """Factor of the length from each cosine to the next."""
+    eta_min: NonNegative = Field(default=0.0, examples=[1e-05])
+    """Final learning rate of each cosine."""
+    decay: float = Field(default=1.0, gt=0, le=1, examples=[0.5])
+    """Factor by which the rate at the start of a cosine is multiplied at each restart."""
+
+
+class OneCycleScheduler(_Scheduler):
+    """Up to the learning rate and down again, in one cycle over the training (Smith, 2018)."""
+
+    name: Literal["one_cycle"]
+    pct_start: Fraction = Field(default=0.3, examples=[0.2])
+    """Share of the training in which the rate rises."""
+    div_factor: float = Field(default=25.0, ge=1, examples=[10.0])
+    """The first rate is `learning_rate / div_factor`."""
+    final_div_factor: float = Field(default=1e4, ge=1, examples=[1000.0])
+    """The last rate is the first one divided by this."""
+    anneal_strategy: Literal["cos", "linear"] = Field(default="cos", examples=["linear"])
+    """The form of both parts."""
+
+
+class PolynomialScheduler(_Scheduler):
+    """Falls as a power of the remaining share of the training."""
+
+    name: Literal["polynomial"]
+    power: Positive = Field(default=1.0, examples=[2.0])
+    """The exponent."""
+    T_max: PositiveInt | None = Field(default=None, examples=[50])
+    """Epochs until `eta_min` is reached; `null` means `training.epochs - warmup_epochs`."""
+    eta_min: NonNegative = Field(default=0.0, examples=[1e-05])
+    """Final learning rate."""
+
+
+class LinearScheduler(_Scheduler):
+    """A straight line from the learning rate to `end_factor` times it."""
+
+    name: Literal["linear"]
+    end_factor: float = Field(default=0.0, ge=0, le=1, examples=[0.1])
+    """Final rate, relative to the learning rate."""
+    T_max: PositiveInt | None = Field(default=None, examples=[50])
+    """Epochs until the final rate is reached; `null` means `training.epochs - warmup_epochs`."""
+
+
+class InverseSqrtScheduler(_Scheduler):
+    """Falls with the square root of time."""
+
+    name: Literal["inverse_sqrt"]
+    timescale: Positive = Field(default=1.0, examples=[5.0])
+    """Epochs: the rate is halved after three times as many."""
+
 
 class ConstantScheduler(_Scheduler):
     """Constant learning rate."""
@@ -80,6 +160,11 @@ SchedulerConfig = Annotated[
     | MultiStepScheduler
     | ExponentialScheduler
     | PlateauScheduler
+    | CosineRestartsScheduler
+    | OneCycleScheduler
+    | PolynomialScheduler
+    | LinearScheduler
+    | InverseSqrtScheduler
     | ConstantScheduler,
     ByName("scheduler", default="cosine"),
 ]

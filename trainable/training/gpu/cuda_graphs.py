@@ -28,6 +28,7 @@ from torch import Tensor
 
 from trainable.config import OwnLoss, TrainConfig
 from trainable.models import MODELS
+from trainable.optim.registry import FIXED
 from trainable.training.device import free_memory
 from trainable.training.gpu.replay_checks import ReplayChecks
 from trainable.training.step import EvaluationStep, TrainStep
@@ -371,6 +372,8 @@ def graph_refusal(config: TrainConfig, device: torch.device, full_batches: int) 
         return "training.cuda_graph is false"
     if config.training.accumulation_steps > 1:
         return "training.accumulation_steps is above 1"
+    if config.optimizer.name not in FIXED:
+        return f"optimizer.name is {config.optimizer.name}: it is recorded for sgd, adam and adamw"
     if setting is True:
         return None
     if config.model.name not in MODELS:

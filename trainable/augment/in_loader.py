@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
@@ -42,16 +43,16 @@ class LoaderAugmentation:
         self._policy = build_policy(augment, size, size)
         self._colour = list(_build_colour(augment, size))
 
-    def __call__(self, image: Image.Image) -> Tensor:
+    def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
         """Changes an image of any size.
 
         Returns:
-            `[H, W, 3]` uint8.
+            `[H, W, 3]`.
         """
         with _one_thread():
             return self._change(functional.pil_to_tensor(self._crop(image)))
 
-    def _change(self, pixels: Tensor) -> Tensor:
+    def _change(self, pixels: Tensor) -> NDArray[np.uint8]:
         for step in self._geometry:
             pixels = step(pixels)
         if self._policy is not None:
@@ -59,7 +60,7 @@ class LoaderAugmentation:
             pixels = apply_policy(pixels[None].clone(), self._policy, rng)[0]
         for step in self._colour:
             pixels = step(pixels)
-        return pixels.permute(1, 2, 0).contiguous()
+        return pixels.permute(1, 2, 0).contiguous().numpy()
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def change(augment, seed, *, flips=0.0):
     crop = v2.Compose([v2.Resize(SIZE), v2.CenterCrop(SIZE)])
     changes = LoaderAugmentation(config, crop, SIZE, flips=flips)
     torch.manual_seed(seed)
-    return changes(photograph())
+    return torch.from_numpy(changes(photograph()))
 
 
 @pytest.mark.parametrize("augment", PARTS, ids=str)

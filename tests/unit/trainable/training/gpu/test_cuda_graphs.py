@@ -170,6 +170,17 @@ def test_a_recorded_training_is_the_plain_one(
     assert evaluation.replays > 1
 
 
+def test_a_training_with_soft_targets_is_recorded(
+    make_pair: Callable[..., Pair], run_both: Callable[..., None]
+) -> None:
+    augment = {"mixup": {"off_epoch": 2}}  # targets stay soft, so the recording is kept
+    plain, recorded = make_pair(model={"name": DROPOUT_CNN}, augment=augment)
+    recorder = replay_steps(recorded)
+    run_both((plain, recorded), epochs=2)
+    assert recorded.graph_status == RECORDED
+    assert recorder.recordings[0].replays > 15
+
+
 def test_a_model_recorded_without_checks_computes_the_same(
     make_pair: Callable[..., Pair], run_both: Callable[..., None]
 ) -> None:

@@ -26,6 +26,7 @@ _PATHS = {
     "dataset.root": BuiltinDataset.model_fields["root"].default,
     "checkpoint.dir": CheckpointConfig.model_fields["dir"].default,
     "checkpoint.resume": None,
+    "model.pretrained": None,
     "tensorboard.log_dir": TensorboardConfig.model_fields["log_dir"].default,
 }
 """Keys of the training config that are relative to the working directory, and their defaults."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -50,12 +51,19 @@ UserPath = Annotated[str, AfterValidator(expand_home)]
 """A path, in which a leading `~` is the home directory, or a URI."""
 
 
+class FrozenArguments(dict[str, Any]):
+    """Arguments in a config, which is hashable; they are never changed in place."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(json.dumps(self, sort_keys=True))
+
+
 def _check_arguments(values: dict[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         if not name.isidentifier():
             raise ValueError(f'must have names of arguments as keys, found "{name}"')
         _check_plain(name, value)
-    return values
+    return FrozenArguments(copy.deepcopy(values))
 
 
 def _check_plain(name: str, value: Any) -> None:
@@ -71,7 +79,9 @@ def _check_plain(name: str, value: Any) -> None:
         raise ValueError(f"must have plain values, found {type(value).__name__} for {name}")
 
 
-Arguments = Annotated[dict[str, Any], AfterValidator(_check_arguments)]
+Arguments = Annotated[
+    dict[str, Any], AfterValidator(_check_arguments), Field(validate_default=True)
+]
 """Arguments of a callable by name: plain values, each of which can be swept by its dotted key."""
 
 

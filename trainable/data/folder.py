@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,9 +15,11 @@ from torchvision.transforms import v2
 
 from trainable.augment.in_loader import LoaderAugmentation, Transform
 from trainable.config import AugmentConfig, ImageFolderDataset
+from trainable.config.preprocessing import complete_preprocessing
 from trainable.data.folder_scan import VAL
 from trainable.data.image_file import read_image
 from trainable.data.normalize import Normalizer
+from trainable.data.shapes import IMAGE_FOLDER_CHANNELS
 from trainable.data.shared_memory import (
     DEVICE,
     REMEDY,
@@ -26,12 +29,6 @@ from trainable.data.shared_memory import (
 from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
 from trainable.data.split_record import SplitRecord, split_folder
 from trainable.errors import DataError
-
-IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""Mean and standard deviation of red, green and blue in ImageNet; suits most photographs."""
-
-RESIZE_RATIO = 256 / 224
-"""Shorter side relative to the crop's side in evaluation, as usual for ImageNet."""
 
 
 @dataclass(frozen=True)
@@ -72,20 +69,25 @@ class FolderSource:
         self._splits = {
             name: _Samples(paths, folder.labels[name]) for name, paths in folder.images.items()
         }
-        size = dataset.image_size
+        used = complete_preprocessing(dataset, IMAGE_FOLDER_CHANNELS)
+        size, self._interpolation = used.image_size, v2.InterpolationMode(used.interpolation)
+        side = round(size / used.crop_share)
         self._plain: Transform = v2.Compose(
-            [v2.Resize(round(size * RESIZE_RATIO)), v2.CenterCrop(size)]
+            [v2.Resize(side, self._interpolation), v2.CenterCrop(size)]
         )
         self._augment: Transform | None = None
         if dataset.augment:
-            self._augment = v2.Compose([v2.RandomResizedCrop(size), v2.RandomHorizontalFlip()])
+            crop = v2.RandomResizedCrop(size, interpolation=self._interpolation)
+            self._augment = v2.Compose([crop, v2.RandomHorizontalFlip()])
         self._device = device
         self._num_workers = num_workers
-        self._normalize = Normalizer(*IMAGENET_STATISTICS, width=size, device=device)
+        self.mean, self.std = used.mean, used.std
+        self._normalize = Normalizer(used.mean, used.std, width=size, device=device)
         self.class_names = folder.scan.classes
         self.num_classes = len(self.class_names)
         self.shape = (3, size, size)
         self.has_val = VAL in self._splits
+        self.train_labels = torch.tensor(self._samples("train").labels)
 
     def size(self, split: Split) -> int:
         """Returns the number of images of a split; see `ImageSource`."""
@@ -105,6 +107,8 @@ class FolderSource:
             order = torch.randperm(
                 len(samples.paths), generator=torch.Generator().manual_seed(seed)
             ).tolist()
+        else:
+            order = _number_repeats(order, len(samples.paths))
         parts = [list(order[part]) for part in train_slices(len(order), batch_size)]
         transform = self._augment
         if augment is not None and augment.changes_pixels:
@@ -118,9 +122,9 @@ class FolderSource:
         size, crop = self.shape[1], self._plain
         if augment.crop is not None:
             scale, ratio = (augment.crop.min_scale, 1.0), augment.crop.max_ratio
-            crop = v2.RandomResizedCrop(size, scale, (1 / ratio, ratio))
+            crop = v2.RandomResizedCrop(size, scale, (1 / ratio, ratio), self._interpolation)
         elif self._augment is not None:
-            crop = v2.RandomResizedCrop(size)
+            crop = v2.RandomResizedCrop(size, interpolation=self._interpolation)
         flips = 0.0 if self._augment is None else 0.5
         return LoaderAugmentation(augment, crop, size, flips=flips)
 
@@ -177,11 +181,23 @@ class FolderSource:
             raise DataError(str(error).rpartition("DataError: ")[2].strip()) from error
 
 
+def _number_repeats(order: Sequence[int], count: int) -> list[int]:
+    """Adds `count` to an image's number for each time that it has occurred before."""
+    seen: Counter[int] = Counter()
+    numbers = []
+    for index in order:
+        numbers.append(index + seen[index] * count)
+        seen[index] += 1
+    return numbers
+
+
 class _Images(Dataset[tuple[Tensor, int]]):
     """Reads and transforms single images, in this process or a loader process.
 
     With a seed, an image's random numbers depend only on that seed and the image's index. They do
-    not depend on the process, on other images or on the global stream, which does not change.
+    not depend on the process, on other images or on the global stream, which does not change. An
+    index may be larger than the number of images by a multiple of it: the same image with other
+    random numbers.
     """
 
     def __init__(self, samples: _Samples, transform: Transform, seed: int | None = None) -> None:
@@ -194,7 +210,8 @@ class _Images(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """Returns the image as `[H, W, 3]` uint8, and its label."""
-        image = read_image(self._samples.paths[index])
+        number = index % len(self)
+        image = read_image(self._samples.paths[number])
         if self._seed is None:
             image = self._transform(image)
         else:
@@ -203,4 +220,4 @@ class _Images(Dataset[tuple[Tensor, int]]):
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(int(stream[0]))
                 image = self._transform(image)
-        return torch.from_numpy(np.array(image)), self._samples.labels[index]
+        return torch.from_numpy(np.array(image)), self._samples.labels[number]

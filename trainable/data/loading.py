@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from trainable.config import DatasetConfig, ImageFolderDataset
+from trainable.config.preprocessing import Preprocessing, with_preprocessing
 from trainable.data.arrays import load_arrays
 from trainable.data.resident import ResidentSource
 from trainable.data.source import ImageSource
@@ -16,7 +17,11 @@ from trainable.data.split_record import SplitRecord
 MAX_LOADED = 2
 """Data sets that a process keeps. The least recently used one is dropped for another."""
 
-_loaded: dict[tuple[str, ...], ImageSource] = {}
+Key = tuple[str, ...]
+
+_loaded: dict[Key, ImageSource] = {}
+_complete_keys: dict[Key, Key] = {}
+"""Key of a section that leaves the preprocessing to the data -> that of the complete section."""
 _lock = threading.Lock()
 
 
@@ -39,23 +44,32 @@ def load_data(
     Raises:
         DataError: The data set is missing, cannot be downloaded or does not fit the config.
     """
-    is_folder = isinstance(dataset, ImageFolderDataset)
-    excluded = {"num_workers", "download", "root"} | (set() if is_folder else {"classes"})
-    key = (
-        dataset.model_dump_json(exclude=excluded),
-        str(Path(dataset.root).absolute()),
-        str(device),
-        str(num_workers if is_folder else 0),
-        repr(split),
-    )
+    place = str(device), str(num_workers), repr(split)
+    key = _key(dataset, *place)
     with _lock:
-        source = _loaded.pop(key, None)
+        source = _loaded.pop(_complete_keys.get(key, key), None)
         if source is None:
             while len(_loaded) >= MAX_LOADED:
                 del _loaded[next(iter(_loaded))]
             source = _load(dataset, device, num_workers, split)
-        _loaded[key] = source  # the last entry is the most recently used one
+            used = Preprocessing(mean=source.mean, std=source.std)
+            complete = with_preprocessing(dataset, source.shape[0], used)
+            _complete_keys[key] = _key(complete, *place)
+        # The last entry is the most recently used one.
+        _loaded[_complete_keys.get(key, key)] = source
     return source
+
+
+def _key(dataset: DatasetConfig, device: str, num_workers: str, split: str) -> Key:
+    is_folder = isinstance(dataset, ImageFolderDataset)
+    excluded = {"num_workers", "download", "root"} | (set() if is_folder else {"classes"})
+    return (
+        dataset.model_dump_json(exclude=excluded),
+        str(Path(dataset.root).absolute()),
+        device,
+        num_workers if is_folder else "0",
+        split,
+    )
 
 
 def _load(
@@ -71,4 +85,6 @@ def _load(
         augment=dataset.augment,
         val_split=dataset.val_split,
         seed=dataset.seed,
+        mean=dataset.mean,
+        std=dataset.std,
     )

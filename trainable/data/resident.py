@@ -46,6 +46,8 @@ class ResidentSource:
         augment: Whether training images are cropped and flipped.
         val_split: Share of the training set to hold out, or None.
         seed: Seed of that split.
+        mean: Mean of each channel that is subtracted; None takes that of the data.
+        std: Standard deviation of each channel; None takes that of the data.
 
     Raises:
         DataError: A class is too small to be split.
@@ -59,6 +61,8 @@ class ResidentSource:
         augment: bool,
         val_split: float | None,
         seed: int,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
     ) -> None:
         train, val = arrays.train, None
         if val_split is not None:
@@ -77,12 +81,14 @@ class ResidentSource:
         }
         if val is not None:
             self._splits["val"] = _to_device(val, 0, device)
-        mean, std = arrays.statistics or channel_statistics(train.pixels)
-        self._normalize = Normalizer(mean, std, width=self._width, device=device)
+        own_mean, own_std = arrays.statistics or channel_statistics(train.pixels)
+        self.mean, self.std = tuple(mean or own_mean), tuple(std or own_std)
+        self._normalize = Normalizer(self.mean, self.std, width=self._width, device=device)
         self.class_names = arrays.class_names
         self.num_classes = len(arrays.class_names)
         self.shape = (self._channels, self._height, self._width)
         self.has_val = val is not None
+        self.train_labels = torch.from_numpy(train.labels)
         self.split: SplitRecord | None = None
         self.notices: Sequence[str] = ()
 

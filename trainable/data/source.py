@@ -26,6 +26,12 @@ class ImageSource(Protocol):
     """One name per label, in label order."""
     has_val: bool
     """Whether there is a `val` split: a part of the training set, or a folder of its own."""
+    mean: tuple[float, ...]
+    """Mean of each channel, of values in [0, 1], that has been subtracted."""
+    std: tuple[float, ...]
+    """Standard deviation of each channel, by which images have then been divided."""
+    train_labels: Tensor
+    """`[N]` int64 on the CPU: the class of every training image, in the order of their numbers."""
     split: SplitRecord | None
     """What keeps the images on their sides when a training continues; None if no file can be
     added or removed."""
@@ -58,7 +64,8 @@ class ImageSource(Protocol):
             seed: Seed of this pass.
             augment: What changes single images besides `dataset.augment`; `erasing`, `mixup` and
                 `cutmix` are not applied here.
-            order: Numbers of the images of the pass; None shuffles all of them.
+            order: Numbers of the images of the pass; None shuffles all of them. An image that
+                occurs several times is changed differently each time.
         """
         ...
 

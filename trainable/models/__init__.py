@@ -1,4 +1,4 @@
-"""Builds models by name: the built-in ones, and custom ones from the user's code.
+"""Builds models by name: built-in ones, those of timm and torchvision, and the user's own.
 
 A callable builds a model from `(num_classes, in_channels)`. `MODELS` names the callables of the
 built-in models as `module:callable`, the same form in which a config names a custom model. To add
@@ -8,15 +8,18 @@ a model, add one line to `MODELS` and one to `trainable.config.MODEL_NAMES`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import nn
 
-from trainable.config import TrainConfig
+from trainable.config import ModelConfig, TrainConfig
+from trainable.config.names import suggestion
 from trainable.config.own_code import import_own, not_allowed
 from trainable.data.shapes import dataset_channels, dataset_classes
-from trainable.errors import TuneSweepsError
+from trainable.errors import ConfigError, Problem, TuneSweepsError
+from trainable.models.pretrained import library_of, load_pretrained
 
 # Names instead of imported callables, because a module may need a slow or optional library:
 # torchvision.models takes about as long to import as torch itself (1.1 s and 1.2 s, measured).
@@ -47,7 +50,9 @@ def list_models() -> list[str]:
     return sorted(MODELS)
 
 
-def get_model(config: TrainConfig, *, allow_custom: bool = False) -> nn.Module:
+def get_model(
+    config: TrainConfig, *, allow_custom: bool = False, pretrained: bool = False
+) -> nn.Module:
     """Builds the model of a config, on the CPU, with new weights from torch's global generator.
 
     Args:
@@ -55,48 +60,98 @@ def get_model(config: TrainConfig, *, allow_custom: bool = False) -> nn.Module:
             `in_channels` is null there, the data set decides.
         allow_custom: Whether to import and call a custom model (`module:callable`). Off by
             default, because a config file alone must not be able to run code.
+        pretrained: Whether to load the weights that `model.pretrained` names. Off by default,
+            because those of a checkpoint usually follow.
 
     Returns:
         A module from images `[B, in_channels, H, W]` to logits `[B, num_classes]`.
 
     Raises:
-        TuneSweepsError: A custom model is not allowed, cannot be imported or built, or is not a
-            module.
+        TuneSweepsError: The library has no such model. A custom model is not allowed, cannot be
+            imported or built, or is not a module. The weights are missing or do not fit.
         DataError: The image folder that decides the number of classes is missing.
     """
-    name = config.model.name
-    num_classes = config.model.num_classes
+    section = config.model
+    num_classes = section.num_classes
     if num_classes is None:
         num_classes = dataset_classes(config.dataset)
-    in_channels = config.model.in_channels
+    in_channels = section.in_channels
     if in_channels is None:
         in_channels = dataset_channels(config.dataset)
-    if name not in MODELS and not allow_custom:
-        raise TuneSweepsError(f"model.name {not_allowed(name)}")
-    return _build(name, import_own("model.name", MODELS.get(name, name)), num_classes, in_channels)
+    library = library_of(section.name)
+    if library is not None:
+        model = _build_of_library(library.build, section, num_classes, in_channels)
+    elif section.name in MODELS or allow_custom:
+        model = _build(section, num_classes, in_channels)
+    else:
+        raise TuneSweepsError(f"model.name {not_allowed(section.name)}")
+    if pretrained and section.pretrained:
+        load_pretrained(model, section, in_channels)
+    return model
 
 
-def _build(
-    name: str, builder: Callable[..., Any], num_classes: int, in_channels: int
+def _build_of_library(
+    build: Callable[..., nn.Module], section: ModelConfig, num_classes: int, in_channels: int
 ) -> nn.Module:
+    """Builds a model of a library, which says by a TypeError what it does not take."""
+    try:
+        return build(section.name, num_classes, in_channels, section.args)
+    except TypeError as error:
+        match = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if match is None or match[1] not in section.args:
+            raise
+        plain = build(section.name, num_classes, in_channels, {})
+        names = inspect.signature(type(plain).__init__).parameters
+        raise _refuse_argument(section, match[1], names) from error
+
+
+def _refuse_argument(section: ModelConfig, name: str, known: Iterable[str]) -> ConfigError:
+    names = [other for other in known if other not in ("self", "args", "kwargs")]
+    rule = f'"{section.name}" takes no such argument{suggestion(name, names)}'
+    return ConfigError("config", [Problem(f"model.args.{name}", rule)])
+
+
+def _build(section: ModelConfig, num_classes: int, in_channels: int) -> nn.Module:
     """Calls the builder and checks the signature and result of a custom one."""
+    name = section.name
+    builder = import_own("model.name", MODELS.get(name, name))
     keywords = {"num_classes": num_classes, "in_channels": in_channels}
+    _check_signature(section, builder, keywords)
     try:
-        inspect.signature(builder).bind(**keywords)
-    except (TypeError, ValueError) as error:
-        raise TuneSweepsError(_explain_signature(name, str(error))) from error
-    try:
-        model = builder(**keywords)
+        model = builder(**keywords, **section.args)
     except TypeError as error:
         # A builder with `**kwargs` passes them on to one that may not take them.
-        if any(f"unexpected keyword argument '{keyword}'" in str(error) for keyword in keywords):
-            raise TuneSweepsError(_explain_signature(name, str(error))) from error
-        raise
+        refused = [n for n in (*keywords, *section.args) if _refuses(error, n)]
+        if not refused:
+            raise
+        if refused[0] in section.args:
+            raise _refuse_argument(section, refused[0], ()) from error
+        raise TuneSweepsError(_explain_signature(name, str(error))) from error
     if not isinstance(model, nn.Module):
         raise TuneSweepsError(
             f'model.name "{name}" must return a torch.nn.Module, found {type(model).__name__}'
         )
     return model
+
+
+def _refuses(error: TypeError, name: str) -> bool:
+    return f"unexpected keyword argument '{name}'" in str(error)
+
+
+def _check_signature(
+    section: ModelConfig, builder: Callable[..., Any], keywords: dict[str, int]
+) -> None:
+    """Checks that a builder takes its keywords and the config's arguments."""
+    try:
+        signature = inspect.signature(builder)
+        kinds = {parameter.kind for parameter in signature.parameters.values()}
+        if inspect.Parameter.VAR_KEYWORD not in kinds:
+            for name in section.args.keys() - signature.parameters.keys():
+                own = signature.parameters.keys() - keywords.keys()
+                raise _refuse_argument(section, name, own)
+        signature.bind(**keywords, **section.args)
+    except (TypeError, ValueError) as error:
+        raise TuneSweepsError(_explain_signature(section.name, str(error))) from error
 
 
 def _explain_signature(name: str, reason: str) -> str:

@@ -10,6 +10,7 @@ from itertools import islice, zip_longest
 from pathlib import Path
 
 from trainable.config import ImageFolderDataset
+from trainable.config.preprocessing import complete_preprocessing
 from trainable.data.folder_scan import FolderScan, SplitScan, scan_folder
 from trainable.data.image_file import Inspection, describe_treatments, inspect_image
 from trainable.data.shapes import IMAGE_FOLDER_CHANNELS
@@ -48,7 +49,7 @@ def check_images(dataset: ImageFolderDataset, *, decode_all: bool = False) -> Im
     ]
     if broken:
         problems.append(Problem("dataset.root", _describe_broken(scan.root, broken)))
-    side = dataset.image_size
+    side = complete_preprocessing(dataset, IMAGE_FOLDER_CHANNELS).image_size
     shape = DataShape(len(scan.classes), (IMAGE_FOLDER_CHANNELS, side, side))
     return ImageCheck(shape, problems, [*scan.notices, *describe_treatments(inspections)])
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, field_validator
 
-from trainable.config.schema import ByName, Fraction, Items, Section, UserPath
+from trainable.config.schema import ByName, Fraction, Items, Positive, Section, UserPath
 
 ClassNames = Annotated[Items[str], Field(min_length=2)]
 
@@ -32,6 +32,14 @@ class _Dataset(Section):
     """Training images are padded with zeros, cropped at a random place and, where a mirrored
     image keeps its class, flipped with probability 1/2. `image_folder`: a random crop of random
     size and aspect ratio, and the flip."""
+    mean: Items[float] | None = Field(default=None, min_length=1, examples=[[0.5, 0.5, 0.5]])
+    """Mean of each channel, of values in [0, 1], that is subtracted from the images. `null` takes
+    that of the weights where `model.pretrained` is set. Otherwise it takes ImageNet's for
+    `image_folder`, and that of the training images for other data sets. A training records here
+    what it used."""
+    std: Items[Positive] | None = Field(default=None, min_length=1, examples=[[0.5, 0.5, 0.5]])
+    """Standard deviation of each channel, by which the images are then divided. `null`: as for
+    `mean`."""
     classes: ClassNames | None = Field(default=None, examples=[["cat", "dog"]])
     """Names of the classes in the order of their labels. A training records them here; a list that
     is not the data set's is refused."""
@@ -55,8 +63,17 @@ class ImageFolderDataset(_Dataset):
     """Images in class folders: `root/train/CLASS/*`, `root/test/CLASS/*`, `root/val/CLASS/*`."""
 
     name: Literal["image_folder"]
-    image_size: int = Field(default=64, ge=8, le=1024, examples=[224])
-    """Height and width that images are cropped to."""
+    image_size: int | None = Field(default=None, ge=8, le=1024, examples=[224])
+    """Height and width that images are cropped to. `null` takes that of the weights where
+    `model.pretrained` is set, otherwise 64."""
+    interpolation: Literal["bicubic", "bilinear", "nearest"] | None = Field(
+        default=None, examples=["bicubic"]
+    )
+    """How images are resized. `null` takes the weights' where `model.pretrained` is set, otherwise
+    `bilinear`."""
+    crop_share: float | None = Field(default=None, gt=0, le=1, examples=[0.95])
+    """Share of the shorter side that the crop in the middle has in evaluation. `null` takes the
+    weights' where `model.pretrained` is set, otherwise 0.875."""
     classes: ClassNames | None = Field(default=None, examples=[["cat", "dog"]])
     """Names of the classes in the order of their labels. `null` takes the folders of `root/train`
     by name. A training records them here; folders with other names are then refused."""

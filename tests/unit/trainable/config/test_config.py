@@ -20,6 +20,7 @@ from trainable.config import (
 )
 from trainable.config.introspection import names_of, options
 from trainable.config.override import override
+from trainable.config.schema import FrozenArguments
 from trainable.config.yaml_reader import parse_yaml
 from trainable.errors import ConfigError
 
@@ -66,6 +67,11 @@ DEFAULTS = {
     "dataset.seed": 42,
     "dataset.augment": True,
     "dataset.classes": None,
+    "dataset.mean": None,
+    "dataset.std": None,
+    "model.pretrained": False,
+    "model.head_init": "small",
+    "model.args": FrozenArguments(),
     "model.num_classes": None,
     "model.in_channels": None,
     "loss.name": "cross_entropy",
@@ -98,7 +104,8 @@ DEFAULTS = {
     "checkpoint.resume": None,
 }
 NAMED_DEFAULTS = [
-    ("dataset", {"name": "image_folder"}, {"image_size": 64}),
+    ("dataset", {"name": "image_folder"},
+     {"image_size": None, "interpolation": None, "crop_share": None}),
     ("dataset", {"name": "synthetic"}, {"shape": (3, 32, 32), "num_classes": 10}),
     ("loss", {"name": "nll"}, {"weight": None, "ignore_index": -100}),
     ("loss", {"name": "smooth_l1"}, {"beta": 1.0}),
@@ -195,7 +202,7 @@ def test_checkpoint_sections_of_every_documented_form_load(tmp_path, checkpoint)
     ("values", "expected"),
     [
         ({"model__name": "resnet21"}, 'unknown name, found "resnet21"; did you mean "resnet20"?'),
-        ({"model__name": "a b:c"}, "model.name: must be a built-in model or module:callable"),
+        ({"model__name": "a b:c"}, "model.name: must be a built-in model, timm/NAME"),
         ({"dataset__name": "CIFAR"}, 'dataset.name: unknown name, found "CIFAR"; did you mean "c'),
         ({"dataset__val_split": 1.0}, "dataset.val_split: must be < 1, found 1.0"),
         ({"dataset__shape": [1, 8, 8]}, "shape: not a key of dataset digits; it belongs to synth"),

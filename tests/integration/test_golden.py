@@ -17,6 +17,9 @@ import pytest
 import torch
 
 from sweeps import load_sweep
+from sweeps.execution.resume import open_for_resume
+from sweeps.execution.tune_run import TuneRun
+from sweeps.sweep_dir.layout import SweepLayout
 from tests.integration.commands import invoke
 
 pytestmark = pytest.mark.ray
@@ -96,6 +99,31 @@ def test_a_finished_sweep_of_an_earlier_version_is_read_and_reported(golden: Pat
     assert best.record.id in printed.stdout
     assert invoke("report", finished).exit_code == 0
     assert best.record.id in (finished / "report.html").read_text()
+
+
+def test_a_sweep_whose_ray_has_died_after_its_last_trial_is_paused_until_a_resume_ends_it(
+    golden: Path,
+) -> None:
+    """The driver was stuck in a call, so that the process ended before its tables were written."""
+    finished = golden / "finished"
+    before = table(finished)
+    with open_for_resume(finished) as (spec, records):
+        layout = SweepLayout(finished)
+        run = TuneRun(
+            *(spec, layout, layout.read_sweep(), {"cpu": 1, "gpu": 0}, records),
+            allow_custom_model=True,
+        )
+        run._switch.replace("ray_died")
+        assert run._record_death() == f"sweep resume {finished} --allow-custom-model"
+        run._log.close()
+    record = layout.read_sweep()
+    assert (record.state, record.reason, record.pid) == ("paused", "ray_died", None)
+    layout.trials_csv.unlink()
+    done = invoke("resume", finished, "--allow-custom-model")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "concurrent" not in done.stdout, "Ray has been started"
+    assert table(finished) == before
+    assert layout.read_sweep().state == "finished"
 
 
 @pytest.mark.slow

@@ -66,13 +66,26 @@ def test_out_of_memory_may_fail_a_trial_immediately_until_it_is_retried_by_comma
 
 @pytest.fixture(scope="module")
 def failed(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
-    """Exit code and directory of a sweep whose trials, except one, fail in different ways."""
-    directory = tmp_path_factory.mktemp("failed")
-    space = {"model.num_classes": {"grid": list(FAILURES)}, **SPACE}
+    """Exit code and directory of a sweep with a trial that fails and one that does not."""
+    return run_failing(tmp_path_factory.mktemp("failed"), raises_late, mlp)
+
+
+@pytest.fixture(scope="module")
+def others(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
+    """Exit code and directory of a sweep whose trials fail in other ways."""
+    directory = tmp_path_factory.mktemp("others")
+    return run_failing(directory, dies_once, out_of_memory, not_a_number)
+
+
+def run_failing(directory: Path, *models: Callable[..., Any]) -> tuple[int, Path]:
+    """Runs a sweep with a trial for each model; returns its exit code and directory."""
+    numbers = {model: number for number, model in FAILURES.items()}
+    classes = [numbers[model] for model in models]
+    space = {"model.num_classes": {"grid": classes}, **SPACE}
     code = run(
         directory,
         "failing_by_classes:model",
-        samples=len(FAILURES),
+        samples=len(classes),
         space=space,
         failure={"max_retries": 1},
         resources=ONE_AT_A_TIME,
@@ -96,19 +109,21 @@ def test_failed_trials_do_not_affect_other_trials(
     assert (record.state, record.failures) == ("finished", [])
 
 
-def test_out_of_memory_runs_alone_then_with_half_batches(failed: tuple[int, Path]) -> None:
-    record = find_trial(failed[1], out_of_memory)
+@pytest.mark.slow
+def test_out_of_memory_runs_alone_then_with_half_batches(others: tuple[int, Path]) -> None:
+    record = find_trial(others[1], out_of_memory)
     assert record.state == "finished"
     assert [failure.cause for failure in record.failures] == ["oom", "oom"]
     assert "CUDA out of memory" in record.failures[0].message
     assert "forward" in record.failures[0].traceback
     assert record.changes == {"training.accumulation_steps": 2}
-    config = load_config(failed[1] / record.directory / "config.yaml")
+    config = load_config(others[1] / record.directory / "config.yaml")
     assert (config.training.batch_size, config.training.accumulation_steps) == (128, 2)
 
 
-def test_a_loss_that_is_not_finite_fails_the_trial(failed: tuple[int, Path]) -> None:
-    record = find_trial(failed[1], not_a_number)
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_fails_the_trial(others: tuple[int, Path]) -> None:
+    record = find_trial(others[1], not_a_number)
     assert record.state == "failed"
     (failure,) = record.failures
     assert failure.cause == "nan"
@@ -116,17 +131,18 @@ def test_a_loss_that_is_not_finite_fails_the_trial(failed: tuple[int, Path]) -> 
     assert failure.epoch == 1
 
 
+@pytest.mark.slow
 def test_a_trial_whose_worker_dies_continues_from_its_last_checkpoint(
-    failed: tuple[int, Path],
+    others: tuple[int, Path],
 ) -> None:
-    record = find_trial(failed[1], dies_once)
+    record = find_trial(others[1], dies_once)
     assert record.state == "finished"
     (failure,) = record.failures
     assert failure.cause == "lost_worker"
     # It fails in the third epoch, which starts while the second one's checkpoint is written.
     assert failure.epoch in {1, 2}
     assert failure.checkpoint is not None
-    assert epochs(failed[1])[record.number] == [1, 2, 3, 4]
+    assert epochs(others[1])[record.number] == [1, 2, 3, 4]
 
 
 def test_a_trial_that_keeps_failing_continues_and_fails_after_max_retries(

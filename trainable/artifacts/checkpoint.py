@@ -32,6 +32,7 @@ import torch
 from trainable.atomic_files import write_once
 from trainable.config import TrainConfig
 from trainable.config.dotted import flatten
+from trainable.config.sections.model import is_same_name
 from trainable.errors import CheckpointError
 
 MODEL = "model_state_dict"
@@ -77,6 +78,9 @@ _UNREADABLE = (
     ValueError,
 )
 """Errors of `torch.load` for a file that is not a checkpoint, besides UnpicklingError."""
+
+SHAPE_KEYS = ("name", "num_classes", "in_channels")
+"""Keys of `model` that a checkpoint must share with a training that continues from it."""
 
 REQUIRED = (MODEL, OPTIMIZER, SCHEDULER, EPOCH, BEST_ACC, CONFIG)
 TYPES = {
@@ -213,11 +217,11 @@ def shape_differences(saved: Mapping[str, Any], config: TrainConfig, name: str) 
     model = saved.get("model")
     if not isinstance(model, Mapping):
         return []
-    values = config.model.model_dump()
+    pairs = {key: (model.get(key), getattr(config.model, key)) for key in SHAPE_KEYS}
     return [
-        f"model.{key} is {model[key]} in {name} and {values[key]} in the config"
-        for key in values
-        if None not in (model.get(key), values[key]) and model[key] != values[key]
+        f"model.{key} is {old} in {name} and {new} in the config"
+        for key, (old, new) in pairs.items()
+        if None not in (old, new) and not is_same_name(str(old), str(new))
     ]
 
 

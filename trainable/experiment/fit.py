@@ -24,6 +24,7 @@ from trainable.config.yaml_reader import Document
 from trainable.errors import naming_full_disk
 from trainable.experiment.directory import Experiment, create_directory, create_unique_directory
 from trainable.experiment.resume import Origin, inherit_best, open_origin, set_aside
+from trainable.models.pretrained import with_saved_preprocessing
 from trainable.preflight.checks import refuse_failing
 from trainable.storage.experiment import StoredExperiment
 from trainable.training.device import with_saved_threads
@@ -103,12 +104,14 @@ def fit(
         if config.checkpoint.resume:
             origin = stack.enter_context(open_origin(config.checkpoint.resume))
             split = saved_split(origin.state, config.dataset)
+            config = with_saved_preprocessing(config, origin.state)
             config = with_saved_threads(config, origin.state)
         trainer = Trainer(
             config,
             num_workers=min(config.dataset.num_workers, os.cpu_count() or 1),
             allow_custom_model=allow_custom_model,
             split=split,
+            pretrained=origin is None,
         )
         if origin is not None:
             lines = origin.load(trainer)

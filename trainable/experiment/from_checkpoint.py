@@ -143,7 +143,9 @@ def evaluate_checkpoint(
         dataset = config.dataset.model_copy(update={"val_split": None})
         config = config.model_copy(update={"dataset": dataset})
     with naming_memory(str(checkpoint)):
-        trainer = Trainer(config, allow_custom_model=allow_custom_model, split=split)
+        trainer = Trainer(
+            config, allow_custom_model=allow_custom_model, split=split, pretrained=False
+        )
         trainer.load_state_dict(state)
         score = trainer.score("test")
     return {

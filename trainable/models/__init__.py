@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import nn
 
 from trainable.config import ModelConfig, TrainConfig
@@ -88,6 +89,24 @@ def get_model(
     if pretrained and section.pretrained:
         load_pretrained(model, section, in_channels)
     return model
+
+
+def get_model_on_meta(config: TrainConfig, *, allow_custom: bool = False) -> nn.Module:
+    """Builds the model of a config on the meta device: names and shapes without values.
+
+    Args:
+        config: See `get_model`.
+        allow_custom: See `get_model`.
+
+    Raises:
+        TuneSweepsError: See `get_model`.
+    """
+    try:
+        with torch.device("meta"):
+            return get_model(config, allow_custom=allow_custom)
+    except NotImplementedError:  # it computes with the values of its weights
+        with torch.random.fork_rng(devices=[]):
+            return get_model(config, allow_custom=allow_custom).to("meta")
 
 
 def _build_of_library(

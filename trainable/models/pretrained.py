@@ -18,10 +18,11 @@ from urllib.request import Request, urlopen
 from filelock import FileLock
 from torch import nn
 
+from trainable.artifacts.checkpoint import CONFIG
 from trainable.config import ModelConfig, TrainConfig, with_shape
 from trainable.config.preprocessing import Preprocessing, null_keys, with_preprocessing
 from trainable.config.schema import FrozenArguments
-from trainable.config.sections.model import TIMM, is_library_model
+from trainable.config.sections.model import TIMM, is_library_model, is_same_name
 from trainable.data.shapes import dataset_channels
 from trainable.data.source import ImageSource
 from trainable.errors import ConfigError
@@ -65,6 +66,29 @@ def resolve(config: TrainConfig) -> TrainConfig:
     if null_keys(dataset):
         weights = _find_preprocessing(model)
         dataset = with_preprocessing(dataset, dataset_channels(dataset), weights)
+    return config.model_copy(update={"model": model, "dataset": dataset})
+
+
+def with_saved_preprocessing(config: TrainConfig, state: dict[str, Any] | None) -> TrainConfig:
+    """Returns a config with the tag and the preprocessing of the training that it continues.
+
+    Neither the weights nor a later version of the library can then change them.
+
+    Args:
+        config: Complete settings.
+        state: The checkpoint that the training continues from, or None.
+    """
+    saved = None if state is None else state[CONFIG]
+    if not config.model.pretrained or not saved or "model" not in saved:
+        return config
+    model, dataset, name = config.model, config.dataset, saved["model"].get("name")
+    if isinstance(name, str) and is_same_name(model.name, name):
+        model = model.model_copy(update={"name": max(model.name, name, key=len)})
+    values = saved.get("dataset", {})
+    if values.get("name") == dataset.name:
+        used = {key: values.get(key) for key in null_keys(dataset)}
+        update = {key: tuple(v) if isinstance(v, list) else v for key, v in used.items()}
+        dataset = dataset.model_copy(update=update)
     return config.model_copy(update={"model": model, "dataset": dataset})
 
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import torch
-
-from trainable.artifacts.checkpoint import CONFIG, EPOCH, MODEL, read_checkpoint
+from trainable.artifacts.checkpoint import (
+    CONFIG,
+    EPOCH,
+    MODEL,
+    STOPPING,
+    read_checkpoint,
+    saved_epochs,
+)
+from trainable.artifacts.checkpoint import RESUME as RESUME_STATE
 from trainable.config import ImageFolderDataset, TrainConfig, with_shape
 from trainable.config.own_code import is_own_code
+from trainable.config.sections.model import is_same_name
 from trainable.data.split_record import split_folder
 from trainable.errors import (
     CheckpointError,
@@ -18,10 +25,12 @@ from trainable.errors import (
     StorageError,
     TuneSweepsError,
 )
-from trainable.models import get_model
+from trainable.models import get_model_on_meta
+from trainable.models.pretrained import with_input_size
 from trainable.preflight.shapes import DataShape
 from trainable.storage.experiment import local_file
 from trainable.training.saved_split import saved_split
+from trainable.training.stopping import StopRules, explain_ended
 
 RESUME = "checkpoint.resume"
 MAX_LISTED_KEYS = 3
@@ -43,6 +52,7 @@ def check_resume(config: TrainConfig, data: DataShape) -> Iterator[Problem]:
         yield Problem(RESUME, str(error))
         return
     config = with_shape(config, data.num_classes, data.image[0])
+    config = with_input_size(config, data.image)
     rule = _compare(config, state)
     if rule is not None:
         yield Problem(RESUME, f"{location} {rule}")
@@ -52,7 +62,20 @@ def check_resume(config: TrainConfig, data: DataShape) -> Iterator[Problem]:
             f"{config.training.epochs}: nothing would be left to train"
         )
         yield Problem("training.epochs", rule)
+    else:
+        yield from _check_stopping(config, state, location)
     yield from _compare_images(config, state)
+
+
+def _check_stopping(
+    config: TrainConfig, state: dict[str, Any], location: str
+) -> Iterator[Problem]:
+    """Yields why the training of a checkpoint has ended before its last epoch."""
+    rules = StopRules(config)
+    stopping = state.get(RESUME_STATE, {}).get(STOPPING)
+    rules.load_state_dict(stopping, epochs=saved_epochs(state))
+    if rules.stop is not None:
+        yield Problem(f"training.{rules.stop.by}", f"{location} {explain_ended(rules.stop)}")
 
 
 def _compare_images(config: TrainConfig, state: dict[str, Any]) -> Iterator[Problem]:
@@ -70,7 +93,7 @@ def _compare(config: TrainConfig, state: dict[str, Any]) -> str | None:
     for key in ("model.name", "optimizer.name", "scheduler.name"):
         section, name = key.split(".")
         old, new = _read(saved, section, name), getattr(getattr(config, section), name)
-        if old not in (None, new):
+        if old is not None and not is_same_name(old, new):
             return f"has {key} {old}, the config {new}; they must be the same"
     return _compare_weights(config, state[MODEL], saved)
 
@@ -86,8 +109,7 @@ def _compare_weights(
         if old not in (None, new):
             return f"has model.{name} {old}, the config and its data {new}"
     try:
-        with torch.device("meta"):
-            own = get_model(config).state_dict()
+        own = get_model_on_meta(config).state_dict()
     except TuneSweepsError:
         return None  # reported where the model is checked
     shapes = {name: list(tensor.shape) for name, tensor in own.items()}

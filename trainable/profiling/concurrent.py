@@ -174,6 +174,7 @@ def _train_copy(request: dict[str, Any], output: TextIO) -> None:
         device=device,
         num_workers=min(config.dataset.num_workers, request["threads"]),
         allow_custom_model=request["allow_custom_model"],
+        pretrained=False,  # the weights' values change no cost
     )
     stream = _CountedBatches(endless_batches(trainer))
     train(trainer, islice(stream, warm_up_batches(trainer)))

@@ -15,7 +15,7 @@ from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import OptimizerConfig, TrainConfig
 from trainable.data.source import Batch, Split, batch_slices, train_slices
 from trainable.errors import ExperimentError
-from trainable.models import get_model
+from trainable.models import get_model_on_meta
 from trainable.training.device import GIB, gpu_peak_memory_gib, limited_device, with_threads
 from trainable.training.epoch import drain
 from trainable.training.gpu import cuda_graphs
@@ -66,6 +66,7 @@ def measure_cost(
         device=device,
         num_workers=min(config.dataset.num_workers, threads),
         allow_custom_model=allow_custom_model,
+        pretrained=False,  # the weights' values change no cost
     )
     setup_s = time.perf_counter() - started
     try:
@@ -102,8 +103,7 @@ def estimate_size(config: TrainConfig, *, allow_custom_model: bool = False) -> t
     Raises:
         TuneSweepsError: The model cannot be built; the text says why.
     """
-    with torch.device("meta"):
-        model = get_model(config, allow_custom=allow_custom_model)
+    model = get_model_on_meta(config, allow_custom=allow_custom_model)
     parameters = list(model.parameters())
     copies, scalars = _count_optimizer_tensors(config.optimizer)
     weights = list(model.state_dict().values()) * (2 if config.ema.enabled else 1)

@@ -40,6 +40,7 @@ from trainable.experiment.resume import (
     inherit_best,
     open_origin,
 )
+from trainable.models.pretrained import with_saved_preprocessing
 from trainable.storage.trial import StoredTrial
 from trainable.training.device import limited_device, with_saved_threads
 from trainable.training.epoch import Steps, drain
@@ -172,11 +173,12 @@ class TrialRun:
                 origin = stack.enter_context(open_origin(config.checkpoint.resume))
                 state = origin.state
             trainer = Trainer(
-                with_saved_threads(config, state),
+                with_saved_threads(with_saved_preprocessing(config, state), state),
                 device=limited_device(float(settings.get("gpu", 1))),
                 num_workers=min(config.dataset.num_workers, int(settings.get("cpu", 1))),
                 allow_custom_model=bool(settings.get("allow_custom_model")),
                 split=self._find_split(state),
+                pretrained=state is None,
             )
             if origin is not None:
                 self._write_lines(origin.load(trainer))

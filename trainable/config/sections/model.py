@@ -37,6 +37,12 @@ class FrozenStages(Section):
     smaller, or is a block where they are not, as in vision transformers."""
 
 
+def is_same_name(first: str, second: str) -> bool:
+    """Returns whether two names are of the same model: a library's may lack its tag."""
+    shorter, longer = sorted((first, second), key=len)
+    return shorter == longer or (is_library_model(shorter) and longer.startswith(f"{shorter}."))
+
+
 class ModelConfig(Section):
     """`model`: the architecture, and the weights that it starts from."""
 

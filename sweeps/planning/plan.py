@@ -17,7 +17,6 @@ from sweeps.sweep_dir.errors import SweepError
 from sweeps.terminal.commands import train_command
 from trainable.atomic_files import write_text
 from trainable.config import TrainConfig
-from trainable.config.own_code import is_own_code
 from trainable.config.yaml_reader import dump_yaml
 
 MAX_DRAWS = 256
@@ -101,6 +100,22 @@ def make_plan(spec: SearchSpec, machine: Mapping[str, float]) -> Plan:
     )
 
 
+def draw_of_trial(spec: SearchSpec, number: int) -> tuple[Values, bool]:
+    """Returns one of the first draws of a sweep, and whether it depends on no results of trials.
+
+    Args:
+        spec: A checked search file.
+        number: 0-based number of the draw.
+
+    Raises:
+        SweepError: There is no such draw.
+    """
+    draws = list(_sample_draws(spec, number + 1))
+    if number >= len(draws):
+        raise SweepError(f"there is no draw {number}: the search has {len(draws)}, from 0 on")
+    return draws[number], number < _count_fixed_draws(spec)
+
+
 def _sample_draws(spec: SearchSpec, most: int) -> Iterator[Values]:
     """Samples the first draws, as the sweep does while no trial has ended.
 
@@ -179,7 +194,7 @@ def write_configs(plan: Plan, directory: Path) -> int:
     for name, config in fixed_configs(plan):
         path = directory / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        command = train_command(path, allow_custom_model=is_own_code(config.model.name))
+        command = train_command(path, allow_custom_model=bool(config.own_code))
         write_text(path, f"# {command}\n{dump_yaml(config.to_dict())}")
         count += 1
     return count

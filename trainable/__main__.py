@@ -28,7 +28,7 @@ from trainable.uri import expand_home, is_uri
 @click.option(
     "--allow-custom-model",
     is_flag=True,
-    help="Let model.name import your own callable (module:callable).",
+    help="Allow your own code (module:callable) as model, loss or metric.",
 )
 def main(config: str, allow_custom_model: bool) -> None:
     """Trains one model with the settings in CONFIG and writes its experiment directory.
@@ -61,7 +61,7 @@ def main(config: str, allow_custom_model: bool) -> None:
     _print_outcome(console, config, outcome)
     if outcome.diverged:
         sys.exit(1)
-    if stop.signal is not None and not outcome.finished:
+    if stop.signal is not None and not outcome.finished and outcome.stop is None:
         sys.exit(128 + stop.signal)
 
 
@@ -86,14 +86,15 @@ def _directory_of(config: str) -> list[Path]:
 
 
 def _print_outcome(console: PlainConsole, config: str, outcome: Outcome) -> None:
-    best = "best" if outcome.finished else "best so far"
+    has_ended = outcome.finished or outcome.stop is not None
+    best = "best" if has_ended else "best so far"
     console.print(f"{best}: {outcome.best_text}")
     if outcome.location is None:
         console.print("checkpoint.enabled is false: no checkpoint was saved")
         return
     location = f"experiment: {outcome.location}"
     console.print(location, soft_wrap=True, highlight=False)
-    if not outcome.finished and not outcome.diverged:
+    if not has_ended and not outcome.diverged:
         console.print(
             f"stopped early; to continue, set checkpoint.resume to {outcome.latest} in "
             f"{shlex.quote(config)}",

@@ -52,6 +52,8 @@ WATCH_INTERVAL_S = 2.0
 """Seconds between two updates of `--watch`."""
 MAX_LIVE_TRIALS = 16
 """Trials that the table of `sweep status` shows."""
+MAX_STOPPED_TRIALS = 8
+"""Trials ended by a rule of their training config whose ids `sweep status` shows."""
 
 
 # ------------------------------------------------------------------------ list
@@ -212,6 +214,7 @@ def _status_lines(values: dict[str, Any]) -> list[str]:
     ]
     if configuration := _format_configuration(values["best"]):
         lines.insert(3, configuration)
+    lines += _stopped_lines(values["stopped"])
     if values["failed"]:
         causes = {str(failed["trial"]): str(failed["cause"]) for failed in values["failed"]}
         lines += describe_failed(Path(values["directory"]), causes)
@@ -219,6 +222,17 @@ def _status_lines(values: dict[str, Any]) -> list[str]:
         lines.append(values["stalled"])
     if values["state"] in {"paused", "interrupted"}:
         lines.append(f"resume it:  {read_commands(Path(values['directory'])).run_again('resume')}")
+    return lines
+
+
+def _stopped_lines(stopped: list[dict[str, Any]]) -> list[str]:
+    """Returns a line for every rule of the training config that has ended trials."""
+    lines = []
+    for rule in sorted({str(trial["by"]) for trial in stopped}):
+        own = [trial for trial in stopped if trial["by"] == rule]
+        named = ", ".join(str(trial["trial"]) for trial in own[:MAX_STOPPED_TRIALS])
+        more = ", ..." if len(own) > MAX_STOPPED_TRIALS else ""
+        lines.append(f"{count_of(len(own), 'trial')} ended by training.{rule}: {named}{more}")
     return lines
 
 

@@ -74,7 +74,8 @@ def show_(directory: Path, trial: str, as_json: bool) -> int:
         print_json(_trial_values(sweep, result))
         return FINISHED
     record = result.record
-    print_line(f"trial {record.id}, number {record.number}: {record.state}")
+    by = f" by training.{record.stopped_by}: {record.stop_reason}" if record.stopped_by else ""
+    print_line(f"trial {record.id}, number {record.number}: {record.state}{by}")
     print_line(f"  {quote_word(result.directory)}")
     times = {"created": record.created, "started": record.started, "ended": record.ended}
     moments = [f"{name} {format_time(when)}" for name, when in times.items() if when]

@@ -95,6 +95,8 @@ class RecordWriter:
         self._sweep_due = None
         counts = Counter(record.state for record in self.trials.values())
         self._sweep.trials = dict(sorted(counts.items()))
+        stops = Counter(r.stopped_by for r in self.trials.values() if r.stopped_by is not None)
+        self._sweep.stopped_by = dict(sorted(stops.items()))
         self._sweep.elapsed_s = round(self._elapsed_before_s + time.monotonic() - self._started, 1)
         self.layout.write_sweep(self._sweep)
 
@@ -208,6 +210,7 @@ class RecordCallback(Callback):
             self._end(trial, "failed")
             return
         is_done = last.get("epoch", 0) >= trial.config["training"]["epochs"]
+        record.note_stop(last)
         self._end(trial, "finished" if is_done else "stopped")
 
     def on_trial_error(
@@ -234,6 +237,8 @@ class RecordCallback(Callback):
             text += f"  {failure.cause}: {shorten_message(failure.message)}"
         elif (progress := self._progress.get(record.id)) is not None:
             text += f"  {progress.describe(self._metric) or 'no epoch was completed'}"
+        if record.stopped_by is not None:
+            text += f" ({record.stopped_by})"
         print_line(text)
         self._on_end()
 

@@ -6,6 +6,7 @@ after a kill at any moment and in a copied directory.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from trainable.artifacts.metrics import MetricsFile, has_diverged, read_rows
 from trainable.artifacts.names import CHECKPOINTS, LATEST_FILE, METRICS_FILE
 from trainable.config.dotted import get_dotted
 from trainable.errors import CheckpointError
+from trainable.trial_settings import STOPPED_BY
 
 Row = dict[str, Any]
 
@@ -91,6 +93,7 @@ class TrialRestorer:
         records: Every trial in order of creation; those that turn out to have ended are marked.
         epochs: Trial id -> total epochs that the trial is to train.
         saves: Whether trials save checkpoints (`checkpoint.enabled`).
+        metrics: Names of the numbers of an epoch that events have.
 
     Raises:
         CheckpointError: An interrupted trial has checkpoints, but all of them are broken.
@@ -103,8 +106,10 @@ class TrialRestorer:
         epochs: dict[str, int],
         *,
         saves: bool = True,
+        metrics: Iterable[str] = METRICS,
     ) -> None:
         self._layout = layout
+        self._metrics = tuple(metrics)
         self._saves = saves
         self._records = {record.id: record for record in records}
         self._log = EventLog(layout.events_file)
@@ -163,23 +168,30 @@ class TrialRestorer:
         """Returns the state in which a trial has ended with this epoch; None if it has not."""
         if epoch >= epochs:
             return "finished"
+        if "training.epochs" in record.changes:  # reopened for more epochs
+            return None
+        ended_itself = any(
+            row["epoch"] == epoch and row.get(STOPPED_BY) for row in self._rows[record.id]
+        )
         stopped = any(
             event.trial == record.id
             and event.decision == TrialScheduler.STOP
             and event.epoch == epoch
-            and "training.epochs" not in record.changes  # reopened for more epochs
             for event in self._events
         )
-        return "stopped" if stopped else None
+        return "stopped" if stopped or ended_itself else None
 
     def _end(self, record: TrialRecord, state: TrialState) -> None:
         metrics = self._rows[record.id][-1] if self._rows[record.id] else {}
         is_logged = any(e.trial == record.id and e.kind == "complete" for e in self._events)
         if not is_logged:
-            numbers = {name: metrics[name] for name in METRICS if metrics.get(name) is not None}
+            numbers = {
+                name: metrics[name] for name in self._metrics if metrics.get(name) is not None
+            }
             event = Event("complete", record.id, metrics.get("epoch", 0), numbers)
             self._log.append(event)
             self._events.append(event)
+        record.note_stop(metrics)
         record.state, record.ended = state, record.ended or now()
         self._layout.write_trial(record)  # last: an ended trial is not examined again
 

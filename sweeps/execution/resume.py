@@ -17,6 +17,7 @@ from sweeps.storage.lock import sweep_lock
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import ENDED, Cause, TrialRecord
+from sweeps.terminal.console import print_line
 from trainable.artifacts.names import CHECKPOINTS
 from trainable.config.dotted import flatten, get_dotted
 from trainable.config.names import check_name
@@ -106,14 +107,20 @@ def reopen_best(
     unknown = [str(result.damage) for result in ranked if result.unknown]
     if unknown:
         raise SweepError("\n".join([f"{directory}: the best trials are unknown", *unknown]))
-    best_ids = {result.record.id for result in good[:top]}
+    done = {result.record.id: result.rows[-1]["epoch"] for result in good[:top]}
     for result in good[:top]:
         _check_can_continue(spec, result, epochs)
     run_spec = _exclude_new_trials(spec, records)
     for record in records:
-        if record.id in best_ids:
+        if record.id in done:
+            if record.stopped_by is not None:
+                print_line(
+                    f"trial {record.id} was ended by training.{record.stopped_by}, which counts "
+                    f"anew from epoch {done[record.id] + 1}"
+                )
             record.changes["training.epochs"] = epochs
             record.state, record.ended = "paused", None
+            record.note_stop({})
     return run_spec
 
 

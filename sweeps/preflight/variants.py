@@ -18,7 +18,10 @@ MAX_VARIANTS = 64
 """Combinations of values that are checked."""
 
 CHECKED_SECTIONS = ("dataset", "loss", "model")
-CHECKED_KEYS = ("optimizer", "optimizer.name", "training.batch_size", "training.epochs")
+CHECKED_KEYS = (
+    *("optimizer", "optimizer.name", "training.batch_size", "training.epochs"),
+    *("augment.cutmix", "augment.mixup", "ema.enabled"),
+)
 """Sections and keys of a training config that the checks read."""
 
 
@@ -50,7 +53,8 @@ def list_variants(spec: SearchSpec) -> list[Variant]:
 
 
 def _is_checked(key: str) -> bool:
-    return key.partition(".")[0] in CHECKED_SECTIONS or key in CHECKED_KEYS
+    is_argument = key.startswith("optimizer.args.")
+    return key.partition(".")[0] in CHECKED_SECTIONS or key in CHECKED_KEYS or is_argument
 
 
 def _list_draws(spec: SearchSpec) -> Iterator[Values]:

@@ -101,10 +101,11 @@ def _curve(result: TrialResult, metric: str, in_legend: set[str], *, is_best: bo
 def stopped_trials(sweep: LoadedSweep) -> Chart:
     """Draws the number of trials that trained each epoch and that were stopped after it."""
     title = "Stopped trials by epoch"
-    stopped = Counter(len(r.rows) for r in sweep.results if r.record.state == "stopped" and r.rows)
+    ended = [r for r in sweep.results if r.record.state == "stopped" and r.rows]
+    stopped = Counter(len(result.rows) for result in ended)
     name = sweep.search["tune"]["scheduler"]["name"]
     if not stopped:
-        return Chart(title, "", missing=f"The scheduler ({name}) has not stopped any trial.")
+        return Chart(title, "", missing=f"No trial was stopped early (scheduler: {name}).")
     longest = max(len(result.rows) for result in sweep.results)
     epochs = list(range(1, longest + 1))
     trained = [sum(len(result.rows) >= epoch for result in sweep.results) for epoch in epochs]
@@ -127,8 +128,8 @@ def stopped_trials(sweep: LoadedSweep) -> Chart:
     )
     figure.update_layout(barmode="overlay", bargap=0.25)
     figure.update_xaxes(title="epoch").update_yaxes(title="trials")
-    note = (
-        f"{name} stopped {sum(stopped.values())} trials early and saved "
-        f"{sweep.saved_epochs()} epochs."
-    )
+    rules = Counter(f"training.{r.record.stopped_by}" for r in ended if r.record.stopped_by)
+    counts = {name: len(ended) - rules.total(), **rules}
+    listed = ", ".join(f"{count} by {rule}" for rule, count in counts.items() if count)
+    note = f"Trials stopped early: {listed}. That saved {sweep.saved_epochs()} epochs."
     return Chart(title, note, figure)

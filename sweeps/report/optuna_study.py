@@ -1,8 +1,9 @@
 """Rebuilds an Optuna study from a sweep's files, for Optuna's charts and optuna-dashboard.
 
-Parameters have the values that the best epoch was trained with. Finished trials are COMPLETE,
-trials stopped by the scheduler PRUNED, failed ones FAIL. A trial's value is the metric at its best
-epoch; its intermediate values are the metrics of its epochs.
+Parameters have the values that the best epoch was trained with. Finished trials and those that a
+rule of their training config has ended are COMPLETE, trials stopped by the scheduler PRUNED, failed
+ones FAIL. A trial's value is the metric at its best epoch; its intermediate values are the metrics
+of its epochs.
 """
 
 from __future__ import annotations
@@ -158,7 +159,8 @@ def _freeze(
     with_epochs: bool,
 ) -> FrozenTrial:
     record = result.record
-    state = STATES[record.state]
+    ended_itself = record.state == "stopped" and record.stopped_by is not None
+    state = TrialState.COMPLETE if ended_itself else STATES[record.state]
     value = None if result.own_best is None else float(result.own_best[metric])
     if stopped_complete and state == TrialState.PRUNED and value is not None:
         state = TrialState.COMPLETE

@@ -30,7 +30,7 @@ from sweeps.results.loaded_sweep import LoadedSweep, best_checkpoint_epoch, load
 from sweeps.results.trial_results import TrialResult
 from sweeps.storage.location import upload
 from sweeps.sweep_dir.layout import REPORT
-from sweeps.sweep_dir.records import describe_state, now
+from sweeps.sweep_dir.records import TrialRecord, describe_state, now
 from sweeps.terminal.commands import sweep_command
 from sweeps.terminal.formatting import format_duration, format_metric, format_time, format_value
 from trainable.atomic_files import write_text
@@ -247,7 +247,7 @@ def _pareto_front(sweep: LoadedSweep) -> list[tuple[str, str]]:
 def _stopped_trials(sweep: LoadedSweep) -> str:
     stopped = [result for result in sweep.results if result.record.state == "stopped"]
     if not stopped:
-        return '<p class="missing">The scheduler has not stopped any trial.</p>' + _exploits(sweep)
+        return '<p class="missing">No trial was stopped early.</p>' + _exploits(sweep)
     stopped.sort(key=lambda result: result.record.ended or "")
     rows = [
         [
@@ -255,11 +255,18 @@ def _stopped_trials(sweep: LoadedSweep) -> str:
             len(result.rows),
             format_value(None if result.best is None else result.best[sweep.metric]),
             format_time(result.record.ended or "-"),
+            _describe_stop(sweep, result.record),
         ]
         for result in stopped
     ]
-    head = ["trial", "after epoch", f"best {sweep.metric}", "ended"]
+    head = ["trial", "after epoch", f"best {sweep.metric}", "ended", "by"]
     return row_table(head, rows) + _exploits(sweep)
+
+
+def _describe_stop(sweep: LoadedSweep, record: TrialRecord) -> str:
+    if record.stopped_by is None:
+        return "scheduler or target" if sweep.record.reason == "target" else "scheduler"
+    return f"training.{record.stopped_by}: {record.stop_reason}"
 
 
 def _exploits(sweep: LoadedSweep) -> str:

@@ -15,8 +15,8 @@ from trainable.config.own_code import is_own_code
 from trainable.config.yaml_reader import parse_yaml, read_yaml
 from trainable.errors import ConfigError
 
-MODEL_KEYS = ("model", "model.name")
-"""Keys of the space that can choose the model."""
+CODE_KEYS = ("model", "model.name", "loss", "loss.name")
+"""Keys of the space that can choose code of the user's own."""
 
 
 @dataclass(frozen=True)
@@ -96,19 +96,19 @@ def trial_commands(
 
 
 def own_code(search: Mapping[str, Any]) -> list[str]:
-    """Lists the `module:name` of models and samplers that are code of the user's own.
+    """Lists the `module:name` of models, losses, metrics and samplers that are own code.
 
     A sweep with any needs `--allow-custom-model`.
 
     Args:
         search: The plain values of a search file; its training config is a mapping.
     """
-    space = search.get("space") or {}
+    space, config = search.get("space") or {}, search.get("config") or {}
     algorithm = (search.get("tune") or {}).get("search_alg")
     sampler = algorithm.get("sampler") if isinstance(algorithm, Mapping) else None
     values = [
-        (search.get("config") or {}).get("model"),
-        *(space[key] for key in MODEL_KEYS if key in space),
+        *(config.get(section) for section in ("model", "loss", "metrics")),
+        *(space[key] for key in CODE_KEYS if key in space),
         sampler,
     ]
     return list(

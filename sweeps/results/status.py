@@ -45,6 +45,11 @@ def status_values(sweep: LoadedSweep) -> dict[str, Any]:
             count_events((result.record, len(result.rows)) for result in sweep.results),
             running=sweep.state == "running",
         ),
+        "stopped": [
+            {"trial": r.id, "by": r.stopped_by, "reason": r.stop_reason}
+            for r in (result.record for result in sweep.results)
+            if r.stopped_by is not None
+        ],
         "damage": sweep.damage,
         "unended": [_live_trial_values(sweep, result) for result in _live_trials(sweep)],
     }

@@ -84,8 +84,10 @@ class PBT(_Population):
         default=None, examples=[["optimizer.learning_rate"]]
     )
     """Keys of the space that change during training; null means all that can: those of
-    `loss.label_smoothing`, `optimizer.eps`, `optimizer.learning_rate`, `optimizer.momentum`,
-    `optimizer.weight_decay`, `training.batch_size` that the space has."""
+    `ema.decay`, `loss.gamma`, `loss.label_smoothing`, `optimizer.decay_norm_and_bias`,
+    `optimizer.eps`, `optimizer.head_lr_factor`, `optimizer.layer_decay`,
+    `optimizer.learning_rate`, `optimizer.momentum`, `optimizer.weight_decay`,
+    `training.batch_size`, `training.clip_grad` that the space has."""
     resample_probability: float = Field(default=0.25, ge=0, le=1, examples=[0.1])
     """Probability that a value is drawn again from its distribution instead of perturbed."""
     perturbation_factors: Items[Factor] = Field(
@@ -111,12 +113,18 @@ SchedulerConfig = Annotated[
 ]
 
 MUTABLE_KEYS = (
+    "ema.decay",
+    "loss.gamma",
     "loss.label_smoothing",
+    "optimizer.decay_norm_and_bias",
     "optimizer.eps",
+    "optimizer.head_lr_factor",
+    "optimizer.layer_decay",
     "optimizer.learning_rate",
     "optimizer.momentum",
     "optimizer.weight_decay",
     "training.batch_size",
+    "training.clip_grad",
 )
 """Keys that a trial can change during training and keep its weights and optimizer state."""
 

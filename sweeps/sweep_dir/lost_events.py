@@ -65,7 +65,8 @@ def rebuild(
             numbers = {name: row[name] for name in names if row.get(name) is not None}
             is_last = number == len(own)
             if not (is_last and record.state == "finished"):
-                decision = STOP if is_last and record.state == "stopped" else CONTINUE
+                by_scheduler = record.state == "stopped" and record.stopped_by is None
+                decision = STOP if is_last and by_scheduler else CONTINUE
                 event = Event("result", record.id, row["epoch"], numbers, decision)
                 timed.append((time_s, event))
             if is_last and record.state == "failed":

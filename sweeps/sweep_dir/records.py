@@ -18,9 +18,11 @@ from sweeps.sweep_dir.errors import SweepError
 from trainable.atomic_files import write_text
 from trainable.config import TrainConfig
 from trainable.config.dotted import flatten
+from trainable.trial_settings import STOP_REASON, STOPPED_BY
 
 TrialState = Literal["pending", "running", "paused", "finished", "stopped", "failed"]
-"""`finished` ran every epoch, `stopped` was ended early by the scheduler."""
+"""`finished` ran every epoch, `stopped` was ended early: by the scheduler, by the sweep's target
+or by a rule of its training config."""
 Reason = Literal[
     "SIGINT",
     "SIGTERM",
@@ -141,6 +143,10 @@ class TrialRecord:
     """0-based number among the trials of the configuration; added to the seed."""
     final: bool = False
     """Whether the trial repeats a winner, without a scheduler that could stop it."""
+    stopped_by: str | None = None
+    """The key of `training` that ended it early: `early_stopping` or `max_seconds`."""
+    stop_reason: str | None = None
+    """Why, in words."""
 
     @property
     def configuration_id(self) -> int:
@@ -152,6 +158,10 @@ class TrialRecord:
         """The keys of the space with their current values, which PBT may have changed."""
         values = self.lineage[-1]["values"] if self.lineage else self.values
         return {key: self.changes.get(key, value) for key, value in values.items()}
+
+    def note_stop(self, row: Mapping[str, Any]) -> None:
+        """Takes over from its last epoch's row why it has ended early, if a rule has ended it."""
+        self.stopped_by, self.stop_reason = row.get(STOPPED_BY), row.get(STOP_REASON)
 
     def epochs(self, default: int) -> int:
         """Returns the number of epochs that the trial trains unless it ends early.
@@ -197,6 +207,8 @@ class SweepRecord:
     """How HyperBand's rungs follow from its factor (`RungRule`); earlier versions wrote none."""
     trials: dict[str, int] = field(default_factory=dict)
     """State -> number of trials."""
+    stopped_by: dict[str, int] = field(default_factory=dict)
+    """Key of `training` -> number of trials that it has ended early."""
     versions: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     """The environment of the last run: machine, GPUs, git state."""

@@ -25,6 +25,14 @@ from trainable.config.names import suggestion
 from trainable.config.yaml_reader import PathKey
 
 SCHEDULER: PathKey = ("tune", "scheduler")
+_FROZEN = "a trial that takes over another one's weights would freeze parts which that has trained"
+IMMUTABLE_REASONS = {
+    "model.freeze": _FROZEN,
+    "model.unfreeze_epoch": _FROZEN,
+    "optimizer.name": "the optimizer's state is that of another one",
+    "ema.enabled": "a checkpoint has averaged weights or it has none; ema.decay can change",
+}
+"""Key that PBT cannot change -> why."""
 
 
 def _check_epochs(spec: SearchSpec) -> Iterator[Violation]:
@@ -113,6 +121,8 @@ def _explain_immutable(spec: SearchSpec, key: str) -> str | None:
     if key not in spec.space:
         return f'must be keys of the space, found "{key}"{suggestion(key, spec.space)}'
     parameter = spec.space[key]
+    if key in IMMUTABLE_REASONS:
+        return f"{key} cannot change during training: {IMMUTABLE_REASONS[key]}"
     if key not in MUTABLE_KEYS:
         return f"{key} cannot change during training (keys that can: {', '.join(MUTABLE_KEYS)})"
     if parameter.when:

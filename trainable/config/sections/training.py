@@ -49,7 +49,7 @@ class ClipGrad(Section):
 class EarlyStopping(Section):
     """`training.early_stopping`: ends a training that no longer improves."""
 
-    patience: PositiveInt = Field(examples=[5])
+    patience: PositiveInt = Field(default=10, examples=[5])
     """Epochs in a row without an improvement after which the training ends."""
     min_delta: NonNegative = Field(default=0.0, examples=[0.001])
     """An improvement is larger than this."""
@@ -86,6 +86,13 @@ class TrainingConfig(Section):
     """On a GPU, a whole step (forward and backward pass, scaling of the loss, optimizer) is
     recorded at the fourth full batch and replayed from then on, so that small networks do not
     wait for Python to launch each kernel. See below. Not yet run on a GPU."""
+    cache_features: bool = Field(default=True, examples=[False])
+    """With `model.freeze: backbone` and no `unfreeze_epoch`, compute the input of the classifier
+    once, keep it on disk and share it among all trials of a node. `false` runs the backbone on
+    every batch. See below."""
+    cached_passes: PositiveInt = Field(default=8, examples=[16])
+    """Augmented passes over the training images whose features are kept, if there is any
+    augmentation; they are used in turn."""
     compile: Literal["auto"] | bool = Field(default=False, examples=[True])
     """The model is compiled with `torch.compile`: about a minute for the first trial of a worker,
     less where the compiler's cache on disk knows the model; later trials of the same model and

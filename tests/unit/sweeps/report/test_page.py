@@ -80,7 +80,7 @@ def test_the_report_has_every_part(page: Callable[..., Page]) -> None:
     assert "CUDA out of memory" in report.text["Failures"]
     assert "optimizer.learning_rate" in report.text["Best config"]
     assert "ray version 2.60.0" in " ".join(report.text["Environment"].split())
-    assert "asha stopped " in report.text["Stopped trials by epoch"]
+    assert "Trials stopped early: " in report.text["Stopped trials by epoch"]
 
 
 def test_only_some_of_many_trials_are_drawn(

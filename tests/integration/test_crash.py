@@ -69,6 +69,7 @@ def test_a_killed_sweep_ends_like_an_uninterrupted_one(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(4 * 3600)
 def test_200_random_kills_make_no_difference(tmp_path: Path) -> None:
     tally = Campaign(tmp_path, 1, print).run(200)

@@ -162,6 +162,7 @@ def test_every_command_survives_and_names_the_file_and_the_remedy(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("sweep", TRIALS)
 def test_commands_that_write_or_train_survive_too_and_change_nothing(

@@ -138,6 +138,7 @@ def epochs_in(sweep_store: ObjectStore) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_cut_connection_and_a_kill_lose_no_results(
     store: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.small_disks import small_disk
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "sweeps.cli", "run", "search.yaml", "--allow-custom-model"]

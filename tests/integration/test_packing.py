@@ -26,6 +26,7 @@ def states(directory: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_trials_in_a_shared_process_have_the_results_of_trials_in_their_own(
     tmp_path: Path, assert_same: Callable[[Any, Any], None]
 ) -> None:
@@ -58,6 +59,7 @@ def test_trials_survive_the_loss_of_their_shared_process(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_trial_out_of_memory_is_retried_with_half_batches(tmp_path: Path) -> None:
     config = {
         "model": {"name": "failing_models:out_of_memory"},
@@ -71,6 +73,7 @@ def test_a_trial_out_of_memory_is_retried_with_half_batches(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_paused_sweep_with_shared_processes_ends_like_an_uninterrupted_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assert_same: Callable[[Any, Any], None]
 ) -> None:
@@ -89,6 +92,7 @@ def test_a_paused_sweep_with_shared_processes_ends_like_an_uninterrupted_one(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_shared_process_may_use_all_hardware_queues_of_its_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

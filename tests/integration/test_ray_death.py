@@ -62,7 +62,7 @@ def test_a_driver_that_waits_for_a_dead_ray_is_paused_and_a_resume_writes_the_ta
     assert record["trials"] == {"finished": 1}
     assert not (sweep / "trials.csv").exists()
     last = (tmp_path / "log").read_text().splitlines()[-1]
-    assert last == "sweep resume sweep --allow-custom-model"
+    assert last.endswith("sweep resume sweep --allow-custom-model")
 
     done = invoke("resume", sweep, "--allow-custom-model")
     assert (done.exit_code, done.stderr) == (0, "")

@@ -63,6 +63,7 @@ def test_a_search_over_digits_runs_at_a_small_scale(path: Path, working_director
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("path", DIGITS, ids=lambda path: path.stem)
 def test_a_search_over_digits_reaches_the_accuracy_that_its_file_states(

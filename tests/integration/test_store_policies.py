@@ -18,7 +18,7 @@ from tests.support.object_store import S3Server, object_store
 from trainable.storage.object_store import ObjectStore
 from trainable.uri import child_uri
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.long]
 
 LR = "optimizer.learning_rate"
 SPACE = {LR: {"loguniform": [1e-3, 1.0]}}

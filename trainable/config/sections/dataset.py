@@ -31,7 +31,7 @@ class _Dataset(Section):
     augment: bool = Field(default=True, examples=[False])
     """Training images are padded with zeros, cropped at a random place and, where a mirrored
     image keeps its class, flipped with probability 1/2. `image_folder`: a random crop of random
-    size and aspect ratio, and the flip."""
+    size and aspect ratio, and the flip. More changes: `augment`, a section of its own."""
     mean: Items[float] | None = Field(default=None, min_length=1, examples=[[0.5, 0.5, 0.5]])
     """Mean of each channel, of values in [0, 1], that is subtracted from the images. `null` takes
     that of the weights where `model.pretrained` is set. Otherwise it takes ImageNet's for

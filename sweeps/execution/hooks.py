@@ -21,9 +21,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sweeps.results.trial_results import TrialResult
-from sweeps.spec.settings import Hooks, Mode
+from sweeps.spec.settings import Hooks
 from sweeps.sweep_dir.records import SweepRecord
 from sweeps.terminal.console import print_line
+from trainable.config.sections.metrics import Mode
 from trainable.uri import expand_home
 
 ON_BEST_INTERVAL_S = 1.0

@@ -42,7 +42,6 @@ from sweeps.search.searcher import Searcher
 from sweeps.search.trial_planner import TrialPlanner
 from sweeps.spec.schedulers import mutated_keys
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.spec.settings import METRICS
 from sweeps.storage.location import join_location, sync_trial, sync_trials
 from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_dir.layout import SweepLayout
@@ -201,7 +200,7 @@ class TuneRun:
             self._log,
             self._switch,
             self._stopper,
-            METRICS,
+            spec.logged_metrics,
             self._mutated,
             saves=spec.training.checkpoint.enabled,
         )
@@ -239,7 +238,8 @@ class TuneRun:
         searcher = Searcher(spec, allow_custom_model=allow_custom_model)
         tell_points(searcher, load_points(spec, layout))
         epochs = {r.id: _read_epochs(spec, r) for r in records}
-        restorer = TrialRestorer(layout, records, epochs, saves=spec.training.checkpoint.enabled)
+        saves, metrics = spec.training.checkpoint.enabled, spec.logged_metrics
+        restorer = TrialRestorer(layout, records, epochs, saves=saves, metrics=metrics)
         by_id = {record.id: record for record in records}
         self._events = restorer.events
         pool = self._pool

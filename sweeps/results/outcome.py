@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.results.trial_results import TrialResult
-from sweeps.spec.settings import Mode
 from sweeps.sweep_dir.records import Reason, SweepRecord
+from trainable.config.sections.metrics import Mode
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.spec.settings import METRICS
 from sweeps.storage.location import upload
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.event_log import Event, EventLog
@@ -88,7 +87,7 @@ def find_repairs(layout: SweepLayout, spec: SearchSpec, records: Sequence[TrialR
     if problems:
         raise SweepError("\n".join(problems))
     rows = {id_: trial.rows for id_, trial in trials.items()}
-    rebuilt = rebuild(lost, rows, events, METRICS)
+    rebuilt = rebuild(lost, rows, events, spec.logged_metrics)
     notes = [trial.damage for trial in trials.values() if trial.damage is not None]
     if lost:
         notes.append(

@@ -32,6 +32,9 @@ from sweeps.trials.killed_workers import report_killed_workers
 from sweeps.trials.pause import PauseStopper, PauseSwitch
 from sweeps.trials.trial import failure_key_of, is_final
 
+WORST = 1e300
+"""Stands for a metric that is not defined; with the sign that its mode dislikes."""
+
 
 class RecordingScheduler(TrialScheduler):
     """Delegates to a real scheduler and logs its events and decisions.
@@ -41,7 +44,7 @@ class RecordingScheduler(TrialScheduler):
         log: The sweep's event log.
         switch: Says whether the sweep is to pause.
         stopper: Gets the number of trials that are still running.
-        metrics: Names of the numbers in a result that are logged.
+        metrics: Names of the numbers in a result that are logged, each with its mode.
         mutated: Keys that the real scheduler changes; their values are logged with the numbers.
         saves: Whether trials save checkpoints. If not, a pausing sweep leaves them where they are
             after their epoch, because PAUSE would write a checkpoint.
@@ -55,7 +58,7 @@ class RecordingScheduler(TrialScheduler):
         log: EventLog,
         switch: PauseSwitch,
         stopper: PauseStopper,
-        metrics: Iterable[str],
+        metrics: Mapping[str, str],
         mutated: Iterable[str] = (),
         *,
         saves: bool = True,
@@ -65,6 +68,7 @@ class RecordingScheduler(TrialScheduler):
         self._log = log
         self._switch = switch
         self._stopper = stopper
+        self._modes = metrics
         self._metrics = (*metrics, "time_total_s", *(f"{IN_CONFIG}{key}" for key in mutated))
         self._decisions: dict[str, dict[int, str]] = {}
         """Trial -> epoch -> decision. A trial that went back to its last checkpoint repeats
@@ -109,7 +113,7 @@ class RecordingScheduler(TrialScheduler):
 
         NOOP in place of PAUSE gives a trial without checkpoints no further epoch.
         """
-        epoch = result[TIME_ATTR]
+        epoch, result = result[TIME_ATTR], self._with_score(result)
         decision = self._decisions.get(trial.trial_id, {}).get(epoch)
         if is_final(trial):
             decision = TrialScheduler.CONTINUE
@@ -299,7 +303,7 @@ class RecordingScheduler(TrialScheduler):
         controller: Any = ReplayedController(self.inner, {trial.trial_id: trial})
         self.on_trial_add(controller, trial)  # unless the log has it
         if isinstance(self.inner, Population):
-            event = Event("result", trial.trial_id, row[TIME_ATTR], row)
+            event = Event("result", trial.trial_id, row[TIME_ATTR], self._with_score(row))
             replay_population_event(self.inner, self._active_ids, trial, event)
             return TrialScheduler.CONTINUE
         trial.set_status(Trial.RUNNING)
@@ -317,6 +321,16 @@ class RecordingScheduler(TrialScheduler):
         """Keeps a decision for an epoch that is repeated; PBT itself sends trials back."""
         if not isinstance(self.inner, Population):
             self._decisions.setdefault(trial_id, {})[epoch] = decision
+
+    def _with_score(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Returns a result with a number that the real scheduler can compare.
+
+        The images of a split may not define a metric; it then counts as the worst value.
+        """
+        metric = self.inner.metric
+        if metric is None or isinstance(result.get(metric), int | float):
+            return result
+        return {**result, metric: WORST if self._modes.get(metric) == "min" else -WORST}
 
     def _select_metrics(self, result: dict[str, Any]) -> dict[str, float]:
         return {

@@ -17,6 +17,7 @@ from sweeps.spec.settings import METRICS, OBJECTIVES
 from sweeps.spec.validation.space import SHARED_KEYS, list_config_keys
 from trainable.config import MODEL_NAMES, TrainConfig
 from trainable.config.introspection import options
+from trainable.config.sections.metrics import METRIC_NAMES, SCORES, VALIDATION
 
 Schema = dict[str, Any]
 
@@ -78,6 +79,9 @@ def _of_training() -> Schema:
     model = schema["$defs"]["ModelConfig"]["properties"]["name"]
     own = {**TEXT, "pattern": r"^\w+(\.\w+)*:\w+(\.\w+)*$", "description": "module:callable"}
     _replace(model, {"anyOf": [{"enum": list(MODEL_NAMES)}, own]})
+    own_metric = {**TEXT, "pattern": r"^\w+(\.\w+)*:\w+(\.\w+)*(:(max|min))?$"}
+    items = schema["properties"]["metrics"]["items"]
+    _replace(items, {"anyOf": [{"enum": list(METRIC_NAMES)}, own_metric]})
     name = schema["$defs"]["CheckpointConfig"]["properties"]["experiment_name"]
     _replace(name, {"anyOf": [{**TEXT, "pattern": DIRECTORY_NAME}, NULL]})
     return schema
@@ -93,8 +97,10 @@ def _mend_sections(definitions: Schema) -> None:
 
 def _mend_tune(tune: Schema, definitions: Schema) -> None:
     keys = tune["properties"]
-    _replace(keys["metric"], {"enum": list(METRICS)})
-    keys["pareto"]["propertyNames"] = {"enum": list(OBJECTIVES)}
+    more = [f"{VALIDATION}{name}" for name in SCORES]
+    own = {**TEXT, "pattern": rf"^{VALIDATION}\w+$"}
+    _replace(keys["metric"], {"anyOf": [{"enum": [*METRICS, *more]}, own]})
+    keys["pareto"]["propertyNames"] = {"anyOf": [{"enum": [*OBJECTIVES, *more]}, own]}
     keys["time_budget"]["anyOf"].append({**TEXT, "pattern": r"^\s*\d+(\.\d+)?\s*[smhd]\s*$"})
     for key in ("mode", "num_samples", "seed"):
         rule = {k: v for k, v in keys[key].items() if k != "description"}

@@ -29,6 +29,8 @@ from sweeps.space.search_space import grid_size, resolve
 from sweeps.spec.foreign_keys import FOREIGN_KEYS
 from sweeps.spec.origin import Origin
 from sweeps.spec.settings import (
+    METRICS,
+    MODES,
     SEEDS,
     FailurePolicy,
     Hooks,
@@ -36,11 +38,13 @@ from sweeps.spec.settings import (
     Resources,
     Tune,
     count_trials,
+    reported_modes,
 )
 from trainable.config import TrainConfig, parse_config
 from trainable.config.names import check_directory_name
 from trainable.config.override import override
 from trainable.config.schema import Items, Section
+from trainable.config.sections.metrics import Mode, monitorable
 
 SECTIONS = ("space", "tune", "resources", "failure", "keep", "hooks")
 
@@ -137,6 +141,16 @@ class SearchSpec(Section):
             size = None
         return {**tune, "num_samples": size or 1}
 
+    @field_validator("tune", mode="before")
+    @classmethod
+    def _fill_in_mode(cls, tune: Any, info: ValidationInfo) -> Any:
+        """Fills in the mode of a metric of the user's own, which the training config has."""
+        if not isinstance(tune, Mapping) or tune.get("mode") is not None:
+            return tune
+        modes = reported_modes(info.data.get("config", {})) or {}
+        mode = modes.get(str(tune.get("metric")))
+        return tune if mode is None else {**tune, "mode": mode}
+
     @property
     def origin(self) -> Origin:
         """The files that it was read from."""
@@ -156,6 +170,11 @@ class SearchSpec(Section):
     def sweep_name(self) -> str | None:
         """The name of the sweep's directory; None if every start creates a new one."""
         return self.name or self.training.checkpoint.experiment_name or None
+
+    @cached_property
+    def logged_metrics(self) -> dict[str, Mode]:
+        """The metrics of an epoch in `events.jsonl`, those that can rank trials; with modes."""
+        return {name: MODES[name] for name in METRICS} | monitorable(self.training.metrics)
 
     @property
     def max_epochs(self) -> int:

@@ -6,7 +6,7 @@ import logging
 import re
 import secrets
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
@@ -14,10 +14,9 @@ from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_
 from sweeps.spec.foreign_keys import FOREIGN_KEYS
 from sweeps.spec.schedulers import FIFO, SchedulerConfig
 from sweeps.spec.search_algorithms import RandomSearch, SearchAlgorithmConfig
-from trainable.config.names import check_name
+from trainable.config.names import suggestion
 from trainable.config.schema import Items, Section, UserPath
-
-Mode = Literal["max", "min"]
+from trainable.config.sections.metrics import SCORES, VALIDATION, Mode, monitorable
 
 MODES: dict[str, Mode] = {
     "train_loss": "min",
@@ -32,19 +31,53 @@ MODES: dict[str, Mode] = {
 """Metric that a trial reports at every epoch -> whether it should be large or small."""
 
 METRICS = ("train_loss", "train_acc", "val_loss", "val_acc", "best_acc")
-"""Metrics that can rank a sweep's trials."""
+"""Metrics that can rank the trials of every sweep; others are those of the config's `metrics`."""
 
 GPU_METRIC = "peak_memory_gib"
 """The metric that only a GPU has, and only for a process that trains one trial."""
 
 OBJECTIVES = tuple(MODES)
-"""Metrics that `pareto` may name."""
+"""Metrics that `pareto` may name in every sweep."""
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 """Unit of a time budget -> its seconds."""
 
 SEEDS = 2**63
 """Number of seeds; they are 0 to `SEEDS - 1`."""
+
+
+def reported_modes(config: Mapping[str, Any]) -> dict[str, Mode] | None:
+    """Returns every metric that trials of a training config report, each with its mode.
+
+    Args:
+        config: The config's plain values, which may break its schema.
+
+    Returns:
+        None if the config does not say it.
+    """
+    if not config:
+        return None
+    try:
+        return {**MODES, **monitorable(config.get("metrics") or ())}
+    except (TypeError, ValueError, AttributeError):
+        return None
+
+
+def check_reported(metric: str, always: Sequence[str]) -> str:
+    """Returns a metric if trials may report it; a training config says which ones they do.
+
+    Args:
+        metric: The name.
+        always: Those that trials of every config report.
+
+    Raises:
+        ValueError: No config has such a metric; the text suggests the nearest one.
+    """
+    if metric in always or metric.startswith(VALIDATION):
+        return metric
+    scores = [VALIDATION + name for name in SCORES]
+    hint = suggestion(metric, [*always, *scores]) or suggestion(metric, always)
+    raise ValueError(f'unknown name, found "{metric}"{hint}')
 
 
 class Final(Section):
@@ -74,11 +107,13 @@ class Tune(Section):
     foreign_keys: ClassVar[Mapping[str, str]] = FOREIGN_KEYS
 
     metric: str = Field(default="val_acc", examples=["val_loss"])
-    """Ranks the trials, each by its best epoch. Accuracies are fractions in [0, 1], losses are
-    means per image. `val_*` are those of the test set if the training config has no
-    `dataset.val_split`."""
+    """Ranks the trials, each by its best epoch: `val_acc`, `val_loss`, `train_acc`, `train_loss`,
+    `best_acc`, or `val_` and a name of the training config's `metrics`, e.g. `val_f1_macro`.
+    Accuracies are fractions in [0, 1], losses are means per image. `val_*` are those of the test
+    set if the training config has no `dataset.val_split`."""
     mode: Mode = Field(examples=["min"], json_schema_extra={"x-default": "by metric"})
-    """Follows from the metric: `min` for a loss, `max` for an accuracy. Another one is refused."""
+    """Follows from the metric: `min` for a loss, `max` for an accuracy and all built-in `metrics`.
+    Another one is refused."""
     pareto: dict[str, Mode] = Field(default={}, examples=[{"epoch_s": "min"}])
     """More metrics with their modes: those of `metric`, `epoch_s` (`min`, in seconds),
     `images_per_s` (`max`), `peak_memory_gib` (`min`, GiB of the GPU; only where trials have one
@@ -150,13 +185,13 @@ class Tune(Section):
     @field_validator("metric")
     @classmethod
     def _check_metric(cls, metric: str) -> str:
-        return check_name(metric, METRICS)
+        return check_reported(metric, METRICS)
 
     @field_validator("pareto")
     @classmethod
     def _check_pareto(cls, pareto: dict[str, Mode]) -> dict[str, Mode]:
         for metric in pareto:
-            check_name(metric, OBJECTIVES)
+            check_reported(metric, OBJECTIVES)
         return pareto
 
     @property

@@ -204,7 +204,9 @@ def test_asha_stops_whom_the_algorithm_stops(
 def recording(section: ASHA, log: EventLog, directory: Path) -> RecordingScheduler:
     """The scheduler as a sweep has it."""
     switch = PauseSwitch(directory / "stop", None)
-    return RecordingScheduler(build(section), log, switch, PauseStopper(switch), ["val_acc"])
+    return RecordingScheduler(
+        build(section), log, switch, PauseStopper(switch), {"val_acc": "max"}
+    )
 
 
 def stopped(trained: Trained) -> list[tuple[int, int]]:

@@ -126,7 +126,7 @@ class Sweep:
     def new_scheduler(self, log: EventLog, switch: PauseSwitch) -> RecordingScheduler:
         """Creates the scheduler that Tune calls."""
         return RecordingScheduler(
-            self.make(), log, switch, PauseStopper(switch), ["val_acc"], self.mutated
+            self.make(), log, switch, PauseStopper(switch), {"val_acc": "max"}, self.mutated
         )
 
     def new_callbacks(

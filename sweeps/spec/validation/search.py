@@ -25,7 +25,7 @@ from sweeps.space.search_space import (
 from sweeps.spec.schedulers import FIFO, PB2, PBT, BOHBHyperBand, HyperBand
 from sweeps.spec.search_algorithms import NOT_LEARNING_SAMPLERS, ONE_METRIC, WARM, OptunaSearch
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.spec.settings import GPU_METRIC, METRICS, MODES, Tune
+from sweeps.spec.settings import GPU_METRIC, METRICS, MODES, Tune, reported_modes
 from sweeps.spec.validation.parameters import (
     check_expressions,
     check_parameters,
@@ -35,6 +35,7 @@ from sweeps.spec.validation.points import POINT_CHECKS, POINTS, check_repeated_p
 from sweeps.spec.validation.scheduler import SCHEDULER_CHECKS
 from sweeps.spec.validation.space import check_configs, check_keys, drop_keys, find_broken_draw
 from sweeps.spec.validation.violations import Violation
+from trainable.config.sections.metrics import FRACTIONS, VALIDATION, explain_unmeasured
 from trainable.config.yaml_reader import PathKey
 
 CHECKED_DRAWS = 256
@@ -245,28 +246,43 @@ def _check_grid(spec: SearchSpec) -> Iterator[Violation]:
 
 def _check_modes(spec: SearchSpec) -> Iterator[Violation]:
     """Finds modes against the meaning of their metric, and a target that it cannot have."""
-    tune = spec.tune
+    tune, modes = spec.tune, reported_modes(spec.config) or MODES
     path: PathKey
     for metric, mode in tune.metrics.items():
-        if mode != MODES[metric]:
-            others = [name for name in METRICS if MODES[name] == mode]
+        if metric in modes and mode != modes[metric]:
+            measured = (*METRICS, *(name for name in modes if name.startswith(VALIDATION)))
+            others = [name for name in dict.fromkeys(measured) if modes[name] == mode]
             is_main = metric == tune.metric
             path = ("tune", "mode") if is_main else ("tune", "pareto", metric)
             remedy = "write mode: {} or leave it out" if is_main else f"write {metric}: {{}}"
             yield (
                 path,
-                f'must be "{MODES[metric]}" for {metric}, found "{mode}": '
-                f"{remedy.format(MODES[metric])}, or take another metric ({', '.join(others)})",
+                f'must be "{modes[metric]}" for {metric}, found "{mode}": '
+                f"{remedy.format(modes[metric])}, or take another metric ({', '.join(others)})",
             )
     if tune.target is None:
         return
     path = ("tune", "target")
-    if tune.metric.endswith("_acc") and not 0 < tune.target <= 1:
+    score = tune.metric.removeprefix(VALIDATION)
+    if (tune.metric.endswith("_acc") or score in FRACTIONS) and not 0 < tune.target <= 1:
         hint = f"; {tune.target:g} % is {tune.target / 100:g}" if 1 < tune.target <= 100 else ""
         rule = f"must be above 0 and at most 1 for {tune.metric}, a fraction"
         yield path, f"{rule}, found {tune.target:g}{hint}"
-    elif tune.target < 0:
+    elif tune.metric.endswith("_loss") and tune.target < 0:
         yield path, f"must be >= 0 for {tune.metric}, found {tune.target:g}"
+
+
+def _check_measured(spec: SearchSpec) -> Iterator[Violation]:
+    """Finds metrics that the trainings do not measure."""
+    tune, modes = spec.tune, reported_modes(spec.config)
+    if modes is None:
+        return
+    for metric in tune.metrics:
+        if metric not in modes:
+            is_main = metric == tune.metric
+            path: PathKey = ("tune", "metric") if is_main else ("tune", "pareto", metric)
+            names = METRICS if is_main else tuple(modes)
+            yield path, explain_unmeasured(metric, spec.config.get("metrics") or (), names)
 
 
 def _check_pareto(spec: SearchSpec) -> Iterator[Violation]:
@@ -334,6 +350,7 @@ _CHECKS: tuple[tuple[Callable[[SearchSpec], Iterable[Violation]], str], ...] = (
 
 _NEW_CHECKS = (
     (_check_modes, "metric mode pareto target"),
+    (_check_measured, "metric pareto"),
     (check_measurable, "pareto resources"),
     (_check_timeout, "failure resources"),
     (check_repeated_points, "points_to_evaluate linked"),

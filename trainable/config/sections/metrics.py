@@ -111,16 +111,19 @@ def check_metrics(metrics: Sequence[str]) -> None:
         raise ValueError(f"must name every metric once, found twice: {', '.join(twice)}")
 
 
-def explain_unmeasured(column: str, metrics: Sequence[str]) -> str:
+def explain_unmeasured(column: str, metrics: Sequence[str], others: Sequence[str] = ()) -> str:
     """Returns what is wrong with a column that a config does not measure, with the remedy.
 
     Args:
         column: For example `val_f1_macro`.
         metrics: The config's `metrics`, valid names.
+        others: More columns that there could be in its place.
     """
     name = column.removeprefix(VALIDATION)
     if column.startswith(VALIDATION) and name in SCORES:
         line = f"metrics: [{', '.join([*metrics, name])}]"
         return f'"{column}" is not measured; add this line to the training config: {line}'
-    names = [*monitorable(metrics), *(VALIDATION + score for score in SCORES)]
-    return f'unknown metric, found "{column}"{suggestion(column, names)}'
+    measured = dict.fromkeys([*others, *monitorable(metrics)])
+    names = [*measured, *(VALIDATION + score for score in SCORES)]
+    hint = suggestion(column, names)
+    return f'unknown name, found "{column}"{hint} (measured: {", ".join(measured)})'

@@ -15,9 +15,10 @@ from sweeps.execution.resume import merge_edited
 from sweeps.results.stored_spec import open_sweep
 from sweeps.results.trial_results import read_results
 from sweeps.spec.load import parse_search
-from sweeps.spec.settings import Hooks, Mode
+from sweeps.spec.settings import Hooks
 from sweeps.sweep_dir.layout import SweepLayout
 from tests.support.fake_sweeps import FakeSweep
+from trainable.config.sections.metrics import Mode
 from trainable.config.yaml_reader import dump_yaml
 from trainable.errors import ConfigError
 

@@ -81,7 +81,7 @@ class Sweep:
         )
         switch = PauseSwitch(self.directory / "stop", None)
         log = EventLog(self.directory / "events.jsonl")
-        return RecordingScheduler(inner, log, switch, PauseStopper(switch), ["acc"], SPACE)
+        return RecordingScheduler(inner, log, switch, PauseStopper(switch), {"acc": "max"}, SPACE)
 
     def new_trial(self, number: int, config: dict[str, Any] | None = None) -> SweepTrial:
         register_trainable("fake", Trainable)

@@ -300,7 +300,7 @@ def test_a_diverged_trial_is_not_compared_with_the_others(tmp_path: Path) -> Non
     for replay in (False, True):
         switch = PauseSwitch(tmp_path / "stop", None)
         inner = build_scheduler(SECTIONS["asha"], {}, metric="val_acc", mode="max", max_t=EPOCHS)
-        names = ["val_acc", "val_loss"]
+        names = {"val_acc": "max", "val_loss": "min"}
         scheduler = RecordingScheduler(inner, log, switch, PauseStopper(switch), names)
         diverged, good = (Trial("fake", trial_id=name, stub=True) for name in ("nan", "good"))
         if replay:

@@ -90,7 +90,7 @@ spce:
         "(known: weights, when)",
         "line 8: tune.num_samples: required key is missing",
         'line 9: tune.metric: unknown name, found "val_ac"; did you mean "val_acc"? '
-        "(known: best_acc, train_acc, train_loss, val_acc, val_loss)",
+        "(measured: train_loss, train_acc, val_loss, val_acc, best_acc)",
         'line 10: tune.mode: must be "max" or "min", found "maximum"',
         'line 11: tune.search_alg.name: unknown name, found "tpee"; did you mean "tpe"? '
         "(known: bohb, cmaes, gp, grid, optuna, qmc, random, tpe)",

@@ -37,7 +37,7 @@ def measure(names, logits, labels, *, batch_size=32):
 
 
 def sklearn_scores(logits, labels):
-    """Returns every score; those of ranking as means over the classes with both kinds of images."""
+    """Returns every score; those of ranking are means over the classes that have one."""
     probabilities, predicted = logits.softmax(1).numpy(), logits.argmax(1).numpy()
     truth, classes = labels.numpy(), range(logits.shape[1])
     ranked = [c for c in classes if 0 < (truth == c).sum() < len(truth)]
@@ -68,7 +68,7 @@ CASES = [
     pytest.param(200, 6, (0, 4), id="absent classes"),
     pytest.param(60, 2, (), id="two classes"),
     pytest.param(40, 3, (1,), id="one of three absent"),
-    pytest.param(300, 1000, (), id="1000 classes, most of them absent"),
+    pytest.param(60, 1000, (), id="1000 classes, most of them absent"),
 ]
 
 

@@ -35,9 +35,14 @@ def complete_preprocessing(dataset: DatasetConfig, channels: int) -> Preprocessi
     )
 
 
+def preprocessing_keys() -> list[str]:
+    """Returns the keys of `dataset` that follow the weights of a model."""
+    return [*asdict(Preprocessing())]
+
+
 def null_keys(dataset: DatasetConfig) -> list[str]:
     """Returns the keys of the preprocessing that a data set has and that are null."""
-    return [key for key in asdict(Preprocessing()) if getattr(dataset, key, False) is None]
+    return [key for key in preprocessing_keys() if getattr(dataset, key, False) is None]
 
 
 def with_preprocessing(

@@ -20,6 +20,7 @@ from torch import nn
 
 from trainable.artifacts.checkpoint import CONFIG
 from trainable.config import ModelConfig, TrainConfig, with_shape
+from trainable.config.library_names import split_name
 from trainable.config.preprocessing import Preprocessing, null_keys, with_preprocessing
 from trainable.config.schema import FrozenArguments
 from trainable.config.sections.model import TIMM, is_library_model, is_same_name
@@ -27,7 +28,6 @@ from trainable.data.shapes import dataset_channels
 from trainable.data.source import ImageSource
 from trainable.errors import ConfigError
 from trainable.models import timm_models, torchvision_models
-from trainable.models.library_names import split_name
 from trainable.models.weights import (
     fit_weights,
     load_weights,

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from trainable.config.library_names import check_timm_is_installed, split_name, unknown_name
 from trainable.config.preprocessing import Preprocessing
 from trainable.errors import ConfigError, Problem
-from trainable.models.library_names import check_timm_is_installed, split_name, unknown_name
 
 
 def import_timm(name: str) -> ModuleType:

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from trainable.config.library_names import split_name, unknown_name
 from trainable.config.preprocessing import Preprocessing
 from trainable.errors import ConfigError, Problem
-from trainable.models.library_names import split_name, unknown_name
 
 WITH_AUXILIARY_HEADS = ("googlenet", "inception_v3")
 """Models that return several logits in training unless they are told not to."""

@@ -7,12 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from trainable.config import ImageFolderDataset, OwnLoss, TrainConfig
+from trainable.config import MODEL_NAMES, ImageFolderDataset, OwnLoss, TrainConfig
+from trainable.config.library_names import check_timm_is_installed
 from trainable.config.own_code import check_own_code, is_own_code
+from trainable.config.preprocessing import preprocessing_keys
+from trainable.config.sections.model import FrozenStages, is_library_model
+from trainable.config.sections.optimizer import OtherOptimizer
 from trainable.config.yaml_reader import Document, line_of
 from trainable.errors import ConfigError, Problem
 from trainable.preflight.paths import check_inputs, check_outputs
-from trainable.preflight.shapes import DataShape, ImageCheck, check_shapes, known_shape
+from trainable.preflight.shapes import (
+    DataShape,
+    ImageCheck,
+    check_shapes,
+    known_shape,
+    trains_on_one_image,
+    with_image_size,
+)
 from trainable.uri import is_uri
 
 
@@ -25,6 +36,9 @@ def setting_problems(config: TrainConfig, allow_custom_model: bool) -> Iterator[
         config: Complete settings.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
     """
+    missing = check_timm_is_installed(config.model.name)
+    if missing is not None:
+        yield missing
     for key, name in config.own_code:
         own = check_own_code(name, allowed=allow_custom_model, key=key)
         if own is not None:
@@ -41,7 +55,23 @@ def is_checked_slowly(config: TrainConfig) -> bool:
 
 def needs_torch(config: TrainConfig) -> bool:
     """Returns whether checks of a config import torch."""
-    return bool(config.own_code) or config.checkpoint.resume is not None
+    return bool(config.own_code) or config.checkpoint.resume is not None or _has_recipe(config)
+
+
+def _has_recipe(config: TrainConfig) -> bool:
+    """Returns whether `check_recipe` has anything to check."""
+    return (
+        isinstance(config.optimizer, OtherOptimizer)
+        or bool(config.optimizer.args)
+        or isinstance(config.model.freeze, FrozenStages)
+        or _has_library_or_weights(config)
+        or config.model.name not in MODEL_NAMES
+    )
+
+
+def _has_library_or_weights(config: TrainConfig) -> bool:
+    """Returns whether the model is one of a library or starts from trained weights."""
+    return is_library_model(config.model.name) or bool(config.model.pretrained)
 
 
 class Checker:
@@ -67,14 +97,19 @@ class Checker:
         self._with_resume = with_resume
         self._decode_all = decode_all
         self._folders: dict[str, ImageCheck] = {}
+        self._models: dict[tuple[str, ...], list[Problem]] = {}
 
     def slow_problems(self, config: TrainConfig) -> list[Problem]:
         """Returns the problems of images, of an own model and of a checkpoint to resume from."""
-        shape = known_shape(config)
         problems: list[Problem] = []
+        if self._with_torch and _has_library_or_weights(config):
+            config, problems = self._resolve(config)
+            if problems:
+                return problems
+        shape = known_shape(config)
         if isinstance(config.dataset, ImageFolderDataset):
             images = self._check_folder(config.dataset)
-            shape = images.shape
+            shape = images.shape and with_image_size(images.shape, config.dataset)
             problems = [*images.problems, *(check_shapes(config, shape) if shape else ())]
         if self._with_torch and shape is not None and not problems:
             problems += self._check_with_torch(config, shape)
@@ -89,7 +124,7 @@ class Checker:
     def _check_folder(self, dataset: ImageFolderDataset) -> ImageCheck:
         from trainable.preflight.images import check_images  # Pillow, for folders only
 
-        key = dataset.model_dump_json()
+        key = dataset.model_dump_json(exclude={*preprocessing_keys()})
         if key not in self._folders:
             self._folders[key] = check_images(dataset, decode_all=self._decode_all)
         return self._folders[key]
@@ -100,14 +135,43 @@ class Checker:
             from trainable.preflight.model import check_model
 
             yield from check_model(config, shape)
+        if _has_library_or_weights(config) and self._is_importable("model.name", name):
+            yield from self._check_pretrained(config, shape)
         if isinstance(config.loss, OwnLoss) and self._is_importable("loss.name", config.loss.name):
             from trainable.preflight.loss import check_loss
 
             yield from check_loss(config, config.loss, shape)
+        own_metrics = [code for key, code in config.own_code if key == "metrics"]
+        if own_metrics and all(self._is_importable("metrics", code) for code in own_metrics):
+            from trainable.preflight.metrics import check_metrics
+
+            yield from check_metrics(config, shape)
+        if _has_recipe(config) and self._is_importable("model.name", name):
+            from trainable.preflight.recipe import check_recipe
+
+            yield from check_recipe(config, shape)
         if self._with_resume and resume and (is_uri(resume) or Path(resume).is_file()):
             from trainable.preflight.resume import check_resume
 
             yield from check_resume(config, shape)
+
+    def _resolve(self, config: TrainConfig) -> tuple[TrainConfig, list[Problem]]:
+        if check_timm_is_installed(config.model.name) is not None:
+            return config, []  # reported by `setting_problems`
+        from trainable.preflight.pretrained import resolve_or_refuse
+
+        return resolve_or_refuse(config)
+
+    def _check_pretrained(self, config: TrainConfig, shape: DataShape) -> list[Problem]:
+        """Checks each of several models once, for every size of its images."""
+        from trainable.preflight.pretrained import check_pretrained
+
+        is_single = str(trains_on_one_image(config, shape))
+        checkpoint = config.checkpoint.model_dump_json()
+        key = (config.model.model_dump_json(), checkpoint, str(shape), is_single)
+        if key not in self._models:
+            self._models[key] = check_pretrained(config, shape)
+        return self._models[key]
 
     def _is_importable(self, key: str, name: str) -> bool:
         return check_own_code(name, allowed=self._allow_custom_model, key=key) is None

@@ -15,8 +15,10 @@ from torch.nn.parameter import is_lazy
 
 from trainable.artifacts.saveable_state import find_unsaveable
 from trainable.config import TrainConfig, with_shape
-from trainable.errors import Problem, TuneSweepsError, summarize_exception
+from trainable.config.sections.model import is_library_model
+from trainable.errors import ConfigError, Problem, TuneSweepsError, summarize_exception
 from trainable.models import get_model
+from trainable.models.pretrained import with_input_size
 from trainable.preflight.shapes import DataShape, trains_on_one_image
 
 IMAGES = 2
@@ -37,16 +39,17 @@ _NEEDS_GPU = re.compile(
 
 
 def check_model(config: TrainConfig, data: DataShape) -> list[Problem]:
-    """Builds a custom model as a training does and runs it on two images in both modes.
+    """Builds a model as a training does and runs it on two images in both modes.
 
-    Of a large model only shapes are computed, where it permits that (torch's meta device). The
-    process's random numbers are left as they were.
+    Of a large model and of one of a library only shapes are computed, where it permits that
+    (torch's meta device). The process's random numbers are left as they were.
 
     Args:
-        config: The config; its `model.name` is code of the user's, which is run.
+        config: The config; its `model.name` may be code of the user's, which is run.
         data: The shape of its data.
     """
     config = with_shape(config, data.num_classes, data.image[0])
+    config = with_input_size(config, data.image)
     with same_random_numbers():
         if _is_large(config) and not _run(config, data, device="meta"):
             return []
@@ -54,7 +57,9 @@ def check_model(config: TrainConfig, data: DataShape) -> list[Problem]:
 
 
 def _is_large(config: TrainConfig) -> bool:
-    """Returns whether a model is too large to be run on the CPU for a check."""
+    """Returns whether a model may be too large to be run on the CPU for a check."""
+    if is_library_model(config.model.name):
+        return True
     try:
         with torch.device("meta"):
             model = get_model(config, allow_custom=True)
@@ -78,6 +83,8 @@ def _run(config: TrainConfig, data: DataShape, *, device: str) -> list[Problem]:
         with torch.device(device) if device == "meta" else nullcontext():
             model = get_model(config, allow_custom=True).to(device)
             return [Problem(MODEL, rule) for rule in _check(model, config, data, device)]
+    except ConfigError as error:
+        return list(error.problems)
     except TuneSweepsError as error:
         return [Problem(MODEL, str(error).removeprefix(f"{MODEL} "))]
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's code raises

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 from trainable.config import (
@@ -17,6 +17,9 @@ from trainable.config import (
     SyntheticDataset,
     TrainConfig,
 )
+from trainable.config.own_code import is_own_code
+from trainable.config.preprocessing import complete_preprocessing
+from trainable.config.sections.metrics import TOP_K
 from trainable.data.shapes import check_classes, dataset_channels, dataset_classes
 from trainable.errors import Problem
 
@@ -71,6 +74,12 @@ def known_shape(config: TrainConfig) -> DataShape | None:
     return DataShape(classes, (channels, height, width), dataset.num_train)
 
 
+def with_image_size(shape: DataShape, dataset: ImageFolderDataset) -> DataShape:
+    """Returns the shape of a folder's images at the size that a data set gives them."""
+    side = complete_preprocessing(dataset, shape.image[0]).image_size
+    return replace(shape, image=(shape.image[0], side, side))
+
+
 def check_shapes(config: TrainConfig, data: DataShape) -> Iterator[Problem]:
     """Yields the keys of a config that do not fit its data."""
     model = config.model
@@ -78,10 +87,16 @@ def check_shapes(config: TrainConfig, data: DataShape) -> Iterator[Problem]:
         rule = f"must be at least the data's {data.num_classes}, found {model.num_classes}"
         yield Problem("model.num_classes", rule)
     channels = data.image[0]
-    if model.name in MODEL_NAMES and model.in_channels not in (None, channels):
+    if not is_own_code(model.name) and model.in_channels not in (None, channels):
         rule = f"must be the data's {channels}, found {model.in_channels}"
         yield Problem("model.in_channels", rule)
+    for name in ("mean", "std"):
+        values = getattr(config.dataset, name)
+        if values is not None and len(values) != channels:
+            rule = f"must have one value per channel ({channels}), found {len(values)}"
+            yield Problem(f"dataset.{name}", rule)
     yield from _check_weights(config, model.num_classes or data.num_classes)
+    yield from _check_top_k(config, model.num_classes or data.num_classes)
     yield from _check_split(config)
     yield from check_classes(config.dataset)
     if trains_on_one_image(config, data) and _has_one_value(model.name, data.image):
@@ -110,6 +125,14 @@ def _has_one_value(model: str, image: tuple[int, int, int]) -> bool:
     if model not in REDUCTIONS:
         return True
     return all(ceil(side / REDUCTIONS[model]) == 1 for side in image[1:])
+
+
+def _check_top_k(config: TrainConfig, num_classes: int) -> Iterator[Problem]:
+    for name in config.metrics:
+        if TOP_K.get(name, 0) >= num_classes:
+            yield Problem(
+                "metrics", f"{name} is always 1 with {num_classes} classes; leave it out"
+            )
 
 
 def _check_split(config: TrainConfig) -> Iterator[Problem]:

@@ -5,9 +5,10 @@ Loads neither torch nor a library.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 
 from trainable.config.sections.model import TIMM, is_library_model
 from trainable.errors import ConfigError, Problem
@@ -23,7 +24,9 @@ def split_name(name: str) -> tuple[str, str]:
 
 def check_timm_is_installed(name: str) -> Problem | None:
     """Returns what is wrong with a `model.name` of timm where timm is missing."""
-    if not (is_library_model(name) and name.startswith(TIMM)) or find_spec("timm") is not None:
+    if not (is_library_model(name) and name.startswith(TIMM)):
+        return None
+    if "timm" in sys.modules or PathFinder.find_spec("timm") is not None:
         return None
     rule = f'"{name}" needs timm, which is not installed: pip install "tune-sweeps[timm]"'
     return Problem(NAME, rule)

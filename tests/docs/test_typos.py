@@ -110,7 +110,7 @@ def test_the_shipped_files_have_many_keys() -> None:
     assert all(key.edited(key.text) == key.path.read_text(encoding="utf-8") for key in KEYS)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(typos())
 def test_a_typo_in_a_key_is_reported_with_its_line_and_the_right_name(
     typo: tuple[Key, str],

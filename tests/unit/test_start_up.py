@@ -28,6 +28,7 @@ def test_a_module_loads_no_library_that_it_does_not_need_yet(module: str, heavy:
     assert heavy & set(done.stdout.split()) == set()
 
 
+@pytest.mark.slow
 def test_a_training_of_digits_loads_no_library_that_it_does_not_need(
     tmp_path: Path, project_environment: dict[str, str]
 ) -> None:

@@ -1,6 +1,7 @@
 """The command line: output, exit codes and signals."""
 
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -39,20 +40,19 @@ def write_config(directory: Path, epochs: int, extra: str = "") -> Path:
 
 def test_the_command_trains_and_prints_the_experiments_location(
     working_directory: Path,
-    project_environment: dict[str, str],
     file_tree: FileTree,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     config = write_config(working_directory, epochs=2, extra="tensorboard: {enabled: true}\n")
-    done = subprocess.run(
-        [*COMMAND, config.name, "--allow-custom-model"],
-        env=project_environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    monkeypatch.setattr(sys, "argv", ["trainable", config.name, "--allow-custom-model"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("trainable", run_name="__main__")
+    assert ended.value.code == 0
+    output = capsys.readouterr()
+    assert output.err == ""
     (experiment,) = (working_directory / "experiments").iterdir()
-    last = done.stdout.splitlines()[-2:]
+    last = output.out.splitlines()[-2:]
     assert re.fullmatch(r"best: val_acc \d\.\d{4} at epoch [12]", last[0])
     assert last[1] == f"experiment: {experiment}"
     assert file_tree(experiment) == {

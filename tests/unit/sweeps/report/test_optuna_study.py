@@ -139,6 +139,7 @@ def test_the_parameter_that_decides_the_accuracy_is_the_most_important(tmp_path:
     assert set(importances) == set(load(directory).sampled_keys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["study.log", "study.db"])
 def test_the_exported_study_is_opened_by_optuna(
     directory: Path, tmp_path: Path, name: str

@@ -83,6 +83,7 @@ def test_the_report_has_every_part(page: Callable[..., Page]) -> None:
     assert "Trials stopped early: " in report.text["Stopped trials by epoch"]
 
 
+@pytest.mark.slow
 def test_only_some_of_many_trials_are_drawn(
     page: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +125,9 @@ def test_a_chart_that_cannot_be_drawn_shows_the_reason(page: Callable[..., Page]
     assert "No trial has started." in report.text["Timeline"]
 
 
-@pytest.mark.parametrize("trials", [1, 2, 3])
+@pytest.mark.parametrize(
+    "trials", [2, *(pytest.param(trials, marks=pytest.mark.slow) for trials in (1, 3))]
+)
 def test_few_trials_make_a_report(page: Callable[..., Page], trials: int) -> None:
     report = page(trials=trials, states={0: "finished"})
     assert {"Optimization history", "Slices", "Learning curves"} <= set(report.plots)
@@ -142,12 +145,14 @@ def test_one_parameter_has_no_contours(page: Callable[..., Page]) -> None:
     assert report.plots["Slices"] == 1
 
 
+@pytest.mark.slow
 def test_a_space_without_parameters_makes_a_report(page: Callable[..., Page]) -> None:
     report = page(space={})
     assert "This needs at least one parameter; there are none." in report.text["Slices"]
     assert report.plots["Learning curves"] == 1
 
 
+@pytest.mark.slow
 def test_a_metric_that_never_changes_makes_a_report(
     page: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +173,7 @@ def test_text_of_trials_is_escaped(tmp_path: Path) -> None:
     assert "<script>alert(1)" not in write_report(directory).read_text()
 
 
+@pytest.mark.slow
 def test_a_failure_wraps_and_its_traceback_is_folded(tmp_path: Path) -> None:
     directory = FakeSweep(tmp_path / "sweep", states={3: "failed"}).write()
     record = next(directory.glob("*_0003aaaa/trial.json"))
@@ -184,6 +190,7 @@ def test_a_failure_wraps_and_its_traceback_is_folded(tmp_path: Path) -> None:
     assert f"sweep logs {directory} 0003aaaa" in Page(directory / "report.html").text["Failures"]
 
 
+@pytest.mark.slow
 def test_the_best_and_the_last_epoch_are_told_apart(page: Callable[..., Page]) -> None:
     text = " ".join(page().text["Best config"].split())
     assert re.search(r"best val_acc 0\.\d{4} at epoch \d last val_acc 0\.\d{4} at epoch 9", text)

@@ -101,6 +101,7 @@ def test_a_final_trial_without_an_epoch_does_not_hide_its_configuration(
     assert "of 1 trial\n" in sweep("best", directory).stdout
 
 
+@pytest.mark.slow
 def test_without_repeats_configurations_are_not_shown(
     make: Callable[..., Path],
 ) -> None:
@@ -158,6 +159,7 @@ def test_the_front_is_listed_and_drawn(make: Callable[..., Path]) -> None:
     assert "plotly-graph-div" in content
 
 
+@pytest.mark.slow
 def test_a_front_of_four_metrics_is_listed_but_not_drawn(make: Callable[..., Path]) -> None:
     pareto = {"epoch_s": "min", "train_acc": "min", "train_loss": "min"}
     directory = make(**{**FAST_OR_GOOD, "tune": {"pareto": pareto}})
@@ -175,6 +177,7 @@ def test_a_trial_without_one_of_the_metrics_is_not_on_the_front(make: Callable[.
     assert "No trial has all of these metrics" in section(directory, "Pareto front")
 
 
+@pytest.mark.slow
 def test_a_sweep_with_one_metric_has_no_front(make: Callable[..., Path]) -> None:
     directory = make()
     assert as_json("best", directory)["pareto"] == []

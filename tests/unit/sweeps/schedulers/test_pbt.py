@@ -208,7 +208,12 @@ def describe(inner: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("quantile", "interval", "size"), [(0.5, 1, 4), (0.25, 2, 8), (0.25, 1, 8)]
+    ("quantile", "interval", "size"),
+    [
+        (0.5, 1, 4),
+        pytest.param(0.25, 2, 8, marks=pytest.mark.slow),
+        pytest.param(0.25, 1, 8, marks=pytest.mark.slow),
+    ],
 )
 def test_a_population_with_one_slot_ends(
     quantile: float, interval: int, size: int, tmp_path: Path

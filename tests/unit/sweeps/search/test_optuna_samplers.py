@@ -226,6 +226,7 @@ def test_a_suggestion_that_breaks_a_constraint_is_followed_by_another(name):
     assert suggester.suggest(observations, 1, lambda values: False) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tpe", "cmaes", "NSGAIISampler"])
 def test_algorithms_that_learn_beat_chance(name):
     def scores_of(algorithm, trials):
@@ -263,6 +264,7 @@ def test_bohb_models_the_longest_trials_there_are_enough_of():
     assert first.suggest(9) != second.suggest(9)
 
 
+@pytest.mark.slow
 def test_bohb_draws_its_share_of_trials_at_random():
     """The drawn trials are those that random search would try."""
     settings = {"name": "bohb", "min_points_in_model": 4, "random_fraction": 0.5}

@@ -163,6 +163,7 @@ def distances(trials, **tune):
     return [-score(1, values) for values in suggested[-10:]]
 
 
+@pytest.mark.slow
 def test_tpe_gets_closer_to_the_best_values_than_chance_in_both_modes():
     searcher = Searcher(spec_of("random", trials=40))
     by_chance = [-score(1, searcher.suggest(number)) for number in range(40)]

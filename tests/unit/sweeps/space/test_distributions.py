@@ -61,7 +61,7 @@ def is_multiple(value: float, q: float) -> bool:
     return math.isclose(value / q, round(value / q), rel_tol=1e-9, abs_tol=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(any_distribution, seeds)
 def test_every_draw_lies_in_its_set_and_keeps_its_type(distribution, seed):
     value = sample(distribution, np.random.default_rng(seed))
@@ -77,14 +77,14 @@ def test_every_draw_lies_in_its_set_and_keeps_its_type(distribution, seed):
         assert distribution.low <= value <= distribution.high - is_open
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(any_distribution, seeds)
 def test_a_draw_repeats_under_its_seed(distribution, seed):
     first, second = (sample(distribution, np.random.default_rng(seed)) for _ in range(2))
     assert to_json(first) == to_json(second)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     any_distribution.filter(lambda d: not isinstance(d, Choice)), st.floats(0, 1), st.floats(0, 1)
 )
@@ -94,7 +94,7 @@ def test_a_larger_share_never_gives_a_smaller_value(distribution, one, other):
     assert values[0] <= values[1] or math.isclose(*values, rel_tol=1e-12)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(any_distribution, st.floats(0, 1))
 def test_to_unit_is_the_inverse_of_from_unit(distribution, unit):
     value = distribution.from_unit(unit)
@@ -107,7 +107,7 @@ def test_to_unit_is_the_inverse_of_from_unit(distribution, unit):
         assert to_json(again) == to_json(value)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(any_distribution)
 def test_a_distribution_survives_being_written_and_parsed(distribution):
     written = json.loads(json.dumps(distribution.to_dict()))

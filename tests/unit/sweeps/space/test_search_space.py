@@ -70,7 +70,7 @@ def test_pick_is_called_for_active_keys_only():
     assert keys == ["a", "d"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**63 - 1), st.integers(0, 10_000))
 def test_a_random_draw_depends_only_on_the_seed_and_its_number(seed, number):
     once = random_draw(CONDITIONAL, (), [{}], seed, number)

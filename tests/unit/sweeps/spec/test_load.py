@@ -384,7 +384,7 @@ def renamed(data, path, name):
     return {key: renamed(v, rest, name) if key == first else v for key, v in data.items()}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_a_wrong_character_in_any_key_is_reported_with_that_key(data):
     good = {**parse_yaml(SEARCH, "search").data, "config": BASE}

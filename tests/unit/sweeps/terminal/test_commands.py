@@ -79,7 +79,13 @@ def test_a_script_that_was_started_elsewhere_is_named_by_its_path(
     assert sweep_command("retry", Path("d")) == f"{PYTHON} {ROOT}/sweeps/cli retry d"
 
 
-@pytest.mark.parametrize("script", ["cli", "run.py", "restore.py"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        "run.py",
+        *(pytest.param(script, marks=pytest.mark.slow) for script in ("cli", "restore.py")),
+    ],
+)
 def test_the_scripts_that_are_named_exist_and_run_from_any_directory(
     script: str, working_directory: Path
 ) -> None:

@@ -69,7 +69,10 @@ class Sweep:
             del self.trials[key]
 
 
-@pytest.mark.parametrize("deadly", TRIALS)
+@pytest.mark.parametrize(
+    "deadly",
+    [TRIALS[1], *(pytest.param(t, marks=pytest.mark.slow) for t in TRIALS if t != TRIALS[1])],
+)
 def test_a_deadly_trial_does_not_use_up_the_retries_of_the_others(
     tmp_path: Path, trial_config: Callable[..., dict[str, Any]], deadly: str
 ) -> None:

@@ -78,7 +78,7 @@ file_names = st.sets(st.text("abc0123", min_size=1, max_size=4), min_size=2, max
     fraction=st.floats(0.01, 0.99),
     seed=st.integers(0, 2**63 - 1),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_no_image_ever_changes_its_side(old, data, fraction, seed):
     """For any list, fraction and seed, and after any additions and removals."""
     scan = scan_of(old)

@@ -148,6 +148,7 @@ def test_a_trial_that_cannot_be_closed_does_not_block_others(
         pytest.param("failing_models:exits", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_the_memory_of_a_failed_trial_is_freed_immediately(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:

@@ -79,6 +79,7 @@ def test_a_training_continues_from_a_uri(
         assert ours["best_acc"] == theirs["best_acc"]
 
 
+@pytest.mark.slow
 def test_an_earlier_epoch_sets_later_ones_aside_in_the_store(
     make: MakeConfig, run_fit: RunFit, tmp_path: Path, assert_same: Any
 ) -> None:

@@ -138,6 +138,7 @@ def test_dropout_batch_norm_and_augmentation_resume_bit_equal_at_every_cut(
     assert rows[-1]["val_acc"] > rows[0]["val_acc"]
 
 
+@pytest.mark.slow
 def test_a_built_in_model_resumes_bit_equal(
     tmp_path: Path,
     tiny_trainer: Callable[..., Trainer],

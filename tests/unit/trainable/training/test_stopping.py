@@ -69,7 +69,7 @@ def test_the_reason_is_told(tiny_config: MakeConfig) -> None:
         rules.observe(epoch, {"val_acc": value}, 1.0)
     assert rules.stop == Stop(
         "early_stopping",
-        "val_acc has not risen by more than 0.01 for 2 epochs (best 0.5000 at epoch 1)",
+        "val_acc has not risen by more than 0.01 for 2 epochs, from 0.5000 at epoch 1",
     )
 
 
@@ -119,8 +119,8 @@ def test_more_epochs_start_the_count_anew_and_say_so(tiny_config: MakeConfig) ->
     rules.load_state_dict(ended_state(early(tiny_config, patience=2)), epochs=20)
     assert rules.stop is None
     assert rules.restarted == (
-        "training.early_stopping had ended this training: val_acc has not risen for 2 epochs "
-        "(best 0.5000 at epoch 1); it counts anew for the additional epochs"
+        "training.early_stopping had ended this training: val_acc has not risen for 2 epochs, "
+        "from 0.5000 at epoch 1; it counts anew for the additional epochs"
     )
     rules.observe(4, {"val_acc": 0.3}, 1.0)
     rules.observe(5, {"val_acc": 0.3}, 1.0)

@@ -206,9 +206,29 @@ def test_keys_that_all_trials_share_must_not_be_swept(key):
     ]
 
 
-def test_a_space_may_name_only_built_in_models():
-    assert problems_of({"model.name": {"choice": ["resnet20", "mine:build"]}}) == [
-        ("model.name", 'must be built-in models in a space, found "mine:build"')
+def test_a_space_may_name_models_of_libraries_and_of_ones_own():
+    names = ["resnet20", "timm/resnet18.a1_in1k", "torchvision/resnet18", "mine:build", "mine:net"]
+    assert problems_of({"model.name": {"choice": names}}) == []
+
+
+def test_arguments_are_swept_by_their_dotted_keys():
+    own = {**CONFIG, "model": {"name": "mine:build", "args": {"width": 2}}}
+    written = {
+        "model.args.drop_path_rate": {"uniform": [0, 0.3]},
+        "model.args.width": {"choice": [1, 2]},
+        "optimizer.learning_rate": {"expr": "0.1 * model.args.width"},
+    }
+    assert problems_of(written, own) == []
+    [(key, rule)] = problems_of({"model.args.drop path": {"uniform": [0, 1]}}, own)
+    assert (key, rule.partition(";")[0]) == ("model.args.drop path", "unknown key")
+
+
+def test_a_built_in_model_takes_no_arguments():
+    assert problems_of({"model.args.width": {"choice": [1]}}) == [
+        (
+            "model.args.width",
+            "model.args: must be empty for resnet20: a built-in model takes none, found width",
+        )
     ]
 
 

@@ -139,18 +139,22 @@ def _list_blocks(model: nn.Module) -> list[_Block]:
     """Lists the blocks of a model in the order of its modules."""
     blocks: list[_Block] = []
     known: set[str] = set()
+    early: list[str] = []  # of a module that holds blocks, before the first one
     parameters, is_smaller = dict(model.named_parameters()), False
     for prefix, module, is_whole in _walk("", model):
         owned = module.named_parameters(prefix, recurse=is_whole)
         names = [name for name, _ in owned if name in parameters and name not in known]
         known.update(names)
         is_smaller |= is_whole and any(_reduces(part) for part in module.modules())
-        if names and (not blocks or any(parameters[name].ndim > 1 for name in names)):
-            blocks.append(_Block(names, is_smaller))
-            is_smaller = False
-        elif names:
-            blocks[-1].names += names
-    return blocks
+        if not names:
+            continue
+        is_block = is_whole and any(parameters[name].ndim > 1 for name in names)
+        if is_block or (is_whole and not blocks):
+            blocks.append(_Block([*early, *names], is_smaller))
+            early, is_smaller = [], False
+        else:
+            (blocks[-1].names if blocks else early).extend(names)
+    return blocks or [_Block(early, reduces=False)]
 
 
 def _walk(prefix: str, module: nn.Module) -> Iterator[tuple[str, nn.Module, bool]]:

@@ -121,6 +121,8 @@ def _explain_immutable(spec: SearchSpec, key: str) -> str | None:
     if key not in spec.space:
         return f'must be keys of the space, found "{key}"{suggestion(key, spec.space)}'
     parameter = spec.space[key]
+    if key.startswith("model.args"):
+        return f"{key} cannot change during training: the model is built once"
     if key in IMMUTABLE_REASONS:
         return f"{key} cannot change during training: {IMMUTABLE_REASONS[key]}"
     if key not in MUTABLE_KEYS:

@@ -9,10 +9,7 @@ from sweeps.spec.schedulers import MUTABLE_KEYS
 from trainable.errors import ConfigError
 
 LR = "optimizer.learning_rate"
-CAN_CHANGE = (
-    "loss.label_smoothing, optimizer.eps, optimizer.learning_rate, optimizer.momentum, "
-    "optimizer.weight_decay, training.batch_size"
-)
+CAN_CHANGE = ", ".join(MUTABLE_KEYS)
 POPULATIONS = ("pbt", "pb2")
 PAUSING = ("hyperband", "pbt", "pb2")
 
@@ -94,7 +91,11 @@ def test_every_mutable_key_is_accepted() -> None:
         "optimizer.eps": {"loguniform": [1e-9, 1e-7]},
         LR: {"loguniform": [1e-3, 1.0]},
         "optimizer.weight_decay": {"loguniform": [1e-5, 1e-2]},
+        "optimizer.layer_decay": {"uniform": [0.65, 1.0]},
+        "optimizer.head_lr_factor": {"loguniform": [1.0, 20.0]},
+        "optimizer.decay_norm_and_bias": {"choice": [True, False]},
         "training.batch_size": {"randint": [32, 65]},
+        "training.clip_grad": {"choice": [{"norm": 1.0}, {"norm": 5.0}]},
     }
     data = search({"name": "pbt", "hyperparam_mutations": list(space)}, space=space)
     data["config"]["optimizer"]["name"] = "adam"
@@ -102,7 +103,7 @@ def test_every_mutable_key_is_accepted() -> None:
     parse_search(data)
     momentum = search("pb2", space={"optimizer.momentum": {"uniform": [0.5, 0.99]}})
     parse_search(momentum)
-    assert {*space, "optimizer.momentum"} == set(MUTABLE_KEYS)
+    assert {*space, "optimizer.momentum", "ema.decay", "loss.gamma"} == set(MUTABLE_KEYS)
 
 
 @pytest.mark.parametrize("name", PAUSING)

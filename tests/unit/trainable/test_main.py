@@ -46,6 +46,7 @@ def test_the_command_trains_and_prints_the_experiments_location(
 ) -> None:
     config = write_config(working_directory, epochs=2, extra="tensorboard: {enabled: true}\n")
     monkeypatch.setattr(sys, "argv", ["trainable", config.name, "--allow-custom-model"])
+    monkeypatch.delitem(sys.modules, "trainable.__main__")
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("trainable", run_name="__main__")
     assert ended.value.code == 0

@@ -39,6 +39,13 @@ SUPPORT = TESTS / "support"
 if str(SUPPORT) not in sys.path:
     sys.path.append(str(SUPPORT))  # for model.name: tiny_models:mlp
 
+
+@pytest.fixture(scope="session", autouse=True)
+def _features_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keeps stored features out of the user's cache, also in processes that tests start."""
+    os.environ["TUNE_SWEEPS_FEATURES"] = str(tmp_path_factory.mktemp("features"))
+
+
 TINY: dict[str, dict[str, Any]] = {
     "seed": {"enabled": True},
     "dataset": {"name": "digits", "val_split": 0.2},

@@ -65,6 +65,7 @@ TRAINABLE_ORDER = [
     "models",
     "metrics",
     "optim",
+    "features",
     "training",
     "storage",
     "preflight",

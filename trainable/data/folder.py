@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -134,6 +136,14 @@ class FolderSource:
         order = list(range(len(samples.paths)))
         parts = [order[part] for part in batch_slices(len(order), batch_size)]
         return self._batches(_Images(samples, self._plain), parts)
+
+    def fingerprint(self, split: Split) -> str:
+        """Returns a hash of the paths, sizes and times of a split's files; see `ImageSource`."""
+        samples, digest = self._samples(split), hashlib.sha256()
+        for path, label in zip(samples.paths, samples.labels, strict=True):
+            info = Path(path).stat()
+            digest.update(f"{label} {info.st_size} {info.st_mtime_ns} {path}\0".encode())
+        return digest.hexdigest()
 
     def _samples(self, split: Split) -> _Samples:
         if split not in self._splits:

@@ -5,6 +5,7 @@ A pass needs no loader process, no copy from the host and no wait for the device
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -151,6 +152,13 @@ class ResidentSource:
 
         changes = DeviceAugmentation(augment, self.shape)
         return lambda pixels, start: changes(pixels, seed, start // batch_size)
+
+    def fingerprint(self, split: Split) -> str:
+        """Returns a hash of the pixels and labels of a split; see `ImageSource`."""
+        images, digest = self._images(split), hashlib.sha256()
+        for tensor in (images.pixels, images.labels):
+            digest.update(tensor.cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     def _chunks(self, parts: list[slice]) -> list[list[slice]]:
         """Groups the batches of a pass into chunks that are prepared together."""

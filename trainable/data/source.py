@@ -81,6 +81,10 @@ class ImageSource(Protocol):
         """
         ...
 
+    def fingerprint(self, split: Split) -> str:
+        """Returns a hash that is another one if the images or labels of a split change."""
+        ...
+
 
 def batch_slices(count: int, batch_size: int) -> list[slice]:
     """Divides `count` images into batches of `batch_size`, in order."""

@@ -26,7 +26,7 @@ def describe_execution(trainer: Trainer) -> list[str]:
             if status == RECORDED
             else f"note: no CUDA graph: {status}"
         )
-    return notes
+    return [*notes, *trainer.features.notes]
 
 
 def describe_differences(trainer: Trainer) -> list[str]:

@@ -89,9 +89,15 @@ class _Step:
         self.sums = PassSums(self.device)
         self.amp_dtype = amp_dtype
         self.loss_fn = loss_fn
-        self._forward: Forward = forward or model
+        self._usual_forward: Forward = forward or model
+        self._forward = self._usual_forward
         self._is_compiled = forward is not None
         self._casts: WeightCasts | None = None
+
+    def call_instead(self, forward: Forward | None) -> None:
+        """Calls a function instead of the model or the compiled one; None calls that again."""
+        self._forward = forward or self._usual_forward
+        self._is_compiled = self._forward is not self.model
 
     def _compute_loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the logits and the mean loss."""

@@ -20,6 +20,7 @@ from trainable.data.loading import load_data
 from trainable.data.shapes import refuse_other_classes
 from trainable.data.source import ImageSource, Split, train_slices
 from trainable.data.split_record import SplitRecord
+from trainable.features.cached import FeatureCache
 from trainable.metrics.collector import MetricCollector
 from trainable.models import MODELS, get_model
 from trainable.models.pretrained import resolve, with_source
@@ -183,6 +184,9 @@ class Trainer:
         self.train_step.schedule, self.train_step.frozen = self.schedule, self.frozen
         self.train_step.clip = build_clipping(config.training.clip_grad, self.model)
         self.scaler = self.train_step.scaler
+        self.features = FeatureCache(
+            config, self.source, self.train_step, self.evaluation_step, amp_dtype
+        )
 
     def _count_steps(self) -> int:
         """Returns the number of steps of an epoch."""
@@ -266,7 +270,8 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         self._prepare_process()
-        if self.frozen.start_epoch(epoch) and self.graphs is not None:
+        has_changed = self.frozen.start_epoch(epoch), self.features.start_epoch()
+        if any(has_changed) and self.graphs is not None:
             self.graphs.forget()
         seed = stream_seed(self.seed, epoch)
         seed_everything(seed)
@@ -315,6 +320,7 @@ class Trainer:
         Raises:
             CheckpointError: The state belongs to another model or optimizer.
         """
+        self.features.reset()
         restore_state(self, state)
         self._diverged = self._improved = False
 
@@ -352,6 +358,8 @@ class Trainer:
         order = None
         if self.config.training.sampler == "balanced":
             order = draw_balanced(self.source.train_labels, seed=seed)
+        if self.features.is_active:
+            return self.features.train_batches(epoch, seed=seed, order=order)
         batches = self.source.train_batches(size, seed=seed, augment=augment, order=order)
         num_classes = self.config.model.num_classes or self.source.num_classes
         return augment_batches(batches, augment, num_classes, seed=seed, epoch=epoch)
@@ -370,7 +378,8 @@ class Trainer:
     def _score_split(self, split: Split) -> Steps[Score]:
         training = self.config.training
         size = training.batch_size // training.accumulation_steps
-        batches = self.source.eval_batches(split, size)
+        source = self.features if self.features.is_active else self.source
+        batches = source.eval_batches(split, size)
         graph = self.graphs.evaluation if self.graphs else None
         metrics = MetricsOfPass(self.metrics, self.source.size(split)) if self.metrics else None
         return evaluate(self.evaluation_step, batches, graph, metrics)

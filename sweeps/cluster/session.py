@@ -52,6 +52,9 @@ Variables that the user has set are kept."""
 WORKER_ENVIRONMENT = {name: ENVIRONMENT[name] for name in ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",)}
 """The part that workers of a cluster need; workers of a local Ray inherit all variables."""
 
+WEIGHTS_VARIABLES = ("HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "TORCH_HOME")
+"""Environment variables that say where the weights of models are; workers get the driver's."""
+
 CONNECT_TIMEOUT_S = 10
 GPU_RELEASE_TIMEOUT_S = 2.0
 """Longest wait for the GPUs that an earlier sweep of this process held."""
@@ -172,7 +175,9 @@ def _make_runtime_env(connection: RayConnection, working_dir: Path) -> dict[str,
     """
     job = _job_runtime_env()
     job_variables = job.get("env_vars") or {}
-    variables = {k: v for k, v in WORKER_ENVIRONMENT.items() if k not in job_variables}
+    weights = {name: os.environ[name] for name in WEIGHTS_VARIABLES if name in os.environ}
+    own = WORKER_ENVIRONMENT | weights
+    variables = {k: v for k, v in own.items() if k not in job_variables}
     runtime_env: dict[str, Any] = {"env_vars": variables}
     if not job.get("working_dir"):
         package = project_code()

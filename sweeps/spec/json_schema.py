@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from typing import Any
 
 from pydantic import BaseModel
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 from sweeps.space.parsing import ARGUMENTS
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.settings import METRICS, OBJECTIVES
-from sweeps.spec.validation.space import SHARED_KEYS, list_config_keys
+from sweeps.spec.validation.space import SHARED_KEYS, list_argument_keys, list_config_keys
 from trainable.config import MODEL_NAMES, TrainConfig
 from trainable.config.introspection import options
 from trainable.config.sections.metrics import METRIC_NAMES, SCORES, VALIDATION
@@ -78,7 +79,8 @@ def _of_training() -> Schema:
     schema = _described(TrainConfig)
     model = schema["$defs"]["ModelConfig"]["properties"]["name"]
     own = {**TEXT, "pattern": r"^\w+(\.\w+)*:\w+(\.\w+)*$", "description": "module:callable"}
-    _replace(model, {"anyOf": [{"enum": list(MODEL_NAMES)}, own]})
+    library = {**TEXT, "pattern": r"^(timm|torchvision)/[\w-]+(\.[\w.-]+)?$"}
+    _replace(model, {"anyOf": [{"enum": list(MODEL_NAMES)}, library, own]})
     own_metric = {**TEXT, "pattern": r"^\w+(\.\w+)*:\w+(\.\w+)*(:(max|min))?$"}
     items = schema["properties"]["metrics"]["items"]
     _replace(items, {"anyOf": [{"enum": list(METRIC_NAMES)}, own_metric]})
@@ -128,7 +130,13 @@ def _space() -> Schema:
     entry = {"$ref": "#/$defs/SpaceParameter"}
     keys = [key for key in list_config_keys() if not {key, key.partition(".")[0]} & SHARED_KEYS]
     swept = dict.fromkeys(keys, entry)
-    space = {"type": "object", "properties": swept, "additionalProperties": False}
+    patterns = {f"^{re.escape(key)}\\.": entry for key in list_argument_keys()}
+    space = {
+        "type": "object",
+        "properties": swept,
+        "patternProperties": patterns,
+        "additionalProperties": False,
+    }
     return {"anyOf": [space, NULL]}
 
 

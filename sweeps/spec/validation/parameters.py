@@ -17,7 +17,7 @@ from sweeps.space.search_space import (
     satisfies,
     select_decided,
 )
-from sweeps.spec.validation.space import list_config_keys, list_kinds
+from sweeps.spec.validation.space import is_argument, list_config_keys, list_kinds
 from sweeps.spec.validation.violations import Violation
 from trainable.config import TrainConfig
 from trainable.config.introspection import fields_of, kind_of_name, names_of
@@ -119,7 +119,7 @@ def _explain_missing_key(name: str, space: Space, config: Mapping[str, Any]) -> 
     own = [other for other in below if "." not in other]
     if name == section and section in keys:
         return f"is a section, not a value; name one of its keys ({', '.join(sorted(own))})"
-    if name not in keys:
+    if name not in keys and not is_argument(name):
         hint = suggestion(key, own) if own else suggestion(name, keys)
         return f"is not a key of the space or the training config{hint}"
     kinds = list_kinds(section)
@@ -127,6 +127,7 @@ def _explain_missing_key(name: str, space: Space, config: Mapping[str, Any]) -> 
     chosen_kinds = [kind_of_name(kinds, name) for name in possible]
     if not possible or None in chosen_kinds:
         return None
+    key = key.partition(".")[0]
     if any(key in fields_of(kind) for kind in chosen_kinds):
         return None
     owners = [name for kind in kinds if key in fields_of(kind) for name in names_of(kind)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, get_origin
 
 from sweeps.space.distributions import Choice, Distribution
 from sweeps.space.parameters import Parameter, ZippedParameter, to_json
@@ -33,7 +33,6 @@ from trainable.config.introspection import (
 )
 from trainable.config.names import suggestion
 from trainable.config.override import override
-from trainable.config.own_code import is_own_code
 from trainable.config.yaml_reader import PathKey
 from trainable.errors import ConfigError, Problem
 
@@ -59,11 +58,30 @@ def _list_keys_of(kind: Any) -> Iterator[str]:
             yield from (f"{key}.{name}" for name in _list_keys_of(inner))
 
 
+def list_argument_keys() -> list[str]:
+    """Lists the keys of a training config that hold arguments of any name, e.g. `model.args`."""
+    keys = (
+        f"{section}.{key}"
+        for section, field in TrainConfig.model_fields.items()
+        for kind in options(field.annotation)
+        for key in fields_of(kind)
+        if any(get_origin(inner) is dict for inner in options(kind.model_fields[key].annotation))
+    )
+    return list(dict.fromkeys(keys))
+
+
+def is_argument(key: str) -> bool:
+    """Returns whether a dotted key is that of an argument, e.g. `model.args.drop_path_rate`."""
+    return any(key.startswith(f"{arguments}.") for arguments in list_argument_keys())
+
+
 def check_keys(keys: Iterable[str]) -> list[Violation]:
     """Returns those keys of a space that no training config has."""
     config_keys = list_config_keys()
     return [
-        ((key,), _explain_unknown_key(key, config_keys)) for key in keys if key not in config_keys
+        ((key,), _explain_unknown_key(key, config_keys))
+        for key in keys
+        if key not in config_keys and not is_argument(key)
     ]
 
 
@@ -149,9 +167,6 @@ def _check_shared_keys(space: Space) -> Iterator[Violation]:
             flat = flatten({key: value}, keep_mappings=True)
             for name in flat.keys() & SHARED_KEYS - {key}:
                 yield (key,), f"must not sweep {name}, it is the same for every trial"
-            model = flat.get("model.name")
-            if isinstance(model, str) and is_own_code(model):
-                yield (key,), f"must be built-in models in a space, found {to_json(model)}"
 
 
 def _list_contexts(space: Space) -> list[Values]:

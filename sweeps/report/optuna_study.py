@@ -1,9 +1,9 @@
 """Rebuilds an Optuna study from a sweep's files, for Optuna's charts and optuna-dashboard.
 
 Parameters have the values that the best epoch was trained with. Finished trials and those that a
-rule of their training config has ended are COMPLETE, trials stopped by the scheduler PRUNED, failed
-ones FAIL. A trial's value is the metric at its best epoch; its intermediate values are the metrics
-of its epochs.
+rule of their training config has ended are COMPLETE, trials stopped by the scheduler PRUNED,
+failed ones FAIL. A trial's value is the metric at its best epoch; its intermediate values are the
+metrics of its epochs.
 """
 
 from __future__ import annotations

@@ -140,6 +140,6 @@ class StopRules:
         least = f" by more than {self._early.min_delta:g}" if self._early.min_delta else ""
         count = "1 epoch" if self._bad_epochs == 1 else f"{self._bad_epochs} epochs"
         return (
-            f"{self._monitor} has not {verb}{least} for {count} (best {self._best:.4f} at epoch "
-            f"{self._best_epoch})"
+            f"{self._monitor} has not {verb}{least} for {count}, from {self._best:.4f} at epoch "
+            f"{self._best_epoch}"
         )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from trainable.config import AugmentConfig
 from trainable.data.arrays import ImageArrays, LabelledImages
 from trainable.data.resident import ResidentSource
 
@@ -225,3 +226,56 @@ def test_a_source_without_val_split_raises():
     assert not source.has_val
     with pytest.raises(ValueError, match="val_split is null"):
         source.size("val")
+
+
+# ------------------------------------------------------------------------ the config's `augment`
+
+
+def augmented(source, augment, batch_size=7, **options):
+    config = AugmentConfig.model_validate(augment)
+    batches = source.train_batches(batch_size, seed=3, augment=config, **options)
+    return one_pass(batches)
+
+
+def test_a_crop_and_a_flip_of_the_config_take_the_place_of_the_data_sets():
+    arrays = make_arrays(shape=(3, 8, 8))
+    source = make_source(arrays)
+    whole = {"crop": {"min_scale": 1.0, "max_ratio": 1.0}, "horizontal_flip": 0.0}
+    for image, label in zip(*augmented(source, whole), strict=True):
+        assert np.array_equal(to_bytes(image), arrays.train.pixels[label])
+    mirrored = {**whole, "horizontal_flip": 1.0}
+    for image, label in zip(*augmented(source, mirrored), strict=True):
+        assert np.array_equal(to_bytes(image), arrays.train.pixels[label][:, ::-1])
+
+
+def test_other_parts_of_the_config_are_added_to_the_crop_and_flip():
+    source = make_source(make_arrays())
+    plain = one_pass(source.train_batches(7, seed=3))
+    upside_down = augmented(source, {"vertical_flip": 1.0})
+    assert torch.equal(upside_down[1], plain[1])
+    assert torch.allclose(upside_down[0], plain[0].flip(2), atol=1e-5)
+    without = make_source(make_arrays(), augment=False)
+    assert torch.allclose(
+        augmented(without, {"vertical_flip": 1.0})[0],
+        one_pass(without.train_batches(7, seed=3))[0].flip(2),
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("batches_at_once", [1, 2, 100])
+def test_the_chunk_size_changes_no_augmented_batch(batches_at_once):
+    augment = {"rotation": 20, "randaugment": {}, "blur": {}}
+    source, chunked = make_source(make_arrays()), make_source(make_arrays())
+    chunked._chunk_bytes = batches_at_once * 7 * 4 * 3 * 8 * 6
+    images, labels = augmented(source, augment)
+    assert torch.equal(augmented(chunked, augment)[0], images)
+    assert torch.equal(augmented(chunked, augment)[1], labels)
+
+
+def test_a_pass_of_chosen_images_has_them_in_order():
+    arrays = make_arrays()
+    images, labels = augmented(
+        make_source(arrays, augment=False), {}, batch_size=2, order=[5, 3, 5, 0]
+    )
+    assert labels.tolist() == [5, 3, 5, 0]
+    assert np.array_equal(to_bytes(images[1]), arrays.train.pixels[3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,11 +19,15 @@ from sweeps.cli.options import (
 )
 from sweeps.sweep_dir.layout import code_directories_of
 from sweeps.terminal.commands import add_code_path, sweep_command
-from sweeps.terminal.console import console, print_error, print_line
-from sweeps.terminal.formatting import format_size
-from trainable.config.own_code import add_code_directories, code_directories, is_own_code
+from sweeps.terminal.console import console, print_error, print_line, print_table
+from sweeps.terminal.formatting import format_metric, format_size, format_value, make_table
+from trainable.artifacts.class_metrics import MATRIX, RECALL
+from trainable.artifacts.metrics import more_scores
+from trainable.config.own_code import add_code_directories, code_directories
 from trainable.uri import is_uri
 
+MAX_MATRIX_COLUMNS = 12
+"""Classes up to which `eval` prints the confusion matrix."""
 DEFAULT_DIRECTORY = "experiments"
 """The directory in which `restore` creates an experiment."""
 
@@ -69,17 +74,18 @@ def restore(
         outcome = restore_checkpoint(
             config, console, allow_custom_model=allow_custom_model, should_stop=stop
         )
-    label = "best" if outcome.finished else "best so far"
+    has_ended = outcome.finished or outcome.stop is not None
+    label = "best" if has_ended else "best so far"
     print_line(f"{label}: {outcome.best_text}")
     print_line(f"experiment: {outcome.location}, continued from {checkpoint}")
-    if outcome.finished or outcome.diverged or stop.signal is None:
-        return FINISHED if outcome.finished else SOME_FAILED
+    if has_ended or outcome.diverged or stop.signal is None:
+        return FINISHED if has_ended else SOME_FAILED
     print_line("stopped early; continue with:")
     latest = outcome.latest if is_uri(outcome.latest) else Path(outcome.latest)
     parent = config.checkpoint.dir
     is_default = parent == str(Path(DEFAULT_DIRECTORY).absolute())
     options = [] if is_default else ["--dir", parent if is_uri(parent) else Path(parent)]
-    is_own = is_own_code(config.model.name)
+    is_own = bool(config.own_code)
     command = sweep_command("restore", latest, *options, allow_custom_model=is_own)
     print_line(add_code_path(command, code_directories()))
     return 128 + stop.signal
@@ -87,18 +93,28 @@ def restore(
 
 @click.command("eval")
 @click.argument("checkpoint", type=PATH_OR_URI)
+@click.option(
+    "--metrics",
+    default="",
+    metavar="NAMES",
+    help="Measure these, too: names as in the config's metrics, separated by commas.",
+)
 @SET
 @AS_JSON
 @ALLOW_CUSTOM_MODEL
 @exits
 def eval_(
-    checkpoint: str, assignments: tuple[str, ...], as_json: bool, allow_custom_model: bool
+    checkpoint: str,
+    metrics: str,
+    assignments: tuple[str, ...],
+    as_json: bool,
+    allow_custom_model: bool,
 ) -> int:
     """Scores a checkpoint on its test set.
 
     CHECKPOINT is a .pt file; its config names the data set.
 
-    Example: sweep eval experiments/digits_asha/TRIAL/checkpoints/best.pt
+    Example: sweep eval experiments/digits_asha/TRIAL/checkpoints/best.pt --metrics f1_macro,auroc
     """
     from sweeps.spec.overrides import parse_assignments
     from trainable.config import TrainConfig
@@ -109,18 +125,40 @@ def eval_(
     scores = evaluate_checkpoint(
         checkpoint,
         parse_assignments(assignments, TrainConfig),
+        metrics=[name.strip() for name in metrics.split(",") if name.strip()],
         allow_custom_model=allow_custom_model,
     )
     if as_json:
         print_line(json.dumps(scores))
     else:
-        for notice in scores["notices"]:
-            print_line(f"note: {notice}")
-        print_line(
-            f"test_acc {scores['test_acc']:.4f}  test_loss {scores['test_loss']:.4f}  "
-            f"on {scores['images']} images, epoch {scores['epoch']} of {checkpoint}"
-        )
+        _print_scores(scores)
     return FINISHED
+
+
+def _print_scores(scores: dict[str, Any]) -> None:
+    """Prints what `evaluate_checkpoint` returns; matrices of many classes only as JSON."""
+    for notice in scores["notices"]:
+        print_line(f"note: {notice}")
+    more = more_scores(scores, "test")
+    numbers = ["test_acc", "test_loss", *(n for n in more if not isinstance(scores[n], list))]
+    print_line(
+        "  ".join(f"{name} {format_metric(scores, name)}" for name in numbers)
+        + f"  on {scores['images']} images, epoch {scores['epoch']} of {scores['checkpoint']}"
+    )
+    recall, matrix = scores.get(f"test_{RECALL}", []), scores.get(f"test_{MATRIX}", [])
+    has_matrix = 0 < len(matrix) <= MAX_MATRIX_COLUMNS
+    if not recall and not has_matrix:
+        return
+    names = list(scores["classes"])
+    names += map(str, range(len(names), max(len(recall), len(matrix))))  # outputs that have no class
+    columns = names if has_matrix else []
+    table = make_table("class", *(["recall"] if recall else []), *columns)
+    for label, name in enumerate(names):
+        share = [format_value(recall[label])] if recall else []
+        table.add_row(name, *share, *(map(str, matrix[label]) if has_matrix else []))
+    if has_matrix:
+        table.caption = "columns: the class that images were classified as"
+    print_table(table)
 
 
 @click.command("export-model")

@@ -44,6 +44,7 @@ from sweeps.terminal.formatting import (
     make_table,
 )
 from sweeps.terminal.tables import ShortenedText
+from trainable.artifacts.metrics import monitor_of
 from trainable.artifacts.names import BEST_FILE, CONFIG_FILE
 from trainable.config.yaml_reader import parse_yaml
 from trainable.errors import TuneSweepsError
@@ -364,8 +365,8 @@ def _print_best(
         print_line(f"checkpoint:        {quote_word(checkpoint)}")
         if checkpoint_epoch != (trial.best or {})["epoch"] and checkpoint.name == BEST_FILE:
             print_line(
-                f"                   has epoch {checkpoint_epoch}, the best by val_acc, not the "
-                f"best by {sweep.metric}"
+                f"                   has epoch {checkpoint_epoch}, the best by "
+                f"{monitor_of(trial.last or {})}, not the best by {sweep.metric}"
             )
         print_line(f"score it:          {commands['eval']}")
         print_line(f"train it further:  {commands['restore']}")

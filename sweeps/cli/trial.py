@@ -34,6 +34,7 @@ from sweeps.terminal.formatting import (
     make_table,
 )
 from sweeps.terminal.tables import ShortenedText, fit_columns
+from trainable.artifacts.metrics import more_scores
 from trainable.artifacts.names import BEST_FILE, CHECKPOINTS, CONFIG_FILE, LOG_FILE
 from trainable.config.yaml_reader import parse_yaml
 
@@ -135,19 +136,24 @@ def _checkpoints(directory: Path) -> list[Path]:
 
 
 def _metrics_table(rows: list[dict[str, Any]]) -> Table:
+    more = more_scores(rows[-1])
+    by_importance = [BY_IMPORTANCE[0], *more, *BY_IMPORTANCE[1:]]
+    position = SHOWN_METRICS.index("val_acc") + 1
+    metrics = [*SHOWN_METRICS[:position], *more, *SHOWN_METRICS[position:]]
+
     def build(shown: int) -> Table:
         """Returns the table with this number of metrics."""
-        hidden = BY_IMPORTANCE[shown:]
-        names = [name for name in SHOWN_METRICS if name not in hidden]
+        hidden = by_importance[shown:]
+        names = [name for name in metrics if name not in hidden]
         table = make_table(*names)
         for row in _subsample(rows):
             table.add_row(*(format_value(row.get(name)) for name in names))
         left_out = [f"{MAX_ROWS} of {len(rows)} epochs"] if len(rows) > MAX_ROWS else []
-        left_out += [f"{len(names)} of {len(SHOWN_METRICS)} columns"] if hidden else []
+        left_out += [f"{len(names)} of {len(metrics)} columns"] if hidden else []
         table.caption = f"{', '.join(left_out)}; --json prints all" if left_out else None
         return table
 
-    return fit_columns(build, len(BY_IMPORTANCE), console, table_width())
+    return fit_columns(build, len(by_importance), console, table_width())
 
 
 def _subsample(rows: list[Any]) -> list[Any]:

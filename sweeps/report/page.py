@@ -15,6 +15,7 @@ from typing import Any
 import plotly.io
 from plotly.offline import get_plotlyjs
 
+from sweeps.report.class_charts import classes_table, matrix_chart, read_splits
 from sweeps.report.curve_charts import Chart
 from sweeps.report.optuna_charts import ChartData, all_charts, pareto_chart
 from sweeps.report.optuna_study import chart_studies, read_space
@@ -98,6 +99,7 @@ def build_page(sweep: LoadedSweep) -> str:
         ("Best config", _best_config(sweep)),
         *_configurations(sweep),
         *_pareto_front(sweep),
+        *_classes(sweep),
         *((chart.title, _render_chart(chart)) for chart in charts),
         ("Stopped trials", _stopped_trials(sweep)),
         ("Failures", _failures(sweep)),
@@ -242,6 +244,15 @@ def _pareto_front(sweep: LoadedSweep) -> list[tuple[str, str]]:
         return []
     chart = pareto_chart(sweep)
     return [(chart.title, _render_chart(chart) + pareto_table(sweep.front, sweep.metrics))]
+
+
+def _classes(sweep: LoadedSweep) -> list[tuple[str, str]]:
+    """Returns the section about the classes if the best trial has measured any, else nothing."""
+    splits = read_splits(sweep)
+    if not splits:
+        return []
+    charts = "".join(_render_chart(matrix_chart(split)) for split in splits)
+    return [("Classes of the best trial", classes_table(splits) + charts)]
 
 
 def _stopped_trials(sweep: LoadedSweep) -> str:

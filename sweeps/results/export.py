@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.results.loaded_sweep import LoadedSweep
 from sweeps.results.ranking import ranking_rows, to_csv
+from trainable.artifacts.metrics import more_scores
 from trainable.atomic_files import write_once
 from trainable.trial_settings import VALUES
 
@@ -30,6 +31,10 @@ def trial_rows(sweep: LoadedSweep) -> list[Row]:
             record.ended,
         )
         failed = record.state == "failed" and record.failures
+        best, last = result.best or {}, result.last or {}
+        for name in (*more_scores(last, "val"), *more_scores(last, "test")):
+            if name != sweep.metric:
+                row[name] = best.get(name)
         row["failure"] = record.failures[-1].cause if failed else None
     return rows
 

@@ -30,6 +30,7 @@ from sweeps.storage.lock import is_running
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
 from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord
+from trainable.artifacts.metrics import ACCURACY, monitor_of
 from trainable.artifacts.names import CONFIG_FILE
 from trainable.config.names import suggestion
 from trainable.config.schema import Section
@@ -309,8 +310,10 @@ def find_trial(
 
 
 def best_checkpoint_epoch(result: TrialResult) -> int | None:
-    """Returns the epoch of a trial's `best.pt`, which is always that of the best val_acc."""
+    """Returns the epoch of a trial's `best.pt`, the best by its `checkpoint.monitor`."""
     rows = result.rows
+    if rows and monitor_of(rows[-1]) != ACCURACY:
+        return rows[-1].get("best_epoch") or None
     row = inherited_row(rows, "val_acc", "max") or best_row(rows, "val_acc", "max")
     return None if row is None else int(row["epoch"])
 

@@ -13,7 +13,7 @@ from typing import Any
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
 from sweeps.sweep_dir.trial_rows import TrialRowsReader
-from trainable.artifacts.metrics import is_scored
+from trainable.artifacts.metrics import ACCURACY, best_column, is_scored, monitor_of
 from trainable.artifacts.names import (
     BEST_FILE,
     CHECKPOINTS,
@@ -130,14 +130,18 @@ def inherited_row(rows: list[dict[str, Any]], metric: str, mode: str) -> dict[st
     """Returns the best epoch before a trial's first one, if none of its own is better.
 
     A trial that resumes from a checkpoint inherits the best state of that training as its
-    `best.pt`. Only the epoch and its accuracy are known.
+    `best.pt`. Only the epoch and the metric that decided (`checkpoint.monitor`) are known.
     """
-    if not rows or mode != "max" or metric not in {"val_acc", "best_acc"}:
+    if not rows:
         return None
-    epoch, acc = rows[-1].get("best_epoch"), rows[-1].get("best_acc")
+    monitor = monitor_of(rows[-1])
+    column = best_column(monitor)
+    if metric not in {monitor, column} or (monitor == ACCURACY and mode != "max"):
+        return None
+    epoch, value = rows[-1].get("best_epoch"), rows[-1].get(column)
     if not epoch or epoch >= rows[0]["epoch"]:
         return None
-    return {"epoch": epoch, "val_acc": acc, "best_acc": acc}
+    return {"epoch": epoch, monitor: value, column: value}
 
 
 def read_scores(result: TrialResult, metrics: Iterable[str]) -> list[float] | None:

@@ -17,7 +17,7 @@ from typing import Any
 from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_dir.layout import EVENTS_FILE
 from sweeps.sweep_dir.records import ENDED, TrialRecord
-from trainable.artifacts.metrics import Row, scan_rows
+from trainable.artifacts.metrics import Row, best_column, scan_rows
 from trainable.artifacts.names import (
     BEST_FILE,
     CHECKPOINTS,
@@ -152,18 +152,24 @@ class TrialRowsReader:
         return unknown, sources
 
     def _read_best(self, record: TrialRecord) -> Row | None:
-        """Returns epoch and accuracy of a trial's `best.pt`; None if it says nothing here."""
+        """Returns epoch and metric of a trial's `best.pt`; None if it says nothing here."""
         path = self._directory / record.directory / CHECKPOINTS / BEST_FILE
-        if self._metric not in {"val_acc", "best_acc"} or not path.is_file():
+        if self._metric.startswith("train_") or not path.is_file():
             return None
-        from trainable.artifacts.checkpoint import BEST_ACC, EPOCH, read_checkpoint  # torch
+        from trainable.artifacts.checkpoint import EPOCH, read_checkpoint, read_monitored  # torch
         from trainable.errors import CheckpointError
 
         try:
             state = read_checkpoint(path)
         except CheckpointError:
             return None
-        return {"epoch": state[EPOCH], "val_acc": state[BEST_ACC], "best_acc": state[BEST_ACC]}
+        monitor, value = read_monitored(state)
+        names = monitor, best_column(monitor)
+        return (
+            {"epoch": state[EPOCH], **dict.fromkeys(names, value)}
+            if self._metric in names
+            else None
+        )
 
 
 def _describe_outcome(

@@ -29,6 +29,7 @@ from typing import Any, BinaryIO
 
 import torch
 
+from trainable.artifacts.metrics import ACCURACY
 from trainable.atomic_files import write_once
 from trainable.config import TrainConfig
 from trainable.config.dotted import flatten
@@ -149,6 +150,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if path.parent.is_dir():
         text += f"; good checkpoints beside it: {', '.join(good) if good else 'none'}"
     raise CheckpointError(text)
+
+
+def read_monitored(state: Mapping[str, Any]) -> tuple[str, float | None]:
+    """Returns the metric by which a checkpoint's best epoch is the best, and its best value."""
+    extra = state.get(RESUME, {})
+    value = extra.get(BEST_VALUE, state[BEST_ACC])
+    return extra.get(MONITOR, ACCURACY), None if value is None else float(value)
 
 
 def is_complete(path: Path) -> bool:

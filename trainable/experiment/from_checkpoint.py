@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,25 +116,33 @@ def restore(
 
 
 def evaluate_checkpoint(
-    checkpoint: str | Path, values: Mapping[str, Any], *, allow_custom_model: bool
+    checkpoint: str | Path,
+    values: Mapping[str, Any],
+    *,
+    metrics: Sequence[str] = (),
+    allow_custom_model: bool,
 ) -> dict[str, Any]:
     """Scores a checkpoint on the test set.
 
     Args:
         checkpoint: A `.pt` file of any experiment or trial, or its address in object storage.
         values: Dotted config key -> new value, e.g. `dataset.root` on another machine.
+        metrics: Names as in the config's `metrics`, which are measured besides those.
         allow_custom_model: Whether `model.name` may import a callable of the user's.
 
     Returns:
         `checkpoint`, `epoch`, `best_acc`, `test_loss` (mean per image), `test_acc` in [0, 1],
-        `images` and `notices`, a list of lines on the files of the data set.
+        `images` and `notices`, a list of lines on the files of the data set; `test_` with the name
+        of each metric; and `classes`, the names of the classes, if a metric has a value for each.
 
     Raises:
         TuneSweepsError: The file is not a good checkpoint, or the data cannot be loaded.
     """
     with local_file(str(checkpoint)) as path:
         state = read_checkpoint(path)
-    config = parse_config(override(state[CONFIG], values), str(checkpoint))
+    changed = override(state[CONFIG], values)
+    changed["metrics"] = list(dict.fromkeys([*(changed.get("metrics") or ()), *metrics]))
+    config = parse_config(changed, str(checkpoint))
     _check_shape(checkpoint, state[CONFIG], config, values)
     split = saved_split(state, config.dataset)
     if split is not None:
@@ -154,6 +162,9 @@ def evaluate_checkpoint(
         "best_acc": state[BEST_ACC],
         "test_loss": score.loss,
         "test_acc": score.acc,
+        **{f"test_{name}": value for name, value in score.measured.scores.items()},
+        **{f"test_{name}": value for name, value in score.measured.per_class.items()},
+        **({"classes": list(trainer.source.class_names)} if score.measured.per_class else {}),
         "images": trainer.source.size("test"),
         "notices": list(trainer.source.notices),
     }

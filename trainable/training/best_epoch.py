@@ -71,11 +71,8 @@ class BestEpoch:
 
     def read(self, state: Mapping[str, Any]) -> float | None:
         """Returns the best value that a checkpoint records; None if it watched another metric."""
-        extra = state.get(checkpoint.RESUME, {})
-        if extra.get(checkpoint.MONITOR, ACCURACY) != self.monitor:
-            return None
-        value = extra.get(checkpoint.BEST_VALUE, state[checkpoint.BEST_ACC])
-        return None if value is None else float(value)
+        monitor, value = checkpoint.read_monitored(state)
+        return value if monitor == self.monitor else None
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continues from a checkpoint; one of another metric says nothing of this one."""

@@ -22,6 +22,7 @@ from sweeps.terminal.formatting import (
     make_table,
 )
 from trainable.errors import TuneSweepsError
+from trainable.features.sharing import describe_sharing
 
 MAX_DRAWS_SHOWN = 5
 """Draws whose values and training configs are described."""
@@ -44,6 +45,7 @@ def describe_plan(plan: Plan) -> Iterator[str]:
     yield f"scheduler {tune.scheduler.name}: {_describe_rungs(plan)}"
     yield f"epochs: {_describe_epochs(plan)}"
     yield f"concurrent trials: {_describe_concurrency(plan)}"
+    yield from _describe_features(plan)
     if tune.time_budget is not None:
         yield f"time budget: the sweep is paused after {format_duration(tune.time_budget)}"
 
@@ -116,6 +118,13 @@ def _describe_epochs(plan: Plan) -> str:
     if tune.target is not None:
         text += f"; fewer if {tune.metric} reaches {tune.target:g}"
     return text
+
+
+def _describe_features(plan: Plan) -> Iterator[str]:
+    """Yields a line where trials share the features of a frozen backbone."""
+    swept = dict.fromkeys(key for values in plan.draws for key in values)
+    lines = (describe_sharing(config, swept) for config in first_configs(plan, MAX_DRAWS_SHOWN))
+    yield from dict.fromkeys(line for line in lines if line is not None)
 
 
 def _describe_concurrency(plan: Plan) -> str:

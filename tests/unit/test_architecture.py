@@ -55,6 +55,7 @@ TESTED_ELSEWHERE = {
     "trainable.config.sections.scheduler": "unit/trainable/config/test_config.py",
     "trainable.config.sections.training": "unit/trainable/config/test_config.py",
     "trainable.data.loading": "unit/trainable/data/test_download.py",
+    "trainable.features.head_split": "unit/trainable/features/test_cached.py",
     "trainable.inference.formats": "unit/trainable/inference/test_export_model.py",
     "trainable.inference.sample_images": "unit/trainable/inference/test_export_model.py",
     "trainable.models.resnet_cifar": "unit/trainable/models/test_models.py",

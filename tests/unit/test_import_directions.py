@@ -108,6 +108,7 @@ LIGHT = {
     "sweeps.sweep_dir",
     "sweeps.terminal",
     "trainable.config",
+    "trainable.features.sharing",
     "trainable.preflight.background",
     "trainable.preflight.checks",
     "trainable.preflight.images",

@@ -23,6 +23,7 @@ from trainable.config import TrainConfig
 from trainable.config.sections.augment import AugmentConfig
 from trainable.data.source import Batch, ImageSource, Split, batch_slices, train_slices
 from trainable.features.head_split import CannotSplitError, HeadSplit, same_random_numbers
+from trainable.features.sharing import uses_features
 from trainable.features.store import Features, FeatureStore, node_store
 
 BATCH_SIZE = 64
@@ -31,16 +32,6 @@ FORMAT = 1
 
 _DATA_KEYS = ("mean", "std", "interpolation", "crop_share", "image_size", "name")
 _MODEL_KEYS = ("name", "args", "in_channels")
-
-
-def is_wanted(config: TrainConfig) -> bool:
-    """Returns whether a training has nothing but a classifier to train, and features are on."""
-    model = config.model
-    return (
-        config.training.cache_features
-        and model.freeze == "backbone"
-        and model.unfreeze_epoch is None
-    )
 
 
 class Step(Protocol):
@@ -79,7 +70,7 @@ class FeatureCache:
         self._config, self._source = config, source
         self._training, self._evaluation = training, evaluation
         self._amp_dtype = amp_dtype
-        self._is_open = not is_wanted(config)
+        self._is_open = not uses_features(config)
         self._features: CachedFeatures | None = None
 
     @property
@@ -103,7 +94,7 @@ class FeatureCache:
 
     def reset(self) -> None:
         """Ends the use of features, because the weights of the backbone may be other ones."""
-        self._is_open = not is_wanted(self._config)
+        self._is_open = not uses_features(self._config)
         if self._features is not None:
             self._features = None
             for step in (self._training, self._evaluation):

@@ -9,6 +9,7 @@ import re
 from datetime import datetime
 
 from trainable.config import TrainConfig
+from trainable.config.sections.model import is_library_model
 
 CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.jsonl"
@@ -48,7 +49,12 @@ def epoch_of(name: str) -> int:
 def automatic_name(config: TrainConfig, now: datetime) -> str:
     """Returns `{model}_{dataset}_{timestamp}`.
 
-    A model of the user's, `module:callable`, is named by its callable.
+    A model of the user's, `module:callable`, is named by its callable, and one of a library by its
+    architecture: `timm/resnet50.a1_in1k` is `resnet50`.
     """
-    model = config.model.name.rpartition(":")[2]
+    name = config.model.name
+    if is_library_model(name):
+        model = name.partition("/")[2].partition(".")[0]
+    else:
+        model = name.rpartition(":")[2]
     return f"{model}_{config.dataset.name}_{now.strftime(TIMESTAMP)}"

@@ -35,6 +35,14 @@ def test_a_custom_model_is_named_by_its_callable(tiny_config: MakeConfig) -> Non
     assert automatic_name(tiny_config(), NOW) == "mlp_digits_20240115_143022"
 
 
+@pytest.mark.parametrize("name", ["timm/resnet50.a1_in1k", "torchvision/resnet50"])
+def test_a_model_of_a_library_is_named_by_its_architecture(
+    tiny_config: MakeConfig, name: str
+) -> None:
+    config = tiny_config(model={"name": name})
+    assert automatic_name(config, NOW) == "resnet50_digits_20240115_143022"
+
+
 def test_the_directory_is_made_with_its_parents(tmp_path: Path, tiny_config: MakeConfig) -> None:
     config = tiny_config(checkpoint={"enabled": True, "dir": str(tmp_path / "a" / "b")})
     directory = create_directory(config, NOW)

@@ -150,7 +150,8 @@ def _print_scores(scores: dict[str, Any]) -> None:
     if not recall and not has_matrix:
         return
     names = list(scores["classes"])
-    names += map(str, range(len(names), max(len(recall), len(matrix))))  # outputs that have no class
+    outputs = max(len(recall), len(matrix))
+    names += map(str, range(len(names), outputs))  # those that have no class
     columns = names if has_matrix else []
     table = make_table("class", *(["recall"] if recall else []), *columns)
     for label, name in enumerate(names):

@@ -106,7 +106,9 @@ class Tune(Section):
 
     foreign_keys: ClassVar[Mapping[str, str]] = FOREIGN_KEYS
 
-    metric: str = Field(default="val_acc", examples=["val_loss"])
+    metric: str = Field(
+        default="val_acc", examples=["val_f1_macro"], json_schema_extra={"x-type": "name"}
+    )
     """Ranks the trials, each by its best epoch: `val_acc`, `val_loss`, `train_acc`, `train_loss`,
     `best_acc`, or `val_` and a name of the training config's `metrics`, e.g. `val_f1_macro`.
     Accuracies are fractions in [0, 1], losses are means per image. `val_*` are those of the test
@@ -115,7 +117,7 @@ class Tune(Section):
     """Follows from the metric: `min` for a loss, `max` for an accuracy and all built-in `metrics`.
     Another one is refused."""
     pareto: dict[str, Mode] = Field(default={}, examples=[{"epoch_s": "min"}])
-    """More metrics with their modes: those of `metric`, `epoch_s` (`min`, in seconds),
+    """More metrics with their modes: those that `metric` can be, `epoch_s` (`min`, in seconds),
     `images_per_s` (`max`), `peak_memory_gib` (`min`, GiB of the GPU; only where trials have one
     and `process` is `trial`). The sweep then looks for trials that no other trial beats in all of
     them. With `random`, `grid`, `qmc`, `tpe` or `gp`, and `fifo`."""

@@ -123,9 +123,12 @@ class TrainConfig(Section):
     amp: AmpConfig = AmpConfig()
     tensorboard: TensorboardConfig = TensorboardConfig()
     progress: ProgressConfig = ProgressConfig()
-    metrics: Items[str] = Field(default=(), examples=[["f1_macro", "top5"]])
-    """What every evaluation measures besides loss and accuracy: names of the table below, or
-    `module:callable` for a metric of your own (`module:callable:min` where lower is better)."""
+    metrics: Items[str] = Field(
+        default=(),
+        examples=[["f1_macro", "top5"]],
+        json_schema_extra={"x-type": "list of names"},
+    )
+    """What every evaluation measures besides loss and accuracy."""
     checkpoint: CheckpointConfig = CheckpointConfig()
 
     @field_validator("metrics")

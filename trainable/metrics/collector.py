@@ -78,8 +78,9 @@ class MetricCollector:
         self._logits = torch.zeros(0, num_classes, device=device)
         self._labels = zeros(0)
         self._histogram: Histogram | None = None
-        self._ranking = [name for name in self._names if name in RANKING]
-        if self._ranking:
+        self.ranking = [name for name in self._names if name in RANKING]
+        """Metrics that need the order of all probabilities."""
+        if self.ranking:
             from trainable.metrics import ranking  # torchmetrics, which takes seconds
 
             self._ranking_module = ranking
@@ -105,7 +106,7 @@ class MetricCollector:
         if self._is_kept and len(self._labels) < images:
             self._logits = self._logits.new_zeros(images, self._num_classes)
             self._labels = self._labels.new_zeros(images)
-        if not self._is_kept and self._ranking:
+        if not self._is_kept and self.ranking:
             if self._histogram is None:
                 device = self._logits.device
                 self._histogram = self._ranking_module.Histogram(self._num_classes, device)
@@ -139,12 +140,12 @@ class MetricCollector:
         if self._is_kept:
             logits, labels = self._logits[: self._count], self._labels[: self._count]
             self._add_counts(logits, labels)
-            if self._ranking:
+            if self.ranking:
                 probabilities = logits.softmax(1)
                 exact = partial(self._ranking_module.exact_score, probabilities=probabilities)
-                scores |= {name: exact(name, labels=labels) for name in self._ranking}
+                scores |= {name: exact(name, labels=labels) for name in self.ranking}
         elif self._histogram is not None:
-            scores |= {name: self._histogram.score(name) for name in self._ranking}
+            scores |= {name: self._histogram.score(name) for name in self.ranking}
         matrix = self._matrix.cpu()
         images = int(matrix.sum())
         scores |= {name: hits.item() / images for name, hits in self._hits.items()}

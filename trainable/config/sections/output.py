@@ -52,7 +52,7 @@ class CheckpointConfig(Section):
     """Keep `best.pt`, the state of the best epoch so far."""
     monitor: str = Field(default="val_acc", examples=["val_f1_macro"])
     """Decides which epoch is the best: `val_acc`, `val_loss`, or `val_` and a name of `metrics`
-    that is one number, e.g. `val_f1_macro`. `plateau` watches it too, where it has its `mode`."""
+    that is one number, e.g. `val_f1_macro`."""
     resume: str | None = Field(
         default=None,
         examples=["experiments/my_exp/checkpoints/latest.pt"],

@@ -75,7 +75,7 @@ class PlateauScheduler(_Scheduler):
     name: Literal["plateau"]
     mode: Literal["max", "min"] = Field(default="max", examples=["min"])
     """`max` watches the validation accuracy, `min` the validation loss (the test set's without a
-    `val_split`)."""
+    `val_split`), or in its place `checkpoint.monitor`, where that has this mode."""
     factor: Fraction = Field(default=0.1, examples=[0.5])
     """Factor by which the rate is multiplied when nothing has improved."""
     patience: int = Field(default=10, ge=0, examples=[5])

@@ -84,7 +84,7 @@ class PBT(_Population):
         default=None, examples=[["optimizer.learning_rate"]]
     )
     """Keys of the space that change during training; null means all that can: those of
-    `ema.decay`, `loss.gamma`, `loss.label_smoothing`, `optimizer.decay_norm_and_bias`,
+    `augment`, `ema.decay`, `loss.gamma`, `loss.label_smoothing`, `optimizer.decay_norm_and_bias`,
     `optimizer.eps`, `optimizer.head_lr_factor`, `optimizer.layer_decay`,
     `optimizer.learning_rate`, `optimizer.momentum`, `optimizer.weight_decay`,
     `training.batch_size`, `training.clip_grad` that the space has."""
@@ -113,6 +113,7 @@ SchedulerConfig = Annotated[
 ]
 
 MUTABLE_KEYS = (
+    "augment.*",
     "ema.decay",
     "loss.gamma",
     "loss.label_smoothing",
@@ -126,7 +127,13 @@ MUTABLE_KEYS = (
     "training.batch_size",
     "training.clip_grad",
 )
-"""Keys that a trial can change during training and keep its weights and optimizer state."""
+"""Keys that a trial can change during training and keep its weights and optimizer state;
+`augment.*` are all of that section."""
+
+
+def is_mutable(key: str) -> bool:
+    """Returns whether a key of a training config is one of `MUTABLE_KEYS`."""
+    return key in MUTABLE_KEYS or key.startswith("augment.")
 
 
 def mutated_keys(scheduler: Section, space: tuple[str, ...]) -> tuple[str, ...]:
@@ -137,7 +144,7 @@ def mutated_keys(scheduler: Section, space: tuple[str, ...]) -> tuple[str, ...]:
         keys = scheduler.hyperparam_bounds
     else:
         return ()
-    return keys if keys is not None else tuple(key for key in space if key in MUTABLE_KEYS)
+    return keys if keys is not None else tuple(key for key in space if is_mutable(key))
 
 
 TIME_ATTR = "epoch"

@@ -16,6 +16,7 @@ from sweeps.spec.schedulers import (
     HyperBand,
     Median,
     asha_rungs,
+    is_mutable,
     mutated_keys,
 )
 from sweeps.spec.search_algorithms import LEARNING
@@ -125,7 +126,7 @@ def _explain_immutable(spec: SearchSpec, key: str) -> str | None:
         return f"{key} cannot change during training: the model is built once"
     if key in IMMUTABLE_REASONS:
         return f"{key} cannot change during training: {IMMUTABLE_REASONS[key]}"
-    if key not in MUTABLE_KEYS:
+    if not is_mutable(key):
         return f"{key} cannot change during training (keys that can: {', '.join(MUTABLE_KEYS)})"
     if parameter.when:
         return f"{key} has a when; a key that changes must exist in every trial"

@@ -64,9 +64,9 @@ def rebuild(
             time_s += row.get("epoch_s") or 0.0
             numbers = {name: row[name] for name in names if row.get(name) is not None}
             is_last = number == len(own)
-            if not (is_last and record.state == "finished"):
-                by_scheduler = record.state == "stopped" and record.stopped_by is None
-                decision = STOP if is_last and by_scheduler else CONTINUE
+            ended_itself = record.state == "finished" or record.stopped_by is not None
+            if not (is_last and ended_itself):
+                decision = STOP if is_last and record.state == "stopped" else CONTINUE
                 event = Event("result", record.id, row["epoch"], numbers, decision)
                 timed.append((time_s, event))
             if is_last and record.state == "failed":

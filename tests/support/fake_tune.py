@@ -45,6 +45,7 @@ from sweeps.trials.trial import SweepTrial, new_trial
 from tests.support.scripted_trainable import VALUE, scripted_score
 from trainable.artifacts.metrics import MetricsFile, read_rows
 from trainable.artifacts.names import CHECKPOINT_FILE, CHECKPOINTS, LATEST_FILE
+from trainable.trial_settings import EARLY_STOPPING, STOP_REASON, STOPPED_BY
 
 MakeScheduler = Callable[[], TrialScheduler]
 MOST_STEPS = 1000
@@ -91,12 +92,18 @@ class Sweep:
     """Whether a paused trial is still being saved until the next epoch of another one ends."""
     fails: tuple[int, int] | None = None
     """(number of a trial, epoch in which it fails once)."""
+    stops: dict[int, int] = field(default_factory=dict)
+    """Number of a trial -> the epoch after which a rule of its training config ends it."""
     mutated: dict[str, Distribution] = field(default_factory=dict)
     """Keys that the scheduler changes while a trial trains; `VALUE` at most."""
 
     @property
     def layout(self) -> SweepLayout:
         return SweepLayout(self.directory)
+
+    def last_epoch(self, number: int) -> int:
+        """Returns the epoch after which a trial ends by itself."""
+        return min(self.epochs, self.stops.get(number, self.epochs))
 
     def new_record(self, number: int) -> TrialRecord:
         """Creates the record of a trial; a value of a range is spread over it by the number."""
@@ -350,7 +357,7 @@ class Process:
         result = self._row(trial, epoch)
         controller: Any = self
         decision = TrialScheduler.STOP
-        if epoch < self.sweep.epochs:
+        if epoch < self.sweep.last_epoch(self._number(trial)):
             decision = self.scheduler.on_trial_result(controller, trial, self._flatten(result))
         for callback in self._callbacks:
             callback.on_trial_result(0, self._trials, trial, result)
@@ -372,8 +379,10 @@ class Process:
         if self._recorded.get(trial.trial_id) != epoch - 1:
             history.truncate(epoch - 1)
         self._recorded[trial.trial_id] = epoch
-        history.append({key: self._row(trial, epoch)[key] for key in ("epoch", "val_acc")})
-        is_saved = epoch >= self.sweep.epochs or epoch % self.sweep.save_frequency == 0
+        columns = {"epoch", "val_acc", STOPPED_BY, STOP_REASON}
+        history.append({k: v for k, v in self._row(trial, epoch).items() if k in columns})
+        is_last = epoch >= self.sweep.last_epoch(self._number(trial))
+        is_saved = is_last or epoch % self.sweep.save_frequency == 0
         if is_saved:
             self._write_latest(trial)
         return is_saved
@@ -381,6 +390,8 @@ class Process:
     def _row(self, trial: Trial, epoch: int) -> dict[str, Any]:
         score = scripted_score(trial.config, epoch)
         numbers = {"epoch": epoch, "training_iteration": epoch, "val_acc": score}
+        if epoch == self.sweep.stops.get(self._number(trial)):
+            numbers |= {STOPPED_BY: EARLY_STOPPING, STOP_REASON: "val_acc has not risen"}
         return {**numbers, "trial_id": trial.trial_id, "config": trial.config}
 
     def _flatten(self, result: dict[str, Any]) -> dict[str, Any]:

@@ -162,6 +162,33 @@ def test_a_kill_at_any_event_changes_no_decision_that_follows_from_a_failure(
 
 @pytest.mark.parametrize(
     "name",
+    ["bohb", *(pytest.param(n, marks=pytest.mark.slow) for n in ("asha", "median", "hyperband"))],
+)
+def test_a_trial_that_ends_itself_is_stopped_and_not_started_again(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The scheduler gets it as complete, with the others of its bracket waiting for it or not."""
+    more = {"slots": 2, "stops": {0: 1, 2: 3, 5: 2}}
+    whole = new_sweep(tmp_path / "whole", name, **more)
+    Process(whole).run()
+    rules = {r.number: r.stopped_by for r in whole.layout.read_trials()}
+    assert {state for state, _ in ends(whole).values()} <= {"finished", "stopped"}
+    assert ends(whole)[0] == ("stopped", 1)
+    assert rules[0] == "early_stopping"
+    assert rules[1] is None
+    for kill_at in itertools.count(1):
+        sweep = new_sweep(tmp_path / str(kill_at), name, **more)
+        if not interrupted(sweep, kill_at):
+            break
+        assert in_order(name, sweep) == in_order(name, whole), f"killed at event {kill_at}"
+        assert ends(sweep) == ends(whole), f"killed at event {kill_at}"
+        again = {r.number: r.stopped_by for r in sweep.layout.read_trials()}
+        assert again == rules, f"killed at event {kill_at}"
+    assert "decides differently" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "name",
     [*(pytest.param(n, marks=pytest.mark.slow) for n in ("asha", "hyperband")), "hyperband_short"],
 )
 def test_no_trial_waits_for_a_failed_one_which_may_be_retried(

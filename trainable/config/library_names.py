@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from difflib import get_close_matches
 from importlib.machinery import PathFinder
 
+from trainable.config.names import similarity
 from trainable.config.sections.model import TIMM, is_library_model
 from trainable.errors import ConfigError, Problem
 
 NAME = "model.name"
+
+MIN_SIMILARITY = 0.4
+"""Similarity in [0, 1] from which on a name is suggested."""
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -41,7 +44,7 @@ def unknown_name(name: str, kind: str, known: Iterable[str]) -> ConfigError:
         known: The names that the library has, without its own prefix.
     """
     library, _, own = name.partition("/")
-    names = list(known)
-    nearest = get_close_matches(own, names, n=1, cutoff=0.4)
-    hint = f'; did you mean "{library}/{nearest[0]}"?' if nearest else ""
+    nearest = max(known, key=lambda other: similarity(own, other))
+    is_near = similarity(own, nearest)[0] >= MIN_SIMILARITY
+    hint = f'; did you mean "{library}/{nearest}"?' if is_near else ""
     return ConfigError("config", [Problem(NAME, f'{kind} "{own}"{hint}')])

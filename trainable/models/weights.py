@@ -60,9 +60,13 @@ def read_file(path: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def _load(path: str) -> Any:
     if path.endswith(".safetensors"):
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        return load_file(path)
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise ValueError(str(error)) from error
     return torch.load(path, map_location="cpu", weights_only=True)
 
 

@@ -93,13 +93,13 @@ class StopRules:
         """Returns what a resume needs, as plain values; None without a rule."""
         if self._early is None and self._max_s is None:
             return None
-        return {
+        state: dict[str, Any] = {
             "monitor": self._monitor,
             "best": self._best,
             "best_epoch": self._best_epoch,
             "bad_epochs": self._bad_epochs,
-            "seconds": self.seconds,
         }
+        return state if self._max_s is None else {**state, "seconds": self.seconds}
 
     def load_state_dict(self, state: Mapping[str, Any] | None, *, epochs: int | None) -> None:
         """Continues the counts of a checkpoint and decides again.
@@ -112,7 +112,7 @@ class StopRules:
         self.restarted, self.seconds = None, 0.0
         if state is None:
             return
-        self.seconds = float(state["seconds"])
+        self.seconds = float(state.get("seconds", 0.0))
         if state["monitor"] == self._monitor:
             self._best, self._best_epoch = state["best"], int(state["best_epoch"])
             self._bad_epochs = int(state["bad_epochs"])

@@ -150,6 +150,64 @@ def test_a_trial_that_has_all_its_epochs_ends_without_training_another(
     assert checkpoint_epoch(directory / "checkpoints" / "latest.pt") == 3
 
 
+STOPS = {"epochs": 9, "early_stopping": {"patience": 1, "min_delta": 1.0}}
+"""Ends a training after its second epoch."""
+
+
+def stopped(trial_of: MakeTrial, tmp_path: Path) -> Path:
+    """Trains a trial until it ends itself; returns its last checkpoint."""
+    trial = trial_of(checkpoint=SAVING, training=STOPS)
+    results = [trial.train() for _ in range(2)]
+    assert [result["done"] for result in results] == [False, True]
+    assert results[1]["stopped_by"] == "early_stopping"
+    directory = tmp_path / "sweep" / "trial" / "checkpoint_000001"
+    directory.mkdir()
+    trial.save(str(directory))
+    return directory
+
+
+def test_a_trial_that_has_ended_itself_ends_again_without_training(
+    trial_of: MakeTrial, tmp_path: Path
+) -> None:
+    """A retry, after a fault between the last epoch and its end."""
+    checkpoint = stopped(trial_of, tmp_path)
+    retried = trial_of(checkpoint=SAVING, training=STOPS)
+    retried.restore(str(checkpoint))
+    result = retried.train()
+    assert (result["epoch"], result["done"]) == (2, True)
+    assert result["stop_reason"] == (
+        f"val_acc has not risen by more than 1 for 1 epoch, from "
+        f"{read_rows(checkpoint.parent / 'metrics.jsonl')[0]['val_acc']:.4f} at epoch 1"
+    )
+    log = (checkpoint.parent / "trial.log").read_text()
+    assert f"training.early_stopping ends the training: {result['stop_reason']}\n" in log
+    assert "\nstopped: best val_acc " in log
+
+
+def test_a_trial_that_has_ended_itself_continues_with_more_epochs_and_counts_anew(
+    trial_of: MakeTrial, tmp_path: Path
+) -> None:
+    checkpoint = stopped(trial_of, tmp_path)
+    continued = trial_of(checkpoint=SAVING, training={**STOPS, "epochs": 20})
+    continued.restore(str(checkpoint))
+    results = [continued.train() for _ in range(2)]
+    assert [(r["epoch"], r["done"]) for r in results] == [(3, False), (4, True)]
+    log = (checkpoint.parent / "trial.log").read_text()
+    assert "note: training.early_stopping had ended this training: val_acc has not risen" in log
+
+
+def test_a_recipient_of_an_ended_trial_trains_on(
+    trial_of: MakeTrial, make_trial: MakeTrial, tmp_path: Path
+) -> None:
+    """An exploit of PBT: the donor's weights, the recipient's own count."""
+    checkpoint = stopped(trial_of, tmp_path)
+    storage = LocalStorage(str(tmp_path), experiment_dir_name="sweep", trial_dir_name="recipient")
+    recipient = make_trial(storage=storage, checkpoint=SAVING, training=STOPS)
+    recipient.restore(str(checkpoint))
+    results = [recipient.train() for _ in range(2)]
+    assert [(r["epoch"], r["done"]) for r in results] == [(3, False), (4, True)]
+
+
 def test_an_epoch_that_cannot_be_saved_is_not_recorded_either(
     trial_of: MakeTrial, tmp_path: Path
 ) -> None:

@@ -138,6 +138,50 @@ def test_dropout_batch_norm_and_augmentation_resume_bit_equal_at_every_cut(
     assert rows[-1]["val_acc"] > rows[0]["val_acc"]
 
 
+RECIPES: dict[str, dict[str, Any]] = {
+    "focal": {
+        "loss": {"name": "focal", "weight": "balanced"},
+        "training": {"sampler": "balanced", "early_stopping": {"patience": 3}},
+    },
+    "mixed": {
+        "loss": {"name": "cross_entropy", "weight": "balanced", "label_smoothing": 0.1},
+        "training": {"sampler": "balanced", "early_stopping": {"patience": 3}},
+        "augment": {"mixup": {"alpha": 0.4}},
+    },
+    "own_loss": {
+        "loss": {"name": "own_losses:noisy"},
+        "training": {"early_stopping": {"patience": 3, "monitor": "train_loss"}},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "recipe", ["focal", pytest.param("mixed", marks=pytest.mark.slow), "own_loss"]
+)
+def test_averaged_weights_losses_and_balanced_draws_resume_bit_equal_at_every_cut(
+    recipe: str,
+    tmp_path: Path,
+    tiny_trainer: Callable[..., Trainer],
+    assert_same: Callable[[Any, Any], None],
+    without_times: Callable[[dict[str, Any]], dict[str, Any]],
+) -> None:
+    sections = RECIPES[recipe]
+    training = {"epochs": EPOCHS, "batch_size": 100, **sections["training"]}
+
+    def make() -> Trainer:
+        return tiny_trainer(
+            **{
+                **sections,
+                "model": {"name": "tiny_models:dropout_cnn"},
+                "ema": {"enabled": True, "decay": 0.9},
+                "training": training,
+            }
+        )
+
+    rows = assert_every_cut_resumes(make, tmp_path, assert_same, without_times)
+    assert rows[-1]["val_acc"] > rows[0]["val_acc"]
+
+
 @pytest.mark.slow
 def test_a_built_in_model_resumes_bit_equal(
     tmp_path: Path,

@@ -214,17 +214,9 @@ def _explain_unknown_key(model: type[BaseModel], trail: PathKey) -> str:
     key = str(last)
     own = {name for kind in types_at(model, around) for name in fields_of(kind)}
     if around and str(around[-1]).startswith(TAG_MARK):
-        _, section, chosen = str(around[-1]).split(TAG_MARK)
-        others = types_at(model, around[:-1])
-        owners = [kind for kind in others if key in fields_of(kind)]
-        names = sorted(name for kind in owners for name in names_of(kind) or example_names(kind))
-        if names and "args" in own:
-            return (
-                f"not a key of {section} {chosen} but of {', '.join(names)}; arguments of "
-                f"{chosen} go into {section}.args"
-            )
-        if names:
-            return f"not a key of {section} {chosen}; it belongs to {', '.join(names)}"
+        rule = _explain_key_of_named_section(model, around, key, own)
+        if rule is not None:
+            return rule
     foreign = [getattr(kind, "foreign_keys", {}) for kind in types_at(model, around)]
     hint = next((keys[simplify(key)] for keys in foreign if simplify(key) in keys), None)
     if hint is not None:
@@ -239,6 +231,24 @@ def _explain_unknown_key(model: type[BaseModel], trail: PathKey) -> str:
     if 0 < len(elsewhere) <= 3 and not difflib.get_close_matches(key, own, cutoff=0.75):
         return "unknown key; did you mean " + " or ".join(f'"{at}"' for at in elsewhere) + "?"
     return f"unknown key{suggestion(key, own)}"
+
+
+def _explain_key_of_named_section(
+    model: type[BaseModel], around: Sequence[str | int], key: str, own: set[str]
+) -> str | None:
+    """Returns the rule that an unknown key breaks in a section which its `name` chooses."""
+    _, section, chosen = str(around[-1]).split(TAG_MARK)
+    others = types_at(model, around[:-1])
+    owners = [kind for kind in others if key in fields_of(kind)]
+    names = sorted(name for kind in owners for name in names_of(kind) or example_names(kind))
+    is_open = "args" in own and not any(chosen in names_of(kind) for kind in others)
+    if is_open and (names or not difflib.get_close_matches(key, own)):
+        elsewhere = f" but of {', '.join(names)}" if names else ""
+        return (
+            f"not a key of {section} {chosen}{elsewhere}; arguments of {chosen} go into "
+            f"{section}.args"
+        )
+    return f"not a key of {section} {chosen}; it belongs to {', '.join(names)}" if names else None
 
 
 def _explain_name(model: type[BaseModel], error: _Error) -> list[_Rule]:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from trainable.config import TrainConfig
 from trainable.config.dotted import flatten, set_dotted
-from trainable.config.introspection import is_chosen_by_name, kind_of_name, options
+from trainable.config.introspection import (
+    is_chosen_by_name,
+    kind_of_name,
+    options,
+    types_at,
+)
 from trainable.errors import ConfigError, Problem
 
 OF_ONE_NAME = {"args", "classes"}
@@ -18,8 +24,8 @@ OF_ONE_NAME = {"args", "classes"}
 def override(data: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """Sets dotted keys in a config's plain values, as a sweep does for each trial.
 
-    A mapping sets the keys inside it and leaves its other keys unchanged; a key that is given by
-    itself wins.
+    A mapping sets the keys inside it and leaves its other keys unchanged, unless the section is
+    `replaced_whole`; a key that is given by itself wins.
 
     When the `name` of a section changes (dataset, loss, optimizer, scheduler), the keys that the
     new one does not have are dropped, and so are its arguments and the names of the classes. Those
@@ -36,6 +42,10 @@ def override(data: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, An
         ConfigError: A key lies below a value that is not a mapping.
     """
     result = copy.deepcopy(dict(data))
+    for key, value in flatten(values, keep_mappings=True).items():
+        if isinstance(value, Mapping) and _is_replaced(key):
+            with suppress(ValueError):  # reported below
+                set_dotted(result, key, {})
     flat = flatten(values)
     for key, value in flat.items():
         if key.endswith(".name"):
@@ -46,6 +56,11 @@ def override(data: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, An
         except ValueError as error:
             raise ConfigError("overrides", [Problem(key, str(error))]) from error
     return result
+
+
+def _is_replaced(key: str) -> bool:
+    kinds = types_at(TrainConfig, key.split("."))
+    return any(getattr(kind, "replaced_whole", False) for kind in kinds)
 
 
 def _drop_foreign_keys(data: dict[str, Any], section: str, name: Any) -> None:

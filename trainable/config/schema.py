@@ -103,6 +103,10 @@ class Section(BaseModel):
     """In a union by name: a regular expression for the names that this section has besides the
     fixed ones of the others, e.g. those of own code. It must match none of the fixed names."""
 
+    replaced_whole: ClassVar[bool] = False
+    """Whether a mapping that overrides the section replaces it, because its keys exclude one
+    another."""
+
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,

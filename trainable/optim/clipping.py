@@ -25,14 +25,14 @@ def build_clipping(config: ClipGrad | None, model: nn.Module) -> Clipping | None
         config: The config's `training.clip_grad`.
         model: The model; parameters without a gradient are left out.
     """
-    if config is None:
+    if config is None or config.norm is config.value is config.agc is None:
         return None
     parameters = list(model.parameters())
     if config.norm is not None:
         return partial(nn.utils.clip_grad_norm_, parameters, config.norm)
     if config.value is not None:
         return partial(nn.utils.clip_grad_value_, parameters, config.value)
-    assert config.agc is not None, "the schema has exactly one"
+    assert config.agc is not None, "the only one that is left"
     heads = head_parameters(model)
     body = [parameter for name, parameter in model.named_parameters() if name not in heads]
     return partial(_clip_adaptively, body, config.agc)

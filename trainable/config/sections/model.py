@@ -32,6 +32,8 @@ def is_library_model(name: str) -> bool:
 class FrozenStages(Section):
     """The first stages of a model, which are not trained."""
 
+    replaced_whole = True
+
     stages: PositiveInt = Field(examples=[2])
     """Their number. The first stage is the stem; each later one begins where the images are made
     smaller, or is a block where they are not, as in vision transformers."""

@@ -171,3 +171,12 @@ def test_a_kill_between_a_new_file_and_the_end_of_the_old_one_repeats_nothing(
     resumed.append(row(3, val_acc=0.9))
     resumed.close()
     assert read(tmp_path) == [(1, 0.1), (2, 0.2), (3, 0.9)]
+
+
+def test_the_metrics_of_a_config_are_curves_of_both_splits(tmp_path: Path) -> None:
+    curves = TensorBoardWriter(tmp_path)
+    curves.append(row(1, val_f1_macro=0.25, test_f1_macro=None))
+    curves.append(row(2, val_f1_macro=0.5, test_f1_macro=0.75))
+    curves.close()
+    assert read(tmp_path, "f1_macro/val") == [(1, 0.25), (2, 0.5)]
+    assert read(tmp_path, "f1_macro/test") == [(2, 0.75)]

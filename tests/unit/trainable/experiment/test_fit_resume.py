@@ -40,7 +40,10 @@ def test_a_resumed_training_is_the_uninterrupted_one(
     cut: int,
     run_fit: RunFit,
 ) -> None:
-    """Weights, optimizer, schedule, next epoch and best accuracy: rules 1 to 6 of the page."""
+    """Weights, optimizer, schedule, next epoch and best accuracy: rules 1 to 6 of the page.
+
+    So are the columns of `metrics` and the best epoch by another metric.
+    """
 
     def config(name: str, resume: str | None = None) -> TrainConfig:
         return tiny_config(
@@ -52,11 +55,14 @@ def test_a_resumed_training_is_the_uninterrupted_one(
                 "save_frequency": 1,
                 "experiment_name": name if custom else "",
                 "resume": resume,
+                "monitor": "val_f1_macro",
             },
             tensorboard={"enabled": True},
+            metrics=["f1_macro", "auroc", "confusion_matrix"],
         )
 
-    whole = run_fit(config("whole")).directory
+    uninterrupted = run_fit(config("whole"))
+    whole = uninterrupted.directory
     stopped = run_fit(config("mine"), stop_after=cut)
     assert whole is not None
     assert stopped.directory is not None
@@ -66,6 +72,11 @@ def test_a_resumed_training_is_the_uninterrupted_one(
     resumed = run_fit(config("mine", str(latest)))
     assert resumed.directory is not None
     assert [row["epoch"] for row in resumed.rows] == list(range(cut + 1, 5))
+    columns = ("val_f1_macro", "val_auroc", "test_f1_macro", "best_f1_macro", "best_epoch")
+    for row, expected in zip(resumed.rows, uninterrupted.rows[cut:], strict=True):
+        assert [row[name] for name in columns] == [expected[name] for name in columns]
+    matrices = (resumed.directory / "classes.jsonl").read_text().splitlines()
+    assert matrices == (whole / "classes.jsonl").read_text().splitlines()[-len(matrices) :]
 
     in_place = resumed.directory == stopped.directory
     assert in_place == custom

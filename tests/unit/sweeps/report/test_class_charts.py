@@ -1,0 +1,67 @@
+"""The classes of the best trial in `report.html`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from sweeps.report.class_charts import matrix_chart, read_splits
+from sweeps.report.page import write_report
+from sweeps.results.loaded_sweep import load
+from tests.support.fake_sweeps import ONE_KEY, FakeSweep
+from trainable.artifacts.names import CLASSES_FILE
+
+
+def write_sweep(directory: Path, columns: dict[str, object]) -> Path:
+    """Writes a sweep whose best trial has these columns after every epoch."""
+    FakeSweep(directory, trials=3, space=ONE_KEY, tune={}).write()
+    best = load(directory).best
+    assert best is not None
+    config = best.directory / "config.yaml"
+    names = "classes: [cat, dog, <b>]"
+    config.write_text(config.read_text().replace("val_split: 0.2", f"val_split: 0.2\n  {names}"))
+    rows = [{"epoch": row["epoch"], **columns} for row in best.rows]
+    (best.directory / CLASSES_FILE).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return directory
+
+
+def test_the_page_has_recall_and_matrix_of_both_splits_with_the_names(tmp_path: Path) -> None:
+    directory = write_sweep(
+        tmp_path / "sweep",
+        {
+            "val_recall_per_class": [0.75, None, 0.25],
+            "val_confusion_matrix": [[3, 1, 0], [0, 0, 0], [2, 1, 1]],
+            "test_recall_per_class": [0.5, 1.0, 0.0],
+            "test_confusion_matrix": [[41, 41, 0], [0, 42, 0], [43, 0, 0]],
+        },
+    )
+    page = write_report(directory).read_text(encoding="utf-8")
+    section = page.split('id="classes-of-the-best-trial"')[1].split("</section>")[0]
+    assert re.findall(r"<td>([^<]+)</td>", section) == [
+        "&lt;b&gt;", "0.25", "0", "cat", "0.75", "0.5", "dog", "no images", "1",
+    ]  # fmt: skip
+    assert "Confusion matrix, validation images, after epoch" in section
+    assert "Confusion matrix, test images, after epoch" in section
+    assert section.count("Plotly.newPlot") == 2
+    assert '"43"' in section
+    val, test = read_splits(load(directory))
+    figure = matrix_chart(test).figure
+    assert figure is not None
+    assert [list(row) for row in figure.data[0].text] == [
+        ["41", "41", ""], ["", "42", ""], ["43", "", ""],
+    ]  # fmt: skip
+    assert list(figure.layout.xaxis.ticktext) == ["cat", "dog", "<b>"]
+    assert val.epoch == test.epoch
+
+
+def test_many_classes_have_a_table_of_mistakes(tmp_path: Path) -> None:
+    directory = write_sweep(tmp_path / "sweep", {"val_confusions": [[0, 2, 9], [999, 1, 4]]})
+    page = write_report(directory).read_text(encoding="utf-8")
+    section = page.split('id="classes-of-the-best-trial"')[1].split("</section>")[0]
+    assert re.findall(r"<td>([^<]+)</td>", section) == ["cat", "&lt;b&gt;", "9", "999", "dog", "4"]
+
+
+def test_without_such_metrics_there_is_no_section(tmp_path: Path) -> None:
+    directory = FakeSweep(tmp_path / "sweep", trials=3, space=ONE_KEY, tune={}).write()
+    assert "Classes of the best trial" not in write_report(directory).read_text(encoding="utf-8")

@@ -129,7 +129,7 @@ def stopped_trials(sweep: LoadedSweep) -> Chart:
     figure.update_layout(barmode="overlay", bargap=0.25)
     figure.update_xaxes(title="epoch").update_yaxes(title="trials")
     rules = Counter(f"training.{r.record.stopped_by}" for r in ended if r.record.stopped_by)
-    counts = {name: len(ended) - rules.total(), **rules}
+    counts = {name: len(ended) - rules.total(), **dict(sorted(rules.items()))}
     listed = ", ".join(f"{count} by {rule}" for rule, count in counts.items() if count)
     note = f"Trials stopped early: {listed}. That saved {sweep.saved_epochs()} epochs."
     return Chart(title, note, figure)

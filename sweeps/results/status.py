@@ -47,7 +47,7 @@ def status_values(sweep: LoadedSweep) -> dict[str, Any]:
         ),
         "stopped": [
             {"trial": r.id, "by": r.stopped_by, "reason": r.stop_reason}
-            for r in (result.record for result in sweep.results)
+            for r in sorted((result.record for result in sweep.results), key=lambda r: r.number)
             if r.stopped_by is not None
         ],
         "damage": sweep.damage,

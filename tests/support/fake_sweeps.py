@@ -40,6 +40,8 @@ class FakeSweep:
     keep: Mapping[str, Any] = field(default_factory=dict)
     states: Mapping[int, TrialState] = field(default_factory=dict)
     """Number of a trial -> its state, where it differs from the one that ASHA would give it."""
+    rules: Mapping[int, str] = field(default_factory=dict)
+    """Number of a trial -> the key of `training` that has ended it."""
     finals: Mapping[int, int] = field(default_factory=dict)
     """Number of a final trial -> the number of its configuration."""
     epoch_s: Mapping[int, float] = field(default_factory=dict)
@@ -94,7 +96,8 @@ class FakeSweep:
         values = {k: v for k, v in _sample_values(rng).items() if k in self.space}
         rng.seed(number)
         quality = compute_quality(values)
-        state = self.states.get(number) or ("stopped" if quality < 0.6 else "finished")
+        is_stopped = quality < 0.6 or number in self.rules
+        state = self.states.get(number) or ("stopped" if is_stopped else "finished")
         trained = {"pending": 0, "stopped": 3, "failed": 2, "running": 5, "paused": 5}
         epochs = min(trained.get(state, self.epochs), self.epochs)
         record = TrialRecord(
@@ -109,6 +112,8 @@ class FakeSweep:
             configuration=configuration if repeats > 1 or self.finals else None,
             repeat=repeats if number in self.finals else number % repeats,
             final=number in self.finals,
+            stopped_by=self.rules.get(number),
+            stop_reason="a rule" if number in self.rules else None,
         )
         if state == "failed":
             failure = Failure("oom", "CUDA out of memory", "Traceback: ...", epochs, None, "now")

@@ -129,6 +129,18 @@ def test_status_counts_trials_and_epochs(make: Callable[..., Path]) -> None:
     assert "0004aaaa" in text
 
 
+def test_status_and_show_say_which_rule_has_ended_a_trial(make: Callable[..., Path]) -> None:
+    directory = make(rules={1: "max_seconds", 4: "early_stopping", 5: "early_stopping"})
+    lines = sweep("status", directory).stdout.splitlines()
+    assert "2 trials ended by training.early_stopping: 0004aaaa, 0005aaaa" in lines
+    assert "1 trial ended by training.max_seconds: 0001aaaa" in lines
+    values = as_json("status", directory)
+    assert values["failed"] == []
+    assert {"trial": "0001aaaa", "by": "max_seconds", "reason": "a rule"} in values["stopped"]
+    shown = sweep("show", directory, "0001").stdout
+    assert "trial 0001aaaa, number 1: stopped by training.max_seconds: a rule" in shown
+
+
 def test_a_sweep_whose_driver_has_died_is_interrupted(make: Callable[..., Path]) -> None:
     directory = make(state="running", states={0: "running"})
     assert as_json("status", directory)["state"] == "interrupted"

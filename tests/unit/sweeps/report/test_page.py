@@ -74,13 +74,18 @@ def page(tmp_path: Path) -> Callable[..., Page]:
 
 
 def test_the_report_has_every_part(page: Callable[..., Page]) -> None:
-    report = page(states={3: "failed"})
+    report = page(states={3: "failed"}, rules={4: "early_stopping", 5: "max_seconds"})
     assert [title for title in report.text if title] == TITLES
     assert report.plots == dict.fromkeys(TITLES[2:10], 1)
     assert "CUDA out of memory" in report.text["Failures"]
     assert "optimizer.learning_rate" in report.text["Best config"]
     assert "ray version 2.60.0" in " ".join(report.text["Environment"].split())
-    assert "Trials stopped early: " in report.text["Stopped trials by epoch"]
+    by_epoch, stopped = report.text["Stopped trials by epoch"], report.text["Stopped trials"]
+    assert re.search(
+        r"Trials stopped early: \d by asha, 1 by training.early_stopping, 1 by", by_epoch
+    )
+    assert "training.early_stopping: a rule" in stopped
+    assert "scheduler" in stopped
 
 
 @pytest.mark.slow

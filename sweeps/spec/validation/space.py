@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any, get_origin
 
 from sweeps.space.distributions import Choice, Distribution
@@ -167,6 +168,9 @@ def _check_shared_keys(space: Space) -> Iterator[Violation]:
             flat = flatten({key: value}, keep_mappings=True)
             for name in flat.keys() & SHARED_KEYS - {key}:
                 yield (key,), f"must not sweep {name}, it is the same for every trial"
+            path = flat.get("model.pretrained")
+            if isinstance(path, str) and not Path(path).is_absolute():
+                yield (key,), f"must have absolute paths in a space, found {path}"
 
 
 def _list_contexts(space: Space) -> list[Values]:

@@ -224,6 +224,13 @@ def test_arguments_are_swept_by_their_dotted_keys():
     assert rule == 'model.args: must have names of arguments as keys, found "drop path"'
 
 
+def test_weights_in_a_space_have_absolute_paths():
+    assert problems_of({"model.pretrained": {"choice": [False, "/data/a.pt"]}}) == []
+    assert problems_of({"model.pretrained": {"choice": [False, "a.pt"]}}) == [
+        ("model.pretrained", "must have absolute paths in a space, found a.pt")
+    ]
+
+
 def test_a_built_in_model_takes_no_arguments():
     assert problems_of({"model.args.width": {"choice": [1]}}) == [
         (

@@ -64,6 +64,25 @@ def test_the_command_trains_and_prints_the_experiments_location(
     }
 
 
+def test_a_training_that_a_rule_ends_says_so_and_is_no_failure(
+    working_directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rule = "{epochs: 9, early_stopping: {patience: 1, min_delta: 1.0}}"
+    path = write_config(working_directory, epochs=9)
+    path.write_text(path.read_text().replace("{epochs: 9}", rule))
+    monkeypatch.setattr(sys, "argv", ["trainable", path.name, "--allow-custom-model"])
+    monkeypatch.delitem(sys.modules, "trainable.__main__")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("trainable", run_name="__main__")
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3].startswith(
+        "training.early_stopping ends the training: val_acc has not risen by more than 1 for 1"
+    )
+    assert lines[-2].startswith("best: val_acc ")
+    assert lines[-1].startswith("experiment: ")
+
+
 def test_a_wrong_config_is_exit_code_2_without_a_traceback(working_directory: Path) -> None:
     config = write_config(working_directory, epochs=2, extra="tensorbord: {enabled: true}\n")
     result = CliRunner().invoke(main, [str(config)])

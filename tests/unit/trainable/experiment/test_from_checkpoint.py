@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from trainable.artifacts.checkpoint import CONFIG, read_checkpoint, write_checkpoint
+from trainable.config import TrainConfig
 from trainable.errors import CheckpointError
+from trainable.experiment.fit import Outcome
 from trainable.experiment.from_checkpoint import evaluate_checkpoint, restored_config
 from trainable.training.trainer import Trainer
 
@@ -62,6 +64,40 @@ def test_another_shape_is_refused_by_key_with_both_values(
 def test_the_same_shape_is_accepted(values: dict[str, Any], checkpoint: Path) -> None:
     assert restored_config(checkpoint, "experiments", 9, values).model.num_classes == 10
     assert evaluate_checkpoint(checkpoint, values, allow_custom_model=True)["images"] > 0
+
+
+def test_a_restored_training_equals_an_uninterrupted_one_with_averaged_weights(
+    tiny_config: Callable[..., TrainConfig],
+    run_fit: Callable[..., Outcome],
+    working_directory: Path,
+    assert_same: Callable[[Any, Any], None],
+) -> None:
+    """Also the focal loss, balanced draws and early stopping; `eval` scores the average."""
+    sections = {
+        "loss": {"name": "focal", "weight": "balanced"},
+        "ema": {"enabled": True, "decay": 0.9},
+        "training": {
+            "epochs": 9,
+            "sampler": "balanced",
+            "early_stopping": {"patience": 2, "min_delta": 0.1},
+        },
+    }
+    saving = {"enabled": True, "save_frequency": 1, "experiment_name": "whole"}
+    whole = run_fit(tiny_config(**sections, checkpoint=saving))
+    assert whole.stop is not None
+    checkpoints = working_directory / "experiments" / "whole" / "checkpoints"
+    config = restored_config(checkpoints / "epoch_0001.pt", "restored", None, {})
+    restored = run_fit(config)
+    assert restored.stop == whole.stop
+    states = [read_checkpoint(Path(outcome.latest)) for outcome in (whole, restored)]
+    for state in states:
+        del state[CONFIG]["checkpoint"]
+    assert_same(states[1], states[0])
+    scores = evaluate_checkpoint(checkpoints / "latest.pt", {}, allow_custom_model=True)
+    assert scores["test_loss"] == whole.rows[-1]["test_loss"]
+    raw = {"ema.enabled": False}
+    scores = evaluate_checkpoint(checkpoints / "latest.pt", raw, allow_custom_model=True)
+    assert scores["test_loss"] != whole.rows[-1]["test_loss"]
 
 
 def test_loading_into_another_shape_names_the_key(

@@ -193,6 +193,10 @@ def test_keys_that_cannot_be_mutated_are_refused_with_a_reason(name: str, key: s
         f"tune.scheduler.{key}: training.epochs cannot change during training "
         f"(keys that can: {CAN_CHANGE})"
     ]
+    assert refused(["ema.enabled"], **{"ema.enabled": {"choice": [True, False]}}) == [
+        f"tune.scheduler.{key}: ema.enabled cannot change during training: a checkpoint has "
+        "averaged weights or it has none; ema.decay can change"
+    ]
     conditional = {
         "model.name": {"choice": ["resnet20", "resnet32"]},
         "optimizer.momentum": {"uniform": [0.5, 0.9], "when": {"model.name": "resnet20"}},

@@ -17,7 +17,7 @@ from trainable.config.introspection import (
 )
 from trainable.errors import ConfigError, Problem
 
-OF_ONE_NAME = {"args", "classes"}
+OF_ONE_NAME = {"args", "classes", "mean", "std"}
 """Keys of several names whose values belong to a single one."""
 
 

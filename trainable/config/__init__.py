@@ -116,7 +116,8 @@ class TrainConfig(Section):
     `module:callable`: [a loss of your own](#own-losses)."""
     training: TrainingConfig
     optimizer: OptimizerConfig = Field(examples=[{"name": "sgd"}])
-    """`adam` adds the weight decay to the gradient, `adamw` decouples it."""
+    """`adam` adds the weight decay to the gradient, `adamw` decouples it; or
+    [any other optimizer](#other-optimizers) of torch or timm, e.g. `lamb`."""
     scheduler: SchedulerConfig = Field(default=CosineScheduler(), examples=[{"name": "step"}])
     """`none`: the learning rate as it is."""
     ema: EmaConfig = EmaConfig()
@@ -139,6 +140,7 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def _check_sections_agree(self) -> TrainConfig:
+        self.scheduler.check_steps()
         warmup, epochs = self.scheduler.warmup_epochs, self.training.epochs
         if warmup >= epochs:
             raise ValueError(

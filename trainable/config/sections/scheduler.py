@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt
 
 from trainable.config.schema import ByName, Fraction, Items, NonNegative, Positive, Section
 
@@ -19,16 +19,26 @@ class _Scheduler(Section):
     warmup_steps: int = Field(default=0, ge=0, examples=[500])
     """Steps of linear warm-up instead of `warmup_epochs`; needs `on: step`."""
 
-    @model_validator(mode="after")
-    def _check_warmup(self) -> Self:
+    def check_steps(self) -> None:
+        """Checks the keys that count steps.
+
+        Raises:
+            ValueError: They contradict others; the text begins with the dotted key.
+        """
+        if self.on == "step" and self.name == "plateau":
+            raise ValueError(
+                'scheduler.on must be "epoch" for plateau, which looks at the metric of an epoch, '
+                'found "step"'
+            )
         if self.warmup_steps and self.on == "epoch":
-            raise ValueError(f"warmup_steps needs on: step, found {self.warmup_steps}")
+            raise ValueError(
+                f"scheduler.warmup_steps needs scheduler.on: step, found {self.warmup_steps}"
+            )
         if self.warmup_steps and self.warmup_epochs:
             raise ValueError(
-                f"warmup_steps must be 0 with warmup_epochs ({self.warmup_epochs}), found "
-                f"{self.warmup_steps}"
+                f"scheduler.warmup_steps must be 0 with warmup_epochs ({self.warmup_epochs}), "
+                f"found {self.warmup_steps}"
             )
-        return self
 
 
 class CosineScheduler(_Scheduler):
@@ -82,12 +92,6 @@ class PlateauScheduler(_Scheduler):
     """Epochs without improvement that are tolerated."""
     min_lr: NonNegative = Field(default=1e-6, examples=[1e-05])
     """Lower bound of the rate."""
-
-    @model_validator(mode="after")
-    def _check_position(self) -> PlateauScheduler:
-        if self.on == "step":
-            raise ValueError("on must be epoch for plateau, which looks at the metric of an epoch")
-        return self
 
 
 class CosineRestartsScheduler(_Scheduler):

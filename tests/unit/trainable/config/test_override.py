@@ -46,7 +46,7 @@ def test_a_new_name_drops_the_keys_that_it_does_not_have():
     [
         ({"optimizer.name": "adam", "optimizer.momentum": 0.5}, "not a key of optimizer adam"),
         ({"optimizer.name": "sgd", "optimizer.eps": 0.5}, "not a key of optimizer sgd"),
-        ({"optimizer.name": "adm"}, 'unknown name, found "adm"'),
+        ({"scheduler.name": "cosin"}, 'unknown name, found "cosin"'),
         ({"loss.name": "cross_entropy", "loss.beta": 2}, "not a key of loss cross_entropy"),
         ({"optimzer.name": "adam"}, 'did you mean "optimizer"?'),
     ],
@@ -66,3 +66,25 @@ def test_setting_the_default_name_keeps_the_section():
 def test_a_key_below_a_plain_value_is_refused():
     with pytest.raises(ConfigError, match=r'model\.name\.x: "name" must be a mapping'):
         override(base(), {"model.name.x": 1})
+
+
+def test_a_section_whose_keys_exclude_one_another_is_replaced_whole():
+    data = base() | {"training": {"epochs": 1, "clip_grad": {"norm": 1.0}}}
+    for values in (
+        {"training.clip_grad": {"agc": 0.1}},
+        {"training": {"clip_grad": {"agc": 0.1}}},
+    ):
+        assert override(data, values)["training"] == {"epochs": 1, "clip_grad": {"agc": 0.1}}
+    data["model"] = {"name": "resnet20", "freeze": "backbone"}
+    frozen = override(data, {"model.freeze": {"stages": 2}})["model"]["freeze"]
+    assert frozen == {"stages": 2}
+    assert override(data, {"model.freeze": "none"})["model"]["freeze"] == "none"
+
+
+def test_arguments_belong_to_one_name():
+    data = base()
+    data["optimizer"] = {"name": "lamb", "learning_rate": 0.1, "args": {"trust_clip": True}}
+    assert override(data, {"optimizer.name": "lamb"})["optimizer"] == data["optimizer"]
+    assert "args" not in override(data, {"optimizer.name": "lion"})["optimizer"]
+    both = override(data, {"optimizer.name": "lion", "optimizer.args.caution": True})
+    assert both["optimizer"]["args"] == {"caution": True}

@@ -19,6 +19,13 @@ from trainable.config import (
     PlateauScheduler,
     StepScheduler,
 )
+from trainable.config.sections.scheduler import (
+    CosineRestartsScheduler,
+    InverseSqrtScheduler,
+    LinearScheduler,
+    OneCycleScheduler,
+    PolynomialScheduler,
+)
 from trainable.errors import CheckpointError
 from trainable.optim.lr_schedule import LRSchedule
 
@@ -30,8 +37,9 @@ def sgd(lr=1.0, groups=1):
     return torch.optim.SGD([{"params": [nn.Parameter(torch.ones(1))]} for _ in range(groups)], lr)
 
 
-def make(config, *, base_lr=BASE, epochs=EPOCHS, optimizer=None):
-    return LRSchedule(optimizer or sgd(), config, base_lr=base_lr, epochs=epochs)
+def make(config, *, base_lr=BASE, epochs=EPOCHS, optimizer=None, steps=1):
+    optimizer = optimizer or sgd()
+    return LRSchedule(optimizer, config, base_lr=base_lr, epochs=epochs, steps_per_epoch=steps)
 
 
 def accuracy(epoch):
@@ -325,3 +333,64 @@ def test_what_more_epochs_do_to_the_schedule_is_described(config, before, expect
         further = [f"{rate:.3g}" for rate in rates(schedule, start=20)]
         last = f"{config.eta_min:.3g}" if config.T_max else "0.000462"
         assert further[-1] == last
+
+
+# ---------------------------------------------------------------------------- by steps
+
+BY_STEPS = [
+    CosineScheduler(on="step", warmup_steps=7),
+    OneCycleScheduler(name="one_cycle", on="step"),
+    PolynomialScheduler(name="polynomial", on="step", warmup_epochs=2),
+    LinearScheduler(name="linear", on="step", T_max=3),
+    InverseSqrtScheduler(name="inverse_sqrt", on="step"),
+    CosineRestartsScheduler(name="cosine_restarts", T_0=2, on="step"),
+    ConstantScheduler(name="none", on="step", warmup_steps=12),
+]
+
+
+def rates_of_steps(schedule, optimizer, epochs, steps=5):
+    actual = []
+    for _ in epochs:
+        planned = schedule.list_rates()
+        for step in range(steps):
+            schedule.start_step(step)
+            actual.append([group["lr"] for group in optimizer.param_groups])
+            assert actual[-1] == planned[step]
+        schedule.step(0.0, 0.0)
+    return actual
+
+
+@pytest.mark.parametrize("config", BY_STEPS, ids=lambda config: config.name)
+def test_a_schedule_by_steps_continues_to_the_last_bit_at_every_cut(config):
+    def start():
+        optimizer = sgd(groups=2)
+        optimizer.param_groups[0]["lr_scale"] = 0.5
+        return make(config, epochs=6, steps=5, optimizer=optimizer), optimizer
+
+    whole = rates_of_steps(*start(), range(6))
+    assert len({rate for rate, _ in whole}) > 5
+    assert all(first == second / 2 for first, second in whole)
+    for cut in range(6):
+        first, optimizer = start()
+        before = rates_of_steps(first, optimizer, range(cut))
+        second, other = start()
+        second.load_state_dict(saved_and_loaded(first.state_dict()))
+        assert before + rates_of_steps(second, other, range(cut, 6)) == whole
+
+
+def test_a_warm_up_counts_steps_or_epochs():
+    by_steps = make(BY_STEPS[-1], epochs=6, steps=5)
+    expected = [BASE * (step + 1) / 13 for step in range(12)] + [BASE] * 3
+    optimizer = by_steps._optimizer
+    assert [rate for (rate,) in rates_of_steps(by_steps, optimizer, range(3))] == expected
+    by_epochs = make(ConstantScheduler(name="none", on="step", warmup_epochs=2), epochs=6, steps=5)
+    assert by_epochs.list_rates()[4] == [BASE * 5 / 11]
+
+
+def test_without_steps_the_rate_stays_within_an_epoch():
+    schedule = make(CosineScheduler(), epochs=6, steps=5)
+    assert not schedule.changes_in_epoch
+    before = schedule.lr
+    schedule.start_step(3)
+    assert schedule.lr == before
+    assert schedule.list_rates() == [[before]]

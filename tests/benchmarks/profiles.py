@@ -75,6 +75,7 @@ def _packing(
 
 
 _COMMON: dict[str, Benchmark] = {
+    "A1": Benchmark("augmentation", "a1"),
     "E4": Benchmark("loader", "e4"),
     "C1": Benchmark("checkpoints", "c1"),
     "C2": Benchmark("checkpoints", "c2"),
@@ -123,6 +124,7 @@ PROFILES: dict[str, dict[str, Benchmark]] = {
     # Whether everything runs, in a few minutes; its figures mean nothing.
     "rehearsal": {
         **_small(64, 16, rounds=1),
+        "A1": Benchmark("augmentation", "a1", sizes=(16,), images=32, rounds=1),
         "C2": Benchmark("checkpoints", "c2", rounds=1),
         "C3": Benchmark("checkpoints", "c3", images=16, saves=1, rounds=1),
     },

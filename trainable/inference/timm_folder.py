@@ -36,7 +36,8 @@ def timm_config(model: nn.Module, description: Description) -> str:
                 "mean": tuple(image["mean"]),
                 "std": tuple(image["std"]),
                 "interpolation": image["interpolation"],
-                "crop_pct": image["crop_share"],
+                # timm rounds the side down that it resizes to.
+                "crop_pct": min(image["size"]) / (image["resize"] + 0.5),
                 "crop_mode": "center",
             },
         )

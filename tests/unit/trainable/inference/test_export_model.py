@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from PIL import Image
 from safetensors import safe_open
 
 from sweeps.cli.main import main
@@ -188,3 +189,33 @@ def test_a_damaged_checkpoint_and_own_code_without_the_flag_are_refused(checkpoi
     checkpoint.write_bytes(b"no checkpoint")
     assert export(checkpoint).exit_code == 2
     assert [file.name for file in checkpoint.parent.iterdir()] == ["best.pt"]
+
+
+@pytest.mark.slow
+def test_timm_builds_its_model_from_the_folder(
+    tmp_path: Path, tiny_trainer: TrainerFactory
+) -> None:
+    timm = pytest.importorskip("timm")
+    root = write_image_folder(tmp_path / "images", side=60)
+    trainer = tiny_trainer(
+        dataset={"name": "image_folder", "root": str(root), "image_size": 32, "val_split": None},
+        model={"name": "timm/test_resnet"},
+    )
+    checkpoint = save(trainer, tmp_path / "best.pt")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    done = export(checkpoint, "--output", folder / "model.safetensors")
+    assert done.stdout.splitlines()[:2] == [
+        str(folder / "model.safetensors"), str(folder / "config.json"),
+    ]  # fmt: skip
+    model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+    image = transform(Image.open(root / "test" / "cat" / "0.png"))
+    expected, _ = next(trainer.source.eval_batches("test", 1))
+    torch.testing.assert_close(image, expected[0])
+    torch.testing.assert_close(model(image[None]), trainer.model.eval()(expected))
+    assert model.pretrained_cfg["label_names"] == ["cat", "dog"]
+    folder.joinpath("model.safetensors").unlink()
+    done = export(checkpoint, "--output", folder / "model.safetensors")
+    assert done.exit_code == 2
+    assert "config.json exists" in done.stderr

@@ -44,7 +44,7 @@ from trainable.config import CheckpointConfig, TrainConfig
 from trainable.config.yaml_reader import dump_yaml
 from trainable.errors import DiskFullError, ExperimentError, naming_full_disk
 from trainable.experiment.async_checkpoint import Snapshot, take_snapshot, write_in_background
-from trainable.training.best_epoch import BestEpoch
+from trainable.metrics.best_epoch import BestEpoch
 from trainable.training.device import GIB
 from trainable.training.trainer import Row, Trainer
 

@@ -133,6 +133,15 @@ def fit(
                     stored.abandon()
     if stored is not None:
         stored.close()
+    return _describe_outcome(trainer, experiment, stored, rows)
+
+
+def _describe_outcome(
+    trainer: Trainer,
+    experiment: Experiment | None,
+    stored: StoredExperiment | None,
+    rows: list[Row],
+) -> Outcome:
     directory = experiment.directory if experiment is not None and stored is None else None
     location = None if directory is None else str(directory)
     return Outcome(

@@ -42,8 +42,8 @@ from trainable.artifacts.names import (
 )
 from trainable.atomic_files import add_name
 from trainable.errors import ExperimentError
+from trainable.metrics.best_epoch import BestEpoch
 from trainable.storage.experiment import file_beside, local_file
-from trainable.training.best_epoch import BestEpoch
 from trainable.training.stopping import explain_ended
 from trainable.training.trainer import Trainer
 from trainable.uri import is_uri

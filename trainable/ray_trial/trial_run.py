@@ -16,7 +16,7 @@ import torch
 
 from trainable.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from trainable.artifacts.class_metrics import split_row
-from trainable.artifacts.metrics import has_diverged, read_rows
+from trainable.artifacts.metrics import read_rows
 from trainable.artifacts.names import (
     BEST_FILE,
     CHECKPOINT_FILE,
@@ -258,12 +258,8 @@ class TrialRun:
         if stop is not None:
             self._log.write(f"training.{stop.by} ends the training: {stop.reason}")
         if trainer.best.epoch:
-            last = row[trainer.best.monitor]
-            text = "none" if last is None else f"{last:.4f}"
             state = "finished" if stop is None else "stopped"
-            self._log.write(
-                f"{state}: best {trainer.best.text}, last {text} at epoch {row['epoch']}"
-            )
+            self._log.write(f"{state}: {trainer.best.describe_end(row)}")
 
     def _save_epoch(
         self, experiment: Experiment, trainer: Trainer, row: Row, *, ended: bool
@@ -352,10 +348,8 @@ class TrialRun:
         experiment.restore_best(trainer.best)
         if 0 < trainer.best.epoch <= trainer.epoch:
             return
-        trainer.best.set(0, None, 0.0)
-        for row in read_rows(experiment.directory / METRICS_FILE):
-            if row["epoch"] <= trainer.epoch and not has_diverged(row):
-                trainer.best.add(row["epoch"], row)
+        rows = read_rows(experiment.directory / METRICS_FILE)
+        trainer.best.find(row for row in rows if row["epoch"] <= trainer.epoch)
         own = experiment.checkpoints / epoch_file(trainer.best.epoch)
         if own.exists():
             self._download(own)

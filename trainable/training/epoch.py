@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from trainable.artifacts.metrics import ACCURACY, PER_CLASS_KEY, Row
 from trainable.metrics.collector import Measurements, MetricCollector
 from trainable.training.ema import WeightAverage
 from trainable.training.gpu.cuda_graphs import GraphedPass
@@ -43,6 +44,35 @@ class Score:
     """Fraction of images whose largest logit is the label, in [0, 1]."""
     measured: Measurements = field(default_factory=Measurements)
     """The config's `metrics`, of an evaluation."""
+
+
+def evaluation_columns(val: Score, test: Score | None) -> Row:
+    """Returns loss, accuracy and the config's `metrics` of the splits.
+
+    Args:
+        val: Of the split that decides.
+        test: Of the test set; None if it was not due.
+    """
+    columns: Row = {
+        "val_loss": val.loss,
+        ACCURACY: val.acc,
+        "test_loss": None if test is None else test.loss,
+        "test_acc": None if test is None else test.acc,
+    }
+    columns |= {f"val_{name}": value for name, value in val.measured.scores.items()}
+    test_scores = dict.fromkeys(val.measured.scores) if test is None else test.measured.scores
+    return columns | {f"test_{name}": value for name, value in test_scores.items()}
+
+
+def class_columns(val: Score, test: Score | None) -> Row:
+    """Returns the metrics that have a value for every class, under one key; often nothing."""
+    splits = {"val": val, **({} if test is None else {"test": test})}
+    columns = {
+        f"{split}_{name}": values
+        for split, score in splits.items()
+        for name, values in score.measured.per_class.items()
+    }
+    return {PER_CLASS_KEY: columns} if columns else {}
 
 
 @dataclass(frozen=True)

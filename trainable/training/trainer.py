@@ -21,13 +21,13 @@ from trainable.data.shapes import refuse_other_classes
 from trainable.data.source import ImageSource, Split, train_slices
 from trainable.data.split_record import SplitRecord
 from trainable.features.cached import FeatureCache
+from trainable.metrics.best_epoch import BestEpoch
 from trainable.metrics.collector import MetricCollector
 from trainable.models import MODELS, get_model
 from trainable.models.pretrained import resolve, with_source
 from trainable.optim.clipping import build_clipping
 from trainable.optim.lr_schedule import LRSchedule
 from trainable.optim.optimizers import build_optimizer
-from trainable.training.best_epoch import BestEpoch
 from trainable.training.device import (
     default_device,
     gpu_peak_memory_gib,
@@ -42,11 +42,12 @@ from trainable.training.epoch import (
     MetricsOfPass,
     Score,
     Steps,
+    class_columns,
     drain,
     evaluate,
+    evaluation_columns,
     train_epoch,
 )
-from trainable.training.epoch_row import best_columns, class_columns, evaluation_columns
 from trainable.training.frozen import FrozenParts
 from trainable.training.gpu.compiled_model import CompiledModel, should_compile
 from trainable.training.gpu.cuda_graphs import (
@@ -288,7 +289,7 @@ class Trainer:
             "train_loss": train.loss,
             "train_acc": train.acc,
             **evaluated,
-            **best_columns(self.best),
+            **self.best.columns,
             "lr": lr,
             "epoch_s": epoch_s,
             "images_per_s": self.source.size("train") / trained_s,

@@ -10,7 +10,7 @@ import pytest
 from trainable.config import TrainConfig
 from trainable.errors import ConfigError
 from trainable.experiment.resume import describe_resumption
-from trainable.training.best_epoch import BestEpoch
+from trainable.metrics.best_epoch import BestEpoch
 from trainable.training.trainer import Trainer
 
 MakeConfig = Callable[..., TrainConfig]

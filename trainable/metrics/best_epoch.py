@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trainable.artifacts import checkpoint
-from trainable.artifacts.metrics import ACCURACY
+from trainable.artifacts.metrics import ACCURACY, Row, best_column, has_diverged
 from trainable.config import TrainConfig
 from trainable.config.sections.metrics import monitorable
 
@@ -32,6 +32,25 @@ class BestEpoch:
     def text(self) -> str:
         """The best value and its epoch as text; there must be one."""
         return f"{self.monitor} {self.value:.4f} at epoch {self.epoch}"
+
+    @property
+    def columns(self) -> Row:
+        """The columns of a row: best accuracy, best value of another monitored metric, epoch."""
+        others = {} if self.monitor == ACCURACY else {best_column(self.monitor): self.value}
+        return {"best_acc": self.acc, **others, "best_epoch": self.epoch}
+
+    def describe_end(self, row: Mapping[str, Any]) -> str:
+        """Returns the best and the last value of a training that has ended with a row."""
+        last = row.get(self.monitor)
+        text = "none" if last is None else f"{last:.4f}"
+        return f"best {self.text}, last {text} at epoch {row['epoch']}"
+
+    def find(self, rows: Iterable[Row]) -> None:
+        """Replaces the best epoch by the best of some rows."""
+        self.set(0, None, 0.0)
+        for row in rows:
+            if not has_diverged(row):
+                self.add(row["epoch"], row)
 
     def add(self, epoch: int, metrics: Mapping[str, Any]) -> bool:
         """Adds an epoch whose losses are finite.

@@ -126,11 +126,15 @@ resources: {gpu: 1.5}
 """
     config = CONFIG.replace("epochs: 9", "epochs: 9, batchsize: 4")
     config += "scheduler: {warmup_epochs: 9}\n"
-    optimizer_keys = "(known: betas, eps, learning_rate, momentum, name, nesterov, weight_decay)"
+    optimizer_keys = (
+        "(known: args, betas, decay_norm_and_bias, eps, head_lr_factor, layer_decay, "
+        "learning_rate, momentum, name, nesterov, weight_decay)"
+    )
     problems = refused(text, config)
     assert [problem.partition(", found")[0] for problem in problems] == [
         "line 1: config: files/base.yaml: line 3: training.batchsize: unknown key; did you mean "
-        '"batch_size"? (known: accumulation_steps, batch_size, compile, cuda_graph, epochs, '
+        '"batch_size"? (known: accumulation_steps, batch_size, cache_features, cached_passes, '
+        "clip_grad, compile, cuda_graph, early_stopping, epochs, max_seconds, sampler, "
         "test_frequency)",
         "line 1: config: files/base.yaml: line 5: scheduler.warmup_epochs: must be below "
         "training.epochs (9)",
@@ -222,7 +226,8 @@ def test_a_broken_value_causes_no_second_problem(tune, config):
             "config: base.yaml\nspace: {optimizer.lr: {uniform: [0.1, 1]}}\n"
             "tune: {num_samples: 1}\n",
             'line 2: space.optimizer.lr: unknown key; did you mean "learning_rate"? '
-            "(known: betas, eps, learning_rate, momentum, name, nesterov, weight_decay)",
+            "(known: args, betas, decay_norm_and_bias, eps, head_lr_factor, layer_decay, "
+            "learning_rate, momentum, name, nesterov, weight_decay)",
         ),
         (
             "config: base.yaml\nspace:\n"
@@ -270,7 +275,8 @@ def test_a_refusal_states_where_the_rule_and_the_value(text, problem):
          'space.lr: unknown key; did you mean "optimizer.learning_rate"?'),
         ("space: {optimizer.lr: {uniform: [0.1, 1]}}",
          'space.optimizer.lr: unknown key; did you mean "learning_rate"? '
-         "(known: betas, eps, learning_rate, momentum, name, nesterov, weight_decay)"),
+         "(known: args, betas, decay_norm_and_bias, eps, head_lr_factor, layer_decay, "
+         "learning_rate, momentum, name, nesterov, weight_decay)"),
     ],
 )  # fmt: skip
 def test_a_key_of_another_tool_leads_to_the_one_here(line, problem):
@@ -350,7 +356,8 @@ def test_problems_of_the_training_config_name_its_file():
         "line 2: config: files/base.yaml: line 4: optimizer.learning_rate: required key is "
         "missing; config must be complete without the space",
         "line 2: config: files/base.yaml: line 4: optimizer.learning_rat: unknown key; did you "
-        'mean "learning_rate"? (known: learning_rate, momentum, name, nesterov, weight_decay)',
+        'mean "learning_rate"? (known: args, decay_norm_and_bias, head_lr_factor, '
+        "layer_decay, learning_rate, momentum, name, nesterov, weight_decay)",
         "line 9: tune.num_samples: must be > 0, found 0",
     ]
 

@@ -32,26 +32,30 @@ KINDS = {"optimizer": {"choice": [{"name": "adam"}, {"name": "adamw"}]}}
         (
             RATES,
             "optimizer",
-            "is a section, not a value; name one of its keys (betas, eps, learning_rate, "
-            "momentum, name, nesterov, weight_decay)",
+            "is a section, not a value; name one of its keys (args, betas, "
+            "decay_norm_and_bias, eps, head_lr_factor, layer_decay, learning_rate, momentum, name, "
+            "nesterov, weight_decay)",
         ),
         (
             RATES,
             "optimizer.momentun",
             'is not a key of the space or the training config; did you mean "momentum"? '
-            "(known: betas, eps, learning_rate, momentum, name, nesterov, weight_decay)",
+            "(known: args, betas, decay_norm_and_bias, eps, head_lr_factor, layer_decay, "
+            "learning_rate, momentum, name, nesterov, weight_decay)",
         ),
         (
             KINDS,
             "optimizer.lerning_rate",
             'is not a key of the space or the training config; did you mean "learning_rate"? '
-            "(known: betas, eps, learning_rate, momentum, name, nesterov, weight_decay)",
+            "(known: args, betas, decay_norm_and_bias, eps, head_lr_factor, layer_decay, "
+            "learning_rate, momentum, name, nesterov, weight_decay)",
         ),
         (
             RATES,
             "optimizer.learning_rate.x",
             'is not a key of the space or the training config; did you mean "learning_rate"? '
-            "(known: betas, eps, learning_rate, momentum, name, nesterov, weight_decay)",
+            "(known: args, betas, decay_norm_and_bias, eps, head_lr_factor, layer_decay, "
+            "learning_rate, momentum, name, nesterov, weight_decay)",
         ),
         (
             RATES,

@@ -11,11 +11,11 @@ from trainable.config.sections.model import FrozenStages
 from trainable.errors import ConfigError, Problem, TuneSweepsError
 from trainable.models import get_model
 from trainable.models.heads import head_parameters
+from trainable.optim.frozen import frozen_parameters
 from trainable.optim.parameter_groups import needs_groups
 from trainable.optim.registry import check_optimizer
 from trainable.preflight.model import same_random_numbers
 from trainable.preflight.shapes import DataShape
-from trainable.training.frozen import frozen_parameters
 
 
 def check_recipe(config: TrainConfig, data: DataShape) -> Iterator[Problem]:

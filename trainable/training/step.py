@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from trainable.optim.clipping import Clipping
+from trainable.optim.frozen import FrozenParts
 from trainable.optim.lr_schedule import LRSchedule
 from trainable.optim.optimizers import DeviceLearningRates, takes_tensor_rates
-from trainable.training.frozen import FrozenParts
 from trainable.training.gpu.batched_operations import WeightCasts, batched_counters
 
 Forward = Callable[[Tensor], Tensor]

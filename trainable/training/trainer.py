@@ -26,6 +26,7 @@ from trainable.metrics.collector import MetricCollector
 from trainable.models import MODELS, get_model
 from trainable.models.pretrained import resolve, with_source
 from trainable.optim.clipping import build_clipping
+from trainable.optim.frozen import FrozenParts
 from trainable.optim.lr_schedule import LRSchedule
 from trainable.optim.optimizers import build_optimizer
 from trainable.training.device import (
@@ -48,7 +49,6 @@ from trainable.training.epoch import (
     evaluation_columns,
     train_epoch,
 )
-from trainable.training.frozen import FrozenParts
 from trainable.training.gpu.compiled_model import CompiledModel, should_compile
 from trainable.training.gpu.cuda_graphs import (
     RECORDED,

@@ -42,6 +42,12 @@ def _in_empty_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+OPTIMIZER_KEYS = (
+    "(known: args, betas, decay_norm_and_bias, eps, head_lr_factor, layer_decay, "
+    "learning_rate, momentum, name, nesterov, weight_decay)"
+)
+
+
 def load(text, config=CONFIG):
     Path("files/base.yaml").write_text(config)
     Path("files/search.yaml").write_text(text)
@@ -126,10 +132,6 @@ resources: {gpu: 1.5}
 """
     config = CONFIG.replace("epochs: 9", "epochs: 9, batchsize: 4")
     config += "scheduler: {warmup_epochs: 9}\n"
-    optimizer_keys = (
-        "(known: args, betas, decay_norm_and_bias, eps, head_lr_factor, layer_decay, "
-        "learning_rate, momentum, name, nesterov, weight_decay)"
-    )
     problems = refused(text, config)
     assert [problem.partition(", found")[0] for problem in problems] == [
         "line 1: config: files/base.yaml: line 3: training.batchsize: unknown key; did you mean "
@@ -139,7 +141,7 @@ resources: {gpu: 1.5}
         "line 1: config: files/base.yaml: line 5: scheduler.warmup_epochs: must be below "
         "training.epochs (9)",
         "line 3: space.optimizer.lerning_rate: unknown key; did you mean "
-        f'"learning_rate"? {optimizer_keys}',
+        f'"learning_rate"? {OPTIMIZER_KEYS}',
         "line 4: space.training.batch_size: must be > 0",
         "line 4: space.training.batch_size: must be > 0",
         "line 5: space.optimizer.weight_decay.unifrm: unknown distribution; did you mean "
@@ -148,7 +150,7 @@ resources: {gpu: 1.5}
         "line 6: space.optimizer.momentum.when.optimizer.nam: must be a key of the space "
         "(known: optimizer.lerning_rate, optimizer.momentum, training.batch_size)",
         "line 7: constraints[1]: optimizer.momentun is not a key of the space or the training "
-        f'config; did you mean "momentum"? {optimizer_keys}',
+        f'config; did you mean "momentum"? {OPTIMIZER_KEYS}',
         'line 10: tune.mode: must be "min" for val_loss',
         "line 11: tune.num_samples: must be an integer",
         "line 12: tune.target: must be >= 0 for val_loss",

@@ -8,8 +8,14 @@ import torch
 from torch import nn
 
 from trainable.config import AdamOptimizer, AdamWOptimizer, SGDOptimizer
+from trainable.config.sections.optimizer import OtherOptimizer
 from trainable.errors import CheckpointError
-from trainable.optim.optimizers import apply_hyperparameters, build_optimizer
+from trainable.optim.optimizers import (
+    DeviceLearningRates,
+    apply_hyperparameters,
+    build_optimizer,
+    takes_tensor_rates,
+)
 
 CPU = torch.device("cpu")
 CONFIGS = {
@@ -239,3 +245,28 @@ def test_a_cpu_state_continues_on_cuda_with_the_fused_kernels(config):
     optimizer.step()
     moved.step()
     torch.testing.assert_close(weights(cuda).cpu(), weights(cpu), rtol=1e-4, atol=1e-6)
+
+
+def test_learning_rates_of_all_groups_are_taken_from_a_plan_without_new_tensors():
+    model = small_model()
+    config = AdamWOptimizer(name="adamw", learning_rate=0.1, layer_decay=0.5)
+    optimizer = build_optimizer(config, model, CPU)
+    count = len(optimizer.param_groups)
+    rates = DeviceLearningRates(optimizer, CPU)
+    with rates.applied():
+        tensors = [group["lr"] for group in optimizer.param_groups]
+    rates.plan([[0.1 * step + place for place in range(count)] for step in range(3)])
+    for step in (0, 2, 7):
+        rates.take(step)
+        expected = [0.1 * min(step, 2) + place for place in range(count)]
+        assert [float(tensor) for tensor in tensors] == pytest.approx(expected)
+    rates.refresh()
+    assert [float(tensor) for tensor in tensors] == pytest.approx(
+        [group["lr"] for group in optimizer.param_groups]
+    )
+
+
+def test_only_steps_of_the_three_read_rates_from_the_device():
+    other = OtherOptimizer(name="nadam", learning_rate=0.1)
+    assert takes_tensor_rates(build_optimizer(CONFIGS["adam"], small_model(), CPU))
+    assert not takes_tensor_rates(build_optimizer(other, small_model(), CPU))

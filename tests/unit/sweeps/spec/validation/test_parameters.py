@@ -33,8 +33,8 @@ KINDS = {"optimizer": {"choice": [{"name": "adam"}, {"name": "adamw"}]}}
             RATES,
             "optimizer",
             "is a section, not a value; name one of its keys (args, betas, "
-            "decay_norm_and_bias, eps, head_lr_factor, layer_decay, learning_rate, momentum, name, "
-            "nesterov, weight_decay)",
+            "decay_norm_and_bias, eps, head_lr_factor, layer_decay, learning_rate, momentum, "
+            "name, nesterov, weight_decay)",
         ),
         (
             RATES,

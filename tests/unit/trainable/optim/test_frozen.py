@@ -6,7 +6,7 @@ from torch import nn
 
 from trainable.config import ModelConfig, parse_config
 from trainable.errors import ConfigError
-from trainable.training.frozen import FrozenParts, frozen_parameters
+from trainable.optim.frozen import FrozenParts, frozen_parameters
 from trainable.training.trainer import Trainer
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -78,9 +78,8 @@ class MetricCollector:
         self._logits = torch.zeros(0, num_classes, device=device)
         self._labels = zeros(0)
         self._histogram: Histogram | None = None
-        self.ranking = [name for name in self._names if name in RANKING]
-        """Metrics that need the order of all probabilities."""
-        if self.ranking:
+        self._ranking = [name for name in self._names if name in RANKING]
+        if self._ranking:
             from trainable.metrics import ranking  # torchmetrics, which takes seconds
 
             self._ranking_module = ranking
@@ -90,6 +89,20 @@ class MetricCollector:
     def keeps_logits(self, images: int) -> bool:
         """Returns whether the logits of a split are kept, so that AUROC is exact."""
         return images * self._num_classes * self._logits.element_size() <= MAX_LOGITS_BYTES
+
+    def describe_counted(self, sizes: Mapping[str, int]) -> list[str]:
+        """Returns a line for the user if AUROC or average precision come from histograms.
+
+        Args:
+            sizes: Name of each split -> number of its images.
+        """
+        large = [split for split, images in sizes.items() if not self.keeps_logits(images)]
+        if not self._ranking or not large:
+            return []
+        return [
+            f"the logits of {' and '.join(large)} need more than {MAX_LOGITS_BYTES // 2**20} MiB: "
+            f"{' and '.join(self._ranking)} come from histograms, with an error below 0.001"
+        ]
 
     def start(self, images: int) -> None:
         """Starts a pass.
@@ -106,7 +119,7 @@ class MetricCollector:
         if self._is_kept and len(self._labels) < images:
             self._logits = self._logits.new_zeros(images, self._num_classes)
             self._labels = self._labels.new_zeros(images)
-        if not self._is_kept and self.ranking:
+        if not self._is_kept and self._ranking:
             if self._histogram is None:
                 device = self._logits.device
                 self._histogram = self._ranking_module.Histogram(self._num_classes, device)
@@ -140,12 +153,12 @@ class MetricCollector:
         if self._is_kept:
             logits, labels = self._logits[: self._count], self._labels[: self._count]
             self._add_counts(logits, labels)
-            if self.ranking:
+            if self._ranking:
                 probabilities = logits.softmax(1)
                 exact = partial(self._ranking_module.exact_score, probabilities=probabilities)
-                scores |= {name: exact(name, labels=labels) for name in self.ranking}
+                scores |= {name: exact(name, labels=labels) for name in self._ranking}
         elif self._histogram is not None:
-            scores |= {name: self._histogram.score(name) for name in self.ranking}
+            scores |= {name: self._histogram.score(name) for name in self._ranking}
         matrix = self._matrix.cpu()
         images = int(matrix.sum())
         scores |= {name: hits.item() / images for name, hits in self._hits.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trainable.data.source import Split
-from trainable.metrics.collector import MAX_LOGITS_BYTES
 from trainable.training.device import describe_threads
 from trainable.training.gpu.cuda_graphs import RECORDED
 
@@ -40,22 +39,9 @@ def describe_differences(trainer: Trainer) -> list[str]:
             notices.append("amp.enabled has no effect without CUDA: mixed precision is off")
     notices += trainer.source.notices
     notices += describe_threads(trainer.config)
-    notices += _describe_counted_metrics(trainer)
+    if trainer.metrics is not None:
+        splits: list[Split] = ["val", "test"] if trainer.source.has_val else ["test"]
+        notices += trainer.metrics.describe_counted({s: trainer.source.size(s) for s in splits})
     if not trainer.source.has_val:
         notices.append("no dataset.val_split: val_acc and best.pt are decided on the test set")
     return notices
-
-
-def _describe_counted_metrics(trainer: Trainer) -> list[str]:
-    """Returns a line if AUROC or average precision of a split come from histograms."""
-    metrics = trainer.metrics
-    if metrics is None or not metrics.ranking:
-        return []
-    splits: list[Split] = ["val", "test"] if trainer.source.has_val else ["test"]
-    large = [split for split in splits if not metrics.keeps_logits(trainer.source.size(split))]
-    if not large:
-        return []
-    return [
-        f"the logits of {' and '.join(large)} need more than {MAX_LOGITS_BYTES // 2**20} MiB: "
-        f"{' and '.join(metrics.ranking)} come from histograms, with an error below 0.001"
-    ]

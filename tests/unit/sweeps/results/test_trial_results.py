@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweeps.results.aggregate import pareto_front
+from sweeps.results.loaded_sweep import best_checkpoint_epoch
 from sweeps.results.trial_results import best_row, read_results, read_scores
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
@@ -184,3 +185,15 @@ def test_the_best_row_is_the_first_highest_finite_score_and_symmetric_for_min(
     lowest = best_row(rows(*mirrored), "val_acc", "min")
     assert lowest is not None
     assert lowest["epoch"] == best["epoch"]
+
+
+def test_a_trial_inherits_the_best_epoch_by_what_its_training_monitors(tmp_path: Path) -> None:
+    SweepLayout(tmp_path).write_trial(TrialRecord("a", 0, "trial_0", {}, state="finished"))
+    row = {"epoch": 6, "val_acc": 0.9, "val_f1_macro": 0.4, "best_acc": 0.9}
+    row |= {"best_f1_macro": 0.5, "best_epoch": 3}
+    MetricsFile(tmp_path / "trial_0" / "metrics.jsonl").append(row)
+    (by_f1,) = read_results(tmp_path, "val_f1_macro", "max")
+    assert by_f1.best == {"epoch": 3, "val_f1_macro": 0.5, "best_f1_macro": 0.5}
+    (by_acc,) = read_results(tmp_path, "val_acc", "max")
+    assert by_acc.best == row  # the epoch of the best accuracy before it is not known
+    assert best_checkpoint_epoch(by_acc) == best_checkpoint_epoch(by_f1) == 3

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from trainable.artifacts.checkpoint import read_checkpoint
+from trainable.artifacts.checkpoint import checkpoint_epoch, read_checkpoint
+from trainable.artifacts.metrics import read_rows
 from trainable.errors import CheckpointError, ConfigError, TuneSweepsError
 from trainable.ray_trial.classifier import ClassifierTrainable
+from trainable.ray_trial.trial_run import TrialRun
 
 Same = Callable[[Any, Any], None]
 MakeTrial = Callable[..., ClassifierTrainable]
@@ -210,6 +212,36 @@ def test_a_population_copies_weights_and_buffers_and_keeps_its_hyperparameters(
     result = recipient.train()
     assert (result["epoch"], result["training_iteration"], result["done"]) == (3, 3, True)
     assert result["lr"] == pytest.approx(0.3 * COSINE_OF_3[2])
+
+
+def test_after_an_exploit_best_is_the_trials_own_best_by_what_is_monitored(
+    trial_config: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    """Its best epoch is one that it trains again; the earlier ones count."""
+    config = trial_config(
+        training={"epochs": 4},
+        metrics=["f1_macro", "confusion_matrix"],
+        checkpoint={"enabled": True, "monitor": "val_f1_macro", "save_frequency": 1},
+    )
+    donor, trial = (TrialRun(config, name, tmp_path / name) for name in ("donor", "trial"))
+    donor.step()
+    state = tmp_path / "donor" / "checkpoint_000000"
+    state.mkdir()
+    donor.save_into(state)
+    rows = [trial.step() for _ in range(3)]
+    assert rows[2]["best_epoch"] == 3
+    trial.load(state)
+    best = tmp_path / "trial" / "checkpoints" / "best.pt"
+    assert checkpoint_epoch(best) == 1
+    row = trial.step()
+    trial.close()
+    donor.close()
+    assert (row["epoch"], row["best_epoch"]) == (2, 2)
+    assert row["best_f1_macro"] == row["val_f1_macro"] > rows[0]["val_f1_macro"]
+    assert checkpoint_epoch(best) == 2
+    for name in ("metrics.jsonl", "classes.jsonl"):
+        recorded = read_rows(tmp_path / "trial" / name)
+        assert [line["epoch"] for line in recorded] == [1, 2]
 
 
 def test_a_donor_of_another_architecture_is_refused(make_trial: MakeTrial, tmp_path: Path) -> None:

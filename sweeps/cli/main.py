@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import click
 
-from sweeps.cli import checkpoint, export, jobs, plan, preview, run, status, trial, validate
+from sweeps.cli import checkpoint, export, jobs, plan, run, status, trial, validate
 from trainable.artifacts.trial_log import replace_unencodable
 
 COMMANDS = (
@@ -28,7 +28,7 @@ COMMANDS = (
     validate.validate,
     validate.schema,
     plan.plan,
-    preview.preview,
+    plan.preview,
     status.list_,
     status.status,
     status.best,

@@ -1,4 +1,4 @@
-"""The command that shows what a sweep will do before it starts: plan."""
+"""The commands that show what a sweep will do before it starts: plan and preview."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from sweeps.cli.options import (
 )
 from sweeps.cli.validate import check_warm_start
 from sweeps.terminal.commands import train_command
-from sweeps.terminal.console import print_json, print_line, print_table
+from sweeps.terminal.console import print_json, print_line, print_note, print_table
+
+
+DEFAULT_PICTURE = Path("preview.png")
+DEFAULT_IMAGES = 8
 
 
 @click.command()
@@ -110,3 +114,62 @@ def plan(
 def _print_written(target: Path, count: int | None, *, own_code: bool) -> None:
     command = train_command(min(target.glob("*.yaml")), allow_custom_model=own_code)
     print_line(f"wrote {count} training configs; train one: {command}")
+
+
+@click.command()
+@click.argument("search_file", type=PATH)
+@SET_IN_SEARCH
+@click.option(
+    "--trial",
+    "number",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Number of the draw, as in sweep plan; 0 by default.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    default=DEFAULT_PICTURE,
+    metavar="FILE",
+    help="The PNG file; preview.png by default. One that exists is replaced.",
+)
+@click.option(
+    "--images",
+    type=click.IntRange(1, 64),
+    default=DEFAULT_IMAGES,
+    metavar="N",
+    help="Number of images; 8 by default.",
+)
+@exits
+def preview(
+    search_file: Path, assignments: tuple[str, ...], number: int, output: Path, images: int
+) -> int:
+    """Writes a picture of augmented training images.
+
+    Its rows are training images of the data that SEARCH_FILE names. The first column has them as
+    they are, the others as the first epochs of a trial draw them with its `augment` section, with
+    the labels that mixup and cutmix give them.
+
+    Example: sweep preview configs/search.yaml --trial 3 --output trial3.png
+    """
+    from sweeps.planning.plan import draw_of_trial
+    from sweeps.spec.load import load_search
+    from sweeps.spec.overrides import parse_assignments
+    from sweeps.spec.search_spec import SearchSpec
+
+    spec = load_search(search_file, parse_assignments(assignments, SearchSpec))
+    values, is_fixed = draw_of_trial(spec, number)
+    config = spec.trial_config(values, number)
+    from trainable.experiment.preview import write_preview
+
+    with writing(output):
+        write_preview(config, output, images=images)
+    for key, value in values.items():
+        if key.partition(".")[0] in ("augment", "dataset"):
+            print_line(f"{key}: {value}")
+    if not is_fixed:
+        print_note(f"the values of draw {number} depend on results of earlier trials")
+    print_line(f"wrote {output}")
+    return FINISHED

@@ -20,7 +20,6 @@ from sweeps.cli.validate import check_warm_start
 from sweeps.terminal.commands import train_command
 from sweeps.terminal.console import print_json, print_line, print_note, print_table
 
-
 DEFAULT_PICTURE = Path("preview.png")
 DEFAULT_IMAGES = 8
 

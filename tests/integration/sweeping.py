@@ -49,7 +49,9 @@ def search(
         more: `config`, merged with the tiny one by section, and other sections of the file.
     """
     changes = {"checkpoint": {}, **more.pop("config", {})}
+    metrics = changes.pop("metrics", [])
     config = {name: {**CONFIG.get(name, {}), **changes.get(name, {})} for name in CONFIG | changes}
+    config["metrics"] = metrics
     config["checkpoint"] = {"enabled": True, "dir": str(directory), **config["checkpoint"]}
     data = {"name": "sweep", "config": config, "space": space, "tune": {"seed": 1, **tune}}
     return parse_search({**data, "keep": {"min_free_gib": 0}, **more})

@@ -233,6 +233,22 @@ def test_a_single_checkpoint_is_evaluated_on_its_test_set(
     assert scores["images"] == 359
     assert list(working_directory.iterdir()) == []
 
+    names = "f1_macro,recall_per_class,confusion_matrix"
+    more = invoke("eval", trained, "--json", "--allow-custom-model", "--metrics", names)
+    measured = json.loads(more.stdout)
+    assert {key: measured[key] for key in scores} == scores
+    matrix, recall = measured["test_confusion_matrix"], measured["test_recall_per_class"]
+    correct = sum(row[label] for label, row in enumerate(matrix))
+    assert correct / 359 == pytest.approx(scores["test_acc"])
+    assert recall == pytest.approx([row[label] / sum(row) for label, row in enumerate(matrix)])
+    assert measured["classes"] == [str(digit) for digit in range(10)]
+    table = invoke("eval", trained, "--allow-custom-model", "--metrics", names).stdout
+    assert f"test_f1_macro {measured['test_f1_macro']:.4f}" in table
+    assert "columns: the class that images were classified as" in table
+    wrong = invoke("eval", trained, "--allow-custom-model", "--metrics", "f1_marco")
+    assert wrong.exit_code == 2
+    assert 'metrics: unknown name, found "f1_marco"; did you mean "f1_macro"?' in wrong.stderr
+
     plain = invoke("eval", trained, "--allow-custom-model")
     assert plain.stdout.splitlines()[-1] == (
         f"test_acc {scores['test_acc']:.4f}  test_loss {scores['test_loss']:.4f}  "

@@ -54,6 +54,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Any:
         "model": {"name": MODEL},
         "checkpoint": {"save_frequency": 2},
         "tensorboard": {"enabled": True},
+        "metrics": ["f1_macro", "recall_per_class"],
     }
     spec = search(
         directory,
@@ -127,6 +128,23 @@ def test_a_sweep_leaves_the_documented_layout(swept: Any) -> None:
         config = load_config(directory / "config.yaml")
         assert config.optimizer.learning_rate == record.values["optimizer.learning_rate"]
     assert epochs(swept.directory) == {number: [1, 2, 3, 4] for number in range(3)}
+
+
+def test_the_metrics_of_the_config_are_in_rows_events_and_exports(swept: Any) -> None:
+    events = [json.loads(line) for line in (swept.directory / "events.jsonl").open()]
+    logged = {(e["trial"], e["epoch"]): e["metrics"] for e in events if e["kind"] == "result"}
+    for record in trials(swept.directory):
+        directory = swept.directory / record.directory
+        for row in read_rows(directory / "metrics.jsonl"):
+            assert 0 < row["val_f1_macro"] <= 1
+            assert logged[record.id, row["epoch"]]["val_f1_macro"] == row["val_f1_macro"]
+            assert (row["test_f1_macro"] is None) == (row["test_acc"] is None)
+            assert "per_class" not in row
+        recalls = read_rows(directory / "classes.jsonl")
+        assert [len(row["val_recall_per_class"]) for row in recalls] == [10] * 4
+        assert "val_f1_macro" in (directory / "trial.log").read_text()
+    exported = invoke("export", swept.directory).stdout
+    assert {"val_f1_macro", "test_f1_macro"} <= set(exported.splitlines()[0].split(","))
 
 
 def test_every_checkpoint_loads_by_default_and_has_the_documented_keys(swept: Any) -> None:

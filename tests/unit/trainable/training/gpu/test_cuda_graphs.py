@@ -411,3 +411,16 @@ def test_a_step_that_reads_a_value_back_is_not_recorded(
     assert reason.startswith("the step waits for the GPU at ")
     assert Path(__file__).name in reason
     assert recorder.recordings == []
+
+
+def test_metrics_of_a_recorded_evaluation_are_those_of_the_step(
+    make_pair: Callable[..., Pair], run_both: Callable[..., None]
+) -> None:
+    """Logits are copied out after every replay, also of the last batch, which is not replayed."""
+    metrics = ["f1_macro", "auroc", "confusion_matrix"]
+    plain, recorded = make_pair(metrics=metrics)
+    recorder = replay_steps(recorded, unchecked=True)
+    run_both((plain, recorded), epochs=2)
+    assert len(recorder.recordings) == 2
+    assert recorded.graphs is not None
+    assert recorded.graphs.evaluation.is_recorded

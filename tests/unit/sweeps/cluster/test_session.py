@@ -45,6 +45,16 @@ def machines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return set_up
 
 
+def test_workers_of_a_cluster_look_for_weights_where_the_driver_does(
+    init_calls: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", "/shared/hub")
+    monkeypatch.setenv("TORCH_HOME", "/shared/torch")
+    start_ray(RayConnection("auto"))
+    variables = init_calls[0]["runtime_env"]["env_vars"]
+    assert (variables["HF_HUB_CACHE"], variables["TORCH_HOME"]) == ("/shared/hub", "/shared/torch")
+
+
 @pytest.mark.parametrize(
     ("cluster", "share", "slots"),
     [

@@ -184,3 +184,21 @@ def test_plain_values_have_no_lines(tiny_data: Callable[..., Any]) -> None:
     with pytest.raises(ConfigError) as caught:
         refuse_failing_sweep(spec, ALLOWED)
     assert caught.value.problems[0].key == "config.model.num_classes"
+
+
+def test_every_model_of_a_choice_is_checked_with_its_arguments(make_search: MakeSearch) -> None:
+    pytest.importorskip("timm")
+    space = {
+        "model.name": {"choice": ["tests.support.tiny_models:mlp", "timm/test_resnet"]},
+        "model.args.drop_path": {"uniform": [0, 0.1], "when": {"model.name": "timm/test_resnet"}},
+    }
+    spec = load_search(make_search(space))
+    with pytest.raises(ConfigError, match="add --allow-custom-model on the command line"):
+        refuse_failing_sweep(spec, Options(allow_custom_model=False))
+    with pytest.raises(ConfigError) as raised:
+        refuse_failing_sweep(spec, ALLOWED)
+    [problem] = raised.value.problems
+    assert problem.key == "space.model.args.drop_path"
+    assert problem.rule == (
+        'with 0.0: "timm/test_resnet" takes no such argument; did you mean "drop_path_rate"?'
+    )

@@ -86,6 +86,12 @@ DEFAULTS = {
     "training.cuda_graph": "auto",
     "training.compile": False,
     "training.clip_grad": None,
+    "training.sampler": "shuffle",
+    "training.early_stopping": None,
+    "training.max_seconds": None,
+    "ema.enabled": False,
+    "ema.decay": 0.999,
+    "ema.warmup": True,
     "optimizer.weight_decay": 0.0,
     "optimizer.momentum": 0.9,
     "optimizer.nesterov": False,
@@ -157,7 +163,10 @@ def test_every_optional_key_is_in_the_table_of_defaults():
     ("union", "names"),
     [
         (DatasetConfig, "cifar10 cifar100 digits fashion_mnist image_folder mnist synthetic"),
-        (LossConfig, "bce bce_with_logits cross_entropy kl_div l1 mse nll smooth_l1 sqr_hinge"),
+        (
+            LossConfig,
+            "bce bce_with_logits cross_entropy focal kl_div l1 mse nll smooth_l1 sqr_hinge",
+        ),
         (OptimizerConfig, "adam adamw sgd"),
         (
             SchedulerConfig,

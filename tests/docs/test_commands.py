@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from sweeps.cli.main import main
 from sweeps.sweep_dir.layout import LOCK_FILE
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
+from tests.support.image_folders import write_image_folder
 from trainable.__main__ import main as train
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +35,7 @@ STAND_INS = {
     "search.yaml": "configs/search.yaml",
 }
 """Word in a text -> what a user would type for it here."""
+FINE_TUNING = "configs/searches/finetune_timm.yaml"
 
 
 def lines_of_commands(page: Path) -> Iterator[str]:
@@ -110,11 +112,13 @@ def test_commands_inside_sentences_exist_with_their_options() -> None:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A working directory as after the README's first command: configs and a finished sweep."""
+    """A working directory with the configs, images in folders and two finished sweeps."""
     directory = tmp_path_factory.mktemp("place")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
         shutil.copytree(ROOT / "configs", "configs")
+        write_image_folder(Path("data/images"))
+        FakeSweep(Path("experiments", "finetune_timm"), 2, space=ONE_KEY, tune={}).write()
         sweep = FakeSweep(Path("experiments", "digits_asha"), 4, space=ONE_KEY, tune={}).write()
         (sweep / LOCK_FILE).touch()
         for path in sweep.glob("*/checkpoints"):
@@ -123,7 +127,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def typed(words: list[str]) -> list[str]:
-    return [STAND_INS.get(word, word) for word in words]
+    typed = [STAND_INS.get(word, word) for word in words]
+    if words[0] == "plan" and FINE_TUNING in words:
+        typed += ["--set", "config.model.pretrained=false"]  # there may be no network
+    return typed
 
 
 RUNNABLE: list[Any] = [

@@ -49,7 +49,7 @@ def test_set_up_is_two_commands() -> None:
 
 def test_every_verb_of_the_command_is_shown_and_exists() -> None:
     shown = {words[1] for words in commands() if words[0] == "sweep"}
-    shown |= set(re.findall(r"`sweep (\w+)", README))
+    shown |= set(re.findall(r"`sweep ([\w-]+)", README))
     assert shown == set(main.commands)
 
 

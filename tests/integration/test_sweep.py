@@ -132,7 +132,8 @@ def test_a_sweep_leaves_the_documented_layout(swept: Any) -> None:
 
 def test_the_metrics_of_the_config_are_in_rows_events_and_exports(swept: Any) -> None:
     events = [json.loads(line) for line in (swept.directory / "events.jsonl").open()]
-    logged = {(e["trial"], e["epoch"]): e["metrics"] for e in events if e["kind"] == "result"}
+    kinds = {"result", "complete"}
+    logged = {(e["trial"], e["epoch"]): e["metrics"] for e in events if e["kind"] in kinds}
     for record in trials(swept.directory):
         directory = swept.directory / record.directory
         for row in read_rows(directory / "metrics.jsonl"):

@@ -30,6 +30,10 @@ def read_weights(name: str) -> Any:
     known = models.list_models(models)
     if architecture not in known:
         raise unknown_name(name, "torchvision has no model", known)
+    if architecture.startswith("mnasnet"):
+        # It loads no state dict without torch's private version number, which no checkpoint has.
+        rule = f'"{name}" cannot be loaded from a checkpoint; timm/mnasnet_100 can'
+        raise ConfigError("config", [Problem("model.name", rule)])
     weights = models.get_model_weights(architecture)
     if not tag:
         return weights.DEFAULT

@@ -28,12 +28,12 @@ TIMM = [
     "tf_efficientnet_lite0", "efficientnet_b0", "mobilenetv3_small_050", "mobilenetv4_conv_small",
     "ghostnet_100", "hrnet_w18_small", "convnext_atto", "convnextv2_atto", "vit_tiny_patch16_224",
     "deit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "mixer_s32_224", "levit_128s",
-    "repvgg_a0", "nfnet_l0", "edgenext_xx_small", "poolformer_s12", "fastvit_t8", "dla34",
+    "repvgg_a0", "nfnet_l0", "mobileone_s0", "poolformer_s12", "fastvit_t8", "dla34",
 ]  # fmt: skip
 
 TORCHVISION = [
     "resnet18", "alexnet", "mobilenet_v3_small", "shufflenet_v2_x0_5", "efficientnet_b0",
-    "regnet_y_400mf", "densenet121", "convnext_tiny", "mnasnet0_5", "googlenet",
+    "regnet_y_400mf", "densenet121", "convnext_tiny", "squeezenet1_0", "googlenet",
 ]  # fmt: skip
 
 SLOW = [*(f"timm/{name}" for name in TIMM), *(f"torchvision/{name}" for name in TORCHVISION)]

@@ -51,6 +51,11 @@ def test_the_preprocessing_is_that_of_the_tag() -> None:
     assert used.interpolation == "bilinear"
 
 
+def test_a_model_that_no_checkpoint_can_hold_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cannot be loaded from a checkpoint"):
+        build("torchvision/mnasnet0_5", 5, 3, {})
+
+
 @pytest.mark.parametrize("channels", [1, 4])
 def test_a_model_takes_another_number_of_channels(channels: int) -> None:
     model = build(SQUEEZENET, 5, channels, {}).eval()

@@ -89,7 +89,7 @@ def test_a_model_that_fits_the_images_needs_no_permission(model: dict[str, Any])
         ),
         (
             {"name": "timm/vit_tiny_patch16_224", "args": {"img_size": 96}},
-            'model.name: "timm/vit_tiny_patch16_224" cannot be run on images [B, 3, 32, 32]: Assert',
+            'model.name: "timm/vit_tiny_patch16_224" cannot be run on images [B, 3, 32, 32]: As',
         ),
         ({"in_channels": 1}, "model.in_channels: must be the data's 3, found 1"),
         ({"pretrained": "/no/such.pt"}, "model.pretrained: there is no file /no/such.pt"),

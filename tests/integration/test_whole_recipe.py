@@ -186,7 +186,7 @@ def test_a_population_changes_layer_decay_and_the_strength_of_augmentation(
 ) -> None:
     """Every recipient continues its donor's state with its own values, bit for bit."""
     keys = ("optimizer.layer_decay", "augment.randaugment.magnitude")
-    config = recipe("resnet20", {}, checkpoint={"save_frequency": 1})
+    config = recipe("resnet20", {}, checkpoint={"save_frequency": 1}, optimizer={"name": "sgd"})
     for section in ("model", "checkpoint"):
         config[section].pop("args", None)
     spec = search(

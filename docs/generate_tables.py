@@ -31,7 +31,9 @@ PAGES = {
 HEADER = ["| key | type | default | example | meaning |", "|---|---|---|---|---|"]
 MAX_LISTED = 10
 """Longer lists of names stand in a table of their own on the page."""
-HEADING = re.compile(r"#+ `(?P<section>[\w.]+)`(?: with `name: (?P<name>\w+)`)?$")
+OWN_CODE = "module:callable"
+"""Stands for the names of the user's own code."""
+HEADING = re.compile(r"#+ `(?P<section>[\w.]+)`(?: with `name: (?P<name>[\w:]+)`)?$")
 
 
 class Schemas:
@@ -71,6 +73,8 @@ class Schemas:
 def names_of(kind: Schema) -> list[str]:
     """Returns the values of `name` in a kind of a section that is chosen by it."""
     name = kind.get("properties", {}).get("name", {})
+    if name.get("pattern", "").startswith(r"^\w+(\.\w+)*:"):
+        return [OWN_CODE]
     return list(name.get("enum", [name["const"]] if "const" in name else []))
 
 

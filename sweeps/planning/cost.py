@@ -9,7 +9,7 @@ from typing import Any
 from sweeps.planning.disk import DiskForecast, forecast_disk
 from sweeps.planning.plan import Plan
 from sweeps.space.search_space import Values
-from trainable.config import TrainConfig
+from trainable.config import SGDOptimizer, TrainConfig
 from trainable.profiling.cost import TrainingCost, estimate_size, measure_cost
 
 MAX_PROBED_DRAWS = 4
@@ -127,5 +127,6 @@ def _searched_configs(plan: Plan) -> list[TrainConfig]:
 def _size_key(config: TrainConfig) -> str:
     """Returns a text that is equal for configs whose checkpoints are equally large."""
     data, optimizer = config.to_dict(), config.optimizer
-    has_momentum = optimizer.name != "sgd" or optimizer.momentum > 0
-    return repr([data["dataset"], data["model"], optimizer.name, has_momentum])
+    has_momentum = not isinstance(optimizer, SGDOptimizer) or optimizer.momentum > 0
+    settings = [optimizer.name, optimizer.args, has_momentum]
+    return repr([data["dataset"], data["model"], data["ema"], settings])

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from sweeps.space.parsing import ARGUMENTS
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
-from trainable.config import MODEL_NAMES, TrainConfig, load_config, parse_config
+from trainable.config import MODEL_NAMES, ModelConfig, TrainConfig, load_config, parse_config
 from trainable.config.introspection import names_of, options
 from trainable.config.yaml_reader import parse_yaml
 
@@ -23,6 +23,8 @@ PAGES = [
 
 NO_DEFAULT = {"required", "by metric", "drawn"}
 """Defaults that the pages write where the schema has none of its own."""
+
+OWN_CODE = "module:callable"
 
 COLUMNS = ["key", "type", "default", "example", "meaning"]
 
@@ -57,6 +59,12 @@ def sections(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, ty
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 yield prefix + key, kind
                 yield from sections(kind, f"{prefix}{key}.")
+
+
+def labels(kind: type[BaseModel]) -> tuple[str | None, ...]:
+    """The names in the headings of one kind of a section."""
+    is_own_code = ":" in (getattr(kind, "open_names", None) or "")
+    return tuple(names_of(kind)) or ((OWN_CODE if is_own_code else None),)
 
 
 def documented(page_tables: dict[str, Rows], section: str, name: str | None) -> Rows:
@@ -97,7 +105,7 @@ def test_every_key_is_documented_with_its_default(page: Path, model: type[BaseMo
     if page_tables[""]:
         assert_rows_match(page_tables[""], model, page.stem)
     for section, kind in sections(model):
-        for name in names_of(kind) or (None,):
+        for name in labels(kind):
             where = f"{page.name}: {section} {name or ''}"
             assert_rows_match(documented(page_tables, section, name), kind, where)
 
@@ -122,7 +130,7 @@ def test_every_heading_with_a_table_is_a_section_of_the_schema(
 ) -> None:
     headings = {""}
     for section, kind in sections(model):
-        headings |= {section, *(f"{section} with name: {name}" for name in names_of(kind))}
+        headings |= {section, *(f"{section} with name: {name}" for name in labels(kind))}
     assert {heading for heading, rows in tables(page).items() if rows} <= headings
 
 
@@ -148,7 +156,7 @@ def examples(page: Path, model: type[BaseModel]) -> Iterator[tuple[str, type[Bas
     if page_tables[""]:
         yield "", model, page_tables[""]
     for section, kind in sections(model):
-        for name in names_of(kind) or (None,):
+        for name in labels(kind):
             yield f"{section} {name or ''}", kind, documented(page_tables, section, name)
 
 
@@ -169,6 +177,8 @@ def test_every_example_is_good(page: Path, model: type[BaseModel]) -> None:
             if key == "name" and names_of(kind):
                 continue
             value = value_of(row["example"])
+            if kind is ModelConfig:
+                needed["name"] = "timm/resnet18"  # has weights of its own and takes arguments
             assert kind.model_validate({**needed, key: value}), f"{where}.{key}"
 
 
@@ -196,7 +206,10 @@ def test_the_examples_of_the_pages_are_accepted() -> None:
         for page, _ in PAGES
     }
     (space,) = blocks["search_file"]
-    (config,) = blocks["training_config"]
+    config, *parts = blocks["training_config"]
+    assert parts
+    for part in parts:
+        parse_config({**parse_yaml(config, "page").data, **parse_yaml(part, "page").data})
     assert parse_config(parse_yaml(config, "training_config.md")).training.epochs == 12
     digits = load_config(ROOT / "configs" / "resnet20_digits.yaml").to_dict()
     search = {**parse_yaml(space, "search_file.md").data, "config": digits}

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 
 import torch
+from torch import nn
 
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import OptimizerConfig, TrainConfig
 from trainable.data.source import Batch, Split, batch_slices, train_slices
 from trainable.errors import ExperimentError
 from trainable.models import get_model_on_meta
+from trainable.optim.optimizers import build_optimizer
 from trainable.training.device import GIB, gpu_peak_memory_gib, limited_device, with_threads
 from trainable.training.epoch import drain
 from trainable.training.gpu import cuda_graphs
@@ -179,7 +181,14 @@ def _process_peak_memory_gib() -> float:
 
 
 def _count_optimizer_tensors(config: OptimizerConfig) -> tuple[int, int]:
-    """Returns, per parameter, the state's tensors of the parameter's shape and its scalars."""
-    if config.name == "sgd":
-        return (1 if config.momentum else 0), 0
-    return 2, 1
+    """Returns, per parameter, the state's tensors of the parameter's shape and its other ones.
+
+    They are counted after a step on a small weight.
+    """
+    weight = nn.Parameter(torch.zeros(4, 4))
+    optimizer = build_optimizer(config, [weight], torch.device("cpu"))
+    weight.grad = torch.ones_like(weight)
+    optimizer.step()
+    values = [v for v in optimizer.state[weight].values() if isinstance(v, torch.Tensor)]
+    shaped = sum(value.shape == weight.shape for value in values)
+    return shaped, len(values) - shaped

@@ -11,6 +11,10 @@ from trainable.config.schema import Arguments, ByName, Items, NonNegative, Posit
 ClassWeights = Items[NonNegative] | Literal["balanced"] | None
 
 
+OWN_NAME = r"\w+(\.\w+)*:\w+(\.\w+)*"
+"""Names of losses of the user's own: `module:callable`."""
+
+
 class CrossEntropyLoss(Section):
     """Softmax cross-entropy on logits."""
 
@@ -85,9 +89,9 @@ class FocalLoss(Section):
 class OwnLoss(Section):
     """A loss of your own."""
 
-    open_names = r"\w+(\.\w+)*:\w+(\.\w+)*"
+    open_names = OWN_NAME
 
-    name: str = Field(examples=["my_losses:Poly1"])
+    name: str = Field(examples=["my_losses:Poly1"], json_schema_extra={"pattern": f"^{OWN_NAME}$"})
     """`module:callable`, called with `args`. It returns the loss: a `torch.nn.Module` or a
     function."""
     args: Arguments = Field(default={}, examples=[{"epsilon": 1.0}])

@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-GROUPS = ("basic", "graphs", "failures", "leaks", "packed", "compiled")
+GROUPS = ("basic", "graphs", "failures", "leaks", "packed", "recipe", "compiled")
 LIMIT_S = float(os.environ.get("SMOKE_LIMIT", "300"))
 OK, FAIL, NEEDS_GPU = "ok  ", "FAIL", "--  "
 ON_CPU = os.environ.get("SMOKE_DEVICE") == "cpu"

@@ -51,7 +51,7 @@ def need_gpu() -> None:
 
 
 def data_of(
-    model: str = "resnet20",
+    model: str | dict[str, Any] = "resnet20",
     graph: bool | str = False,
     amp: str | None = None,
     training: dict[str, Any] | None = None,
@@ -60,7 +60,7 @@ def data_of(
     """Builds the plain values of a config.
 
     Args:
-        model: Its name.
+        model: Its name, or the whole section.
         graph: `training.cuda_graph`.
         amp: `amp.dtype`; None for single precision.
         training: Further settings of the section.
@@ -74,7 +74,7 @@ def data_of(
             "num_test": 5 * BATCH + 5,
             "shape": SHAPE,
         },
-        "model": {"name": model},
+        "model": {"name": model} if isinstance(model, str) else model,
         "training": {
             "epochs": EPOCHS,
             "batch_size": BATCH,

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Packs what a machine without network lacks to run this project: Ray and whatever is neither in
-# PROVIDED nor in Python itself. The archive is small enough to be copied along (under 40 MB); Ray
+# PROVIDED nor in Python itself. The archive is small enough to be copied along (under 50 MB); Ray
 # is packed without its Java, RLlib, Serve and dashboard parts. For tests only.
 #
 # Usage: pack_site.sh OUT_DIR [REQUIREMENT...]    writes OUT_DIR/site.tar.xz
@@ -14,6 +14,7 @@ set -euo pipefail
 
 : "${PYTHON_VERSION:=3.12}" "${RAY_VERSION:=2.60.0}"
 : "${PROVIDED:=attrs click filelock fsspec hypothesis msgpack narwhals numpy packaging pandas
+    pillow
     protobuf pyarrow pytest pytest-timeout pytest-xdist pyyaml requests rich scikit-learn scipy
     tensorboard torch torchvision tqdm}"
 
@@ -36,7 +37,8 @@ download() {
 
 download "ray==$RAY_VERSION" jsonschema jsonschema-specifications referencing rpds-py tensorboardX \
     pydantic typing-inspection typing-extensions annotated-types optuna alembic colorlog \
-    sqlalchemy Mako MarkupSafe plotly "$@"
+    sqlalchemy Mako MarkupSafe plotly kornia kornia-rs torchmetrics lightning-utilities safetensors \
+    "$@"
 # pydantic accepts exactly one version of its core.
 core=$(unzip -p "$work"/wheels/pydantic-2*.whl '*/METADATA' |
     sed -n 's/^Requires-Dist: *\(pydantic-core==[^ ;]*\).*/\1/p')

@@ -1,4 +1,4 @@
-"""A fine-tuning recipe on a GPU: all parts at once, resumed, recorded, and with a frozen backbone."""
+"""A fine-tuning recipe on a GPU: all parts at once, resumed, recorded; a frozen backbone."""
 
 from __future__ import annotations
 

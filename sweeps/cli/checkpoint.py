@@ -188,7 +188,9 @@ def export_model(
     assignments: tuple[str, ...],
     allow_custom_model: bool,
 ) -> int:
-    """Exports the model of a checkpoint, with its classes and preprocessing.
+    """Exports the model of a checkpoint for other programs.
+
+    The file also has the names of the classes and the preprocessing.
 
     The file is loaded back and its logits are compared with the model's on images of the test set,
     or on random ones where the data are missing. A file that differs is deleted: exit code 1.

@@ -168,7 +168,7 @@ def _merge(
     """Yields every problem once, with the values of the space that it occurs with."""
     affected: dict[Problem, list[Variant]] = {}
     for variant, problems in zip(variants, problems_of, strict=True):
-        for problem in problems:
+        for problem in dict.fromkeys(problems):
             affected.setdefault(problem, []).append(variant)
     for problem, with_it in affected.items():
         values = with_it[0].values

@@ -201,6 +201,7 @@ def refuse_failing(
     checker = Checker(allow_custom_model=allow_custom_model, with_resume=False)
     if is_checked_slowly(config):
         problems += checker.slow_problems(config)
+    problems = list(dict.fromkeys(problems))  # several checks need timm
     if not problems:
         return checker.notices
     if document is None:

@@ -370,6 +370,14 @@ def _(driver: Driver) -> None:
     )
 
 
+@contract("torch._foreach_lerp_")
+def _(driver: Driver) -> None:
+    averages, values = [torch.zeros(3), torch.ones(2, 2)], [torch.ones(3), torch.zeros(2, 2)]
+    torch._foreach_lerp_(averages, values, 0.25)
+    assert torch.equal(averages[0], torch.full((3,), 0.25))
+    assert torch.equal(averages[1], torch.full((2, 2), 0.75))
+
+
 @contract("torch.amp.GradScaler")
 def _(driver: Driver) -> None:
     """A load keeps the scale's address, which a recorded step reads."""

@@ -77,7 +77,9 @@ def test_the_config_on_disk_is_complete_and_is_the_one_in_the_checkpoint(
     state = read_checkpoint(directory / "checkpoints" / "latest.pt")
     assert state["config"] == saved_config.to_dict()
     assert saved_config.model.num_classes == 10
-    assert saved_config.model_copy(update={"model": config.model}) == config
+    assert saved_config.dataset.classes == tuple("0123456789")
+    resolved = {"model": config.model, "dataset": config.dataset}
+    assert saved_config.model_copy(update=resolved) == config
 
 
 def test_without_tensorboard_there_are_no_event_files(

@@ -28,7 +28,8 @@ TIMM = [
     "tf_efficientnet_lite0", "efficientnet_b0", "mobilenetv3_small_050", "mobilenetv4_conv_small",
     "ghostnet_100", "hrnet_w18_small", "convnext_atto", "convnextv2_atto", "vit_tiny_patch16_224",
     "deit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "mixer_s32_224", "levit_128s",
-    "repvgg_a0", "nfnet_l0", "mobileone_s0", "poolformer_s12", "fastvit_t8", "dla34",
+    "mobilevitv2_050", "nfnet_l0", "edgenext_xx_small", "poolformer_s12", "inception_next_atto",
+    "dla34",
 ]  # fmt: skip
 
 TORCHVISION = [

@@ -145,6 +145,8 @@ def _remove_paths(config: dict[str, Any]) -> dict[str, Any]:
     """Returns a training config without paths."""
     return {
         name: {k: v for k, v in section.items() if (name, k) not in PATHS}
+        if isinstance(section, dict)
+        else section
         for name, section in config.items()
     }
 

@@ -1,7 +1,8 @@
-"""Random streams: each is a function of the pass's seed, what is drawn, and a number."""
+"""Random streams, each a function of a seed and of what is drawn; states of the generators."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -18,6 +19,11 @@ class Stream(IntEnum):
     COLOUR = 3
     ERASING = 4
     MIXING = 5
+
+
+def stream_seed(seed: int, epoch: int) -> int:
+    """Returns a 63-bit seed for one epoch of one training; epoch 0 is the initialisation."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def rng_of(seed: int, stream: Stream, number: int) -> np.random.Generator:
@@ -37,3 +43,19 @@ def torch_seeded_by(rng: np.random.Generator) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int(rng.integers(2**63)))
         yield
+
+
+@contextmanager
+def same_random_numbers(*, on_gpus: bool = False) -> Iterator[None]:
+    """Restores the states of the global generators of Python, NumPy and torch.
+
+    Args:
+        on_gpus: Whether to restore torch's generators of the GPUs, too, which initializes CUDA.
+    """
+    python, arrays = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=None if on_gpus else []):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(arrays)

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from trainable.atomic_files import write_once
 from trainable.augment.mixing import augment_batches
+from trainable.augment.streams import stream_seed
 from trainable.config import TrainConfig
 from trainable.data.loading import load_data
 from trainable.data.source import ImageSource
 from trainable.models.pretrained import resolve
-from trainable.training.seeding import stream_seed
 
 EPOCHS = 7
 """Draws of every image: those of the training's first epochs."""

@@ -14,15 +14,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trainable.augment.mixing import augment_batches
+from trainable.augment.streams import same_random_numbers, stream_seed
 from trainable.config import TrainConfig
 from trainable.config.sections.augment import AugmentConfig
 from trainable.data.source import Batch, ImageSource, Split, batch_slices, train_slices
-from trainable.features.head_split import CannotSplitError, HeadSplit, same_random_numbers
+from trainable.features.head_split import CannotSplitError, HeadSplit
 from trainable.features.sharing import uses_features
 from trainable.features.store import Features, FeatureStore, node_store
 
@@ -229,7 +229,7 @@ class CachedFeatures:
     def _compute(self, split: Split, number: int | None) -> Features:
         started = time.perf_counter()
         values, labels = [], []
-        with same_random_numbers():
+        with same_random_numbers(on_gpus=True):
             for images, classes in self._images(split, number):
                 values.append(self.split.features(images).cpu())
                 labels.append(classes.cpu())
@@ -248,7 +248,7 @@ class CachedFeatures:
         count = self._source.size(split)
         # A last batch of a single image would be left out.
         size = next(size for size in range(BATCH_SIZE, 0, -1) if size == 1 or count % size != 1)
-        seed = _pass_seed(self._config.dataset.seed, number)
+        seed = stream_seed(self._config.dataset.seed, number)
         augment: AugmentConfig = self._config.augment
         batches = self._source.train_batches(
             size, seed=seed, augment=augment, order=list(range(count))
@@ -256,11 +256,6 @@ class CachedFeatures:
         return iter(
             augment_batches(batches, augment, self._source.num_classes, seed=seed, epoch=1)
         )
-
-
-def _pass_seed(seed: int, number: int) -> int:
-    words = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)
-    return int(words[0] >> 1)
 
 
 def _backbone(model: nn.Module, split: HeadSplit) -> dict[str, Tensor]:

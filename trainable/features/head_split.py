@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from trainable.augment.streams import same_random_numbers
 from trainable.models.heads import head_modules
 
 PROBE_IMAGES = 2
@@ -68,7 +67,7 @@ class HeadSplit:
         Args:
             images: `[B, C, H, W]`, normalised, on the device of the model.
         """
-        with same_random_numbers(), _modes_kept(self.model):
+        with same_random_numbers(on_gpus=True), _modes_kept(self.model):
             self.model.eval()
             return self._run(images)[0]
 
@@ -98,7 +97,7 @@ class HeadSplit:
     @torch.no_grad()
     def _check(self, images: Tensor) -> str:
         head = self.head_of(self.model)
-        with same_random_numbers(), _modes_kept(self.model), _buffers_kept(self.model):
+        with same_random_numbers(on_gpus=True), _modes_kept(self.model), _buffers_kept(self.model):
             trained, _ = self._run(images)
             torch.manual_seed(PROBE_SEED + 1)
             again, _ = self._run(images)
@@ -122,16 +121,6 @@ def _are_close(first: Tensor, second: Tensor) -> bool:
     return first.shape == second.shape and torch.allclose(
         first.float(), second.float(), rtol=RELATIVE_TOLERANCE, atol=ABSOLUTE_TOLERANCE
     )
-
-
-@contextmanager
-def same_random_numbers() -> Iterator[None]:
-    """Restores the states of the global generators of Python, NumPy and torch."""
-    python, arrays = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
-        yield
-    random.setstate(python)
-    np.random.set_state(arrays)
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from trainable.augment.streams import same_random_numbers
 from trainable.config import OwnLoss, TrainConfig
 from trainable.errors import Problem, TuneSweepsError, summarize_exception
-from trainable.preflight.model import same_random_numbers
 from trainable.preflight.shapes import DataShape
 from trainable.training.losses import build_loss
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from trainable.augment.streams import same_random_numbers
 from trainable.config import TrainConfig
 from trainable.config.sections.metrics import list_scores
 from trainable.errors import Problem, TuneSweepsError
 from trainable.metrics.collector import MetricCollector
-from trainable.preflight.model import same_random_numbers
 from trainable.preflight.shapes import DataShape
 
 KEY = "metrics"

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
-import random
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from trainable.artifacts.saveable_state import find_unsaveable
+from trainable.augment.streams import same_random_numbers
 from trainable.config import TrainConfig, with_shape
 from trainable.config.sections.model import is_library_model
 from trainable.errors import ConfigError, Problem, TuneSweepsError, summarize_exception
@@ -66,16 +65,6 @@ def _is_large(config: TrainConfig) -> bool:
         return sum(parameter.numel() for parameter in model.parameters()) > LARGE_MODEL
     except (Exception, SystemExit):  # noqa: BLE001 - reported where the model is run
         return False
-
-
-@contextmanager
-def same_random_numbers() -> Iterator[None]:
-    """Restores the states of the global generators on the CPU."""
-    python, arrays = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        yield
-    random.setstate(python)
-    np.random.set_state(arrays)
 
 
 def _run(config: TrainConfig, data: DataShape, *, device: str) -> list[Problem]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from trainable.augment.streams import same_random_numbers
 from trainable.config import MODEL_NAMES, TrainConfig, with_shape
 from trainable.config.sections.model import FrozenStages
 from trainable.errors import ConfigError, Problem, TuneSweepsError
@@ -14,7 +15,6 @@ from trainable.models.heads import head_parameters
 from trainable.optim.frozen import frozen_parameters
 from trainable.optim.parameter_groups import needs_groups
 from trainable.optim.registry import check_optimizer
-from trainable.preflight.model import same_random_numbers
 from trainable.preflight.shapes import DataShape
 
 

@@ -21,11 +21,6 @@ from trainable.config import TrainConfig
 from trainable.models import MODELS
 
 
-def stream_seed(seed: int, epoch: int) -> int:
-    """Returns a 63-bit seed for one epoch of one training; epoch 0 is the initialisation."""
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
-
-
 def seed_everything(seed: int) -> None:
     """Seeds the global generators of Python, NumPy and torch (all devices)."""
     random.seed(seed)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from trainable.augment.mixing import augment_batches
+from trainable.augment.streams import stream_seed
 from trainable.config import OwnLoss, TrainConfig, with_classes
 from trainable.data.loading import load_data
 from trainable.data.shapes import refuse_other_classes
@@ -62,7 +63,7 @@ from trainable.training.losses import build_loss
 from trainable.training.notices import describe_differences, describe_execution
 from trainable.training.sampling import draw_balanced
 from trainable.training.saved_split import check_number_of_classes
-from trainable.training.seeding import seed_everything, set_determinism, stream_seed
+from trainable.training.seeding import seed_everything, set_determinism
 from trainable.training.step import EvaluationStep, TrainStep
 from trainable.training.stopping import StopRules
 from trainable.training.trainer_state import check_saveable, collect_state, restore_state

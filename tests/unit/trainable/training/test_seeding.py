@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from trainable.augment.streams import stream_seed
 from trainable.config import TrainConfig
 from trainable.models import MODELS, get_model
 from trainable.training.seeding import (
@@ -17,7 +18,6 @@ from trainable.training.seeding import (
     draws_globally,
     seed_everything,
     set_determinism,
-    stream_seed,
 )
 from trainable.training.trainer import Trainer
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from trainable.artifacts.checkpoint import to_cpu
+from trainable.augment.streams import stream_seed
 from trainable.training.epoch import Score, Steps
-from trainable.training.seeding import stream_seed
 from trainable.training.trainer import Trainer
 
 MakeTrainer = Callable[..., Trainer]

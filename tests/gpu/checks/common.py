@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -137,6 +139,20 @@ def trained(trainer: Trainer, epochs: int = EPOCHS) -> list[Row]:
 def assert_recorded(row: Row) -> None:
     """Asserts that a training's last epoch was replayed."""
     assert row["cuda_graph"] == RECORDED or not ON_GPU, row["cuda_graph"]
+
+
+def count_waits(work: Callable[[], object]) -> str:
+    """Does work, asserts that the host waits for the GPU once at most, and says how often."""
+    torch.cuda.synchronize()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        work()
+        torch.cuda.set_sync_debug_mode("default")
+    waits = [warning for warning in caught if "synchronizing" in str(warning.message)]
+    lines = {f"{Path(warning.filename).name}:{warning.lineno}" for warning in waits}
+    assert len(waits) <= 1, f"{len(waits)} waits in a pass: {', '.join(sorted(lines))}"
+    return f"{len(waits)} wait in a pass"
 
 
 def state_of(trainer: Trainer) -> dict[str, Any]:

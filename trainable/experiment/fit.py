@@ -212,8 +212,7 @@ def _print_end(console: Console, trainer: Trainer) -> None:
     if trainer.diverged:
         console.print("the loss is not finite: training ends here", style="red")
     elif stop is not None:
-        text = f"training.{stop.by} ends the training: {stop.reason}"
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(stop.text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _wait_for_writing(writing: Future[None] | None) -> None:

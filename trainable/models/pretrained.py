@@ -98,19 +98,19 @@ def _find_preprocessing(model: ModelConfig) -> Preprocessing | None:
     own = library.read_preprocessing(model.name) if library is not None else None
     if not isinstance(model.pretrained, str):
         return own
-    _, config = read_file(model.pretrained)
-    dataset = config.get("dataset")
+    has_config = not model.pretrained.endswith(".safetensors")  # such a file has weights alone
+    dataset = read_file(model.pretrained)[1].get("dataset") if has_config else None
     values = dataset if isinstance(dataset, dict) else {}
     default = own or Preprocessing()
     saved = {key: values.get(key) for key in vars(default)}
-    known = {
+    recorded = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in saved.items()
         if value is not None
     }
-    if not known and own is None:
+    if not recorded and own is None:
         return None
-    return Preprocessing(**{**vars(default), **known})
+    return Preprocessing(**{**vars(default), **recorded})
 
 
 def with_source(config: TrainConfig, source: ImageSource) -> TrainConfig:

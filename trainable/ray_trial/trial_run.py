@@ -256,7 +256,7 @@ class TrialRun:
             return
         stop = trainer.stopping.stop
         if stop is not None:
-            self._log.write(f"training.{stop.by} ends the training: {stop.reason}")
+            self._log.write(stop.text)
         if trainer.best.epoch:
             state = "finished" if stop is None else "stopped"
             self._log.write(f"{state}: {trainer.best.describe_end(row)}")

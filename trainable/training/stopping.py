@@ -25,6 +25,11 @@ class Stop:
     reason: str
     """The reason in words."""
 
+    @property
+    def text(self) -> str:
+        """A line for the log."""
+        return f"training.{self.by} ends the training: {self.reason}"
+
 
 def explain_ended(stop: Stop) -> str:
     """Returns the rule that a checkpoint breaks whose training has ended, with the remedies."""
@@ -76,7 +81,7 @@ class StopRules:
 
     @property
     def columns(self) -> dict[str, str]:
-        """What the row of the last epoch has of it; else empty."""
+        """Columns of the row of a training's last epoch if a rule has ended it; else empty."""
         if self.stop is None:
             return {}
         return {STOPPED_BY: self.stop.by, STOP_REASON: self.stop.reason}

@@ -371,20 +371,17 @@ class Trainer:
         graph = self.graphs.training if self.graphs else None
         return train_epoch(self.train_step, batches, graph, self.average)
 
-    def score_on(self, batches: Batches) -> Steps[Score]:
+    def score_on(self, batches: Batches, metrics: MetricsOfPass | None = None) -> Steps[Score]:
         """Scores the present model on some batches; see `evaluate`."""
-        return evaluate(
-            self.evaluation_step, batches, self.graphs.evaluation if self.graphs else None
-        )
+        graph = self.graphs.evaluation if self.graphs else None
+        return evaluate(self.evaluation_step, batches, graph, metrics)
 
     def _score_split(self, split: Split) -> Steps[Score]:
         training = self.config.training
         size = training.batch_size // training.accumulation_steps
         source = self.features if self.features.is_active else self.source
-        batches = source.eval_batches(split, size)
-        graph = self.graphs.evaluation if self.graphs else None
         metrics = MetricsOfPass(self.metrics, self.source.size(split)) if self.metrics else None
-        return evaluate(self.evaluation_step, batches, graph, metrics)
+        return self.score_on(source.eval_batches(split, size), metrics)
 
     def _complete_epoch(self, epoch: int, metrics: Row) -> None:
         self.epoch = epoch

@@ -24,7 +24,7 @@ MAX_HEIGHT = 900
 
 @dataclass(frozen=True)
 class SplitClasses:
-    """What a trial has measured of the classes of one split."""
+    """The metrics of a trial for the classes of one split."""
 
     name: str
     """`val` or `test`."""

@@ -12,7 +12,7 @@ import torch
 
 
 class Stream(IntEnum):
-    """What is drawn; the values are part of every seed and must not change."""
+    """Purpose of a stream; the values are part of every seed and must not change."""
 
     GEOMETRY = 1
     POLICY = 2

@@ -129,7 +129,7 @@ class TrainConfig(Section):
         examples=[["f1_macro", "top5"]],
         json_schema_extra={"x-type": "list of names"},
     )
-    """What every evaluation measures besides loss and accuracy."""
+    """Names of what every evaluation measures besides loss and accuracy."""
     checkpoint: CheckpointConfig = CheckpointConfig()
 
     @field_validator("metrics")

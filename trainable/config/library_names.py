@@ -35,16 +35,16 @@ def check_timm_is_installed(name: str) -> Problem | None:
     return Problem(NAME, rule)
 
 
-def unknown_name(name: str, kind: str, known: Iterable[str]) -> ConfigError:
+def unknown_name(name: str, kind: str, names: Iterable[str]) -> ConfigError:
     """Returns the error for a name that a library does not have, with the nearest one.
 
     Args:
         name: The config's `model.name`.
         kind: What the library has no such thing of, e.g. `timm has no model`.
-        known: The names that the library has, without its own prefix.
+        names: The names that the library has, without its own prefix.
     """
     library, _, own = name.partition("/")
-    nearest = max(known, key=lambda other: similarity(own, other))
+    nearest = max(names, key=lambda other: similarity(own, other))
     is_near = similarity(own, nearest)[0] >= MIN_SIMILARITY
     hint = f'; did you mean "{library}/{nearest}"?' if is_near else ""
     return ConfigError("config", [Problem(NAME, f'{kind} "{own}"{hint}')])

@@ -10,7 +10,7 @@ from trainable.config.sections.dataset import DatasetConfig, ImageFolderDataset
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What is done to images before a model gets them; the names are those of keys of `dataset`.
+    """Treatment of images before a model gets them; the names are those of keys of `dataset`.
 
     The defaults are those of `image_folder`. Mean and standard deviation are those of red, green
     and blue in ImageNet, which suit most photographs.

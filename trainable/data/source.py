@@ -33,8 +33,8 @@ class ImageSource(Protocol):
     train_labels: Tensor
     """`[N]` int64 on the CPU: the class of every training image, in the order of their numbers."""
     split: SplitRecord | None
-    """What keeps the images on their sides when a training continues; None if no file can be
-    added or removed."""
+    """Record that keeps the images on their sides when a training continues; None if no file can
+    be added or removed."""
     notices: Sequence[str]
     """Lines for the user on the files of the data set."""
 

@@ -1,1 +1,1 @@
-"""What is done with a trained model: its description, and its export."""
+"""Describes and exports trained models."""

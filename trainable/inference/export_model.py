@@ -56,7 +56,7 @@ class Exported:
     difference: float
     """Largest difference of a logit from the checkpoint's model."""
     images: SampleImages
-    """What was compared."""
+    """The images on which both models were compared."""
     description: Description
 
 

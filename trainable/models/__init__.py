@@ -124,8 +124,8 @@ def _build_of_library(
         raise _refuse_argument(section, match[1], names) from error
 
 
-def _refuse_argument(section: ModelConfig, name: str, known: Iterable[str]) -> ConfigError:
-    names = [other for other in known if other not in ("self", "args", "kwargs")]
+def _refuse_argument(section: ModelConfig, name: str, accepted: Iterable[str]) -> ConfigError:
+    names = [other for other in accepted if other not in ("self", "args", "kwargs")]
     rule = f'"{section.name}" takes no such argument{suggestion(name, names)}'
     return ConfigError("config", [Problem(f"model.args.{name}", rule)])
 

@@ -43,9 +43,9 @@ def read_settings(name: str) -> Any:
     architecture, tag = split_name(name)
     if not timm.is_model(architecture):
         raise unknown_name(name, "timm has no model", timm.list_models())
-    known = [*timm.models.get_arch_pretrained_cfgs(architecture)]
-    if tag and f"{architecture}.{tag}" not in known:
-        raise unknown_name(name, "timm has no weights", known)
+    names = [*timm.models.get_arch_pretrained_cfgs(architecture)]
+    if tag and f"{architecture}.{tag}" not in names:
+        raise unknown_name(name, "timm has no weights", names)
     return timm.models.get_pretrained_cfg(name.partition("/")[2])
 
 

@@ -27,9 +27,9 @@ def read_weights(name: str) -> Any:
     from torchvision import models
 
     architecture, tag = split_name(name)
-    known = models.list_models(models)
-    if architecture not in known:
-        raise unknown_name(name, "torchvision has no model", known)
+    names = models.list_models(models)
+    if architecture not in names:
+        raise unknown_name(name, "torchvision has no model", names)
     if architecture.startswith("mnasnet"):
         # It loads no state dict without torch's private version number, which no checkpoint has.
         rule = f'"{name}" cannot be loaded from a checkpoint; timm/mnasnet_100 can'

@@ -138,13 +138,13 @@ class _Block:
 def _list_blocks(model: nn.Module) -> list[_Block]:
     """Lists the blocks of a model in the order of its modules."""
     blocks: list[_Block] = []
-    known: set[str] = set()
+    placed: set[str] = set()
     early: list[str] = []  # of a module that holds blocks, before the first one
     parameters, is_smaller = dict(model.named_parameters()), False
     for prefix, module, is_whole in _walk("", model):
         owned = module.named_parameters(prefix, recurse=is_whole)
-        names = [name for name, _ in owned if name in parameters and name not in known]
-        known.update(names)
+        names = [name for name, _ in owned if name in parameters and name not in placed]
+        placed.update(names)
         is_smaller |= is_whole and any(_reduces(part) for part in module.modules())
         if not names:
             continue

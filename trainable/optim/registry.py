@@ -73,11 +73,11 @@ def find_class(name: str) -> OptimizerClass:
 
 def constructor_arguments(config: OptimizerConfig) -> dict[str, Any]:
     """Returns the arguments of an optimizer's class other than parameters and learning rate."""
-    found = find_class(config.name)
+    entry = find_class(config.name)
     given = {key: tuple(v) if isinstance(v, list) else v for key, v in config.args.items()}
     own = config.model_dump(exclude={*BaseOptimizer.model_fields})
-    decay = {"weight_decay": config.weight_decay} if "weight_decay" in found.parameters else {}
-    return {**found.defaults, **decay, **own, **given}
+    decay = {"weight_decay": config.weight_decay} if "weight_decay" in entry.parameters else {}
+    return {**entry.defaults, **decay, **own, **given}
 
 
 def check_optimizer(config: OptimizerConfig) -> list[Problem]:
@@ -88,35 +88,35 @@ def check_optimizer(config: OptimizerConfig) -> list[Problem]:
     if config.name in FIXED and not config.args:
         return []
     try:
-        found = find_class(config.name)
+        entry = find_class(config.name)
     except ConfigError as error:
         return list(error.problems)
     problems = [
         Problem(f"optimizer.args.{key}", rule)
         for key in config.args
-        if (rule := _explain_argument(key, config, found)) is not None
+        if (rule := _explain_argument(key, config, entry)) is not None
     ]
-    if config.weight_decay and "weight_decay" not in found.parameters:
+    if config.weight_decay and "weight_decay" not in entry.parameters:
         rule = f"must be 0 for {config.name}, which has none, found {config.weight_decay:g}"
         problems.append(Problem("optimizer.weight_decay", rule))
-    return problems or _try_to_build(config, found)
+    return problems or _try_to_build(config, entry)
 
 
-def _explain_argument(key: str, config: OptimizerConfig, found: OptimizerClass) -> str | None:
+def _explain_argument(key: str, config: OptimizerConfig, entry: OptimizerClass) -> str | None:
     if key in _KEYS:
         return f"is set by {_KEYS[key]}"
     if key in type(config).model_fields:
         return f"is set by optimizer.{key}"
     if key in _IMPLEMENTATION:
         return "is chosen by the training"
-    if key in found.names:
+    if key in entry.names:
         return None
-    return f"unknown argument of {config.name}{suggestion(key, found.names)}"
+    return f"unknown argument of {config.name}{suggestion(key, entry.names)}"
 
 
-def _try_to_build(config: OptimizerConfig, found: OptimizerClass) -> list[Problem]:
+def _try_to_build(config: OptimizerConfig, entry: OptimizerClass) -> list[Problem]:
     weights = [torch.nn.Parameter(torch.zeros(4, 3, 3, 3)), torch.nn.Parameter(torch.zeros(4))]
-    kind: Any = found.kind
+    kind: Any = entry.kind
     try:
         kind(weights, lr=config.learning_rate, **constructor_arguments(config))
     except Exception as error:  # noqa: BLE001 - whatever a library's constructor raises

@@ -41,7 +41,7 @@ REDUCTIONS = {"mobilenetv1": 16, "resnet18": 8, "resnet20": 4, "vgg11": 16} | {
 
 @dataclass(frozen=True)
 class DataShape:
-    """What is known of a data set before it is loaded."""
+    """Sizes of a data set, as far as they are known before it is loaded."""
 
     num_classes: int
     image: tuple[int, int, int]
@@ -55,7 +55,7 @@ class ImageCheck:
     """The result of a look at an image folder."""
 
     shape: DataShape | None
-    """What the folder says of the data; None if it cannot be used."""
+    """Sizes that follow from the folder; None if it cannot be used."""
     problems: list[Problem]
     notices: list[str] = field(default_factory=list)
     """Lines for the user on what is read and what is done to the images."""

@@ -77,7 +77,7 @@ def class_columns(val: Score, test: Score | None) -> Row:
 
 @dataclass(frozen=True)
 class MetricsOfPass:
-    """What measures a pass, and how many images it will have."""
+    """Collector of a pass's metrics, and the number of its images."""
 
     collector: MetricCollector
     images: int

@@ -73,8 +73,9 @@ class ModelConfig(Section):
     freeze: Literal["none", "backbone"] | FrozenStages = Field(
         default="none", examples=["backbone"]
     )
-    """What is not trained. `backbone`: everything but the classifier. `{stages: N}`: the first N
-    stages. Frozen parts run as in evaluation, so that the statistics of their BatchNorm stay."""
+    """The part that is not trained. `backbone`: everything but the classifier. `{stages: N}`: the
+    first N stages. Frozen parts run as in evaluation, so that the statistics of their BatchNorm
+    stay."""
     unfreeze_epoch: PositiveInt | None = Field(default=None, examples=[3])
     """The epoch, counted from 1, from which on everything is trained; `null`: none."""
     num_classes: int | None = Field(default=None, ge=2, examples=[10])

@@ -55,8 +55,9 @@ class EarlyStopping(Section):
     min_delta: NonNegative = Field(default=0.0, examples=[0.001])
     """An improvement is larger than this."""
     monitor: str | None = Field(default=None, examples=["val_loss"])
-    """What is to improve: `train_loss`, `train_acc`, or what `checkpoint.monitor` can be. Losses
-    are to fall, other metrics to rise, or as they say themselves. `null`: `checkpoint.monitor`."""
+    """The metric that must improve: `train_loss`, `train_acc`, or what `checkpoint.monitor` can
+    be. Losses are to fall, other metrics to rise, or as they say themselves. `null`:
+    `checkpoint.monitor`."""
 
 
 class TrainingConfig(Section):

@@ -98,7 +98,8 @@ def test_any_one_character_edit_of_a_key_is_reported_with_that_key_and_its_line(
     edited = _edit(source.draw, key)
     line = lines[(*around, key)]
     rows = text.splitlines()
-    rows[line - 1] = re.sub(rf"^( *){key}:", rf"\g<1>{edited}:", rows[line - 1])
+    # `on` is written in quotes, since YAML 1.1 reads it as true.
+    rows[line - 1] = re.sub(rf"^( *)('?){key}\2:", rf"\g<1>\g<2>{edited}\2:", rows[line - 1])
     with pytest.raises(ConfigError) as raised:
         parse_config(parse_yaml("\n".join(rows), "f"))
     reported = {(problem.key, problem.line) for problem in raised.value.problems}

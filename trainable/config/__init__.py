@@ -15,10 +15,14 @@ from trainable.config.own_code import is_own_code
 from trainable.config.schema import Items, Section, validate
 from trainable.config.sections.augment import AugmentConfig, channel_problems
 from trainable.config.sections.dataset import (
+    ArraysDataset,
     BuiltinDataset,
     DatasetConfig,
+    FileDataset,
     ImageFolderDataset,
+    OwnDataset,
     SyntheticDataset,
+    TableDataset,
 )
 from trainable.config.sections.ema import EmaConfig
 from trainable.config.sections.loss import (
@@ -64,6 +68,7 @@ __all__ = [
     "AdamOptimizer",
     "AdamWOptimizer",
     "AmpConfig",
+    "ArraysDataset",
     "AugmentConfig",
     "BCEWithLogitsLoss",
     "BuiltinDataset",
@@ -75,6 +80,7 @@ __all__ = [
     "EarlyStopping",
     "EmaConfig",
     "ExponentialScheduler",
+    "FileDataset",
     "FocalLoss",
     "ImageFolderDataset",
     "KLDivLoss",
@@ -83,6 +89,7 @@ __all__ = [
     "MultiStepScheduler",
     "NLLLoss",
     "OptimizerConfig",
+    "OwnDataset",
     "OwnLoss",
     "PlainLoss",
     "PlateauScheduler",
@@ -93,6 +100,7 @@ __all__ = [
     "SmoothL1Loss",
     "StepScheduler",
     "SyntheticDataset",
+    "TableDataset",
     "TensorboardConfig",
     "TrainConfig",
     "TrainingConfig",
@@ -176,7 +184,7 @@ class TrainConfig(Section):
     @property
     def own_code(self) -> list[tuple[str, str]]:
         """The keys that name code of the user's own, each with its `module:callable`."""
-        names = [("model.name", self.model.name), ("loss.name", self.loss.name)]
+        names = [(f"{key}.name", getattr(self, key).name) for key in ("dataset", "model", "loss")]
         named = [(key, name) for key, name in names if is_own_code(name)]
         scores = list_scores(self.metrics)
         return named + [("metrics", score.code) for score in scores if score.code is not None]

@@ -15,6 +15,9 @@ from typing import Any
 from trainable.config.names import suggestion
 from trainable.errors import Problem, TuneSweepsError, summarize_exception
 
+OWN_NAME = r"\w+(\.\w+)*:\w+(\.\w+)*"
+"""Pattern of `module:callable`."""
+
 _directories: list[str] = []
 
 

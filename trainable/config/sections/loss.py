@@ -6,13 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from trainable.config.own_code import OWN_NAME
 from trainable.config.schema import Arguments, ByName, Items, NonNegative, Positive, Section
 
 ClassWeights = Items[NonNegative] | Literal["balanced"] | None
-
-
-OWN_NAME = r"\w+(\.\w+)*:\w+(\.\w+)*"
-"""Names of losses of the user's own: `module:callable`."""
 
 
 class CrossEntropyLoss(Section):

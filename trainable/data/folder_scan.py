@@ -151,7 +151,7 @@ def scan_folder(dataset: ImageFolderDataset, *, legacy: bool = False) -> FolderS
     if problems:
         raise DataError("; ".join(problems))
     if scan.left_out:
-        scan.notices.append(f"not read as images: {_describe_files(scan.left_out)}")
+        scan.notices.append(f"not read as images: {describe_files(scan.left_out)}")
     return scan
 
 
@@ -167,12 +167,12 @@ def _scan_split(
     for label, name in enumerate(names):
         if not name:
             continue
-        files, others = _walk(folder / name, extensions)
+        files, others = walk_images(folder / name, extensions)
         images += [ImageFile(file, label) for file in files]
         left_out = [_relative(scan.root, folder / name / other) for other in others]
         scan.left_out += left_out
         if not files:
-            only = f", only {_describe_files(left_out)}" if left_out else ""
+            only = f", only {describe_files(left_out)}" if left_out else ""
             problems.append(f"{folder / name} must hold at least one image, found none{only}")
     scan.splits[split] = SplitScan(folder, names, tuple(images))
     return problems
@@ -251,7 +251,7 @@ def describe_difference(expected: Iterable[str], present: Iterable[str]) -> str:
     return " and ".join(f"{word} {', '.join(listed)}" for word, listed in parts if listed)
 
 
-def _walk(folder: Path, extensions: Collection[str]) -> tuple[list[str], list[str]]:
+def walk_images(folder: Path, extensions: Collection[str]) -> tuple[list[str], list[str]]:
     """Returns the images below a class's folder, and the other files, as paths below it.
 
     A folder that several links lead to is read once, so that a loop of links ends.
@@ -309,7 +309,7 @@ def _relative(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-def _describe_files(paths: Sequence[str]) -> str:
+def describe_files(paths: Sequence[str]) -> str:
     """Returns the number of files by extension, and examples."""
     kinds = Counter(_extension(path) or "without extension" for path in paths)
     numbers = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())

@@ -1,11 +1,14 @@
 """Reads one image file as 8-bit RGB, the same way for training, evaluation and every check.
 
-- Orientation: turned as the EXIF data say.
-- 16-bit grey: a value of 65535 is white, so values are divided by 257.
-- 32-bit integers and floats have no known white, so they are refused.
-- Transparency: composited on white.
+- Orientation: turned as the EXIF data say, in files of every format.
+- 16-bit grey: a value of 65535 is white, so values are divided by 257; `dataset.max_value` states
+  another white, e.g. that of a camera with 12 bits.
+- 32-bit integers and floats have no known white, so they are refused without `max_value`.
+- Transparency: composited on `dataset.background`, white by default, before anything is resized,
+  because the colours below an alpha of 0 are arbitrary.
 - Animations and files of several pages: the first one.
-- Everything else, such as palettes and CMYK: converted as Pillow does.
+- Size: more than `dataset.max_pixels` are refused before anything is decoded.
+- Everything else, such as palettes and CMYK: converted as Pillow does, without colour profiles.
 """
 
 from __future__ import annotations
@@ -19,8 +22,10 @@ from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from trainable.config.sections.dataset import FileDataset
 from trainable.errors import DataError
 
 WHITE_16 = 65535
@@ -47,11 +52,43 @@ UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 """Errors of Pillow for a file that it cannot read."""
 
 
+MAX_PIXELS = 178_956_970
+"""Pixels beyond which Pillow itself refuses an image."""
+
+
+@dataclass(frozen=True)
+class ReadRules:
+    """Rules for reading image files: the keys of `dataset` that change pixels."""
+
+    background: tuple[int, int, int] = (255, 255, 255)
+    """Red, green and blue behind transparent images."""
+    max_value: float | None = None
+    """White in grey images of more than 8 bits; None stands for 65535 and refuses 32 bits."""
+    max_pixels: int | None = None
+    """Pixels of an image beyond which it is refused; None stands for `MAX_PIXELS`."""
+
+
+DEFAULT = ReadRules()
+
+
+def read_rules(dataset: FileDataset) -> ReadRules:
+    """Returns the rules of a data set whose `max_value` is no longer `auto`.
+
+    Args:
+        dataset: The config's `dataset` section; see `value_range.with_max_value`.
+    """
+    if dataset.max_value == "auto":
+        raise ValueError("dataset.max_value: auto must be measured before images are read")
+    red, green, blue = dataset.background
+    return ReadRules((red, green, blue), dataset.max_value, dataset.max_pixels)
+
+
 class Treatment(StrEnum):
     """Treatment of an image besides resizing; the value follows "12 of 40 images: "."""
 
-    TRANSPARENT = "transparent, composited on white"
-    SIXTEEN_BIT = "16-bit grey, scaled to 8 bits (65535 is white)"
+    TRANSPARENT = "transparent, composited on {background}"
+    DEEP = "grey of more than 8 bits, scaled to 8 bits ({white} is white)"
+    CMYK = "CMYK, converted to RGB without a colour profile"
     ANIMATED = "animated or of several pages, of which the first is read"
 
 
@@ -62,28 +99,38 @@ class Inspection:
     damage: str | None = None
     """Why the file cannot be used; None if nothing speaks against it."""
     treatments: tuple[Treatment, ...] = ()
+    size: tuple[int, int] | None = None
+    """Width and height in pixels as they are stored, before a turn; None if it cannot be read."""
+    mode: str | None = None
+    """Pillow's mode; None if it cannot be read."""
+    max_value: float | None = None
+    """Largest value of a grey image of more than 8 bits that has been decoded."""
 
 
-def read_image(path: str) -> Image.Image:
+def read_image(path: str, rules: ReadRules = DEFAULT) -> Image.Image:
     """Reads an image file as RGB.
 
+    Args:
+        path: The file.
+        rules: What is done to transparent, deep and very large images.
+
     Raises:
-        DataError: It is no image, is damaged, or its values have no known range.
+        DataError: It is no image, is damaged, too large, or its values have no known range.
     """
     try:
-        with Image.open(path) as image:
-            refusal = _refuse(image)
+        with _open(path, rules) as image:
+            refusal = _refuse(image, rules)
             if refusal is None:
                 image.load()
                 turn = _TURNS.get(_read_orientation(image))
-                rgb = _convert(image)
+                rgb = _convert(image, rules)
                 return rgb if turn is None else rgb.transpose(turn)
     except UNREADABLE as error:
-        refusal = str(error)
+        refusal = _describe(error)
     raise DataError(f"cannot read {path} as an image: {refusal}")
 
 
-def inspect_image(path: str, *, decodes: bool = False) -> Inspection:
+def inspect_image(path: str, rules: ReadRules = DEFAULT, *, decodes: bool = False) -> Inspection:
     """Looks at an image file without converting it.
 
     Reads the header and, as far as that is cheap, whether the file is whole: PNG and WebP have
@@ -91,39 +138,66 @@ def inspect_image(path: str, *, decodes: bool = False) -> Inspection:
 
     Args:
         path: The file.
+        rules: The rules that it will be read by.
         decodes: Whether to decode every image.
     """
+    size, mode, max_value = None, None, None
     try:
-        with Image.open(path) as image:
-            refusal = _refuse(image)
+        with _open(path, rules) as image:
+            size, mode = image.size, image.mode
+            refusal = _refuse(image, rules)
             if refusal is not None:
-                return Inspection(refusal)
+                return Inspection(refusal, (), size, mode)
             treatments = _list_treatments(image)
             if not decodes and image.format in VERIFIED_FORMATS:
                 image.verify()
             elif decodes or image.format != "JPEG" or not _ends_as_jpeg(path):
                 image.load()
+                max_value = _find_max(image)
     except UnidentifiedImageError:
         return Inspection("it is no image, or its beginning is damaged")
     except UNREADABLE as error:
-        return Inspection(getattr(error, "strerror", None) or str(error) or type(error).__name__)
-    return Inspection(None, treatments)
+        return Inspection(_describe(error), (), size, mode)
+    return Inspection(None, treatments, size, mode, max_value)
 
 
-def describe_treatments(inspections: Iterable[Inspection]) -> list[str]:
+def describe_treatments(
+    inspections: Iterable[Inspection], rules: ReadRules = DEFAULT
+) -> list[str]:
     """Returns a line for every treatment, with the number of images."""
     listed = list(inspections)
     counts = Counter(treatment for one in listed for treatment in one.treatments)
+    white = WHITE_16 if rules.max_value is None else rules.max_value
+    is_white = rules.background == DEFAULT.background
+    background = "white" if is_white else f"RGB {', '.join(map(str, rules.background))}"
     return [
-        f"{counts[kind]} of {len(listed)} images: {kind}" for kind in Treatment if counts[kind]
+        f"{counts[kind]} of {len(listed)} images: "
+        + kind.value.format(background=background, white=f"{white:g}" if white % 1 else int(white))
+        for kind in Treatment
+        if counts[kind]
     ]
+
+
+def _open(path: str, rules: ReadRules) -> Image.Image:
+    """Opens a file; Pillow's limit of pixels is raised where the rules have a larger one."""
+    if rules.max_pixels is not None and rules.max_pixels > MAX_PIXELS:
+        # It holds for the process. Smaller limits of other data sets are those of `_refuse`.
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, rules.max_pixels)
+    return Image.open(path)
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return f"{error}; if the file is right, raise dataset.max_pixels"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _list_treatments(image: Image.Image) -> tuple[Treatment, ...]:
     is_animated = bool(getattr(image, "is_animated", False))
     kinds = (
         (image.has_transparency_data, Treatment.TRANSPARENT),
-        (_is_sixteen_bit(image), Treatment.SIXTEEN_BIT),
+        (_is_deep(image), Treatment.DEEP),
+        (image.mode == "CMYK", Treatment.CMYK),
         (is_animated, Treatment.ANIMATED),
     )
     if is_animated:
@@ -138,14 +212,20 @@ def _ends_as_jpeg(path: str) -> bool:
         return file.read() == JPEG_END
 
 
-def _refuse(image: Image.Image) -> str | None:
+def _refuse(image: Image.Image, rules: ReadRules) -> str | None:
     """Returns why an image cannot be used, or None if it can."""
-    if image.mode not in UNSCALED_MODES or _is_sixteen_bit(image):
+    pixels, limit = image.width * image.height, rules.max_pixels or MAX_PIXELS
+    if pixels > limit:
+        return (
+            f"{pixels:,} pixels, more than the limit of {limit:,}; if the file is right, raise "
+            "dataset.max_pixels"
+        )
+    if image.mode not in UNSCALED_MODES or _is_sixteen_bit(image) or rules.max_value is not None:
         return None
     kind = "32-bit integers" if image.mode == "I" else "floats"
     return (
         f"mode {image.mode} ({kind}), whose black and white are not known; save it with 8 or 16 "
-        "bits per channel"
+        "bits per channel, or set dataset.max_value to the value that is white"
     )
 
 
@@ -153,6 +233,34 @@ def _is_sixteen_bit(image: Image.Image) -> bool:
     return image.mode.startswith("I;16") or (
         image.mode == "I" and image.format in SIXTEEN_BIT_FORMATS
     )
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Returns whether an image is grey with more than 8 bits."""
+    return image.mode in UNSCALED_MODES or image.mode.startswith("I;16")
+
+
+def _find_max(image: Image.Image) -> float | None:
+    """Returns the largest value of a decoded image with more than 8 bits that has no white yet.
+
+    Raises:
+        ValueError: It has values that are not finite.
+    """
+    if not _is_deep(image) or _is_scaled(image):
+        return None
+    return float(_read_deep(image).max(initial=0))
+
+
+def _read_deep(image: Image.Image) -> NDArray[np.float64]:
+    values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("it has values that are not finite numbers")
+    return values
+
+
+def _is_scaled(image: Image.Image) -> bool:
+    """Returns whether Pillow has scaled the values by the white that the file states."""
+    return image.mode == "I" and image.format == "PPM"
 
 
 def _read_orientation(image: Image.Image) -> int:
@@ -163,15 +271,23 @@ def _read_orientation(image: Image.Image) -> int:
         return 1
 
 
-def _convert(image: Image.Image) -> Image.Image:
-    if _is_sixteen_bit(image):
-        values = np.asarray(image).astype(np.float64)
-        key = image.info.get("transparency")
-        if isinstance(key, int):
-            values[values == key] = WHITE_16
-        return Image.fromarray(np.rint(values * (255 / WHITE_16)).astype(np.uint8)).convert("RGB")
+def _convert(image: Image.Image, rules: ReadRules) -> Image.Image:
+    if _is_deep(image):
+        return _convert_deep(image, rules)
     if image.has_transparency_data:
         coloured = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, coloured).convert("RGB")
+        background = Image.new("RGBA", image.size, (*rules.background, 255))
+        return Image.alpha_composite(background, coloured).convert("RGB")
     return image.convert("RGB")
+
+
+def _convert_deep(image: Image.Image, rules: ReadRules) -> Image.Image:
+    """Converts a grey image with more than 8 bits; values beyond white are white."""
+    values = _read_deep(image)
+    white = WHITE_16 if rules.max_value is None or _is_scaled(image) else rules.max_value
+    grey = np.rint((values * (255 / white)).clip(0, 255)).astype(np.uint8)
+    rgb = Image.fromarray(grey).convert("RGB")
+    key = image.info.get("transparency")
+    if isinstance(key, int):
+        rgb.paste(rules.background, mask=Image.fromarray(values == key))
+    return rgb

@@ -120,10 +120,10 @@ class FileDataset(_Pictures):
         default=(255, 255, 255), examples=[[0, 0, 0]]
     )
     """Red, green and blue behind transparent images; white by default."""
-    max_value: PositiveInt | Literal["auto"] | None = Field(default=None, examples=[4095])
+    max_value: Positive | Literal["auto"] | None = Field(default=None, examples=[4095])
     """Value that is white in grey images of more than 8 bits, e.g. 4095 where a camera has 12
-    bits. `auto`: the largest value of the data set, which a training records here. `null`: 65535
-    for 16 bits; images of 32-bit numbers are then refused."""
+    bits, or 1.0 for floats. `auto`: the largest value of the data set, which a training records
+    here. `null`: 65535 for 16 bits; images of 32-bit numbers are then refused."""
     max_pixels: PositiveInt | None = Field(default=None, examples=[200000000])
     """Pixels of an image beyond which it is refused, against files that take all memory. `null`:
     178,956,970, Pillow's limit."""

@@ -2,17 +2,22 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from trainable.config import ImageFolderDataset
 from trainable.data.image_file import (
+    MAX_PIXELS,
     Inspection,
+    ReadRules,
     Treatment,
     describe_treatments,
     inspect_image,
     read_image,
+    read_rules,
 )
 from trainable.errors import DataError
 
@@ -21,10 +26,10 @@ GREY = (np.arange(24, dtype=np.uint8) * 11).reshape(SHAPE)
 WIDE = np.repeat(GREY[:, :, None], 3, axis=2)
 
 
-def read(path: Path) -> np.ndarray:
+def read(path: Path, **rules: Any) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        image = read_image(str(path))
+        image = read_image(str(path), ReadRules(**rules))
     assert image.mode == "RGB"
     return np.asarray(image)
 
@@ -45,7 +50,9 @@ def test_sixteen_bits_become_eight(tmp_path, name):
     else:
         sixteen_bit().save(tmp_path / name)
     assert np.array_equal(read(tmp_path / name), WIDE)
-    assert inspect_image(str(tmp_path / name)) == Inspection(None, (Treatment.SIXTEEN_BIT,))
+    inspection = inspect_image(str(tmp_path / name))
+    assert (inspection.damage, inspection.treatments) == (None, (Treatment.DEEP,))
+    assert inspection.size == SHAPE[::-1]
 
 
 def test_sixteen_bits_in_the_other_byte_order_become_eight(tmp_path):
@@ -146,3 +153,103 @@ def test_treatments_are_counted() -> None:
         "2 of 3 images: transparent, composited on white",
         "1 of 3 images: animated or of several pages, of which the first is read",
     ]
+
+
+def test_rules_are_the_keys_of_the_data_set():
+    keys = {"background": [1, 2, 3], "max_value": 4095, "max_pixels": 10_000}
+    dataset = ImageFolderDataset(name="image_folder", **keys)
+    assert read_rules(dataset) == ReadRules((1, 2, 3), 4095, 10_000)
+    assert read_rules(ImageFolderDataset(name="image_folder")) == ReadRules()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "I;16"])
+def test_the_background_is_seen_through_transparent_pixels(tmp_path, mode):
+    path, options = tmp_path / "x.png", {}
+    image = sixteen_bit() if mode == "I;16" else Image.fromarray(GREY).convert(mode)
+    if mode in {"RGBA", "LA"}:
+        alpha = np.full(SHAPE, 255, dtype=np.uint8)
+        alpha[0, 0] = 0
+        image.putalpha(Image.fromarray(alpha))
+    else:
+        options["transparency"] = image.getpixel((0, 0))
+    image.save(path, **options)
+    pixels = read(path, background=(10, 200, 30))
+    assert pixels[0, 0].tolist() == [10, 200, 30]
+    assert np.array_equal(pixels[1:], WIDE[1:])
+    notices = describe_treatments([inspect_image(str(path))], ReadRules((10, 200, 30)))
+    assert "1 of 1 images: transparent, composited on RGB 10, 200, 30" in notices
+
+
+@pytest.mark.parametrize(("mode", "name"), [("I;16", "x.png"), ("I;16", "x.tif"), ("I", "x.tif"),
+                                            ("F", "x.tif"), ("I;16B", "x.tif")])  # fmt: skip
+def test_the_stated_value_is_white(tmp_path, mode, name):
+    """Values of 12 bits in files of 16 and 32."""
+    values = GREY.astype(np.float64) * (4095 / 255)
+    kind = {"I;16": "<u2", "I;16B": ">u2", "I": "<i4", "F": "<f4"}[mode]
+    data = np.rint(values).astype(kind) if mode != "F" else values.astype(kind)
+    Image.frombytes(mode, SHAPE[::-1], data.tobytes()).save(tmp_path / name)
+    assert np.array_equal(read(tmp_path / name, max_value=4095), WIDE)
+    inspection = inspect_image(str(tmp_path / name), ReadRules(max_value=4095), decodes=True)
+    assert inspection.damage is None
+    assert inspection.max_value == pytest.approx(data.max())
+    assert describe_treatments([inspection], ReadRules(max_value=4095)) == [
+        "1 of 1 images: grey of more than 8 bits, scaled to 8 bits (4095 is white)"
+    ]
+
+
+def test_values_outside_black_and_white_are_clipped(tmp_path):
+    values = np.array([[-1.0, 0.0, 0.5, 1.0, 7.0]], dtype=np.float32)
+    Image.fromarray(values).save(tmp_path / "x.tif")
+    assert read(tmp_path / "x.tif", max_value=1)[0, :, 0].tolist() == [0, 0, 128, 255, 255]
+
+
+def test_values_that_are_no_numbers_are_refused(tmp_path):
+    Image.fromarray(np.array([[np.nan, 1]], dtype=np.float32)).save(tmp_path / "x.tif")
+    with pytest.raises(DataError, match="not finite numbers"):
+        read(tmp_path / "x.tif", max_value=1)
+    inspection = inspect_image(str(tmp_path / "x.tif"), ReadRules(max_value=1), decodes=True)
+    assert inspection.damage == "it has values that are not finite numbers"
+
+
+def test_the_white_of_a_pgm_is_in_its_header(tmp_path):
+    data = np.rint(GREY * (4095 / 255)).astype(">u2").tobytes()
+    (tmp_path / "x.pgm").write_bytes(b"P5 6 4 4095\n" + data)
+    for max_value in (None, 4095, 100):
+        assert np.array_equal(read(tmp_path / "x.pgm", max_value=max_value), WIDE)
+
+
+def test_too_many_pixels_are_refused_before_decoding(tmp_path):
+    path = tmp_path / "x.png"
+    Image.fromarray(GREY).save(path)
+    expected = "24 pixels, more than the limit of 23; if the file is right, raise "
+    with pytest.raises(DataError, match=expected + "dataset.max_pixels"):
+        read(path, max_pixels=23)
+    assert inspect_image(str(path), ReadRules(max_pixels=23)).damage == (
+        expected + "dataset.max_pixels"
+    )
+    assert np.array_equal(read(path, max_pixels=24), WIDE)
+
+
+def test_a_limit_above_that_of_pillow_holds(tmp_path):
+    path, before = tmp_path / "x.bmp", Image.MAX_IMAGE_PIXELS
+    Image.new("1", (32, 1)).save(path)
+    content = bytearray(path.read_bytes())
+    width = MAX_PIXELS + 31
+    content[18:22] = width.to_bytes(4, "little")
+    path.write_bytes(content)
+    default = inspect_image(str(path)).damage
+    assert f"({width} pixels) exceeds limit of {MAX_PIXELS} pixels" in default
+    assert default.endswith("if the file is right, raise dataset.max_pixels")
+    try:
+        raised = inspect_image(str(path), ReadRules(max_pixels=2 * MAX_PIXELS)).damage
+        assert "pixels" not in raised  # it is cut short
+        assert "pixels, more than the limit" in inspect_image(str(path)).damage
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "x.tif"])
+def test_cmyk_is_converted_and_counted(tmp_path, name):
+    Image.new("CMYK", (6, 4), (0, 255, 255, 0)).save(tmp_path / name)
+    assert np.abs(read(tmp_path / name)[0, 0].astype(int) - (255, 0, 0)).max() <= 2
+    assert inspect_image(str(tmp_path / name)).treatments == (Treatment.CMYK,)

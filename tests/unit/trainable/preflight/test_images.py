@@ -114,7 +114,7 @@ def test_what_is_done_to_images_is_counted(root: Path) -> None:
     assert check_images(dataset).notices == [
         "not read as images: 1 .txt (train/dog/notes.txt)",
         "1 of 18 images: transparent, composited on white",
-        "1 of 18 images: 16-bit grey, scaled to 8 bits (65535 is white)",
+        "1 of 18 images: grey of more than 8 bits, scaled to 8 bits (65535 is white)",
     ]
     assert check_images(dataset).problems == []
 

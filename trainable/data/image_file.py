@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,10 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> what undoes it."""
+_QUARTER_TURNS = tuple(_TURNS[orientation] for orientation in (5, 6, 7, 8))
+
+REDUCIBLE_FORMATS = ("JPEG", "MPO")
+"""Formats that Pillow can decode at a fraction of their size."""
 
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 """Errors of Pillow for a file that it cannot read."""
@@ -107,6 +112,17 @@ class Inspection:
     """Largest value of a grey image of more than 8 bits that has been decoded."""
 
 
+@dataclass(frozen=True)
+class DecodedImage:
+    """A decoded image file."""
+
+    rgb: Image.Image
+    """8-bit RGB, upright; smaller than the file's image if it was reduced."""
+    size: tuple[int, int]
+    """Height and width of the file's image when it is upright."""
+    treatments: tuple[Treatment, ...]
+
+
 def read_image(path: str, rules: ReadRules = DEFAULT) -> Image.Image:
     """Reads an image file as RGB.
 
@@ -118,16 +134,56 @@ def read_image(path: str, rules: ReadRules = DEFAULT) -> Image.Image:
         DataError: It is no image, is damaged, too large, or its values have no known range.
     """
     try:
-        with _open(path, rules) as image:
+        return decode_image(path, rules).rgb
+    except DataError as error:
+        raise DataError(f"cannot read {path} as an image: {error}") from error
+
+
+def decode_image(
+    file: str | BinaryIO, rules: ReadRules = DEFAULT, *, reduce_to: int | None = None
+) -> DecodedImage:
+    """Decodes an image file as RGB.
+
+    Args:
+        file: Path or open file.
+        rules: What is done to transparent, deep and very large images.
+        reduce_to: JPEG images may be decoded at 1/2, 1/4 or 1/8 of their size as long as height
+            and width stay at least this; None never reduces them.
+
+    Raises:
+        DataError: It cannot be used; the text says why, without the file's name.
+    """
+    try:
+        with _open(file, rules) as image:
             refusal = _refuse(image, rules)
             if refusal is None:
+                turn = _find_turn(image)
+                size, treatments = _upright_size(image, turn), _list_treatments(image)
+                if reduce_to is not None and image.format in REDUCIBLE_FORMATS:
+                    image.draft(None, (reduce_to, reduce_to))
                 image.load()
-                turn = _TURNS.get(_read_orientation(image))
                 rgb = _convert(image, rules)
-                return rgb if turn is None else rgb.transpose(turn)
+                return DecodedImage(rgb if turn is None else rgb.transpose(turn), size, treatments)
     except UNREADABLE as error:
         refusal = _describe(error)
-    raise DataError(f"cannot read {path} as an image: {refusal}")
+    raise DataError(refusal)
+
+
+def measure_image(file: str | BinaryIO, rules: ReadRules = DEFAULT) -> tuple[int, int]:
+    """Returns the height and width of the upright image of a file, from its header.
+
+    Raises:
+        DataError: It cannot be used; the text says why, without the file's name.
+    """
+    try:
+        with _open(file, rules) as image:
+            return _upright_size(image, _find_turn(image))
+    except UNREADABLE as error:
+        raise DataError(_describe(error)) from error
+
+
+def _upright_size(image: Image.Image, turn: Image.Transpose | None) -> tuple[int, int]:
+    return image.size if turn in _QUARTER_TURNS else (image.height, image.width)
 
 
 def inspect_image(path: str, rules: ReadRules = DEFAULT, *, decodes: bool = False) -> Inspection:
@@ -178,12 +234,12 @@ def describe_treatments(
     ]
 
 
-def _open(path: str, rules: ReadRules) -> Image.Image:
+def _open(file: str | BinaryIO, rules: ReadRules) -> Image.Image:
     """Opens a file; Pillow's limit of pixels is raised where the rules have a larger one."""
     if rules.max_pixels is not None and rules.max_pixels > MAX_PIXELS:
         # It holds for the process. Smaller limits of other data sets are those of `_refuse`.
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, rules.max_pixels)
-    return Image.open(path)
+    return Image.open(file)
 
 
 def _describe(error: Exception) -> str:
@@ -263,12 +319,14 @@ def _is_scaled(image: Image.Image) -> bool:
     return image.mode == "I" and image.format == "PPM"
 
 
-def _read_orientation(image: Image.Image) -> int:
-    """Returns the EXIF orientation; 1, which is upright, where there is none or it is damaged."""
+def _find_turn(image: Image.Image) -> Image.Transpose | None:
+    """Returns what makes an image upright; None if it is, or if its EXIF data are damaged."""
+    if image.format == "TIFF":  # Pillow turns these as it loads them
+        return None
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return _TURNS.get(int(image.getexif().get(ExifTags.Base.Orientation, 1)))
     except (*UNREADABLE, LookupError, TypeError, struct.error):
-        return 1
+        return None
 
 
 def _convert(image: Image.Image, rules: ReadRules) -> Image.Image:

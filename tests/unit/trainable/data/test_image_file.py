@@ -14,8 +14,10 @@ from trainable.data.image_file import (
     Inspection,
     ReadRules,
     Treatment,
+    decode_image,
     describe_treatments,
     inspect_image,
+    measure_image,
     read_image,
     read_rules,
 )
@@ -95,6 +97,10 @@ def test_images_are_turned_as_their_exif_data_say(tmp_path, name, orientation):
     image = read(tmp_path / name)
     assert image.shape == upright.shape
     assert np.abs(image.astype(int) - upright).max() < 60  # JPEG and WebP lose a little
+    assert measure_image(str(tmp_path / name)) == (32, 48)
+    decoded = decode_image(str(tmp_path / name), reduce_to=8)
+    assert decoded.size == (32, 48)
+    assert decoded.rgb.size == ((12, 8) if name == "x.jpg" else (48, 32))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])

@@ -20,7 +20,7 @@ from sweeps.terminal.console import print_line
 from trainable.artifacts.names import CHECKPOINTS, LATEST_FILE
 from trainable.atomic_files import write_text
 from trainable.config import ImageFolderDataset, TrainConfig
-from trainable.data.split_record import SplitRecord, split_folder
+from trainable.data.split_record import SplitRecord, divide
 from trainable.errors import CheckpointError, DataError
 
 LOST = "there is no such file"
@@ -107,11 +107,11 @@ class SweepSplits:
         split = self._splits.get(key)
         if split is None and self._is_older:
             split = SplitRecord(dataset.seed, dataset.val_split, by_position=True)
-        folder = split_folder(dataset, split)
-        for notice in folder.changes:
+        divided = divide(dataset, split)
+        for notice in divided.changes:
             print_line(f"note: {notice}")
-        self._is_saved = self._is_saved and folder.record == split
-        self._splits[key] = folder.record
+        self._is_saved = self._is_saved and divided.record == split
+        self._splits[key] = divided.record
 
     def _recover(
         self, layout: SweepLayout, started: Iterable[tuple[TrialRecord, TrainConfig]]

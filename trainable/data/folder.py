@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,8 @@ from torchvision.transforms import v2
 from trainable.augment.in_loader import LoaderAugmentation, Transform
 from trainable.config import AugmentConfig, ImageFolderDataset
 from trainable.config.preprocessing import complete_preprocessing
-from trainable.data.folder_scan import VAL
 from trainable.data.image_file import read_image
+from trainable.data.listing import VAL, ListedImage
 from trainable.data.normalize import Normalizer
 from trainable.data.shapes import IMAGE_FOLDER_CHANNELS
 from trainable.data.shared_memory import (
@@ -29,20 +28,12 @@ from trainable.data.shared_memory import (
     is_shared_memory_error,
 )
 from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
-from trainable.data.split_record import SplitRecord, split_folder
+from trainable.data.split_record import SplitRecord, divide
 from trainable.errors import DataError
 
 
-@dataclass(frozen=True)
-class _Samples:
-    """The images of a split."""
-
-    paths: tuple[str, ...]
-    labels: tuple[int, ...]
-
-
 class FolderSource:
-    """An `ImageSource` over the images in class folders; see `folder_scan`.
+    """An `ImageSource` over images in files; see `list_images`.
 
     Training images are cropped at a random position, size and aspect ratio, and flipped with
     probability 1/2. Other images are resized and cropped in the middle. All become RGB.
@@ -54,7 +45,7 @@ class FolderSource:
         split: The split of the training that continues; None draws one.
 
     Raises:
-        DataError: See `split_folder`.
+        DataError: See `divide`.
     """
 
     def __init__(
@@ -65,12 +56,10 @@ class FolderSource:
         num_workers: int,
         split: SplitRecord | None = None,
     ) -> None:
-        folder = split_folder(dataset, split)
-        self.split: SplitRecord | None = folder.record
-        self.notices: Sequence[str] = (*folder.scan.notices, *folder.changes)
-        self._splits = {
-            name: _Samples(paths, folder.labels[name]) for name, paths in folder.images.items()
-        }
+        divided = divide(dataset, split)
+        self.split: SplitRecord | None = divided.record
+        self.notices: Sequence[str] = (*divided.listing.notices, *divided.changes)
+        self._splits = divided.images
         used = complete_preprocessing(dataset, IMAGE_FOLDER_CHANNELS)
         size, self._interpolation = used.image_size, v2.InterpolationMode(used.interpolation)
         side = round(size / used.crop_share)
@@ -85,15 +74,15 @@ class FolderSource:
         self._num_workers = num_workers
         self.mean, self.std = used.mean, used.std
         self._normalize = Normalizer(used.mean, used.std, width=size, device=device)
-        self.class_names = folder.scan.classes
+        self.class_names = divided.listing.classes
         self.num_classes = len(self.class_names)
         self.shape = (3, size, size)
         self.has_val = VAL in self._splits
-        self.train_labels = torch.tensor(self._samples("train").labels)
+        self.train_labels = torch.tensor([image.label for image in self._listed("train")])
 
     def size(self, split: Split) -> int:
         """Returns the number of images of a split; see `ImageSource`."""
-        return len(self._samples(split).paths)
+        return len(self._listed(split))
 
     def train_batches(
         self,
@@ -104,20 +93,20 @@ class FolderSource:
         order: Sequence[int] | None = None,
     ) -> Iterator[Batch]:
         """Yields one shuffled, augmented pass; see `ImageSource`."""
-        samples = self._samples("train")
+        images = self._listed("train")
         if order is None:
             order = torch.randperm(
-                len(samples.paths), generator=torch.Generator().manual_seed(seed)
+                len(images), generator=torch.Generator().manual_seed(seed)
             ).tolist()
         else:
-            order = _number_repeats(order, len(samples.paths))
+            order = _number_repeats(order, len(images))
         parts = [list(order[part]) for part in train_slices(len(order), batch_size)]
         transform = self._augment
         if augment is not None and augment.changes_pixels:
             transform = self._build_changes(augment)
         if transform is None:
-            return self._batches(_Images(samples, self._plain), parts)
-        return self._batches(_Images(samples, transform, seed), parts)
+            return self._batches(_Images(images, self._plain), parts)
+        return self._batches(_Images(images, transform, seed), parts)
 
     def _build_changes(self, augment: AugmentConfig) -> Transform:
         """Returns the changes of `augment`, and the crop and flip that they do not replace."""
@@ -132,20 +121,21 @@ class FolderSource:
 
     def eval_batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
         """Yields one pass in order; see `ImageSource`."""
-        samples = self._samples(split)
-        order = list(range(len(samples.paths)))
+        images = self._listed(split)
+        order = list(range(len(images)))
         parts = [order[part] for part in batch_slices(len(order), batch_size)]
-        return self._batches(_Images(samples, self._plain), parts)
+        return self._batches(_Images(images, self._plain), parts)
 
     def fingerprint(self, split: Split) -> str:
         """Returns a hash of the paths, sizes and times of a split's files; see `ImageSource`."""
-        samples, digest = self._samples(split), hashlib.sha256()
-        for path, label in zip(samples.paths, samples.labels, strict=True):
-            info = Path(path).stat()
-            digest.update(f"{label} {info.st_size} {info.st_mtime_ns} {path}\0".encode())
+        digest = hashlib.sha256()
+        for image in self._listed(split):
+            info = Path(image.path).stat()
+            about = f"{image.label} {info.st_size} {info.st_mtime_ns} {image.path}\0"
+            digest.update(about.encode())
         return digest.hexdigest()
 
-    def _samples(self, split: Split) -> _Samples:
+    def _listed(self, split: Split) -> Sequence[ListedImage]:
         if split not in self._splits:
             raise no_val_split_error()
         return self._splits[split]
@@ -210,18 +200,21 @@ class _Images(Dataset[tuple[Tensor, int]]):
     random numbers.
     """
 
-    def __init__(self, samples: _Samples, transform: Transform, seed: int | None = None) -> None:
-        self._samples = samples
+    def __init__(
+        self, images: Sequence[ListedImage], transform: Transform, seed: int | None = None
+    ) -> None:
+        self._listed = images
         self._transform = transform
         self._seed = seed
 
     def __len__(self) -> int:
-        return len(self._samples.paths)
+        return len(self._listed)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """Returns the image as `[H, W, 3]` uint8, and its label."""
         number = index % len(self)
-        image = read_image(self._samples.paths[number])
+        listed = self._listed[number]
+        image = read_image(listed.path)
         if self._seed is None:
             image = self._transform(image)
         else:
@@ -230,4 +223,4 @@ class _Images(Dataset[tuple[Tensor, int]]):
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(int(stream[0]))
                 image = self._transform(image)
-        return torch.from_numpy(np.array(image)), self._samples.labels[number]
+        return torch.from_numpy(np.array(image)), listed.label

@@ -7,17 +7,15 @@ every reader of the folder (training, evaluation, checks before a sweep) has the
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from trainable.config import DatasetConfig, ImageFolderDataset
+from trainable.data.listing import TEST, TRAIN, VAL, ListedImage, Listing, normalize_path
 from trainable.errors import DataError
 
-TRAIN, VAL, TEST = "train", "val", "test"
 VAL_FOLDERS = ("val", "valid", "validation")
 """Names of the folder of the validation set."""
 
@@ -42,50 +40,6 @@ MAX_EXAMPLES = 3
 """File names that a message shows."""
 
 
-@dataclass(frozen=True)
-class ImageFile:
-    """One image of a split."""
-
-    name: str
-    """Path below the folder of its class, with `/`."""
-    label: int
-
-
-@dataclass(frozen=True)
-class SplitScan:
-    """The images of one folder `train`, `val` or `test`."""
-
-    folder: Path
-    class_folders: tuple[str, ...]
-    """Names of the class folders, in label order."""
-    images: tuple[ImageFile, ...]
-    """By label, then by folder and file name."""
-
-    def path(self, image: ImageFile) -> str:
-        """Returns the path of an image."""
-        return f"{self.folder}/{self.class_folders[image.label]}/{image.name}"
-
-    def counts(self) -> list[int]:
-        """Returns the number of images of each class, in label order."""
-        labels = Counter(image.label for image in self.images)
-        return [labels[label] for label in range(len(self.class_folders))]
-
-
-@dataclass
-class FolderScan:
-    """The content of an image folder."""
-
-    root: Path
-    classes: tuple[str, ...]
-    """Class names in label order, the same for all splits."""
-    splits: dict[str, SplitScan] = field(default_factory=dict)
-    """`train`, `test` and, with a folder of its own, `val`."""
-    left_out: list[str] = field(default_factory=list)
-    """Paths below the root of the files that are not read; hidden ones are not listed."""
-    notices: list[str] = field(default_factory=list)
-    """Lines for the user on what is read and what is not."""
-
-
 @cache
 def image_extensions() -> frozenset[str]:
     """Returns the extensions, in lower case, of the files that are read as images."""
@@ -94,11 +48,6 @@ def image_extensions() -> frozenset[str]:
     Image.init()
     registered = Image.registered_extensions().items()
     return frozenset(ext for ext, kind in registered if kind in Image.OPEN) - NO_PICTURES
-
-
-def normalize_path(path: str) -> str:
-    """Returns a relative path as it is compared and hashed: with `/`, in Unicode's form NFC."""
-    return unicodedata.normalize("NFC", path.replace(os.sep, "/"))
 
 
 def class_folders(folder: Path) -> tuple[str, ...]:
@@ -120,11 +69,14 @@ def has_val_folder(dataset: DatasetConfig) -> bool:
     )
 
 
-def scan_folder(dataset: ImageFolderDataset, *, legacy: bool = False) -> FolderScan:
+def scan_folder(
+    dataset: ImageFolderDataset, *, key_classes: Sequence[str] = (), legacy: bool = False
+) -> Listing:
     """Lists the images of a data set and checks that its folders agree.
 
     Args:
         dataset: The config's `dataset` section; its `classes`, if set, give the label order.
+        key_classes: See `list_images`.
         legacy: Whether the list is that of a training whose split goes by position: images of
             `LEGACY_EXTENSIONS`, and none from a folder `val` beside `test`.
 
@@ -138,13 +90,17 @@ def scan_folder(dataset: ImageFolderDataset, *, legacy: bool = False) -> FolderS
         del folders[VAL]
     extensions = LEGACY_EXTENSIONS if legacy else image_extensions()
     classes = dataset.classes or class_folders(folders[TRAIN])
-    scan = FolderScan(root, tuple(classes))
+    scan = Listing(root, tuple(classes))
+    key_names = tuple(key_classes) if len(key_classes) == len(classes) else scan.classes
     problems = _check_number(folders[TRAIN], classes)
     for split, folder in folders.items():
         if split != TRAIN or dataset.classes is not None:
             source = folders[TRAIN] if dataset.classes is None else None
             problems += _check_names(folder, classes, source)
-        problems += _scan_split(scan, split, folder, extensions)
+        scan.folders[split] = folder.name
+        images, empty = _scan_split(scan, folder, key_names, extensions)
+        scan.splits[split] = images
+        problems += empty
     if dataset.classes is not None and problems:
         problems.append("for renamed folders, set dataset.classes to their names in the old order")
     problems += _assign_val(scan, dataset.val_split)
@@ -156,35 +112,42 @@ def scan_folder(dataset: ImageFolderDataset, *, legacy: bool = False) -> FolderS
 
 
 def _scan_split(
-    scan: FolderScan, split: str, folder: Path, extensions: Collection[str]
-) -> list[str]:
-    """Adds the images of a split's folder; returns a sentence for every class without any."""
+    scan: Listing, folder: Path, key_names: Sequence[str], extensions: Collection[str]
+) -> tuple[tuple[ListedImage, ...], list[str]]:
+    """Lists the images of a split's folder, and adds the files that are not read to `left_out`.
+
+    Returns:
+        The images by label, then by folder and file name, and a sentence for every class without
+        any.
+    """
     present = {normalize_path(name): name for name in class_folders(folder)}
-    names = tuple(present.get(normalize_path(name), "") for name in scan.classes)
-    images: list[ImageFile] = []
+    images: list[ListedImage] = []
     problems = []
     scan.left_out += [_relative(scan.root, path) for path in _loose_files(folder)]
-    for label, name in enumerate(names):
-        if not name:
+    for label, (expected, key_name) in enumerate(zip(scan.classes, key_names, strict=True)):
+        name = present.get(normalize_path(expected))
+        if name is None:
             continue
         files, others = walk_images(folder / name, extensions)
-        images += [ImageFile(file, label) for file in files]
+        path, key = f"{folder}/{name}", normalize_path(f"{folder.name}/{key_name}")
+        images += [
+            ListedImage(f"{key}/{normalize_path(file)}", f"{path}/{file}", label) for file in files
+        ]
         left_out = [_relative(scan.root, folder / name / other) for other in others]
         scan.left_out += left_out
         if not files:
             only = f", only {describe_files(left_out)}" if left_out else ""
             problems.append(f"{folder / name} must hold at least one image, found none{only}")
-    scan.splits[split] = SplitScan(folder, names, tuple(images))
-    return problems
+    return tuple(images), problems
 
 
-def _assign_val(scan: FolderScan, val_split: float | None) -> list[str]:
+def _assign_val(scan: Listing, val_split: float | None) -> list[str]:
     """Decides what a validation folder is; returns the problem with it, if any."""
     if VAL not in scan.splits:
         return []
-    folder = scan.splits[VAL].folder
+    folder = scan.place(VAL)
     if TEST not in scan.splits:
-        scan.splits[TEST] = scan.splits.pop(VAL)
+        scan.splits[TEST], scan.folders[TEST] = scan.splits.pop(VAL), scan.folders.pop(VAL)
         kind = "the test set" if val_split else "both the validation set and the test set"
         scan.notices.append(f"{folder} is {kind}: there is no {scan.root / TEST}")
     elif val_split is not None:

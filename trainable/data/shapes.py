@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trainable.config import BuiltinDataset, DatasetConfig, ImageFolderDataset
-from trainable.data.folder_scan import TRAIN, class_folders
+from trainable.data.folder_scan import class_folders
+from trainable.data.listing import TRAIN
 from trainable.errors import DataError, Problem
 
 BUILTIN_SHAPES = {

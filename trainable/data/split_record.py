@@ -1,4 +1,4 @@
-"""The validation split of an image folder: drawn once, recorded, and read ever after.
+"""The validation split of images in files: drawn once, recorded, and read ever after.
 
 The record goes with the training: in the `.pt` file and, for a sweep, in its directory.
 """
@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from trainable.config import ImageFolderDataset
-from trainable.data.folder_scan import (
+from trainable.config import FileDataset, ImageFolderDataset
+from trainable.data.folder_scan import describe_difference, scan_folder
+from trainable.data.listing import (
     TEST,
     TRAIN,
     VAL,
-    FolderScan,
-    ImageFile,
-    describe_difference,
+    ListedImage,
+    Listing,
+    list_images,
     normalize_path,
-    scan_folder,
 )
 from trainable.data.split import split_by_position
 from trainable.errors import DataError
@@ -89,21 +89,19 @@ class SplitRecord:
 
 
 @dataclass(frozen=True)
-class FolderSplit:
-    """The images of a folder, divided into splits."""
+class DividedImages:
+    """The images of a data set of files, divided into splits."""
 
-    scan: FolderScan
+    listing: Listing
     record: SplitRecord
     """The record by which they are divided; complete."""
-    images: Mapping[str, tuple[str, ...]]
-    """Split -> paths of its images."""
-    labels: Mapping[str, tuple[int, ...]]
-    """Split -> label of each image."""
+    images: Mapping[str, tuple[ListedImage, ...]]
+    """`train`, `test` and, if there is one, `val` -> its images."""
     changes: tuple[str, ...]
     """Lines for the user on what has changed since the record was drawn."""
 
 
-def split_folder(dataset: ImageFolderDataset, record: SplitRecord | None = None) -> FolderSplit:
+def divide(dataset: FileDataset, record: SplitRecord | None = None) -> DividedImages:
     """Lists the images of a data set and divides them into splits.
 
     Args:
@@ -112,37 +110,38 @@ def split_folder(dataset: ImageFolderDataset, record: SplitRecord | None = None)
             `dataset.val_split` or `dataset.seed` has changed since.
 
     Raises:
-        DataError: See `scan_folder`; or a class is too small to be split, or the folder and the
+        DataError: See `list_images`; or a class is too small to be split, or the images and the
             record do not fit.
     """
     if record is not None and record.classes and dataset.classes is None:
         dataset = dataset.model_copy(update={"classes": record.classes})
     keeps = record is not None and _has_settings(record, dataset)
-    scan = scan_folder(dataset, legacy=keeps and record is not None and record.by_position)
+    listing = _list(dataset, record, legacy=keeps and record is not None and record.by_position)
     changes: list[str] = []
-    if record is not None and record.classes and len(record.classes) != len(scan.classes):
-        difference = describe_difference(record.classes, scan.classes)
-        raise DataError(f"the training has other classes than {scan.root}: {difference}")
+    if record is not None and record.classes and len(record.classes) != len(listing.classes):
+        difference = describe_difference(record.classes, listing.classes)
+        raise DataError(f"the training has other classes than {listing.root}: {difference}")
     if record is None or not keeps:
         changes += [] if record is None else [_describe_redraw(record, dataset)]
-        record = draw_record(scan, seed=dataset.seed, fraction=dataset.val_split)
-    record = replace(record, classes=record.classes or scan.classes)
-    splits = {split: list(files.images) for split, files in scan.splits.items()}
+        record = draw_record(listing, seed=dataset.seed, fraction=dataset.val_split)
+    record = replace(record, classes=record.classes or listing.classes)
+    images = dict(listing.splits)
     if record.fraction is not None:
-        splits[TRAIN], splits[VAL] = hold_out(scan, record)
-    sizes = {split: len(images) for split, images in splits.items()}
+        images[TRAIN], images[VAL] = hold_out(listing, record)
+    sizes = {split: len(of_split) for split, of_split in images.items()}
     if record.fingerprints:
-        changes += _describe_change(scan, record, sizes)
+        changes += _describe_change(listing, record, sizes)
     else:
-        record = replace(record, sizes=sizes, fingerprints=_fingerprints(scan, record.classes))
-    folders = {split: scan.splits[split if split in scan.splits else TRAIN] for split in splits}
-    return FolderSplit(
-        scan,
-        record,
-        {split: tuple(map(folders[split].path, images)) for split, images in splits.items()},
-        {split: tuple(image.label for image in images) for split, images in splits.items()},
-        tuple(changes),
-    )
+        record = replace(record, sizes=sizes, fingerprints=_fingerprints(listing))
+    return DividedImages(listing, record, images, tuple(changes))
+
+
+def _list(dataset: FileDataset, record: SplitRecord | None, *, legacy: bool) -> Listing:
+    """Lists the images with the keys that they had when the record was drawn."""
+    key_classes = record.classes if record is not None else ()
+    if isinstance(dataset, ImageFolderDataset):
+        return scan_folder(dataset, key_classes=key_classes, legacy=legacy)
+    return list_images(dataset)
 
 
 def image_hash(path: str, seed: int) -> int:
@@ -157,29 +156,29 @@ def image_hash(path: str, seed: int) -> int:
     return int.from_bytes(blake2b(data, digest_size=HASH_BYTES, key=key).digest(), "big")
 
 
-def _has_settings(record: SplitRecord, dataset: ImageFolderDataset) -> bool:
+def _has_settings(record: SplitRecord, dataset: FileDataset) -> bool:
     return (record.fraction, record.seed) == (dataset.val_split, dataset.seed) or (
         record.fraction is dataset.val_split is None
     )
 
 
-def draw_record(scan: FolderScan, *, seed: int, fraction: float | None) -> SplitRecord:
-    """Draws which images of `root/train` are held out, the same share of every class.
+def draw_record(listing: Listing, *, seed: int, fraction: float | None) -> SplitRecord:
+    """Draws which training images are held out, the same share of every class.
 
     Raises:
         DataError: A class has a single image.
     """
-    record = SplitRecord(seed, fraction, scan.classes)
+    record = SplitRecord(seed, fraction, listing.classes)
     if record.fraction is None:
         return record
-    hashes: list[list[int]] = [[] for _ in scan.classes]
-    for image in scan.splits[TRAIN].images:
-        hashes[image.label].append(_hash(image, record))
+    hashes: list[list[int]] = [[] for _ in listing.classes]
+    for image in listing.splits[TRAIN]:
+        hashes[image.label].append(image_hash(image.key, seed))
     return replace(
         record,
         cuts=tuple(
             _find_cut(sorted(of_class), record.fraction, name)
-            for of_class, name in zip(hashes, scan.classes, strict=True)
+            for of_class, name in zip(hashes, listing.classes, strict=True)
         ),
     )
 
@@ -194,76 +193,74 @@ def _find_cut(hashes: list[int], fraction: float, name: str) -> int:
     return (hashes[count - 1] + hashes[count] + 1) // 2
 
 
-def hold_out(scan: FolderScan, record: SplitRecord) -> tuple[list[ImageFile], list[ImageFile]]:
-    """Returns the images of `root/train` that are trained, and those that are held out.
+def hold_out(
+    listing: Listing, record: SplitRecord
+) -> tuple[tuple[ListedImage, ...], tuple[ListedImage, ...]]:
+    """Returns the training images that are trained, and those that are held out.
 
     Raises:
         DataError: A class has no image on one of the sides, or the list has changed and the split
             goes by position.
     """
-    images = scan.splits[TRAIN].images
     if record.by_position:
-        return _hold_out_by_position(scan, record)
-    trained: list[ImageFile] = []
-    held_out: list[ImageFile] = []
-    for image in images:
-        is_held_out = _hash(image, record) < record.cuts[image.label]
+        return _hold_out_by_position(listing, record)
+    trained: list[ListedImage] = []
+    held_out: list[ListedImage] = []
+    for image in listing.splits[TRAIN]:
+        is_held_out = image_hash(image.key, record.seed) < record.cuts[image.label]
         (held_out if is_held_out else trained).append(image)
     for side, kind in ((trained, "training"), (held_out, "validation")):
         labels = {image.label for image in side}
-        empty = [name for label, name in enumerate(scan.classes) if label not in labels]
+        empty = [name for label, name in enumerate(listing.classes) if label not in labels]
         if empty:
             raise DataError(
-                f"no {kind} image is left of class {', '.join(empty)} in "
-                f"{scan.splits[TRAIN].folder}: images keep the side that they had at the "
-                "beginning; put the files back, add others, or begin anew without the checkpoint"
+                f"no {kind} image is left of class {', '.join(empty)} in {listing.place(TRAIN)}: "
+                "images keep the side that they had at the beginning; put the files back, add "
+                "others, or begin anew without the checkpoint"
             )
-    return trained, held_out
+    return tuple(trained), tuple(held_out)
 
 
 def _hold_out_by_position(
-    scan: FolderScan, record: SplitRecord
-) -> tuple[list[ImageFile], list[ImageFile]]:
+    listing: Listing, record: SplitRecord
+) -> tuple[tuple[ListedImage, ...], tuple[ListedImage, ...]]:
     assert record.fraction is not None
-    images = scan.splits[TRAIN].images
-    if record.fingerprints and TRAIN in _changed_folders(scan, record):
+    images = listing.splits[TRAIN]
+    if record.fingerprints and TRAIN in _changed_splits(listing, record):
         raise DataError(
-            f"the images in {scan.root} have changed since this training was resumed, and its "
+            f"the images in {listing.root} have changed since this training was resumed, and its "
             "validation split holds for an unchanged list only, as it was begun by an older "
             "version: put the files back, or begin anew without the old checkpoint"
         )
     labels = np.asarray([image.label for image in images], dtype=np.int64)
     trained, held_out = split_by_position(
-        labels, record.fraction, seed=record.seed, names=scan.classes
+        labels, record.fraction, seed=record.seed, names=listing.classes
     )
-    return [images[i] for i in trained], [images[i] for i in held_out]
+    return tuple(images[i] for i in trained), tuple(images[i] for i in held_out)
 
 
-def _hash(image: ImageFile, record: SplitRecord) -> int:
-    return image_hash(f"{TRAIN}/{record.classes[image.label]}/{image.name}", record.seed)
-
-
-def _fingerprints(scan: FolderScan, classes: tuple[str, ...]) -> dict[str, str]:
-    """Returns the hash of the images of each folder; their order does not matter."""
+def _fingerprints(listing: Listing) -> dict[str, str]:
+    """Returns the hash of the images of each split; their order does not matter."""
     fingerprints = {}
-    for split, files in scan.splits.items():
-        paths = sorted(normalize_path(f"{classes[i.label]}/{i.name}") for i in files.images)
-        data = "\n".join(paths).encode("utf-8", "surrogateescape")
+    for split, images in listing.splits.items():
+        folder = listing.folders.get(split)
+        keys = sorted(image.key.removeprefix(f"{folder}/") for image in images)
+        data = "\n".join(keys).encode("utf-8", "surrogateescape")
         fingerprints[split] = blake2b(data, digest_size=FINGERPRINT_BYTES).hexdigest()
     return fingerprints
 
 
-def _changed_folders(scan: FolderScan, record: SplitRecord) -> list[str]:
-    """Returns the folders of the record whose images have changed, and a new validation folder."""
-    present = _fingerprints(scan, record.classes)
+def _changed_splits(listing: Listing, record: SplitRecord) -> list[str]:
+    """Returns the splits of the record whose images have changed, and a new validation set."""
+    present = _fingerprints(listing)
     names = [name for name, before in record.fingerprints.items() if present.get(name) != before]
     is_new = TRAIN in record.fingerprints and VAL in present.keys() - record.fingerprints.keys()
     return [*names, VAL] if is_new else names
 
 
-def _describe_change(scan: FolderScan, record: SplitRecord, sizes: Mapping[str, int]) -> list[str]:
+def _describe_change(listing: Listing, record: SplitRecord, sizes: Mapping[str, int]) -> list[str]:
     """Returns a line on how many images of each split there were and are, if that has changed."""
-    changed = _changed_folders(scan, record)
+    changed = _changed_splits(listing, record)
     if record.fraction is not None and TRAIN in changed:
         changed.append(VAL)
     numbers = [
@@ -274,12 +271,12 @@ def _describe_change(scan: FolderScan, record: SplitRecord, sizes: Mapping[str, 
     if not numbers:
         return []
     return [
-        f"the images in {scan.root} have changed since the training began: {', '.join(numbers)}; "
-        "those that were there keep their side"
+        f"the images in {listing.root} have changed since the training began: "
+        f"{', '.join(numbers)}; those that were there keep their side"
     ]
 
 
-def _describe_redraw(record: SplitRecord, dataset: ImageFolderDataset) -> str:
+def _describe_redraw(record: SplitRecord, dataset: FileDataset) -> str:
     return (
         f"the validation split is drawn anew (dataset.val_split {_show(record.fraction)} -> "
         f"{_show(dataset.val_split)}, dataset.seed {record.seed} -> {dataset.seed}): images that "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice, zip_longest
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from trainable.config import ImageFolderDataset
 from trainable.config.preprocessing import complete_preprocessing
-from trainable.data.folder_scan import FolderScan, SplitScan, scan_folder
 from trainable.data.image_file import Inspection, describe_treatments, inspect_image
+from trainable.data.listing import TRAIN, ListedImage, Listing, list_images
 from trainable.data.shapes import IMAGE_FOLDER_CHANNELS
 from trainable.errors import DataError, Problem
 from trainable.preflight.shapes import DataShape, ImageCheck
@@ -35,7 +35,7 @@ def check_images(dataset: ImageFolderDataset, *, decode_all: bool = False) -> Im
         rule = f"there is no directory {root}; correct the path, or mount it"
         return ImageCheck(None, [Problem("dataset.root", rule)])
     try:
-        scan = scan_folder(dataset)
+        scan = list_images(dataset)
     except DataError as error:
         rule = str(error).removeprefix("dataset.root ")
         return ImageCheck(None, [Problem("dataset.root", rule)])
@@ -54,35 +54,33 @@ def check_images(dataset: ImageFolderDataset, *, decode_all: bool = False) -> Im
     return ImageCheck(shape, problems, [*scan.notices, *describe_treatments(inspections)])
 
 
-def _check_counts(scan: FolderScan, val_split: float | None) -> Iterator[Problem]:
+def _check_counts(scan: Listing, val_split: float | None) -> Iterator[Problem]:
     if val_split is None:
         return
-    train = scan.splits["train"]
-    few = [scan.classes[label] for label, count in enumerate(train.counts()) if count < 2]
+    few = [scan.classes[label] for label, count in enumerate(scan.counts(TRAIN)) if count < 2]
     if few:
         rule = (
-            f"needs at least 2 images of every class in {train.folder}, found 1 of "
+            f"needs at least 2 images of every class in {scan.place(TRAIN)}, found 1 of "
             f"{', '.join(few)}"
         )
         yield Problem("dataset.val_split", rule)
 
 
-def _list_files(scan: FolderScan, limit: int | None) -> Iterator[str]:
+def _list_files(scan: Listing, limit: int | None) -> Iterator[str]:
     """Yields paths of images, at most `limit`, evenly over the splits and their classes."""
-    total = sum(len(split.images) for split in scan.splits.values())
+    total = sum(map(len, scan.splits.values()))
     if limit is None or total <= limit:
-        for split in scan.splits.values():
-            yield from map(split.path, split.images)
+        yield from (image.path for images in scan.splits.values() for image in images)
         return
-    by_class = [files for split in scan.splits.values() for files in _group(split)]
+    by_class = [files for images in scan.splits.values() for files in _group(images)]
     rows = zip_longest(*(_spread(files, limit) for files in by_class))
     yield from islice((path for row in rows for path in row if path is not None), limit)
 
 
-def _group(split: SplitScan) -> Iterable[list[str]]:
+def _group(images: Sequence[ListedImage]) -> Iterable[list[str]]:
     groups: dict[int, list[str]] = {}
-    for image in split.images:
-        groups.setdefault(image.label, []).append(split.path(image))
+    for image in images:
+        groups.setdefault(image.label, []).append(image.path)
     return groups.values()
 
 

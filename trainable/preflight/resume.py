@@ -17,7 +17,7 @@ from trainable.artifacts.checkpoint import RESUME as RESUME_STATE
 from trainable.config import ImageFolderDataset, TrainConfig, with_shape
 from trainable.config.own_code import is_own_code
 from trainable.config.sections.model import is_same_name
-from trainable.data.split_record import split_folder
+from trainable.data.split_record import divide
 from trainable.errors import (
     CheckpointError,
     DataError,
@@ -82,7 +82,7 @@ def _compare_images(config: TrainConfig, state: dict[str, Any]) -> Iterator[Prob
     """Yields why the images of a folder do not fit the checkpoint's split and class names."""
     if isinstance(config.dataset, ImageFolderDataset):
         try:
-            split_folder(config.dataset, saved_split(state, config.dataset))
+            divide(config.dataset, saved_split(state, config.dataset))
         except DataError as error:
             yield Problem("dataset.root", str(error))
 

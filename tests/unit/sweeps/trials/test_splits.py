@@ -16,7 +16,7 @@ from sweeps.sweep_dir.records import SweepRecord, TrialRecord, TrialState, now
 from sweeps.trials.splits import SweepSplits
 from tests.support.image_folders import write_image_folder
 from trainable.config import TrainConfig
-from trainable.data.split_record import SplitRecord, split_folder
+from trainable.data.split_record import SplitRecord, divide
 from trainable.errors import DataError
 from trainable.training.trainer import Trainer
 
@@ -58,8 +58,9 @@ def trial(number: int, state: TrialState = "paused", **values: Any) -> TrialReco
 
 def held_out(config: TrainConfig, settings: dict[str, Any] | None) -> set[str]:
     assert settings is not None
-    split = split_folder(config.dataset, SplitRecord.from_dict(settings))
-    return {Path(path).relative_to(config.dataset.root).as_posix() for path in split.images["val"]}
+    split = divide(config.dataset, SplitRecord.from_dict(settings))
+    root = config.dataset.root
+    return {Path(image.path).relative_to(root).as_posix() for image in split.images["val"]}
 
 
 def test_nothing_is_written_before_the_first_trial(make_spec, layout):

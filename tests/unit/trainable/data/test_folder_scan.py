@@ -32,8 +32,8 @@ def scan(root: Path, **keys):
 
 
 def names_of(root: Path, split: str = "train") -> list[str]:
-    files = scan(root).splits[split]
-    return [files.path(image).removeprefix(f"{files.folder}/") for image in files.images]
+    folder = root / split
+    return [image.path.removeprefix(f"{folder}/") for image in scan(root).splits[split]]
 
 
 def test_images_come_by_class_folder_and_name(root):
@@ -52,9 +52,9 @@ def test_images_come_by_class_folder_and_name(root):
 def test_a_legacy_list_is_the_one_that_torchvision_made(root):
     """A training whose split goes by position continues only with the same list."""
     touch(root / "train" / "cat", "a/x.png", "a-b/x.PNG", "a/b/x.webp", "10.png", "y.gif", "z.txt")
-    files = scan_folder(dataset(root), legacy=True).splits["train"]
+    images = scan_folder(dataset(root), legacy=True).splits["train"]
     expected = ImageFolder(root / "train").samples
-    assert [(files.path(image), image.label) for image in files.images] == expected
+    assert [(image.path, image.label) for image in images] == expected
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_files_that_are_not_read_are_counted_with_examples(root):
         "not read as images: 2 .txt, 1 .png, 1 without extension, 1 .mp4 "
         "(train/loose.png, train/dog/README, train/dog/a.txt, ...)"
     ]
-    assert scan(root).splits["train"].counts() == [2, 2, 2]
+    assert scan(root).counts("train") == [2, 2, 2]
 
 
 def test_hidden_files_and_folders_are_neither_classes_nor_images_nor_mentioned(root):
@@ -101,13 +101,13 @@ def test_hidden_files_and_folders_are_neither_classes_nor_images_nor_mentioned(r
     assert class_folders(root / "train") == CLASSES
     result = scan(root)
     assert (result.classes, result.notices) == (CLASSES, [])
-    assert result.splits["train"].counts() == [2, 2, 2]
+    assert result.counts("train") == [2, 2, 2]
 
 
 def test_a_loop_of_links_ends_and_its_images_come_once(root):
     touch(root / "train" / "cat", "inner/3.png")
     (root / "train" / "cat" / "inner" / "loop").symlink_to("..")
-    assert scan(root).splits["train"].counts() == [3, 2, 2]
+    assert scan(root).counts("train") == [3, 2, 2]
 
 
 def test_linked_folders_and_files_are_read(root, tmp_path_factory):
@@ -118,7 +118,7 @@ def test_linked_folders_and_files_are_read(root, tmp_path_factory):
         (root / split / "fox").symlink_to(elsewhere / "fox")
     result = scan(root)
     assert result.classes == ("cat", "dog", "emu", "fox")
-    assert result.splits["train"].counts() == [3, 2, 2, 1]
+    assert result.counts("train") == [3, 2, 2, 1]
 
 
 def test_a_link_to_a_missing_file_is_no_image(root):
@@ -131,12 +131,9 @@ def test_a_validation_folder_is_the_validation_set(root, name):
     for image_class in CLASSES:
         touch(root / name / image_class, "v.png")
     result = scan(root)
-    assert {split: files.folder.name for split, files in result.splits.items()} == {
-        "train": "train",
-        "val": name,
-        "test": "test",
-    }
-    assert result.splits["val"].counts() == [1, 1, 1]
+    assert result.splits.keys() == result.folders.keys()
+    assert result.folders == {"train": "train", "val": name, "test": "test"}
+    assert result.counts("val") == [1, 1, 1]
     assert result.notices == [f"{root}/{name} is the validation set"]
 
 
@@ -153,7 +150,8 @@ def test_a_validation_folder_alone_is_the_test_set_too(root):
     (root / "test").rename(root / "val")
     result = scan(root)
     assert set(result.splits) == {"train", "test"}
-    assert result.splits["test"].folder == root / "val"
+    assert result.place("test") == root / "val"
+    assert [image.key for image in result.splits["test"]][:2] == ["val/cat/1.png", "val/cat/2.jpg"]
     assert result.notices == [
         f"{root}/val is both the validation set and the test set: there is no {root}/test"
     ]
@@ -210,8 +208,8 @@ def test_a_single_class_and_none_are_refused(tmp_path):
 def test_given_classes_are_the_label_order(root):
     result = scan(root, classes=["emu", "cat", "dog"])
     assert result.classes == ("emu", "cat", "dog")
-    files = result.splits["test"]
-    assert {files.path(image).split("/")[-2]: image.label for image in files.images} == {
+    images = result.splits["test"]
+    assert {image.path.split("/")[-2]: image.label for image in images} == {
         "cat": 1,
         "dog": 2,
         "emu": 0,
@@ -232,9 +230,10 @@ def test_names_are_equal_in_either_form_of_unicode(root):
     for split, name in (("train", "zebr\u00e9"), ("test", "zebre\u0301")):
         touch(root / split / name, "1.png")
     result = scan(root)
-    assert result.splits["train"].counts() == [2, 2, 2, 1]
-    assert result.splits["test"].counts() == [2, 2, 2, 1]
-    assert result.splits["test"].class_folders[3] == "zebre\u0301"
+    assert result.counts("train") == [2, 2, 2, 1]
+    assert result.counts("test") == [2, 2, 2, 1]
+    assert result.splits["test"][-1].path == f"{root}/test/zebre\u0301/1.png"
+    assert result.splits["test"][-1].key == "test/zebr\u00e9/1.png"
 
 
 def test_the_scan_loads_no_torch():

@@ -1,0 +1,86 @@
+"""The images of a data set of files: `list_images` lists them, whatever names them.
+
+Opens no image and imports no torch, so that every reader of the data (training, evaluation, checks
+before a sweep) has the same list in a moment.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trainable.config import ImageFolderDataset
+from trainable.config.sections.dataset import FileDataset
+
+TRAIN, VAL, TEST = "train", "val", "test"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedImage:
+    """One image of a data set."""
+
+    key: str
+    """Identity for splits: its path below the root as `normalize_path` returns it, e.g.
+    `train/cat/1.png`. An image whose key stays is never moved to another split."""
+    path: str
+    """Where to read it."""
+    label: int
+    group: str | None = None
+    """What it has in common with others that must be in the same split, e.g. a patient."""
+
+
+@dataclass
+class Listing:
+    """The images of a data set by split, before a part of the training set is held out."""
+
+    root: Path
+    classes: tuple[str, ...]
+    """Class names in label order, the same for all splits."""
+    splits: dict[str, tuple[ListedImage, ...]] = field(default_factory=dict)
+    """`train`, `test` and, if the data have such images, `val`; by label, then by path. Without
+    images of its own, `test` is missing and `dataset.test_split` says how large it is."""
+    folders: dict[str, str] = field(default_factory=dict)
+    """Split -> name of the folder below the root that has all of its images, if there is one."""
+    left_out: list[str] = field(default_factory=list)
+    """Paths below the root of the files that are not read; hidden ones are not listed."""
+    notices: list[str] = field(default_factory=list)
+    """Lines for the user on what is read and what is not."""
+
+    def counts(self, split: str) -> list[int]:
+        """Returns the number of images of each class of a split, in label order."""
+        labels = Counter(image.label for image in self.splits[split])
+        return [labels[label] for label in range(len(self.classes))]
+
+    def place(self, split: str) -> Path:
+        """Returns where the images of a split are, for messages."""
+        return self.root / self.folders.get(split, "")
+
+
+def list_images(dataset: FileDataset, *, key_classes: Sequence[str] = ()) -> Listing:
+    """Lists the images of a data set of files.
+
+    Args:
+        dataset: The config's `dataset` section.
+        key_classes: Names of the class folders in the images' keys, in label order; by default
+            those on disk. They differ where folders have been renamed.
+
+    Raises:
+        DataError: The data set is missing or cannot be used; the text has all of its problems.
+    """
+    if isinstance(dataset, ImageFolderDataset):
+        from trainable.data.folder_scan import scan_folder
+
+        return scan_folder(dataset, key_classes=key_classes)
+    from trainable.data.table import list_table
+
+    return list_table(dataset)
+
+
+def normalize_path(path: str) -> str:
+    """Returns a relative path as it is compared and hashed: with `/`, in Unicode's form NFC."""
+    path = path.replace(os.sep, "/")
+    return path if path.isascii() else unicodedata.normalize("NFC", path)

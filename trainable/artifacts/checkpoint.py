@@ -7,7 +7,7 @@ A checkpoint is one dict, saved by `torch.save`:
     epoch, best_acc              last completed epoch (1-based); best accuracy so far
     config                       the complete training config
     resume_state                 what an exact resume needs besides: format, seed, best_epoch and,
-                                 for images in folders, split
+                                 for images in folders, split; and image, their shape
     weights, training_state      only with `ema.enabled`: `weights` is "ema", which means that
                                  model_state_dict has the averaged weights; training_state has the
                                  weights that a resume trains on (raw_model_state_dict) and the
@@ -53,6 +53,8 @@ BEST_VALUE = "best_value"
 far, null if there is none. Without them it is the accuracy."""
 SPLIT = "split"
 """Key in `resume_state`: which images are held out, as `SplitRecord.to_dict` returns it."""
+IMAGE = "image"
+"""Key in `resume_state`: channels, height and width of the images that the model gets."""
 STOPPING = "stopping"
 """Key in `resume_state`: the counts of `StopRules`, only where the training has such a rule."""
 WEIGHTS = "weights"

@@ -9,15 +9,17 @@ from typing import Any
 
 import torch
 
-from trainable.artifacts.checkpoint import BEST_ACC, EPOCH
+from trainable.artifacts.checkpoint import BEST_ACC, EPOCH, IMAGE, RESUME
 from trainable.config import (
+    BuiltinDataset,
     DatasetConfig,
-    ImageFolderDataset,
+    FileDataset,
+    OwnDataset,
     SyntheticDataset,
     TrainConfig,
     parse_config,
 )
-from trainable.config.preprocessing import with_preprocessing
+from trainable.config.preprocessing import complete_preprocessing, with_preprocessing
 from trainable.data.arrays import (
     TORCHVISION_DATASETS,
     Statistics,
@@ -26,6 +28,7 @@ from trainable.data.arrays import (
 )
 from trainable.data.shapes import dataset_channels, known_class_names
 from trainable.data.split import split_by_position
+from trainable.errors import DataError
 from trainable.preflight.shapes import known_shape
 
 Description = dict[str, Any]
@@ -76,7 +79,7 @@ def describe_model(
         "architecture": config.model.name,
         "model": {key: model[key] for key in MODEL_KEYS if key in model},
         "classes": None if names is None else list(names),
-        "preprocessing": asdict(find_preprocessing(config)),
+        "preprocessing": asdict(find_preprocessing(config, state)),
         "checkpoint": {
             "epoch": state[EPOCH],
             "best_acc": state[BEST_ACC],
@@ -87,21 +90,25 @@ def describe_model(
     }
 
 
-def find_preprocessing(config: TrainConfig) -> Preprocessing:
+def find_preprocessing(config: TrainConfig, state: Mapping[str, Any]) -> Preprocessing:
     """Returns the preprocessing of a config's evaluation.
 
     A config from before it was recorded has the values that were built in then.
+
+    Args:
+        config: The config of the checkpoint, with all sizes resolved.
+        state: The checkpoint; it has the size of images that are not resized.
+
+    Raises:
+        DataError: A checkpoint of an earlier version needs its data set, which is missing.
     """
-    channels = dataset_channels(config.dataset)
+    shape = state.get(RESUME, {}).get(IMAGE) or _find_shape(config)
+    channels, height, width = shape
     dataset = with_preprocessing(config.dataset, channels)
-    if isinstance(dataset, ImageFolderDataset):
-        height = width = dataset.image_size or 0
+    share, interpolation = 1.0, None
+    if isinstance(dataset, FileDataset | OwnDataset):
+        height, width = (dataset.image_size or height, dataset.image_size or width)
         share, interpolation = dataset.crop_share or 1.0, dataset.interpolation
-    else:
-        shape = known_shape(config)
-        assert shape is not None  # only a folder has to be read for it
-        _, height, width = shape.image
-        share, interpolation = 1.0, None
     mean, std = _find_statistics(dataset)
     return Preprocessing(
         channels=channels,
@@ -112,6 +119,16 @@ def find_preprocessing(config: TrainConfig) -> Preprocessing:
         mean=tuple(mean),
         std=tuple(std),
     )
+
+
+def _find_shape(config: TrainConfig) -> tuple[int, int, int]:
+    """Returns the shape of the images of a checkpoint that does not state it."""
+    shape = known_shape(config)
+    if shape is not None:
+        return shape.image
+    dataset = config.dataset
+    side = complete_preprocessing(dataset, dataset_channels(dataset)).image_size
+    return dataset_channels(dataset), side, side
 
 
 def plain_config(description: Description) -> TrainConfig:
@@ -133,8 +150,12 @@ def _find_statistics(dataset: DatasetConfig) -> Statistics:
     mean, std = dataset.mean, dataset.std
     if mean is not None and std is not None:
         return mean, std
-    assert not isinstance(dataset, ImageFolderDataset)  # `with_preprocessing` has filled them in
-    if not isinstance(dataset, SyntheticDataset) and dataset.name in TORCHVISION_DATASETS:
+    if not isinstance(dataset, BuiltinDataset | SyntheticDataset):
+        raise DataError(
+            f"dataset.mean and dataset.std must be set for {dataset.name}: they are not in the "
+            "checkpoint"
+        )
+    if dataset.name in TORCHVISION_DATASETS:
         means, stds = TORCHVISION_DATASETS[dataset.name].statistics
     else:
         train = load_arrays(dataset).train

@@ -17,18 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainable.artifacts.checkpoint import CONFIG, EPOCH, MODEL, mismatch_message, read_checkpoint
+from trainable.artifacts.checkpoint import CONFIG, EPOCH, read_checkpoint
 from trainable.artifacts.metrics import scan_rows
 from trainable.artifacts.names import METRICS_FILE
 from trainable.atomic_files import add_name, write_text
-from trainable.config import TrainConfig, parse_config
+from trainable.config import parse_config
 from trainable.config.override import override
-from trainable.errors import CheckpointError, TuneSweepsError, naming_memory
+from trainable.errors import TuneSweepsError, naming_memory
 from trainable.inference.description import Description, describe_model
 from trainable.inference.formats import FORMATS, Logits, write_model
 from trainable.inference.sample_images import SampleImages, sample_images
 from trainable.inference.timm_folder import CONFIG_FILE, PREFIX, WEIGHTS_FILE, timm_config
-from trainable.models import get_model
+from trainable.inference.trained_model import load_model
 from trainable.storage import scratch
 from trainable.storage.experiment import local_file
 from trainable.storage.object_store import SHORT_RETRY_S, ObjectStore
@@ -94,7 +94,7 @@ def export_checkpoint(
         target.refuse_existing(CONFIG_FILE)
     with naming_memory(checkpoint), target.staging() as directory:
         images = sample_images(config, state, max(BATCHES))
-        model = _load_model(config, state, allow_custom_model)
+        model = load_model(config, state, allow_custom=allow_custom_model)
         description = describe_model(config, state, metrics)
         path = directory / target.name
         write_model(kind, model, images.pixels[:EXAMPLE_IMAGES], path, description)
@@ -189,17 +189,6 @@ def _read_metrics(checkpoint: Path, epoch: int) -> dict[str, float]:
         for name, value in row.items()
         if name.startswith(("train_", "val_", "test_")) and isinstance(value, int | float)
     }
-
-
-def _load_model(config: TrainConfig, state: Mapping[str, Any], allow_custom: bool) -> nn.Module:
-    """Returns the checkpoint's model in evaluation mode."""
-    model = get_model(config, allow_custom=allow_custom)
-    try:
-        model.load_state_dict(state[MODEL])
-    except RuntimeError as error:
-        message = mismatch_message(dict(state), config, str(error).partition("\n")[0])
-        raise CheckpointError(message) from error
-    return model.eval()
 
 
 @torch.no_grad()

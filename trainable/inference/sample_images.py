@@ -50,15 +50,15 @@ def sample_images(config: TrainConfig, state: Mapping[str, Any], count: int) -> 
         source = load_data(dataset, torch.device("cpu"), split=split)
         pixels, _ = next(iter(source.eval_batches("test", count)))
     except (DataError, OSError) as error:
-        return SampleImages(_draw(config, count), False, str(error))
+        return SampleImages(_draw(config, state, count), False, str(error))
     if pixels.shape[1] != (config.model.in_channels or pixels.shape[1]):
-        return SampleImages(_draw(config, count), False, "the data have other channels")
+        return SampleImages(_draw(config, state, count), False, "the data have other channels")
     repeated = pixels[torch.arange(count) % len(pixels)]
     return SampleImages(repeated.contiguous(), are_real=True)
 
 
-def _draw(config: TrainConfig, count: int) -> Tensor:
-    image = find_preprocessing(config)
+def _draw(config: TrainConfig, state: Mapping[str, Any], count: int) -> Tensor:
+    image = find_preprocessing(config, state)
     channels = config.model.in_channels or image.channels
     generator = torch.Generator().manual_seed(SEED)
     return torch.randn((count, channels, *image.size), generator=generator)

@@ -35,6 +35,7 @@ def collect_state(trainer: Trainer) -> dict[str, Any]:
         checkpoint.RESUME: {
             "format": checkpoint.FORMAT if trainer.average is None else checkpoint.AVERAGED_FORMAT,
             "seed": trainer.seed,
+            checkpoint.IMAGE: list(trainer.source.shape),
             **trainer.best.to_state(),
         },
     }

@@ -38,7 +38,7 @@ def test_an_array_gets_the_statistics_of_the_trained_images(val_split):
     config = parse_config({"dataset": {"name": "digits", "val_split": val_split}, **OTHERS})
     pixels = load_arrays(config.dataset).test.pixels[0, :, :, 0]
     expected, _ = next(load_data(config.dataset, CPU).eval_batches("test", 1))
-    about = find_preprocessing(config)
+    about = find_preprocessing(config, {})
     assert (about.channels, about.size, about.resize) == (1, (8, 8), 8)
     torch.testing.assert_close(prepare(Image.fromarray(pixels), about), expected[0])
 
@@ -56,12 +56,12 @@ def test_a_folder_gets_what_its_config_says(tmp_path, keys):
     config = parse_config({"dataset": dataset, **OTHERS})
     expected, _ = next(load_data(config.dataset, CPU).eval_batches("test", 1))
     image = Image.open(root / "test" / "cat" / "0.png")
-    torch.testing.assert_close(prepare(image, find_preprocessing(config)), expected[0])
+    torch.testing.assert_close(prepare(image, find_preprocessing(config, {})), expected[0])
 
 
 def test_a_downloaded_data_set_is_not_needed():
     config = parse_config({"dataset": {"name": "cifar10", "root": "/nowhere"}, **OTHERS})
-    about = find_preprocessing(config)
+    about = find_preprocessing(config, {})
     assert (about.mean, about.std) == TORCHVISION_DATASETS["cifar10"].statistics
     assert about.size == (32, 32)
 

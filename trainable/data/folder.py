@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 from trainable.augment.in_loader import LoaderAugmentation, Transform
 from trainable.config import AugmentConfig, ImageFolderDataset
 from trainable.config.preprocessing import complete_preprocessing
-from trainable.data.image_file import read_image
+from trainable.data.image_file import ReadRules, read_image, read_rules
 from trainable.data.listing import VAL, ListedImage
 from trainable.data.normalize import Normalizer
 from trainable.data.shapes import IMAGE_FOLDER_CHANNELS
@@ -60,6 +60,7 @@ class FolderSource:
         self.split: SplitRecord | None = divided.record
         self.notices: Sequence[str] = (*divided.listing.notices, *divided.changes)
         self._splits = divided.images
+        self._rules = read_rules(dataset, divided.record.max_value)
         used = complete_preprocessing(dataset, IMAGE_FOLDER_CHANNELS)
         size, self._interpolation = used.image_size, v2.InterpolationMode(used.interpolation)
         side = round(size / used.crop_share)
@@ -105,8 +106,8 @@ class FolderSource:
         if augment is not None and augment.changes_pixels:
             transform = self._build_changes(augment)
         if transform is None:
-            return self._batches(_Images(images, self._plain), parts)
-        return self._batches(_Images(images, transform, seed), parts)
+            return self._batches(_Images(images, self._rules, self._plain), parts)
+        return self._batches(_Images(images, self._rules, transform, seed), parts)
 
     def _build_changes(self, augment: AugmentConfig) -> Transform:
         """Returns the changes of `augment`, and the crop and flip that they do not replace."""
@@ -124,7 +125,7 @@ class FolderSource:
         images = self._listed(split)
         order = list(range(len(images)))
         parts = [order[part] for part in batch_slices(len(order), batch_size)]
-        return self._batches(_Images(images, self._plain), parts)
+        return self._batches(_Images(images, self._rules, self._plain), parts)
 
     def fingerprint(self, split: Split) -> str:
         """Returns a hash of the paths, sizes and times of a split's files; see `ImageSource`."""
@@ -201,9 +202,14 @@ class _Images(Dataset[tuple[Tensor, int]]):
     """
 
     def __init__(
-        self, images: Sequence[ListedImage], transform: Transform, seed: int | None = None
+        self,
+        images: Sequence[ListedImage],
+        rules: ReadRules,
+        transform: Transform,
+        seed: int | None = None,
     ) -> None:
         self._listed = images
+        self._rules = rules
         self._transform = transform
         self._seed = seed
 
@@ -214,7 +220,7 @@ class _Images(Dataset[tuple[Tensor, int]]):
         """Returns the image as `[H, W, 3]` uint8, and its label."""
         number = index % len(self)
         listed = self._listed[number]
-        image = read_image(listed.path)
+        image = read_image(listed.path, self._rules)
         if self._seed is None:
             image = self._transform(image)
         else:

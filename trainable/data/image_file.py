@@ -16,11 +16,11 @@ from __future__ import annotations
 import os
 import struct
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,16 +76,21 @@ class ReadRules:
 DEFAULT = ReadRules()
 
 
-def read_rules(dataset: FileDataset) -> ReadRules:
-    """Returns the rules of a data set whose `max_value` is no longer `auto`.
+def read_rules(dataset: FileDataset, measured: float | None = None) -> ReadRules:
+    """Returns the rules of a data set.
 
     Args:
-        dataset: The config's `dataset` section; see `value_range.with_max_value`.
+        dataset: The config's `dataset` section.
+        measured: White where `max_value` is `auto`; see `SplitRecord.max_value`.
+
+    Raises:
+        ValueError: `max_value` is `auto`, and nothing has been measured.
     """
-    if dataset.max_value == "auto":
+    max_value = measured if dataset.max_value == "auto" else dataset.max_value
+    if dataset.max_value == "auto" and measured is None:
         raise ValueError("dataset.max_value: auto must be measured before images are read")
     red, green, blue = dataset.background
-    return ReadRules((red, green, blue), dataset.max_value, dataset.max_pixels)
+    return ReadRules((red, green, blue), max_value, dataset.max_pixels)
 
 
 class Treatment(StrEnum):
@@ -110,6 +115,8 @@ class Inspection:
     """Pillow's mode; None if it cannot be read."""
     max_value: float | None = None
     """Largest value of a grey image of more than 8 bits that has been decoded."""
+    observed: Any = None
+    """What `observe` has returned for the decoded image."""
 
 
 @dataclass(frozen=True)
@@ -186,8 +193,14 @@ def _upright_size(image: Image.Image, turn: Image.Transpose | None) -> tuple[int
     return image.size if turn in _QUARTER_TURNS else (image.height, image.width)
 
 
-def inspect_image(path: str, rules: ReadRules = DEFAULT, *, decodes: bool = False) -> Inspection:
-    """Looks at an image file without converting it.
+def inspect_image(
+    path: str,
+    rules: ReadRules = DEFAULT,
+    *,
+    decodes: bool = False,
+    observe: Callable[[Image.Image], object] | None = None,
+) -> Inspection:
+    """Looks at an image file.
 
     Reads the header and, as far as that is cheap, whether the file is whole: PNG and WebP have
     check sums, a JPEG an end mark. Files of other formats are decoded.
@@ -195,9 +208,10 @@ def inspect_image(path: str, rules: ReadRules = DEFAULT, *, decodes: bool = Fals
     Args:
         path: The file.
         rules: The rules that it will be read by.
-        decodes: Whether to decode every image.
+        decodes: Whether to decode every image and convert it as `read_image` does.
+        observe: Computes something of the upright RGB image, if it is decoded so.
     """
-    size, mode, max_value = None, None, None
+    size, mode, max_value, observed = None, None, None, None
     try:
         with _open(path, rules) as image:
             size, mode = image.size, image.mode
@@ -210,11 +224,16 @@ def inspect_image(path: str, rules: ReadRules = DEFAULT, *, decodes: bool = Fals
             elif decodes or image.format != "JPEG" or not _ends_as_jpeg(path):
                 image.load()
                 max_value = _find_max(image)
+            if decodes:
+                rgb = _convert(image, rules)
+                if observe is not None:
+                    turn = _find_turn(image)
+                    observed = observe(rgb if turn is None else rgb.transpose(turn))
     except UnidentifiedImageError:
         return Inspection("it is no image, or its beginning is damaged")
     except UNREADABLE as error:
         return Inspection(_describe(error), (), size, mode)
-    return Inspection(None, treatments, size, mode, max_value)
+    return Inspection(None, treatments, size, mode, max_value, observed)
 
 
 def describe_treatments(

@@ -57,6 +57,8 @@ class SplitRecord:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     """Hash of the sorted paths of the images in each folder at that time."""
     by_position: bool = False
+    max_value: float | None = None
+    """The largest value of deep images that `dataset.max_value: auto` has measured."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values, as they are stored."""
@@ -79,7 +81,7 @@ class SplitRecord:
             int: (record.seed, *record.cuts, *record.sizes.values()),
             str: (*record.classes, *record.fingerprints.values()),
             bool: (record.by_position,),
-            float | int | None: (record.fraction,),
+            float | int | None: (record.fraction, record.max_value),
         }
         for kind, values in kinds.items():
             for value in values:
@@ -117,6 +119,12 @@ def divide(dataset: FileDataset, record: SplitRecord | None = None) -> DividedIm
         dataset = dataset.model_copy(update={"classes": record.classes})
     keeps = record is not None and _has_settings(record, dataset)
     listing = _list(dataset, record, legacy=keeps and record is not None and record.by_position)
+    max_value = record.max_value if record is not None else None
+    if dataset.skip_unreadable or dataset.max_value == "auto":
+        from trainable.data.survey import measure_max_value, without_unreadable  # Pillow
+
+        listing = without_unreadable(listing, dataset)
+        max_value = measure_max_value(dataset, listing, max_value)
     changes: list[str] = []
     if record is not None and record.classes and len(record.classes) != len(listing.classes):
         difference = describe_difference(record.classes, listing.classes)
@@ -124,7 +132,7 @@ def divide(dataset: FileDataset, record: SplitRecord | None = None) -> DividedIm
     if record is None or not keeps:
         changes += [] if record is None else [_describe_redraw(record, dataset)]
         record = draw_record(listing, seed=dataset.seed, fraction=dataset.val_split)
-    record = replace(record, classes=record.classes or listing.classes)
+    record = replace(record, classes=record.classes or listing.classes, max_value=max_value)
     images = dict(listing.splits)
     if record.fraction is not None:
         images[TRAIN], images[VAL] = hold_out(listing, record)

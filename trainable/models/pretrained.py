@@ -19,7 +19,7 @@ from filelock import FileLock
 from torch import nn
 
 from trainable.artifacts.checkpoint import CONFIG
-from trainable.config import ModelConfig, TrainConfig, with_shape
+from trainable.config import FileDataset, ModelConfig, TrainConfig, with_shape
 from trainable.config.library_names import split_name
 from trainable.config.preprocessing import Preprocessing, null_keys, with_preprocessing
 from trainable.config.schema import FrozenArguments
@@ -72,13 +72,15 @@ def resolve(config: TrainConfig) -> TrainConfig:
 def with_saved_preprocessing(config: TrainConfig, state: dict[str, Any] | None) -> TrainConfig:
     """Returns a config with the tag and the preprocessing of the training that it continues.
 
-    Neither the weights nor a later version of the library can then change them.
+    The preprocessing includes what `dataset.max_value: auto` was. Neither the weights nor a later
+    version of the library can then change them, nor other images the white.
 
     Args:
         config: Complete settings.
         state: The checkpoint that the training continues from, or None.
     """
     saved = None if state is None else state[CONFIG]
+    config = _with_saved_max_value(config, saved)
     if not config.model.pretrained or not saved or "model" not in saved:
         return config
     model, dataset, name = config.model, config.dataset, saved["model"].get("name")
@@ -90,6 +92,16 @@ def with_saved_preprocessing(config: TrainConfig, state: dict[str, Any] | None) 
         update = {key: tuple(v) if isinstance(v, list) else v for key, v in used.items()}
         dataset = dataset.model_copy(update=update)
     return config.model_copy(update={"model": model, "dataset": dataset})
+
+
+def _with_saved_max_value(config: TrainConfig, saved: dict[str, Any] | None) -> TrainConfig:
+    """Returns a config with the number that `dataset.max_value: auto` was at the beginning."""
+    dataset = config.dataset
+    value = (saved or {}).get("dataset", {}).get("max_value")
+    if not isinstance(dataset, FileDataset) or dataset.max_value != "auto" or value is None:
+        return config
+    dataset = dataset.model_copy(update={"max_value": value})
+    return config.model_copy(update={"dataset": dataset})
 
 
 def _find_preprocessing(model: ModelConfig) -> Preprocessing | None:
@@ -114,9 +126,11 @@ def _find_preprocessing(model: ModelConfig) -> Preprocessing | None:
 
 
 def with_source(config: TrainConfig, source: ImageSource) -> TrainConfig:
-    """Fills in what a config leaves to its data: classes, channels, sizes and statistics."""
+    """Fills in what a config leaves to its data: classes, channels, sizes, statistics, white."""
     used = Preprocessing(mean=source.mean, std=source.std)
     dataset = with_preprocessing(config.dataset, source.shape[0], used)
+    if isinstance(dataset, FileDataset) and dataset.max_value == "auto" and source.split:
+        dataset = dataset.model_copy(update={"max_value": source.split.max_value})
     config = config.model_copy(update={"dataset": dataset})
     config = with_shape(config, source.num_classes, source.shape[0])
     return with_input_size(config, source.shape)

@@ -57,7 +57,7 @@ def source_of(pixels: np.ndarray, labels: np.ndarray, device: torch.device) -> R
         crop_padding=4,
         statistics=(MEAN, STD),
     )
-    return ResidentSource(arrays, device, augment=True, val_split=None, seed=0)
+    return ResidentSource(arrays, device, augment=True)
 
 
 def e4() -> Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainable.config import BuiltinDataset, SyntheticDataset
+from trainable.config import BuiltinDataset, DatasetConfig, SyntheticDataset
 from trainable.data.shapes import BUILTIN_CLASSES
-from trainable.data.split import split_by_position
+from trainable.data.split import hold_out_by_position, split_off_test
+from trainable.errors import DataError
 
-DIGITS_TEST_FRACTION = 0.2
-DIGITS_TEST_SEED = 0
-"""scikit-learn ships its digits as one set. The test set is this share of every class, chosen with
-this seed whatever the config's seeds are, so that results can be compared."""
+DIGITS_TEST_SPLIT = 0.2
+"""scikit-learn ships its digits as one set. The test set is this share of every class."""
 
 Statistics = tuple[Sequence[float], Sequence[float]]
 """Mean and standard deviation per channel, of values in [0, 1]."""
@@ -52,6 +51,25 @@ class ImageArrays:
     """Whether a mirrored image still shows its class."""
     statistics: Statistics | None
     """None computes them from the training images."""
+    val: LabelledImages | None = None
+    """Images of their own for validation, or those that are held out."""
+
+    def hold_out(self, dataset: DatasetConfig) -> ImageArrays:
+        """Returns the data set whose `val` is the part that `dataset` holds out, if it does.
+
+        Raises:
+            DataError: A class has too few images, or there are images for validation already.
+        """
+        parts = hold_out_by_position(self.train.labels, dataset, self.class_names)
+        if parts is None:
+            return self
+        if self.val is not None:
+            raise DataError(
+                f"dataset.val_split and dataset.folds must be null, since {dataset.name} has "
+                "images of its own for validation"
+            )
+        trained, held_out = parts
+        return replace(self, train=self.train.select(trained), val=self.train.select(held_out))
 
 
 @dataclass(frozen=True)
@@ -146,11 +164,12 @@ def _load_digits() -> ImageArrays:
     table = _read_digits_table()
     pixels = np.rint(table[:, :-1].reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)  # from 0..16
     images = LabelledImages(pixels[..., np.newaxis], table[:, -1].astype(np.int64))
-    train, test = split_by_position(images.labels, DIGITS_TEST_FRACTION, seed=DIGITS_TEST_SEED)
+    names = BUILTIN_CLASSES["digits"]
+    train, test = split_off_test(images.labels, DIGITS_TEST_SPLIT, names)
     return ImageArrays(
         train=images.select(train),
         test=images.select(test),
-        class_names=BUILTIN_CLASSES["digits"],
+        class_names=names,
         crop_padding=1,
         flips=False,
         statistics=None,

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainable.config import ImageFolderDataset
-from trainable.config.sections.dataset import FileDataset
+from trainable.config import FileDataset, ImageFolderDataset, TableDataset
 
 TRAIN, VAL, TEST = "train", "val", "test"
 
@@ -77,6 +76,7 @@ def list_images(dataset: FileDataset, *, key_classes: Sequence[str] = ()) -> Lis
         return scan_folder(dataset, key_classes=key_classes)
     from trainable.data.table import list_table
 
+    assert isinstance(dataset, TableDataset), "there are two kinds"
     return list_table(dataset)
 
 

@@ -80,11 +80,9 @@ def _load(
 
         return FolderSource(dataset, device, num_workers=num_workers, split=split)
     return ResidentSource(
-        load_arrays(dataset),
+        load_arrays(dataset).hold_out(dataset),
         device,
         augment=dataset.augment,
-        val_split=dataset.val_split,
-        seed=dataset.seed,
         mean=dataset.mean,
         std=dataset.std,
     )

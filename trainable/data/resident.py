@@ -16,7 +16,6 @@ from trainable.config import AugmentConfig
 from trainable.data.arrays import ImageArrays, LabelledImages, channel_statistics
 from trainable.data.normalize import Normalizer
 from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
-from trainable.data.split import split_by_position
 from trainable.data.split_record import SplitRecord
 
 CHUNK_BYTES = 16 * 2**20
@@ -45,13 +44,8 @@ class ResidentSource:
         arrays: The data set.
         device: The device that will hold the data set.
         augment: Whether training images are cropped and flipped.
-        val_split: Share of the training set to hold out, or None.
-        seed: Seed of that split.
         mean: Mean of each channel that is subtracted; None takes that of the data.
         std: Standard deviation of each channel; None takes that of the data.
-
-    Raises:
-        DataError: A class is too small to be split.
     """
 
     def __init__(
@@ -60,17 +54,10 @@ class ResidentSource:
         device: torch.device,
         *,
         augment: bool,
-        val_split: float | None,
-        seed: int,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
-        train, val = arrays.train, None
-        if val_split is not None:
-            trained, held_out = split_by_position(
-                train.labels, val_split, seed=seed, names=arrays.class_names
-            )
-            train, val = arrays.train.select(trained), arrays.train.select(held_out)
+        train, val = arrays.train, arrays.val
         self._device = device
         # Launching a kernel takes as long for one batch as for ten; a CPU's cache holds one batch.
         self._chunk_bytes = CHUNK_BYTES if device.type == "cuda" else 0

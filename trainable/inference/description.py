@@ -27,7 +27,6 @@ from trainable.data.arrays import (
     load_arrays,
 )
 from trainable.data.shapes import dataset_channels, known_class_names
-from trainable.data.split import split_by_position
 from trainable.errors import DataError
 from trainable.preflight.shapes import known_shape
 
@@ -158,11 +157,7 @@ def _find_statistics(dataset: DatasetConfig) -> Statistics:
     if dataset.name in TORCHVISION_DATASETS:
         means, stds = TORCHVISION_DATASETS[dataset.name].statistics
     else:
-        train = load_arrays(dataset).train
-        if dataset.val_split is not None:
-            trained, _ = split_by_position(train.labels, dataset.val_split, seed=dataset.seed)
-            train = train.select(trained)
-        means, stds = channel_statistics(train.pixels)
+        means, stds = channel_statistics(load_arrays(dataset).hold_out(dataset).train.pixels)
     return (means if mean is None else mean), (stds if std is None else std)
 
 

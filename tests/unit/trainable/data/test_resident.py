@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainable.config import AugmentConfig
+from trainable.config import AugmentConfig, SyntheticDataset
 from trainable.data.arrays import ImageArrays, LabelledImages
 from trainable.data.resident import ResidentSource
 
@@ -27,10 +27,9 @@ def make_arrays(count=24, shape=(3, 8, 6), padding=2, flips=True):
     )
 
 
-def make_source(arrays, device="cpu", augment=True, val_split=None, seed=0):
-    return ResidentSource(
-        arrays, torch.device(device), augment=augment, val_split=val_split, seed=seed
-    )
+def make_source(arrays, device="cpu", augment=True, **keys):
+    arrays = arrays.hold_out(SyntheticDataset(name="synthetic", **keys))
+    return ResidentSource(arrays, torch.device(device), augment=augment)
 
 
 def one_pass(batches):

@@ -20,7 +20,8 @@ from sweeps.terminal.console import print_line
 from trainable.artifacts.names import CHECKPOINTS, LATEST_FILE
 from trainable.atomic_files import write_text
 from trainable.config import ImageFolderDataset, TrainConfig
-from trainable.data.split_record import SplitRecord, divide
+from trainable.data.splits.divide import divide
+from trainable.data.splits.record import SplitRecord
 from trainable.errors import CheckpointError, DataError
 
 LOST = "there is no such file"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from trainable.config import BuiltinDataset, DatasetConfig, SyntheticDataset
 from trainable.data.shapes import BUILTIN_CLASSES
-from trainable.data.split import hold_out_by_position, split_off_test
+from trainable.data.splits.by_position import hold_out_by_position, split_off_test
 from trainable.errors import DataError
 
 DIGITS_TEST_SPLIT = 0.2

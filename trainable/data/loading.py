@@ -12,7 +12,7 @@ from trainable.config.preprocessing import Preprocessing, with_preprocessing
 from trainable.data.arrays import load_arrays
 from trainable.data.resident import ResidentSource
 from trainable.data.source import ImageSource
-from trainable.data.split_record import SplitRecord
+from trainable.data.splits.record import SplitRecord
 
 MAX_LOADED = 2
 """Data sets that a process keeps. The least recently used one is dropped for another."""

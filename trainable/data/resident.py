@@ -16,7 +16,7 @@ from trainable.config import AugmentConfig
 from trainable.data.arrays import ImageArrays, LabelledImages, channel_statistics
 from trainable.data.normalize import Normalizer
 from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
-from trainable.data.split_record import SplitRecord
+from trainable.data.splits.record import SplitRecord
 
 CHUNK_BYTES = 16 * 2**20
 """Bytes of normalised images that a GPU prepares together: ten batches of 128 CIFAR images."""

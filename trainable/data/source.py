@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from trainable.config import AugmentConfig
-from trainable.data.split_record import SplitRecord
+from trainable.data.splits.record import SplitRecord
 
 Batch = tuple[Tensor, Tensor]
 """Images `[B, C, H, W]` float32, normalised, and labels `[B]` int64, both on the device."""

@@ -17,7 +17,7 @@ from trainable.artifacts.checkpoint import RESUME as RESUME_STATE
 from trainable.config import ImageFolderDataset, TrainConfig, with_shape
 from trainable.config.own_code import is_own_code
 from trainable.config.sections.model import is_same_name
-from trainable.data.split_record import divide
+from trainable.data.splits.divide import divide
 from trainable.errors import (
     CheckpointError,
     DataError,

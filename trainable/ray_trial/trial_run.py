@@ -31,7 +31,7 @@ from trainable.config import TrainConfig, parse_config
 from trainable.config.dotted import flatten
 from trainable.config.override import override
 from trainable.config.own_code import add_code_directories
-from trainable.data.split_record import SplitRecord
+from trainable.data.splits.record import SplitRecord
 from trainable.errors import ExperimentError, naming_full_disk
 from trainable.experiment.directory import Experiment
 from trainable.experiment.resume import (

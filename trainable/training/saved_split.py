@@ -7,7 +7,7 @@ from typing import Any
 from trainable.artifacts import checkpoint
 from trainable.config import DatasetConfig, ImageFolderDataset, TrainConfig
 from trainable.data.source import ImageSource
-from trainable.data.split_record import SplitRecord
+from trainable.data.splits.record import SplitRecord
 from trainable.errors import DataError
 
 IMAGE_FOLDER = "image_folder"

@@ -20,7 +20,7 @@ from trainable.config import OwnLoss, TrainConfig, with_classes
 from trainable.data.loading import load_data
 from trainable.data.shapes import refuse_other_classes
 from trainable.data.source import ImageSource, Split, train_slices
-from trainable.data.split_record import SplitRecord
+from trainable.data.splits.record import SplitRecord
 from trainable.features.cached import FeatureCache
 from trainable.metrics.best_epoch import BestEpoch
 from trainable.metrics.collector import MetricCollector

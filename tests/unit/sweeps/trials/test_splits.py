@@ -16,7 +16,8 @@ from sweeps.sweep_dir.records import SweepRecord, TrialRecord, TrialState, now
 from sweeps.trials.splits import SweepSplits
 from tests.support.image_folders import write_image_folder
 from trainable.config import TrainConfig
-from trainable.data.split_record import SplitRecord, divide
+from trainable.data.splits.divide import divide
+from trainable.data.splits.record import SplitRecord
 from trainable.errors import DataError
 from trainable.training.trainer import Trainer
 

@@ -238,7 +238,7 @@ def test_names_are_equal_in_either_form_of_unicode(root):
 
 def test_the_scan_loads_no_torch():
     """`sweep validate` looks at the images, and starts in well under a second."""
-    script = "import sys, trainable.data.split_record; print('torch' in sys.modules)"
+    script = "import sys, trainable.data.splits.divide; print('torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )

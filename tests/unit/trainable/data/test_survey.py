@@ -11,7 +11,8 @@ from trainable.config import ImageFolderDataset
 from trainable.data import survey
 from trainable.data.image_file import read_rules
 from trainable.data.listing import list_images
-from trainable.data.split_record import SplitRecord, divide
+from trainable.data.splits.divide import divide
+from trainable.data.splits.record import SplitRecord
 from trainable.errors import DataError
 
 MAX_VALUE = 3000

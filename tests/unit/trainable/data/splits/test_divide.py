@@ -11,13 +11,8 @@ from tests.support.image_folders import touch
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import ImageFolderDataset
 from trainable.data.listing import ListedImage, Listing
-from trainable.data.split_record import (
-    SplitRecord,
-    divide,
-    draw_record,
-    hold_out,
-    image_hash,
-)
+from trainable.data.splits.divide import divide, draw_record, hold_out
+from trainable.data.splits.record import SplitRecord, image_hash
 from trainable.errors import DataError
 
 GOLDEN = [

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainable.config import SyntheticDataset
-from trainable.data.split import (
+from trainable.data.splits.by_position import (
     fold_by_position,
     hold_out_by_position,
     split_by_position,

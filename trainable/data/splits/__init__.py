@@ -1,0 +1,1 @@
+"""Splits of a data set: drawn once, recorded, and the same on every machine."""

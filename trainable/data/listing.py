@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainable.config import FileDataset, ImageFolderDataset, TableDataset
+from trainable.config import ArraysDataset, FileDataset, ImageFolderDataset, TableDataset
+from trainable.errors import DataError
 
 TRAIN, VAL, TEST = "train", "val", "test"
 
@@ -78,6 +79,29 @@ def list_images(dataset: FileDataset, *, key_classes: Sequence[str] = ()) -> Lis
 
     assert isinstance(dataset, TableDataset), "there are two kinds"
     return list_table(dataset)
+
+
+def find_file(dataset: TableDataset | ArraysDataset) -> Path:
+    """Returns the path of `dataset.file`; a relative one is below `dataset.root`.
+
+    Raises:
+        DataError: There is no such file.
+    """
+    file, path = Path(dataset.file), Path(dataset.root, dataset.file)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        rule = f"must be a file, found the directory {path}"
+    elif file.is_absolute():
+        rule = f"must be a file; there is no {path}"
+    elif file.is_file():
+        rule = (
+            f"must be below dataset.root; there is no {path}; for the one in the working "
+            f"directory, write {file.absolute()}"
+        )
+    else:
+        rule = f"must be a file below dataset.root; there is no {path}"
+    raise DataError(f"dataset.file {rule}")
 
 
 def normalize_path(path: str) -> str:

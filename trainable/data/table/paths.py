@@ -39,6 +39,7 @@ class ImageFiles:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._prefix = f"{root}/".replace("//", "/")
         places = dict.fromkeys((Path(os.path.normpath(root.absolute())), root.resolve()))
         self._prefixes = tuple(f"{place}/".replace("//", "/") for place in places)
         self._folders: dict[str, _Folder] = {}
@@ -61,7 +62,7 @@ class ImageFiles:
             relative = self._relative(reading)
             file = None if relative is None else self._locate(relative)
             if relative is not None and file is not None:
-                return normalize_path(relative), str(self._root / file)
+                return normalize_path(relative), self._prefix + file
         relative = self._relative(readings[-1])
         if relative is None:
             raise PathRuleError(_explain(readings[-1]))

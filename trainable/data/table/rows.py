@@ -14,6 +14,7 @@ from pathlib import Path
 
 from trainable.config import TableDataset
 from trainable.config.names import suggestion
+from trainable.data.listing import find_file
 from trainable.errors import DataError
 
 CSV, TSV, PARQUET = ".csv", ".tsv", ".parquet"
@@ -65,11 +66,6 @@ def list_numbers(unit: str, numbers: Sequence[int]) -> str:
     return f"{len(numbers)} {unit}s: {', '.join(map(str, numbers[:MAX_LISTED_LINES]))}{more}"
 
 
-def table_path(dataset: TableDataset) -> Path:
-    """Returns the path of the table; a relative one is below `dataset.root`."""
-    return Path(dataset.root, dataset.file)
-
-
 def read_table(dataset: TableDataset) -> Table:
     """Reads the columns of a table that the config names.
 
@@ -79,27 +75,12 @@ def read_table(dataset: TableDataset) -> Table:
     Raises:
         DataError: The file is missing or broken, or lacks a column.
     """
-    file = table_path(dataset)
-    if not file.is_file():
-        raise DataError(f"dataset.file {describe_missing(dataset.file, dataset.root)}")
+    file = find_file(dataset)
     if file.suffix.lower() == PARQUET:
         from trainable.data.table.parquet import read_parquet  # pyarrow, for this kind only
 
         return read_parquet(dataset, file)
     return _read_text(dataset, file)
-
-
-def describe_missing(file: str, root: str) -> str:
-    """Returns why a file below `dataset.root` cannot be read, with the likely remedy."""
-    path = Path(root, file)
-    if path.is_dir():
-        return f"must be a file, found the directory {path}"
-    if path.is_absolute() and Path(file).is_absolute():
-        return f"must be a file; there is no {path}"
-    hint = "correct the path, or mount it"
-    if Path(file).is_file():
-        hint = f"for {file} in the working directory, write {Path(file).absolute()}"
-    return f"must be a file below dataset.root; there is no {path}: {hint}"
 
 
 def find_columns(dataset: TableDataset, header: Sequence[str]) -> dict[str, int]:

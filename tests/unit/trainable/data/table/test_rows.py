@@ -163,7 +163,7 @@ def test_a_missing_file_is_refused_with_what_may_be_meant(tmp_path, monkeypatch)
     with pytest.raises(DataError) as error:
         read_table(table_dataset(tmp_path / "images", "here.csv"))
     assert str(error.value).endswith(
-        f"for here.csv in the working directory, write {tmp_path / 'here.csv'}"
+        f"for the one in the working directory, write {tmp_path / 'here.csv'}"
     )
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(DataError, match="must be a file, found the directory"):

@@ -12,7 +12,7 @@ from sweeps.spec.settings import FailurePolicy
 from sweeps.sweep_dir.records import Cause, Failure, TrialRecord, now
 from trainable.config import halve_parts
 from trainable.config.dotted import flatten
-from trainable.data.shared_memory import is_shared_memory_error
+from trainable.data.loader.shared_memory import is_shared_memory_error
 from trainable.errors import summarize_traceback
 
 NOT_LIMITED: set[Cause] = {"oom", "lost_worker", "disk_full"}

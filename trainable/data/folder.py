@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from trainable.augment.in_loader import LoaderAugmentation, Transform
@@ -19,17 +17,12 @@ from trainable.config import AugmentConfig, ImageFolderDataset
 from trainable.config.preprocessing import complete_preprocessing
 from trainable.data.image_file import ReadRules, read_image, read_rules
 from trainable.data.listing import VAL, ListedImage
+from trainable.data.loader.batches import BatchLoader, number_repeats
 from trainable.data.normalize import Normalizer
 from trainable.data.shapes import IMAGE_FOLDER_CHANNELS
-from trainable.data.shared_memory import (
-    DEVICE,
-    REMEDY,
-    find_shortage,
-    is_shared_memory_error,
-)
 from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
-from trainable.data.split_record import SplitRecord, divide
-from trainable.errors import DataError
+from trainable.data.splits.divide import divide
+from trainable.data.splits.record import SplitRecord
 
 
 class FolderSource:
@@ -72,7 +65,7 @@ class FolderSource:
             crop = v2.RandomResizedCrop(size, interpolation=self._interpolation)
             self._augment = v2.Compose([crop, v2.RandomHorizontalFlip()])
         self._device = device
-        self._num_workers = num_workers
+        self._loader = BatchLoader(device, num_workers)
         self.mean, self.std = used.mean, used.std
         self._normalize = Normalizer(used.mean, used.std, width=size, device=device)
         self.class_names = divided.listing.classes
@@ -100,7 +93,7 @@ class FolderSource:
                 len(images), generator=torch.Generator().manual_seed(seed)
             ).tolist()
         else:
-            order = _number_repeats(order, len(images))
+            order = number_repeats(order, len(images))
         parts = [list(order[part]) for part in train_slices(len(order), batch_size)]
         transform = self._augment
         if augment is not None and augment.changes_pixels:
@@ -142,54 +135,10 @@ class FolderSource:
         return self._splits[split]
 
     def _batches(self, images: _Images, parts: list[list[int]]) -> Iterator[Batch]:
-        """Yields batches; loader processes are given up where shared memory is too small."""
-        height, width = self.shape[1:]
-        if parts:
-            batch_bytes = len(parts[0]) * height * width * 3
-            self._give_up_workers(find_shortage(batch_bytes, self._num_workers))
-        loaded = 0
-        try:
-            for batch in self._load(images, parts):
-                loaded += 1
-                yield batch
-        except (RuntimeError, OSError) as error:
-            if not self._num_workers or not is_shared_memory_error(str(error)):
-                raise
-            self._give_up_workers(f"{DEVICE} (shared memory) is full: {REMEDY}")
-            yield from self._load(images, parts[loaded:])
-
-    def _give_up_workers(self, reason: str | None) -> None:
-        if reason is not None:
-            self._num_workers = 0
-            logging.getLogger(__name__).warning("note: %s", reason)
-
-    def _load(self, images: _Images, parts: list[list[int]]) -> Iterator[Batch]:
-        loader = DataLoader(
-            images,
-            batch_sampler=parts,
-            num_workers=self._num_workers,
-            pin_memory=self._device.type == "cuda",
-            # The order is fixed; without a generator of its own the loader would draw from the
-            # global stream.
-            generator=torch.Generator(),
-        )
-        try:
-            for pixels, labels in loader:
-                pixels = pixels.to(self._device, non_blocking=True)
-                yield self._normalize(pixels), labels.to(self._device, non_blocking=True)
-        except DataError as error:
-            # The text from a loader process begins with that process's traceback.
-            raise DataError(str(error).rpartition("DataError: ")[2].strip()) from error
-
-
-def _number_repeats(order: Sequence[int], count: int) -> list[int]:
-    """Adds `count` to an image's number for each time that it has occurred before."""
-    seen: Counter[int] = Counter()
-    numbers = []
-    for index in order:
-        numbers.append(index + seen[index] * count)
-        seen[index] += 1
-    return numbers
+        item_bytes = int(np.prod(self.shape))
+        for pixels, labels in self._loader.load(images, parts, item_bytes):
+            pixels = pixels.to(self._device, non_blocking=True)
+            yield self._normalize(pixels), labels.to(self._device, non_blocking=True)
 
 
 class _Images(Dataset[tuple[Tensor, int]]):

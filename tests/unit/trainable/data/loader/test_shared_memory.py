@@ -13,9 +13,11 @@ from PIL import Image
 from torch.utils.data import get_worker_info
 
 from trainable.config import ImageFolderDataset
-from trainable.data import folder, shared_memory
+from trainable.data import folder
 from trainable.data.folder import FolderSource
-from trainable.data.shared_memory import find_shortage, is_shared_memory_error
+from trainable.data.image_file import ReadRules
+from trainable.data.loader import shared_memory
+from trainable.data.loader.shared_memory import find_shortage, is_shared_memory_error
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -79,10 +81,10 @@ def test_an_epoch_goes_on_without_processes_when_shared_memory_is_full(
     expected = list(make_source(0).train_batches(4, seed=3))
     read = folder.read_image
 
-    def fail_in_a_worker(path: str) -> Image.Image:
+    def fail_in_a_worker(path: str, rules: ReadRules) -> Image.Image:
         if get_worker_info() is not None and path.endswith("3.png"):
             raise RuntimeError("unable to write to file </torch_7_1>: No space left on device")
-        return read(path)
+        return read(path, rules)
 
     monkeypatch.setattr(folder, "read_image", fail_in_a_worker)
     source = make_source(2)
@@ -98,7 +100,7 @@ def test_an_epoch_goes_on_without_processes_when_shared_memory_is_full(
 def test_other_errors_of_a_loader_process_are_not_hidden(
     make_source: Callable[..., FolderSource], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(path: str) -> Image.Image:
+    def fail(path: str, rules: ReadRules) -> Image.Image:
         raise RuntimeError("something else")
 
     monkeypatch.setattr(folder, "read_image", fail)

@@ -1,0 +1,1 @@
+"""Loads batches through torch's `DataLoader`: `batches`, and its `shared_memory`."""

@@ -34,7 +34,7 @@ def _temporary_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
     """Flushes a file's content, or the names in a directory, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -50,7 +50,7 @@ def _link_or_copy(source: Path, name: Path) -> None:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
-            _fsync(temporary)
+            fsync(temporary)
         temporary.replace(name)
 
 
@@ -73,7 +73,7 @@ def write_once(names: Iterable[Path], write: Callable[[BinaryIO], object]) -> No
         for name in targets:
             _link_or_copy(temporary, name)
         for directory in {name.parent for name in targets}:
-            _fsync(directory)
+            fsync(directory)
 
 
 def add_name(source: Path, name: Path) -> None:
@@ -81,7 +81,7 @@ def add_name(source: Path, name: Path) -> None:
     if name.exists() and name.samefile(source):
         return
     _link_or_copy(source, name)
-    _fsync(name.parent)
+    fsync(name.parent)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -35,6 +35,8 @@ SIXTEEN_BIT_FORMATS = ("PNG", "PPM")
 VERIFIED_FORMATS = ("PNG", "WEBP")
 """Formats of which Pillow finds a truncated file without decoding it."""
 JPEG_END = b"\xff\xd9"
+DARK = 4
+"""Factor below white from which on deep images are so dark that it is said."""
 UNSCALED_MODES = ("I", "F")
 """Modes whose values have no known range."""
 
@@ -239,18 +241,29 @@ def inspect_image(
 def describe_treatments(
     inspections: Iterable[Inspection], rules: ReadRules = DEFAULT
 ) -> list[str]:
-    """Returns a line for every treatment, with the number of images."""
+    """Returns a line for every treatment, with the number of images, and one on dark images."""
     listed = list(inspections)
     counts = Counter(treatment for one in listed for treatment in one.treatments)
     white = WHITE_16 if rules.max_value is None else rules.max_value
     is_white = rules.background == DEFAULT.background
     background = "white" if is_white else f"RGB {', '.join(map(str, rules.background))}"
-    return [
+    lines = [
         f"{counts[kind]} of {len(listed)} images: "
-        + kind.value.format(background=background, white=f"{white:g}" if white % 1 else int(white))
+        + kind.value.format(background=background, white=_show(white))
         for kind in Treatment
         if counts[kind]
     ]
+    values = [one.max_value for one in listed if one.max_value is not None]
+    if values and 0 < max(values) <= white / DARK:
+        lines.append(
+            f"the largest value of these grey images is {_show(max(values))}, so that they are "
+            f"dark; dataset.max_value: {_show(max(values))}, or auto, makes it white"
+        )
+    return lines
+
+
+def _show(value: float) -> str:
+    return f"{value:g}" if value % 1 else f"{value:.0f}"
 
 
 def _open(file: str | BinaryIO, rules: ReadRules) -> Image.Image:

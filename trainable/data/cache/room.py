@@ -1,0 +1,58 @@
+"""Free space for a cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from trainable.data.cache.eviction import evict, find_parts
+from trainable.data.cache.settings import CacheSettings
+
+GIB = 2**30
+
+
+def find_refusal(folder: Path) -> str | None:
+    """Returns why a folder cannot be written to; None if it can."""
+    try:
+        parent = _existing_parent(folder)
+        if not os.access(parent, os.W_OK | os.X_OK):
+            return "it cannot be written to"
+    except OSError as error:
+        return error.strerror
+    return None
+
+
+def has_room(folder: Path, key: str, needed: int, limit: int) -> bool:
+    """Returns whether a folder has room for a cache, or the cache is there or is being built.
+
+    Old caches are deleted to make room.
+    """
+    if folder.is_dir():
+        evict(folder, limit, needed)
+    # First the space: a process that builds the cache takes it after it has created its directory.
+    return free_bytes(folder) >= needed or (folder / key).exists() or bool(find_parts(folder, key))
+
+
+def free_bytes(folder: Path) -> int:
+    """Returns the free space of the disk of a folder, which need not exist."""
+    return shutil.disk_usage(_existing_parent(folder)).free
+
+
+def _existing_parent(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.parents) if path.is_dir())
+
+
+def explain_room(settings: CacheSettings, needed: int, refusals: str) -> str:
+    """Returns the message that a cache has no room.
+
+    Args:
+        settings: The settings of the cache.
+        needed: Its size in bytes.
+        refusals: What is wrong with the folders.
+    """
+    return (
+        f"the decoded images of {settings.root} need {needed / GIB:.2f} GiB on a disk ({refusals})"
+        "; set dataset.cache_dir to a directory with room, or dataset.cache: false to decode "
+        "every file in every epoch"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,18 +119,50 @@ class Sweep:
         Raises:
             TuneSweepsError: There is no such trial or checkpoint, or its model cannot be built.
         """
-        from trainable.artifacts.checkpoint import CONFIG, MODEL, read_checkpoint
+        from trainable.artifacts.checkpoint import CONFIG, read_checkpoint
         from trainable.config import parse_config
-        from trainable.models import get_model
+        from trainable.inference.trained_model import load_model
 
         if allow_custom_model:
             add_code_directories([Path.cwd(), *self.files.record.code_directories])
         path = self.checkpoint(trial)
         state = read_checkpoint(path)
         config = parse_config(state[CONFIG], str(path))
-        model = get_model(config, allow_custom=allow_custom_model)
-        model.load_state_dict(state[MODEL])
-        return model.to(device).eval()
+        return load_model(config, state, allow_custom=allow_custom_model).to(device)
+
+    def predict(
+        self,
+        images: Iterable[str | Path],
+        *,
+        trial: str | TrialResult | None = None,
+        top: int = 1,
+        allow_custom_model: bool = False,
+    ) -> pd.DataFrame:
+        """Predicts the classes of images with the weights of a trial's `checkpoint`.
+
+        Args:
+            images: Files, and folders, which are searched at any depth.
+            trial: The beginning of the trial's id, or the trial. None means the best trial.
+            top: Number of most probable classes of each image.
+            allow_custom_model: Whether `model.name` may import the user's own code.
+
+        Returns:
+            One row per image: `path`, `class`, `probability` and, where the image cannot be read,
+            `error`. The second class is in `class_2` and `probability_2`, and so on.
+
+        Raises:
+            TuneSweepsError: There is no such trial, checkpoint or image, or the model cannot be
+                built.
+        """
+        from sweeps.results.export import to_frame
+        from trainable.inference.predict import Predictor, list_image_files
+
+        if allow_custom_model:
+            add_code_directories([Path.cwd(), *self.files.record.code_directories])
+        paths = list_image_files(images).paths
+        predictor = Predictor(self.checkpoint(trial), allow_custom_model=allow_custom_model)
+        count = predictor.limit(top)
+        return to_frame([row.to_row(count) for row in predictor.predict(paths, count)])
 
     def report(self, output: str | Path | None = None) -> Path:
         """Writes `report.html`, or another file; returns its path."""

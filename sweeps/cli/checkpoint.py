@@ -1,10 +1,13 @@
-"""Commands that use one checkpoint without its sweep: restore, eval and export-model."""
+"""Commands that use one checkpoint without its sweep: restore, eval, predict, export-model."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -15,19 +18,27 @@ from sweeps.cli.options import (
     PATH_OR_URI,
     SET,
     SOME_FAILED,
+    UserPath,
     exits,
+    writing,
 )
 from sweeps.sweep_dir.layout import code_directories_of
 from sweeps.terminal.commands import add_code_path, sweep_command
-from sweeps.terminal.console import console, print_error, print_line, print_table
+from sweeps.terminal.console import console, print_error, print_line, print_note, print_table
 from sweeps.terminal.formatting import format_metric, format_size, format_value, make_table
 from trainable.artifacts.class_metrics import MATRIX, RECALL
 from trainable.artifacts.metrics import more_scores
+from trainable.atomic_files import write_once
 from trainable.config.own_code import add_code_directories, code_directories
 from trainable.uri import is_uri
 
+if TYPE_CHECKING:
+    from trainable.inference.predict import Prediction
+
 MAX_MATRIX_COLUMNS = 12
 """Classes up to which `eval` prints the confusion matrix."""
+MAX_NAMED_IMAGES = 20
+"""Unreadable images that `predict` names on standard error; the output has all of them."""
 DEFAULT_DIRECTORY = "experiments"
 """The directory in which `restore` creates an experiment."""
 
@@ -160,6 +171,114 @@ def _print_scores(scores: dict[str, Any]) -> None:
     if has_matrix:
         table.caption = "columns: the class that images were classified as"
     print_table(table)
+
+
+@click.command()
+@click.argument("checkpoint", type=PATH_OR_URI)
+@click.argument("images", type=PATH_OR_URI, nargs=-1, required=True)
+@click.option(
+    "--output",
+    type=UserPath(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write to FILE instead of the terminal.",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="The number of most probable classes of each image.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write JSON, a line for each image.")
+@SET
+@ALLOW_CUSTOM_MODEL
+@exits
+def predict(
+    checkpoint: str,
+    images: tuple[str, ...],
+    output: Path | None,
+    top: int,
+    as_json: bool,
+    assignments: tuple[str, ...],
+    allow_custom_model: bool,
+) -> int:
+    """Predicts the classes of images.
+
+    Writes CSV with the path of each image, its most probable class and the probability. IMAGES are
+    files and folders, which are searched at any depth. Images are read, resized and normalised as
+    in the evaluation of CHECKPOINT, a .pt file.
+
+    An image that cannot be read is named, and the others are predicted: exit code 1.
+
+    Example: sweep predict TRIAL/checkpoints/best.pt photos --top 3 --output predictions.csv
+    """
+    from sweeps.spec.overrides import parse_assignments
+    from trainable.config import TrainConfig
+    from trainable.inference.predict import Predictor, list_image_files
+
+    if allow_custom_model:
+        add_code_directories(_code_directories(checkpoint))
+    files = list_image_files(images)
+    values = parse_assignments(assignments, TrainConfig)
+    predictor = Predictor(checkpoint, values, allow_custom_model=allow_custom_model)
+    for notice in (*files.notices, *predictor.notices):
+        print_note(notice)
+    unreadable: list[str] = []
+    predictions = _note_errors(predictor.predict(files.paths, top), unreadable)
+    lines = _to_json(predictions) if as_json else _to_csv(predictions, predictor.limit(top))
+    if output is None:
+        for line in lines:
+            console.out(line, end="", highlight=False)
+            if console.quiet:  # the reader has closed the pipe
+                break
+    else:
+        with writing(output):
+            write_once([output], lambda file: _write_lines(file, lines))
+        print_line(f"{output}: {len(files.paths)} rows")
+    if unreadable:
+        print_note(f"{len(unreadable)} of {len(files.paths)} images cannot be read")
+    return SOME_FAILED if unreadable else FINISHED
+
+
+def _note_errors(predictions: Iterable[Prediction], unreadable: list[str]) -> Iterator[Prediction]:
+    """Passes predictions on, and prints and collects the images without one."""
+    for prediction in predictions:
+        if prediction.error is not None:
+            unreadable.append(prediction.path)
+            if len(unreadable) <= MAX_NAMED_IMAGES:
+                print_note(f"{prediction.path}: {prediction.error}")
+        yield prediction
+
+
+def _to_csv(predictions: Iterable[Prediction], top: int) -> Iterator[str]:
+    """Yields the lines of a CSV file."""
+    from trainable.inference.predict import column_names
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, column_names(top), lineterminator="\n")
+    writer.writeheader()
+    yield text.getvalue()
+    for prediction in predictions:
+        text.seek(0)
+        text.truncate()
+        row = prediction.to_row(top)
+        shown = {k: f"{v:.6f}" if isinstance(v, float) else v for k, v in row.items()}
+        writer.writerow(shown)
+        yield text.getvalue()
+
+
+def _to_json(predictions: Iterable[Prediction]) -> Iterator[str]:
+    """Yields a line with a JSON object for each prediction."""
+    for prediction in predictions:
+        ranked = [{"class": name, "probability": p} for name, p in prediction.classes]
+        values = {"path": prediction.path, "predictions": ranked, "error": prediction.error}
+        yield json.dumps(values).replace("\x7f", "\\u007f") + "\n"
+
+
+def _write_lines(file: BinaryIO, lines: Iterable[str]) -> None:
+    """Writes text as UTF-8; bytes of a path that are no text are written as escapes."""
+    for line in lines:
+        file.write(line.encode("utf-8", "backslashreplace"))
 
 
 @click.command("export-model")

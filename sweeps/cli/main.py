@@ -24,6 +24,7 @@ COMMANDS = (
     jobs.jobs,
     checkpoint.restore,
     checkpoint.eval_,
+    checkpoint.predict,
     checkpoint.export_model,
     validate.validate,
     validate.schema,

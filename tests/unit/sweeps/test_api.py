@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 import sweeps
 from sweeps import load_sweep
@@ -88,6 +89,23 @@ def test_a_model_has_the_weights_of_its_checkpoint(
     images = torch.rand(2, 1, 8, 8)
     with torch.inference_mode():
         assert torch.equal(model(images), trainer.model.eval()(images))
+
+
+def test_predictions_are_a_data_frame(
+    directory: Path, tmp_path: Path, tiny_trainer: Callable[..., Any]
+) -> None:
+    loaded = load_sweep(directory)
+    write_checkpoint(tiny_trainer().state_dict(), [loaded.checkpoint()])
+    grey = tmp_path / "grey.png"
+    Image.new("L", (20, 20), 99).save(grey)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(grey.read_bytes()[:40])
+    frame = loaded.predict([grey, broken], top=2, allow_custom_model=True)
+    columns = ["path", "class", "probability", "class_2", "probability_2", "error"]
+    assert list(frame) == columns
+    assert list(frame["path"]) == [str(grey), str(broken)]
+    assert frame.loc[0, "probability"] >= frame.loc[0, "probability_2"] > 0
+    assert frame["error"].isna().tolist() == [True, False]
 
 
 def test_without_an_epoch_there_is_no_best(tmp_path: Path) -> None:

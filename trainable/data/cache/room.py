@@ -10,14 +10,26 @@ from trainable.data.cache.eviction import evict, find_parts
 from trainable.data.cache.settings import CacheSettings
 
 GIB = 2**30
+TAGS = {
+    ".gitignore": "*\n",
+    "CACHEDIR.TAG": "Signature: 8a477f597d28d172789f06886806bc55\n# See https://bford.info/cachedir/\n",
+}
+"""Files that keep caches out of git and of backups."""
 
 
 def find_refusal(folder: Path) -> str | None:
-    """Returns why a folder cannot be written to; None if it can."""
+    """Creates a folder of caches if there is none.
+
+    Returns:
+        Why it cannot be written to; None if it can.
+    """
     try:
-        parent = _existing_parent(folder)
-        if not os.access(parent, os.W_OK | os.X_OK):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
             return "it cannot be written to"
+        for name, text in TAGS.items():
+            if not (folder / name).exists():
+                (folder / name).write_text(text)
     except OSError as error:
         return error.strerror
     return None

@@ -98,10 +98,12 @@ def _create(
     needed = int(ROOM_FACTOR * estimate_bytes(files, settings))
     refusals: list[str] = []
     is_full = False
+    refusal: str | None
     for folder in settings.folders():
-        refusal = find_refusal(folder)
-        if refusal is None and not has_room(folder, key, needed, settings.limit):
+        if not has_room(folder, key, needed, settings.limit):
             refusal, is_full = f"{free_bytes(folder) / GIB:.2f} GiB are free", True
+        else:
+            refusal = find_refusal(folder)
         if refusal is None:
             return _create_in(folder, key, files, settings, report)
         refusals.append(f"{folder}: {refusal}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from trainable.data.cache.eviction import evict, find_parts
@@ -25,8 +25,8 @@ def find_refusal(folder: Path) -> str | None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            return "it cannot be written to"
+        with tempfile.TemporaryFile(dir=folder):  # surer than permissions, e.g. on NFS
+            pass
         for name, text in TAGS.items():
             if not (folder / name).exists():
                 (folder / name).write_text(text)

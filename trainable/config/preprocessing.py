@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from trainable.config.sections.dataset import DatasetConfig, ImageFolderDataset
+from trainable.config.sections.dataset import DatasetConfig, FileDataset
 
 
 @dataclass(frozen=True)
 class Preprocessing:
     """Treatment of images before a model gets them; the names are those of keys of `dataset`.
 
-    The defaults are those of `image_folder`. Mean and standard deviation are those of red, green
+    The defaults are those of images in files. Mean and standard deviation are those of red, green
     and blue in ImageNet, which suit most photographs.
     """
 
@@ -55,18 +55,19 @@ def with_preprocessing(
         channels: Channels of its images. Statistics of another number of channels are replaced by
             their mean.
         weights: What the weights of the model were trained with; None takes the defaults. Data
-            sets other than `image_folder` have none for mean and standard deviation, which are
+            sets other than those of files have none for mean and standard deviation, which are
             computed from the images.
     """
-    if weights is None and not isinstance(dataset, ImageFolderDataset):
+    if weights is None and not isinstance(dataset, FileDataset):
         return dataset
     values: dict[str, Any] = asdict(weights or Preprocessing())
     for key in ("mean", "std"):
-        values[key] = _fit_channels(values[key], channels)
+        values[key] = fit_channels(values[key], channels)
     return dataset.model_copy(update={key: values[key] for key in null_keys(dataset)})
 
 
-def _fit_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+def fit_channels(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """Returns one value per channel; those of another number of channels become their mean."""
     if len(values) == channels:
         return values
     return (sum(values) / len(values),) * channels

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import torch
 
-from trainable.config import DatasetConfig, ImageFolderDataset
+from trainable.config import ArraysDataset, DatasetConfig, FileDataset, OwnDataset, TableDataset
+from trainable.config.own_code import not_allowed
 from trainable.config.preprocessing import Preprocessing, with_preprocessing
 from trainable.data.arrays import load_arrays
+from trainable.data.listing import find_file
 from trainable.data.resident import ResidentSource
 from trainable.data.source import ImageSource
 from trainable.data.splits.record import SplitRecord
+from trainable.errors import DataError
 
 MAX_LOADED = 2
 """Data sets that a process keeps. The least recently used one is dropped for another."""
@@ -31,19 +34,26 @@ def load_data(
     *,
     num_workers: int = 0,
     split: SplitRecord | None = None,
+    allow_custom: bool = False,
 ) -> ImageSource:
     """Loads a data set, or returns the one that this process has loaded before.
 
     Args:
         dataset: The config's `dataset` section.
         device: The device of the batches; a data set that fits is held there as a whole.
-        num_workers: Loader processes, already limited to the available CPUs; only `image_folder`
-            uses them. `dataset.num_workers` is ignored.
-        split: The split of the training that continues, of an `image_folder`; None draws one.
+        num_workers: Loader processes, already limited to the available CPUs; only images in files
+            and data sets of the user's own use them. `dataset.num_workers` is ignored.
+        split: The split of the training that continues, of images in files; None draws one.
+        allow_custom: Whether `dataset.name` may import code of the user's. Off by default, because
+            a config file alone must not be able to run code.
 
     Raises:
-        DataError: The data set is missing, cannot be downloaded or does not fit the config.
+        DataError: The data set is missing, cannot be downloaded or does not fit the config. One of
+            the user's own is not allowed.
+        TuneSweepsError: See `build_own`.
     """
+    if isinstance(dataset, OwnDataset) and not allow_custom:
+        raise DataError(f"dataset.name {not_allowed(dataset.name)}")
     place = str(device), str(num_workers), repr(split)
     key = _key(dataset, *place)
     with _lock:
@@ -61,24 +71,38 @@ def load_data(
 
 
 def _key(dataset: DatasetConfig, device: str, num_workers: str, split: str) -> Key:
-    is_folder = isinstance(dataset, ImageFolderDataset)
-    excluded = {"num_workers", "download", "root"} | (set() if is_folder else {"classes"})
+    has_workers = isinstance(dataset, FileDataset | OwnDataset)
+    has_classes = has_workers or isinstance(dataset, ArraysDataset)
+    excluded = {"num_workers", "download", "root"} | (set() if has_classes else {"classes"})
     return (
         dataset.model_dump_json(exclude=excluded),
         str(Path(dataset.root).absolute()),
+        _describe_file(dataset),
         device,
-        num_workers if is_folder else "0",
+        num_workers if has_workers else "0",
         split,
     )
+
+
+def _describe_file(dataset: DatasetConfig) -> str:
+    """Returns size and time of `dataset.file`, which may be another file than before."""
+    if not isinstance(dataset, ArraysDataset | TableDataset):
+        return ""
+    info = find_file(dataset).stat()
+    return f"{info.st_size} {info.st_mtime_ns}"
 
 
 def _load(
     dataset: DatasetConfig, device: torch.device, num_workers: int, split: SplitRecord | None
 ) -> ImageSource:
-    if isinstance(dataset, ImageFolderDataset):
+    if isinstance(dataset, FileDataset):
         from trainable.data.folder import FolderSource  # torchvision takes a second or two
 
         return FolderSource(dataset, device, num_workers=num_workers, split=split)
+    if isinstance(dataset, OwnDataset):
+        from trainable.data.own.load import load_own
+
+        return load_own(dataset, device, num_workers=num_workers)
     return ResidentSource(
         load_arrays(dataset).hold_out(dataset),
         device,

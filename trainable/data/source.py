@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -84,6 +84,25 @@ class ImageSource(Protocol):
     def fingerprint(self, split: Split) -> str:
         """Returns a hash that is another one if the images or labels of a split change."""
         ...
+
+
+@runtime_checkable
+class HasEpochs(Protocol):
+    """A source whose training images may depend on the epoch besides the seed."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """States the epoch of the next training pass."""
+
+
+def start_epoch(source: ImageSource, epoch: int) -> None:
+    """States the epoch of the next training pass to a source that depends on it.
+
+    Args:
+        source: A data set.
+        epoch: Number of the epoch, from 1.
+    """
+    if isinstance(source, HasEpochs):
+        source.set_epoch(epoch)
 
 
 def batch_slices(count: int, batch_size: int) -> list[slice]:

@@ -19,14 +19,21 @@ from filelock import FileLock
 from torch import nn
 
 from trainable.artifacts.checkpoint import CONFIG
-from trainable.config import FileDataset, ModelConfig, TrainConfig, with_shape
+from trainable.config import (
+    DatasetConfig,
+    FileDataset,
+    ModelConfig,
+    OwnDataset,
+    TrainConfig,
+    with_shape,
+)
 from trainable.config.library_names import split_name
 from trainable.config.preprocessing import Preprocessing, null_keys, with_preprocessing
 from trainable.config.schema import FrozenArguments
 from trainable.config.sections.model import TIMM, is_library_model, is_same_name
 from trainable.data.shapes import dataset_channels
 from trainable.data.source import ImageSource
-from trainable.errors import ConfigError
+from trainable.errors import ConfigError, DataError
 from trainable.models import timm_models, torchvision_models
 from trainable.models.weights import (
     fit_weights,
@@ -58,15 +65,28 @@ def resolve(config: TrainConfig) -> TrainConfig:
     """
     model, dataset = config.model, config.dataset
     if not model.pretrained:
-        dataset = with_preprocessing(dataset, dataset_channels(dataset))
+        dataset = with_preprocessing(dataset, _count_channels(dataset))
         return config.model_copy(update={"dataset": dataset})
     library = library_of(model.name)
     if library is not None and model.pretrained is True and not split_name(model.name)[1]:
         model = model.model_copy(update={"name": library.resolve_name(model.name)})
     if null_keys(dataset):
         weights = _find_preprocessing(model)
-        dataset = with_preprocessing(dataset, dataset_channels(dataset), weights)
+        dataset = with_preprocessing(dataset, _count_channels(dataset), weights)
     return config.model_copy(update={"model": model, "dataset": dataset})
+
+
+def _count_channels(dataset: DatasetConfig) -> int:
+    """Returns the channels of images, or those of most weights as long as they are not known.
+
+    A data set of the user's own changes the number of values when it is loaded.
+    """
+    if not isinstance(dataset, OwnDataset):
+        return dataset_channels(dataset)
+    try:
+        return dataset_channels(dataset)
+    except DataError:
+        return len(Preprocessing().mean)
 
 
 def with_saved_preprocessing(config: TrainConfig, state: dict[str, Any] | None) -> TrainConfig:

@@ -36,16 +36,21 @@ def saved_split(state: dict[str, Any], dataset: DatasetConfig) -> SplitRecord | 
     return SplitRecord(int(seed), saved.get("val_split"), by_position=True)
 
 
-def check_number_of_classes(config: TrainConfig, source: ImageSource) -> None:
+def check_number_of_classes(
+    config: TrainConfig, source: ImageSource, split: SplitRecord | None
+) -> None:
     """Checks the classes of a folder against a checkpoint that has no class names.
 
     Args:
         config: The config of the training that continues, with the checkpoint's number of classes.
         source: Its data set.
+        split: The split of that training; None if it does not continue.
 
     Raises:
         DataError: The numbers differ.
     """
+    if split is None or split.classes:
+        return
     expected = config.model.num_classes
     if expected != source.num_classes:
         raise DataError(

@@ -19,7 +19,7 @@ from trainable.augment.streams import stream_seed
 from trainable.config import OwnLoss, TrainConfig, with_classes
 from trainable.data.loading import load_data
 from trainable.data.shapes import refuse_other_classes
-from trainable.data.source import ImageSource, Split, train_slices
+from trainable.data.source import ImageSource, Split, start_epoch, train_slices
 from trainable.data.splits.record import SplitRecord
 from trainable.features.cached import FeatureCache
 from trainable.metrics.best_epoch import BestEpoch
@@ -106,13 +106,16 @@ class Trainer:
             leave_default_stream(self.device)
         config = resolve(config)
         self.source: ImageSource = load_data(
-            config.dataset, self.device, num_workers=num_workers, split=split
+            config.dataset,
+            self.device,
+            num_workers=num_workers,
+            split=split,
+            allow_custom=allow_custom_model,
         )
         refuse_other_classes(config.dataset, self.source.class_names)
         config = with_process_threads(with_classes(config, self.source.class_names))
         self.config = with_source(config, self.source)
-        if split is not None and not split.classes:
-            check_number_of_classes(self.config, self.source)
+        check_number_of_classes(self.config, self.source, split)
         self.epoch = 0
         self.best = BestEpoch(config)
         self.idle_s = 0.0
@@ -357,11 +360,11 @@ class Trainer:
             epoch: Number of the epoch, which can end parts of `augment`.
         """
         augment, size = self.config.augment, self.config.training.batch_size
-        order = None
-        if self.config.training.sampler == "balanced":
-            order = draw_balanced(self.source.train_labels, seed=seed)
+        is_balanced = self.config.training.sampler == "balanced"
+        order = draw_balanced(self.source.train_labels, seed=seed) if is_balanced else None
         if self.features.is_active:
             return self.features.train_batches(epoch, seed=seed, order=order)
+        start_epoch(self.source, epoch)
         batches = self.source.train_batches(size, seed=seed, augment=augment, order=order)
         num_classes = self.config.model.num_classes or self.source.num_classes
         return augment_batches(batches, augment, num_classes, seed=seed, epoch=epoch)

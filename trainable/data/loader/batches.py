@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from trainable.data.loader.shared_memory import (
@@ -37,11 +36,11 @@ class BatchLoader:
 
     def load(
         self, items: Dataset[Any], parts: Sequence[Sequence[int]], item_bytes: int
-    ) -> Iterator[list[Tensor]]:
-        """Yields batches on the CPU.
+    ) -> Iterator[list[Any]]:
+        """Yields batches on the CPU: a list with a tensor, or texts, for each value of an item.
 
         Args:
-            items: The data set; its items are tuples of tensors or numbers.
+            items: The data set; its items are tensors, numbers or texts, or tuples of them.
             parts: The numbers of the items of each batch.
             item_bytes: Size of an item.
 
@@ -66,7 +65,7 @@ class BatchLoader:
             self.num_workers = 0
             logging.getLogger(__name__).warning("note: %s", reason)
 
-    def _load(self, items: Dataset[Any], parts: Sequence[Sequence[int]]) -> Iterator[list[Tensor]]:
+    def _load(self, items: Dataset[Any], parts: Sequence[Sequence[int]]) -> Iterator[list[Any]]:
         loader = DataLoader(
             items,
             batch_sampler=[list(part) for part in parts],

@@ -22,12 +22,12 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from PIL import Image
 
 from trainable.data.cache.entry import PIXELS_FILE, Damage, Index, write_index
 from trainable.data.cache.files import ImageFile
 from trainable.data.cache.settings import CHANNELS, CacheSettings
-from trainable.data.image_file import Treatment, decode_image, measure_image
+from trainable.data.cached.middle import FILTERS, crop_middle
+from trainable.data.image_file import DecodedImage, Treatment, decode_image, measure_image
 from trainable.errors import DataError
 
 HASH_BYTES = 16
@@ -42,12 +42,6 @@ ROOM_FACTOR = 2
 
 NO_ALLOCATION = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 """Errors of a file system that cannot take space before it is written to."""
-
-RESAMPLING = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "nearest": Image.Resampling.NEAREST,
-}
 
 
 class _LargerImageError(Exception):
@@ -116,6 +110,8 @@ def _sample(files: Sequence[ImageFile]) -> Sequence[ImageFile]:
 
 def _measure(files: Iterable[ImageFile], settings: CacheSettings) -> tuple[int, int]:
     """Returns the largest stored height and width of files, from their headers."""
+    if settings.crop_share is not None:
+        return settings.side, settings.side
     height, width = 1, 1
     for file in files:
         if height == width == settings.side:
@@ -226,25 +222,39 @@ def _decode(
     content.hashes[number] = np.frombuffer(
         hashlib.blake2b(data, digest_size=HASH_BYTES).digest(), np.uint8
     )
-    is_nearest = settings.interpolation == "nearest"
+    is_exact = settings.interpolation == "nearest" or settings.crop_share is not None
     try:
         decoded = decode_image(
             BytesIO(data),
             settings.rules,
-            reduce_to=None if is_nearest else ROOM_FACTOR * settings.side,
+            reduce_to=None if is_exact else ROOM_FACTOR * settings.side,
         )
     except DataError as error:
         content.damages.append(Damage(number, str(error), in_content=True))
         return None
-    height, width = (min(length, settings.side) for length in decoded.size)
-    if height > shape[0] or width > shape[1]:
-        raise _LargerImageError
-    image = decoded.rgb
-    if image.size != (width, height):
-        image = image.resize((width, height), RESAMPLING[settings.interpolation])
+    row = _fit(decoded, settings, shape)
     content.sizes[number] = decoded.size
     with content.lock:
         content.treatments.update(decoded.treatments)
+    return row
+
+
+def _fit(
+    decoded: DecodedImage, settings: CacheSettings, shape: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Returns what is stored of an image, in the top left corner of `[H, W, 3]`.
+
+    Raises:
+        _LargerImageError: It is larger than `shape`.
+    """
+    image = decoded.rgb
+    if settings.crop_share is not None:
+        return crop_middle(image, settings.side, settings.crop_share, settings.interpolation)
+    height, width = (min(length, settings.side) for length in decoded.size)
+    if height > shape[0] or width > shape[1]:
+        raise _LargerImageError
+    if image.size != (width, height):
+        image = image.resize((width, height), FILTERS[settings.interpolation])
     if (height, width) == shape:
         return np.ascontiguousarray(image)
     row = np.zeros((*shape, CHANNELS), np.uint8)

@@ -77,7 +77,7 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for s
 ALLOW_CUSTOM_MODEL = click.option(
     "--allow-custom-model",
     is_flag=True,
-    help="Allow your own code (module:name) as model, loss, metric or sampler.",
+    help="Allow your own code (module:name) as data set, model, loss, metric or sampler.",
 )
 ADDRESS = click.option(
     "--address",

@@ -15,7 +15,7 @@ from trainable.config.own_code import is_own_code
 from trainable.config.yaml_reader import parse_yaml, read_yaml
 from trainable.errors import ConfigError
 
-CODE_KEYS = ("model", "model.name", "loss", "loss.name")
+CODE_KEYS = ("model", "model.name", "loss", "loss.name", "dataset.name")
 """Keys of the space that can choose code of the user's own."""
 
 
@@ -25,7 +25,7 @@ class SweepCommands:
 
     directory: Path
     has_own_code: bool
-    """Whether its models or sampler need `--allow-custom-model`."""
+    """Whether its data sets, models or sampler need `--allow-custom-model`."""
     address: str | None
     """The Ray cluster that it was last run on, as the user gave it."""
 
@@ -96,7 +96,7 @@ def trial_commands(
 
 
 def own_code(search: Mapping[str, Any]) -> list[str]:
-    """Lists the `module:name` of models, losses, metrics and samplers that are own code.
+    """Lists the `module:name` of data sets, models, losses, metrics and samplers of one's own.
 
     A sweep with any needs `--allow-custom-model`.
 
@@ -109,11 +109,22 @@ def own_code(search: Mapping[str, Any]) -> list[str]:
     values = [
         *(config.get(section) for section in ("model", "loss", "metrics")),
         *(space[key] for key in CODE_KEYS if key in space),
+        *_names(config.get("dataset")),
+        *_names(space.get("dataset")),
         sampler,
     ]
     return list(
         dict.fromkeys(text for value in values for text in _texts(value) if is_own_code(text))
     )
+
+
+def _names(value: Any) -> Iterator[Any]:
+    """Yields the names of data sets, without their other texts, such as names of classes."""
+    if isinstance(value, Mapping) and "name" in value:
+        yield value["name"]
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _names(item)
 
 
 def _texts(value: Any) -> Iterator[str]:

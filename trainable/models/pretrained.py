@@ -28,7 +28,12 @@ from trainable.config import (
     with_shape,
 )
 from trainable.config.library_names import split_name
-from trainable.config.preprocessing import Preprocessing, null_keys, with_preprocessing
+from trainable.config.preprocessing import (
+    Preprocessing,
+    complete_preprocessing,
+    null_keys,
+    with_preprocessing,
+)
 from trainable.config.schema import FrozenArguments
 from trainable.config.sections.model import TIMM, is_library_model, is_same_name
 from trainable.data.shapes import dataset_channels
@@ -151,9 +156,22 @@ def with_source(config: TrainConfig, source: ImageSource) -> TrainConfig:
     dataset = with_preprocessing(config.dataset, source.shape[0], used)
     if isinstance(dataset, FileDataset) and dataset.max_value == "auto" and source.split:
         dataset = dataset.model_copy(update={"max_value": source.split.max_value})
+    if isinstance(config.dataset, OwnDataset):
+        dataset = _with_own_source(config.dataset, source)
     config = config.model_copy(update={"dataset": dataset})
     config = with_shape(config, source.num_classes, source.shape[0])
     return with_input_size(config, source.shape)
+
+
+def _with_own_source(dataset: OwnDataset, source: ImageSource) -> OwnDataset:
+    """Returns a section that says what is done to images, which for finished ones is nothing."""
+    used: dict[str, Any] = {"mean": source.mean, "std": source.std}
+    if source.shape[1:] != (dataset.image_size,) * 2:
+        used["image_size"] = None
+    elif dataset.image_size is not None:
+        defaults = complete_preprocessing(dataset, source.shape[0])
+        used |= {"interpolation": defaults.interpolation, "crop_share": defaults.crop_share}
+    return dataset.model_copy(update=used)
 
 
 def with_input_size(config: TrainConfig, shape: tuple[int, int, int]) -> TrainConfig:

@@ -31,27 +31,31 @@ class DrainedItems:
     labels: list[Label]
 
 
+def fits_in_memory(data: OwnData, look: Look, dataset: OwnDataset) -> bool:
+    """Returns whether items are 8-bit images of one size that are always the same, and small."""
+    form = look.form
+    if look.is_random or form.is_finished or form.size is None:
+        return False
+    if dataset.image_size is not None and set(form.size) != {dataset.image_size}:
+        return False
+    count = sum(map(len, data.splits.values()))
+    return count * form.size[0] * form.size[1] * form.channels <= MAX_BYTES
+
+
 def drain(
-    data: OwnData, look: Look, dataset: OwnDataset, loader: BatchLoader
+    data: OwnData, form: ImageForm, dataset: OwnDataset, loader: BatchLoader
 ) -> Mapping[str, DrainedItems] | None:
-    """Reads all items, if they are always the same, 8-bit images of one size, and small.
+    """Reads all items of a data set that fits in memory.
 
     Returns:
-        The items of each split. None if some are random, finished or resized, or they are larger
-        than `MAX_BYTES`; an item is random if it draws from a global generator.
+        The items of each split; None if one of them is random after all: it has drawn from a
+        global generator.
 
     Raises:
         DataError: An item cannot be used, or has another size.
     """
-    form = look.form
-    if look.is_random or form.is_finished or form.size is None:
-        return None
-    if dataset.image_size is not None and set(form.size) != {dataset.image_size}:
-        return None
-    shape = (*form.size, form.channels)
-    if sum(map(len, data.splits.values())) * np.prod(shape, dtype=int) > MAX_BYTES:
-        return None
-    drained = {}
+    assert form.size is not None, "the caller has asked for `fits_in_memory`"
+    shape, drained = (*form.size, form.channels), {}
     for split, items in data.splits.items():
         pixels = np.empty((len(items), *shape), dtype=np.uint8)
         labels: list[Label] = []

@@ -8,7 +8,7 @@ and a training that continues draws what an uninterrupted one would have drawn.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -87,21 +87,6 @@ class OwnItems:
     def describe(self, index: int) -> str:
         """Returns how messages name an item."""
         return f'dataset.name "{self._name}": item {index} of {self.split}'
-
-    def has_same(self, index: int, seeds: Sequence[int]) -> bool:
-        """Returns whether an item is the same with each of these seeds.
-
-        Raises:
-            DataError: See `fetch`.
-        """
-        with seeded_generators(seeds[0], index):
-            first, label = self.fetch(index)
-        for seed in seeds[1:]:
-            with seeded_generators(seed, index):
-                image, other = self.fetch(index)
-            if other != label or not torch.equal(image, first):
-                return False
-        return True
 
 
 def _find_epoch_setter(data: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from trainable.config.preprocessing import fit_channels
 from trainable.data.arrays import ImageArrays, LabelledImages
 from trainable.data.loader.batches import BatchLoader
 from trainable.data.own.build import NAME, OwnData, build_own
-from trainable.data.own.drained import DrainedItems, drain
+from trainable.data.own.drained import DrainedItems, drain, fits_in_memory
 from trainable.data.own.items import Label
 from trainable.data.own.labels import Classes, choose_classes
 from trainable.data.own.measure import Look, crop_padding, look_at, stated_labels
@@ -44,9 +44,11 @@ def load_own(dataset: OwnDataset, device: torch.device, *, num_workers: int) -> 
         TuneSweepsError: See `build_own`; or an item cannot be used.
     """
     data = build_own(dataset)
+    check_splits(data.splits, dataset)
     look = look_at(data)
     loader = BatchLoader(device, num_workers)
-    drained = drain(data, look, dataset, loader)
+    fits = fits_in_memory(data, look, dataset)
+    drained = drain(data, look.form, dataset, loader) if fits else None
     if drained is not None:
         source: ImageSource = _hold_in_memory(data, drained, dataset, device)
     else:
@@ -98,6 +100,29 @@ def encode_labels(
     }
 
 
+def check_splits(splits: Collection[str], dataset: OwnDataset) -> None:
+    """Checks that a data set has all splits, and none that the config draws.
+
+    Args:
+        splits: The splits that the data set has.
+        dataset: The config's `dataset` section.
+
+    Raises:
+        DataError: There is no test set, or one more than there may be.
+    """
+    start = f'{NAME} "{dataset.name}"'
+    if "test" not in splits and dataset.test_split is None:
+        raise DataError(
+            f'{start} has returned no test; return {{"train": ..., "test": ...}} or set '
+            "dataset.test_split"
+        )
+    if "test" in splits and dataset.test_split is not None:
+        raise DataError(f"dataset.test_split must be null, since {start} has returned a test")
+    if "val" in splits and (dataset.val_split, dataset.folds) != (None, None):
+        key = "val_split" if dataset.folds is None else "folds"
+        raise DataError(f"dataset.{key} must be null, since {start} has returned a val")
+
+
 def divide(
     labels: Labels, classes: Classes, dataset: OwnDataset
 ) -> dict[Split, tuple[str, NDArray[np.int64]]]:
@@ -112,18 +137,11 @@ def divide(
         Split -> the data set's split that its items are of, and their numbers there.
 
     Raises:
-        DataError: There is no test set, or one more than there may be, or a class is too small.
+        DataError: See `check_splits`; or a class is too small.
     """
-    start = f'{NAME} "{dataset.name}"'
+    check_splits(labels, dataset)
     numbers = {split: np.arange(len(of_split)) for split, of_split in labels.items()}
     train = numbers["train"]
-    if "test" not in labels and dataset.test_split is None:
-        raise DataError(
-            f'{start} has returned no test; return {{"train": ..., "test": ...}} or set '
-            "dataset.test_split"
-        )
-    if "test" in labels and dataset.test_split is not None:
-        raise DataError(f"dataset.test_split must be null, since {start} has returned a test")
     test: tuple[str, NDArray[np.int64]] = "test", numbers.get("test", train)
     if dataset.test_split is not None:
         train, tested = split_off_test(labels["train"], dataset.test_split, classes.names)
@@ -131,9 +149,6 @@ def divide(
     divided: dict[Split, tuple[str, NDArray[np.int64]]] = {"train": ("train", train), "test": test}
     parts = hold_out_by_position(labels["train"][train], dataset, classes.names)
     if "val" in labels:
-        if parts is not None:
-            rule = f"must be null, since {start} has returned a val"
-            raise DataError(f"dataset.val_split and dataset.folds {rule}")
         divided["val"] = "val", numbers["val"]
     elif parts is not None:
         divided["train"], divided["val"] = ("train", train[parts[0]]), ("train", train[parts[1]])

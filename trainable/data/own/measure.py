@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from trainable.config import OwnDataset
 from trainable.data.own.build import OwnData
-from trainable.data.own.fetching import seeded_generators
+from trainable.data.own.fetching import DrawDetector, seeded_generators
 from trainable.data.own.items import Label
 from trainable.data.own.labels import find_stated_labels
 from trainable.errors import DataError
 
-SEEDS = (0, 1, 2, 3)
-"""Seeds that an item is fetched with; random items differ."""
+SEED = 0
+"""Seed that items are looked at with, so that all processes see the same."""
 RGB = 3
 SIZE_REMEDY = "set dataset.image_size, to which all are resized and cropped"
 
@@ -73,25 +74,33 @@ class Look:
     form: ImageForm
     is_random: bool
     """Whether items differ from fetch to fetch, or from epoch to epoch."""
+    is_repeatable: bool
+    """Whether an item is the same again if the global generators are seeded alike."""
 
 
 def look_at(data: OwnData) -> Look:
-    """Fetches the first, the last and three other items of every split, each several times.
+    """Fetches the first, the last and three other items of every split, each twice.
 
     Raises:
         DataError: An item cannot be used, or they differ in what must be the same.
     """
     images: dict[str, dict[int, Tensor]] = {}
     labels: dict[str, dict[int, Label]] = {}
-    is_random = False
+    is_random, is_repeatable = False, True
     for split, items in data.splits.items():
         images[split], labels[split] = {}, {}
+        is_random = is_random or items.has_epochs
         for index in probed(len(items)):
-            with seeded_generators(SEEDS[0], index):
-                images[split][index], labels[split][index] = items.fetch(index)
-            is_random = is_random or items.has_epochs or not items.has_same(index, SEEDS)
+            with seeded_generators(SEED, index):
+                detector = DrawDetector()
+                image, label = items.fetch(index)
+                is_random = is_random or detector.has_drawn()
+            with seeded_generators(SEED, index):
+                again, _ = items.fetch(index)
+            is_repeatable = is_repeatable and torch.equal(image, again)
+            images[split][index], labels[split][index] = image, label
     form = _find_form(data, images)
-    return Look(images, labels, form, is_random)
+    return Look(images, labels, form, is_random or not is_repeatable, is_repeatable)
 
 
 def probed(count: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""A search file's own code: models and samplers as `module:name`."""
+"""A search file's own code: data sets, models and samplers as `module:name`."""
 
 from typing import Any
 
@@ -17,6 +17,9 @@ from sweeps.results.commands import own_code
          ["mine:a", "mine:b"]),
         ({"space": {"model.name": {"zip": {"optimizer.name": ["cnv", "mine:a"]}}}}, ["mine:a"]),
         ({"space": {"model": {"grid": [{"name": "mine:a"}]}}}, ["mine:a"]),
+        ({"config": {"dataset": {"name": "mine:data", "classes": ["a:b", "c"]}}}, ["mine:data"]),
+        ({"space": {"dataset.name": {"choice": ["mine:a", "digits"]}}}, ["mine:a"]),
+        ({"space": {"dataset": {"choice": [{"name": "mine:a"}, {"name": "digits"}]}}}, ["mine:a"]),
         ({"tune": {"search_alg": "tpe"}}, []),
         ({"tune": {"search_alg": {"name": "optuna", "sampler": "mine:S"}}}, ["mine:S"]),
         ({"config": {"checkpoint": {"dir": "s3://b/x"}, "model": None}, "space": None}, []),

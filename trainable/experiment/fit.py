@@ -21,13 +21,18 @@ from trainable.artifacts.tensorboard import TensorBoardWriter
 from trainable.artifacts.trial_log import epoch_line
 from trainable.config import TrainConfig
 from trainable.config.yaml_reader import Document
+from trainable.data.source import prepare_training
 from trainable.errors import naming_full_disk
 from trainable.experiment.directory import Experiment, create_directory, create_unique_directory
-from trainable.experiment.resume import Origin, inherit_best, open_origin, set_aside
-from trainable.models.pretrained import with_saved_preprocessing
+from trainable.experiment.resume import (
+    Origin,
+    continue_config,
+    inherit_best,
+    open_origin,
+    set_aside,
+)
 from trainable.preflight.checks import refuse_failing
 from trainable.storage.experiment import StoredExperiment
-from trainable.training.device import with_saved_threads
 from trainable.training.saved_split import saved_split
 from trainable.training.stopping import Stop
 from trainable.training.trainer import Row, Trainer
@@ -104,8 +109,7 @@ def fit(
         if config.checkpoint.resume:
             origin = stack.enter_context(open_origin(config.checkpoint.resume))
             split = saved_split(origin.state, config.dataset)
-            config = with_saved_preprocessing(config, origin.state)
-            config = with_saved_threads(config, origin.state)
+            config = continue_config(config, origin.state)
         trainer = Trainer(
             config,
             num_workers=min(config.dataset.num_workers, os.cpu_count() or 1),
@@ -113,6 +117,7 @@ def fit(
             split=split,
             pretrained=origin is None,
         )
+        prepare_training(trainer.source)
         if origin is not None:
             lines = origin.load(trainer)
         experiment, tensorboard, stored = _open_outputs(trainer, origin, lines, datetime.now())

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trainable.artifacts.checkpoint import (
+    CONFIG,
     EPOCH,
     MONITOR,
     RESUME,
@@ -41,9 +42,14 @@ from trainable.artifacts.names import (
     epoch_of,
 )
 from trainable.atomic_files import add_name
+from trainable.config import TrainConfig
+from trainable.data.class_names import with_saved_classes
 from trainable.errors import ExperimentError
 from trainable.metrics.best_epoch import BestEpoch
+from trainable.models.pretrained import with_saved_preprocessing
 from trainable.storage.experiment import file_beside, local_file
+from trainable.training.device import with_saved_threads
+from trainable.training.saved_split import with_saved_cache
 from trainable.training.stopping import explain_ended
 from trainable.training.trainer import Trainer
 from trainable.uri import is_uri
@@ -136,6 +142,22 @@ def describe_resumption(trainer: Trainer, state: dict[str, Any]) -> list[str]:
     epochs = saved_epochs(state)
     extension = None if epochs is None else trainer.schedule.describe_extension(epochs)
     return [*lines, f"note: {extension}"] if extension else lines
+
+
+def continue_config(config: TrainConfig, state: dict[str, Any] | None) -> TrainConfig:
+    """Returns a config with what a training takes over from the checkpoint that it continues.
+
+    That is the preprocessing of its weights, its number of threads and the names of its classes,
+    as far as the config leaves them open, and to read files without the cache if it has done so.
+
+    Args:
+        config: Complete settings.
+        state: The checkpoint; None if the training starts.
+    """
+    if state is None:
+        return config
+    config = with_saved_cache(with_saved_classes(config, state[CONFIG]), state[CONFIG])
+    return with_saved_threads(with_saved_preprocessing(config, state), state)
 
 
 @contextmanager

@@ -14,9 +14,11 @@ from trainable.artifacts.checkpoint import (
     saved_epochs,
 )
 from trainable.artifacts.checkpoint import RESUME as RESUME_STATE
-from trainable.config import ImageFolderDataset, TrainConfig, with_shape
+from trainable.config import ArraysDataset, FileDataset, TableDataset, TrainConfig, with_shape
 from trainable.config.own_code import is_own_code
 from trainable.config.sections.model import is_same_name
+from trainable.data.class_names import CLASSES_KEY, refuse_moves, with_saved_classes
+from trainable.data.shapes import dataset_classes
 from trainable.data.splits.divide import divide
 from trainable.errors import (
     CheckpointError,
@@ -65,6 +67,7 @@ def check_resume(config: TrainConfig, data: DataShape) -> Iterator[Problem]:
     else:
         yield from _check_stopping(config, state, location)
     yield from _compare_images(config, state)
+    yield from _compare_classes(config, state[CONFIG])
 
 
 def _check_stopping(
@@ -80,11 +83,24 @@ def _check_stopping(
 
 def _compare_images(config: TrainConfig, state: dict[str, Any]) -> Iterator[Problem]:
     """Yields why the images of a folder do not fit the checkpoint's split and class names."""
-    if isinstance(config.dataset, ImageFolderDataset):
+    if isinstance(config.dataset, FileDataset):
         try:
             divide(config.dataset, saved_split(state, config.dataset))
         except DataError as error:
-            yield Problem("dataset.root", str(error))
+            key = "dataset.file" if isinstance(config.dataset, TableDataset) else "dataset.root"
+            yield Problem(key, str(error))
+
+
+def _compare_classes(config: TrainConfig, saved: dict[str, Any]) -> Iterator[Problem]:
+    """Yields why the classes of a config, or of its arrays, are not those of the checkpoint."""
+    moves = refuse_moves(saved, config.dataset.classes or ())
+    if moves is not None:
+        yield Problem(CLASSES_KEY, moves)
+    elif isinstance(config.dataset, ArraysDataset):
+        try:
+            dataset_classes(with_saved_classes(config, saved).dataset)
+        except DataError as error:
+            yield Problem("dataset.file", str(error))
 
 
 def _compare(config: TrainConfig, state: dict[str, Any]) -> str | None:

@@ -31,18 +31,19 @@ from trainable.config import TrainConfig, parse_config
 from trainable.config.dotted import flatten
 from trainable.config.override import override
 from trainable.config.own_code import add_code_directories
+from trainable.data.source import prepare_training
 from trainable.data.splits.record import SplitRecord
 from trainable.errors import ExperimentError, naming_full_disk
 from trainable.experiment.directory import Experiment
 from trainable.experiment.resume import (
     Origin,
+    continue_config,
     describe_resumption,
     inherit_best,
     open_origin,
 )
-from trainable.models.pretrained import with_saved_preprocessing
 from trainable.storage.trial import StoredTrial
-from trainable.training.device import limited_device, with_saved_threads
+from trainable.training.device import limited_device
 from trainable.training.epoch import Steps, drain
 from trainable.training.overlapped_epoch import OverlappedEpoch
 from trainable.training.saved_split import saved_split
@@ -173,13 +174,14 @@ class TrialRun:
                 origin = stack.enter_context(open_origin(config.checkpoint.resume))
                 state = origin.state
             trainer = Trainer(
-                with_saved_threads(with_saved_preprocessing(config, state), state),
+                continue_config(config, state),
                 device=limited_device(float(settings.get("gpu", 1))),
                 num_workers=min(config.dataset.num_workers, int(settings.get("cpu", 1))),
                 allow_custom_model=bool(settings.get("allow_custom_model")),
                 split=self._find_split(state),
                 pretrained=state is None,
             )
+            prepare_training(trainer.source)
             if origin is not None:
                 self._write_lines(origin.load(trainer))
             for notice in trainer.notices:

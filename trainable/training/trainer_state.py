@@ -10,6 +10,7 @@ from torch import nn
 from trainable.artifacts import checkpoint
 from trainable.artifacts.saveable_state import find_unsaveable
 from trainable.config import TrainConfig
+from trainable.data.class_names import refuse_moves
 from trainable.errors import CheckpointError, ModelError
 from trainable.models import MODELS
 from trainable.optim.optimizers import load_state
@@ -88,8 +89,11 @@ def restore_state(trainer: Trainer, state: dict[str, Any]) -> None:
         state: As `checkpoint.read_checkpoint` returns it.
 
     Raises:
-        CheckpointError: The state belongs to another model or optimizer.
+        CheckpointError: The state belongs to another model or optimizer, or to other labels.
     """
+    moves = refuse_moves(state[checkpoint.CONFIG], trainer.source.class_names)
+    if moves is not None:
+        raise CheckpointError(moves)
     trainer.train_step.wait_for_copy()
     in_place = False
     try:

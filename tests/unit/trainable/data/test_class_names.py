@@ -6,6 +6,12 @@ from torchvision import datasets
 
 from trainable.config import BuiltinDataset, SyntheticDataset, parse_config
 from trainable.config.override import override
+from trainable.data.class_names import (
+    describe_difference,
+    describe_moves,
+    refuse_moves,
+    with_saved_classes,
+)
 from trainable.data.shapes import (
     BUILTIN_CLASSES,
     BUILTIN_SHAPES,
@@ -74,3 +80,37 @@ def test_another_data_set_has_other_names():
     recorded = CONFIG | {"dataset": {"name": "digits", "classes": DIGITS}}
     assert override(recorded, {"dataset.name": "mnist"})["dataset"] == {"name": "mnist"}
     assert override(recorded, {"dataset.val_split": 0.1})["dataset"]["classes"] == DIGITS
+
+
+def test_missing_and_new_names_are_listed_whatever_their_characters():
+    assert describe_difference(["cat", "dog"], ["dog", "cat"]) == ""
+    assert describe_difference(["cafe\u0301"], ["caf\u00e9"]) == ""
+    odd = ["a, b", "", " cat", "line\nbreak", "na\u00efve"]
+    text = describe_difference(["dog", *odd], ["dog", "emu"])
+    listed = "'a, b', '', ' cat', 'line\\nbreak', na\u00efve"
+    assert text == f"missing {listed} and new emu"
+    many = [f"c{number}" for number in range(1000)]
+    assert describe_difference(many, ["c0"]).endswith("c9, c10 and 989 more")
+
+
+def test_a_class_that_has_another_label_is_named():
+    assert describe_moves(["cat", "dog"], ["cat", "dog", "emu"]) == ""
+    assert describe_moves(["cat", "dog"], ["wolf", "dog"]) == ""  # renamed
+    assert describe_moves(["2", "10"], ["10", "2"]) == "2 was 0 and is 1; 10 was 1 and is 0"
+    letters = "abcdefg"
+    assert describe_moves(letters, letters[::-1]).endswith("c was 2 and is 4; and 3 more")
+    rule = refuse_moves({"dataset": {"classes": ["cat", "dog"]}}, ["dog", "cat"])
+    assert rule is not None
+    assert rule.endswith("in the checkpoint's order: cat, dog")
+    assert refuse_moves({"dataset": {"name": "digits"}}, ["dog"]) is None
+    assert refuse_moves({}, ["dog"]) is None
+
+
+def test_a_training_takes_over_the_names_of_the_same_data_set():
+    saved = {"dataset": {"name": "synthetic", "classes": ["a", "b"]}}
+    config = parse_config(CONFIG | {"dataset": {"name": "synthetic"}})
+    assert with_saved_classes(config, saved).dataset.classes == ("a", "b")
+    assert with_saved_classes(config, {}) == config
+    other = parse_config(CONFIG | {"dataset": {"name": "synthetic", "classes": ["x", "y"]}})
+    assert with_saved_classes(other, saved) == other
+    assert with_saved_classes(parse_config(CONFIG), saved).dataset.classes is None

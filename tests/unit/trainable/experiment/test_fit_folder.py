@@ -1,5 +1,6 @@
 """Trainings on images in folders, resumed and evaluated after the folders have changed."""
 
+import re
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -15,6 +16,8 @@ from trainable.config import TrainConfig, load_config
 from trainable.errors import TuneSweepsError
 from trainable.experiment.fit import Outcome
 from trainable.experiment.from_checkpoint import evaluate_checkpoint, restored_config
+from trainable.preflight.resume import check_resume
+from trainable.preflight.shapes import DataShape
 
 MakeConfig = Callable[..., TrainConfig]
 RunFit = Callable[..., Outcome]
@@ -126,6 +129,23 @@ def test_names_given_in_the_old_order_are_taken_for_the_old_ones(stopped, root):
     values = {"dataset.classes": ["wolf", "dog"]}
     after = evaluate_checkpoint(stopped, values, allow_custom_model=True)
     assert after == before
+
+
+def test_the_same_names_in_another_order_are_refused(stopped, make_config, run_fit, file_tree):
+    before = file_tree(Path.cwd())
+    values = {"dataset.classes": ["dog", "cat"]}
+    config = make_config({"classes": ["dog", "cat"]}, resume=str(stopped))
+    rule = "cat was 0 and is 1; dog was 1 and is 0; set dataset.classes .* order: cat, dog"
+    with pytest.raises(TuneSweepsError, match=rule):
+        run_fit(config)
+    with pytest.raises(TuneSweepsError, match=rule):
+        run_fit(restored_config(stopped, "experiments", None, values))
+    with pytest.raises(TuneSweepsError, match=rule):
+        evaluate_checkpoint(stopped, values, allow_custom_model=True)
+    data = DataShape(2, (3, 8, 8))
+    problems = {problem.key: problem.rule for problem in check_resume(config, data)}
+    assert re.search(rule, problems["dataset.classes"])
+    assert file_tree(Path.cwd()) == before
 
 
 @pytest.mark.parametrize("stripped", [False, True])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -38,6 +38,7 @@ LEGACY_EXTENSIONS = frozenset(
 
 MAX_EXAMPLES = 3
 """File names that a message shows."""
+MAX_LISTED_FOLDERS = 10
 
 
 @cache
@@ -60,11 +61,11 @@ def class_folders(folder: Path) -> tuple[str, ...]:
 
 
 def has_val_folder(dataset: DatasetConfig) -> bool:
-    """Returns whether a folder of its own is the validation set, beside that of the test set."""
+    """Returns whether a folder of its own is the validation set, beside the test set."""
     root = Path(dataset.root)
     return (
         isinstance(dataset, ImageFolderDataset)
-        and (root / TEST).is_dir()
+        and ((root / TEST).is_dir() or dataset.test_split is not None)
         and any((root / name).is_dir() for name in VAL_FOLDERS)
     )
 
@@ -85,7 +86,7 @@ def scan_folder(
             folders and `dataset.classes` differ; the text has all of these problems.
     """
     root = Path(dataset.root)
-    folders = _find_splits(root)
+    folders = _find_splits(dataset)
     if legacy and {VAL, TEST} <= folders.keys():
         del folders[VAL]
     extensions = LEGACY_EXTENSIONS if legacy else image_extensions()
@@ -97,13 +98,13 @@ def scan_folder(
         if split != TRAIN or dataset.classes is not None:
             source = folders[TRAIN] if dataset.classes is None else None
             problems += _check_names(folder, classes, source)
-        scan.folders[split] = folder.name
-        images, empty = _scan_split(scan, folder, key_names, extensions)
+        scan.folders[split] = "" if folder == root else folder.name
+        images, empty = _scan_split(scan, split, key_names, extensions)
         scan.splits[split] = images
         problems += empty
     if dataset.classes is not None and problems:
         problems.append("for renamed folders, set dataset.classes to their names in the old order")
-    problems += _assign_val(scan, dataset.val_split)
+    problems += _assign_val(scan, dataset)
     if problems:
         raise DataError("; ".join(problems))
     if scan.left_out:
@@ -112,7 +113,7 @@ def scan_folder(
 
 
 def _scan_split(
-    scan: Listing, folder: Path, key_names: Sequence[str], extensions: Collection[str]
+    scan: Listing, split: str, key_names: Sequence[str], extensions: Collection[str]
 ) -> tuple[tuple[ListedImage, ...], list[str]]:
     """Lists the images of a split's folder, and adds the files that are not read to `left_out`.
 
@@ -120,6 +121,7 @@ def _scan_split(
         The images by label, then by folder and file name, and a sentence for every class without
         any.
     """
+    folder = scan.place(split)
     present = {normalize_path(name): name for name in class_folders(folder)}
     images: list[ListedImage] = []
     problems = []
@@ -129,7 +131,8 @@ def _scan_split(
         if name is None:
             continue
         files, others = walk_images(folder / name, extensions)
-        path, key = f"{folder}/{name}", normalize_path(f"{folder.name}/{key_name}")
+        path = f"{folder}/{name}"
+        key = normalize_path(f"{scan.folders[split]}/{key_name}".removeprefix("/"))
         images += [
             ListedImage(f"{key}/{normalize_path(file)}", f"{path}/{file}", label) for file in files
         ]
@@ -141,45 +144,76 @@ def _scan_split(
     return tuple(images), problems
 
 
-def _assign_val(scan: Listing, val_split: float | None) -> list[str]:
+def _assign_val(scan: Listing, dataset: ImageFolderDataset) -> list[str]:
     """Decides what a validation folder is; returns the problem with it, if any."""
     if VAL not in scan.splits:
         return []
     folder = scan.place(VAL)
-    if TEST not in scan.splits:
+    held_out = {"val_split": dataset.val_split, "folds": dataset.folds}
+    if TEST not in scan.splits and dataset.test_split is None:
         scan.splits[TEST], scan.folders[TEST] = scan.splits.pop(VAL), scan.folders.pop(VAL)
-        kind = "the test set" if val_split else "both the validation set and the test set"
+        is_only = any(value is not None for value in held_out.values())
+        kind = "the test set" if is_only else "both the validation set and the test set"
         scan.notices.append(f"{folder} is {kind}: there is no {scan.root / TEST}")
-    elif val_split is not None:
-        return [
-            f"{folder} is the validation set, so dataset.val_split must be null, found "
-            f"{val_split:g}; rename that folder to hold out a part of {scan.root / TRAIN} instead"
-        ]
-    else:
-        scan.notices.append(f"{folder} is the validation set")
-    return []
+        return []
+    scan.notices.append(f"{folder} is the validation set")
+    return [
+        f"{folder} is the validation set, so dataset.{key} must be null, found {value:g}; rename "
+        f"that folder to hold out a part of {scan.root / TRAIN} instead"
+        for key, value in held_out.items()
+        if value is not None
+    ]
 
 
-def _find_splits(root: Path) -> dict[str, Path]:
+def train_folder(dataset: ImageFolderDataset) -> Path:
+    """Returns the folder with the class folders of the training images."""
+    root = Path(dataset.root)
+    is_root = dataset.test_split is not None and not (root / TRAIN).is_dir()
+    return root if is_root else root / TRAIN
+
+
+def _find_splits(dataset: ImageFolderDataset) -> dict[str, Path]:
     """Returns the folder of each split.
 
     Raises:
-        DataError: `train` is missing, or both of `test` and `val`, or there are several `val`.
+        DataError: `train` is missing, or both of `test` and `val`, or there are several `val`; or
+            `test_split` says that there is no `test`, and there is.
     """
+    root = Path(dataset.root)
     val = [name for name in VAL_FOLDERS if (root / name).is_dir()]
     if len(val) > 1:
         raise DataError(
             f"dataset.root {root} must hold one validation folder, found {' and '.join(val)}"
         )
+    if dataset.test_split is not None and (root / TEST).is_dir():
+        raise DataError(
+            f"{root / TEST} is the test set, so dataset.test_split must be null, found "
+            f"{dataset.test_split:g}"
+        )
     folders = {TRAIN: root / TRAIN, VAL: root / val[0] if val else root / VAL, TEST: root / TEST}
     splits = {split: folder for split, folder in folders.items() if folder.is_dir()}
-    if TRAIN not in splits or len(splits) < 2:
-        names = ", ".join(entry.name for entry in _list(root)) if root.is_dir() else ""
+    if dataset.test_split is not None and not splits and root.is_dir():
+        return {TRAIN: root}
+    if TRAIN not in splits or (len(splits) < 2 and dataset.test_split is None):
+        names = class_folders(root) if root.is_dir() else ()
         raise DataError(
             f"dataset.root {root} must hold the folders train/CLASS and test/CLASS (or "
-            f"val/CLASS), found {names or 'nothing'}"
+            f"val/CLASS), found {_list_names(names)}{_test_split_remedy(names, splits)}"
         )
     return splits
+
+
+def _list_names(names: Sequence[str]) -> str:
+    more = ", ..." if len(names) > MAX_LISTED_FOLDERS else ""
+    return f"{', '.join(names[:MAX_LISTED_FOLDERS])}{more}" or "no folder"
+
+
+def _test_split_remedy(names: Sequence[str], splits: Mapping[str, Path]) -> str:
+    """Returns how a test set can be made of the folders that there are."""
+    remedy = "set dataset.test_split, e.g. to 0.2, to make the test set of a part of"
+    if TRAIN in splits:
+        return f"; {remedy} {TRAIN}/CLASS"
+    return f"; if these are the classes, {remedy} them" if len(names) > 1 and not splits else ""
 
 
 def _check_number(train: Path, classes: Sequence[str]) -> list[str]:

@@ -115,8 +115,18 @@ def fold_sizes(count: int, folds: int, *, first: int) -> list[int]:
     return [count // folds + (fold in extra) for fold in range(folds)]
 
 
+def share_size(fraction: float, count: int) -> int:
+    """Returns how many of a class's images a share of them is, at least one on both sides."""
+    return min(max(1, round(fraction * count)), count - 1)
+
+
 def check_counts(
-    counts: Sequence[int] | Indices, least: int, names: Sequence[str], *, key: str
+    counts: Sequence[int] | Indices,
+    least: int,
+    names: Sequence[str],
+    *,
+    key: str,
+    unit: str = "image",
 ) -> None:
     """Checks that every class has enough images for a split.
 
@@ -125,6 +135,7 @@ def check_counts(
         least: The least number.
         names: Class names in the same order.
         key: Key that asks for the split, for the error message.
+        unit: Word for what is counted.
 
     Raises:
         DataError: A class has fewer.
@@ -134,7 +145,7 @@ def check_counts(
         listed = ", ".join(f"{count} of class {name}" for count, name in few[:MAX_LISTED_CLASSES])
         more = ", ..." if len(few) > MAX_LISTED_CLASSES else ""
         raise DataError(
-            f"{key} needs at least {least} images of every class, found {listed}{more}"
+            f"{key} needs at least {least} {unit}s of every class, found {listed}{more}"
         )
 
 
@@ -171,7 +182,7 @@ def split_by_position(
     check_counts(counts, 2, _names_of(present, names), key=key)
     for label in present:
         members = np.flatnonzero(labels == label)
-        count = min(max(1, round(fraction * len(members))), len(members) - 1)
+        count = share_size(fraction, len(members))
         held_out[members[np.argsort(keys[members], kind="stable")[:count]]] = True
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 

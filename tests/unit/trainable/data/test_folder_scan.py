@@ -171,15 +171,50 @@ def test_two_validation_folders_are_refused(root):
 def test_a_missing_folder_is_named(root, missing):
     (root / missing).rename(root / "elsewhere")
     other = "test" if missing == "train" else "train"
-    with pytest.raises(DataError, match=f"found elsewhere, {other}$") as caught:
+    with pytest.raises(DataError, match=f"found elsewhere, {other}") as caught:
         scan(root)
     assert f"dataset.root {root} must hold the folders train/CLASS and test/CLASS" in str(
         caught.value
     )
 
 
+def test_without_a_test_folder_the_remedy_is_test_split(root):
+    (root / "test").rename(root.parent / "elsewhere")
+    with pytest.raises(DataError, match=r"found train; set dataset\.test_split, e\.g\. to 0\.2, "):
+        scan(root)
+    result = scan(root, test_split=0.2)
+    assert set(result.splits) == {"train"}
+    assert result.splits["train"][0].key == "train/cat/1.png"
+
+
+def test_classes_directly_below_the_root_are_read_with_test_split(root):
+    flat = root / "train"
+    with pytest.raises(DataError, match="found cat, dog, emu; if these are the classes, set dat"):
+        scan(flat)
+    result = scan(flat, test_split=0.2)
+    assert result.classes == CLASSES
+    assert [image.key for image in result.splits["train"]][:3] == ["cat/1.png", "cat/2.jpg",
+                                                                  "dog/1.png"]  # fmt: skip
+    assert result.splits["train"][0].path == f"{flat}/cat/1.png"
+    assert result.place("train") == flat
+
+
+def test_a_test_folder_and_test_split_contradict_each_other(root):
+    with pytest.raises(DataError, match=r"test is the test set, so dataset\.test_split must be"):
+        scan(root, test_split=0.2)
+
+
+def test_with_test_split_a_validation_folder_is_the_validation_set(root):
+    (root / "test").rename(root / "valid")
+    result = scan(root, test_split=0.2)
+    assert set(result.splits) == {"train", "val"}
+    assert result.notices == [f"{root}/valid is the validation set"]
+    with pytest.raises(DataError, match=r"so dataset\.folds must be null, found 5; rename"):
+        scan(root, test_split=0.2, folds=5)
+
+
 def test_a_missing_root_is_a_data_error(tmp_path):
-    with pytest.raises(DataError, match="found nothing"):
+    with pytest.raises(DataError, match="found no folder"):
         scan(tmp_path / "nowhere")
 
 

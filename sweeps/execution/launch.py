@@ -87,7 +87,7 @@ def start_sweep(
     points = read_points(spec)
     environment = start_describing()
     spec, share = _prepare(spec, directory, allow_custom_model, address, spec)
-    record = SweepRecord(directory.name, "running", now(), rungs="shares")
+    record = SweepRecord(directory.name, "running", now(), rungs="shares", cache=True)
     record.versions, record.environment, record.address = _versions(), environment(), address
     record.code_directories = code_directories() if allow_custom_model else []
     from sweeps.execution.tune_run import TuneRun  # imports Tune, as `start_ray` has done

@@ -28,7 +28,7 @@ from sweeps.trials.splits import SweepSplits
 from sweeps.trials.trial import OnFailure, SweepTrial, new_trial
 from trainable.artifacts.metrics import has_diverged, read_rows
 from trainable.artifacts.names import METRICS_FILE, automatic_name
-from trainable.config import TrainConfig
+from trainable.config import TrainConfig, without_cache
 from trainable.config.dotted import pop_dotted
 from trainable.trial_settings import SETTINGS, SPLIT
 
@@ -100,6 +100,7 @@ class TrialSource(SearchAlgorithm):
         self._template = template
         self._admission = admission
         self._restore = restore
+        self._has_cache = layout.read_sweep().cache
         self._experiment: Any = None
         self._recorded: deque[SweepTrial] = deque()
         """Recorded trials that Tune has not got yet."""
@@ -188,7 +189,7 @@ class TrialSource(SearchAlgorithm):
 
     def _create_trial(self, record: TrialRecord, training: TrainConfig) -> SweepTrial:
         template = self._template
-        config = training.to_dict()
+        config = (training if self._has_cache else without_cache(training)).to_dict()
         for key in template.mutated:  # schedulers change keys at the top only
             config[key] = pop_dotted(config, key)
         config[SETTINGS] = {

@@ -205,6 +205,9 @@ class SweepRecord:
     """The driver's host and `pid`, while it runs."""
     rungs: Literal["multiples", "shares"] = "multiples"
     """How HyperBand's rungs follow from its factor (`RungRule`); earlier versions wrote none."""
+    cache: bool = False
+    """Whether trials may read files from the decoded cache; those of earlier versions may not, so
+    that all trials of a sweep are trained alike."""
     trials: dict[str, int] = field(default_factory=dict)
     """State -> number of trials."""
     stopped_by: dict[str, int] = field(default_factory=dict)

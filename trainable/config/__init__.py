@@ -223,6 +223,14 @@ def with_classes(config: TrainConfig, names: tuple[str, ...]) -> TrainConfig:
     return config.model_copy(update={"dataset": dataset})
 
 
+def without_cache(config: TrainConfig) -> TrainConfig:
+    """Returns a config that decodes the files of its data set in every epoch, if it has files."""
+    if not isinstance(config.dataset, FileDataset):
+        return config
+    dataset = config.dataset.model_copy(update={"cache": False})
+    return config.model_copy(update={"dataset": dataset})
+
+
 def halve_parts(batch_size: int, parts: int) -> int | None:
     """Returns the number of parts of about half the size that a batch can be run in.
 

@@ -42,7 +42,8 @@ def load_data(
         dataset: The config's `dataset` section.
         device: The device of the batches; a data set that fits is held there as a whole.
         num_workers: Loader processes, already limited to the available CPUs; only images in files
-            and data sets of the user's own use them. `dataset.num_workers` is ignored.
+            without the cache and data sets of the user's own use them. `dataset.num_workers` is
+            ignored.
         split: The split of the training that continues, of images in files; None draws one.
         allow_custom: Whether `dataset.name` may import code of the user's. Off by default, because
             a config file alone must not be able to run code.
@@ -62,17 +63,25 @@ def load_data(
             while len(_loaded) >= MAX_LOADED:
                 del _loaded[next(iter(_loaded))]
             source = _load(dataset, device, num_workers, split)
-            used = Preprocessing(mean=source.mean, std=source.std)
-            complete = with_preprocessing(dataset, source.shape[0], used)
-            _complete_keys[key] = _key(complete, *place)
+            _complete_keys[key] = _key(_complete(dataset, source), *place)
         # The last entry is the most recently used one.
         _loaded[_complete_keys.get(key, key)] = source
     return source
 
 
+def _complete(dataset: DatasetConfig, source: ImageSource) -> DatasetConfig:
+    """Returns a section with the preprocessing that a source has taken from the data."""
+    if isinstance(dataset, OwnDataset):
+        return dataset.model_copy(update={"mean": source.mean, "std": source.std})
+    used = Preprocessing(mean=source.mean, std=source.std)
+    return with_preprocessing(dataset, source.shape[0], used)
+
+
 def _key(dataset: DatasetConfig, device: str, num_workers: str, split: str) -> Key:
-    has_workers = isinstance(dataset, FileDataset | OwnDataset)
-    has_classes = has_workers or isinstance(dataset, ArraysDataset)
+    has_classes = isinstance(dataset, FileDataset | ArraysDataset | OwnDataset)
+    has_workers = isinstance(dataset, OwnDataset) or (
+        isinstance(dataset, FileDataset) and not dataset.cache
+    )
     excluded = {"num_workers", "download", "root"} | (set() if has_classes else {"classes"})
     return (
         dataset.model_dump_json(exclude=excluded),
@@ -95,6 +104,10 @@ def _describe_file(dataset: DatasetConfig) -> str:
 def _load(
     dataset: DatasetConfig, device: torch.device, num_workers: int, split: SplitRecord | None
 ) -> ImageSource:
+    if isinstance(dataset, FileDataset) and dataset.cache:
+        from trainable.data.cached.source import CachedSource  # Pillow
+
+        return CachedSource(dataset, device, split=split)
     if isinstance(dataset, FileDataset):
         from trainable.data.folder import FolderSource  # torchvision takes a second or two
 

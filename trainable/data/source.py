@@ -105,6 +105,20 @@ def start_epoch(source: ImageSource, epoch: int) -> None:
         source.set_epoch(epoch)
 
 
+@runtime_checkable
+class DecodesFiles(Protocol):
+    """A source that decodes its files when they are needed first."""
+
+    def prepare(self) -> None:
+        """Decodes now what a training needs, unless it has been decoded."""
+
+
+def prepare_training(source: ImageSource) -> None:
+    """Lets a source do now what the first epoch of a training would otherwise wait for."""
+    if isinstance(source, DecodesFiles):
+        source.prepare()
+
+
 def batch_slices(count: int, batch_size: int) -> list[slice]:
     """Divides `count` images into batches of `batch_size`, in order."""
     return [slice(start, start + batch_size) for start in range(0, count, batch_size)]

@@ -21,7 +21,7 @@ from trainable.data.shapes import dataset_shape
 from trainable.errors import CheckpointError, DataError, naming_memory
 from trainable.experiment.fit import Outcome, fit
 from trainable.storage.experiment import local_file
-from trainable.training.saved_split import saved_split
+from trainable.training.saved_split import saved_split, with_saved_cache
 from trainable.training.trainer import Trainer
 from trainable.uri import expand_home, is_uri
 
@@ -144,6 +144,8 @@ def evaluate_checkpoint(
     changed["metrics"] = list(dict.fromkeys([*(changed.get("metrics") or ()), *metrics]))
     config = parse_config(changed, str(checkpoint))
     _check_shape(checkpoint, state[CONFIG], config, values)
+    if "dataset.cache" not in values:
+        config = with_saved_cache(config, state[CONFIG])
     split = saved_split(state, config.dataset)
     if split is not None:
         # Nothing is held out: a class without validation images does not matter here.

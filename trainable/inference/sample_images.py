@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainable.config import TrainConfig
+from trainable.config import TrainConfig, without_cache
 from trainable.data.loading import load_data
-from trainable.errors import DataError
+from trainable.errors import TuneSweepsError
 from trainable.inference.description import find_preprocessing
 from trainable.training.saved_split import saved_split
 
@@ -30,7 +30,9 @@ class SampleImages:
     """Why they are not of the test set."""
 
 
-def sample_images(config: TrainConfig, state: Mapping[str, Any], count: int) -> SampleImages:
+def sample_images(
+    config: TrainConfig, state: Mapping[str, Any], count: int, *, allow_custom: bool = False
+) -> SampleImages:
     """Returns the first images of the test set, or random ones where it cannot be loaded.
 
     Nothing is downloaded.
@@ -39,17 +41,19 @@ def sample_images(config: TrainConfig, state: Mapping[str, Any], count: int) -> 
         config: The config of a checkpoint.
         state: The checkpoint.
         count: Number of images; those of a smaller test set are repeated.
+        allow_custom: Whether `dataset.name` may import a callable of the user's.
     """
-    dataset = config.dataset.model_copy(update={"download": False})
+    # A few files are decoded sooner than all of them.
+    dataset = without_cache(config).dataset.model_copy(update={"download": False})
     split = saved_split(dict(state), dataset)
     if split is not None:
         # Nothing is held out: a class without validation images does not matter here.
         split = split.of_test_set()
         dataset = dataset.model_copy(update={"val_split": None})
     try:
-        source = load_data(dataset, torch.device("cpu"), split=split)
+        source = load_data(dataset, torch.device("cpu"), split=split, allow_custom=allow_custom)
         pixels, _ = next(iter(source.eval_batches("test", count)))
-    except (DataError, OSError) as error:
+    except (TuneSweepsError, OSError) as error:
         return SampleImages(_draw(config, state, count), False, str(error))
     if pixels.shape[1] != (config.model.in_channels or pixels.shape[1]):
         return SampleImages(_draw(config, state, count), False, "the data have other channels")

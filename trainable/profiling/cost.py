@@ -14,7 +14,7 @@ from torch import nn
 
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import OptimizerConfig, TrainConfig
-from trainable.data.source import Batch, Split, batch_slices, train_slices
+from trainable.data.source import Batch, Split, batch_slices, prepare_training, train_slices
 from trainable.errors import ExperimentError
 from trainable.models import get_model_on_meta
 from trainable.optim.optimizers import build_optimizer
@@ -70,6 +70,7 @@ def measure_cost(
         allow_custom_model=allow_custom_model,
         pretrained=False,  # the weights' values change no cost
     )
+    prepare_training(trainer.source)
     setup_s = time.perf_counter() - started
     try:
         epoch_s = _measure_epoch_s(trainer)

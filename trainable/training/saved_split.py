@@ -1,11 +1,18 @@
-"""Reads from a checkpoint which images its training has held out."""
+"""Reads from a checkpoint which images its training has held out, and how it has read them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from trainable.artifacts import checkpoint
-from trainable.config import DatasetConfig, ImageFolderDataset, TrainConfig
+from trainable.config import (
+    DatasetConfig,
+    FileDataset,
+    ImageFolderDataset,
+    TrainConfig,
+    without_cache,
+)
 from trainable.data.source import ImageSource
 from trainable.data.splits.record import SplitRecord
 from trainable.errors import DataError
@@ -34,6 +41,21 @@ def saved_split(state: dict[str, Any], dataset: DatasetConfig) -> SplitRecord | 
         return SplitRecord.from_dict(record)
     seed = saved.get("seed", ImageFolderDataset.model_fields["seed"].default)
     return SplitRecord(int(seed), saved.get("val_split"), by_position=True)
+
+
+def with_saved_cache(config: TrainConfig, saved: Mapping[str, Any]) -> TrainConfig:
+    """Returns a config without the decoded cache if the training that it continues has none.
+
+    Its training images would be others. Versions before the cache have recorded nothing of it.
+
+    Args:
+        config: Complete settings.
+        saved: The checkpoint's config.
+    """
+    dataset, before = config.dataset, saved.get("dataset")
+    if not isinstance(dataset, FileDataset) or not isinstance(before, Mapping):
+        return config
+    return config if before.get("cache") else without_cache(config)
 
 
 def check_number_of_classes(

@@ -194,13 +194,13 @@ def _allocate(descriptor: int, shape: tuple[int, ...]) -> int:
     data = header.getvalue()
     size = len(data) + int(np.prod(shape, dtype=np.int64))
     os.ftruncate(descriptor, 0)
+    os.ftruncate(descriptor, size)
     if hasattr(os, "posix_fallocate"):
         try:
             os.posix_fallocate(descriptor, 0, size)
         except OSError as error:
             if error.errno not in NO_ALLOCATION:
                 raise
-    os.ftruncate(descriptor, size)
     os.pwrite(descriptor, data, 0)
     return len(data)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from trainable.data.cache.eviction import evict, find_parts
 from trainable.data.cache.settings import CacheSettings
 
-GIB = 2**30
+MIB, GIB = 2**20, 2**30
 TAGS = {
     ".gitignore": "*\n",
     "CACHEDIR.TAG": "Signature: 8a477f597d28d172789f06886806bc55\n# See https://bford.info/cachedir/\n",
@@ -55,6 +55,11 @@ def _existing_parent(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
+def show_size(size: int) -> str:
+    """Returns a number of bytes as text."""
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / MIB:.1f} MiB"
+
+
 def explain_room(settings: CacheSettings, needed: int, refusals: str) -> str:
     """Returns the message that a cache has no room.
 
@@ -64,7 +69,7 @@ def explain_room(settings: CacheSettings, needed: int, refusals: str) -> str:
         refusals: What is wrong with the folders.
     """
     return (
-        f"the decoded images of {settings.root} need {needed / GIB:.2f} GiB on a disk ({refusals})"
+        f"the decoded images of {settings.root} need {show_size(needed)} on a disk ({refusals})"
         "; set dataset.cache_dir to a directory with room, or dataset.cache: false to decode "
         "every file in every epoch"
     )

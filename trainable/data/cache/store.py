@@ -16,11 +16,11 @@ from pathlib import Path
 from trainable.atomic_files import fsync
 from trainable.data.cache.build import build, estimate_bytes
 from trainable.data.cache.decoded import DecodedImages
-from trainable.data.cache.entry import Damage, Entry, read_entry
+from trainable.data.cache.entry import PIXELS_FILE, Damage, Entry, read_entry
 from trainable.data.cache.eviction import discard, evict, new_part, remove_dead_parts
 from trainable.data.cache.files import ImageFile, cache_key, list_files, shorten
 from trainable.data.cache.progress import OnEvent, Progress, building_alone
-from trainable.data.cache.room import GIB, explain_room, find_refusal, free_bytes, has_room
+from trainable.data.cache.room import explain_room, find_refusal, free_bytes, has_room, show_size
 from trainable.data.cache.settings import CacheSettings
 from trainable.data.image_file import Treatment, describe_counts
 from trainable.data.listing import ListedImage
@@ -74,7 +74,7 @@ def _list_damages(damages: Sequence[Damage], files: Sequence[ImageFile]) -> list
 
 def _describe(entry: Entry, settings: CacheSettings, *, is_new: bool) -> list[str]:
     """Returns lines for the user on a cache and on what was done to its images."""
-    count, size = len(entry.pixels), f"{entry.pixels.nbytes / GIB:.2f} GiB"
+    count, size = len(entry.pixels), show_size(entry.pixels.nbytes)
     if is_new:
         line = f"decoded {count:,} images in {entry.index.seconds:.0f} s into {entry.directory}"
     else:
@@ -101,7 +101,7 @@ def _create(
     refusal: str | None
     for folder in settings.folders():
         if not has_room(folder, key, needed, settings.limit):
-            refusal, is_full = f"{free_bytes(folder) / GIB:.2f} GiB are free", True
+            refusal, is_full = f"{show_size(free_bytes(folder))} are free", True
         else:
             refusal = find_refusal(folder)
         if refusal is None:
@@ -152,9 +152,9 @@ def _build_in(
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise DataError(f"{folder}: the decoded images cannot be written: {error}") from error
-        needed = estimate_bytes(files, settings)
+        needed = (part / PIXELS_FILE).stat().st_size
         shutil.rmtree(part, ignore_errors=True)
-        reason = f"{folder}: {DISK_FULL[error.errno]}, {free_bytes(folder) / GIB:.2f} GiB are free"
+        reason = f"{folder}: {DISK_FULL[error.errno]}, {show_size(free_bytes(folder))} are free"
         raise DiskFullError(explain_room(settings, needed, reason)) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)

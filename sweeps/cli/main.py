@@ -30,6 +30,7 @@ COMMANDS = (
     validate.schema,
     plan.plan,
     plan.preview,
+    plan.data,
     status.list_,
     status.status,
     status.best,

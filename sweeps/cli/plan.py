@@ -1,4 +1,4 @@
-"""The commands that show what a sweep will do before it starts: plan and preview."""
+"""The commands that show what a sweep will do before it starts: plan, preview and data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from sweeps.cli.options import (
     ALLOW_CUSTOM_MODEL,
     AS_JSON,
+    BAD_INPUT,
     FINISHED,
     PATH,
     SET_IN_SEARCH,
@@ -18,7 +19,7 @@ from sweeps.cli.options import (
 )
 from sweeps.cli.validate import check_warm_start
 from sweeps.terminal.commands import train_command
-from sweeps.terminal.console import print_json, print_line, print_note, print_table
+from sweeps.terminal.console import print_error, print_json, print_line, print_note, print_table
 
 DEFAULT_PICTURE = Path("preview.png")
 DEFAULT_IMAGES = 8
@@ -141,9 +142,15 @@ def _print_written(target: Path, count: int | None, *, own_code: bool) -> None:
     metavar="N",
     help="Number of images; 8 by default.",
 )
+@ALLOW_CUSTOM_MODEL
 @exits
 def preview(
-    search_file: Path, assignments: tuple[str, ...], number: int, output: Path, images: int
+    search_file: Path,
+    assignments: tuple[str, ...],
+    number: int,
+    output: Path,
+    images: int,
+    allow_custom_model: bool,
 ) -> int:
     """Writes a picture of augmented training images.
 
@@ -161,10 +168,13 @@ def preview(
     spec = load_search(search_file, parse_assignments(assignments, SearchSpec))
     values, is_fixed = draw_of_trial(spec, number)
     config = spec.trial_config(values, number)
+    from trainable.config.own_code import add_code_directories
     from trainable.experiment.preview import write_preview
 
+    if allow_custom_model:
+        add_code_directories([Path.cwd(), spec.origin.directory])
     with writing(output):
-        write_preview(config, output, images=images)
+        write_preview(config, output, images=images, allow_custom_model=allow_custom_model)
     for key, value in values.items():
         if key.partition(".")[0] in ("augment", "dataset"):
             print_line(f"{key}: {value}")
@@ -172,3 +182,87 @@ def preview(
         print_note(f"the values of draw {number} depend on results of earlier trials")
     print_line(f"wrote {output}")
     return FINISHED
+
+
+@click.command()
+@click.argument("config_file", type=PATH, metavar="CONFIG")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of CONFIG, e.g. dataset.val_split=0.2 in a training config or "
+    "config.dataset.val_split=0.2 in a search file.",
+)
+@click.option(
+    "--trial",
+    "number",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Number of the draw of a search file, as in sweep plan; 0 by default.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=PATH,
+    metavar="FILE",
+    help="Write a PNG file with samples of every class. One that exists is replaced.",
+)
+@click.option(
+    "--images",
+    type=click.IntRange(1, 64),
+    default=DEFAULT_IMAGES,
+    metavar="N",
+    help="Samples of a class; 8 by default.",
+)
+@AS_JSON
+@ALLOW_CUSTOM_MODEL
+@exits
+def data(
+    config_file: Path,
+    assignments: tuple[str, ...],
+    number: int,
+    output: Path | None,
+    images: int,
+    as_json: bool,
+    allow_custom_model: bool,
+) -> int:
+    """Looks at the data before a sweep.
+
+    Reads every image of the data set that CONFIG, a training config or a search file, names.
+    Prints the number of images of each class and split, sizes, modes, files that are not read and
+    why, damaged files, images that occur twice, also across splits, and a class imbalance. It
+    writes nothing but the picture.
+
+    The exit code is 2 if trainings would fail.
+
+    Example: sweep data config.yaml --output samples.png
+    """
+    from sweeps.planning.data_report import (
+        describe_report,
+        load_training_config,
+        make_counts_table,
+    )
+    from trainable.config.own_code import add_code_directories
+    from trainable.inspection.report import examine
+    from trainable.inspection.samples import write_samples
+
+    if allow_custom_model:
+        add_code_directories([Path.cwd(), config_file.parent])
+    config = load_training_config(config_file, assignments, number)
+    report = examine(config, most_opened=images, allow_custom_model=allow_custom_model)
+    if output is not None:
+        with writing(output):
+            write_samples(report, output, images=images)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        print_table(make_counts_table(report))
+        for line in describe_report(report):
+            print_line(line)
+        if output is not None:
+            print_line(f"wrote {output}")
+    for problem in report.problems:
+        print_error(problem)
+    return BAD_INPUT if report.problems else FINISHED

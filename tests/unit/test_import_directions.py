@@ -68,6 +68,7 @@ TRAINABLE_ORDER = [
     "features",
     "training",
     "storage",
+    "inspection",
     "preflight",
     "experiment",
     "inference",

@@ -9,7 +9,8 @@ from PIL import Image
 
 from tests.support.image_folders import write_image_folder
 from trainable.config import TrainConfig, parse_config
-from trainable.experiment.preview import EPOCHS, LINE_HEIGHT, MARGIN, write_preview
+from trainable.experiment.preview import EPOCHS, write_preview
+from trainable.inspection.picture import LINE_HEIGHT, MARGIN
 
 CELL = 96
 

@@ -1,0 +1,1 @@
+"""What `sweep data` shows of a data set before a sweep."""

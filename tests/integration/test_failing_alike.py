@@ -63,6 +63,7 @@ def test_trials_that_fail_alike_pause_the_sweep_and_a_resume_counts_anew(tmp_pat
     assert {record.state for record in trials(sweep)} == {"failed"}
 
 
+@pytest.mark.long  # measures the memory of the whole machine, which must do nothing else
 def test_a_host_out_of_memory_runs_the_trial_alone_then_with_half_batches(tmp_path: Path) -> None:
     path = write_search(tmp_path, "failing_models:hoards", tune={"num_samples": 1})
     lines = Path("/proc/meminfo").read_text().splitlines()

@@ -1,5 +1,7 @@
 """Freezes parts of a model: they get no gradients and run as in evaluation.
 
+With `model.batch_norm: eval` the BatchNorm layers of the other parts run as in evaluation too.
+
 What is frozen is a function of the epoch's number and is set at the start of every epoch, so that
 a training which continues needs nothing from its checkpoint. The modules stay the same, and with
 them the keys of the model's state.
@@ -8,6 +10,7 @@ them the keys of the model's state.
 from __future__ import annotations
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainable.config import ModelConfig
 from trainable.config.sections.model import FrozenStages
@@ -41,6 +44,7 @@ class FrozenParts:
             rule = "leaves nothing to train: the classifier's parameters require no gradients"
             raise ConfigError("config", [Problem("model.freeze", rule)])
         self._modules = _frozen_modules(model, self.names) if self.names else []
+        self._norms = batch_norms(model) if config.batch_norm == "eval" else []
         self._unfreeze_epoch = config.unfreeze_epoch
         self.is_active = False
         """Whether the parts are frozen in the present epoch."""
@@ -66,9 +70,22 @@ class FrozenParts:
         return has_changed
 
     def keep_in_evaluation(self) -> None:
-        """Puts frozen modules into evaluation mode, after `model.train()`."""
-        for module in self._modules if self.is_active else ():
+        """Puts modules that are not to run as in training into evaluation mode.
+
+        Called after `model.train()`.
+        """
+        frozen = self._modules if self.is_active else []
+        for module in (*frozen, *self._norms):
             module.training = False
+
+
+def batch_norms(model: nn.Module) -> list[nn.Module]:
+    """Returns the BatchNorm layers of a model that keep running statistics."""
+    return [
+        module
+        for module in model.modules()
+        if isinstance(module, _BatchNorm) and module.track_running_stats
+    ]
 
 
 def frozen_parameters(model: nn.Module, config: ModelConfig) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trainable.data.source import Split
+from trainable.optim.frozen import batch_norms
 from trainable.training.device import describe_threads
 from trainable.training.gpu.cuda_graphs import RECORDED
 
@@ -39,9 +40,13 @@ def describe_differences(trainer: Trainer) -> list[str]:
             notices.append("amp.enabled has no effect without CUDA: mixed precision is off")
     notices += trainer.source.notices
     notices += describe_threads(trainer.config)
+    if trainer.config.model.batch_norm == "eval" and not batch_norms(trainer.model):
+        notices.append("model.batch_norm has no effect: the model has no BatchNorm")
     if trainer.metrics is not None:
         splits: list[Split] = ["val", "test"] if trainer.source.has_val else ["test"]
         notices += trainer.metrics.describe_counted({s: trainer.source.size(s) for s in splits})
     if not trainer.source.has_val:
-        notices.append("no dataset.val_split: val_acc and best.pt are decided on the test set")
+        notices.append(
+            "no dataset.val_split or folds: val_acc and best.pt are decided on the test set"
+        )
     return notices

@@ -78,6 +78,11 @@ class ModelConfig(Section):
     stay."""
     unfreeze_epoch: PositiveInt | None = Field(default=None, examples=[3])
     """The epoch, counted from 1, from which on everything is trained; `null`: none."""
+    batch_norm: Literal["train", "eval"] = Field(default="train", examples=["eval"])
+    """How BatchNorm layers of parts that are trained run. `train`: they normalise with the
+    statistics of the batch. `eval`: with those of the pretrained weights, which stay, as in
+    evaluation; their weight and bias are trained. `eval` suits few images, and small batches,
+    whose statistics are noisy."""
     num_classes: int | None = Field(default=None, ge=2, examples=[10])
     """`null` takes the data set's."""
     in_channels: PositiveInt | None = Field(default=None, examples=[3])
@@ -120,6 +125,11 @@ class ModelConfig(Section):
             raise ValueError(
                 f"pretrained must be the path of a file for {self.name}: only models of timm and "
                 "torchvision (timm/NAME, torchvision/NAME) have weights of their own, found true"
+            )
+        if self.batch_norm == "eval" and not (self.pretrained or is_own_code(self.name)):
+            raise ValueError(
+                "batch_norm must be train without pretrained weights, found eval: the statistics "
+                "of a new model are of no images"
             )
         if self.args and self.name in MODEL_NAMES:
             raise ValueError(

@@ -62,6 +62,7 @@ DEFAULTS = {
     "seed.threads": None,
     "model.freeze": "none",
     "model.unfreeze_epoch": None,
+    "model.batch_norm": "train",
     "dataset.root": "./data",
     "dataset.download": True,
     "dataset.num_workers": 4,

@@ -6,7 +6,7 @@ from torch import nn
 
 from trainable.config import ModelConfig, parse_config
 from trainable.errors import ConfigError
-from trainable.optim.frozen import FrozenParts, frozen_parameters
+from trainable.optim.frozen import FrozenParts, batch_norms, frozen_parameters
 from trainable.training.trainer import Trainer
 
 
@@ -61,6 +61,31 @@ def test_frozen_modules_stay_in_evaluation_and_others_do_not():
     assert not model.stem[2].training or not affine
 
 
+def test_batch_norm_in_evaluation_still_trains_its_weights_and_leaves_the_rest_in_training():
+    model = Small()
+    parts = FrozenParts(
+        model, section(STAGE, unfreeze_epoch=2, pretrained="w.pt", batch_norm="eval")
+    )
+    for epoch in (1, 2):
+        parts.start_epoch(epoch)
+        model.train()
+        parts.keep_in_evaluation()
+        assert not any(module.training for module in batch_norms(model)), epoch
+        assert model.head[0].training
+    assert "stem.1.weight" in trained(model)
+    assert model.stem[2].training
+
+
+def test_only_layers_with_running_statistics_are_kept():
+    layers = [nn.BatchNorm1d(2), nn.BatchNorm3d(2), nn.SyncBatchNorm(2)]
+    others = [
+        nn.BatchNorm2d(2, track_running_stats=False),
+        nn.GroupNorm(1, 2),
+        nn.InstanceNorm2d(2),
+    ]
+    assert batch_norms(nn.Sequential(*layers, *others)) == layers
+
+
 def test_the_state_is_a_function_of_the_epoch():
     model = Small()
     parts = FrozenParts(model, section("backbone", unfreeze_epoch=3))
@@ -108,7 +133,7 @@ def config(**keys):
     }  # fmt: skip
     for key, value in keys.items():
         section_name, _, name = key.partition("__")
-        data[section_name] = {**data[section_name], name: value}
+        data[section_name] = {**data.get(section_name, {}), name: value}
     return parse_config(data)
 
 
@@ -137,10 +162,47 @@ def test_frozen_weights_and_statistics_do_not_change_and_then_they_do():
     assert not any(torch.equal(frozen[key], value) for key, value in after.items())
 
 
+STATISTICS = ("1.running_mean", "1.running_var", "1.num_batches_tracked")
+
+
+def test_with_batch_norm_eval_statistics_stay_and_everything_else_is_trained():
+    trainer = start(config(model__batch_norm="eval", ema__enabled=True))
+    before = tensors(trainer)
+    trainer.run_epoch()
+    averaged = trainer.evaluation_step.model.state_dict()
+    assert averaged["1.weight"].data_ptr() != trainer.model[1].weight.data_ptr()
+    for after in (tensors(trainer), averaged):
+        same = {key for key in before if torch.equal(before[key], after[key])}
+        assert same == set(STATISTICS)
+    assert not any("batch_norm" in notice for notice in trainer.notices)
+
+
+def test_with_batch_norm_eval_a_training_step_normalises_with_the_stored_statistics():
+    """A step without dropout that changes nothing has the loss of an evaluation."""
+    settings = config(
+        model__batch_norm="eval",
+        dataset__augment=False,
+        training__batch_size=40,
+        optimizer__learning_rate=1e-30,
+    )
+    trainer = start(settings)
+    trainer.model[3].p = 0.0
+    trainer.model[1].running_mean.copy_(torch.linspace(-1, 1, 8))
+    row = trainer.run_epoch()
+    assert row["train_loss"] == pytest.approx(trainer.score("train").loss, rel=1e-5)
+
+
+def test_batch_norm_eval_is_said_to_have_no_effect_on_a_model_without_such_layers():
+    trainer = start(config(model__name="tiny_models:mlp", model__batch_norm="eval"))
+    assert "model.batch_norm has no effect: the model has no BatchNorm" in trainer.notices
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "lamb", "sgd"])
-def test_a_training_with_every_key_continues_bit_equally_at_every_cut(optimizer):
+@pytest.mark.parametrize("batch_norm", ["train", "eval"])
+def test_a_training_with_every_key_continues_bit_equally_at_every_cut(optimizer, batch_norm):
     pytest.importorskip("timm")
     settings = config(
+        model__batch_norm=batch_norm,
         model__freeze={"stages": 1},
         model__unfreeze_epoch=3,
         optimizer__name=optimizer,
@@ -162,3 +224,4 @@ def test_a_training_with_every_key_continues_bit_equally_at_every_cut(optimizer)
         run(second, 4 - cut)
         for key, value in tensors(whole).items():
             assert torch.equal(tensors(second)[key], value), (cut, key)
+    assert (whole.model[1].num_batches_tracked > 0) == (batch_norm == "train")

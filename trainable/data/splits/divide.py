@@ -58,10 +58,17 @@ def divide(dataset: FileDataset, record: SplitRecord | None = None) -> DividedIm
     if record is not None and record.classes and dataset.classes is None:
         dataset = dataset.model_copy(update={"classes": record.classes})
     listing = _list(dataset, record)
+    max_value = None if record is None else record.max_value
+    if dataset.skip_unreadable or dataset.max_value == "auto":
+        from trainable.data.survey import measure_max_value, without_unreadable  # Pillow
+
+        listing = without_unreadable(listing, dataset)
+        max_value = measure_max_value(dataset, listing, max_value)
     if record is not None and record.classes and len(record.classes) != len(listing.classes):
         difference = describe_difference(record.classes, listing.classes)
         raise DataError(f"the training has other classes than {listing.root}: {difference}")
     before, record = record, draw_record(dataset, listing, record)
+    record = replace(record, max_value=max_value)
     images, fingerprints = apply_record(listing, record)
     sizes = {split: len(of_split) for split, of_split in images.items()}
     if record.folds is not None:
@@ -77,20 +84,11 @@ def divide(dataset: FileDataset, record: SplitRecord | None = None) -> DividedIm
 
 
 def _list(dataset: FileDataset, record: SplitRecord | None) -> Listing:
-    """Lists the images with the keys that they had when the record was drawn.
-
-    Raises:
-        DataError: See `list_images`; or groups are in several splits.
-    """
+    """Lists the images with the keys that they had when the record was drawn."""
     if record is None or not isinstance(dataset, ImageFolderDataset):
-        listing = list_images(dataset)
-    else:
-        legacy = record.by_position and _holds_out_alike(record, dataset)
-        listing = scan_folder(dataset, key_classes=record.classes, legacy=legacy)
-    column = _group_column(dataset)
-    if column is not None:
-        check_groups(column, listing)
-    return listing
+        return list_images(dataset)
+    legacy = record.by_position and _holds_out_alike(record, dataset)
+    return scan_folder(dataset, key_classes=record.classes, legacy=legacy)
 
 
 def _group_column(dataset: FileDataset) -> str | None:
@@ -108,14 +106,16 @@ def draw_record(
         record: An earlier record. What it has in common with the config stays.
 
     Raises:
-        DataError: A class has too few images or groups.
+        DataError: A class has too few images or groups, or the data have a group in two splits.
     """
+    column = _group_column(dataset)
+    if column is not None:
+        check_groups(column, listing)
     keeps_test = record is not None and _tests_alike(record, dataset)
     keeps_all = keeps_test and record is not None and _holds_out_alike(record, dataset)
     drawn = record or SplitRecord(dataset.seed, None)
     if not keeps_all:
         drawn = replace(drawn, sizes={}, fingerprints={}, by_position=False)
-    column = _group_column(dataset)
     drawn = replace(drawn, classes=drawn.classes or listing.classes, group_column=column)
     if not keeps_test:
         drawn = _draw_test(drawn, listing, dataset.test_split)

@@ -54,7 +54,7 @@ from trainable.config.own_code import (
     code_directories,
 )
 from trainable.config.yaml_reader import dotted, dump_yaml
-from trainable.data.folder_scan import has_val_folder
+from trainable.data.listing import may_have_val
 from trainable.errors import ConfigError
 from trainable.preflight.background import Options
 
@@ -291,8 +291,11 @@ def _notices(base: TrainConfig) -> Iterator[str]:
             "checkpoint.enabled is false: trials save their metrics and logs, but no best.pt; "
             "one that is interrupted starts again from epoch 1"
         )
-    if base.dataset.val_split is None and not has_val_folder(base.dataset):
-        yield "no dataset.val_split: val_acc is the test accuracy, and so decides the best trial"
+    if not may_have_val(base.dataset):
+        yield (
+            "no dataset.val_split or folds: val_acc is the test accuracy, and so decides the best "
+            "trial"
+        )
 
 
 @contextmanager

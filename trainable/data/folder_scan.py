@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from trainable.config import DatasetConfig, ImageFolderDataset
+from trainable.config import ImageFolderDataset
+from trainable.data.class_names import describe_difference, describe_unusable
 from trainable.data.listing import TEST, TRAIN, VAL, ListedImage, Listing, normalize_path
 from trainable.errors import DataError
 
@@ -60,16 +61,6 @@ def class_folders(folder: Path) -> tuple[str, ...]:
     return tuple(entry.name for entry in _list(folder) if entry.is_dir())
 
 
-def has_val_folder(dataset: DatasetConfig) -> bool:
-    """Returns whether a folder of its own is the validation set, beside the test set."""
-    root = Path(dataset.root)
-    return (
-        isinstance(dataset, ImageFolderDataset)
-        and ((root / TEST).is_dir() or dataset.test_split is not None)
-        and any((root / name).is_dir() for name in VAL_FOLDERS)
-    )
-
-
 def scan_folder(
     dataset: ImageFolderDataset, *, key_classes: Sequence[str] = (), legacy: bool = False
 ) -> Listing:
@@ -93,7 +84,7 @@ def scan_folder(
     classes = dataset.classes or class_folders(folders[TRAIN])
     scan = Listing(root, tuple(classes))
     key_names = tuple(key_classes) if len(key_classes) == len(classes) else scan.classes
-    problems = _check_number(folders[TRAIN], classes)
+    problems = [*_check_number(folders[TRAIN], classes), *_check_unusable(folders[TRAIN], classes)]
     for split, folder in folders.items():
         if split != TRAIN or dataset.classes is not None:
             source = folders[TRAIN] if dataset.classes is None else None
@@ -223,6 +214,11 @@ def _check_number(train: Path, classes: Sequence[str]) -> list[str]:
     return [f"{train} must hold one folder per class and at least 2 classes, found {alone}"]
 
 
+def _check_unusable(train: Path, classes: Sequence[str]) -> list[str]:
+    unusable = describe_unusable(classes)
+    return [f"{train} has names of classes that cannot be used: {unusable}"] if unusable else []
+
+
 def _check_names(folder: Path, classes: Sequence[str], train: Path | None) -> list[str]:
     """Returns the problem with the class folders of a split, if any.
 
@@ -236,16 +232,6 @@ def _check_names(folder: Path, classes: Sequence[str], train: Path | None) -> li
         return []
     expected = "classes of dataset.classes" if train is None else f"same classes as {train}"
     return [f"{folder} must hold the {expected}: {difference}"]
-
-
-def describe_difference(expected: Iterable[str], present: Iterable[str]) -> str:
-    """Returns which class names are missing and which are new, or nothing if they are the same."""
-    wanted = {normalize_path(name): name for name in expected}
-    names = {normalize_path(name): name for name in present}
-    missing = [name for key, name in wanted.items() if key not in names]
-    new = [name for key, name in names.items() if key not in wanted]
-    parts = (("missing", missing), ("new", new))
-    return " and ".join(f"{word} {', '.join(listed)}" for word, listed in parts if listed)
 
 
 def walk_images(folder: Path, extensions: Collection[str]) -> tuple[list[str], list[str]]:

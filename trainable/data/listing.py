@@ -13,7 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainable.config import ArraysDataset, FileDataset, ImageFolderDataset, TableDataset
+from trainable.config import (
+    ArraysDataset,
+    BuiltinDataset,
+    DatasetConfig,
+    FileDataset,
+    ImageFolderDataset,
+    SyntheticDataset,
+    TableDataset,
+)
 from trainable.errors import DataError
 
 TRAIN, VAL, TEST = "train", "val", "test"
@@ -79,6 +87,21 @@ def list_images(dataset: FileDataset, *, key_classes: Sequence[str] = ()) -> Lis
 
     assert isinstance(dataset, TableDataset), "there are two kinds"
     return list_table(dataset)
+
+
+def may_have_val(dataset: DatasetConfig) -> bool:
+    """Returns whether there may be validation images: a part of the training set, or others.
+
+    Those of `arrays` and of data sets of the user's own are not looked for.
+    """
+    if dataset.val_split is not None or dataset.folds is not None:
+        return True
+    if not isinstance(dataset, FileDataset):
+        return not isinstance(dataset, BuiltinDataset | SyntheticDataset)
+    try:
+        return VAL in list_images(dataset).splits
+    except DataError:  # e.g. in a cluster, where only the nodes have the images
+        return False
 
 
 def find_file(dataset: TableDataset | ArraysDataset) -> Path:

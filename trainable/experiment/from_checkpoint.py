@@ -21,7 +21,7 @@ from trainable.data.shapes import dataset_shape
 from trainable.errors import CheckpointError, DataError, naming_memory
 from trainable.experiment.fit import Outcome, fit
 from trainable.storage.experiment import local_file
-from trainable.training.saved_split import saved_split, with_saved_cache
+from trainable.training.saved_split import saved_split, with_saved_cache, without_held_out
 from trainable.training.trainer import Trainer
 from trainable.uri import expand_home, is_uri
 
@@ -148,10 +148,8 @@ def evaluate_checkpoint(
         config = with_saved_cache(config, state[CONFIG])
     split = saved_split(state, config.dataset)
     if split is not None:
-        # Nothing is held out: a class without validation images does not matter here.
         split = split.of_test_set()
-        dataset = config.dataset.model_copy(update={"val_split": None})
-        config = config.model_copy(update={"dataset": dataset})
+        config = config.model_copy(update={"dataset": without_held_out(config.dataset)})
     with naming_memory(str(checkpoint)):
         trainer = Trainer(
             config, allow_custom_model=allow_custom_model, split=split, pretrained=False

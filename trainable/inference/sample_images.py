@@ -13,7 +13,7 @@ from trainable.config import TrainConfig, without_cache
 from trainable.data.loading import load_data
 from trainable.errors import TuneSweepsError
 from trainable.inference.description import find_preprocessing
-from trainable.training.saved_split import saved_split
+from trainable.training.saved_split import saved_split, without_held_out
 
 SEED = 0
 
@@ -47,9 +47,7 @@ def sample_images(
     dataset = without_cache(config).dataset.model_copy(update={"download": False})
     split = saved_split(dict(state), dataset)
     if split is not None:
-        # Nothing is held out: a class without validation images does not matter here.
-        split = split.of_test_set()
-        dataset = dataset.model_copy(update={"val_split": None})
+        split, dataset = split.of_test_set(), without_held_out(dataset)
     try:
         source = load_data(dataset, torch.device("cpu"), split=split, allow_custom=allow_custom)
         pixels, _ = next(iter(source.eval_batches("test", count)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from trainable.artifacts import checkpoint
 from trainable.config import (
@@ -17,7 +17,7 @@ from trainable.data.source import ImageSource
 from trainable.data.splits.record import SplitRecord
 from trainable.errors import DataError
 
-IMAGE_FOLDER = "image_folder"
+DatasetT = TypeVar("DatasetT", bound=DatasetConfig)
 
 
 def saved_split(state: dict[str, Any], dataset: DatasetConfig) -> SplitRecord | None:
@@ -29,18 +29,28 @@ def saved_split(state: dict[str, Any], dataset: DatasetConfig) -> SplitRecord | 
 
     Returns:
         The checkpoint's record; one by position for a training from before there were records;
-        None if one of the two data sets is not `image_folder`.
+        None if the two data sets are not both of images in files and of one kind.
     """
     saved = state[checkpoint.CONFIG].get("dataset")
-    if not isinstance(dataset, ImageFolderDataset) or not isinstance(saved, dict):
+    if not isinstance(dataset, FileDataset) or not isinstance(saved, dict):
         return None
-    if saved.get("name") != IMAGE_FOLDER:
+    if saved.get("name") != dataset.name:
         return None
     record = state.get(checkpoint.RESUME, {}).get(checkpoint.SPLIT)
     if record is not None:
         return SplitRecord.from_dict(record)
+    if not isinstance(dataset, ImageFolderDataset):
+        return None
     seed = saved.get("seed", ImageFolderDataset.model_fields["seed"].default)
     return SplitRecord(int(seed), saved.get("val_split"), by_position=True)
+
+
+def without_held_out(dataset: DatasetT) -> DatasetT:
+    """Returns the data set for an evaluation on the test set, where nothing is held out.
+
+    A class without validation images does not matter then; see also `SplitRecord.of_test_set`.
+    """
+    return dataset.model_copy(update={"val_split": None, "folds": None, "fold": 0})
 
 
 def with_saved_cache(config: TrainConfig, saved: Mapping[str, Any]) -> TrainConfig:

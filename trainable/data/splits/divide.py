@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from trainable.config import FileDataset, ImageFolderDataset, TableDataset
-from trainable.data.folder_scan import describe_difference, scan_folder
+from trainable.data.class_names import describe_difference
+from trainable.data.folder_scan import scan_folder
 from trainable.data.listing import TEST, TRAIN, VAL, ListedImage, Listing, list_images
 from trainable.data.splits.by_position import split_by_position
 from trainable.data.splits.changes import (

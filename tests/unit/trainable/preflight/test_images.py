@@ -70,7 +70,7 @@ def test_a_class_that_cannot_be_split_is_named(root: Path) -> None:
     for file in sorted((root / "train" / "dog").iterdir())[1:]:
         file.unlink()
     reported = problems(root, val_split=0.2)
-    assert reported["dataset.val_split"].endswith("found 1 of dog")
+    assert reported["dataset.val_split"].endswith("found 1 of class dog")
     assert problems(root) == {}
 
 

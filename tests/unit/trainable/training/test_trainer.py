@@ -173,7 +173,7 @@ def test_there_are_notices_about_mixed_precision_and_a_missing_split(
     assert trainer.notices == [
         "no CUDA device: training on the CPU",
         "amp.enabled has no effect without CUDA: mixed precision is off",
-        "no dataset.val_split: val_acc and best.pt are decided on the test set",
+        "no dataset.val_split or folds: val_acc and best.pt are decided on the test set",
     ]
     assert "scaler_state_dict" not in trainer.state_dict()
     assert trainer.run_epoch()["train_loss"] > 0

@@ -31,8 +31,10 @@ OLD_S = 30 * DAY_S
 @dataclass(frozen=True)
 class _Cache:
     directory: Path
-    used: float
+    age: float
+    """Seconds since the last use."""
     size: int
+    """Bytes."""
 
 
 def new_part(folder: Path, key: str) -> Path:
@@ -86,12 +88,11 @@ def evict(folder: Path, limit: int, needed: int = 0) -> None:
         limit: Bytes that all may have together.
         needed: Bytes of a new one, which are to be free.
     """
-    caches = sorted(_list_caches(folder), key=lambda cache: cache.used)
+    caches = sorted(list_caches(folder), key=lambda cache: -cache.age)
     total = sum(cache.size for cache in caches) + needed
     for cache in caches:
-        age = time.time() - cache.used
         is_short = total > limit or (needed and shutil.disk_usage(folder).free < needed)
-        is_unwanted = age > RECENT_S and (is_short or age > OLD_S)
+        is_unwanted = cache.age > RECENT_S and (is_short or cache.age > OLD_S)
         if is_unwanted and remove(cache.directory):
             total -= cache.size
 
@@ -123,14 +124,15 @@ def lock_path(directory: Path) -> Path:
     return directory.with_name(f"{directory.name}.lock")
 
 
-def _list_caches(folder: Path) -> Iterator[_Cache]:
+def list_caches(folder: Path) -> Iterator[_Cache]:
+    """Yields the whole caches in a folder."""
     for directory in folder.iterdir():
         if PART in directory.name:
             continue
         with suppress(OSError):  # deleted meanwhile, or no cache
             used = (directory / USED_FILE).stat().st_mtime
             size = sum(file.stat().st_size for file in directory.iterdir())
-            yield _Cache(directory, used, size)
+            yield _Cache(directory, time.time() - used, size)
 
 
 def _age(part: Path) -> float:

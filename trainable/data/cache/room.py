@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
-from trainable.data.cache.eviction import evict, find_parts
+from trainable.data.cache.eviction import RECENT_S, evict, find_parts, list_caches
 from trainable.data.cache.settings import CacheSettings
 
 MIB, GIB = 2**20, 2**30
@@ -46,13 +47,25 @@ def has_room(folder: Path, key: str, needed: int, limit: int) -> bool:
     return free_bytes(folder) >= needed or (folder / key).exists() or bool(find_parts(folder, key))
 
 
+def find_obstacle(folder: Path, needed: int) -> str | None:
+    """Returns why a folder could not get a cache, without creating anything; None if it could."""
+    parent = _existing_parent(folder)
+    can_check = os.access in os.supports_effective_ids
+    if not os.access(parent, os.W_OK | os.X_OK, effective_ids=can_check):
+        return "it cannot be written to"
+    free = free_bytes(folder)
+    if folder.is_dir():
+        free += sum(cache.size for cache in list_caches(folder) if cache.age > RECENT_S)
+    return None if free >= needed else f"{show_size(free)} are free"
+
+
 def free_bytes(folder: Path) -> int:
     """Returns the free space of the disk of a folder, which need not exist."""
     return shutil.disk_usage(_existing_parent(folder)).free
 
 
 def _existing_parent(folder: Path) -> Path:
-    return next(path for path in (folder, *folder.parents) if path.is_dir())
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def show_size(size: int) -> str:

@@ -20,7 +20,14 @@ from trainable.data.cache.entry import PIXELS_FILE, Damage, Entry, read_entry
 from trainable.data.cache.eviction import discard, evict, new_part, remove_dead_parts
 from trainable.data.cache.files import ImageFile, cache_key, list_files, shorten
 from trainable.data.cache.progress import OnEvent, Progress, building_alone
-from trainable.data.cache.room import explain_room, find_refusal, free_bytes, has_room, show_size
+from trainable.data.cache.room import (
+    explain_room,
+    find_obstacle,
+    find_refusal,
+    free_bytes,
+    has_room,
+    show_size,
+)
 from trainable.data.cache.settings import CacheSettings
 from trainable.data.image_file import Treatment, describe_counts
 from trainable.data.listing import ListedImage
@@ -85,6 +92,29 @@ def _describe(entry: Entry, settings: CacheSettings, *, is_new: bool) -> list[st
 
 def _count(items: Sequence[object], noun: str) -> str:
     return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
+
+
+def find_shortage(images: Sequence[ListedImage], settings: CacheSettings) -> str | None:
+    """Returns why the images of a data set could not be decoded into a cache; None if they could.
+
+    Nothing is created. See `open_decoded` for the arguments.
+
+    Raises:
+        DataError: Files are missing.
+    """
+    files, _ = list_files(images)
+    key = cache_key(files, settings)
+    folders = settings.folders()
+    if any((folder / key).exists() for folder in folders):
+        return None
+    needed = int(ROOM_FACTOR * estimate_bytes(files, settings))
+    refusals = []
+    for folder in folders:
+        refusal = find_obstacle(folder, needed)
+        if refusal is None:
+            return None
+        refusals.append(f"{folder}: {refusal}")
+    return explain_room(settings, needed, "; ".join(refusals))
 
 
 def _create(

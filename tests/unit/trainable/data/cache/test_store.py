@@ -29,7 +29,7 @@ from tests.support.decoded_caches import (
 )
 from tests.support.small_disks import small_disk
 from trainable.data.cache.settings import FOLDER
-from trainable.data.cache.store import open_decoded
+from trainable.data.cache.store import find_shortage, open_decoded
 from trainable.errors import DataError, DiskFullError
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="mounts file systems")
@@ -164,9 +164,14 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(root):
     for image in listed(root):
         Image.new("RGB", (64, 64)).save(image.path)
     with small_disk(root.parent / "disk", 1) as disk:
+        chosen = settings(root, directory=disk, side=64)
         with pytest.raises(DiskFullError, match=r"need 2\.8 MiB on a disk .*1\.0 MiB are free"):
-            open_decoded(listed(root), settings(root, directory=disk, side=64))
+            open_decoded(listed(root), chosen)
+        shortage = find_shortage(listed(root), chosen)
+        assert shortage is not None
+        assert "1.0 MiB are free" in shortage
         assert not list(disk.iterdir())
+    assert find_shortage(listed(root), settings(root, side=64)) is None
 
 
 @AS_ROOT
@@ -176,6 +181,7 @@ def test_where_root_has_no_room_or_is_read_only_the_home_directory_is_taken(tmp_
         root = write_images(disk / "data", size=(64, 64))
         subprocess.run(["mount", "-o", f"remount,{option}", str(disk)], check=True)
         images = listed(root)
+        assert find_shortage(images, settings(root, side=64)) is None
         for verb in ("decoded", "reused"):
             decoded = open_decoded(images, settings(root, side=64))
             assert decoded.notices[0].startswith(verb)
@@ -206,6 +212,9 @@ def test_a_cache_dir_that_cannot_be_written_to_is_an_error(root):
     folder = root.parent / "file" / FOLDER
     with pytest.raises(DataError) as caught:
         open_decoded(listed(root), settings(root, directory=root.parent / "file"))
+    shortage = find_shortage(listed(root), settings(root, directory=root.parent / "file"))
+    assert shortage is not None
+    assert f"({folder}: it cannot be written to); set dataset.cache_dir to" in shortage
     assert f"({folder}: Not a directory); set dataset.cache_dir to" in str(caught.value)
 
 

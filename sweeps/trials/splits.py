@@ -1,13 +1,15 @@
-"""The validation splits of a sweep whose images are in folders.
+"""The splits of a sweep whose images are in files.
 
 They are drawn once, by the driver, and kept in `split.json`. Every trial of the sweep gets the
-same one, so that all trials hold out the same images, also after files have come or gone.
+same one, so that all trials hold out the same images, also after files have come or gone, and the
+folds of one split have every training image once.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,8 @@ from sweeps.sweep_dir.records import ENDED, TrialRecord
 from sweeps.terminal.console import print_line
 from trainable.artifacts.names import CHECKPOINTS, LATEST_FILE
 from trainable.atomic_files import write_text
-from trainable.config import ImageFolderDataset, TrainConfig
-from trainable.data.splits.divide import divide
+from trainable.config import FileDataset, TrainConfig
+from trainable.data.splits.divide import divide, group_column
 from trainable.data.splits.record import SplitRecord
 from trainable.errors import CheckpointError, DataError
 
@@ -30,8 +32,8 @@ REMEDY = (
     "checkpoints"
 )
 
-Key = tuple[int, float | None]
-"""`dataset.seed` and `dataset.val_split`."""
+Key = tuple[int, float | None, int | None, float | None, str | None]
+"""`seed`, `val_split`, `folds`, `test_split` and `group_column` of `dataset`."""
 
 
 class SweepSplits:
@@ -73,7 +75,7 @@ class SweepSplits:
         """Returns the split of a trial as `TrialRun` takes it; draws it if no trial has had it.
 
         Returns:
-            None if the trial finds its own: its images are not in folders, or it continues from
+            None if the trial finds its own: its images are not in files, or it continues from
             `checkpoint.resume`, which has the split.
         """
         if not _is_split(config):
@@ -104,15 +106,26 @@ class SweepSplits:
     def _draw(self, config: TrainConfig) -> None:
         """Draws the split of a config, unless it is known, and prints what is to be said of it."""
         dataset, key = config.dataset, _key(config)
-        assert isinstance(dataset, ImageFolderDataset), "the caller has looked"
+        assert isinstance(dataset, FileDataset), "the caller has looked"
         split = self._splits.get(key)
         if split is None and self._is_older:
             split = SplitRecord(dataset.seed, dataset.val_split, by_position=True)
-        divided = divide(dataset, split)
-        for notice in divided.changes:
+        divided = divide(dataset, split or self._find_test_set(key))
+        drawn = replace(divided.record, fold=None)
+        for notice in divided.changes if split is not None else ():
             print_line(f"note: {notice}")
-        self._is_saved = self._is_saved and divided.record == split
-        self._splits[key] = divided.record
+        self._is_saved = self._is_saved and drawn == split
+        self._splits[key] = drawn
+
+    def _find_test_set(self, key: Key) -> SplitRecord | None:
+        """Returns another split of the sweep that has the same test set, without the rest of it.
+
+        The test set is then the same also if files have come since that was drawn.
+        """
+        for other, split in self._splits.items():
+            if other[-2:] == key[-2:] and not split.by_position:
+                return replace(split.of_test_set(), fingerprints={})
+        return None
 
     def _recover(
         self, layout: SweepLayout, started: Iterable[tuple[TrialRecord, TrainConfig]]
@@ -130,7 +143,8 @@ class SweepSplits:
             except CheckpointError:
                 continue
             if split is not None and not split.by_position:
-                self._splits[_key(config)], self._is_saved = split, False
+                self._splits[_key(config)] = replace(split, fold=None)
+                self._is_saved = False
                 print_line(f"note: {self._path}: {LOST}; the split is read from {path}")
 
 
@@ -158,13 +172,19 @@ def read_splits(layout: SweepLayout) -> dict[Key, SplitRecord]:
         raise SweepError(f"{path}: cannot be read: {error.strerror}; {REMEDY}") from error
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise SweepError(f"{path}: not the splits of a sweep: {error!r}; {REMEDY}") from error
-    return {(split.seed, split.fraction): split for split in splits}
+    return {
+        (split.seed, split.fraction, split.folds, split.test_split, split.group_column): split
+        for split in splits
+    }
 
 
 def _key(config: TrainConfig) -> Key:
-    return config.dataset.seed, config.dataset.val_split
+    dataset = config.dataset
+    assert isinstance(dataset, FileDataset), "the caller has looked"
+    column = group_column(dataset)
+    return dataset.seed, dataset.val_split, dataset.folds, dataset.test_split, column
 
 
 def _is_split(config: TrainConfig) -> bool:
     """Whether the driver decides on the split of a trial."""
-    return isinstance(config.dataset, ImageFolderDataset) and config.checkpoint.resume is None
+    return isinstance(config.dataset, FileDataset) and config.checkpoint.resume is None

@@ -92,7 +92,8 @@ def _list(dataset: FileDataset, record: SplitRecord | None) -> Listing:
     return scan_folder(dataset, key_classes=record.classes, legacy=legacy)
 
 
-def _group_column(dataset: FileDataset) -> str | None:
+def group_column(dataset: FileDataset) -> str | None:
+    """Returns the column of the groups that stay together, if there is one."""
     return dataset.group_column if isinstance(dataset, TableDataset) else None
 
 
@@ -109,7 +110,7 @@ def draw_record(
     Raises:
         DataError: A class has too few images or groups, or the data have a group in two splits.
     """
-    column = _group_column(dataset)
+    column = group_column(dataset)
     if column is not None:
         check_groups(column, listing)
     keeps_test = record is not None and _tests_alike(record, dataset)
@@ -129,7 +130,7 @@ def _tests_alike(record: SplitRecord, dataset: FileDataset) -> bool:
     """Returns whether a record has the test set that a config asks for."""
     if dataset.test_split is None:
         return record.test_split is None
-    settings = dataset.test_split, _group_column(dataset)
+    settings = dataset.test_split, group_column(dataset)
     return (record.test_split, record.group_column) == settings
 
 
@@ -137,7 +138,7 @@ def _holds_out_alike(record: SplitRecord, dataset: FileDataset) -> bool:
     """Returns whether a record holds out the images that a config asks for."""
     if dataset.val_split is dataset.folds is None:
         return record.fraction is record.folds is None
-    settings = dataset.val_split, dataset.folds, dataset.seed, _group_column(dataset)
+    settings = dataset.val_split, dataset.folds, dataset.seed, group_column(dataset)
     return (record.fraction, record.folds, record.seed, record.group_column) == settings
 
 

@@ -1,6 +1,7 @@
 """All trials of a sweep hold out the same images, from its start to its last resume."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,44 @@ def test_trials_that_split_differently_have_splits_of_their_own(make_spec, layou
     assert sets[0] == sets[2] != sets[1]
     stored = json.loads(layout.split_file.read_text(encoding="utf-8"))
     assert [entry["seed"] for entry in stored] == [7, 8]
+
+
+def test_the_folds_of_a_sweep_come_from_one_split_also_after_files_came(make_spec, layout, root):
+    folds = {"val_split": None, "folds": 4}
+    spec = make_spec({**LR, "dataset.fold": {"choice": [0, 1, 2, 3]}}, dataset=folds)
+    configs = [spec.trial_config({"dataset.fold": fold}, fold) for fold in range(4)]
+    splits = SweepSplits(spec, layout, [])
+    first = [held_out(config, splits.settings(config)) for config in configs[:2]]
+    content = layout.split_file.read_bytes()
+    for number in range(30):
+        (root / "train" / "cat" / f"new{number}.png").touch()
+    again = SweepSplits(spec, layout, [trial(0, **{"dataset.fold": 0})])
+    after = [held_out(config, again.settings(config)) for config in configs]
+    assert [{name for name in of if "new" not in name} for of in after[:2]] == first
+    assert sum(map(len, after)) == len(set().union(*after)) == 70
+    assert layout.split_file.read_bytes() == content
+    (record,) = json.loads(content)
+    assert record["folds"] == 4
+    assert "fold" not in record
+
+
+def test_trials_that_split_differently_have_the_same_test_set(make_spec, layout, root):
+    shutil.rmtree(root / "test")
+    space = {**LR, "dataset.seed": {"choice": [7, 8]}}
+    spec = make_spec(space, dataset={"test_split": 0.2})
+    tested = []
+    splits = SweepSplits(spec, layout, [])
+    for seed in (7, 8):
+        config = spec.trial_config({"dataset.seed": seed}, 0)
+        record = SplitRecord.from_dict(splits.settings(config) or {})
+        images = divide(config.dataset, record).images["test"]
+        tested.append({image.key for image in images if "new" not in image.key})
+        for number in range(30):
+            (root / "train" / "cat" / f"new{number}.png").touch()
+    assert tested[0] == tested[1]
+    stored = json.loads(layout.split_file.read_text(encoding="utf-8"))
+    assert stored[0]["test_cuts"] == stored[1]["test_cuts"]
+    assert stored[0]["cuts"] != stored[1]["cuts"]
 
 
 def test_a_trial_whose_data_cannot_be_split_fails_by_itself(make_spec, layout, root):

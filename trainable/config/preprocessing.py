@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from trainable.config.sections.dataset import DatasetConfig, FileDataset
+from trainable.config.schema import Section
+from trainable.config.sections.dataset import FileDataset
+
+_Dataset = TypeVar("_Dataset", bound=Section)
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Preprocessing:
     image_size: int = 64
 
 
-def complete_preprocessing(dataset: DatasetConfig, channels: int) -> Preprocessing:
+def complete_preprocessing(dataset: Section, channels: int) -> Preprocessing:
     """Returns the preprocessing of a data set, with the defaults for keys that are null."""
     complete = with_preprocessing(dataset, channels, Preprocessing())
     return Preprocessing(
@@ -40,14 +43,14 @@ def preprocessing_keys() -> list[str]:
     return [*asdict(Preprocessing())]
 
 
-def null_keys(dataset: DatasetConfig) -> list[str]:
+def null_keys(dataset: Section) -> list[str]:
     """Returns the keys of the preprocessing that a data set has and that are null."""
     return [key for key in preprocessing_keys() if getattr(dataset, key, False) is None]
 
 
 def with_preprocessing(
-    dataset: DatasetConfig, channels: int, weights: Preprocessing | None = None
-) -> DatasetConfig:
+    dataset: _Dataset, channels: int, weights: Preprocessing | None = None
+) -> _Dataset:
     """Fills in the keys of the preprocessing that are null.
 
     Args:

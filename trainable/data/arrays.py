@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainable.config import BuiltinDataset, DatasetConfig, SyntheticDataset
+from trainable.config import ArraysDataset, BuiltinDataset, DatasetConfig, SyntheticDataset
 from trainable.data.shapes import BUILTIN_CLASSES
 from trainable.data.splits.by_position import hold_out_by_position, split_off_test
 from trainable.errors import DataError
@@ -90,12 +90,16 @@ TORCHVISION_DATASETS = {
 }
 
 
-def load_arrays(dataset: BuiltinDataset | SyntheticDataset) -> ImageArrays:
+def load_arrays(dataset: BuiltinDataset | ArraysDataset | SyntheticDataset) -> ImageArrays:
     """Loads a data set into memory, downloading it if the config says so.
 
     Raises:
         DataError: The data set is missing and cannot be downloaded, or its files are broken.
     """
+    if isinstance(dataset, ArraysDataset):
+        from trainable.data.array_file import load_array_file
+
+        return load_array_file(dataset)
     if isinstance(dataset, SyntheticDataset):
         return _generate_synthetic(dataset)
     if dataset.name == "digits":

@@ -57,6 +57,35 @@ def describe_moves(before: Sequence[str], now: Sequence[str]) -> str:
     return "; ".join(moved[:MAX_MOVED_CLASSES]) + (f"; and {more} more" if more > 0 else "")
 
 
+def describe_unusable(names: Iterable[str]) -> str:
+    """Returns which names cannot be used, and why, or nothing if all can."""
+    encoded: list[bytes] = []
+    spellings: dict[str, list[str]] = {}
+    for name in names:
+        if _is_text(name):
+            spellings.setdefault(normalize_path(name), []).append(name)
+        else:
+            encoded.append(name.encode("utf-8", "surrogateescape"))
+    twice = [name for name, spelled in spellings.items() if len(spelled) > 1]
+    parts = (
+        ("not in UTF-8; rename them", [repr(name)[1:] for name in encoded]),
+        ("the same letters in two Unicode forms; merge them", twice),
+    )
+    return "; ".join(
+        f"{', '.join(listed[:MAX_LISTED_CLASSES])} ({reason})"
+        for reason, listed in parts
+        if listed
+    )
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def saved_classes(saved: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Returns the names of the classes in a checkpoint's config, if it has them."""
     dataset = saved.get("dataset")

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from trainable.augment.in_loader import LoaderAugmentation, Transform
-from trainable.config import AugmentConfig, ImageFolderDataset
+from trainable.config import AugmentConfig, FileDataset
 from trainable.config.preprocessing import complete_preprocessing
 from trainable.data.image_file import ReadRules, read_image, read_rules
 from trainable.data.listing import VAL, ListedImage
@@ -43,7 +43,7 @@ class FolderSource:
 
     def __init__(
         self,
-        dataset: ImageFolderDataset,
+        dataset: FileDataset,
         device: torch.device,
         *,
         num_workers: int,

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trainable.config import MODEL_NAMES, ImageFolderDataset, OwnLoss, TrainConfig
+from trainable.config import (
+    MODEL_NAMES,
+    ArraysDataset,
+    DatasetConfig,
+    FileDataset,
+    OwnDataset,
+    OwnLoss,
+    TrainConfig,
+)
 from trainable.config.library_names import check_timm_is_installed
 from trainable.config.own_code import check_own_code, is_own_code
 from trainable.config.preprocessing import preprocessing_keys
@@ -25,6 +33,9 @@ from trainable.preflight.shapes import (
     with_image_size,
 )
 from trainable.uri import is_uri
+
+if TYPE_CHECKING:
+    from trainable.preflight.data.own import OwnCheck
 
 
 def setting_problems(config: TrainConfig, allow_custom_model: bool) -> Iterator[Problem]:
@@ -50,7 +61,7 @@ def setting_problems(config: TrainConfig, allow_custom_model: bool) -> Iterator[
 
 def is_checked_slowly(config: TrainConfig) -> bool:
     """Returns whether `Checker.slow_problems` does anything for a config."""
-    return isinstance(config.dataset, ImageFolderDataset) or needs_torch(config)
+    return isinstance(config.dataset, FileDataset | ArraysDataset) or needs_torch(config)
 
 
 def needs_torch(config: TrainConfig) -> bool:
@@ -75,7 +86,7 @@ def _has_library_or_weights(config: TrainConfig) -> bool:
 
 
 class Checker:
-    """Checks configs and reads a folder that several of them share only once.
+    """Checks configs and reads data that several of them share only once.
 
     Args:
         allow_custom_model: Whether `model.name` may import a callable of the user's.
@@ -96,20 +107,30 @@ class Checker:
         self._with_torch = with_torch
         self._with_resume = with_resume
         self._decode_all = decode_all
-        self._folders: dict[str, ImageCheck] = {}
+        self._data: dict[str, ImageCheck | None] = {}
+        self._looks: dict[tuple[Any, ...], list[Any]] = {}
+        self._own_data: dict[str, OwnCheck] = {}
         self._models: dict[tuple[str, ...], list[Problem]] = {}
 
     def slow_problems(self, config: TrainConfig) -> list[Problem]:
         """Returns the problems of images, of an own model and of a checkpoint to resume from."""
         problems: list[Problem] = []
+        own = self._check_own_data(config.dataset)
+        if own is not None and (problems := own.check_keys(config)):
+            return problems  # the shape of the images is needed for all that follows
         if self._with_torch and _has_library_or_weights(config):
             config, problems = self._resolve(config)
             if problems:
                 return problems
         shape = known_shape(config)
-        if isinstance(config.dataset, ImageFolderDataset):
-            images = self._check_folder(config.dataset)
-            shape = images.shape and with_image_size(images.shape, config.dataset)
+        if own is not None and isinstance(config.dataset, OwnDataset):
+            shape, problems = own.fit(config.dataset)
+            problems += check_shapes(config, shape) if shape else ()
+        images = self._check_data(config.dataset)
+        if images is not None:
+            shape = images.shape
+            if shape is not None and isinstance(config.dataset, FileDataset):
+                shape = with_image_size(shape, config.dataset)
             problems = [*images.problems, *(check_shapes(config, shape) if shape else ())]
         if self._with_torch and shape is not None and not problems:
             problems += self._check_with_torch(config, shape)
@@ -118,16 +139,42 @@ class Checker:
     @property
     def notices(self) -> list[str]:
         """Lines for the user on the images that were checked."""
-        lines = (line for images in self._folders.values() for line in images.notices)
+        looks = (*self._data.values(), *self._own_data.values())
+        lines = (line for look in looks if look for line in look.notices)
         return list(dict.fromkeys(lines))
 
-    def _check_folder(self, dataset: ImageFolderDataset) -> ImageCheck:
-        from trainable.preflight.images import check_images  # Pillow, for folders only
+    def _check_data(self, dataset: DatasetConfig) -> ImageCheck | None:
+        """Checks data that several configs share once; None if no file has to be read."""
+        key = dataset.model_dump_json(exclude={*preprocessing_keys()})
+        if key not in self._data:
+            self._data[key] = self._read_data(dataset)
+        return self._data[key]
+
+    def _read_data(self, dataset: DatasetConfig) -> ImageCheck | None:
+        if isinstance(dataset, FileDataset):
+            from trainable.preflight.images import check_images  # Pillow
+
+            return check_images(dataset, decode_all=self._decode_all, looks=self._looks)
+        if isinstance(dataset, ArraysDataset):
+            if dataset.file.lower().endswith(".pt") and not self._with_torch:
+                return None
+            from trainable.preflight.data.arrays import check_arrays  # numpy
+
+            return check_arrays(dataset)
+        return None
+
+    def _check_own_data(self, dataset: DatasetConfig) -> OwnCheck | None:
+        """Looks at a data set of the user's own that may be imported, once."""
+        if not isinstance(dataset, OwnDataset) or not self._with_torch:
+            return None
+        if not self._is_importable("dataset.name", dataset.name):
+            return None  # reported by `setting_problems`
+        from trainable.preflight.data.own import check_own_data  # torch
 
         key = dataset.model_dump_json(exclude={*preprocessing_keys()})
-        if key not in self._folders:
-            self._folders[key] = check_images(dataset, decode_all=self._decode_all)
-        return self._folders[key]
+        if key not in self._own_data:
+            self._own_data[key] = check_own_data(dataset)
+        return self._own_data[key]
 
     def _check_with_torch(self, config: TrainConfig, shape: DataShape) -> Iterator[Problem]:
         name, resume = config.model.name, config.checkpoint.resume

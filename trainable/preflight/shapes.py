@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from math import ceil
@@ -11,17 +12,18 @@ from trainable.config import (
     BCEWithLogitsLoss,
     BuiltinDataset,
     CrossEntropyLoss,
+    FileDataset,
     FocalLoss,
-    ImageFolderDataset,
     NLLLoss,
     SyntheticDataset,
     TrainConfig,
 )
 from trainable.config.own_code import is_own_code
 from trainable.config.preprocessing import complete_preprocessing
+from trainable.config.sections.augment import channel_problems
 from trainable.config.sections.metrics import TOP_K
 from trainable.data.shapes import check_classes, dataset_channels, dataset_classes
-from trainable.errors import Problem
+from trainable.errors import DataError, Problem
 
 IMAGE_SIDES = {"cifar10": 32, "cifar100": 32, "digits": 8, "fashion_mnist": 28, "mnist": 28}
 """Name of each built-in data set -> height and width of its images."""
@@ -52,19 +54,33 @@ class DataShape:
 
 @dataclass(frozen=True)
 class ImageCheck:
-    """The result of a look at an image folder."""
+    """The result of a look at a data set on disk."""
 
     shape: DataShape | None
-    """Sizes that follow from the folder; None if it cannot be used."""
+    """Sizes that follow from the files; None if they cannot be used."""
     problems: list[Problem]
     notices: list[str] = field(default_factory=list)
     """Lines for the user on what is read and what is done to the images."""
 
 
+def to_problems(error: DataError) -> list[Problem]:
+    """Returns the problems of a data set, each with its key.
+
+    Args:
+        error: Its sentences begin with a key of `dataset`, or are about `dataset.root`.
+    """
+    problems = []
+    for sentence in re.split(r"; (?=dataset\.\w+[: ])", str(error)):
+        match = re.fullmatch(r"(dataset\.\w+):? (.*)", sentence, re.DOTALL)
+        key, rule = match.groups() if match else ("dataset.root", sentence)
+        problems.append(Problem(key, rule))
+    return problems
+
+
 def known_shape(config: TrainConfig) -> DataShape | None:
-    """Returns the shape of the config's data; None for a folder, which has to be read for it."""
+    """Returns the shape of the config's data; None if the data have to be read for it."""
     dataset = config.dataset
-    if isinstance(dataset, ImageFolderDataset):
+    if not isinstance(dataset, BuiltinDataset | SyntheticDataset):
         return None
     classes, channels = dataset_classes(dataset), dataset_channels(dataset)
     if isinstance(dataset, BuiltinDataset):
@@ -74,8 +90,8 @@ def known_shape(config: TrainConfig) -> DataShape | None:
     return DataShape(classes, (channels, height, width), dataset.num_train)
 
 
-def with_image_size(shape: DataShape, dataset: ImageFolderDataset) -> DataShape:
-    """Returns the shape of a folder's images at the size that a data set gives them."""
+def with_image_size(shape: DataShape, dataset: FileDataset) -> DataShape:
+    """Returns the shape of images in files at the size that a data set gives them."""
     side = complete_preprocessing(dataset, shape.image[0]).image_size
     return replace(shape, image=(shape.image[0], side, side))
 
@@ -99,6 +115,9 @@ def check_shapes(config: TrainConfig, data: DataShape) -> Iterator[Problem]:
     yield from _check_top_k(config, model.num_classes or data.num_classes)
     yield from _check_split(config)
     yield from check_classes(config.dataset)
+    for text in channel_problems(config.augment, config.dataset, channels):
+        key, _, rule = text.partition(" ")
+        yield Problem(key, rule)
     if trains_on_one_image(config, data) and _has_one_value(model.name, data.image):
         _, height, width = data.image
         key = "training.batch_size" if config.training.batch_size == 1 else "dataset.num_train"

@@ -8,7 +8,12 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from trainable.config.schema import Positive, Section
-from trainable.config.sections.dataset import BuiltinDataset, DatasetConfig, SyntheticDataset
+from trainable.config.sections.dataset import (
+    BuiltinDataset,
+    DatasetConfig,
+    FileDataset,
+    SyntheticDataset,
+)
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -177,10 +182,19 @@ class AugmentConfig(Section):
         return self.mixup is not None or self.cutmix is not None
 
 
-def channel_problems(augment: AugmentConfig, dataset: DatasetConfig) -> Iterator[str]:
-    """Yields the parts that the data set's images cannot have, each with the reason."""
-    channels = _count_channels(dataset)
-    if channels == 3:
+def channel_problems(
+    augment: AugmentConfig, dataset: DatasetConfig, channels: int | None = None
+) -> Iterator[str]:
+    """Yields the parts that the data set's images cannot have, each with the reason.
+
+    Args:
+        augment: The config's `augment` section.
+        dataset: The config's `dataset` section.
+        channels: Channels of the images; None if the data have not been read, so that only data
+            sets that are known by name are checked.
+    """
+    channels = channels or _count_channels(dataset)
+    if channels in (None, 3):
         return
     jitter = augment.color_jitter or ColorJitterAugment()
     coloured = {
@@ -197,7 +211,10 @@ def channel_problems(augment: AugmentConfig, dataset: DatasetConfig) -> Iterator
             yield f"{key} needs colour images; those of {dataset.name} have {count}"
 
 
-def _count_channels(dataset: DatasetConfig) -> int:
+def _count_channels(dataset: DatasetConfig) -> int | None:
+    """Returns the channels of a data set's images; None if only its files have them."""
     if isinstance(dataset, SyntheticDataset):
         return dataset.shape[0]
-    return 1 if isinstance(dataset, BuiltinDataset) and dataset.name in GREY_DATASETS else 3
+    if isinstance(dataset, BuiltinDataset):
+        return 1 if dataset.name in GREY_DATASETS else 3
+    return 3 if isinstance(dataset, FileDataset) else None

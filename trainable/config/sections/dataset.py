@@ -10,6 +10,7 @@ from trainable.config.own_code import OWN_NAME
 from trainable.config.schema import Arguments, ByName, Fraction, Items, Positive, Section, UserPath
 
 ClassNames = Annotated[Items[str], Field(min_length=2)]
+FOLD = "dataset.fold"
 Byte = Annotated[int, Field(ge=0, le=255)]
 
 
@@ -143,6 +144,13 @@ class ImageFolderDataset(FileDataset):
     by name. A training records them here; folders with other names are then refused."""
 
 
+def _check_ending(file: str, endings: tuple[str, ...]) -> str:
+    if not file.lower().endswith(endings):
+        listed = f"{', '.join(endings[:-1])} or {endings[-1]}"
+        raise ValueError(f"must end in {listed}, found {file}")
+    return file
+
+
 class TableDataset(FileDataset):
     """Images that a table lists, with their labels: a CSV, TSV or Parquet file."""
 
@@ -162,10 +170,15 @@ class TableDataset(FileDataset):
     says how large the test set is."""
     group_column: str | None = Field(default=None, examples=["patient"])
     """Column of which equal values, e.g. those of one patient, are never on both sides of a
-    split."""
+    split. It must not be empty: an image on its own needs a value of its own."""
     classes: ClassNames | None = Field(default=None, examples=[["cat", "dog"]])
     """Names of the classes in the order of their labels. `null` takes those of the table, in
     natural order (2 before 10). A training records them here; other names are then refused."""
+
+    @field_validator("file")
+    @classmethod
+    def _check_file(cls, file: str) -> str:
+        return _check_ending(file, (".csv", ".tsv", ".parquet"))
 
 
 class ArraysDataset(_Dataset):
@@ -182,6 +195,15 @@ class ArraysDataset(_Dataset):
     test_split: Fraction | None = Field(default=None, examples=[0.2])
     """Share of every class that is the test set, where the file has none. It is the same for every
     `seed`, so that results can be compared."""
+    classes: ClassNames | None = Field(default=None, examples=[["cat", "dog"]])
+    """Names of the classes in the order of their labels. `null` takes labels that are texts, in
+    natural order (2 before 10), or numbers, in ascending order; other names can be given to
+    numbers. A training records them here; other labels are then refused."""
+
+    @field_validator("file")
+    @classmethod
+    def _check_file(cls, file: str) -> str:
+        return _check_ending(file, (".npz", ".pt"))
 
 
 class OwnDataset(_Pictures):
@@ -199,6 +221,9 @@ class OwnDataset(_Pictures):
     image_size: int | None = Field(default=None, ge=8, le=1024, examples=[224])
     """Height and width that images are resized and cropped to. `null` takes that of the weights
     where `model.pretrained` is set, otherwise that of the images, if all have the same."""
+    test_split: Fraction | None = Field(default=None, examples=[0.2])
+    """Share of every class that is the test set, where the callable returns none. It is the same
+    for every `seed`, so that results can be compared."""
 
 
 class SyntheticDataset(_Dataset):

@@ -1,0 +1,1 @@
+"""Looks at data before the first training: `own`, data sets of the user's own."""

@@ -1,17 +1,27 @@
 """The names of the classes of every data set, recorded and checked."""
 
+import os
+
 import pytest
 import torch
 from torchvision import datasets
 
-from trainable.config import BuiltinDataset, SyntheticDataset, parse_config
+from tests.support.image_folders import touch
+from trainable.config import (
+    BuiltinDataset,
+    ImageFolderDataset,
+    SyntheticDataset,
+    parse_config,
+)
 from trainable.config.override import override
 from trainable.data.class_names import (
     describe_difference,
     describe_moves,
+    describe_unusable,
     refuse_moves,
     with_saved_classes,
 )
+from trainable.data.folder_scan import scan_folder
 from trainable.data.shapes import (
     BUILTIN_CLASSES,
     BUILTIN_SHAPES,
@@ -73,7 +83,7 @@ def test_a_wrong_number_of_names_is_refused():
     (problem,) = check_classes(few)
     assert problem.rule == "must have cifar100's 100 classes or be null, found 2"
     (problem,) = check_classes(BuiltinDataset(name="digits", classes=("0", "1")))
-    assert problem.rule.endswith("found 2 names instead of 10")
+    assert problem.rule.endswith("or null: new 2, 3, 4, 5, 6, 7, 8, 9")
 
 
 def test_another_data_set_has_other_names():
@@ -114,3 +124,22 @@ def test_a_training_takes_over_the_names_of_the_same_data_set():
     other = parse_config(CONFIG | {"dataset": {"name": "synthetic", "classes": ["x", "y"]}})
     assert with_saved_classes(other, saved) == other
     assert with_saved_classes(parse_config(CONFIG), saved).dataset.classes is None
+
+
+def test_names_that_no_file_can_hold_are_refused_before_the_training(tmp_path):
+    assert describe_unusable(["caf\u00e9", "a,b", "line\nbreak"]) == ""
+    spellings = ["cafe\u0301", "caf\u00e9"]
+    touch(
+        tmp_path, *(f"{split}/{name}/1.png" for split in ("train", "test") for name in spellings)
+    )
+    latin = os.fsdecode(b"caf\xe9")
+    touch(tmp_path, *(f"{split}/{latin}/1.png" for split in ("train", "test")))
+    with pytest.raises(DataError) as error:
+        scan_folder(ImageFolderDataset(name="image_folder", root=str(tmp_path)))
+    assert str(error.value) == (
+        f"{tmp_path}/train has names of classes that cannot be used: 'caf\\xe9' (not in UTF-8; "
+        "rename them); caf\u00e9 (the same letters in two Unicode forms; merge them)"
+    )
+    own = SyntheticDataset(name="synthetic", num_classes=2)
+    with pytest.raises(DataError, match="synthetic has names of classes that cannot be used"):
+        refuse_other_classes(own, ("cat", latin))

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from collections import Counter
@@ -76,6 +77,8 @@ class ReadRules:
 
 
 DEFAULT = ReadRules()
+UNKNOWN = math.inf
+"""White where it is still to be measured; whatever is read so is black."""
 
 
 def read_rules(dataset: FileDataset, measured: float | None = None) -> ReadRules:
@@ -247,7 +250,7 @@ def describe_treatments(
     lines = describe_counts(counts, len(listed), rules)
     white = WHITE_16 if rules.max_value is None else rules.max_value
     values = [one.max_value for one in listed if one.max_value is not None]
-    if values and 0 < max(values) <= white / DARK:
+    if values and white != UNKNOWN and 0 < max(values) <= white / DARK:
         lines.append(
             f"the largest value of these grey images is {_show(max(values))}, so that they are "
             f"dark; dataset.max_value: {_show(max(values))}, or auto, makes it white"
@@ -277,6 +280,8 @@ def describe_counts(
 
 
 def _show(value: float) -> str:
+    if value == UNKNOWN:
+        return "the largest value of all"
     return f"{value:g}" if value % 1 else f"{value:.0f}"
 
 

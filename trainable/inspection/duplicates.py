@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import blake2b
@@ -106,3 +106,45 @@ def find_near(hashes: Sequence[int | None]) -> Iterator[tuple[int, int]]:
         for first, second in zip(firsts.tolist(), seconds.tolist(), strict=True):
             if first < second:
                 yield usable[start + first], usable[start + second]
+
+
+def find_copies(
+    trained: Sequence[str], evaluated: Sequence[str], *, limit: int, threads: int
+) -> tuple[list[tuple[str, str]], int]:
+    """Finds files of an evaluation that are also trained, byte for byte.
+
+    Only files of equal sizes are read.
+
+    Args:
+        trained: The training files.
+        evaluated: The files of another split.
+        limit: Files that may be read. Of more, some files of the evaluation that are spread evenly
+            are looked for.
+        threads: Files that are read at a time.
+
+    Returns:
+        Pairs of an evaluated and a trained file, and the number of evaluated files looked for.
+    """
+    by_size: dict[int | None, list[str]] = {}
+    for path in trained:
+        by_size.setdefault(_file_size(path), []).append(path)
+    sizes = {path: size for path in evaluated if (size := _file_size(path)) in by_size}
+    step, to_read, looked_for = 1, _list_to_read(sizes, by_size), list(evaluated)
+    while len(to_read) > limit and step < len(evaluated):
+        step *= 2
+        looked_for = list(evaluated[::step])
+        to_read = _list_to_read({p: sizes[p] for p in looked_for if p in sizes}, by_size)
+    digests = dict(zip(to_read, digest_files(to_read, threads), strict=True))
+    first_with = {digests[path]: path for path in reversed(trained) if path in digests}
+    return [
+        (path, first_with[digest])
+        for path in looked_for
+        if (digest := digests.get(path)) is not None and digest in first_with
+    ], len(looked_for)
+
+
+def _list_to_read(
+    sizes: Mapping[str, int | None], by_size: Mapping[int | None, list[str]]
+) -> list[str]:
+    trained = [path for size in dict.fromkeys(sizes.values()) for path in by_size[size]]
+    return list(dict.fromkeys([*sizes, *trained]))

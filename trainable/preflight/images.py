@@ -106,7 +106,8 @@ def _check_splits(dataset: FileDataset, scan: Listing, notices: list[str]) -> li
         if pairs:
             first = " = ".join(_relative(scan.root, path) for path in pairs[0])
             more = "; ..." if len(pairs) > 1 else ""
-            notices.append(describe_leak(split, len(pairs), count, first + more))
+            kind = split if count == len(evaluated) else f"sampled {split}"
+            notices.append(describe_leak(kind, len(pairs), count, first + more))
     return []
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from trainable.config.sections.dataset import FileDataset
 from trainable.data.image_file import (
+    UNKNOWN,
     WHITE_16,
     Inspection,
     ReadRules,
@@ -33,8 +34,6 @@ KEY_BYTES = 16
 MAX_KEPT = 4
 """Data sets whose survey a process keeps."""
 MAX_LISTED_FILES = 5
-ANY_VALUE = 1.0
-"""Stands for the white that is still to be measured."""
 
 _surveys: dict[str, Survey] = {}
 
@@ -79,7 +78,7 @@ def measure_max_value(
     if dataset.max_value != "auto" or measured is not None:
         return measured
     images = [image for split in listing.splits.values() for image in split]
-    return survey_images(images, read_rules(dataset, measured=ANY_VALUE)).max_value or WHITE_16
+    return survey_images(images, read_rules(dataset, measured=UNKNOWN)).max_value or WHITE_16
 
 
 def without_unreadable(listing: Listing, dataset: FileDataset) -> Listing:
@@ -95,7 +94,7 @@ def without_unreadable(listing: Listing, dataset: FileDataset) -> Listing:
     if not dataset.skip_unreadable:
         return listing
     images = [image for split in listing.splits.values() for image in split]
-    unreadable = survey_images(images, read_rules(dataset, measured=ANY_VALUE)).unreadable
+    unreadable = survey_images(images, read_rules(dataset, measured=UNKNOWN)).unreadable
     if not unreadable:
         return listing
     splits = {

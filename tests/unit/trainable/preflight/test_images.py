@@ -85,12 +85,16 @@ def test_damaged_files_are_named_with_the_reason(root: Path) -> None:
         assert f"{name}: " in reported
 
 
-def test_damage_behind_the_header_is_found_by_decoding_everything(root: Path) -> None:
+def test_damage_behind_the_header_is_found_by_decoding(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = root / "train" / "dog" / "1.jpg"
     content = bytearray(path.read_bytes())
     table = content.index(b"\xff\xc4")  # the Huffman tables, which only the decoder reads
     content[table + 4 : table + 20] = b"\xff" * 16
     path.write_bytes(content)
+    assert "train/dog/1.jpg" in problems(root)["dataset.root"]  # in a sample
+    monkeypatch.setattr(images, "MAX_DECODED_PIXELS", 1)
     assert problems(root) == {}
     assert "train/dog/1.jpg" in problems(root, decode_all=True)["dataset.root"]
 
@@ -122,3 +126,81 @@ def test_what_is_done_to_images_is_counted(root: Path) -> None:
 def test_a_mode_without_a_known_range_is_refused(root: Path) -> None:
     Image.fromarray(np.zeros((24, 24), dtype=np.float32)).save(root / "train" / "dog" / "f.tif")
     assert "train/dog/f.tif: mode F (floats)" in problems(root)["dataset.root"]
+
+
+def test_training_images_in_the_test_set_are_said(root: Path) -> None:
+    shutil.copy(root / "train" / "cat" / "0.png", root / "test" / "dog" / "copy.png")
+    shutil.copy(root / "train" / "cat" / "1.jpg", root / "test" / "cat" / "copy.jpg")
+    result = check_images(ImageFolderDataset(name="image_folder", root=str(root)))
+    assert result.problems == []
+    assert result.notices == [
+        "2 of 6 test images (33.3%) are also training images, byte for byte, so that the score is "
+        "too good; remove them from one side: test/cat/copy.jpg = train/cat/1.jpg; ..."
+    ]
+
+
+def test_of_many_files_some_are_compared(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_COMPARED", 4)
+    for path in (root / "test").rglob("*.*"):
+        shutil.copy(root / "train" / "cat" / "0.png", path.with_suffix(".png"))
+    (notice,) = check_images(ImageFolderDataset(name="image_folder", root=str(root))).notices
+    assert notice.startswith("1 of 1 sampled test images (100.0%)")
+
+
+def test_unreadable_files_are_left_out_where_the_config_says_so(root: Path) -> None:
+    cut(root / "train" / "cat" / "0.png")
+    skips = {"skip_unreadable": True, "val_split": 0.5}
+    dataset = ImageFolderDataset(name="image_folder", root=str(root), **skips)
+    result = check_images(dataset)
+    assert result.problems == []
+    assert result.notices[0].startswith(
+        "1 of 16 images cannot be read and are left out (dataset.skip_unreadable): "
+        "train/cat/0.png: "
+    )
+    for path in sorted((root / "train" / "cat").iterdir())[1:5]:
+        path.write_bytes(b"")
+    assert "found 1 of" in problems(root, **skips)["dataset.val_split"]
+
+
+def test_deep_images_are_read_by_the_rules_of_the_config(root: Path) -> None:
+    values = np.full((24, 24), 4000, dtype=np.int32)
+    Image.fromarray(values).save(root / "train" / "dog" / "deep.tif")
+    assert "train/dog/deep.tif: mode I" in problems(root)["dataset.root"]
+    for max_value, white in ((4095, "4095"), ("auto", "the largest value of all")):
+        dataset = ImageFolderDataset(name="image_folder", root=str(root), max_value=max_value)
+        result = check_images(dataset)
+        assert result.problems == []
+        assert result.notices == [
+            f"1 of 17 images: grey of more than 8 bits, scaled to 8 bits ({white} is white)"
+        ]
+
+
+def test_dark_images_are_said(root: Path) -> None:
+    for name in ("cat", "dog"):
+        values = np.full((24, 24), 4000, dtype=np.uint16)
+        Image.fromarray(values).save(root / "train" / name / "deep.png")
+    notices = check_images(ImageFolderDataset(name="image_folder", root=str(root))).notices
+    assert notices[1] == (
+        "the largest value of these grey images is 4000, so that they are dark; "
+        "dataset.max_value: 4000, or auto, makes it white"
+    )
+
+
+def test_configs_share_what_was_seen_of_the_files(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths: list[str] = []
+    inspect = images.inspect_image
+
+    def count(path: str, **keys: Any) -> Any:
+        paths.append(path)
+        return inspect(path, **keys)
+
+    monkeypatch.setattr(images, "inspect_image", count)
+    looks: dict[Any, Any] = {}
+    for fold in range(3):
+        dataset = ImageFolderDataset(name="image_folder", root=str(root), folds=3, fold=fold)
+        assert check_images(dataset, looks=looks).problems == []
+    assert len(paths) == 2 * 16  # the header of each, and its pixels
+    check_images(dataset.model_copy(update={"max_pixels": 10}), looks=looks)
+    assert len(paths) > 2 * 16

@@ -63,6 +63,8 @@ class DecodedImages:
         self.unreadable = unreadable or {}
         """Number of an image -> why it cannot be read. Its pixels are zeros."""
         self.notices: tuple[str, ...] = tuple(notices)
+        self.treatments: tuple[str, ...] = ()
+        """Lines on what was done to images besides resizing, e.g. transparent ones."""
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -67,27 +67,29 @@ def open_decoded(
             f"{settings.root} has {_count(lines, 'image')} that cannot be read; mend or remove "
             f"them, or set dataset.skip_unreadable: true: {shorten(lines)}"
         )
-    notices = _describe(entry, settings, is_new=is_new)
+    notices = [_describe(entry, is_new=is_new)]
     if lines:
         notices.append(f"{_count(lines, 'image')} left out, unreadable: {shorten(lines)}")
     reasons = {damage.number: damage.reason for damage in entry.index.damages}
     unreadable = {at: reasons[row] for at, row in enumerate(rows.tolist()) if row in reasons}
-    return DecodedImages(entry, rows, notices, unreadable, threads=settings.threads)
+    decoded = DecodedImages(entry, rows, notices, unreadable, threads=settings.threads)
+    counts = {Treatment[name]: number for name, number in entry.index.treatments.items()}
+    decoded.treatments = tuple(describe_counts(counts, len(entry.pixels), settings.rules))
+    return decoded
 
 
 def _list_damages(damages: Sequence[Damage], files: Sequence[ImageFile]) -> list[str]:
     return [f"{files[damage.number].path}: {damage.reason}" for damage in damages]
 
 
-def _describe(entry: Entry, settings: CacheSettings, *, is_new: bool) -> list[str]:
-    """Returns lines for the user on a cache and on what was done to its images."""
+def _describe(entry: Entry, *, is_new: bool) -> str:
+    """Returns the line for the user on a cache."""
     count, size = len(entry.pixels), show_size(entry.pixels.nbytes)
     if is_new:
         line = f"decoded {count:,} images in {entry.index.seconds:.0f} s into {entry.directory}"
     else:
         line = f"reused {count:,} decoded images of {entry.directory}"
-    counts = {Treatment[name]: number for name, number in entry.index.treatments.items()}
-    return [f"{line} ({size})", *describe_counts(counts, count, settings.rules)]
+    return f"{line} ({size})"
 
 
 def _count(items: Sequence[object], noun: str) -> str:

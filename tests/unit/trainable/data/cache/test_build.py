@@ -85,7 +85,7 @@ def test_images_are_upright_and_their_treatments_are_counted(tmp_path):
     Image.new("RGBA", (9, 9)).save(root / "b.png")
     decoded = decode(root)
     assert decoded.sizes.tolist() == [[12, 40], [9, 9]]
-    assert decoded.notices[1] == "1 of 2 images: transparent, composited on white"
+    assert decoded.treatments == ("1 of 2 images: transparent, composited on white",)
     assert (decoded.read([1])[0][:9, :9] == 255).all()
 
 

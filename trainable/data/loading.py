@@ -44,7 +44,8 @@ def load_data(
         num_workers: Loader processes, already limited to the available CPUs; only images in files
             without the cache and data sets of the user's own use them. `dataset.num_workers` is
             ignored.
-        split: The split of the training that continues, of images in files; None draws one.
+        split: The split of the training that continues, of images in files or `arrays`; None
+            draws one.
         allow_custom: Whether `dataset.name` may import code of the user's. Off by default, because
             a config file alone must not be able to run code.
 
@@ -116,6 +117,8 @@ def _load(
         from trainable.data.own.load import load_own
 
         return load_own(dataset, device, num_workers=num_workers)
+    if isinstance(dataset, ArraysDataset):
+        return _load_file(dataset, device, split)
     return ResidentSource(
         load_arrays(dataset).hold_out(dataset),
         device,
@@ -123,3 +126,24 @@ def _load(
         mean=dataset.mean,
         std=dataset.std,
     )
+
+
+def _load_file(
+    dataset: ArraysDataset, device: torch.device, split: SplitRecord | None
+) -> ImageSource:
+    from trainable.data.array_file.record import record_arrays
+    from trainable.data.host import hold_arrays
+
+    arrays = load_arrays(dataset)
+    record, changes = record_arrays(arrays, dataset, split)
+    arrays = arrays.hold_out(dataset)  # the undivided ones are given up before others are made
+    source = hold_arrays(
+        arrays,
+        device,
+        augment=dataset.augment,
+        mean=dataset.mean,
+        std=dataset.std,
+    )
+    source.split = record
+    source.notices = (*source.notices, *changes)
+    return source

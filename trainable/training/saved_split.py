@@ -7,17 +7,19 @@ from typing import Any, TypeVar
 
 from trainable.artifacts import checkpoint
 from trainable.config import (
+    ArraysDataset,
     DatasetConfig,
     FileDataset,
     ImageFolderDataset,
     TrainConfig,
     without_cache,
 )
+from trainable.config.schema import Section
 from trainable.data.source import ImageSource
 from trainable.data.splits.record import SplitRecord
 from trainable.errors import DataError
 
-DatasetT = TypeVar("DatasetT", bound=DatasetConfig)
+DatasetT = TypeVar("DatasetT", bound=Section)
 
 
 def saved_split(state: dict[str, Any], dataset: DatasetConfig) -> SplitRecord | None:
@@ -29,10 +31,10 @@ def saved_split(state: dict[str, Any], dataset: DatasetConfig) -> SplitRecord | 
 
     Returns:
         The checkpoint's record; one by position for a training from before there were records;
-        None if the two data sets are not both of images in files and of one kind.
+        None if the two data sets are not of one kind, or this kind has no record.
     """
     saved = state[checkpoint.CONFIG].get("dataset")
-    if not isinstance(dataset, FileDataset) or not isinstance(saved, dict):
+    if not isinstance(dataset, FileDataset | ArraysDataset) or not isinstance(saved, dict):
         return None
     if saved.get("name") != dataset.name:
         return None

@@ -43,14 +43,20 @@ class LoaderAugmentation:
         self._policy = build_policy(augment, size, size)
         self._colour = list(_build_colour(augment, size))
 
-    def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
+    def __call__(self, image: Image.Image | Tensor) -> NDArray[np.uint8]:
         """Changes an image of any size.
 
+        Args:
+            image: A picture, or uint8 `[C, H, W]`.
+
         Returns:
-            `[H, W, 3]`.
+            `[H, W, C]`.
         """
         with _one_thread():
-            return self._change(functional.pil_to_tensor(self._crop(image)))
+            cropped = self._crop(image)
+            if isinstance(cropped, Image.Image):
+                cropped = functional.pil_to_tensor(cropped)
+            return self._change(cropped)
 
     def _change(self, pixels: Tensor) -> NDArray[np.uint8]:
         for step in self._geometry:

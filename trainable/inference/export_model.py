@@ -93,7 +93,7 @@ def export_checkpoint(
     if has_timm_folder:
         target.refuse_existing(CONFIG_FILE)
     with naming_memory(checkpoint), target.staging() as directory:
-        images = sample_images(config, state, max(BATCHES))
+        images = sample_images(config, state, max(BATCHES), allow_custom=allow_custom_model)
         model = load_model(config, state, allow_custom=allow_custom_model)
         description = describe_model(config, state, metrics)
         path = directory / target.name

@@ -103,10 +103,7 @@ def read_image(image: Any) -> Tensor:
         return _read_bytes(pixels, channels_first=is_tensor)
     if pixels.is_floating_point():
         return _read_floats(pixels)
-    raise ItemError(
-        f"must have an image of uint8 (0 to 255) or of floats, found {describe(image)}; scale it "
-        "to 0..255 and convert it: image.astype(numpy.uint8)"
-    )
+    raise ItemError(_explain_type(image))
 
 
 def describe(value: Any) -> str:
@@ -120,11 +117,16 @@ def describe(value: Any) -> str:
     return type(value).__name__
 
 
+def _explain_type(image: Any) -> str:
+    return (
+        f"must have an image of uint8 (0 to 255) or of floats, found {describe(image)}; scale it "
+        "to 0..255 and convert it: image.astype(numpy.uint8)"
+    )
+
+
 def _to_tensor(array: np.ndarray[Any, np.dtype[Any]]) -> Tensor:
     if array.dtype.kind not in "uif" or array.dtype.itemsize > 8:
-        raise ItemError(
-            f"must have an image of uint8 (0 to 255) or of floats, found {describe(array)}"
-        )
+        raise ItemError(_explain_type(array))
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     if native.dtype.kind == "u" and native.dtype.itemsize > 1:
         native = native.astype(np.int64)  # torch has few operations for it; it is refused next

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import astuple
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -45,7 +45,7 @@ def list_files(images: Sequence[ListedImage]) -> tuple[list[ImageFile], NDArray[
     missing = []
     for path, key in sorted(keys.items(), key=lambda item: (item[1], item[0])):
         try:
-            status = Path(path).stat()
+            status = os.stat(path)  # noqa: PTH116  (Path takes three times as long)
         except OSError as error:
             missing.append(f"{path}: {error.strerror}")
         else:

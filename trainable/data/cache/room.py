@@ -49,9 +49,9 @@ def has_room(folder: Path, key: str, needed: int, limit: int) -> bool:
 
 def find_obstacle(folder: Path, needed: int) -> str | None:
     """Returns why a folder could not get a cache, without creating anything; None if it could."""
-    parent = _existing_parent(folder)
     can_check = os.access in os.supports_effective_ids
-    if not os.access(parent, os.W_OK | os.X_OK, effective_ids=can_check):
+    mode = os.R_OK | os.W_OK | os.X_OK
+    if not os.access(_existing_parent(folder), mode, effective_ids=can_check):
         return "it cannot be written to"
     free = free_bytes(folder)
     if folder.is_dir():
@@ -65,7 +65,8 @@ def free_bytes(folder: Path) -> int:
 
 
 def _existing_parent(folder: Path) -> Path:
-    return next(path for path in (folder, *folder.parents) if path.exists())
+    folders = (folder, *folder.parents)
+    return next(path for path in folders if os.path.exists(path))  # noqa: PTH110  (Path fails)
 
 
 def show_size(size: int) -> str:

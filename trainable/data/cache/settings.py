@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -47,8 +48,16 @@ class CacheSettings:
         """Returns the folders that may have the cache; the first one with room gets it."""
         if self.directory is not None:
             return [self.directory / FOLDER]
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return [self.root / FOLDER, home / "tune-sweeps" / "decoded"]
+        return [self.root / FOLDER, user_cache() / "decoded"]
+
+
+def user_cache() -> Path:
+    """Returns the user's directory for caches of this project, which need not exist."""
+    try:
+        directory = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # a user without a name, as containers have them
+        directory = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
+    return directory / "tune-sweeps"
 
 
 def cache_settings(dataset: ImageFolderDataset | TableDataset, threads: int = 1) -> CacheSettings:

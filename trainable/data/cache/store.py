@@ -107,7 +107,7 @@ def find_shortage(images: Sequence[ListedImage], settings: CacheSettings) -> str
     files, _ = list_files(images)
     key = cache_key(files, settings)
     folders = settings.folders()
-    if any((folder / key).exists() for folder in folders):
+    if any(read_entry(folder / key, files) for folder in folders):
         return None
     needed = int(ROOM_FACTOR * estimate_bytes(files, settings))
     refusals = []
@@ -132,15 +132,18 @@ def _create(
     is_full = False
     refusal: str | None
     for folder in settings.folders():
-        if not has_room(folder, key, needed, settings.limit):
-            refusal, is_full = f"{show_size(free_bytes(folder))} are free", True
-        else:
-            refusal = find_refusal(folder)
-        if refusal is None:
-            return _create_in(folder, key, files, settings, report)
+        try:
+            if not has_room(folder, key, needed, settings.limit):
+                refusal, is_full = f"{show_size(free_bytes(folder))} are free", True
+            else:
+                refusal = find_refusal(folder)
+            if refusal is None:
+                return _create_in(folder, key, files, settings, report)
+        except PermissionError as error:  # in a folder of another user
+            refusal = error.strerror
         refusals.append(f"{folder}: {refusal}")
-    error = DiskFullError if is_full else DataError
-    raise error(explain_room(settings, needed, "; ".join(refusals)))
+    kind = DiskFullError if is_full else DataError
+    raise kind(explain_room(settings, needed, "; ".join(refusals)))
 
 
 def _create_in(
@@ -181,6 +184,8 @@ def _build_in(
             if not (folder / key).is_dir():  # else a process that this one does not see was faster
                 raise
         fsync(folder)
+    except PermissionError:
+        raise
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise DataError(f"{folder}: the decoded images cannot be written: {error}") from error

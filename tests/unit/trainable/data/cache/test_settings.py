@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -46,5 +49,9 @@ def test_settings_follow_from_the_section(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/me")
     assert settings.folders()[1] == Path("/home/me/.cache/tune-sweeps/decoded")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # a user without a name
+    without_name = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
+    assert settings.folders()[1] == without_name / "tune-sweeps" / "decoded"
     section = section.model_copy(update={"cache_dir": "/scratch"})
     assert cache_settings(section).folders() == [Path("/scratch") / FOLDER]

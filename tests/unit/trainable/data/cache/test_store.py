@@ -189,15 +189,20 @@ def test_where_root_has_no_room_or_is_read_only_the_home_directory_is_taken(tmp_
         assert np.array_equal(decoded.read([3]), read_pixels(images[3:4]))
 
 
+def make_accessible(root: Path) -> None:
+    """Lets all users read a data set, and gives them a home directory."""
+    for folder in root.parents:
+        if "pytest" in str(folder):
+            folder.chmod(0o755)
+    (root.parent / "home").mkdir()
+    (root.parent / "home").chmod(0o777)
+
+
 @AS_ROOT
 def test_a_user_reads_the_cache_of_another_and_builds_elsewhere(root):
     """The second user may read the data set, but not write to it."""
     first = open_decoded(listed(root), settings(root))
-    for folder in root.parents:
-        if folder.stat().st_uid == os.geteuid() and "pytest" in str(folder):
-            folder.chmod(0o755)
-    (root.parent / "home").mkdir()
-    (root.parent / "home").chmod(0o777)
+    make_accessible(root)
     with plain_user():
         second = open_decoded(listed(root), settings(root))
         third = open_decoded(listed(root), settings(root, side=8))
@@ -205,6 +210,17 @@ def test_a_user_reads_the_cache_of_another_and_builds_elsewhere(root):
     assert second.notices[0].startswith("reused")
     assert third.directory.parent == root.parent / "home" / "tune-sweeps" / "decoded"
     assert third.pixels.shape == (COUNT, 8, 8, 3)
+
+
+@AS_ROOT
+def test_a_folder_that_is_private_to_another_user_is_not_used(root):
+    first = open_decoded(listed(root), settings(root))
+    first.directory.parent.chmod(0o700)
+    make_accessible(root)
+    with plain_user():
+        assert find_shortage(listed(root), settings(root)) is None
+        second = open_decoded(listed(root), settings(root))
+    assert second.directory.parent == root.parent / "home" / "tune-sweeps" / "decoded"
 
 
 def test_a_cache_dir_that_cannot_be_written_to_is_an_error(root):
@@ -247,8 +263,7 @@ def test_unreadable_files_are_left_out_if_they_may_be(tmp_path):
 def test_a_file_that_was_not_allowed_to_be_read_is_read_later(tmp_path):
     """Permissions change neither the size of a file nor its time."""
     root = write_images(tmp_path / "data", 3)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    make_accessible(root)
     root.chmod(0o777)
     path = root / "001.png"
     path.chmod(0)

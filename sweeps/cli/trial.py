@@ -36,6 +36,7 @@ from sweeps.terminal.formatting import (
 from sweeps.terminal.tables import ShortenedText, fit_columns
 from trainable.artifacts.metrics import more_scores
 from trainable.artifacts.names import BEST_FILE, CHECKPOINTS, CONFIG_FILE, LOG_FILE
+from trainable.config.sections.dataset import FOLD
 from trainable.config.yaml_reader import parse_yaml
 
 TRIAL = click.argument("trial")
@@ -52,6 +53,7 @@ LOCATION_KEYS = {
     "checkpoint.dir",
     "checkpoint.experiment_name",
     "tensorboard.log_dir",
+    "dataset.file",
     "dataset.root",
 }
 """Config keys that only say where files are; `sweep compare` leaves them out."""
@@ -84,7 +86,8 @@ def show_(directory: Path, trial: str, as_json: bool) -> int:
     for key, value in record.current.items():
         print_line(f"  {key}: {format_value(value)}")
     for key, value in record.changes.items():
-        print_line(f"  {key}: {format_value(value)} (changed by the sweep)")
+        if key != FOLD:  # among the values
+            print_line(f"  {key}: {format_value(value)} (changed by the sweep)")
     for step in record.lineage:
         donor_id = step["donor"].rpartition("_")[2]  # a directory's name ends with the trial's id
         print_line(f"  copied {donor_id} after epoch {step['epoch']}")

@@ -179,6 +179,7 @@ class TrialSource(SearchAlgorithm):
             number=number,
             directory=f"{name}_{trial_id}",
             values=dict(planned.values),
+            changes=self._spec.fold_of(config),
             configuration=planned.configuration,
             repeat=planned.repeat,
             final=planned.final,

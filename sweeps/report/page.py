@@ -233,7 +233,8 @@ def _configurations(sweep: LoadedSweep) -> list[tuple[str, str]]:
         return []
     note = (
         "<p>Configurations are ranked by the mean of their trials, which only differ by their "
-        "seeds. If there are final trials, only these count.</p>"
+        "seeds and, with <code>dataset.folds</code>, by the fold that is held out. If there are "
+        "final trials, only these count.</p>"
     )
     return [("Configurations", note + configurations_table(sweep.configurations, sweep.metric))]
 

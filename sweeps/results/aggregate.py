@@ -13,7 +13,7 @@ from sweeps.results.trial_results import TrialResult
 
 @dataclass(frozen=True)
 class Configuration:
-    """The trials that share one set of sampled values and differ only by their seeds."""
+    """The trials that share one set of sampled values and differ only by seeds and folds."""
 
     number: int
     results: list[TrialResult]

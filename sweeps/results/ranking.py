@@ -47,8 +47,10 @@ def ranking_columns(results: list[TrialResult], metric: str) -> list[str]:
 
 
 def sampled_keys(results: list[TrialResult]) -> list[str]:
-    """Returns every sampled key, in the order in which it first appears."""
-    return list(dict.fromkeys(key for result in results for key in result.record.values))
+    """Returns every sampled key, in the order in which it first appears, and that of the fold."""
+    records = [result.record for result in results]
+    sampled = dict.fromkeys(key for record in records for key in record.values)
+    return list(sampled | dict.fromkeys(key for record in records for key in record.current))
 
 
 def to_csv(rows: list[dict[str, Any]], columns: list[str]) -> str:

@@ -44,6 +44,7 @@ from trainable.config import TrainConfig, parse_config
 from trainable.config.names import check_directory_name
 from trainable.config.override import override
 from trainable.config.schema import Items, Section
+from trainable.config.sections.dataset import FOLD
 from trainable.config.sections.metrics import Mode, monitorable
 
 SECTIONS = ("space", "tune", "resources", "failure", "keep", "hooks")
@@ -152,6 +153,18 @@ class SearchSpec(Section):
         return tune if mode is None else {**tune, "mode": mode}
 
     @property
+    def repeats_folds(self) -> bool:
+        """Whether the trials of a configuration hold out one fold after the other."""
+        has_copies = self.tune.repeats > 1 or self.tune.final is not None
+        has_folds = self.training.dataset.folds is not None or "dataset.folds" in self.space
+        return has_copies and has_folds and FOLD not in self.space
+
+    def fold_of(self, config: TrainConfig) -> dict[str, Any]:
+        """Returns the key and the fold of a trial's config if its configuration has several."""
+        has_folds = self.repeats_folds and config.dataset.folds is not None
+        return {FOLD: config.dataset.fold} if has_folds else {}
+
+    @property
     def origin(self) -> Origin:
         """The files that it was read from."""
         return self._origin
@@ -198,7 +211,8 @@ class SearchSpec(Section):
         """Builds the training config of one trial.
 
         All trials share the config's `seed.value`, so that they differ only by their
-        hyperparameters. Trials with the same hyperparameters differ by their seed.
+        hyperparameters. Trials with the same hyperparameters differ by their seed and, with
+        `dataset.folds`, by the fold that is held out.
 
         Args:
             values: Dotted key -> value, a draw from the space.
@@ -209,6 +223,11 @@ class SearchSpec(Section):
             ConfigError: The values do not make a valid config.
         """
         config = parse_config(override(self.config, values), f"trial {number}")
+        folds = config.dataset.folds
+        if repeat and folds is not None and FOLD not in values:
+            fold = (config.dataset.fold + repeat) % folds
+            dataset = config.dataset.model_copy(update={"fold": fold})
+            config = config.model_copy(update={"dataset": dataset})
         offset = repeat if self.space else number
         if not offset:
             return config

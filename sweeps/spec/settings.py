@@ -86,7 +86,8 @@ class Final(Section):
     top: PositiveInt = Field(examples=[3])
     """Number of configurations, the best ones."""
     repeats: PositiveInt = Field(examples=[5])
-    """Trials of each configuration. They have new seeds and run all their epochs."""
+    """Trials of each configuration. They have new seeds, and the next folds where the training
+    config has `dataset.folds`, and run all their epochs."""
 
 
 def count_trials(configurations: int, repeats: int, final: tuple[int, int] | None) -> int:
@@ -112,7 +113,7 @@ class Tune(Section):
     """Ranks the trials, each by its best epoch: `val_acc`, `val_loss`, `train_acc`, `train_loss`,
     `best_acc`, or `val_` and a name of the training config's `metrics`, e.g. `val_f1_macro`.
     Accuracies are fractions in [0, 1], losses are means per image. `val_*` are those of the test
-    set if the training config has no `dataset.val_split`."""
+    set if the training config has no `dataset.val_split` or `folds`."""
     mode: Mode = Field(examples=["min"], json_schema_extra={"x-default": "by metric"})
     """Follows from the metric: `min` for a loss, `max` for an accuracy and all built-in `metrics`.
     Another one is refused."""
@@ -128,8 +129,8 @@ class Tune(Section):
     """Number of configurations, including those before a resume. Each is trained `repeats`
     times. With `search_alg: grid`, the size of the grid by default."""
     repeats: PositiveInt = Field(default=1, examples=[3])
-    """Trials of each configuration, with consecutive seeds. It is ranked by their mean. With
-    `fifo`."""
+    """Trials of each configuration, with consecutive seeds and, where the training config has
+    `dataset.folds`, with consecutive folds. It is ranked by their mean. With `fifo`."""
     final: Final | None = Field(default=None, examples=[{"top": 3, "repeats": 5}])
     """Trains the best configurations again at the end; null means that this is not done."""
     points_to_evaluate: Items[dict[str, Any]] = Field(

@@ -108,4 +108,8 @@ def _make_absolute(config: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(path, str) and path and not is_uri(path):
             with suppress(PathError):  # reported by the check of the config
                 result[section] = {**values, name: str(Path(expand_home(path)).absolute())}
+    dataset = result.get("dataset")
+    if isinstance(dataset, Mapping) and isinstance(dataset.get("file"), str):
+        with suppress(PathError):  # a relative file is below the root, which is absolute
+            result["dataset"] = {**dataset, "file": expand_home(dataset["file"])}
     return result

@@ -18,6 +18,7 @@ from sweeps.sweep_dir.errors import SweepError
 from trainable.atomic_files import write_text
 from trainable.config import TrainConfig
 from trainable.config.dotted import flatten
+from trainable.config.sections.dataset import FOLD
 from trainable.trial_settings import STOP_REASON, STOPPED_BY
 
 TrialState = Literal["pending", "running", "paused", "finished", "stopped", "failed"]
@@ -132,7 +133,8 @@ class TrialRecord:
     ignored_failures: Annotated[int, Field(alias="forgiven")] = 0
     """Number of leading `failures` that no longer count, because `sweep retry` was run later."""
     changes: dict[str, Any] = field(default_factory=dict)
-    """Dotted config keys that the sweep has set since, such as more epochs or smaller batches."""
+    """Dotted config keys that the sweep has set, such as more epochs, smaller batches, or the fold
+    of one of several trials of a configuration."""
     lineage: Annotated[list[dict[str, Any]], AfterValidator(_check_lineage)] = field(
         default_factory=list
     )
@@ -155,9 +157,13 @@ class TrialRecord:
 
     @property
     def current(self) -> dict[str, Any]:
-        """The keys of the space with their current values, which PBT may have changed."""
+        """The keys of the space with their current values, which PBT may have changed.
+
+        Also the fold, if the sweep has chosen it.
+        """
         values = self.lineage[-1]["values"] if self.lineage else self.values
-        return {key: self.changes.get(key, value) for key, value in values.items()}
+        fold = {FOLD: self.changes[FOLD]} if FOLD in self.changes else {}
+        return {**{key: self.changes.get(key, value) for key, value in values.items()}, **fold}
 
     def note_stop(self, row: Mapping[str, Any]) -> None:
         """Takes over from its last epoch's row why it has ended early, if a rule has ended it."""

@@ -23,6 +23,7 @@ from sweeps.spec.search_algorithms import LEARNING
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.validation.violations import Violation
 from trainable.config.names import suggestion
+from trainable.config.sections.dataset import FOLD
 from trainable.config.yaml_reader import PathKey
 
 SCHEDULER: PathKey = ("tune", "scheduler")
@@ -34,6 +35,8 @@ IMMUTABLE_REASONS = {
     "ema.enabled": "a checkpoint has averaged weights or it has none; ema.decay can change",
 }
 """Key that PBT cannot change -> why."""
+SPLIT_KEYS = (FOLD, *(f"dataset.{key}" for key in ("folds", "seed", "test_split", "val_split")))
+"""Keys that decide which images are held out."""
 
 
 def _check_epochs(spec: SearchSpec) -> Iterator[Violation]:
@@ -137,6 +140,20 @@ def _explain_immutable(spec: SearchSpec, key: str) -> str | None:
     if isinstance(parameter, Mixture):
         return f"pbt needs a range or plain values, found {parameter.label} for {key}"
     return None
+
+
+def check_population_splits(spec: SearchSpec) -> Iterator[Violation]:
+    """Yields the keys by which the trials of a population would hold out different images."""
+    if not isinstance(spec.tune.scheduler, PBT | PB2):
+        return
+    for key in SPLIT_KEYS:
+        if key in spec.space:
+            name = spec.tune.scheduler.name
+            rule = (
+                f"cannot differ between trials under {name}: a trial that takes over another "
+                "one's weights would be validated on images that those were trained on"
+            )
+            yield ("space", key), rule
 
 
 def _check_dependents(spec: SearchSpec, key: str) -> Iterator[Violation]:

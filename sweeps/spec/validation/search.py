@@ -32,7 +32,7 @@ from sweeps.spec.validation.parameters import (
     explain_constraints,
 )
 from sweeps.spec.validation.points import POINT_CHECKS, POINTS, check_repeated_points
-from sweeps.spec.validation.scheduler import SCHEDULER_CHECKS
+from sweeps.spec.validation.scheduler import SCHEDULER_CHECKS, check_population_splits
 from sweeps.spec.validation.space import check_configs, check_keys, drop_keys, find_broken_draw
 from sweeps.spec.validation.violations import Violation
 from trainable.config.sections.metrics import FRACTIONS, VALIDATION, explain_unmeasured
@@ -354,5 +354,6 @@ _NEW_CHECKS = (
     (check_measurable, "pareto resources"),
     (_check_timeout, "failure resources"),
     (check_repeated_points, "points_to_evaluate linked"),
+    (check_population_splits, "scheduler parsed"),
 )
 """Checks that earlier versions did not have."""

@@ -42,7 +42,9 @@ MAX_CONTEXTS = 512
 
 SHARED_KEYS = {
     "checkpoint", "metrics", "progress", "tensorboard",
-    "dataset.classes", "dataset.download", "dataset.num_workers", "dataset.root", "seed.enabled",
+    "dataset.classes", "dataset.download", "dataset.file", "dataset.group_column",
+    "dataset.label_column", "dataset.num_workers", "dataset.path_column", "dataset.root",
+    "dataset.split_column", "seed.enabled",
 }  # fmt: skip
 """Sections and keys that are the same for every trial."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sweeps.results.aggregate import repeated_configurations
 from sweeps.results.ranking import write_files
 from sweeps.results.trial_results import TrialResult, read_results
 from sweeps.sweep_dir.layout import SweepLayout
@@ -160,3 +161,15 @@ def test_a_value_with_a_comma_stays_one_column(
     head, line = write_and_read(layout)
     assert line[head.index("optimizer.betas")] == "[0.9, 0.99]"
     assert len(line) == len(head)
+
+
+def test_the_fold_of_each_trial_of_a_configuration_is_a_column(layout, trial):
+    for number, accuracy in enumerate((0.9, 0.3, 0.5, 0.6)):
+        configuration, repeat = divmod(number, 2)
+        fold = {"changes": {"dataset.fold": repeat}}
+        trial(number, {LR: 0.1}, [accuracy], configuration=configuration, repeat=repeat, **fold)
+    head, *rows = write_and_read(layout)
+    table = [dict(zip(head, row, strict=True)) for row in rows]
+    assert [row["dataset.fold"] for row in table] == [row["repeat"] for row in table]
+    ranked = repeated_configurations(results(layout), "val_acc")
+    assert {c.number: c.mean for c in ranked} == {0: pytest.approx(0.6), 1: pytest.approx(0.55)}

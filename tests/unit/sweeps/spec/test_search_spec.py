@@ -285,6 +285,40 @@ def test_a_swept_seed_is_the_trials_seed():
     assert spec.trial_config({"seed.value": 3}, 1).seed.value == 3
 
 
+def test_the_trials_of_a_configuration_hold_out_one_fold_after_the_other():
+    dataset = {"name": "digits", "folds": 3, "fold": 1}
+    config = {**BASE, "dataset": dataset, "seed": {"enabled": True, "value": 5}}
+    spec = spec_of(
+        {"training.batch_size": {"choice": [1, 2]}},
+        config=config,
+        tune={"num_samples": 2, "repeats": 4},
+    )
+    configs = [spec.trial_config({"training.batch_size": 1}, n, n) for n in range(4)]
+    assert [config.dataset.fold for config in configs] == [1, 2, 0, 1]
+    assert [config.seed.value for config in configs] == [5, 6, 7, 8]
+    assert spec.fold_of(configs[2]) == {"dataset.fold": 0}
+    assert spec.trial_config({"dataset.fold": 2}, 0, 3).dataset.fold == 2
+
+
+@pytest.mark.parametrize(
+    ("dataset", "space", "keys"),
+    [
+        ({"folds": 3}, {}, {}),
+        ({"val_split": 0.2}, {}, {"tune": {"num_samples": 2, "repeats": 3}}),
+        (
+            {"folds": 3},
+            {"dataset.fold": {"choice": [0, 1]}},
+            {"tune": {"num_samples": 2, "repeats": 3}},
+        ),
+    ],
+)
+def test_the_sweep_chooses_no_fold_without_repeats_without_folds_or_with_a_swept_fold(
+    dataset, space, keys
+):
+    spec = spec_of(space, config={**BASE, "dataset": {"name": "digits", **dataset}}, **keys)
+    assert spec.fold_of(spec.training) == {}
+
+
 def test_values_that_make_no_config_are_refused_with_the_trials_number():
     with pytest.raises(
         ConfigError, match=r"trial 4: 1 problem\n  training.batch_size: must be > 0"

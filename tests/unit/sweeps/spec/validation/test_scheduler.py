@@ -155,6 +155,15 @@ def test_a_limit_below_the_population_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", POPULATIONS)
+def test_a_population_holds_out_the_same_images(name: str) -> None:
+    space = {LR: {"loguniform": [1e-3, 1.0]}, "dataset.val_split": {"choice": [0.1, 0.2]}}
+    (problem,) = problems(name, space=space)
+    assert problem.startswith(
+        f"space.dataset.val_split: cannot differ between trials under {name}: a trial that takes"
+    )
+
+
+@pytest.mark.parametrize("name", POPULATIONS)
 def test_tpe_cannot_learn_from_values_that_change(name: str) -> None:
     assert problems(name, search_alg="tpe") == [
         f"tune.search_alg: tpe learns from fixed values; {name} changes them"

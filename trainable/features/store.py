@@ -26,6 +26,8 @@ from filelock import FileLock
 from torch import Tensor
 
 from trainable.atomic_files import TEMPORARY_SUFFIX
+from trainable.data.cache.memory import available_memory
+from trainable.data.cache.settings import user_cache
 
 DIRECTORY_VARIABLE = "TUNE_SWEEPS_FEATURES"
 SIZE_VARIABLE = "TUNE_SWEEPS_FEATURES_GIB"
@@ -97,9 +99,8 @@ class FeatureStore:
 
     def _forget_oldest(self) -> None:
         """Frees the main memory of features that were used longest ago; their files stay."""
-        pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         on_cpu = {key: item.size for key, item in self._loaded.items() if item.values.is_cpu}
-        room = int(pages * MEMORY_SHARE) - sum(on_cpu.values())
+        room = int(available_memory() * MEMORY_SHARE) - sum(on_cpu.values())
         for key, size in [*on_cpu.items()][:-1]:
             if room >= 0:
                 break
@@ -223,8 +224,7 @@ _stores: dict[tuple[Path, int], FeatureStore] = {}
 
 def node_store() -> FeatureStore:
     """Returns the store of this process, in the directory that the environment names."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    directory = Path(os.environ.get(DIRECTORY_VARIABLE) or cache / "tune-sweeps" / "features")
+    directory = Path(os.environ.get(DIRECTORY_VARIABLE) or user_cache() / "features")
     limit = int(float(os.environ.get(SIZE_VARIABLE) or DEFAULT_GIB) * 2**30)
     key = (directory.absolute(), limit)
     if key not in _stores:

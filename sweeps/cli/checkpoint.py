@@ -24,12 +24,21 @@ from sweeps.cli.options import (
 )
 from sweeps.sweep_dir.layout import code_directories_of
 from sweeps.terminal.commands import add_code_path, sweep_command
-from sweeps.terminal.console import console, print_error, print_line, print_note, print_table
+from sweeps.terminal.console import (
+    console,
+    print_error,
+    print_exactly,
+    print_line,
+    print_note,
+    print_table,
+)
 from sweeps.terminal.formatting import format_metric, format_size, format_value, make_table
+from sweeps.terminal.tables import ShortenedText, shorten
 from trainable.artifacts.class_metrics import MATRIX, RECALL
 from trainable.artifacts.metrics import more_scores
 from trainable.atomic_files import write_once
 from trainable.config.own_code import add_code_directories, code_directories
+from trainable.experiment.console import to_printable
 from trainable.uri import is_uri
 
 if TYPE_CHECKING:
@@ -37,6 +46,8 @@ if TYPE_CHECKING:
 
 MAX_MATRIX_COLUMNS = 12
 """Classes up to which `eval` prints the confusion matrix."""
+MAX_HEADING = 20
+"""Columns of a class's name above the confusion matrix."""
 MAX_NAMED_IMAGES = 20
 """Unreadable images that `predict` names on standard error; the output has all of them."""
 DEFAULT_DIRECTORY = "experiments"
@@ -163,11 +174,14 @@ def _print_scores(scores: dict[str, Any]) -> None:
     names = list(scores["classes"])
     outputs = max(len(recall), len(matrix))
     names += map(str, range(len(names), outputs))  # those that have no class
-    columns = names if has_matrix else []
-    table = make_table("class", *(["recall"] if recall else []), *columns)
+    names = list(map(to_printable, names))
+    headings = [shorten(name, MAX_HEADING, "...") for name in names] if has_matrix else []
+    more_columns = ["recall"] if recall else []
+    table = make_table("class", *more_columns, *headings, shortened=["class"])
     for label, name in enumerate(names):
         share = [format_value(recall[label])] if recall else []
-        table.add_row(name, *share, *(map(str, matrix[label]) if has_matrix else []))
+        counts = map(str, matrix[label]) if has_matrix else []
+        table.add_row(ShortenedText(name), *share, *counts)
     if has_matrix:
         table.caption = "columns: the class that images were classified as"
     print_table(table)
@@ -228,7 +242,7 @@ def predict(
     lines = _to_json(predictions) if as_json else _to_csv(predictions, predictor.limit(top))
     if output is None:
         for line in lines:
-            console.out(line, end="", highlight=False)
+            print_exactly(line)
             if console.quiet:  # the reader has closed the pipe
                 break
     else:

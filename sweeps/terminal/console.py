@@ -45,6 +45,18 @@ def print_line(text: str) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+def print_exactly(text: str) -> None:
+    """Prints text to a file or a pipe as it is, with tabs; a terminal does not obey it."""
+    if console.is_terminal:
+        console.out(text, end="", highlight=False)
+        return
+    try:
+        console.file.write(text)
+        console.file.flush()
+    except BrokenPipeError:
+        console.on_broken_pipe()
+
+
 def print_table(table: RenderableType) -> None:
     """Prints a table or another renderable of Rich's; into a file or a pipe at its full width.
 

@@ -23,6 +23,11 @@ def escape_controls(text: str) -> str:
     return _CONTROLS.sub(_escape, _COLOURS.sub("", text))
 
 
+def to_printable(text: str) -> str:
+    r"""Returns the text on one line, with `\n`, `\t` and the like for control characters."""
+    return escape_controls(text.replace("\n", "\\n").replace("\t", "\\t"))
+
+
 def _escape(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode()
 

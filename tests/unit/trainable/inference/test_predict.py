@@ -156,7 +156,7 @@ def test_an_unreadable_image_is_named_and_the_others_are_predicted(
 
 
 def test_odd_names_survive_in_csv_and_json(tmp_path: Path, train: Callable[..., Path]) -> None:
-    classes = ("a,b", 'quo"te <i>&amp;', "line\nbreak", "naïve 猫")
+    classes = ("a,b", 'quo"te <i>&amp;', "line\nbreak", "naïve 猫\t\x1b[2J")
     root = write_image_folder(tmp_path / "images", classes=classes)
     checkpoint = train(root)
     (root / "test" / "a,b" / "0.png").rename(root / "test" / "a,b" / 'c, "d"\n.png')
@@ -177,6 +177,9 @@ def test_odd_names_survive_in_csv_and_json(tmp_path: Path, train: Callable[..., 
         shares = [float(row[f"probability{suffix}"]) for suffix in suffixes]
         assert sum(shares) == pytest.approx(1, abs=1e-5)
         assert shares == sorted(shares, reverse=True)
+    assert [row["path"] for row in read_csv(predict(checkpoint, root / "test").stdout)] == [
+        row["path"] for row in rows
+    ]
     lines = predict(checkpoint, root / "test", "--top", 2, "--json").stdout.splitlines()
     values = [json.loads(line) for line in lines]
     assert [value["path"] for value in values] == [row["path"] for row in rows]
@@ -185,6 +188,20 @@ def test_odd_names_survive_in_csv_and_json(tmp_path: Path, train: Callable[..., 
         assert [p["class"] for p in value["predictions"]] == [row["class"], row["class_2"]]
         best = value["predictions"][0]["probability"]
         assert best == pytest.approx(float(row["probability"]), abs=1e-6)
+
+
+def test_an_evaluation_prints_odd_names_on_one_line(
+    tmp_path: Path, train: Callable[..., Path]
+) -> None:
+    classes = ("line\nbreak", "tab\t\x1b[2J", "x" * 250)
+    root = write_image_folder(tmp_path / "images", classes=classes)
+    words = ["eval", str(train(root)), "--metrics", "recall_per_class,confusion_matrix"]
+    done = CliRunner().invoke(main, [*words, "--allow-custom-model"], catch_exceptions=False)
+    assert done.exit_code == 0
+    rows = [line.split() for line in done.stdout.splitlines()]
+    names = [row[0] for row in rows if len(row) == 5]
+    assert names == ["class", "line\\nbreak", "tab\\t\\x1b[2J", "x" * 250]
+    assert rows[2][2:] == ["line\\nbreak", "tab\\t\\x1b[2J", f"{'x' * 9}...{'x' * 8}"]
 
 
 def test_averaged_weights_are_the_ones_that_predict(

@@ -188,13 +188,14 @@ def _read_unresolved(search_file: Path, values: Mapping[str, Any]) -> dict[str, 
 
 def _check_paths(config: Mapping[str, Any]) -> None:
     """Refuses relative paths: the job's working directory is deleted when the job ends."""
-    from trainable.config import parse_config
+    from trainable.config import OwnDataset, SyntheticDataset, parse_config
     from trainable.uri import is_uri
 
     training = parse_config(config)
     paths = {"checkpoint.dir": training.checkpoint.dir}
-    if training.dataset.name not in {"digits", "synthetic"}:
-        paths["dataset.root"] = training.dataset.root
+    dataset = training.dataset
+    if dataset.name != "digits" and not isinstance(dataset, OwnDataset | SyntheticDataset):
+        paths["dataset.root"] = dataset.root
     for key, path in paths.items():
         if not is_uri(path) and not Path(path).is_absolute():
             raise SweepError(

@@ -15,6 +15,8 @@ CONFIG_FILE = "config.yaml"
 METRICS_FILE = "metrics.jsonl"
 CLASSES_FILE = "classes.jsonl"
 """The metrics that have a value for every class, one row per epoch; only if there are any."""
+SPLIT_TABLE = "split.csv"
+"""The split of every image; only of data sets of files."""
 LOG_FILE = "trial.log"
 
 TENSORBOARD = "tensorboard"
@@ -49,12 +51,13 @@ def epoch_of(name: str) -> int:
 def automatic_name(config: TrainConfig, now: datetime) -> str:
     """Returns `{model}_{dataset}_{timestamp}`.
 
-    A model of the user's, `module:callable`, is named by its callable, and one of a library by its
-    architecture: `timm/resnet50.a1_in1k` is `resnet50`.
+    A model or data set of the user's, `module:callable`, is named by its callable, and a model of
+    a library by its architecture: `timm/resnet50.a1_in1k` is `resnet50`.
     """
     name = config.model.name
     if is_library_model(name):
         model = name.partition("/")[2].partition(".")[0]
     else:
         model = name.rpartition(":")[2]
-    return f"{model}_{config.dataset.name}_{now.strftime(TIMESTAMP)}"
+    dataset = config.dataset.name.rpartition(":")[2]
+    return f"{model}_{dataset}_{now.strftime(TIMESTAMP)}"

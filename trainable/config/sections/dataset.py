@@ -217,7 +217,12 @@ class OwnDataset(_Pictures):
     whose items are an image and its label, or a pair of images and labels as for `arrays`. That
     runs your code, so the command line must allow it: `--allow-custom-model`."""
     args: Arguments = Field(default={}, examples=[{"site": "north"}])
-    """Keywords of the callable. Each can be swept by its dotted key, e.g. `dataset.args.site`."""
+    """Keywords of the callable. Each can be swept by its dotted key, e.g. `dataset.args.site`. A
+    callable that takes a `seed` also gets `dataset.seed`."""
+    root: UserPath = Field(
+        default="./data", examples=["/data/images"], json_schema_extra={"format": "path"}
+    )
+    """Without effect: a path that the callable needs is one of its `args`."""
     image_size: int | None = Field(default=None, ge=8, le=1024, examples=[224])
     """Height and width that images are resized and cropped to. `null` takes that of the weights
     where `model.pretrained` is set, otherwise that of the images, if all have the same."""

@@ -12,7 +12,7 @@ from threading import Barrier
 import pytest
 
 from trainable.artifacts.names import automatic_name, epoch_file
-from trainable.config import TrainConfig
+from trainable.config import OwnDataset, TrainConfig
 from trainable.errors import ExperimentError
 from trainable.experiment.directory import create_directory
 
@@ -33,6 +33,9 @@ def test_the_name_of_an_epoch_file_has_four_digits_or_more() -> None:
 
 def test_a_custom_model_is_named_by_its_callable(tiny_config: MakeConfig) -> None:
     assert automatic_name(tiny_config(), NOW) == "mlp_digits_20240115_143022"
+    own = OwnDataset(name="my.data:scans")
+    config = tiny_config().model_copy(update={"dataset": own})
+    assert automatic_name(config, NOW) == "mlp_scans_20240115_143022"
 
 
 @pytest.mark.parametrize("name", ["timm/resnet50.a1_in1k", "torchvision/resnet50"])

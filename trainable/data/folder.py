@@ -21,7 +21,7 @@ from trainable.data.loader.batches import BatchLoader, number_repeats
 from trainable.data.normalize import Normalizer
 from trainable.data.shapes import IMAGE_FOLDER_CHANNELS
 from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
-from trainable.data.splits.divide import divide
+from trainable.data.splits.divide import DividedImages, divide
 from trainable.data.splits.record import SplitRecord
 
 
@@ -51,6 +51,7 @@ class FolderSource:
     ) -> None:
         divided = divide(dataset, split)
         self.split: SplitRecord | None = divided.record
+        self.divided: DividedImages | None = divided
         self.notices: Sequence[str] = (*divided.listing.notices, *divided.changes)
         self._splits = divided.images
         self._rules = read_rules(dataset, divided.record.max_value)

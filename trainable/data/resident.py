@@ -16,6 +16,7 @@ from trainable.config import AugmentConfig
 from trainable.data.arrays import ImageArrays, LabelledImages, channel_statistics
 from trainable.data.normalize import Normalizer
 from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
+from trainable.data.splits.divide import DividedImages
 from trainable.data.splits.record import SplitRecord
 
 CHUNK_BYTES = 16 * 2**20
@@ -78,6 +79,7 @@ class ResidentSource:
         self.has_val = val is not None
         self.train_labels = torch.from_numpy(train.labels)
         self.split: SplitRecord | None = None
+        self.divided: DividedImages | None = None
         self.notices: Sequence[str] = ()
 
     def size(self, split: Split) -> int:

@@ -8,6 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 from torch import Tensor
 
 from trainable.config import AugmentConfig
+from trainable.data.splits.divide import DividedImages
 from trainable.data.splits.record import SplitRecord
 
 Batch = tuple[Tensor, Tensor]
@@ -35,6 +36,8 @@ class ImageSource(Protocol):
     split: SplitRecord | None
     """Record that keeps the images on their sides when a training continues; None if no file can
     be added or removed."""
+    divided: DividedImages | None
+    """The files of each split; None if the images are not in files of their own."""
     notices: Sequence[str]
     """Lines for the user on the files of the data set."""
 

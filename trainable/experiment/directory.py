@@ -6,6 +6,7 @@ resnet20_digits_20240115_143022/
 |-- tensorboard/               event files, with tensorboard.enabled
 |-- metrics.jsonl              one row per epoch, in a sweep only
 |-- classes.jsonl              the metrics of every class, one row per epoch; if there are any
+|-- split.csv                  the split of every image, of data sets of files
 `-- abandoned_1/               later epochs than the one resumed here, see `resume.py`
 
 In a sweep, a trial's directory is an experiment directory. `artifacts/names.py` has the names of
@@ -33,6 +34,7 @@ from trainable.artifacts.names import (
     EPOCH_FILES,
     LATEST_FILE,
     METRICS_FILE,
+    SPLIT_TABLE,
     TENSORBOARD,
     automatic_name,
     epoch_file,
@@ -42,6 +44,8 @@ from trainable.artifacts.tensorboard_hparams import Session
 from trainable.atomic_files import add_name, remove_temporaries, write_text
 from trainable.config import CheckpointConfig, TrainConfig
 from trainable.config.yaml_reader import dump_yaml
+from trainable.data.source import ImageSource
+from trainable.data.splits.table import write_split_table
 from trainable.errors import DiskFullError, ExperimentError, naming_full_disk
 from trainable.experiment.async_checkpoint import Snapshot, take_snapshot, write_in_background
 from trainable.metrics.best_epoch import BestEpoch
@@ -126,7 +130,7 @@ class Experiment:
             self.checkpoints.mkdir(exist_ok=True)
             remove_temporaries(self.checkpoints)
         # Only these: the sweep's driver writes other files there.
-        for name in (CONFIG_FILE, METRICS_FILE, CLASSES_FILE):
+        for name in (CONFIG_FILE, METRICS_FILE, CLASSES_FILE, SPLIT_TABLE):
             remove_temporaries(directory, name)
         self._keep_epochs = keep_epochs
         self._min_free_gib = min_free_gib
@@ -142,6 +146,11 @@ class Experiment:
             else None
         )
         write_text(directory / CONFIG_FILE, dump_yaml(config.to_dict()))
+
+    def write_split(self, source: ImageSource) -> None:
+        """Writes which image is in which split, if the data set is one of files."""
+        if source.divided is not None:
+            write_split_table(self.directory, source.divided)
 
     @property
     def latest(self) -> Path:

@@ -117,9 +117,9 @@ def fit(
             split=split,
             pretrained=origin is None,
         )
-        prepare_training(trainer.source)
         if origin is not None:
             lines = origin.load(trainer)
+        prepare_training(trainer.source)
         experiment, tensorboard, stored = _open_outputs(trainer, origin, lines, datetime.now())
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -245,6 +245,7 @@ def _open_outputs(
         if origin is not None:
             lines += set_aside(directory, origin, trainer.epoch, download)
         experiment = Experiment(directory, config, keep_metrics=False)
+        experiment.write_split(trainer.source)
         if origin is not None and config.checkpoint.save_best:
             lines += inherit_best(trainer, origin, experiment.checkpoints, download)
         return experiment, None, stored

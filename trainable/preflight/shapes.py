@@ -155,14 +155,15 @@ def _check_top_k(config: TrainConfig, num_classes: int) -> Iterator[Problem]:
 
 
 def _check_split(config: TrainConfig) -> Iterator[Problem]:
-    """Yields the problem with splitting synthetic images; those of folders are counted there."""
+    """Yields the problem with splitting synthetic images; those of files are counted there."""
     dataset = config.dataset
-    if not isinstance(dataset, SyntheticDataset) or dataset.val_split is None:
+    if not isinstance(dataset, SyntheticDataset):
         return
-    least = 2 * dataset.num_classes
-    if dataset.num_train < least:
+    key, parts = ("folds", dataset.folds) if dataset.folds is not None else ("val_split", 2)
+    least = parts * dataset.num_classes
+    if (dataset.folds or dataset.val_split) is not None and dataset.num_train < least:
         rule = (
-            f"must be at least {least} with dataset.val_split, 2 images of every class, found "
+            f"must be at least {least} with dataset.{key}, {parts} images of every class, found "
             f"{dataset.num_train}"
         )
         yield Problem("dataset.num_train", rule)

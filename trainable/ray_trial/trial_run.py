@@ -181,13 +181,14 @@ class TrialRun:
                 split=self._find_split(state),
                 pretrained=state is None,
             )
-            prepare_training(trainer.source)
             if origin is not None:
                 self._write_lines(origin.load(trainer))
+            prepare_training(trainer.source)
             for notice in trainer.notices:
                 self._log.write(f"note: {notice}")
             if self._directory is not None:
                 self._experiment = self._open_experiment(self._directory, trainer.config)
+                self._experiment.write_split(trainer.source)
                 if origin is not None:
                     self._inherit(origin, trainer, self._experiment)
         self._trainer = trainer
@@ -384,9 +385,8 @@ class _CheckpointEvent:
 
     def query(self) -> bool:
         """See `Event.query`."""
-        return self.writing.done() or (
-            self.next_epoch is not None and not self.next_epoch.waits_for_gpu
-        )
+        ahead = self.next_epoch
+        return self.writing.done() or (ahead is not None and not ahead.waits_for_gpu)
 
     def synchronize(self) -> None:
         """See `Event.synchronize`."""

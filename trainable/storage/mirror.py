@@ -20,6 +20,7 @@ from trainable.artifacts.names import (
     LATEST_FILE,
     LOG_FILE,
     METRICS_FILE,
+    SPLIT_TABLE,
     TENSORBOARD,
 )
 from trainable.storage.object_store import ObjectInfo, ObjectStore, run_parallel
@@ -29,6 +30,7 @@ TRAINING_FILES = (
     CONFIG_FILE,
     METRICS_FILE,
     CLASSES_FILE,
+    SPLIT_TABLE,
     LOG_FILE,
     f"{TENSORBOARD}/*",
     f"{CHECKPOINTS}/*.pt",

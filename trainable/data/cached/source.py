@@ -24,7 +24,7 @@ from trainable.data.listing import VAL, ListedImage
 from trainable.data.loader.batches import number_repeats
 from trainable.data.normalize import Normalizer
 from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
-from trainable.data.splits.divide import divide
+from trainable.data.splits.divide import DividedImages, divide
 from trainable.data.splits.record import SplitRecord
 
 FLIPS = 0.5
@@ -81,6 +81,7 @@ class CachedSource:
     ) -> None:
         divided = divide(dataset, split)
         self.split: SplitRecord | None = divided.record
+        self.divided: DividedImages | None = divided
         self.notices: Sequence[str] = (*divided.listing.notices, *divided.changes)
         self._images = divided.images
         self._holds_out = VAL not in divided.listing.splits and VAL in divided.images

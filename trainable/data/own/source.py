@@ -19,6 +19,7 @@ from trainable.data.own.labels import Classes
 from trainable.data.own.measure import ImageForm, final_form, final_shape
 from trainable.data.own.passes import Part, Pass, batches_of
 from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
+from trainable.data.splits.divide import DividedImages
 from trainable.data.splits.record import SplitRecord
 from trainable.errors import DataError
 
@@ -82,6 +83,7 @@ class OwnSource:
         self.has_val = "val" in parts
         self.train_labels = torch.from_numpy(parts["train"].labels)
         self.split: SplitRecord | None = None
+        self.divided: DividedImages | None = None
         self._transforms: OwnTransforms | None = None
         self._normalize: Callable[[Tensor], Tensor] = _order_channels_last
         self.mean, self.std = (0.0,) * form.channels, (1.0,) * form.channels

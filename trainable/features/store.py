@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from torch import Tensor
 
 from trainable.atomic_files import TEMPORARY_SUFFIX
+from trainable.data.cache.locks import building_alone
 from trainable.data.cache.memory import available_memory
 from trainable.data.cache.settings import user_cache
 
@@ -120,12 +120,11 @@ class FeatureStore:
             return features
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.directory / f"{name}.lock")
-            lock.acquire()
-        except (OSError, NotImplementedError) as error:
+        except OSError as error:
             on_event(f"note: features are not kept on disk: {self.directory}: {error}")
             return compute()
-        try:
+        builder = "another process, which computes the features of these images"
+        with building_alone(path, lambda: builder, lambda line: on_event(f"note: {line}")):
             features = read_features(path)  # another process may have computed them meanwhile
             if features is None:
                 features = compute()
@@ -133,9 +132,6 @@ class FeatureStore:
                 if reason is not None:
                     on_event(f"note: features are not kept on disk: {reason}")
             return features
-        finally:
-            Path(lock.lock_file).unlink(missing_ok=True)
-            lock.release()
 
     def _write(self, path: Path, features: Features, text: str) -> str | None:
         """Writes a file; returns why it was not written."""

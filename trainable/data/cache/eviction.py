@@ -116,12 +116,6 @@ def discard(directory: Path) -> None:
     with suppress(FileNotFoundError):
         directory.rename(grave)
         shutil.rmtree(grave, ignore_errors=True)
-        lock_path(directory).unlink(missing_ok=True)
-
-
-def lock_path(directory: Path) -> Path:
-    """Returns the file that the builder of a cache locks."""
-    return directory.with_name(f"{directory.name}.lock")
 
 
 def list_caches(folder: Path) -> Iterator[_Cache]:

@@ -1,4 +1,4 @@
-"""The lock of the process that decodes a data set, and what others see of its progress."""
+"""What the user, and other processes, see of the progress of a process that decodes."""
 
 from __future__ import annotations
 
@@ -6,23 +6,16 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from trainable.data.cache.eviction import PROGRESS_FILE, find_parts
+from trainable.data.cache.locks import LINE_INTERVAL_S, OnEvent, try_lock
 
-from trainable.data.cache.eviction import PROGRESS_FILE, find_parts, lock_path
-from trainable.data.cache.locks import try_lock
-
-POLL_S = 1.0
-"""Interval at which a process looks whether it can stop waiting for another one."""
-FIRST_LINE_S, LINE_INTERVAL_S = 5.0, 30.0
-"""Seconds until the first line on the progress, and between lines."""
+FIRST_LINE_S = 5.0
+"""Seconds until the first line on the progress."""
 PROGRESS_CHARS = 200
 """Length of the file of the progress, so that a shorter text leaves nothing of a longer one."""
-
-OnEvent = Callable[[str], None]
 
 
 class Progress:
@@ -58,34 +51,20 @@ class Progress:
             self._report(f"decoding {self._total:,} images of {self._root}: {percent}")
 
 
-@contextmanager
-def building_alone(directory: Path, root: Path, report: OnEvent) -> Iterator[None]:
-    """Holds the lock of a cache; where there are no locks, two processes build the same one."""
-    lock = FileLock(lock_path(directory))
-    next_line = time.monotonic()
-    while not lock.is_locked:
-        try:
-            lock.acquire(timeout=POLL_S)
-        except Timeout:
-            if time.monotonic() >= next_line:
-                next_line = time.monotonic() + LINE_INTERVAL_S
-                report(f"waiting for {_describe_builder(directory)} the images of {root}")
-        except (OSError, NotImplementedError):
-            break
-    try:
-        yield
-    finally:
-        lock.release()
+def describe_builder(directory: Path, root: Path) -> str:
+    """Returns which process decodes a data set and how far it is.
 
-
-def _describe_builder(directory: Path) -> str:
-    """Returns which process builds a cache and how far it is."""
+    Args:
+        directory: The cache that it builds.
+        root: Directory of the data set.
+    """
     for part in find_parts(directory.parent, directory.name):
         with suppress(OSError, ValueError, KeyError, TypeError):
             state = json.loads((part / PROGRESS_FILE).read_text())
             percent = _percent(state["done"], state["total"])
-            return f"process {state['pid']} on {state['host']}, which has decoded {percent} of"
-    return "another process, which decodes"
+            builder = f"process {state['pid']} on {state['host']}"
+            return f"{builder}, which has decoded {percent} of the images of {root}"
+    return f"another process, which decodes the images of {root}"
 
 
 def _percent(done: int, total: int) -> str:

@@ -19,7 +19,8 @@ from trainable.data.cache.decoded import DecodedImages
 from trainable.data.cache.entry import PIXELS_FILE, Damage, Entry, read_entry
 from trainable.data.cache.eviction import discard, evict, new_part, remove_dead_parts
 from trainable.data.cache.files import ImageFile, cache_key, list_files, shorten
-from trainable.data.cache.progress import OnEvent, Progress, building_alone
+from trainable.data.cache.locks import OnEvent, building_alone
+from trainable.data.cache.progress import Progress, describe_builder
 from trainable.data.cache.room import (
     explain_room,
     find_obstacle,
@@ -153,7 +154,8 @@ def _create_in(
     settings: CacheSettings,
     report: OnEvent,
 ) -> tuple[Entry, bool]:
-    with building_alone(folder / key, settings.root, report):
+    describe = partial(describe_builder, folder / key, settings.root)
+    with building_alone(folder / key, describe, report):
         remove_dead_parts(folder)
         entry = read_entry(folder / key, files)
         if entry is not None:

@@ -69,6 +69,30 @@ def test_a_damaged_file_is_computed_again(tmp_path: Path, damage: str) -> None:
     assert torch.equal(again.values, features.values)
 
 
+def test_a_process_says_that_it_waits_for_another_that_computes(tmp_path: Path) -> None:
+    """Two stores of one directory are like two processes."""
+    waits = threading.Event()
+    lines: list[str] = []
+
+    def compute_while_the_other_waits() -> Features:
+        thread.start()
+        waits.wait()
+        return Computation()()
+
+    def on_event(line: str) -> None:
+        lines.append(line)
+        waits.set()
+
+    second = Computation()
+    stores = [FeatureStore(tmp_path, 2**20) for _ in range(2)]
+    thread = threading.Thread(target=stores[1].get, args=(KEY, second, CPU, on_event))
+    stores[0].get(KEY, compute_while_the_other_waits, CPU, on_event)
+    thread.join()
+    builder = "another process, which computes the features of these images"
+    assert lines == [f"note: waiting for {builder}"]
+    assert second.count == 0
+
+
 def test_threads_wait_for_the_one_that_computes(tmp_path: Path) -> None:
     compute = Computation()
     store = FeatureStore(tmp_path, 2**20)

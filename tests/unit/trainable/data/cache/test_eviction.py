@@ -129,9 +129,7 @@ def rename_host(part: Path) -> Path:
 
 
 def test_a_cache_is_discarded_whole(folder):
-    (folder / "a.lock").touch()
     discard(folder / "a")
     discard(folder / "gone")
     assert names(folder) == "bcd"
     assert not parts(folder)
-    assert not (folder / "a.lock").exists()

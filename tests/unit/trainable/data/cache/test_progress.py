@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 from trainable.data.cache import progress
 from trainable.data.cache.eviction import PROGRESS_FILE, new_part
 from trainable.data.cache.locks import try_lock
-from trainable.data.cache.progress import Progress, building_alone
+from trainable.data.cache.progress import Progress, describe_builder
 
 
 def test_long_builds_are_reported_now_and_then(tmp_path, monkeypatch):
@@ -35,25 +34,6 @@ def test_a_builder_holds_the_lock_of_its_directory(tmp_path):
     assert try_lock(part / PROGRESS_FILE, shared=False) is not None
 
 
-def test_one_thread_builds_and_the_other_says_whom_it_waits_for(tmp_path):
-    """Two trials of one process are like two processes."""
-    lines: list[str] = []
-    waits = threading.Event()
-    order = []
-
-    def report(line: str) -> None:
-        lines.append(line)
-        waits.set()
-
-    def wait() -> None:
-        with building_alone(tmp_path / "key", Path("/data"), report):
-            order.append("second")
-
-    thread = threading.Thread(target=wait)
-    with building_alone(tmp_path / "key", Path("/data"), report):
-        thread.start()
-        waits.wait()
-        order.append("first")
-    thread.join()
-    assert order == ["first", "second"]
-    assert lines == ["waiting for another process, which decodes the images of /data"]
+def test_without_progress_a_builder_is_another_process(tmp_path):
+    expected = "another process, which decodes the images of /data"
+    assert describe_builder(tmp_path / "key", Path("/data")) == expected

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 DIGEST_BYTES = 16
+READ_BYTES = 2**16
+"""Bytes of a file that are read at a time."""
 MIN_SIDE = 32
 """Pixels of a side below which images have no difference hash; small ones resemble one another."""
 MAX_DISTANCE = 3
@@ -47,10 +49,14 @@ def digest_files(paths: Sequence[str], threads: int) -> list[bytes | None]:
     sizes = [_file_size(path) for path in paths]
     shared = {position for group in group_equal(sizes) for position in group}
     digests: list[bytes | None] = [None] * len(paths)
+
+    def fill(positions: Sequence[int]) -> None:
+        for position in positions:
+            digests[position] = _digest_file(paths[position])
+
     with ThreadPoolExecutor(threads) as pool:
-        of_shared = pool.map(_digest_file, (paths[position] for position in sorted(shared)))
-        for position, digest in zip(sorted(shared), of_shared, strict=True):
-            digests[position] = digest
+        ordered = sorted(shared)
+        list(pool.map(fill, (ordered[start::threads] for start in range(threads))))
     return digests
 
 
@@ -65,7 +71,7 @@ def _digest_file(path: str) -> bytes | None:
     digest = blake2b(digest_size=DIGEST_BYTES)
     try:
         with Path(path).open("rb") as file:
-            for part in iter(partial(file.read, 1 << 20), b""):
+            for part in iter(partial(file.read, READ_BYTES), b""):
                 digest.update(part)
     except OSError:
         return None
@@ -110,20 +116,20 @@ def find_near(hashes: Sequence[int | None]) -> Iterator[tuple[int, int]]:
 
 def find_copies(
     trained: Sequence[str], evaluated: Sequence[str], *, limit: int, threads: int
-) -> tuple[list[tuple[str, str]], int]:
+) -> tuple[list[tuple[str, str]], list[str]]:
     """Finds files of an evaluation that are also trained, byte for byte.
 
     Only files of equal sizes are read.
 
     Args:
         trained: The training files.
-        evaluated: The files of another split.
+        evaluated: The files of other splits.
         limit: Files that may be read. Of more, some files of the evaluation that are spread evenly
             are looked for.
         threads: Files that are read at a time.
 
     Returns:
-        Pairs of an evaluated and a trained file, and the number of evaluated files looked for.
+        Pairs of an evaluated and a trained file, and the evaluated files that were looked for.
     """
     by_size: dict[int | None, list[str]] = {}
     for path in trained:
@@ -140,7 +146,7 @@ def find_copies(
         (path, first_with[digest])
         for path in looked_for
         if (digest := digests.get(path)) is not None and digest in first_with
-    ], len(looked_for)
+    ], looked_for
 
 
 def _list_to_read(

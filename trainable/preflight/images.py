@@ -99,16 +99,24 @@ def _check_splits(dataset: FileDataset, scan: Listing, notices: list[str]) -> li
         return to_problems(error)
     if record.group_column is not None:
         notices += describe_groups(record.group_column, images)
-    trained = [image.path for image in images[TRAIN]]
-    for split in images.keys() - {TRAIN}:
-        evaluated = [image.path for image in images[split]]
-        pairs, count = find_copies(trained, evaluated, limit=MAX_COMPARED, threads=THREADS)
-        if pairs:
-            first = " = ".join(_relative(scan.root, path) for path in pairs[0])
-            more = "; ..." if len(pairs) > 1 else ""
-            kind = split if count == len(evaluated) else f"sampled {split}"
-            notices.append(describe_leak(kind, len(pairs), count, first + more))
+    notices += _describe_copies(scan.root, images)
     return []
+
+
+def _describe_copies(root: Path, images: Mapping[str, Sequence[ListedImage]]) -> Iterator[str]:
+    """Yields a line for each split with images that are trained as well."""
+    trained = [image.path for image in images[TRAIN]]
+    evaluated = {
+        image.path: split for split in images if split != TRAIN for image in images[split]
+    }
+    pairs, compared = find_copies(trained, [*evaluated], limit=MAX_COMPARED, threads=THREADS)
+    for split in sorted({evaluated[path] for path, _ in pairs}):
+        of_split = [pair for pair in pairs if evaluated[pair[0]] == split]
+        count = sum(evaluated[path] == split for path in compared)
+        first = " = ".join(_relative(root, path) for path in of_split[0])
+        kind = split if count == len(images[split]) else f"sampled {split}"
+        more = "; ..." if len(of_split) > 1 else ""
+        yield describe_leak(kind, len(of_split), count, first + more)
 
 
 def _by_key(scan: Listing, broken: Mapping[str, str]) -> dict[str, str]:

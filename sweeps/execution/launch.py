@@ -54,7 +54,7 @@ from trainable.config.own_code import (
     code_directories,
 )
 from trainable.config.yaml_reader import dotted, dump_yaml
-from trainable.data.listing import may_have_val
+from trainable.data.listing import data_files, may_have_val
 from trainable.errors import ConfigError
 from trainable.preflight.background import Options
 
@@ -203,11 +203,16 @@ def _end_without_ray(
 
 def _add_remedy(error: ConfigError, directory: Path) -> ConfigError:
     """Adds to a problem of the data how to resume the sweep with data that have moved."""
-    key = "config.dataset.root"
-    command = read_commands(directory).run_again("resume", "--set", f"{key}=DIRECTORY")
+    kinds = {"config.dataset.root": "DIRECTORY", "config.dataset.file": "FILE"}
+    commands = {
+        key: read_commands(directory).run_again("resume", "--set", f"{key}={kind}")
+        for key, kind in kinds.items()
+    }
     problems = [
-        replace(problem, rule=f"{problem.rule}\n    if the data have moved: {command}")
-        if problem.key == key
+        replace(
+            problem, rule=f"{problem.rule}\n    if the data have moved: {commands[problem.key]}"
+        )
+        if problem.key in commands
         else problem
         for problem in error.problems
     ]
@@ -260,7 +265,7 @@ def _prepare(
     check_sampler(spec, allow_custom=allow_custom_model)
     base = spec.training
     user_code = tuple(map(Path, code_directories())) if allow_custom_model else ()
-    excludes = (directory.parent, Path(base.dataset.root))
+    excludes = (directory.parent, Path(base.dataset.root), *data_files(base.dataset))
     connection = RayConnection(address, user_code, excludes)
     options = Options(allow_custom_model)
     if joins_cluster(address):

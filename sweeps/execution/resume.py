@@ -26,6 +26,7 @@ from trainable.config.yaml_reader import read_yaml
 
 RUNTIME_KEYS = (
     "progress",
+    "dataset.file",
     "dataset.root",
     "dataset.download",
     "dataset.num_workers",

@@ -176,6 +176,7 @@ _RUNTIME_KEYS = (
     "checkpoint.",
     "progress.",
     "tensorboard.",
+    "dataset.file",
     "dataset.root",
     "dataset.download",
     "dataset.num_workers",

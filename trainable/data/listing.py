@@ -104,6 +104,13 @@ def may_have_val(dataset: DatasetConfig) -> bool:
         return False
 
 
+def data_files(dataset: DatasetConfig) -> list[Path]:
+    """Returns the path of `dataset.file`, if the data set has one."""
+    if isinstance(dataset, ArraysDataset | TableDataset):
+        return [Path(dataset.root, dataset.file)]
+    return []
+
+
 def find_file(dataset: TableDataset | ArraysDataset) -> Path:
     """Returns the path of `dataset.file`; a relative one is below `dataset.root`.
 

@@ -88,15 +88,17 @@ def _order(
     Args:
         names: The labels as text, in their own order.
         stated: `dataset.classes`.
-        is_text: Whether the labels are texts; other names can be stated for numbers only.
+        is_text: Whether the labels are texts. Names can be stated for numbers only, and other
+            numbers are no names: they are those that a training has recorded.
     """
     if stated is None:
         return names, names, None
     if set(stated) == set(names):
         return tuple(stated), tuple(stated), None
-    if not is_text and len(stated) == len(names):
+    are_names = not is_text and not all(name.isdecimal() for name in stated)
+    if are_names and len(stated) == len(names):
         return names, tuple(stated), None
-    if not is_text:
+    if are_names:
         rule = (
             f"{TRAIN_LABELS} must have the {len(stated)} classes of dataset.classes, found "
             f"{len(names)}: {_list(names)}"

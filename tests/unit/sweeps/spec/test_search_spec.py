@@ -233,6 +233,20 @@ def test_paths_become_absolute(tmp_path):
     assert spec.training.tensorboard.log_dir == "/logs"
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "expected"),
+    [
+        ("arrays", "data.npz", "data.npz"),
+        ("table", "~/labels.csv", str(Path.home() / "labels.csv")),
+        ("table", "/data/labels.csv", "/data/labels.csv"),
+    ],
+)
+def test_the_file_of_a_data_set_stays_below_the_absolute_root(tmp_path, name, file, expected):
+    spec = spec_of(config={**BASE, "dataset": {"name": name, "root": "images", "file": file}})
+    assert spec.training.dataset.root == str(tmp_path / "images")
+    assert spec.training.dataset.file == expected
+
+
 def test_the_training_config_can_be_part_of_the_search_file():
     inside = CONFIG.replace("\n", "\n  ").rstrip()
     spec = load(f"config:\n  {inside}\ntune: {{num_samples: 1}}\n")

@@ -60,6 +60,12 @@ def test_the_config_gives_texts_an_order_and_numbers_other_names():
             ("a", "b"),
             "y_train must have the 2 classes of dataset.classes, found 3: 0, 1, 2",
         ),
+        (
+            [5, 6],
+            None,
+            ("0", "1"),
+            "y_train must have the classes of dataset.classes: missing 0, 1 and new 5, 6",
+        ),
         ([0, 1], [0, 2], None, "y_test has classes that y_train does not have: 2"),
         (["a", "b"], ["c", "d"], None, "y_test has classes that y_train does not have: c, d"),
         ([3, 3], None, None, "y_train must have at least 2 classes, found 3 alone"),

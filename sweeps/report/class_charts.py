@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -11,12 +12,16 @@ from sweeps.report.curve_charts import Chart
 from sweeps.report.tables import row_table
 from sweeps.results.loaded_sweep import LoadedSweep
 from sweeps.terminal.formatting import format_value
+from sweeps.terminal.tables import shorten
 from trainable.artifacts.class_metrics import CONFUSIONS, MATRIX, RECALL, read_class_metrics
 from trainable.artifacts.names import CLASSES_FILE, CONFIG_FILE
 from trainable.config.yaml_reader import parse_yaml
+from trainable.experiment.console import to_printable
 
 MAX_NUMBERS = 30
 """Classes up to which a matrix shows the numbers of images."""
+MAX_TICK = 24
+"""Columns of a class's name beside a matrix; the mouse over a cell shows it whole."""
 SPLIT_NAMES = {"val": "validation images", "test": "test images"}
 PIXELS_PER_CLASS, MARGIN = 34, 160
 MAX_HEIGHT = 900
@@ -35,8 +40,9 @@ class SplitClasses:
     """Names by label; numbers stand for those that are not known."""
 
     def label(self, index: int) -> str:
-        """Returns the name of a class."""
-        return self.class_names[index] if index < len(self.class_names) else str(index)
+        """Returns the name of a class on one line."""
+        is_known = index < len(self.class_names)
+        return to_printable(str(self.class_names[index])) if is_known else str(index)
 
 
 def read_splits(sweep: LoadedSweep) -> list[SplitClasses]:
@@ -93,7 +99,10 @@ def matrix_chart(split: SplitClasses) -> Chart:
     if not matrix:
         missing = "the matrix is not kept: too many classes, or metrics has no confusion_matrix"
         return Chart(title, note, missing=missing)
-    labels = [split.label(index) for index in range(len(matrix))]
+    names = [split.label(index) for index in range(len(matrix))]
+    # Plotly takes tags in a text for markup.
+    labels = [escape(name, quote=False) for name in names]
+    ticks = [escape(shorten(name, MAX_TICK, "..."), quote=False) for name in names]
     shares = [[count / max(sum(row), 1) for count in row] for row in matrix]
     positions = list(range(len(labels)))
     figure = go.Figure(
@@ -111,7 +120,7 @@ def matrix_chart(split: SplitClasses) -> Chart:
             zmax=1,
         )
     )
-    axis = {"tickvals": positions, "ticktext": labels} if len(labels) <= MAX_NUMBERS else {}
+    axis = {"tickvals": positions, "ticktext": ticks} if len(labels) <= MAX_NUMBERS else {}
     figure.update_xaxes(title="classified as", **axis)
     figure.update_yaxes(title="class", autorange="reversed", **axis)
     height = min(MARGIN + PIXELS_PER_CLASS * len(labels), MAX_HEIGHT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from pathlib import Path
@@ -51,7 +52,7 @@ def test_the_page_has_recall_and_matrix_of_both_splits_with_the_names(tmp_path: 
     assert [list(row) for row in figure.data[0].text] == [
         ["41", "41", ""], ["", "42", ""], ["43", "", ""],
     ]  # fmt: skip
-    assert list(figure.layout.xaxis.ticktext) == ["cat", "dog", "<b>"]
+    assert list(figure.layout.xaxis.ticktext) == ["cat", "dog", "&lt;b&gt;"]
     assert val.epoch == test.epoch
 
 
@@ -60,6 +61,29 @@ def test_many_classes_have_a_table_of_mistakes(tmp_path: Path) -> None:
     page = write_report(directory).read_text(encoding="utf-8")
     section = page.split('id="classes-of-the-best-trial"')[1].split("</section>")[0]
     assert re.findall(r"<td>([^<]+)</td>", section) == ["cat", "&lt;b&gt;", "9", "999", "dog", "4"]
+
+
+def test_odd_names_are_shown_as_they_are(tmp_path: Path) -> None:
+    matrix = [[1, 2, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    columns = {"val_confusion_matrix": matrix, "val_recall_per_class": [0.1, 0.2, 0.3, 0.4]}
+    directory = write_sweep(tmp_path / "sweep", columns)
+    best = load(directory).best
+    assert best is not None
+    names = ["</script><script>alert(1)</script>", "line\nbreak", "x" * 200, "na\u00efve, \u732b"]
+    config = best.directory / "config.yaml"
+    config.write_text(config.read_text().replace("[cat, dog, <b>]", json.dumps(names)))
+    page = write_report(directory).read_text(encoding="utf-8")
+    section = page.split('id="classes-of-the-best-trial"')[1].split("</section>")[0]
+    assert "<script>alert" not in page
+    cells = re.findall(r"<td>([^<]+)</td>", section)
+    assert cells[::2] == [html.escape(names[0]), r"line\nbreak", *names[2:]]
+    (split,) = read_splits(load(directory))
+    figure = matrix_chart(split).figure
+    assert figure is not None
+    ticks = [html.unescape(text) for text in figure.layout.xaxis.ticktext]
+    assert ticks[1:] == [r"line\nbreak", f"{'x' * 11}...{'x' * 10}", names[3]]
+    assert ticks[0] == "</script><s...)</script>"
+    assert html.unescape(figure.data[0].customdata[0][1][0]) == names[0]
 
 
 def test_without_such_metrics_there_is_no_section(tmp_path: Path) -> None:

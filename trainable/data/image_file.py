@@ -17,7 +17,7 @@ import math
 import os
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -247,36 +247,22 @@ def describe_treatments(
     """Returns a line for every treatment, with the number of images, and one on dark images."""
     listed = list(inspections)
     counts = Counter(treatment for one in listed for treatment in one.treatments)
-    lines = describe_counts(counts, len(listed), rules)
     white = WHITE_16 if rules.max_value is None else rules.max_value
+    is_white = rules.background == DEFAULT.background
+    background = "white" if is_white else f"RGB {', '.join(map(str, rules.background))}"
+    lines = [
+        f"{counts[kind]} of {len(listed)} images: "
+        + kind.value.format(background=background, white=_show(white))
+        for kind in Treatment
+        if counts[kind]
+    ]
     values = [one.max_value for one in listed if one.max_value is not None]
-    if values and white != UNKNOWN and 0 < max(values) <= white / DARK:
+    if values and 0 < max(values) <= white / DARK:
         lines.append(
             f"the largest value of these grey images is {_show(max(values))}, so that they are "
             f"dark; dataset.max_value: {_show(max(values))}, or auto, makes it white"
         )
     return lines
-
-
-def describe_counts(
-    counts: Mapping[Treatment, int], total: int, rules: ReadRules = DEFAULT
-) -> list[str]:
-    """Returns a line for every treatment.
-
-    Args:
-        counts: Number of images with each treatment.
-        total: Number of all images.
-        rules: The rules that they were read by.
-    """
-    white = WHITE_16 if rules.max_value is None else rules.max_value
-    is_white = rules.background == DEFAULT.background
-    background = "white" if is_white else f"RGB {', '.join(map(str, rules.background))}"
-    return [
-        f"{counts[kind]} of {total} images: "
-        + kind.value.format(background=background, white=_show(white))
-        for kind in Treatment
-        if counts.get(kind)
-    ]
 
 
 def _show(value: float) -> str:

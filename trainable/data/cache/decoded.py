@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from trainable.data.cache.entry import PIXELS_FILE, Entry
 from trainable.data.cache.locks import OpenFile
 from trainable.data.cache.memory import available_memory
+from trainable.data.image_file import Treatment
 
 MEMORY_SHARE = 0.5
 """Largest share of the available memory that images may take to be read through the mapping."""
@@ -63,8 +64,10 @@ class DecodedImages:
         self.unreadable = unreadable or {}
         """Number of an image -> why it cannot be read. Its pixels are zeros."""
         self.notices: tuple[str, ...] = tuple(notices)
-        self.treatments: tuple[str, ...] = ()
-        """Lines on what was done to images besides resizing, e.g. transparent ones."""
+        self.treatments: Mapping[Treatment, int] = {
+            Treatment[name]: count for name, count in entry.index.treatments.items()
+        }
+        """What was done to images besides resizing -> number of images."""
 
     def __len__(self) -> int:
         return len(self.rows)

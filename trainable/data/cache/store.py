@@ -30,7 +30,6 @@ from trainable.data.cache.room import (
     show_size,
 )
 from trainable.data.cache.settings import CacheSettings
-from trainable.data.image_file import Treatment, describe_counts
 from trainable.data.listing import ListedImage
 from trainable.errors import DISK_FULL, DataError, DiskFullError
 
@@ -73,10 +72,7 @@ def open_decoded(
         notices.append(f"{_count(lines, 'image')} left out, unreadable: {shorten(lines)}")
     reasons = {damage.number: damage.reason for damage in entry.index.damages}
     unreadable = {at: reasons[row] for at, row in enumerate(rows.tolist()) if row in reasons}
-    decoded = DecodedImages(entry, rows, notices, unreadable, threads=settings.threads)
-    counts = {Treatment[name]: number for name, number in entry.index.treatments.items()}
-    decoded.treatments = tuple(describe_counts(counts, len(entry.pixels), settings.rules))
-    return decoded
+    return DecodedImages(entry, rows, notices, unreadable, threads=settings.threads)
 
 
 def _list_damages(damages: Sequence[Damage], files: Sequence[ImageFile]) -> list[str]:

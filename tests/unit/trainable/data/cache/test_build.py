@@ -13,6 +13,7 @@ from tests.support.decoded_caches import listed, read_pixels, settings, write_im
 from trainable.data.cache.decoded import DecodedImages
 from trainable.data.cache.settings import FOLDER
 from trainable.data.cache.store import open_decoded
+from trainable.data.image_file import Treatment
 
 CORNER = (slice(0, 8), slice(0, 10))
 
@@ -85,7 +86,7 @@ def test_images_are_upright_and_their_treatments_are_counted(tmp_path):
     Image.new("RGBA", (9, 9)).save(root / "b.png")
     decoded = decode(root)
     assert decoded.sizes.tolist() == [[12, 40], [9, 9]]
-    assert decoded.treatments == ("1 of 2 images: transparent, composited on white",)
+    assert decoded.treatments == {Treatment.TRANSPARENT: 1}
     assert (decoded.read([1])[0][:9, :9] == 255).all()
 
 

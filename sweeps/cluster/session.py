@@ -36,6 +36,9 @@ from trainable.signals import SIGNALS
 T = TypeVar("T")
 
 ENVIRONMENT = {
+    # Threads that wait for work let others have the core. Spinning, they slow small operations
+    # of trials that share cores down several times.
+    "OMP_WAIT_POLICY": "PASSIVE",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -45,11 +48,14 @@ ENVIRONMENT = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
-"""Environment variables that keep Tune quiet and its snapshots, which are only a cache, rare.
+"""Environment variables of trials, and those that keep Tune quiet and its snapshots, which are
+only a cache, rare.
 
 Variables that the user has set are kept."""
 
-WORKER_ENVIRONMENT = {name: ENVIRONMENT[name] for name in ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",)}
+WORKER_ENVIRONMENT = {
+    name: ENVIRONMENT[name] for name in ("OMP_WAIT_POLICY", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO")
+}
 """The part that workers of a cluster need; workers of a local Ray inherit all variables."""
 
 WEIGHTS_VARIABLES = ("HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "TORCH_HOME")

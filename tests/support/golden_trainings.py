@@ -54,6 +54,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "dataset": {
             **{"name": "image_folder", "root": "ROOT", "image_size": 16, "num_workers": 0},
             "val_split": 0.25,
+            "cache": False,
         },
         "training": {"batch_size": 4},
         "optimizer": {"name": "sgd", "learning_rate": 0.05},

@@ -26,7 +26,7 @@ from trainable.data.image_file import (
 )
 from trainable.data.listing import TRAIN, ListedImage, Listing, list_images
 from trainable.data.shapes import IMAGE_FOLDER_CHANNELS
-from trainable.data.splits.divide import apply_record, draw_record
+from trainable.data.splits.divide import apply_record, check_test_set, draw_record
 from trainable.data.splits.groups import describe_groups
 from trainable.data.survey import describe_unreadable
 from trainable.errors import DataError, Problem
@@ -93,6 +93,7 @@ def check_images(
 def _check_splits(dataset: FileDataset, scan: Listing, notices: list[str]) -> list[Problem]:
     """Returns the problems with dividing the images into splits; adds to the notices."""
     try:
+        check_test_set(dataset, scan)
         record = draw_record(dataset, scan)
         images, _ = apply_record(scan, record)
     except DataError as error:

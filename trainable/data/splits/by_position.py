@@ -90,8 +90,7 @@ def fold_by_position(
     keys = np.random.PCG64(seed).random_raw(len(labels))
     result = np.zeros(len(labels), dtype=np.int64)
     present, counts = np.unique(labels, return_counts=True)
-    key = f"dataset.folds {folds}"
-    check_counts(counts, folds, _names_of(present, names), key=key)
+    check_counts(counts, folds, _names_of(present, names), key="dataset.folds")
     first = 0
     for label, count in zip(present, counts, strict=True):
         members = np.flatnonzero(labels == label)

@@ -68,6 +68,7 @@ def divide(dataset: FileDataset, record: SplitRecord | None = None) -> DividedIm
     if record is not None and record.classes and len(record.classes) != len(listing.classes):
         difference = describe_difference(record.classes, listing.classes)
         raise DataError(f"the training has other classes than {listing.root}: {difference}")
+    check_test_set(dataset, listing)
     before, record = record, draw_record(dataset, listing, record)
     record = replace(record, max_value=max_value)
     images, fingerprints = apply_record(listing, record)
@@ -124,6 +125,25 @@ def draw_record(
     if not keeps_all:
         drawn = _draw_held_out(drawn, listing, dataset)
     return replace(drawn, fold=None if dataset.folds is None else dataset.fold)
+
+
+def check_test_set(dataset: FileDataset, listing: Listing) -> None:
+    """Checks that there is one test set: images of its own, or a share of the others.
+
+    Raises:
+        DataError: There is none, or there are both.
+    """
+    has_test = TEST in listing.splits
+    if not has_test and dataset.test_split is None:
+        raise DataError(
+            "dataset.test_split must be set, e.g. to 0.2, because there is no test image in "
+            f"{listing.root}"
+        )
+    if has_test and dataset.test_split is not None:
+        raise DataError(
+            "dataset.test_split must be null, because there are test images in "
+            f"{listing.place(TEST)}, found {dataset.test_split:g}"
+        )
 
 
 def _tests_alike(record: SplitRecord, dataset: FileDataset) -> bool:

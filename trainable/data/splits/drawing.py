@@ -39,9 +39,8 @@ def draw_cuts(images: Images, classes: Sequence[str], record: SplitRecord) -> tu
 
 
 def _key(record: SplitRecord) -> str:
-    """Returns the keys that ask for the parts of a training set."""
-    key = "dataset.val_split" if record.folds is None else f"dataset.folds {record.folds}"
-    return f"{key} with dataset.group_column {column}" if (column := record.group_column) else key
+    """Returns the key that asks for the parts of a training set."""
+    return "dataset.val_split" if record.folds is None else "dataset.folds"
 
 
 def draw_test_cuts(images: Images, classes: Sequence[str], fraction: float) -> tuple[int, ...]:
@@ -90,9 +89,8 @@ def draw_groups(images: Images, classes: Sequence[str], record: SplitRecord) -> 
         DataError: A class has too few groups, or they cannot be divided.
     """
     shares = [record.fraction or 1 / part for part in range(record.parts, 1, -1)]
-    return _draw_parts(
-        images, classes, shares, _key(record), lambda name: group_hash(name, record.seed)
-    )
+    key = f"{_key(record)} with dataset.group_column {record.group_column}"
+    return _draw_parts(images, classes, shares, key, lambda name: group_hash(name, record.seed))
 
 
 def draw_test_groups(

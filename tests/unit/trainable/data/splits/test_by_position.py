@@ -100,7 +100,7 @@ def test_folds_refuse_classes_of_fewer_images_by_name():
     with pytest.raises(DataError) as caught:
         fold_by_position(labels, 3, seed=0, names=("cat", "dog", "emu"))
     assert str(caught.value) == (
-        "dataset.folds 3 needs at least 3 images of every class, found 1 of class dog, 2 of class "
+        "dataset.folds needs at least 3 images of every class, found 1 of class dog, 2 of class "
         "emu"
     )
 

@@ -13,7 +13,7 @@ from tests.support.image_folders import touch
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import ImageFolderDataset
 from trainable.data.listing import ListedImage, Listing
-from trainable.data.splits.divide import apply_record, divide, draw_record
+from trainable.data.splits.divide import apply_record, check_test_set, divide, draw_record
 from trainable.data.splits.record import SplitRecord, image_hash
 from trainable.errors import DataError
 
@@ -373,7 +373,7 @@ def test_too_few_images_for_the_folds_are_refused_by_class_name(root):
     with pytest.raises(DataError) as caught:
         divide(dataset(root, val_split=None, folds=21))
     assert str(caught.value) == (
-        "dataset.folds 21 needs at least 21 images of every class, found 20 of class cat, 20 of "
+        "dataset.folds needs at least 21 images of every class, found 20 of class cat, 20 of "
         "class dog"
     )
 
@@ -382,3 +382,13 @@ def test_a_record_of_images_without_new_settings_is_stored_as_before(root):
     assert set(divide(dataset(root)).record.to_dict()) == {
         *("seed", "fraction", "classes", "cuts", "sizes", "fingerprints", "by_position"),
     }
+
+
+def test_a_data_set_without_a_test_set_or_with_two_is_refused():
+    listing = listing_of([{"1", "2"}, {"1", "2"}])
+    with pytest.raises(DataError, match=r"test_split must be set, e\.g\. to 0\.2, because"):
+        check_test_set(dataset(Path("root")), listing)
+    listing.splits["test"] = listing.splits["train"]
+    check_test_set(dataset(Path("root")), listing)
+    with pytest.raises(DataError, match=r"test_split must be null, because there are test"):
+        check_test_set(dataset(Path("root"), test_split=0.2), listing)

@@ -139,7 +139,7 @@ def test_a_class_of_too_few_groups_is_refused_by_name():
             {"val_split": 0.2},
             "dataset.val_split with dataset.group_column patient needs at least 2",
         ),
-        ({"folds": 5}, "dataset.folds 5 with dataset.group_column patient needs at least 5"),
+        ({"folds": 5}, "dataset.folds with dataset.group_column patient needs at least 5"),
         ({"test_split": 0.2}, "dataset.test_split with dataset.group_column patient needs at"),
     ):
         with pytest.raises(DataError) as caught:

@@ -25,7 +25,7 @@ from sweeps.cluster.session import (
 from sweeps.cluster.storage_check import check_shared
 from sweeps.execution.environment import start_describing
 from sweeps.execution.hooks import HookRunner
-from sweeps.execution.resume import drop_origin
+from sweeps.execution.resume import drop_origin, with_recorded_classes
 from sweeps.execution.warm_start import Point, load_points, read_points, write_points
 from sweeps.preflight.checks import background_checks, check_on_worker, check_settings
 from sweeps.results.commands import own_code, read_commands
@@ -146,6 +146,7 @@ def resume_sweep(
     environment = start_describing()
     try:
         checked = drop_origin(spec, layout.directory, records)
+        checked = with_recorded_classes(checked, layout.directory, records)
         spec, share = _prepare(spec, layout.directory, allow_custom_model, address, checked)
     except ConfigError as error:
         raise _add_remedy(error, directory) from None

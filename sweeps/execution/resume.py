@@ -18,11 +18,15 @@ from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import ENDED, Cause, TrialRecord
 from sweeps.terminal.console import print_line
-from trainable.artifacts.names import CHECKPOINTS
+from trainable.artifacts.names import CHECKPOINTS, CONFIG_FILE
 from trainable.config.dotted import flatten, get_dotted
 from trainable.config.names import check_name
 from trainable.config.override import override
 from trainable.config.yaml_reader import read_yaml
+from trainable.errors import ConfigError
+
+CLASS_KEYS = ("dataset.name", "dataset.args", "dataset.num_classes")
+"""Keys, or beginnings of keys, with which trials can have different classes."""
 
 RUNTIME_KEYS = (
     "progress",
@@ -204,6 +208,36 @@ def drop_origin(spec: SearchSpec, directory: Path, records: list[TrialRecord]) -
         return spec
     config = override(spec.config, {"checkpoint.resume": None})
     return _parse_changed({**spec.to_dict(), "config": config}, spec.origin, "search")
+
+
+def with_recorded_classes(
+    spec: SearchSpec, directory: Path, records: list[TrialRecord]
+) -> SearchSpec:
+    """Returns the search file with the names of the classes that the trials were trained with.
+
+    The checks before a resume then refuse data whose classes have changed. A search whose trials
+    have different data is left as it is.
+
+    Args:
+        spec: The sweep's search file.
+        directory: The sweep directory.
+        records: The sweep's trials.
+    """
+    dataset = spec.training.dataset
+    if dataset.classes is not None or any(key.startswith(CLASS_KEYS) for key in spec.space):
+        return spec
+    for record in records:
+        path = directory / record.directory / CONFIG_FILE
+        try:
+            recorded = read_yaml(path).data.get("dataset") if path.exists() else None
+        except ConfigError:
+            continue  # damaged, which the status reports
+        if isinstance(recorded, dict) and recorded.get("name") == dataset.name:
+            classes = recorded.get("classes")
+            if classes:
+                config = override(spec.config, {"dataset.classes": classes})
+                return _parse_changed({**spec.to_dict(), "config": config}, spec.origin, "search")
+    return spec
 
 
 def change_settings(

@@ -6,9 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from sweeps.execution.resume import change_settings, drop_origin, merge_edited, open_for_resume
+from sweeps.execution.resume import (
+    change_settings,
+    drop_origin,
+    merge_edited,
+    open_for_resume,
+    with_recorded_classes,
+)
+from sweeps.preflight.checks import refuse_failing_sweep
 from sweeps.results.stored_spec import open_sweep
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
@@ -19,6 +27,7 @@ from tests.support.fake_sweeps import ONE_KEY, FakeSweep, sweep
 from trainable.config.override import override
 from trainable.config.yaml_reader import dump_yaml
 from trainable.errors import ConfigError
+from trainable.preflight.background import Options
 
 LR = "optimizer.learning_rate"
 
@@ -64,6 +73,28 @@ def test_the_resumed_checkpoint_is_not_needed_once_every_trial_has_its_own(
     for path in (directory / records[0].directory / "checkpoints").iterdir():
         path.unlink()
     assert drop_origin(resumed, directory, records) is resumed
+
+
+def test_classes_that_have_changed_since_the_first_trial_are_refused_by_name(
+    make: Callable[..., Path], tmp_path: Path
+) -> None:
+    directory = make(trials=2)
+    spec, records = open_sweep(directory)
+    dataset = {"name": "arrays", "root": str(tmp_path), "file": "data.npz"}
+    spec = parse_search({**spec.to_dict(), "config": {**spec.config, "dataset": dataset}})
+    pixels, labels = np.zeros((6, 8, 8), np.uint8), np.array(["cat", "dog", "emu"] * 2)
+    np.savez(tmp_path / "data.npz", x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
+    assert with_recorded_classes(spec, directory, records) is spec  # nothing is recorded
+    (directory / records[0].directory / "config.yaml").write_text("dataset: {")  # damaged
+    recorded = {"dataset": {**dataset, "classes": ["cat", "dog", "yak"]}}
+    (directory / records[1].directory / "config.yaml").write_text(dump_yaml(recorded))
+    checked = with_recorded_classes(spec, directory, records)
+    with pytest.raises(ConfigError, match="missing yak and new emu"):
+        refuse_failing_sweep(checked, Options(allow_custom_model=False))
+    synthetic = {**spec.config, "dataset": {"name": "synthetic"}}
+    space = {"dataset.num_classes": {"choice": [2, 3]}}
+    searched = parse_search({**spec.to_dict(), "config": synthetic, "space": space})
+    assert with_recorded_classes(searched, directory, records) is searched
 
 
 def test_an_opened_sweep_is_locked(make: Callable[..., Path]) -> None:

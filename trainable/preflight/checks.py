@@ -12,8 +12,10 @@ from trainable.config import (
     ArraysDataset,
     DatasetConfig,
     FileDataset,
+    ImageFolderDataset,
     OwnDataset,
     OwnLoss,
+    TableDataset,
     TrainConfig,
 )
 from trainable.config.library_names import check_timm_is_installed
@@ -36,6 +38,10 @@ from trainable.uri import is_uri
 
 if TYPE_CHECKING:
     from trainable.preflight.data.own import OwnCheck
+
+
+UNRELATED_TO_ROOM = {"augment", "fold", "folds", "mean", "num_workers", "seed", "std", "val_split"}
+"""Keys of `dataset` that change neither the files nor what is stored of them."""
 
 
 def setting_problems(config: TrainConfig, allow_custom_model: bool) -> Iterator[Problem]:
@@ -109,6 +115,7 @@ class Checker:
         self._decode_all = decode_all
         self._data: dict[str, ImageCheck | None] = {}
         self._looks: dict[tuple[Any, ...], list[Any]] = {}
+        self._rooms: dict[str, list[Problem]] = {}
         self._own_data: dict[str, OwnCheck] = {}
         self._models: dict[tuple[str, ...], list[Problem]] = {}
 
@@ -132,6 +139,7 @@ class Checker:
             if shape is not None and isinstance(config.dataset, FileDataset):
                 shape = with_image_size(shape, config.dataset)
             problems = [*images.problems, *(check_shapes(config, shape) if shape else ())]
+            problems += [] if problems else self._check_room(config.dataset)
         if self._with_torch and shape is not None and not problems:
             problems += self._check_with_torch(config, shape)
         return problems
@@ -162,6 +170,17 @@ class Checker:
 
             return check_arrays(dataset)
         return None
+
+    def _check_room(self, dataset: DatasetConfig) -> list[Problem]:
+        """Checks the disk of a data set of files, once for every size of its images."""
+        if not isinstance(dataset, ImageFolderDataset | TableDataset):
+            return []
+        from trainable.preflight.data.room import check_room  # Pillow
+
+        key = dataset.model_dump_json(exclude=UNRELATED_TO_ROOM)
+        if key not in self._rooms:
+            self._rooms[key] = check_room(dataset)
+        return self._rooms[key]
 
     def _check_own_data(self, dataset: DatasetConfig) -> OwnCheck | None:
         """Looks at a data set of the user's own that may be imported, once."""

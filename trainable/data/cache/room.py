@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from trainable.data.cache.eviction import RECENT_S, evict, find_parts, list_caches
+from trainable.data.cache.eviction import evict, find_parts, list_caches
 from trainable.data.cache.settings import CacheSettings
 
 MIB, GIB = 2**20, 2**30
@@ -48,14 +48,17 @@ def has_room(folder: Path, key: str, needed: int, limit: int) -> bool:
 
 
 def find_obstacle(folder: Path, needed: int) -> str | None:
-    """Returns why a folder could not get a cache, without creating anything; None if it could."""
+    """Returns why a folder could not get a cache; None if it could.
+
+    Creates nothing, and counts the space of other caches as free.
+    """
     can_check = os.access in os.supports_effective_ids
     mode = os.R_OK | os.W_OK | os.X_OK
     if not os.access(_existing_parent(folder), mode, effective_ids=can_check):
         return "it cannot be written to"
     free = free_bytes(folder)
     if folder.is_dir():
-        free += sum(cache.size for cache in list_caches(folder) if cache.age > RECENT_S)
+        free += sum(cache.size for cache in list_caches(folder))
     return None if free >= needed else f"{show_size(free)} are free"
 
 

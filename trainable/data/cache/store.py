@@ -94,21 +94,18 @@ def _count(items: Sequence[object], noun: str) -> str:
 
 
 def find_shortage(images: Sequence[ListedImage], settings: CacheSettings) -> str | None:
-    """Returns why the images of a data set could not be decoded into a cache; None if they could.
+    """Returns why no disk has room for the decoded images of a data set; None if one has.
 
-    Nothing is created. See `open_decoded` for the arguments.
+    Nothing is created. The space of other caches counts as free, since this one may be among them.
+    See `open_decoded` for the arguments.
 
     Raises:
         DataError: Files are missing.
     """
     files, _ = list_files(images)
-    key = cache_key(files, settings)
-    folders = settings.folders()
-    if any(read_entry(folder / key, files) for folder in folders):
-        return None
     needed = int(ROOM_FACTOR * estimate_bytes(files, settings))
     refusals = []
-    for folder in folders:
+    for folder in settings.folders():
         refusal = find_obstacle(folder, needed)
         if refusal is None:
             return None

@@ -257,7 +257,7 @@ def describe_treatments(
         if counts[kind]
     ]
     values = [one.max_value for one in listed if one.max_value is not None]
-    if values and 0 < max(values) <= white / DARK:
+    if values and white != UNKNOWN and 0 < max(values) <= white / DARK:
         lines.append(
             f"the largest value of these grey images is {_show(max(values))}, so that they are "
             f"dark; dataset.max_value: {_show(max(values))}, or auto, makes it white"

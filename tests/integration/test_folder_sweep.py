@@ -58,5 +58,9 @@ def test_all_trials_hold_out_the_same_images_whatever_comes_or_goes(
     assert len({path.parents[1] for path in checkpoints}) == 2
     for path in checkpoints:
         assert torch.load(path)["resume_state"]["split"] == split
+    tables = [path.read_text(encoding="utf-8") for path in directory.glob("*/split.csv")]
+    old = [{line for line in table.splitlines() if "new" not in line} for table in tables]
+    assert [len(lines) for lines in old] == [1 + 16 + 8] * 2
+    assert old[0] == old[1]
     best = json.loads(invoke("best", directory, "--json").stdout)
     assert best["config"]["dataset"]["classes"] == ["cat", "dog"]

@@ -129,6 +129,17 @@ def test_a_process_loads_the_same_data_once(monkeypatch):
     assert len(loads) == 1
 
 
+def test_each_fold_of_a_built_in_set_is_the_validation_set_once():
+    sources = [
+        load_data(BuiltinDataset(name="digits", folds=5, fold=fold), CPU) for fold in range(5)
+    ]
+    sizes = [source.size("val") for source in sources]
+    assert sum(sizes) == 1438
+    assert max(sizes) - min(sizes) == 1
+    assert all(source.has_val for source in sources)
+    assert {source.size("train") + source.size("val") for source in sources} == {1438}
+
+
 def test_a_process_loads_again_for_another_split_seed_or_directory(monkeypatch):
     loads = count_loads(monkeypatch)
     first = load_data(BuiltinDataset(name="digits", val_split=0.1, seed=78), CPU)

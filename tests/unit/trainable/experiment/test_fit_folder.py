@@ -1,5 +1,6 @@
 """Trainings on images in folders, resumed and evaluated after the folders have changed."""
 
+import csv
 import re
 from collections.abc import Callable
 from io import StringIO
@@ -97,6 +98,32 @@ def test_a_resumed_training_holds_out_the_same_images_and_says_what_has_changed(
     run_fit(make_config(experiment_name="stopped", resume=str(stopped)), console=console)
     assert read(stopped)["resume_state"]["split"] == split
     assert text.getvalue().count("have changed since the training began: train 12 -> ") == 1
+
+
+def split_table(latest: Path) -> dict[str, dict[str, str]]:
+    """Returns the rows of the `split.csv` of an experiment by path."""
+    text = (latest.parents[1] / "split.csv").read_text(encoding="utf-8")
+    return {row["path"]: row for row in csv.DictReader(text.splitlines())}
+
+
+def test_a_training_with_folds_is_resumed_and_evaluated_also_after_files_came(
+    stopped, make_config, run_fit, root
+):
+    folds = {"val_split": None, "folds": 4, "fold": 2}
+    run_fit(make_config(folds, experiment_name="folds"), stop_after=2)
+    latest = stopped.parents[2] / "folds" / "checkpoints" / "latest.pt"
+    before = split_table(latest)
+    assert {row["fold"] for row in before.values() if row["split"] == "val"} == {"2"}
+    assert len(before) == 16 + 8
+    for number in range(8):
+        copy(root / "train" / "dog" / "0.png", root / "train" / "dog" / f"new{number}.png")
+    run_fit(make_config(folds, experiment_name="folds", resume=str(latest)))
+    after = split_table(latest)
+    assert len(after) == len(before) + 8
+    assert {path: row for path, row in after.items() if "new" not in path} == before
+    assert read(latest)["resume_state"]["split"]["fold"] == 2
+    assert evaluate_checkpoint(latest, {}, allow_custom_model=True)["images"] == 8
+    assert restored_config(latest, "experiments", None, {}).dataset.fold == 2
 
 
 def test_a_checkpoint_without_a_record_keeps_its_split_by_position(stopped, make_config, run_fit):

@@ -48,6 +48,11 @@ def problems(config: TrainConfig) -> dict[str, str]:
             "dataset.num_train",
             "must be at least 20 with dataset.val_split",
         ),
+        (
+            {"dataset": {"name": "synthetic", "num_train": 49, "val_split": None, "folds": 5}},
+            "dataset.num_train",
+            "must be at least 50 with dataset.folds, 5 images of every class, found 49",
+        ),
     ],
 )
 def test_a_value_that_does_not_fit_the_data_is_refused(

@@ -104,17 +104,18 @@ def find_preprocessing(config: TrainConfig, state: Mapping[str, Any]) -> Preproc
     shape = state.get(RESUME, {}).get(IMAGE) or _find_shape(config)
     channels, height, width = shape
     dataset = with_preprocessing(config.dataset, channels)
-    share, interpolation = 1.0, None
-    if isinstance(dataset, FileDataset | OwnDataset):
-        height, width = (dataset.image_size or height, dataset.image_size or width)
-        share, interpolation = dataset.crop_share or 1.0, dataset.interpolation
+    used = complete_preprocessing(dataset, channels)
+    share = 1.0
+    if isinstance(dataset, FileDataset | OwnDataset) and dataset.image_size is not None:
+        height = width = dataset.image_size
+        share = used.crop_share
     mean, std = _find_statistics(dataset)
     return Preprocessing(
         channels=channels,
         size=(height, width),
         resize=round(min(height, width) / share),
         crop_share=share,
-        interpolation=interpolation or "bilinear",
+        interpolation=used.interpolation,
         mean=tuple(mean),
         std=tuple(std),
     )

@@ -25,7 +25,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from trainable.artifacts.checkpoint import CONFIG, read_checkpoint
-from trainable.config import FileDataset, TrainConfig, parse_config
+from trainable.config import FileDataset, OwnDataset, TrainConfig, parse_config
 from trainable.config.override import override
 from trainable.data.folder_scan import describe_files, image_extensions, walk_images
 from trainable.data.image_file import ReadRules, read_image, read_rules
@@ -256,7 +256,6 @@ class _ImagePreparation:
             )
         self._image = image
         dataset = config.dataset
-        is_of_files = isinstance(dataset, FileDataset)
         self._rules = read_rules(dataset) if isinstance(dataset, FileDataset) else ReadRules()
         interpolation = v2.InterpolationMode(image.interpolation)
         self._crop: Callable[[Any], Any] = v2.Compose(
@@ -265,10 +264,15 @@ class _ImagePreparation:
         height, width = image.size
         colour = "grey" if image.channels == 1 else "RGB"
         self.notices: list[str] = []
-        if not is_of_files:
+        if not isinstance(dataset, FileDataset):
             self.notices.append(
                 f"the model was trained on {dataset.name}: images are converted to {colour} and "
                 f"resized to {width}x{height} pixels"
+            )
+        if isinstance(dataset, OwnDataset) and set(image.mean) == {0} and set(image.std) == {1}:
+            self.notices.append(
+                f"{dataset.name} gave floats to the model: pixels are scaled to [0, 1] and not "
+                "normalised; set dataset.mean and dataset.std to what its code does"
             )
 
     def build_normalizer(self, device: torch.device) -> Normalizer:

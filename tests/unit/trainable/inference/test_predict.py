@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from sweeps.cli.main import main
+from tests.support import own_data
 from tests.support.image_folders import touch, write_image_folder
 from trainable.artifacts.checkpoint import write_checkpoint
 from trainable.data.arrays import load_arrays
@@ -23,6 +25,7 @@ from trainable.inference.predict import Prediction, Predictor, list_image_files
 from trainable.training.trainer import Trainer
 
 TrainerFactory = Callable[..., Trainer]
+MODEL = "tiny_models:pooled_cnn"
 FOLDER = {"name": "image_folder", "val_split": None, "num_workers": 0, "cache": False}
 LOSSLESS = {"image_size": 8, "crop_share": 1.0}
 RESIZED = {"image_size": 12, "crop_share": 0.6, "interpolation": "bicubic"}
@@ -44,7 +47,7 @@ def train(tmp_path: Path, tiny_trainer: TrainerFactory) -> Callable[..., Path]:
     def train(root: Path, *, keys: dict[str, Any] = LOSSLESS, **sections: Any) -> Path:
         trainer = tiny_trainer(
             dataset={**FOLDER, "root": str(root), **keys},
-            model={"name": "tiny_models:pooled_cnn"},
+            model={"name": MODEL},
             training={"epochs": 1, "batch_size": 4},
             **sections,
         )
@@ -95,7 +98,7 @@ def test_probabilities_are_those_of_the_evaluated_batches(
     add_odd_images(root / "test" / "dog")
     trainer = tiny_trainer(
         dataset={**FOLDER, **RESIZED, "root": str(root)},
-        model={"name": "tiny_models:pooled_cnn"},
+        model={"name": MODEL},
         training={"batch_size": 4},
     )
     write_checkpoint(trainer.state_dict(), [tmp_path / "best.pt"])
@@ -107,6 +110,64 @@ def test_probabilities_are_those_of_the_evaluated_batches(
     for row, values in zip(rows, logits.softmax(1).tolist(), strict=True):
         assert dict(row.classes) == dict(zip(("cat", "dog"), values, strict=True)), row.path
         assert row.classes[0][1] == max(values)
+
+
+@pytest.mark.parametrize("kind", ["own", "resized own", "arrays", "table", "cached table"])
+def test_predictions_of_every_data_set_need_no_data(
+    tmp_path: Path, tiny_trainer: TrainerFactory, kind: str
+) -> None:
+    wide = np.random.default_rng(3).integers(256, size=(30, 9, 14), dtype=np.uint8)
+    labels = np.array(["a, b", "\u732b"] * 15)
+    pictures: list[Image.Image] = [Image.fromarray(pixels) for pixels in wide]
+    root = tmp_path / "data"
+    root.mkdir()
+    dataset: dict[str, Any] = {"root": str(root), "val_split": None, "num_workers": 0}
+    if kind == "arrays":
+        np.savez(root / "a.npz", x_train=wide, y_train=labels, x_test=wide, y_test=labels)
+        dataset |= {"name": "arrays", "file": "a.npz"}
+    elif "table" in kind:
+        rows = [
+            f'{split}{n}.png,"{label}",{split}\n'
+            for split in ("train", "test")
+            for n, label in enumerate(labels)
+        ]
+        for n, picture in enumerate(pictures):
+            picture.save(root / f"train{n}.png")
+            picture.save(root / f"test{n}.png")
+        (root / "t.csv").write_text("path,label,split\n" + "".join(rows), encoding="utf-8")
+        dataset |= {"name": "table", "file": "t.csv", **RESIZED}
+        dataset["cache"] = kind == "cached table"
+    elif kind == "own":
+        dataset |= {"name": "own_data:arrays"}
+        pictures = [Image.fromarray(pixels) for pixels in own_data.PIXELS[:30]]
+    else:
+        dataset |= {"name": "own_data:pictures", "image_size": 11, "interpolation": "nearest"}
+        pictures = [own_data.pictures()["test"][n][0] for n in range(30)]
+    trainer = tiny_trainer(dataset=dataset, model={"name": MODEL})
+    trainer.run_epoch()
+    write_checkpoint(trainer.state_dict(), [tmp_path / "best.pt"])
+    with torch.inference_mode():
+        batches = trainer.source.eval_batches("test", 30)
+        logits = torch.cat([trainer.model.eval()(images) for images, _ in batches])
+    shutil.rmtree(root)
+    paths = [str(tmp_path / f"{n}.png") for n in range(30)]
+    for path, picture in zip(paths, pictures, strict=True):
+        picture.save(path)
+    names = trainer.source.class_names
+    rows = list(Predictor(tmp_path / "best.pt", allow_custom_model=True).predict(paths, top=3))
+    for row, values in zip(rows, logits.softmax(1).tolist(), strict=True):
+        # Other functions resize cached images: their bytes differ by one at most.
+        expected = pytest.approx(values, abs=0.01 if "cached" in kind else 1e-6)
+        assert [dict(row.classes)[name] for name in names] == expected
+
+
+def test_finished_floats_are_said(tmp_path: Path, tiny_trainer: TrainerFactory) -> None:
+    trainer = tiny_trainer(
+        dataset={"name": "own_data:floats", "val_split": None}, model={"name": MODEL}
+    )
+    write_checkpoint(trainer.state_dict(), [tmp_path / "best.pt"])
+    notices = Predictor(tmp_path / "best.pt", allow_custom_model=True).notices
+    assert notices[-1].startswith("own_data:floats gave floats to the model: pixels are scaled to")
 
 
 def test_grey_models_read_files_of_every_size_and_mode(

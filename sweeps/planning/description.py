@@ -21,8 +21,9 @@ from sweeps.terminal.formatting import (
     format_value,
     make_table,
 )
-from trainable.errors import TuneSweepsError
+from trainable.errors import DataError, TuneSweepsError
 from trainable.features.sharing import describe_sharing
+from trainable.inspection.summary import summarize_data
 
 MAX_DRAWS_SHOWN = 5
 """Draws whose values and training configs are described."""
@@ -43,12 +44,21 @@ def describe_plan(plan: Plan) -> Iterator[str]:
     if tune.num_samples > MAX_DRAWS_SHOWN:
         yield "  ..."
     yield from _describe_configs(plan)
+    yield from (f"data: {line}" for line in summarize(plan))
     yield f"scheduler {tune.scheduler.name}: {_describe_rungs(plan)}"
     yield f"epochs: {_describe_epochs(plan)}"
     yield f"concurrent trials: {_describe_concurrency(plan)}"
     yield from _describe_features(plan)
     if tune.time_budget is not None:
         yield f"time budget: the sweep is paused after {format_duration(tune.time_budget)}"
+
+
+def summarize(plan: Plan) -> list[str]:
+    """Returns lines on the data of the first draw; `sweep data` says more."""
+    try:
+        return list(summarize_data(first_configs(plan, 1)[0]))
+    except DataError as error:
+        return [f"unknown: {error}"]
 
 
 def _describe_configs(plan: Plan) -> Iterator[str]:
@@ -215,6 +225,7 @@ def plan_values(
         "trials": spec.trials,
         "known_draws": plan.fixed_draws,
         "draws": plan.draws,
+        "data": summarize(plan),
         "configs": [config.to_dict() for config in first_configs(plan, MAX_DRAWS_SHOWN)],
         "rungs": [vars(rung) for rung in plan.expectation.rungs],
         "epochs_a_trial": plan.epochs,

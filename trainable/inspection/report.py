@@ -8,10 +8,8 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from trainable.config import FileDataset, OwnDataset, TrainConfig
-from trainable.config.own_code import check_own_code
+from trainable.config import FileDataset, TrainConfig
 from trainable.data.loading import load_data
-from trainable.errors import ConfigError
 from trainable.inspection.balance import describe_balance
 from trainable.inspection.copies import describe_equal, describe_near
 from trainable.inspection.duplicates import find_near, group_equal
@@ -99,14 +97,10 @@ def examine(config: TrainConfig, *, most_opened: int, allow_custom_model: bool) 
         allow_custom_model: Whether a data set of the user's own may be imported.
 
     Raises:
-        DataError: The data set is missing or its list cannot be used.
+        DataError: The data set is missing or cannot be used, or is code that is not allowed.
         ConfigError: The weights of `model.pretrained`, which have the size of images, are unknown.
     """
     dataset = resolve(config).dataset
-    if isinstance(dataset, OwnDataset):
-        refusal = check_own_code(dataset.name, allowed=allow_custom_model, key="dataset.name")
-        if refusal is not None:
-            raise ConfigError("config", [refusal])
     if isinstance(dataset, FileDataset):
         from trainable.inspection.files import examine_files
 

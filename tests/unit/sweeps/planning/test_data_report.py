@@ -205,3 +205,30 @@ def test_copies_in_memory_are_found(tmp_path: Path) -> None:
     data = as_data(config)
     assert data["counts"]["train"] == {"0": 257, "1": 256}
     assert any(notice.startswith("2 of 2 test images (100.0%)") for notice in data["notices"])
+
+
+def test_a_plan_has_the_same_in_short(config: Path, tmp_path: Path) -> None:
+    search = tmp_path / "search.yaml"
+    space = {"optimizer.learning_rate": {"loguniform": [0.01, 0.1]}}
+    search.write_text(
+        yaml.safe_dump({"config": "config.yaml", "space": space, "tune": {"num_samples": 1}})
+    )
+    done = CliRunner().invoke(main, ["plan", str(search)])
+    assert done.exit_code == 0, done.output
+    assert (
+        "data: image_folder: 44 images in 2 classes, train 24, test 20; 12 to 12 training images "
+        "a class"
+    ) in done.stdout.splitlines()
+
+
+def test_a_data_set_of_ones_own_needs_the_flag(tmp_path: Path) -> None:
+    config = write_config(tmp_path, {"name": "own_data:arrays"})
+    done = run_data(config)
+    assert done.exit_code == 2
+    assert "--allow-custom-model" in done.stderr
+    data = as_data(config, "--allow-custom-model")
+    assert {split: sum(of.values()) for split, of in data["counts"].items()} == {
+        "train": 60,
+        "test": 30,
+    }
+    assert any(notice.startswith("30 of 30 test images (100.0%)") for notice in data["notices"])

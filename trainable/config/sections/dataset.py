@@ -112,11 +112,12 @@ class FileDataset(_Pictures):
     cache_dir: UserPath | None = Field(
         default=None, examples=["/scratch/cache"], json_schema_extra={"format": "path"}
     )
-    """Directory of that file. `null`: `.tune-sweeps-cache` below `root`, or where that cannot be
-    written or has no room, `~/.cache/tune-sweeps`."""
+    """Directory that gets a folder `.tune-sweeps-cache` with that file. `null` takes `root`, or
+    where that cannot be written to or has no room, `~/.cache/tune-sweeps/decoded`."""
     cache_gib: Positive = Field(default=20.0, examples=[100.0])
-    """Size in GiB of all files in that directory, beyond which those that were not used for the
-    longest time are deleted."""
+    """Size in GiB of all files in that folder, beyond which those that were not used for the
+    longest time are deleted. Files in use, or used within a day, stay. Files that were not used
+    for 30 days are always deleted."""
     background: Annotated[Items[Byte], Field(min_length=3, max_length=3)] = Field(
         default=(255, 255, 255), examples=[[0, 0, 0]]
     )

@@ -64,6 +64,8 @@ DEFAULTS = {
     "model.unfreeze_epoch": None,
     "model.batch_norm": "train",
     "dataset.root": "./data",
+    "dataset.folds": None,
+    "dataset.fold": 0,
     "dataset.download": True,
     "dataset.num_workers": 4,
     "dataset.val_split": None,
@@ -137,6 +139,10 @@ DEFAULTS = {
 NAMED_DEFAULTS = [
     ("dataset", {"name": "image_folder"},
      {"image_size": None, "interpolation": None, "crop_share": None}),
+    ("dataset", {"name": "table", "file": "labels.csv"},
+     {"path_column": "path", "label_column": "label", "split_column": "split",
+      "group_column": None, "test_split": None, "cache": True, "background": (255, 255, 255)}),
+    ("dataset", {"name": "arrays", "file": "data.npz"}, {"layout": None, "test_split": None}),
     ("dataset", {"name": "synthetic"}, {"shape": (3, 32, 32), "num_classes": 10}),
     ("loss", {"name": "nll"}, {"weight": None, "ignore_index": -100}),
     ("loss", {"name": "smooth_l1"}, {"beta": 1.0}),
@@ -178,7 +184,10 @@ def test_every_optional_key_is_in_the_table_of_defaults():
 @pytest.mark.parametrize(
     ("union", "names"),
     [
-        (DatasetConfig, "cifar10 cifar100 digits fashion_mnist image_folder mnist synthetic"),
+        (
+            DatasetConfig,
+            "arrays cifar10 cifar100 digits fashion_mnist image_folder mnist synthetic table",
+        ),
         (
             LossConfig,
             "bce bce_with_logits cross_entropy focal kl_div l1 mse nll smooth_l1 sqr_hinge",
@@ -193,6 +202,19 @@ def test_every_optional_key_is_in_the_table_of_defaults():
 )
 def test_every_documented_name_is_known(union, names):
     assert sorted(n for kind in options(union) for n in names_of(kind)) == names.split()
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "endings"),
+    [
+        ("table", "labels.xlsx", ".csv, .tsv or .parquet"),
+        ("table", "labels", ".csv, .tsv or .parquet"),
+        ("arrays", "x_train.npy", ".npz or .pt"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused(name, file, endings):
+    with pytest.raises(ConfigError, match=f"dataset.file: must end in {endings}, found {file}"):
+        config(dataset={"name": name, "file": file})
 
 
 @pytest.mark.parametrize("name", [*MODEL_NAMES, "my_models:build", "pkg.models:Net.small"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,9 +13,6 @@ from torch import Tensor
 
 from trainable.data.cached.boxes import Boxes
 from trainable.data.cached.resampling import Interpolation, crop_batch, crop_image
-
-CHUNK = 16
-"""Images that a thread crops before it takes the next ones."""
 
 
 class Cropper:
@@ -49,35 +47,35 @@ class Cropper:
         self, batches: Iterable[Tensor], boxes: Boxes, mirrored: NDArray[np.bool_]
     ) -> Iterator[Tensor]:
         """Crops image by image, in as many threads as torch has."""
-        start = 0
-        with ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="crop") as pool:
+        start, threads = 0, torch.get_num_threads()
+        with ThreadPoolExecutor(threads, thread_name_prefix="crop") as pool:
             for batch in batches:
                 part = slice(start, start + len(batch))
                 start += len(batch)
-                yield torch.from_numpy(
-                    self._crop_images(batch.numpy(), boxes[part], mirrored[part], pool)
-                )
+                pixels, places = batch.numpy(), boxes[part].tolist()
+                shape = (len(pixels), pixels.shape[3], self._size, self._size)
+                planes = np.empty(shape, dtype=np.uint8)
+                length = -(-len(pixels) // threads)
+                runs = [slice(n, n + length) for n in range(0, len(pixels), length)]
+                crop = partial(self._crop_images, pixels, places, planes)
+                for _ in map(crop, runs) if threads == 1 else pool.map(crop, runs):
+                    pass
+                images = torch.from_numpy(planes)
+                flip(images, mirrored[part], 3)
+                yield images.permute(0, 2, 3, 1).contiguous()
 
     def _crop_images(
         self,
         pixels: NDArray[np.uint8],
-        boxes: Boxes,
-        mirrored: NDArray[np.bool_],
-        pool: Executor,
-    ) -> NDArray[np.uint8]:
-        size = self._size
-        images = np.empty((len(pixels), size, size, pixels.shape[3]), dtype=np.uint8)
-        draws = list(zip(boxes.tolist(), mirrored.tolist(), strict=True))
-
-        def crop_some(first: int) -> None:
-            for number in range(first, min(first + CHUNK, len(pixels))):
-                box, is_mirrored = draws[number]
-                image = crop_image(pixels[number], box, size, self._interpolation)
-                images[number] = image[:, ::-1] if is_mirrored else image
-
-        for _ in pool.map(crop_some, range(0, len(pixels), CHUNK)):
-            pass
-        return images
+        boxes: list[list[int]],
+        planes: NDArray[np.uint8],
+        run: slice,
+    ) -> None:
+        """Writes the crops of some images of a batch to `planes`, `[B, C, size, size]`."""
+        for number in range(*run.indices(len(pixels))):
+            planes[number] = crop_image(
+                pixels[number], boxes[number], self._size, self._interpolation
+            )
 
     def crop_at_once(
         self, batches: Iterable[Tensor], boxes: Boxes, mirrored: NDArray[np.bool_]
@@ -102,12 +100,23 @@ def flip_batches(batches: Iterable[Tensor], mirrored: NDArray[np.bool_]) -> Iter
     """
     start = 0
     for pixels in batches:
-        flipped = np.flatnonzero(mirrored[start : start + len(pixels)])
+        flip(pixels, mirrored[start : start + len(pixels)], 2)
         start += len(pixels)
-        if len(flipped):
-            numbers = _to(flipped, pixels.device)
-            pixels.index_copy_(0, numbers, pixels.index_select(0, numbers).flip(2))
         yield pixels
+
+
+def flip(images: Tensor, mirrored: NDArray[np.bool_], dimension: int) -> None:
+    """Flips some images of a batch in place; the host does not wait.
+
+    Args:
+        images: The batch.
+        mirrored: `[B]`: whether an image is flipped.
+        dimension: The dimension of the columns.
+    """
+    flipped = np.flatnonzero(mirrored)
+    if len(flipped):
+        numbers = _to(flipped, images.device)
+        images.index_copy_(0, numbers, images.index_select(0, numbers).flip(dimension))
 
 
 def _to(values: NDArray[np.generic], device: torch.device) -> Tensor:

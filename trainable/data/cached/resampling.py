@@ -36,19 +36,19 @@ def crop_image(
         interpolation: How it is resized.
 
     Returns:
-        `[size, size, C]`.
+        `[C, size, size]`, as torch's kernel writes it.
     """
     top, left, height, width = box
     part = pixels[top : top + height, left : left + width]
     if height == width == size:
-        return part
+        return part.transpose(2, 0, 1)
     if interpolation == "nearest":  # the pixel at the centre
         rows, columns = ((2 * np.arange(size) + 1) * old // (2 * size) for old in (height, width))
-        return part[rows[:, None], columns]
+        return part[rows[:, None], columns].transpose(2, 0, 1)
     # A copy by torch would start threads of its own.
-    channels_last = torch.from_numpy(np.ascontiguousarray(part)).permute(2, 0, 1)[None]
+    channels_last = torch.from_numpy(np.ascontiguousarray(part)[None]).permute(0, 3, 1, 2)
     resized = F.interpolate(channels_last, (size, size), mode=interpolation, antialias=True)
-    return resized[0].permute(1, 2, 0).numpy()
+    return resized[0].numpy()
 
 
 def crop_batch(

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from trainable.data.cached.cropping import CHUNK, Cropper, flip_batches
+from trainable.data.cached.cropping import Cropper, flip_batches
 
 
 def draw(count):
@@ -14,9 +14,9 @@ def draw(count):
 
 
 def test_batches_and_single_images_are_cropped_alike():
-    count = 2 * CHUNK + 3
+    count = 35
     pixels = torch.from_numpy(np.random.default_rng(1).integers(256, size=(count, 24, 24, 3)))
-    batches = list(pixels.to(torch.uint8).split(CHUNK + 1))
+    batches = list(pixels.to(torch.uint8).split(16))
     boxes, mirrored = draw(count)
     cropper = Cropper(16, "bilinear", torch.device("cpu"))
     one_by_one = torch.cat(list(cropper.crop(batches, boxes, mirrored)))

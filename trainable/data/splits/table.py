@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 from trainable.artifacts.names import SPLIT_TABLE
 from trainable.atomic_files import write_text
-from trainable.data.listing import TEST, TRAIN, VAL, ListedImage
+from trainable.data.listing import TEST, TRAIN, VAL
 from trainable.data.splits.divide import DividedImages
 
 
@@ -30,33 +29,19 @@ def write_split_table(directory: Path, divided: DividedImages) -> None:
 
 def format_split_table(divided: DividedImages) -> str:
     """Returns the content of `split.csv`."""
-    record, root = divided.record, divided.listing.root.absolute()
-    columns = ["path", "class", "split"]
-    columns += ["fold"] if record.folds is not None else []
-    columns += ["group"] if record.group_column is not None else []
+    record, classes = divided.record, divided.listing.classes
+    has_folds, has_groups = record.folds is not None, record.group_column is not None
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for split, image in _images(divided):
-        values = {
-            "path": _relative(image.path, root),
-            "class": divided.listing.classes[image.label],
-            "split": split,
-            "fold": "" if split == TEST or record.folds is None else record.part_of(image),
-            "group": image.group,
-        }
-        writer.writerow([values[column] for column in columns])
-    # Names that are no UTF-8 are written with escapes.
-    return text.getvalue().encode("utf-8", "backslashreplace").decode()
-
-
-def _images(divided: DividedImages) -> Iterator[tuple[str, ListedImage]]:
+    writer.writerow(["path", "class", "split", *["fold"] * has_folds, *["group"] * has_groups])
+    prefix = f"{divided.listing.root}/"
     for split in (TRAIN, VAL, TEST):
         for image in divided.images.get(split, ()):
-            yield split, image
-
-
-def _relative(path: str, root: Path) -> str:
-    prefix = f"{root}/"
-    absolute = str(Path(path).absolute())
-    return absolute.removeprefix(prefix)
+            row = [image.path.removeprefix(prefix), classes[image.label], split]
+            if has_folds:
+                row.append("" if split == TEST else str(record.part_of(image)))
+            if has_groups:
+                row.append(image.group or "")
+            writer.writerow(row)
+    # Names that are no UTF-8 are written with escapes.
+    return text.getvalue().encode("utf-8", "backslashreplace").decode()

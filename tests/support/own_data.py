@@ -136,3 +136,15 @@ def wrong(kind: str) -> Any:
 
 def broken() -> None:
     raise RuntimeError("no such site")
+
+
+class DrawingEpochs(Epochs):
+    """Random items that also depend on the epoch."""
+
+    def __getitem__(self, number: int) -> Any:
+        pixels, label = random_item(number)
+        return pixels // 2 + np.uint8(self.epoch), label
+
+
+def epochs_and_draws() -> tuple[Any, Any]:
+    return DrawingEpochs(random_item), DrawingEpochs(random_item, 30)

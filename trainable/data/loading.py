@@ -44,8 +44,8 @@ def load_data(
         num_workers: Loader processes, already limited to the available CPUs; only images in files
             without the cache and data sets of the user's own use them. `dataset.num_workers` is
             ignored.
-        split: The split of the training that continues, of images in files or `arrays`; None
-            draws one.
+        split: The split of the training that continues; built-in and synthetic data sets have
+            none. None draws one.
         allow_custom: Whether `dataset.name` may import code of the user's. Off by default, because
             a config file alone must not be able to run code.
 
@@ -116,7 +116,7 @@ def _load(
     if isinstance(dataset, OwnDataset):
         from trainable.data.own.load import load_own
 
-        return load_own(dataset, device, num_workers=num_workers)
+        return load_own(dataset, device, num_workers=num_workers, split=split)
     if isinstance(dataset, ArraysDataset):
         return _load_file(dataset, device, split)
     return ResidentSource(

@@ -11,6 +11,7 @@ from trainable.config import (
     DatasetConfig,
     FileDataset,
     ImageFolderDataset,
+    OwnDataset,
     TrainConfig,
     without_cache,
 )
@@ -34,7 +35,9 @@ def saved_split(state: dict[str, Any], dataset: DatasetConfig) -> SplitRecord | 
         None if the two data sets are not of one kind, or this kind has no record.
     """
     saved = state[checkpoint.CONFIG].get("dataset")
-    if not isinstance(dataset, FileDataset | ArraysDataset) or not isinstance(saved, dict):
+    if not isinstance(dataset, FileDataset | ArraysDataset | OwnDataset) or not isinstance(
+        saved, dict
+    ):
         return None
     if saved.get("name") != dataset.name:
         return None

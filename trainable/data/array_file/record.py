@@ -12,9 +12,9 @@ import numpy as np
 
 from trainable.config import ArraysDataset
 from trainable.data.listing import TEST, TRAIN, VAL, find_file
-from trainable.data.splits.changes import FINGERPRINT_BYTES, describe_redraw
+from trainable.data.splits.changes import FINGERPRINT_BYTES
+from trainable.data.splits.position_record import record_by_position
 from trainable.data.splits.record import SplitRecord
-from trainable.errors import DataError
 
 if TYPE_CHECKING:
     from trainable.data.arrays import ImageArrays, LabelledImages
@@ -38,35 +38,14 @@ def record_arrays(
     """
     parts = {TRAIN: arrays.train, TEST: arrays.test, VAL: arrays.val}
     images = {split: part for split, part in parts.items() if part is not None}
-    record = SplitRecord(
-        dataset.seed,
-        dataset.val_split,
-        classes=arrays.class_names,
-        sizes={split: len(part.labels) for split, part in images.items()},
-        fingerprints={split: _hash(part) for split, part in images.items()},
-        by_position=True,
-        folds=dataset.folds,
-        fold=None if dataset.folds is None else dataset.fold,
-        test_split=dataset.test_split,
+    return record_by_position(
+        dataset,
+        arrays.class_names,
+        {split: len(part.labels) for split, part in images.items()},
+        {split: _hash(part) for split, part in images.items()},
+        place=str(find_file(dataset)),
+        saved=saved,
     )
-    if saved is None:
-        return record, []
-    redrawn = describe_redraw(saved, record)
-    changed = {
-        split: f"{split} {saved.sizes.get(split, 0)} -> {record.sizes.get(split, 0)} images"
-        for split, before in saved.fingerprints.items()
-        if record.fingerprints.get(split) != before
-    }
-    if not changed:
-        return record, redrawn
-    text = f"the images in {find_file(dataset)} have changed since the training began"
-    is_divided = record.parts > 1 or record.test_split is not None
-    if is_divided and not redrawn and TRAIN in changed:
-        raise DataError(
-            f"{text} ({', '.join(changed.values())}), and its splits go by position: put the file "
-            "back, or begin anew without the checkpoint"
-        )
-    return record, [*redrawn, f"{text}: {', '.join(changed.values())}"]
 
 
 def _hash(images: LabelledImages) -> str:

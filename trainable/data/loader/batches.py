@@ -31,7 +31,7 @@ class BatchLoader:
     """
 
     def __init__(self, device: torch.device, num_workers: int) -> None:
-        self._device = device
+        self.device = device
         self.num_workers = num_workers
 
     def load(
@@ -70,7 +70,7 @@ class BatchLoader:
             items,
             batch_sampler=[list(part) for part in parts],
             num_workers=self.num_workers,
-            pin_memory=self._device.type == "cuda",
+            pin_memory=self.device.type == "cuda",
             # The order is fixed; without a generator of its own the loader would draw from the
             # global stream.
             generator=torch.Generator(),

@@ -52,6 +52,12 @@ class OwnItems:
         return len(self.data)
 
     @property
+    def identities(self) -> Any:
+        """What tells its items from others, one value each; None if it does not state them."""
+        identities = getattr(self.data, "identities", None)
+        return identities if identities is not None and len(identities) == len(self) else None
+
+    @property
     def has_epochs(self) -> bool:
         """Whether it has a method `set_epoch`, so that its items may depend on the epoch."""
         return self._epoch_setter is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from hashlib import blake2b
 
 import numpy as np
 import torch
@@ -11,30 +12,41 @@ from numpy.typing import NDArray
 from trainable.config import OwnDataset
 from trainable.config.preprocessing import fit_channels
 from trainable.data.arrays import ImageArrays, LabelledImages
+from trainable.data.host import hold_arrays
 from trainable.data.loader.batches import BatchLoader
 from trainable.data.own.build import NAME, OwnData, build_own
 from trainable.data.own.drained import DrainedItems, drain, fits_in_memory
 from trainable.data.own.items import Label
 from trainable.data.own.labels import Classes, choose_classes
-from trainable.data.own.measure import Look, crop_padding, look_at, stated_labels
+from trainable.data.own.measure import ImageForm, Look, crop_padding, look_at, stated_labels
 from trainable.data.own.passes import Part, fetch_labels
 from trainable.data.own.source import OwnSource
 from trainable.data.resident import ResidentSource
 from trainable.data.shapes import remember_own_shape
 from trainable.data.source import ImageSource, Split
 from trainable.data.splits.by_position import hold_out_by_position, split_off_test
+from trainable.data.splits.changes import FINGERPRINT_BYTES
+from trainable.data.splits.position_record import record_by_position
+from trainable.data.splits.record import SplitRecord
 from trainable.errors import DataError
 
 Labels = Mapping[str, NDArray[np.int64]]
 
 
-def load_own(dataset: OwnDataset, device: torch.device, *, num_workers: int) -> ImageSource:
+def load_own(
+    dataset: OwnDataset,
+    device: torch.device,
+    *,
+    num_workers: int,
+    split: SplitRecord | None = None,
+) -> ImageSource:
     """Imports and loads a data set of the user's own; the caller has looked whether it may.
 
     Args:
         dataset: The config's `dataset` section.
         device: The device of the batches.
         num_workers: Loader processes.
+        split: The split of the training that continues.
 
     Returns:
         A source of arrays on the device for small images that are always the same, else one that
@@ -50,31 +62,62 @@ def load_own(dataset: OwnDataset, device: torch.device, *, num_workers: int) -> 
     fits = fits_in_memory(data, look, dataset)
     drained = drain(data, look.form, dataset, loader) if fits else None
     if drained is not None:
-        source: ImageSource = _hold_in_memory(data, drained, dataset, device)
+        raw = {name: items.labels for name, items in drained.items()}
     else:
-        source = _open(data, look, dataset, loader, device)
+        raw = {
+            name: stated_labels(data, look, name) or fetch_labels(items, loader, dataset.seed)
+            for name, items in data.splits.items()
+        }
+    classes, labels = encode_labels(data, raw, dataset)
+    record, changes = record_by_position(
+        dataset,
+        classes.names,
+        {name: len(of_split) for name, of_split in labels.items()},
+        {name: _hash(data, look, name, of_split) for name, of_split in labels.items()},
+        place=f'"{dataset.name}"',
+        saved=split,
+    )
+    if drained is not None:
+        source: ImageSource = _hold_in_memory(drained, labels, classes, dataset, device)
+    else:
+        source = _open(data, look.form, labels, classes, dataset, loader)
+    source.split, source.notices = record, (*source.notices, *changes)
     remember_own_shape(dataset, source.num_classes, source.shape[0])
     return source
 
 
 def _open(
-    data: OwnData, look: Look, dataset: OwnDataset, loader: BatchLoader, device: torch.device
+    data: OwnData,
+    form: ImageForm,
+    labels: Labels,
+    classes: Classes,
+    dataset: OwnDataset,
+    loader: BatchLoader,
 ) -> OwnSource:
     """Returns a source that fetches its items anew in every pass."""
-    raw = {
-        split: stated_labels(data, look, split) or fetch_labels(items, loader, dataset.seed)
-        for split, items in data.splits.items()
-    }
-    classes, labels = encode_labels(data, raw, dataset)
     parts = {
-        split: Part(data.splits[split], np.arange(len(of_split)), of_split)
-        for split, of_split in labels.items()
+        name: Part(data.splits[name], np.arange(len(of_split)), of_split)
+        for name, of_split in labels.items()
     }
     divided: dict[Split, Part] = {
         split: parts[name].select(numbers)
         for split, (name, numbers) in divide(labels, classes, dataset).items()
     }
-    return OwnSource(dataset, divided, classes, look.form, loader=loader, device=device)
+    return OwnSource(dataset, divided, classes, form, loader=loader)
+
+
+def _hash(data: OwnData, look: Look, split: str, labels: NDArray[np.int64]) -> str:
+    """Returns a hash of the labels, the identities and the images that were looked at.
+
+    Images that are random are left out.
+    """
+    digest = blake2b(digest_size=FINGERPRINT_BYTES)
+    digest.update(labels.tobytes())
+    for identity in data.splits[split].identities or ():
+        digest.update(f"{identity}\0".encode())
+    for image in () if look.is_random else look.images[split].values():
+        digest.update(repr(image.shape).encode() + image.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def encode_labels(
@@ -156,10 +199,12 @@ def divide(
 
 
 def _hold_in_memory(
-    data: OwnData, drained: Mapping[str, DrainedItems], dataset: OwnDataset, device: torch.device
+    drained: Mapping[str, DrainedItems],
+    labels: Labels,
+    classes: Classes,
+    dataset: OwnDataset,
+    device: torch.device,
 ) -> ResidentSource:
-    raw = {split: items.labels for split, items in drained.items()}
-    classes, labels = encode_labels(data, raw, dataset)
     images = {
         split: LabelledImages(drained[name].pixels, labels[name]).select(numbers)
         for split, (name, numbers) in divide(labels, classes, dataset).items()
@@ -178,4 +223,4 @@ def _hold_in_memory(
         None if values is None else fit_channels(values, channels)
         for values in (dataset.mean, dataset.std)
     )
-    return ResidentSource(arrays, device, augment=dataset.augment, mean=mean, std=std)
+    return hold_arrays(arrays, device, augment=dataset.augment, mean=mean, std=std)

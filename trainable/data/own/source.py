@@ -53,8 +53,7 @@ class OwnSource:
         parts: `train`, `test` and, if there is one, `val`.
         classes: The classes.
         form: The form of the images before they are resized.
-        loader: Loads the batches.
-        device: The device of the batches.
+        loader: Loads the batches, for its device.
 
     Raises:
         DataError: The images differ in size and are not resized, or an item cannot be used.
@@ -68,13 +67,12 @@ class OwnSource:
         form: ImageForm,
         *,
         loader: BatchLoader,
-        device: torch.device,
     ) -> None:
         self._parts = parts
         self._classes = classes
         self._form = final_form(form, dataset)
         self._loader = loader
-        self._device = device
+        self._device = loader.device
         self._seed = dataset.seed
         self._epoch = 0
         self.shape = final_shape(form, dataset)
@@ -94,7 +92,9 @@ class OwnSource:
             self._transforms = OwnTransforms(dataset, self.shape)
             self.notices = ()
             self.mean, self.std = self._find_statistics(dataset)
-            self._normalize = Normalizer(self.mean, self.std, width=self.shape[2], device=device)
+            self._normalize = Normalizer(
+                self.mean, self.std, width=self.shape[2], device=loader.device
+            )
 
     def size(self, split: Split) -> int:
         """Returns the number of images of a split; see `ImageSource`."""
@@ -146,10 +146,9 @@ class OwnSource:
         part, digest = self._part(split), hashlib.sha256()
         digest.update(repr((self.class_names, self.shape)).encode())
         digest.update(part.labels.tobytes() + part.numbers.tobytes())
-        identities = getattr(part.items.data, "identities", None)
-        if identities is not None and len(identities) == len(part.items):
+        if part.items.identities is not None:
             for number in part.numbers:
-                digest.update(f"{identities[number]}\0".encode())
+                digest.update(f"{part.items.identities[number]}\0".encode())
             return digest.hexdigest()
         items = self._evaluation(part)
         for images, _ in self._load(items, batches_of(part.spread(HASHED_IMAGES))):

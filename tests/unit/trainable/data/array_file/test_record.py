@@ -38,7 +38,7 @@ def test_other_training_images_are_refused_where_a_part_is_held_out(tmp_path, ke
         record(tmp_path, first, reordered(), **keys)
     assert str(error.value) == (
         f"the images in {tmp_path / 'data.npz'} have changed since the training began (train 16 "
-        "-> 16 images), and its splits go by position: put the file back, or begin anew without "
+        "-> 16 images), and its splits go by position: put them back, or begin anew without "
         "the checkpoint"
     )
 

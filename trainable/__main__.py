@@ -28,7 +28,7 @@ from trainable.uri import expand_home, is_uri
 @click.option(
     "--allow-custom-model",
     is_flag=True,
-    help="Allow your own code (module:callable) as model, loss or metric.",
+    help="Allow your own code (module:callable) as data set, model, loss or metric.",
 )
 def main(config: str, allow_custom_model: bool) -> None:
     """Trains one model with the settings in CONFIG and writes its experiment directory.

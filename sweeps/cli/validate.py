@@ -20,8 +20,8 @@ def validate(search_file: Path, assignments: tuple[str, ...], allow_custom_model
     """Checks a search file and its training config.
 
     Reports all problems of SEARCH_FILE, of the training config that it names and of the data and
-    paths in it, and starts nothing. Your own model is looked for, but not run; `sweep plan` does
-    that.
+    paths in it, and starts nothing. Your own data set and model are looked for, but not run;
+    `sweep plan` does that.
 
     Example: sweep validate configs/search.yaml
     """

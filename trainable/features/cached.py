@@ -21,7 +21,14 @@ from trainable.augment.mixing import augment_batches
 from trainable.augment.streams import same_random_numbers, stream_seed
 from trainable.config import TrainConfig
 from trainable.config.sections.augment import AugmentConfig
-from trainable.data.source import Batch, ImageSource, Split, batch_slices, train_slices
+from trainable.data.source import (
+    Batch,
+    HasEpochs,
+    ImageSource,
+    Split,
+    batch_slices,
+    train_slices,
+)
 from trainable.features.head_split import CannotSplitError, HeadSplit
 from trainable.features.sharing import uses_features
 from trainable.features.store import Features, FeatureStore, node_store
@@ -119,6 +126,8 @@ class FeatureCache:
         config, model, evaluated = self._config, self._training.model, self._evaluation.model
         if config.augment.mixes:
             raise CannotSplitError("mixup and cutmix mix images, not features")
+        if isinstance(self._source, HasEpochs):
+            raise CannotSplitError("the code of the data set may change its images in every epoch")
         device = next(model.parameters()).device
         autocast: AbstractContextManager[object] = nullcontext()
         if self._amp_dtype is not None:

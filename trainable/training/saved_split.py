@@ -15,6 +15,7 @@ from trainable.config import (
     TrainConfig,
     without_cache,
 )
+from trainable.config.own_code import is_own_code
 from trainable.config.schema import Section
 from trainable.data.source import ImageSource
 from trainable.data.splits.record import SplitRecord
@@ -73,10 +74,8 @@ def with_saved_cache(config: TrainConfig, saved: Mapping[str, Any]) -> TrainConf
     return config if before.get("cache") else without_cache(config)
 
 
-def check_number_of_classes(
-    config: TrainConfig, source: ImageSource, split: SplitRecord | None
-) -> None:
-    """Checks the classes of a folder against a checkpoint that has no class names.
+def check_numbers(config: TrainConfig, source: ImageSource, split: SplitRecord | None) -> None:
+    """Checks the numbers of channels and, if the checkpoint has no names, of classes.
 
     Args:
         config: The config of the training that continues, with the checkpoint's number of classes.
@@ -86,7 +85,15 @@ def check_number_of_classes(
     Raises:
         DataError: The numbers differ.
     """
-    if split is None or split.classes:
+    if split is None:
+        return
+    channels = config.model.in_channels
+    if source.shape[0] != channels and not is_own_code(config.model.name):
+        raise DataError(
+            f"the checkpoint is of a model for images of {channels} channels, those of "
+            f"{config.dataset.name} have {source.shape[0]}"
+        )
+    if split.classes:
         return
     expected = config.model.num_classes
     if expected != source.num_classes:

@@ -62,7 +62,7 @@ from trainable.training.gpu.replay_checks import ReplayChecks
 from trainable.training.losses import build_loss
 from trainable.training.notices import describe_differences, describe_execution
 from trainable.training.sampling import draw_balanced
-from trainable.training.saved_split import check_number_of_classes
+from trainable.training.saved_split import check_numbers
 from trainable.training.seeding import seed_everything, set_determinism
 from trainable.training.step import EvaluationStep, TrainStep
 from trainable.training.stopping import StopRules
@@ -115,7 +115,7 @@ class Trainer:
         refuse_other_classes(config.dataset, self.source.class_names)
         config = with_process_threads(with_classes(config, self.source.class_names))
         self.config = with_source(config, self.source)
-        check_number_of_classes(self.config, self.source, split)
+        check_numbers(self.config, self.source, split)
         self.epoch = 0
         self.best = BestEpoch(config)
         self.idle_s = 0.0

@@ -53,6 +53,7 @@ from trainable.config.own_code import (
     add_directories_of,
     code_directories,
 )
+from trainable.config.sections.dataset import FOLD
 from trainable.config.yaml_reader import dotted, dump_yaml
 from trainable.data.listing import data_files, may_have_val
 from trainable.errors import ConfigError
@@ -286,16 +287,21 @@ def _prepare(
         for path, rule in check_measurable(spec):
             raise SweepError(f"{dotted(path)}: {rule}")
     share, notice = trial_share(spec.resources)
-    for text in [*filter(None, [gpu_notice, notice]), *_notices(base)]:
+    for text in [*filter(None, [gpu_notice, notice]), *_notices(spec, base)]:
         print_line(f"note: {text}")
     return spec, share
 
 
-def _notices(base: TrainConfig) -> Iterator[str]:
+def _notices(spec: SearchSpec, base: TrainConfig) -> Iterator[str]:
     if not base.checkpoint.enabled:
         yield (
             "checkpoint.enabled is false: trials save their metrics and logs, but no best.pt; "
             "one that is interrupted starts again from epoch 1"
+        )
+    if FOLD in spec.space:
+        yield (
+            f"{FOLD} is swept, so that trials are compared on different images; without it, and "
+            "with tune.repeats, a configuration is ranked by its mean over the folds"
         )
     if not may_have_val(base.dataset):
         yield (

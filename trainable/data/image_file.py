@@ -56,8 +56,8 @@ _QUARTER_TURNS = tuple(_TURNS[orientation] for orientation in (5, 6, 7, 8))
 REDUCIBLE_FORMATS = ("JPEG", "MPO")
 """Formats that Pillow can decode at a fraction of their size."""
 
-UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-"""Errors of Pillow for a file that it cannot read."""
+UNREADABLE = (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError)
+"""Errors of Pillow for a file that it cannot read; of AVIF, `RuntimeError`."""
 
 
 MAX_PIXELS = 178_956_970

@@ -259,3 +259,13 @@ def test_cmyk_is_converted_and_counted(tmp_path, name):
     Image.new("CMYK", (6, 4), (0, 255, 255, 0)).save(tmp_path / name)
     assert np.abs(read(tmp_path / name)[0, 0].astype(int) - (255, 0, 0)).max() <= 2
     assert inspect_image(str(tmp_path / name)).treatments == (Treatment.CMYK,)
+
+
+def test_a_damaged_avif_file_is_named(tmp_path):
+    """Pillow raises another class of error than for other formats."""
+    path = tmp_path / "x.avif"
+    Image.fromarray(WIDE).save(path)
+    path.write_bytes(path.read_bytes().replace(b"pitm", b"free"))
+    with pytest.raises(DataError, match=rf"^cannot read {path} as an image: Failed to decode"):
+        read(path)
+    assert (inspect_image(str(path)).damage or "").startswith("Failed to decode")

@@ -77,6 +77,7 @@ def _packing(
 _COMMON: dict[str, Benchmark] = {
     "A1": Benchmark("augmentation", "a1"),
     "E4": Benchmark("loader", "e4"),
+    "D1": Benchmark("decoded", "d1"),
     "C1": Benchmark("checkpoints", "c1"),
     "C2": Benchmark("checkpoints", "c2"),
     "C3": Benchmark("checkpoints", "c3"),
@@ -125,6 +126,7 @@ PROFILES: dict[str, dict[str, Benchmark]] = {
     "rehearsal": {
         **_small(64, 16, rounds=1),
         "A1": Benchmark("augmentation", "a1", sizes=(16,), images=32, rounds=1),
+        "D1": Benchmark("decoded", "d1", images=300, side=20, size=16, rounds=1),
         "C2": Benchmark("checkpoints", "c2", rounds=1),
         "C3": Benchmark("checkpoints", "c3", images=16, saves=1, rounds=1),
     },

@@ -14,6 +14,8 @@ from torch import nn
 
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import OptimizerConfig, TrainConfig
+from trainable.data.cache.entry import PIXELS_FILE
+from trainable.data.cache.memory import mapped_memory
 from trainable.data.source import Batch, Split, batch_slices, prepare_training, train_slices
 from trainable.errors import ExperimentError
 from trainable.models import get_model_on_meta
@@ -177,8 +179,9 @@ def _measure_batch_s(trainer: Trainer, batches: int) -> float:
 
 
 def _process_peak_memory_gib() -> float:
+    """Returns the peak memory without the decoded images, which all processes share."""
     kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kib * 1024 / GIB
+    return (kib * 1024 - mapped_memory(PIXELS_FILE)) / GIB
 
 
 def _count_optimizer_tensors(config: OptimizerConfig) -> tuple[int, int]:

@@ -61,10 +61,9 @@ def divide(dataset: FileDataset, record: SplitRecord | None = None) -> DividedIm
     listing = _list(dataset, record)
     max_value = None if record is None else record.max_value
     if dataset.skip_unreadable or dataset.max_value == "auto":
-        from trainable.data.survey import measure_max_value, without_unreadable  # Pillow
+        from trainable.data.survey import apply_survey  # Pillow
 
-        listing = without_unreadable(listing, dataset)
-        max_value = measure_max_value(dataset, listing, max_value)
+        listing, max_value = apply_survey(dataset, listing, max_value)
     if record is not None and record.classes and len(record.classes) != len(listing.classes):
         difference = describe_difference(record.classes, listing.classes)
         raise DataError(f"the training has other classes than {listing.root}: {difference}")
@@ -163,16 +162,17 @@ def _holds_out_alike(record: SplitRecord, dataset: FileDataset) -> bool:
 
 
 def _draw_test(record: SplitRecord, listing: Listing, share: float | None) -> SplitRecord:
-    cuts: tuple[int, ...] = ()
-    groups: Mapping[str, int] = {}
+    record = replace(record, test_split=share, test_cuts=(), test_groups={})
     images = listing.splits[TRAIN]
     if share is None:
-        pass
-    elif record.group_column is None:
-        cuts = draw_test_cuts(images, listing.classes, share)
-    else:
-        groups = draw_test_groups(images, listing.classes, record.group_column, share)
-    return replace(record, test_split=share, test_cuts=cuts, test_groups=groups)
+        return record
+    if record.group_column is None:
+        return replace(record, test_cuts=draw_test_cuts(images, listing.classes, share))
+    drawn = draw_test_groups(images, listing.classes, record.group_column, share)
+    groups = {
+        name: part for name, part in drawn.items() if record.test_part_of_group(name) != part
+    }
+    return replace(record, test_groups=groups)
 
 
 def _draw_held_out(record: SplitRecord, listing: Listing, dataset: FileDataset) -> SplitRecord:
@@ -189,7 +189,9 @@ def _draw_held_out(record: SplitRecord, listing: Listing, dataset: FileDataset) 
     images = [image for image in listing.splits[TRAIN] if not record.is_tested(image)]
     if record.group_column is None:
         return replace(record, cuts=draw_cuts(images, listing.classes, record))
-    return replace(record, groups=draw_groups(images, listing.classes, record))
+    drawn = draw_groups(images, listing.classes, record)
+    groups = {name: part for name, part in drawn.items() if record.part_of_group(name) != part}
+    return replace(record, groups=groups)
 
 
 def apply_record(

@@ -76,7 +76,7 @@ def _cut(hashes: Sequence[int], sizes: Sequence[int]) -> list[int]:
 
 
 def draw_groups(images: Images, classes: Sequence[str], record: SplitRecord) -> dict[str, int]:
-    """Draws the parts of the groups of a training set; see `SplitRecord.groups`.
+    """Draws the part of every group of a training set; see `SplitRecord.groups`.
 
     Every part gets at least one group of every class, and nearly its share of its images.
 
@@ -96,7 +96,7 @@ def draw_groups(images: Images, classes: Sequence[str], record: SplitRecord) -> 
 def draw_test_groups(
     images: Images, classes: Sequence[str], column: str, fraction: float
 ) -> dict[str, int]:
-    """Draws the groups of the test set of `test_split`; see `SplitRecord.test_groups`.
+    """Draws which groups are the test set; see `SplitRecord.test_groups`.
 
     Raises:
         DataError: A class has too few groups, or they cannot be divided.

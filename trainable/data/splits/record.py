@@ -31,8 +31,9 @@ class SplitRecord:
     image's part is the number of cuts that its hash has reached: no image ever changes its part,
     and new ones come to all parts with about the same probability.
 
-    With groups, all images of a group follow the group. The record keeps the part of every group;
-    that of a new one is decided by the hash of its name.
+    With groups, all images of a group follow the group. Its part is the one that the hash of its
+    name says, also that of a new group, unless the record says otherwise: groups are drawn so that
+    every part has its share of the images.
 
     The test set of `test_split` is drawn in the same way, before and with a seed of its own.
 
@@ -68,9 +69,10 @@ class SplitRecord:
     group_column: str | None = None
     """`dataset.group_column`."""
     groups: Mapping[str, int] = field(default_factory=dict)
-    """Part of each group: its fold; without folds, 0 is held out and 1 is not."""
+    """Part of a group: its fold; without folds, 0 is held out and 1 is not. Groups whose hash says
+    the same are left out."""
     test_groups: Mapping[str, int] = field(default_factory=dict)
-    """0 for the groups of the test set, 1 for the others."""
+    """0 for groups of the test set, 1 for others. Groups whose hash says the same are left out."""
     max_value: float | None = None
     """White of deep images where `dataset.max_value` is `auto`; measured with the first draw."""
 
@@ -107,26 +109,30 @@ class SplitRecord:
         """Returns whether an image is in the test set of `test_split`."""
         if self.test_split is None:
             return False
-        if self.group_column is None:
-            return image_hash(image.key, TEST_SEED, TEST) < self.test_cuts[image.label]
-        group = image.group or ""
-        part = self.test_groups.get(group)
-        if part is None:
-            part = int(group_hash(group, TEST_SEED, TEST) / HASH_RANGE >= self.test_split)
-        return part == 0
+        if self.group_column is not None:
+            return self.test_part_of_group(image.group or "") == 0
+        return image_hash(image.key, TEST_SEED, TEST) < self.test_cuts[image.label]
+
+    def test_part_of_group(self, name: str) -> int:
+        """Returns 0 for a group of the test set of `test_split`, and 1 for others."""
+        assert self.test_split is not None, "there are such groups"
+        value = group_hash(name, TEST_SEED, TEST)
+        return self.test_groups.get(name, int(value >= self.test_split * HASH_RANGE))
 
     def part_of(self, image: ListedImage) -> int:
-        """Returns the part of an image of the training set, as `groups` has it for groups."""
-        if self.group_column is None:
-            inner = self.parts - 1
-            cuts = self.cuts[image.label * inner : (image.label + 1) * inner]
-            return bisect_right(cuts, image_hash(image.key, self.seed))
-        group = image.group or ""
-        part = self.groups.get(group)
-        if part is not None:
-            return part
-        place = group_hash(group, self.seed) / HASH_RANGE
-        return int(place >= self.fraction) if self.fraction else int(place * self.parts)
+        """Returns the part of an image of the training set; see `groups` for their numbers."""
+        if self.group_column is not None:
+            return self.part_of_group(image.group or "")
+        inner = self.parts - 1
+        cuts = self.cuts[image.label * inner : (image.label + 1) * inner]
+        return bisect_right(cuts, image_hash(image.key, self.seed))
+
+    def part_of_group(self, name: str) -> int:
+        """Returns the part of a group of the training set."""
+        value = group_hash(name, self.seed)
+        if self.fraction is None:
+            return self.groups.get(name, value * self.parts // HASH_RANGE)
+        return self.groups.get(name, int(value >= self.fraction * HASH_RANGE))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> SplitRecord:

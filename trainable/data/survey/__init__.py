@@ -4,7 +4,7 @@
 - `dataset.max_value: auto`: the largest value of grey images of more than 8 bits.
 
 Both follow from the bytes of the files alone. The result is kept for the process and, so that the
-trials of a sweep do not decode everything again, in the directory of the cache.
+trials of a sweep do not decode everything again, in the folder of the caches, once there is one.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 
+from trainable.atomic_files import write_text
 from trainable.config.sections.dataset import FileDataset
+from trainable.data.cache.settings import CacheSettings
 from trainable.data.image_file import (
     UNKNOWN,
     WHITE_16,
@@ -48,55 +51,88 @@ class Survey:
     """Largest value of grey images of more than 8 bits; None if there are none."""
 
 
-def survey_images(images: Sequence[ListedImage], rules: ReadRules) -> Survey:
+def survey_images(
+    images: Sequence[ListedImage], rules: ReadRules, folders: Sequence[Path] = ()
+) -> Survey:
     """Decodes every image, unless that was done for the same files before.
 
     Args:
         images: The images; each file is decoded once.
         rules: The rules that they will be read by.
+        folders: Where surveys are kept; those that do not exist are not created.
     """
     key = _survey_key(images, rules)
     survey = _surveys.pop(key, None)
+    files = [folder / f"survey-{key}.json" for folder in folders]
+    if survey is None:
+        survey = next((kept for file in files if (kept := _read(file)) is not None), None)
     if survey is None:
         survey = _decode(images, rules)
+        _write(files, survey)
         while len(_surveys) >= MAX_KEPT:
             del _surveys[next(iter(_surveys))]
     _surveys[key] = survey
     return survey
 
 
-def measure_max_value(
+def _read(file: Path) -> Survey | None:
+    """Returns a survey that was kept; None if there is none, or if it is damaged."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        return Survey(dict(values["unreadable"]), values["max_value"])
+    except (OSError, ValueError, TypeError, LookupError):
+        return None
+
+
+def _write(files: Sequence[Path], survey: Survey) -> None:
+    """Keeps a survey in the first folder that exists and can be written to."""
+    for file in files:
+        if file.parent.is_dir():
+            with suppress(OSError):
+                write_text(file, json.dumps(asdict(survey)) + "\n")
+                return
+
+
+def _folders(dataset: FileDataset) -> list[Path]:
+    """Returns the folders that may have the cache of a data set."""
+    if not dataset.cache:
+        return []
+    directory = None if dataset.cache_dir is None else Path(dataset.cache_dir).absolute()
+    return CacheSettings(Path(dataset.root).absolute(), side=1, directory=directory).folders()
+
+
+def apply_survey(
     dataset: FileDataset, listing: Listing, measured: float | None = None
-) -> float | None:
-    """Returns the largest value of deep images where `max_value` is `auto`; None elsewhere.
+) -> tuple[Listing, float | None]:
+    """Leaves out images that cannot be read, and measures the white, as the keys say.
 
     Args:
         dataset: The config's `dataset` section.
         listing: All images of the data set.
         measured: The value that was measured when the training or the sweep began.
-    """
-    if dataset.max_value != "auto" or measured is not None:
-        return measured
-    images = [image for split in listing.splits.values() for image in split]
-    return survey_images(images, read_rules(dataset, measured=UNKNOWN)).max_value or WHITE_16
 
-
-def without_unreadable(listing: Listing, dataset: FileDataset) -> Listing:
-    """Returns the listing without the images that cannot be read, which a notice then lists.
-
-    Args:
-        listing: All images of the data set.
-        dataset: The section; the listing stays as it is unless `skip_unreadable` is set.
+    Returns:
+        The listing without those images, which a notice lists, and the largest value of deep
+        images where `max_value` is `auto`.
 
     Raises:
         DataError: A class has no image left in a split.
     """
-    if not dataset.skip_unreadable:
-        return listing
+    measures = dataset.max_value == "auto" and measured is None
+    if not measures and not dataset.skip_unreadable:
+        return listing, measured
     images = [image for split in listing.splits.values() for image in split]
-    unreadable = survey_images(images, read_rules(dataset, measured=UNKNOWN)).unreadable
-    if not unreadable:
-        return listing
+    rules = read_rules(dataset, measured=UNKNOWN)
+    survey = survey_images(images, rules, _folders(dataset))
+    if measures:
+        measured = survey.max_value or WHITE_16
+    if dataset.skip_unreadable and survey.unreadable:
+        listing = _leave_out(listing, survey.unreadable)
+    return listing, measured
+
+
+def _leave_out(listing: Listing, unreadable: Mapping[str, str]) -> Listing:
+    count = sum(map(len, listing.splits.values()))
     splits = {
         split: tuple(image for image in of_split if image.key not in unreadable)
         for split, of_split in listing.splits.items()
@@ -105,7 +141,7 @@ def without_unreadable(listing: Listing, dataset: FileDataset) -> Listing:
         listing,
         splits=splits,
         left_out=[*listing.left_out, *unreadable],
-        notices=[*listing.notices, describe_unreadable(unreadable, len(images))],
+        notices=[*listing.notices, describe_unreadable(unreadable, count)],
     )
     for split in splits:
         before, after = listing.counts(split), kept.counts(split)
@@ -117,7 +153,7 @@ def without_unreadable(listing: Listing, dataset: FileDataset) -> Listing:
         if empty:
             raise DataError(
                 f"no image of class {', '.join(empty)} in {listing.place(split)} can be read; "
-                f"{describe_unreadable(unreadable, len(images))}"
+                f"{describe_unreadable(unreadable, count)}"
             )
     return kept
 

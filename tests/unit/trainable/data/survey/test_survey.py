@@ -115,3 +115,23 @@ def test_a_process_decodes_the_same_files_once(root: Path, monkeypatch: Any) -> 
     cut(root / "train" / "cat" / "0.png")
     assert list(survey.survey_images(images, rules).unreadable) == ["train/cat/0.png"]
     assert len(read) == 32
+
+
+def test_other_processes_read_what_was_kept(root: Path, monkeypatch: Any) -> None:
+    dataset = section(root, max_value="auto", skip_unreadable=True)
+    cut(root / "train" / "cat" / "0.png")
+    folder = root / ".tune-sweeps-cache"
+    first = divide(dataset)
+    assert not folder.exists()
+    survey._surveys.clear()
+    folder.mkdir()
+    assert divide(dataset).images == first.images
+    (file,) = folder.iterdir()
+    survey._surveys.clear()
+    monkeypatch.setattr(survey, "_decode", None)  # is not called
+    again = divide(dataset)
+    assert (again.images, again.record) == (first.images, first.record)
+    monkeypatch.undo()
+    survey._surveys.clear()
+    file.write_text("{")
+    assert divide(dataset).record == first.record

@@ -37,8 +37,7 @@ def test_problems_have_the_keys_that_they_are_about(tmp_path):
         {"dataset.val_split": "needs at least 2 images of every class, found 1 of class 1"},
     )
     assert check(tmp_path, folds=9)[1] == {
-        "dataset.folds": "9 needs at least 9 images of every class, found 8 of class 0, 8 of "
-        "class 1"
+        "dataset.folds": "needs at least 9 images of every class, found 8 of class 0, 8 of class 1"
     }
 
 

@@ -5,6 +5,9 @@ from typing import get_args
 import pytest
 import torch
 
+from tests.support.array_files import arrays_dataset, example_arrays, write_arrays
+from tests.support.image_folders import write_image_folder
+from tests.support.label_tables import table_dataset, table_of_folder
 from trainable.config import BuiltinDataset, TrainConfig, parse_config
 from trainable.data.shapes import BUILTIN_SHAPES, dataset_shape
 from trainable.errors import DataError
@@ -76,3 +79,14 @@ def test_an_image_folder_with_one_class_is_refused(tmp_path):
     config = config_of({"name": "image_folder", "root": str(tmp_path)})
     with pytest.raises(DataError, match=r"at least 2 class folders .* found 1"):
         dataset_shape(config.dataset)
+
+
+def test_the_classes_of_a_table_and_of_arrays_are_read_from_their_files(tmp_path):
+    root = write_image_folder(tmp_path, classes=("a", "b", "c"))
+    table_of_folder(root, root / "labels.csv")
+    write_arrays(root / "data.npz", **example_arrays())
+    assert dataset_shape(table_dataset(root)) == (3, 3)
+    assert dataset_shape(arrays_dataset(root)) == (2, 3)
+    for missing in (table_dataset(root, "x.csv"), arrays_dataset(root, "x.npz")):
+        with pytest.raises(DataError, match=r"dataset\.file must be a file below dataset\.root"):
+            dataset_shape(missing)

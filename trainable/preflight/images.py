@@ -79,6 +79,8 @@ def check_images(
         if inspection.damage
     }
     problems = []
+    if dataset.skip_unreadable:
+        broken = _decode_again(broken, rules)
     if broken and dataset.skip_unreadable:
         notices.append(describe_unreadable(_by_key(scan, broken), len(files)))
         scan = _leave_out(scan, broken)
@@ -118,6 +120,12 @@ def _describe_copies(root: Path, images: Mapping[str, Sequence[ListedImage]]) ->
         kind = split if count == len(images[split]) else f"sampled {split}"
         more = "; ..." if len(of_split) > 1 else ""
         yield describe_leak(kind, len(of_split), count, first + more)
+
+
+def _decode_again(broken: Mapping[str, str], rules: ReadRules) -> dict[str, str]:
+    """Returns the files that a training cannot decode, which are those that it leaves out."""
+    seen = {path: inspect_image(path, rules=rules, decodes=True).damage for path in broken}
+    return {path: damage for path, damage in seen.items() if damage is not None}
 
 
 def _by_key(scan: Listing, broken: Mapping[str, str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ import torch
 from tests.integration import sweeping
 from tests.integration.commands import invoke
 from tests.support.image_folders import write_image_folder
-from trainable.errors import DataError
+from trainable.errors import ConfigError
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -42,7 +42,7 @@ def test_all_trials_hold_out_the_same_images_whatever_comes_or_goes(
     for part in ("train", "test"):
         (root / part / "cat").rename(root / part / "kitten")
     before = {path: path.read_bytes() for path in directory.rglob("*.*json*")}
-    with pytest.raises(DataError, match="missing cat and new kitten"):
+    with pytest.raises(ConfigError, match="missing cat and new kitten"):
         sweeping.resume(directory)
     assert {path: path.read_bytes() for path in directory.rglob("*.*json*")} == before
     for part in ("train", "test"):

@@ -1,8 +1,8 @@
 """The `sweep` command.
 
-Exit codes: 0 finished, 1 finished with failed trials, 2 bad input, 3 paused by its time budget or
-by `sweep stop`, 4 paused because Ray has died, 129, 130 and 143 paused by SIGHUP, SIGINT and
-SIGTERM.
+Exit codes: 0 finished, 1 finished with failed trials or unreadable images, 2 bad input, 3 paused
+by its time budget or by `sweep stop`, 4 paused because Ray has died, 129, 130 and 143 paused by
+SIGHUP, SIGINT and SIGTERM.
 
 Commands import Ray, torch and Optuna only when they need them, so that `--help` is fast.
 """

@@ -130,6 +130,7 @@ def typed(words: list[str]) -> list[str]:
     typed = [STAND_INS.get(word, word) for word in words]
     if words[0] == "plan" and FINE_TUNING in words:
         typed += ["--set", "config.model.pretrained=false"]  # there may be no network
+        typed += ["--set", "config.model.batch_norm=train"]
     return typed
 
 

@@ -74,7 +74,7 @@ def test_a_search_states_its_duration_and_result(path: Path) -> None:
     head = re.match(r"(#.*\n)+", path.read_text(encoding="utf-8"))
     assert head is not None
     if "not measured" not in head[0]:
-        measured = r"[Aa]bout .*minute.* on 2 CPU cores; best val_acc 0\.\d+"
+        measured = r"[Aa]bout .*minute.* on 2 CPU cores; best val_(acc|loss) 0\.\d+"
         assert re.search(measured, head[0])
         dataset = parse_config(load_search(path).config).dataset.name
         assert dataset in {"digits", "image_folder"}, "the others need a download"

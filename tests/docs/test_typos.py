@@ -1,6 +1,7 @@
 """A typo in a key of a shipped file is reported with its line and the right key.
 
-Typos that give another key that is allowed somewhere are left out.
+Typos that give another key that is allowed somewhere are left out, and so are the names of
+arguments, which only the called code knows.
 """
 
 import re
@@ -46,8 +47,10 @@ def keys(path: Path) -> Iterator[Key]:
         node = nodes.pop()
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
-                yield Key(path, key.value, key.start_mark.index, key.start_mark.line + 1)
-                nodes.append(value)
+                if ".args." not in key.value:
+                    yield Key(path, key.value, key.start_mark.index, key.start_mark.line + 1)
+                if key.value != "args":
+                    nodes.append(value)
         elif isinstance(node, yaml.SequenceNode):
             nodes.extend(node.value)
 

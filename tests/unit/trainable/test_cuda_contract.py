@@ -70,6 +70,7 @@ class Driver:
         "_cuda_getDefaultStream": (0, 0, 1),
         "_cuda_getDevice": 0,
         "_cuda_getDeviceCount": 1,
+        "_cuda_getMemoryFraction": 0.25,
         "_cuda_isCurrentStreamCapturing": False,
         "_cuda_memoryStats": {
             "allocated_bytes": {"all": {"current": 1, "peak": 2}},
@@ -163,6 +164,14 @@ def _(driver: Driver) -> None:
     assert driver.calls == [("_cuda_setMemoryFraction", 0.25, 0)]
     with pytest.raises(ValueError, match="specified index"):
         torch.cuda.set_per_process_memory_fraction(0.25, torch.device("cuda"))
+
+
+@contract("torch.cuda.get_per_process_memory_fraction")
+def _(driver: Driver) -> None:
+    assert torch.cuda.get_per_process_memory_fraction(GPU) == 0.25
+    assert driver.calls == [("_cuda_getMemoryFraction", 0)]
+    with pytest.raises(ValueError, match="specified index"):
+        torch.cuda.get_per_process_memory_fraction(torch.device("cuda"))
 
 
 @contract("torch.cuda.reset_peak_memory_stats", "torch.cuda.empty_cache")

@@ -68,7 +68,7 @@ def test_a_trained_state_has_the_documented_keys(
     assert loaded["epoch"] == 1
     assert 0 < loaded["best_acc"] <= 1
     assert loaded["config"] == trainer.config.to_dict()
-    assert set(loaded["resume_state"]) == {"format", "seed", "best_epoch"}
+    assert set(loaded["resume_state"]) == {"format", "seed", "best_epoch", "image"}
     trainer.model.load_state_dict(loaded["model_state_dict"])
 
 

@@ -252,8 +252,9 @@ def test_odd_names_survive_in_csv_and_json(tmp_path: Path, train: Callable[..., 
 
 
 def test_an_evaluation_prints_odd_names_on_one_line(
-    tmp_path: Path, train: Callable[..., Path]
+    tmp_path: Path, train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
     classes = ("line\nbreak", "tab\t\x1b[2J", "x" * 250)
     root = write_image_folder(tmp_path / "images", classes=classes)
     words = ["eval", str(train(root)), "--metrics", "recall_per_class,confusion_matrix"]

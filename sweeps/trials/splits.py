@@ -111,11 +111,11 @@ class SweepSplits:
         if split is None and self._is_older:
             split = SplitRecord(dataset.seed, dataset.val_split, by_position=True)
         divided = divide(dataset, split or self._find_test_set(key))
-        drawn = replace(divided.record, fold=None)
+        record = replace(divided.record, fold=None)
         for notice in divided.changes if split is not None else ():
             print_line(f"note: {notice}")
-        self._is_saved = self._is_saved and drawn == split
-        self._splits[key] = drawn
+        self._is_saved = self._is_saved and record == split
+        self._splits[key] = record
 
     def _find_test_set(self, key: Key) -> SplitRecord | None:
         """Returns another split of the sweep that has the same test set, without the rest of it.

@@ -121,7 +121,7 @@ class Inspection:
     max_value: float | None = None
     """Largest value of a grey image of more than 8 bits that has been decoded."""
     observed: Any = None
-    """What `observe` has returned for the decoded image."""
+    """Result of `observe` for the decoded image."""
 
 
 @dataclass(frozen=True)

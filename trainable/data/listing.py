@@ -38,7 +38,7 @@ class ListedImage:
     """Where to read it."""
     label: int
     group: str | None = None
-    """What it has in common with others that must be in the same split, e.g. a patient."""
+    """Name that it shares with others that must be in the same split, e.g. a patient."""
 
 
 @dataclass

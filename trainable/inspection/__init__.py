@@ -1,1 +1,1 @@
-"""What `sweep data` shows of a data set before a sweep."""
+"""Inspection of a data set before a sweep, for `sweep data`."""

@@ -32,7 +32,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class DataReport:
-    """What was seen of a data set."""
+    """Results of the inspection of a data set."""
 
     name: str
     examined: Examined

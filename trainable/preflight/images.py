@@ -46,7 +46,7 @@ MAX_LISTED_FILES = 5
 THREADS = min(4, os.cpu_count() or 1)
 
 Looks = MutableMapping[tuple[Any, ...], list[Inspection]]
-"""What was seen of lists of files, read by some rules."""
+"""Results of reading lists of files by some rules."""
 
 
 def check_images(

@@ -34,7 +34,7 @@ into splits or moved to the device."""
 
 @dataclass(frozen=True)
 class ArraysSummary:
-    """What is known of a file of arrays without its pixels."""
+    """Facts on a file of arrays that are read without its pixels."""
 
     classes: tuple[str, ...]
     """Class names in label order."""

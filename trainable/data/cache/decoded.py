@@ -67,7 +67,7 @@ class DecodedImages:
         self.treatments: Mapping[Treatment, int] = {
             Treatment[name]: count for name, count in entry.index.treatments.items()
         }
-        """What was done to images besides resizing -> number of images."""
+        """Treatment of images besides resizing -> number of images."""
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -1,4 +1,4 @@
-"""What the user, and other processes, see of the progress of a process that decodes."""
+"""Progress of a process that decodes, for the user and for other processes."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ FLIPS = 0.5
 
 @dataclass(frozen=True)
 class _Changes:
-    """What a pass does to its images."""
+    """Changes that a pass makes to its images."""
 
     crop: CropRange | None
     """None takes the crop in the middle, as in evaluation."""

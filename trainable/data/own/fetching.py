@@ -53,7 +53,7 @@ class OwnItems:
 
     @property
     def identities(self) -> Any:
-        """What tells its items from others, one value each; None if it does not state them."""
+        """Values that identify its items, one each; None if it does not state them."""
         identities = getattr(self.data, "identities", None)
         return identities if identities is not None and len(identities) == len(self) else None
 

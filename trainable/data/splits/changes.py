@@ -1,4 +1,4 @@
-"""What has changed in a data set of files, or in how it is split, since a record was drawn."""
+"""Changes in a data set of files, or in how it is split, since a record was drawn."""
 
 from __future__ import annotations
 

@@ -115,15 +115,15 @@ def draw_record(
         check_groups(column, listing)
     keeps_test = record is not None and _tests_alike(record, dataset)
     keeps_all = keeps_test and record is not None and _holds_out_alike(record, dataset)
-    drawn = record or SplitRecord(dataset.seed, None)
+    new = record or SplitRecord(dataset.seed, None)
     if not keeps_all:
-        drawn = replace(drawn, sizes={}, fingerprints={}, by_position=False)
-    drawn = replace(drawn, classes=drawn.classes or listing.classes, group_column=column)
+        new = replace(new, sizes={}, fingerprints={}, by_position=False)
+    new = replace(new, classes=new.classes or listing.classes, group_column=column)
     if not keeps_test:
-        drawn = _draw_test(drawn, listing, dataset.test_split)
+        new = _draw_test(new, listing, dataset.test_split)
     if not keeps_all:
-        drawn = _draw_held_out(drawn, listing, dataset)
-    return replace(drawn, fold=None if dataset.folds is None else dataset.fold)
+        new = _draw_held_out(new, listing, dataset)
+    return replace(new, fold=None if dataset.folds is None else dataset.fold)
 
 
 def check_test_set(dataset: FileDataset, listing: Listing) -> None:
@@ -168,9 +168,9 @@ def _draw_test(record: SplitRecord, listing: Listing, share: float | None) -> Sp
         return record
     if record.group_column is None:
         return replace(record, test_cuts=draw_test_cuts(images, listing.classes, share))
-    drawn = draw_test_groups(images, listing.classes, record.group_column, share)
+    parts = draw_test_groups(images, listing.classes, record.group_column, share)
     groups = {
-        name: part for name, part in drawn.items() if record.test_part_of_group(name) != part
+        name: part for name, part in parts.items() if record.test_part_of_group(name) != part
     }
     return replace(record, test_groups=groups)
 
@@ -189,8 +189,8 @@ def _draw_held_out(record: SplitRecord, listing: Listing, dataset: FileDataset) 
     images = [image for image in listing.splits[TRAIN] if not record.is_tested(image)]
     if record.group_column is None:
         return replace(record, cuts=draw_cuts(images, listing.classes, record))
-    drawn = draw_groups(images, listing.classes, record)
-    groups = {name: part for name, part in drawn.items() if record.part_of_group(name) != part}
+    parts = draw_groups(images, listing.classes, record)
+    groups = {name: part for name, part in parts.items() if record.part_of_group(name) != part}
     return replace(record, groups=groups)
 
 

@@ -43,7 +43,7 @@ _surveys: dict[str, Survey] = {}
 
 @dataclass(frozen=True)
 class Survey:
-    """What was seen of the files of a data set."""
+    """Results of reading all files of a data set."""
 
     unreadable: Mapping[str, str]
     """Key of each image that cannot be read -> the reason."""

@@ -155,7 +155,7 @@ def _list_names(names: Sequence[str]) -> str:
 
 @dataclass
 class _PathProblems:
-    """What is wrong with the paths of a table."""
+    """Problems with the paths of a table."""
 
     missing: dict[str, int] = field(default_factory=dict)
     """Identity -> number of the row."""

@@ -48,6 +48,7 @@ def uninterrupted(ray_session: None, tmp_path: Path) -> SweepFiles:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.ray
 @pytest.mark.timeout(900)
 def test_a_killed_sweep_ends_like_an_uninterrupted_one(

@@ -14,6 +14,10 @@ from torch import Tensor
 from trainable.data.cached.boxes import Boxes
 from trainable.data.cached.resampling import Interpolation, crop_batch, crop_image
 
+POOLED_SIZE = 128
+"""Height and width of results from which on a pool of threads pays: smaller images take so little
+time that the threads wait for each other more than they work."""
+
 
 class Cropper:
     """Crops, resizes and flips the images of a pass.
@@ -46,8 +50,8 @@ class Cropper:
     def _crop_on_cpu(
         self, batches: Iterable[Tensor], boxes: Boxes, mirrored: NDArray[np.bool_]
     ) -> Iterator[Tensor]:
-        """Crops image by image, in as many threads as torch has."""
-        start, threads = 0, torch.get_num_threads()
+        """Crops image by image, large ones in as many threads as torch has."""
+        start, threads = 0, torch.get_num_threads() if self._size >= POOLED_SIZE else 1
         with ThreadPoolExecutor(threads, thread_name_prefix="crop") as pool:
             for batch in batches:
                 part = slice(start, start + len(batch))

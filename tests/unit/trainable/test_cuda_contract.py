@@ -45,7 +45,6 @@ METHODS = {"clone_state", "graphsafe_get_state", "graphsafe_set_state"}
 """Methods of torch's objects that need a check."""
 
 DOTTED = re.compile(r"[\w.]+")
-
 CAPTURE_MODES = {"global", "thread_local", "relaxed"}
 """Modes that `CUDAGraph.capture_begin`, which is C++, knows."""
 
@@ -166,14 +165,6 @@ def _(driver: Driver) -> None:
         torch.cuda.set_per_process_memory_fraction(0.25, torch.device("cuda"))
 
 
-@contract("torch.cuda.get_per_process_memory_fraction")
-def _(driver: Driver) -> None:
-    assert torch.cuda.get_per_process_memory_fraction(GPU) == 0.25
-    assert driver.calls == [("_cuda_getMemoryFraction", 0)]
-    with pytest.raises(ValueError, match="specified index"):
-        torch.cuda.get_per_process_memory_fraction(torch.device("cuda"))
-
-
 @contract("torch.cuda.reset_peak_memory_stats", "torch.cuda.empty_cache")
 def _(driver: Driver) -> None:
     torch.cuda.reset_peak_memory_stats(GPU)
@@ -195,11 +186,12 @@ def _(driver: Driver) -> None:
     assert set(driver.calls) == {("_cuda_memoryStats", 0)}
 
 
-@contract("torch.cuda.mem_get_info")
+@contract("torch.cuda.mem_get_info", "torch.cuda.get_per_process_memory_fraction")
 def _(driver: Driver) -> None:
     runtime = type("Runtime", (), {"cudaMemGetInfo": lambda device: {0: (5, 6)}[device]})
     driver.replace(torch.cuda, "_cudart", runtime)
     assert torch.cuda.mem_get_info(GPU) == (5, 6)
+    assert torch.cuda.get_per_process_memory_fraction(GPU) == 0.25
 
 
 @contract("torch.cuda.OutOfMemoryError")

@@ -32,8 +32,8 @@ MAX_DRAWS_SHOWN = 5
 def describe_plan(plan: Plan) -> Iterator[str]:
     """Yields the lines that describe a plan: trials, draws, configs, epochs and concurrency."""
     spec, tune = plan.spec, plan.spec.tune
-    each = ", each with another fold" if spec.repeats_folds else ""
-    repeats = f" x {tune.repeats} repeats{each}" if tune.repeats > 1 else ""
+    folds = ", each with another fold" if spec.repeats_folds else ""
+    repeats = f" x {tune.repeats} repeats{folds}" if tune.repeats > 1 else ""
     finals = f" + {plan.finals} final" if plan.finals else ""
     configurations = count_of(tune.num_samples, "configuration")
     yield f"{configurations}{repeats}{finals}: {count_of(spec.trials, 'trial')}"

@@ -38,11 +38,12 @@ def examine_files(dataset: FileDataset) -> Examined:
     Raises:
         DataError: The data set is missing or its list cannot be used.
     """
-    listing, problems, rules = list_images(dataset), [], ReadRules()
-    images = {split: tuple(of_split) for split, of_split in listing.splits.items()}
+    problems, rules = [], ReadRules()
     try:
         divided = divide(dataset)
     except DataError as error:
+        listing = list_images(dataset)
+        images = dict(listing.splits)
         problems.append(str(error))
         if dataset.max_value != "auto":
             rules = read_rules(dataset)

@@ -126,10 +126,10 @@ def _bind(dataset: OwnDataset, build: Any) -> dict[str, Any]:
 def _name_splits(name: str, returned: Any) -> dict[str, Any]:
     """Returns what a callable has returned as a mapping."""
     if isinstance(returned, Mapping):
-        known = (*SPLITS, CLASSES)
-        unknown = [key for key in returned if key not in known]
+        keys = (*SPLITS, CLASSES)
+        unknown = [key for key in returned if key not in keys]
         if unknown:
-            rule = f"has the key {unknown[0]!r}{suggestion(str(unknown[0]), known)}"
+            rule = f"has the key {unknown[0]!r}{suggestion(str(unknown[0]), keys)}"
             raise _refuse(name, rule)
         values = dict(returned)
     elif isinstance(returned, tuple | list) and len(returned) in (2, 3):

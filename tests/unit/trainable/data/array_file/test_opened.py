@@ -1,4 +1,4 @@
-"""What is read of a file of arrays, and which files are refused."""
+"""Reading a file of arrays, and the files that are refused."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What is said, and what is refused, when a file of arrays has changed."""
+"""Notices and refusals when a file of arrays has changed."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What is stored of an image: as it is, or reduced to the side, each length for itself."""
+"""Stored images: as they are, or reduced to the side, each length for itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a few items say of an own data set."""
+"""Facts on an own data set from a few of its items."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is said when images, or the way to split them, have changed since a record was drawn."""
+"""Notices when images, or the way to split them, have changed since a record was drawn."""
 
 from dataclasses import replace
 from pathlib import Path

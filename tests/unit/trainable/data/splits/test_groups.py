@@ -1,4 +1,4 @@
-"""What is said of groups of images, and groups that the data have in two splits."""
+"""Notices on groups of images, and groups that the data have in two splits."""
 
 from pathlib import Path
 

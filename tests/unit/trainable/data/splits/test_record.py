@@ -1,4 +1,4 @@
-"""What is recorded of a split, and how it is stored."""
+"""Contents of a split record, and how it is stored."""
 
 import json
 from dataclasses import replace

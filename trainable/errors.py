@@ -197,6 +197,17 @@ def _find_message(text: str, frames: list[re.Match[str]]) -> list[str]:
     return lines[start:]
 
 
+def list_first(items: Sequence[object], most: int, separator: str = ", ") -> str:
+    """Returns the first items as a text for a message, with `...` if there are more.
+
+    Args:
+        items: The items.
+        most: Number of items that are shown.
+        separator: The text between two items.
+    """
+    return separator.join([*map(str, items[:most]), *(["..."] if len(items) > most else [])])
+
+
 def is_library(file: str) -> bool:
     """Returns whether a file of a traceback is Python's own or that of an installed package."""
     return _LIBRARY.search(file) is not None

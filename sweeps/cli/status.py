@@ -47,7 +47,7 @@ from sweeps.terminal.tables import ShortenedText
 from trainable.artifacts.metrics import monitor_of
 from trainable.artifacts.names import BEST_FILE, CONFIG_FILE
 from trainable.config.yaml_reader import parse_yaml
-from trainable.errors import TuneSweepsError
+from trainable.errors import TuneSweepsError, list_first
 
 WATCH_INTERVAL_S = 2.0
 """Seconds between two updates of `--watch`."""
@@ -231,9 +231,8 @@ def _stopped_lines(stopped: list[dict[str, Any]]) -> list[str]:
     lines = []
     for rule in sorted({str(trial["by"]) for trial in stopped}):
         own = [trial for trial in stopped if trial["by"] == rule]
-        named = ", ".join(str(trial["trial"]) for trial in own[:MAX_STOPPED_TRIALS])
-        more = ", ..." if len(own) > MAX_STOPPED_TRIALS else ""
-        lines.append(f"{count_of(len(own), 'trial')} ended by training.{rule}: {named}{more}")
+        named = list_first([trial["trial"] for trial in own], MAX_STOPPED_TRIALS)
+        lines.append(f"{count_of(len(own), 'trial')} ended by training.{rule}: {named}")
     return lines
 
 

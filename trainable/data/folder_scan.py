@@ -15,7 +15,7 @@ from pathlib import Path
 from trainable.config import ImageFolderDataset
 from trainable.data.class_names import describe_difference, describe_unusable
 from trainable.data.listing import TEST, TRAIN, VAL, ListedImage, Listing, normalize_path
-from trainable.errors import DataError
+from trainable.errors import DataError, list_first
 
 VAL_FOLDERS = ("val", "valid", "validation")
 """Names of the folder of the validation set."""
@@ -195,8 +195,7 @@ def _find_splits(dataset: ImageFolderDataset) -> dict[str, Path]:
 
 
 def _list_names(names: Sequence[str]) -> str:
-    more = ", ..." if len(names) > MAX_LISTED_FOLDERS else ""
-    return f"{', '.join(names[:MAX_LISTED_FOLDERS])}{more}" or "no folder"
+    return list_first(names, MAX_LISTED_FOLDERS) or "no folder"
 
 
 def _test_split_remedy(names: Sequence[str], splits: Mapping[str, Path]) -> str:
@@ -296,5 +295,4 @@ def describe_files(paths: Sequence[str]) -> str:
     """Returns the number of files by extension, and examples."""
     kinds = Counter(_extension(path) or "without extension" for path in paths)
     numbers = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    more = ", ..." if len(paths) > MAX_EXAMPLES else ""
-    return f"{numbers} ({', '.join(paths[:MAX_EXAMPLES])}{more})"
+    return f"{numbers} ({list_first(paths, MAX_EXAMPLES)})"

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from trainable.config import TrainConfig
+from trainable.errors import list_first
 
 IMBALANCE = 10
 """Ratio of the largest class to the smallest one beyond which it is said."""
 MIN_VALIDATED = 10
 """Validation images of a class below which it is said."""
+
+MAX_LISTED_CLASSES = 5
 
 
 def describe_balance(
@@ -35,7 +38,7 @@ def describe_balance(
            if count < MIN_VALIDATED]  # fmt: skip
     if few and split in counts:
         total = sum(counts[split])
-        names = ", ".join(few[:5]) + (", ..." if len(few) > 5 else "")
+        names = list_first(few, MAX_LISTED_CLASSES)
         yield (
             f"fewer than {MIN_VALIDATED} {split} images of {names}: {split}_acc moves in steps of "
             f"{1 / total:.1%} in all, and the accuracy of such a class in steps of "

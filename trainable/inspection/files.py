@@ -22,7 +22,7 @@ from trainable.data.image_file import (
 )
 from trainable.data.listing import list_images
 from trainable.data.splits.divide import divide
-from trainable.errors import DataError
+from trainable.errors import DataError, list_first
 from trainable.inspection.duplicates import MIN_SIDE, difference_hash, digest_files
 from trainable.inspection.entries import Entry, Examined
 
@@ -86,10 +86,9 @@ def _describe_broken(entries: Sequence[Entry]) -> list[str]:
     broken = [entry for entry in entries if entry.damage]
     if not broken:
         return []
-    first = "; ".join(f"{entry.name}: {entry.damage}" for entry in broken[:MAX_LISTED_FILES])
-    more = "; ..." if len(broken) > MAX_LISTED_FILES else ""
+    lines = [f"{entry.name}: {entry.damage}" for entry in broken]
     files = "1 image" if len(broken) == 1 else f"{len(broken)} images"
     return [
         f"{files} cannot be read; mend or remove them, or set dataset.skip_unreadable: true: "
-        f"{first}{more}"
+        f"{list_first(lines, MAX_LISTED_FILES, '; ')}"
     ]

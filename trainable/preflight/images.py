@@ -29,7 +29,7 @@ from trainable.data.shapes import IMAGE_FOLDER_CHANNELS
 from trainable.data.splits.divide import apply_record, check_test_set, draw_record
 from trainable.data.splits.groups import describe_groups
 from trainable.data.survey import describe_unreadable
-from trainable.errors import DataError, Problem
+from trainable.errors import DataError, Problem, list_first
 from trainable.inspection.copies import describe_leak
 from trainable.inspection.duplicates import find_copies
 from trainable.preflight.shapes import DataShape, ImageCheck, to_problems
@@ -203,13 +203,11 @@ def _choose_decoded(files: list[str], inspections: Sequence[Inspection]) -> list
 
 def _describe_broken(root: Path, broken: Mapping[str, str]) -> str:
     count = len(broken)
-    first = list(broken.items())[:MAX_LISTED_FILES]
-    listed = "; ".join(f"{_relative(root, path)}: {reason}" for path, reason in first)
-    more = "; ..." if count > MAX_LISTED_FILES else ""
+    lines = [f"{_relative(root, path)}: {reason}" for path, reason in broken.items()]
     files = "1 image" if count == 1 else f"{count} images"
     return (
         f"{root} has {files} that cannot be read; mend or remove them, or leave them out with "
-        f"dataset.skip_unreadable: {listed}{more}"
+        f"dataset.skip_unreadable: {list_first(lines, MAX_LISTED_FILES, '; ')}"
     )
 
 

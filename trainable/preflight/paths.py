@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trainable.artifacts.names import CHECKPOINTS, LATEST_FILE
 from trainable.config import BuiltinDataset, TrainConfig
-from trainable.errors import Problem
+from trainable.errors import Problem, list_first
 from trainable.uri import is_uri
 
 TORCHVISION_FOLDERS = {
@@ -89,8 +89,7 @@ def _list_checkpoints(directory: Path) -> str:
         return ""
     if LATEST_FILE in names:
         return f"; did you mean {directory / LATEST_FILE}?"
-    more = ", ..." if len(names) > MAX_LISTED_FILES else ""
-    return f"; {directory} holds {', '.join(names[:MAX_LISTED_FILES])}{more}"
+    return f"; {directory} holds {list_first(names, MAX_LISTED_FILES)}"
 
 
 def _check_builtin_data(config: TrainConfig) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trainable.data.array_file.opened import ArrayHeader
 from trainable.data.table import natural_order
+from trainable.errors import list_first
 
 MAX_LISTED_CLASSES = 10
 TRAIN_LABELS = "y_train"
@@ -144,5 +145,4 @@ def _check_values(values: Mapping[str, NDArray[Any]]) -> list[str]:
 
 
 def _list(names: Sequence[str]) -> str:
-    more = ", ..." if len(names) > MAX_LISTED_CLASSES else ""
-    return ", ".join(names[:MAX_LISTED_CLASSES]) + more
+    return list_first(names, MAX_LISTED_CLASSES)

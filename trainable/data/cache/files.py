@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trainable.data.cache.settings import CHANNELS, CacheSettings
 from trainable.data.listing import ListedImage
-from trainable.errors import DataError
+from trainable.errors import DataError, list_first
 
 FORMAT = 1
 """Version of the files and of the rules for decoding and resizing."""
@@ -74,4 +74,4 @@ def cache_key(files: Sequence[ImageFile], settings: CacheSettings) -> str:
 
 def shorten(lines: Sequence[str]) -> str:
     """Returns the first lines as one, for a message."""
-    return "; ".join([*lines[:MAX_LISTED], *(["..."] if len(lines) > MAX_LISTED else [])])
+    return list_first(lines, MAX_LISTED, "; ")

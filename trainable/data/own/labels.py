@@ -11,7 +11,7 @@ from torch.utils.data import ConcatDataset, Subset, TensorDataset
 
 from trainable.data.own.items import ItemError, Label, read_label
 from trainable.data.table import natural_order
-from trainable.errors import DataError
+from trainable.errors import DataError, list_first
 
 ATTRIBUTES = ("targets", "labels")
 """Attributes with the labels of all items; torchvision's data sets have the first one."""
@@ -134,5 +134,4 @@ def choose_classes(
 
 
 def _list(values: Sequence[Any]) -> str:
-    more = ", ..." if len(values) > SHOWN else ""
-    return ", ".join(map(str, values[:SHOWN])) + more
+    return list_first(values, SHOWN)

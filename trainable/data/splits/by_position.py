@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainable.config import DatasetConfig
-from trainable.errors import DataError
+from trainable.errors import DataError, list_first
 
 Indices = NDArray[np.int64]
 
@@ -139,13 +139,14 @@ def check_counts(
     Raises:
         DataError: A class has fewer.
     """
-    few = [(count, name) for count, name in zip(counts, names, strict=True) if count < least]
+    few = [
+        f"{count} of class {name}"
+        for count, name in zip(counts, names, strict=True)
+        if count < least
+    ]
     if few:
-        listed = ", ".join(f"{count} of class {name}" for count, name in few[:MAX_LISTED_CLASSES])
-        more = ", ..." if len(few) > MAX_LISTED_CLASSES else ""
-        raise DataError(
-            f"{key} needs at least {least} {unit}s of every class, found {listed}{more}"
-        )
+        listed = list_first(few, MAX_LISTED_CLASSES)
+        raise DataError(f"{key} needs at least {least} {unit}s of every class, found {listed}")
 
 
 def split_by_position(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from trainable.data.listing import TEST, TRAIN, VAL, ListedImage, Listing
-from trainable.errors import DataError
+from trainable.errors import DataError, list_first
 
 ID_SHARE = 0.9
 """Groups per image beyond which a column looks like a number of the images themselves."""
@@ -28,10 +28,9 @@ def check_groups(column: str, listing: Listing) -> None:
     for first, second in combinations(groups, 2):
         shared = sorted(groups[first] & groups[second])
         if shared:
-            more = ", ..." if len(shared) > MAX_LISTED_GROUPS else ""
             problems.append(
                 f"dataset.group_column {column} must not have a value in both {first} and "
-                f"{second}, found {len(shared)} ({', '.join(shared[:MAX_LISTED_GROUPS])}{more})"
+                f"{second}, found {len(shared)} ({list_first(shared, MAX_LISTED_GROUPS)})"
             )
     if problems:
         raise DataError("; ".join(problems))

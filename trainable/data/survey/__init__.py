@@ -31,7 +31,7 @@ from trainable.data.image_file import (
     read_rules,
 )
 from trainable.data.listing import ListedImage, Listing
-from trainable.errors import DataError
+from trainable.errors import DataError, list_first
 
 KEY_BYTES = 16
 MAX_KEPT = 4
@@ -165,12 +165,10 @@ def describe_unreadable(unreadable: Mapping[str, str], count: int) -> str:
         unreadable: Key of each image -> the reason.
         count: Number of all images.
     """
-    first = list(unreadable.items())[:MAX_LISTED_FILES]
-    listed = "; ".join(f"{key}: {reason}" for key, reason in first)
-    more = "; ..." if len(unreadable) > MAX_LISTED_FILES else ""
+    lines = [f"{key}: {reason}" for key, reason in unreadable.items()]
     return (
         f"{len(unreadable)} of {count} images cannot be read and are left out "
-        f"(dataset.skip_unreadable): {listed}{more}"
+        f"(dataset.skip_unreadable): {list_first(lines, MAX_LISTED_FILES, '; ')}"
     )
 
 

@@ -16,7 +16,7 @@ from trainable.config import TableDataset
 from trainable.data.listing import TEST, TRAIN, VAL, ListedImage, Listing
 from trainable.data.table.paths import ImageFiles, PathRuleError
 from trainable.data.table.rows import Row, Table, read_table
-from trainable.errors import DataError
+from trainable.errors import DataError, list_first
 
 SPLITS = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}
 """Value of the split column, in lower case -> the split."""
@@ -149,8 +149,7 @@ def _order_classes(
 
 
 def _list_names(names: Sequence[str]) -> str:
-    more = ", ..." if len(names) > MAX_LISTED_CLASSES else ""
-    return ", ".join(names[:MAX_LISTED_CLASSES]) + more
+    return list_first(names, MAX_LISTED_CLASSES)
 
 
 @dataclass

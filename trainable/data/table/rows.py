@@ -15,7 +15,7 @@ from pathlib import Path
 from trainable.config import TableDataset
 from trainable.config.names import suggestion
 from trainable.data.listing import find_file
-from trainable.errors import DataError
+from trainable.errors import DataError, list_first
 
 CSV, TSV, PARQUET = ".csv", ".tsv", ".parquet"
 DELIMITERS = {CSV: ",", TSV: "\t"}
@@ -62,8 +62,7 @@ def list_numbers(unit: str, numbers: Sequence[int]) -> str:
     """Returns e.g. `line 3` or `5 lines: 3, 4, 7, 8, 9`, the first of them if there are many."""
     if len(numbers) == 1:
         return f"{unit} {numbers[0]}"
-    more = ", ..." if len(numbers) > MAX_LISTED_LINES else ""
-    return f"{len(numbers)} {unit}s: {', '.join(map(str, numbers[:MAX_LISTED_LINES]))}{more}"
+    return f"{len(numbers)} {unit}s: {list_first(numbers, MAX_LISTED_LINES)}"
 
 
 def read_table(dataset: TableDataset) -> Table:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,6 +23,7 @@ from sweeps.cli.validate import check_warm_start
 from sweeps.terminal.commands import train_command
 from sweeps.terminal.console import print_error, print_json, print_line, print_note, print_table
 
+Command = Callable[..., Any]
 DEFAULT_PICTURE = Path("preview.png")
 DEFAULT_IMAGES = 8
 
@@ -116,17 +119,31 @@ def _print_written(target: Path, count: int | None, *, own_code: bool) -> None:
     print_line(f"wrote {count} training configs; train one: {command}")
 
 
+def _draw_option(what: str) -> Callable[[Command], Command]:
+    return click.option(
+        "--trial",
+        "number",
+        type=click.IntRange(min=0),
+        default=0,
+        metavar="N",
+        help=f"Number of {what}, as in sweep plan; 0 by default.",
+    )
+
+
+def _images_option(what: str) -> Callable[[Command], Command]:
+    return click.option(
+        "--images",
+        type=click.IntRange(1, 64),
+        default=DEFAULT_IMAGES,
+        metavar="N",
+        help=f"{what}; {DEFAULT_IMAGES} by default.",
+    )
+
+
 @click.command()
 @click.argument("search_file", type=PATH)
 @SET_IN_SEARCH
-@click.option(
-    "--trial",
-    "number",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="Number of the draw, as in sweep plan; 0 by default.",
-)
+@_draw_option("the draw")
 @click.option(
     "-o",
     "--output",
@@ -135,13 +152,7 @@ def _print_written(target: Path, count: int | None, *, own_code: bool) -> None:
     metavar="FILE",
     help="The PNG file; preview.png by default. One that exists is replaced.",
 )
-@click.option(
-    "--images",
-    type=click.IntRange(1, 64),
-    default=DEFAULT_IMAGES,
-    metavar="N",
-    help="Number of images; 8 by default.",
-)
+@_images_option("Number of images")
 @ALLOW_CUSTOM_MODEL
 @exits
 def preview(
@@ -194,14 +205,7 @@ def preview(
     help="Change a key of CONFIG, e.g. dataset.val_split=0.2 in a training config or "
     "config.dataset.val_split=0.2 in a search file.",
 )
-@click.option(
-    "--trial",
-    "number",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="Number of the draw of a search file, as in sweep plan; 0 by default.",
-)
+@_draw_option("the draw of a search file")
 @click.option(
     "-o",
     "--output",
@@ -209,13 +213,7 @@ def preview(
     metavar="FILE",
     help="Write a PNG file with samples of every class. One that exists is replaced.",
 )
-@click.option(
-    "--images",
-    type=click.IntRange(1, 64),
-    default=DEFAULT_IMAGES,
-    metavar="N",
-    help="Samples of a class; 8 by default.",
-)
+@_images_option("Samples of a class")
 @AS_JSON
 @ALLOW_CUSTOM_MODEL
 @exits

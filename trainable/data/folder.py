@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,8 +15,8 @@ from trainable.augment.in_loader import LoaderAugmentation, Transform
 from trainable.config import AugmentConfig, FileDataset
 from trainable.config.preprocessing import complete_preprocessing
 from trainable.data.image_file import ReadRules, read_image, read_rules
-from trainable.data.listing import VAL, ListedImage
-from trainable.data.loader.batches import BatchLoader, number_repeats
+from trainable.data.listing import VAL, ListedImage, file_facts
+from trainable.data.loader.batches import BatchLoader, order_pass
 from trainable.data.normalize import Normalizer
 from trainable.data.shapes import IMAGE_FOLDER_CHANNELS
 from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
@@ -89,13 +88,8 @@ class FolderSource:
     ) -> Iterator[Batch]:
         """Yields one shuffled, augmented pass; see `ImageSource`."""
         images = self._listed("train")
-        if order is None:
-            order = torch.randperm(
-                len(images), generator=torch.Generator().manual_seed(seed)
-            ).tolist()
-        else:
-            order = number_repeats(order, len(images))
-        parts = [list(order[part]) for part in train_slices(len(order), batch_size)]
+        numbers = order_pass(len(images), seed, order)
+        parts = [numbers[part] for part in train_slices(len(numbers), batch_size)]
         transform = self._augment
         if augment is not None and augment.changes_pixels:
             transform = self._build_changes(augment)
@@ -124,10 +118,8 @@ class FolderSource:
     def fingerprint(self, split: Split) -> str:
         """Returns a hash of the paths, sizes and times of a split's files; see `ImageSource`."""
         digest = hashlib.sha256()
-        for image in self._listed(split):
-            info = Path(image.path).stat()
-            about = f"{image.label} {info.st_size} {info.st_mtime_ns} {image.path}\0"
-            digest.update(about.encode())
+        for facts in file_facts(self._listed(split)):
+            digest.update(facts)
         return digest.hexdigest()
 
     def _listed(self, split: Split) -> Sequence[ListedImage]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trainable.config import (
@@ -63,9 +63,24 @@ class Listing:
         labels = Counter(image.label for image in self.splits[split])
         return [labels[label] for label in range(len(self.classes))]
 
+    def without(self, keys: Container[str]) -> Listing:
+        """Returns the list without the images of these keys."""
+        splits = {
+            split: tuple(image for image in images if image.key not in keys)
+            for split, images in self.splits.items()
+        }
+        return replace(self, splits=splits)
+
     def place(self, split: str) -> Path:
         """Returns where the images of a split are, for messages."""
         return self.root / self.folders.get(split, "")
+
+
+def file_facts(images: Iterable[ListedImage]) -> Iterator[bytes]:
+    """Yields label, size, time and path of every file, for a hash that changes with them."""
+    for image in images:
+        info = Path(image.path).stat()
+        yield f"{image.label} {info.st_size} {info.st_mtime_ns} {image.path}\0".encode()
 
 
 def list_images(dataset: FileDataset, *, key_classes: Sequence[str] = ()) -> Listing:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -82,8 +81,9 @@ def check_images(
     if dataset.skip_unreadable:
         broken = _decode_again(broken, rules)
     if broken and dataset.skip_unreadable:
-        notices.append(describe_unreadable(_by_key(scan, broken), len(files)))
-        scan = _leave_out(scan, broken)
+        unreadable = _by_key(scan, broken)
+        notices.append(describe_unreadable(unreadable, len(files)))
+        scan = scan.without(unreadable)
     elif broken:
         problems.append(Problem("dataset.root", _describe_broken(scan.root, broken)))
     problems = [*_check_splits(dataset, scan, notices), *problems]
@@ -131,14 +131,6 @@ def _decode_again(broken: Mapping[str, str], rules: ReadRules) -> dict[str, str]
 def _by_key(scan: Listing, broken: Mapping[str, str]) -> dict[str, str]:
     images = (image for of_split in scan.splits.values() for image in of_split)
     return {image.key: broken[image.path] for image in images if image.path in broken}
-
-
-def _leave_out(scan: Listing, broken: Mapping[str, str]) -> Listing:
-    splits = {
-        split: tuple(image for image in images if image.path not in broken)
-        for split, images in scan.splits.items()
-    }
-    return replace(scan, splits=splits)
 
 
 def _list_files(scan: Listing, limit: int | None) -> Iterator[str]:

@@ -6,7 +6,6 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,8 +19,8 @@ from trainable.data.cache.store import open_decoded
 from trainable.data.cached.boxes import CropRange, draw_crops, scale_boxes
 from trainable.data.cached.cropping import Cropper, flip_batches
 from trainable.data.cached.feeding import Feeder, Numbers
-from trainable.data.listing import VAL, ListedImage
-from trainable.data.loader.batches import number_repeats
+from trainable.data.listing import VAL, ListedImage, file_facts
+from trainable.data.loader.batches import order_pass
 from trainable.data.normalize import Normalizer
 from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
 from trainable.data.splits.divide import DividedImages, divide
@@ -125,11 +124,7 @@ class CachedSource:
     ) -> Iterator[Batch]:
         """Yields one shuffled, augmented pass; see `ImageSource`."""
         count = self.size("train")
-        if order is None:
-            generator = torch.Generator().manual_seed(seed)
-            draws = torch.randperm(count, generator=generator).numpy()
-        else:
-            draws = np.array(number_repeats(order, count), dtype=np.int64)
+        draws = np.array(order_pass(count, seed, order), dtype=np.int64)
         parts = [draws[part] for part in train_slices(len(draws), batch_size)]
         changes = self._find_changes(augment)
         repeats = 1 + int(draws.max(initial=0)) // count
@@ -166,11 +161,8 @@ class CachedSource:
         """Returns a hash of the files and labels of a split, and of how they are decoded."""
         settings, digest = cache_settings(self._dataset), hashlib.sha256()
         digest.update(f"cached {settings.side} {settings.rules}\0".encode())
-        for image in self._listed(split):
-            info = Path(image.path).stat()
-            digest.update(
-                f"{image.label} {info.st_size} {info.st_mtime_ns} {image.path}\0".encode()
-            )
+        for facts in file_facts(self._listed(split)):
+            digest.update(facts)
         return digest.hexdigest()
 
     def _open_whole(self) -> _Stored:

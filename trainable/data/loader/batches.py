@@ -82,6 +82,22 @@ class BatchLoader:
             raise DataError(str(error).rpartition("DataError: ")[2].strip()) from error
 
 
+def order_pass(count: int, seed: int, order: Sequence[int] | None) -> list[int]:
+    """Returns the numbers of the images of a training pass; see `ImageSource.train_batches`.
+
+    Args:
+        count: Number of training images.
+        seed: Seed of the pass, by which all images are shuffled without an order.
+        order: Numbers of the images; those that come again get numbers of their own.
+    """
+    if order is not None:
+        return number_repeats(order, count)
+    shuffled: list[int] = torch.randperm(
+        count, generator=torch.Generator().manual_seed(seed)
+    ).tolist()
+    return shuffled
+
+
 def number_repeats(order: Sequence[int], count: int) -> list[int]:
     """Adds `count` to an image's number for each time that it has occurred before."""
     seen: Counter[int] = Counter()

@@ -13,7 +13,7 @@ from torch import Tensor
 from trainable.config import AugmentConfig, OwnDataset
 from trainable.config.preprocessing import fit_channels
 from trainable.data.arrays import channel_statistics
-from trainable.data.loader.batches import BatchLoader, number_repeats
+from trainable.data.loader.batches import BatchLoader, order_pass
 from trainable.data.normalize import Normalizer
 from trainable.data.own.labels import Classes
 from trainable.data.own.measure import ImageForm, final_form, final_shape
@@ -122,12 +122,8 @@ class OwnSource:
             change = self._transforms.training(augment)
         elif augment is not None and augment.changes_pixels:
             raise DataError(f"augment {NOT_AUGMENTED}")
-        if order is None:
-            generator = torch.Generator().manual_seed(seed)
-            order = torch.randperm(len(part), generator=generator).tolist()
-        else:
-            order = number_repeats(order, len(part))
-        parts = [order[of_batch] for of_batch in train_slices(len(order), batch_size)]
+        numbers = order_pass(len(part), seed, order)
+        parts = [numbers[of_batch] for of_batch in train_slices(len(numbers), batch_size)]
         items = Pass(part, self._form, self._classes, seed, change, self._epoch)
         return self._batches(items, parts)
 

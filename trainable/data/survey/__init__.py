@@ -133,17 +133,12 @@ def apply_survey(
 
 def _leave_out(listing: Listing, unreadable: Mapping[str, str]) -> Listing:
     count = sum(map(len, listing.splits.values()))
-    splits = {
-        split: tuple(image for image in of_split if image.key not in unreadable)
-        for split, of_split in listing.splits.items()
-    }
     kept = replace(
-        listing,
-        splits=splits,
+        listing.without(unreadable),
         left_out=[*listing.left_out, *unreadable],
         notices=[*listing.notices, describe_unreadable(unreadable, count)],
     )
-    for split in splits:
+    for split in listing.splits:
         before, after = listing.counts(split), kept.counts(split)
         empty = [
             name

@@ -86,9 +86,14 @@ def add_name(source: Path, name: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replaces a text file atomically, as UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replaces a file atomically."""
     with _temporary_path(path) as temporary:
         with temporary.open("wb") as file:
-            file.write(text.encode())
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -110,6 +115,15 @@ def append_whole(file: io.FileIO, data: bytes) -> None:
             file.truncate(size)
         error.filename = file.name
         raise
+
+
+def remove_partial_line(path: Path) -> None:
+    """Removes a last line that a kill has cut short; a file that is missing stays so."""
+    data = path.read_bytes() if path.exists() else b""
+    complete = data.rfind(b"\n") + 1
+    if complete < len(data):
+        with path.open("r+b") as file:
+            file.truncate(complete)
 
 
 def remove_temporaries(directory: Path, name: str = "*") -> None:

@@ -75,6 +75,10 @@ class StorageError(TuneSweepsError):
     """Object storage cannot be reached or has refused an operation."""
 
 
+class ExportError(TuneSweepsError):
+    """The exported model computes something else than the checkpoint's; its file is deleted."""
+
+
 class LostWorkerError(TuneSweepsError):
     """The shared worker that trained a trial has died, and the trial's state is lost."""
 
@@ -88,8 +92,15 @@ class PathError(TuneSweepsError, ValueError):
 
 
 _OUT_OF_MEMORY = re.compile(
-    r"out of memory|(not enough|can.t allocate|cannot allocate) memory", re.IGNORECASE
+    r"out of memory|OutOfMemoryError|MemoryError|std::bad_alloc|(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED"
+    r"|(not enough|can.t allocate|cannot allocate) memory",
+    re.IGNORECASE,
 )
+
+
+def is_out_of_memory(text: str) -> bool:
+    """Returns whether the text of an exception or a traceback is about memory that ran out."""
+    return _OUT_OF_MEMORY.search(text) is not None
 
 
 @contextmanager
@@ -106,7 +117,7 @@ def naming_memory(name: str) -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         first_line = str(error).partition("\n")[0]
-        if not isinstance(error, MemoryError) and not _OUT_OF_MEMORY.search(first_line):
+        if not isinstance(error, MemoryError) and not is_out_of_memory(first_line):
             raise
         raise CheckpointError(
             f"{name}: the model or the data of its config do not fit into memory: {first_line}"

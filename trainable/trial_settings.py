@@ -19,6 +19,8 @@ SETTINGS = "_trial"
 - `split`: which images the sweep holds out, as `SplitRecord.to_dict` returns it; without it the
   trial draws them, or takes over those of the checkpoint from which it continues;
 - `suspect`: whether the trial may have crashed its process;
+- `weights`: the checkpoint, relative to the sweep's directory, whose weights the trial starts from
+  instead of those of its config;
 - `remote`: the arguments of `StoredTrial`, in a sweep in object storage.
 """
 
@@ -29,6 +31,8 @@ WORKERS = "workers"
 SPLIT = "split"
 
 SUSPECT = "suspect"
+
+WEIGHTS = "weights"
 
 VALUES = "values"
 """Key in a row of `metrics.jsonl`, under a scheduler that changes values: what the sweep sets,

@@ -44,6 +44,11 @@ def monitor_of(row: Mapping[str, Any]) -> str:
     return ACCURACY if column is None else f"val_{column.removeprefix('best_')}"
 
 
+def accuracy_beside(row: Mapping[str, Any] | None, metric: str) -> float | None:
+    """Returns the validation accuracy of an epoch that another metric ranks; None without one."""
+    return None if row is None or metric == ACCURACY else row.get(ACCURACY)
+
+
 def more_scores(row: Mapping[str, Any], split: str = "val") -> list[str]:
     """Returns the columns of a split's metrics besides loss and accuracy, e.g. `val_f1_macro`."""
     fixed = {f"{split}_loss", f"{split}_acc"}
@@ -87,12 +92,18 @@ def scan_rows(path: Path) -> tuple[list[Row], list[str]]:
         and a sentence about every other line. A file that does not exist has neither.
     """
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
+        data = path.read_bytes()
     except FileNotFoundError:
         return [], []
     except OSError as error:
         return [], [f"cannot be read: {error.strerror}"]
+    return parse_rows(data)
+
+
+def parse_rows(data: bytes) -> tuple[list[Row], list[str]]:
+    """Parses the content of a file, or several of its lines; see `scan_rows`."""
     rows, problems = [], []
+    lines = data.split(b"\n")[:-1]
     for number, row in enumerate(_parse_lines(lines), start=1):
         problem = str(row) if isinstance(row, ValueError) else _find_problem(row)
         if problem is None:

@@ -121,7 +121,7 @@ class TrainConfig(Section):
     loss: LossConfig = Field(default=CrossEntropyLoss(), examples=[{"name": "mse"}])
     """`mse` and `l1`: against one-hot targets. `bce`: binary cross-entropy on the sigmoid of the
     logits. `sqr_hinge`: squared hinge with targets -1 and +1. These four have no other keys.
-    `module:callable`: [a loss of your own](#own-losses)."""
+    `module:callable`: [a loss of your own](#loss-with-name-modulecallable)."""
     training: TrainingConfig
     optimizer: OptimizerConfig = Field(examples=[{"name": "sgd"}])
     """`adam` adds the weight decay to the gradient, `adamw` decouples it; or

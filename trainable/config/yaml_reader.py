@@ -311,3 +311,16 @@ def dump_yaml(data: Any) -> str:
     Block style, in the order of the keys, without anchors.
     """
     return yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=sys.maxsize)
+
+
+def dump_flow(value: Any) -> str:
+    """Formats a plain value as YAML on one line that `parse_yaml` and other readers read back."""
+    text: str = yaml.dump(
+        value,
+        Dumper=Dumper,
+        default_flow_style=True,
+        sort_keys=False,
+        allow_unicode=True,
+        width=sys.maxsize,
+    )
+    return text.removesuffix("...\n").strip()

@@ -23,7 +23,7 @@ from trainable.artifacts.names import METRICS_FILE
 from trainable.atomic_files import add_name, write_text
 from trainable.config import parse_config
 from trainable.config.override import override
-from trainable.errors import TuneSweepsError, naming_memory
+from trainable.errors import ExportError, TuneSweepsError, naming_memory
 from trainable.inference.description import Description, describe_model
 from trainable.inference.formats import FORMATS, Logits, write_model
 from trainable.inference.sample_images import SampleImages, sample_images
@@ -39,10 +39,6 @@ RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-3, 1e-4
 BATCHES = (1, 3)
 """Sizes of the compared batches; the example that is exported with has another one."""
 EXAMPLE_IMAGES = 2
-
-
-class ExportError(TuneSweepsError):
-    """The exported model computes something else than the checkpoint's; its file is deleted."""
 
 
 @dataclass(frozen=True)

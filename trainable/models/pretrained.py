@@ -223,21 +223,30 @@ def check_connection(model: ModelConfig) -> None:
     Raises:
         ConfigError: They are not, and the host is not reached in a few seconds.
     """
-    library = library_of(model.name)
+    reason = explain_no_download(model.name)
+    if reason is not None:
+        raise refuse(_explain_missing(model, f"cannot be downloaded ({reason})"))
+
+
+def explain_no_download(name: str) -> str | None:
+    """Returns why the weights of a library's model cannot be downloaded.
+
+    None if they are on this machine or their host answers in a few seconds.
+    """
+    library = library_of(name)
     assert library is not None, "the config has checked it"
-    if library.find_cached(model.name) is not None:
-        return
+    if library.find_cached(name) is not None:
+        return None
     if library is timm_models and _is_offline():
-        raise refuse(_explain_missing(model, "are not downloaded, because HF_HUB_OFFLINE is set"))
-    address = library.address(model.name)
+        return "HF_HUB_OFFLINE is set"
+    address = library.address(name)
     try:
         with urlopen(Request(address, method="HEAD"), timeout=CONNECT_TIMEOUT_S):
-            return
+            return None
     except HTTPError:
-        return  # the host answers; the download says what it does not permit
+        return None  # the host answers; the download says what it does not permit
     except (OSError, HTTPException, ValueError) as error:
-        reason = f"{address.split('/')[2]} cannot be reached: {getattr(error, 'reason', error)}"
-        raise refuse(_explain_missing(model, f"cannot be downloaded ({reason})")) from error
+        return f"{address.split('/')[2]} cannot be reached: {getattr(error, 'reason', error)}"
 
 
 def _is_offline() -> bool:

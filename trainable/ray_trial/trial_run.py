@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +41,9 @@ from trainable.experiment.resume import (
     inherit_best,
     open_origin,
 )
+from trainable.ray_trial.checkpoint_event import CheckpointEvent
 from trainable.storage.trial import StoredTrial
-from trainable.training.device import limited_device
+from trainable.training.device import limited_device, naming_device
 from trainable.training.epoch import Steps, drain
 from trainable.training.overlapped_epoch import OverlappedEpoch
 from trainable.training.saved_split import saved_split
@@ -56,11 +56,9 @@ from trainable.trial_settings import (
     SETTINGS,
     SPLIT,
     VALUES,
+    WEIGHTS,
     WORKERS,
 )
-
-POLL_S = 0.0002
-"""Interval at which an unfinished checkpoint and the GPU are checked when nothing else can run."""
 
 
 class TrialRun:
@@ -108,7 +106,7 @@ class TrialRun:
 
     def steps(self) -> Steps[Row]:
         """Trains one epoch as `step` does, but step by step."""
-        with self._naming_full_disk():
+        with self._naming_full_disk(), naming_device(float(self._settings.get("gpu", 1))):
             return (yield from self._log.capture_steps(self._train_epoch()))
 
     def save_into(self, directory: Path) -> None:
@@ -163,12 +161,13 @@ class TrialRun:
         """
         if self._trainer is not None:
             return self._trainer
-        config, settings = self._config, self._settings
+        settings = self._settings
         if self._stored is not None:
             self._stored.open()
         self._log.write_header()
         add_code_directories(settings.get("code_directories", ()))
         with ExitStack() as stack:
+            config = stack.enter_context(self._with_weights(is_new=restored is None))
             origin, state = None, restored
             if restored is None and config.checkpoint.resume:
                 origin = stack.enter_context(open_origin(config.checkpoint.resume))
@@ -193,6 +192,24 @@ class TrialRun:
                     self._inherit(origin, trainer, self._experiment)
         self._trainer = trainer
         return trainer
+
+    @contextmanager
+    def _with_weights(self, *, is_new: bool) -> Iterator[TrainConfig]:
+        """Yields the config with the file of the weights that the trial starts from.
+
+        Args:
+            is_new: Whether the file will be read, because no checkpoint is restored.
+        """
+        name = self._settings.get(WEIGHTS)
+        if name is None or self._directory is None:
+            yield self._config
+            return
+        path = self._directory.parent / name
+        with ExitStack() as stack:
+            if self._stored is not None and is_new:
+                path = stack.enter_context(self._stored.sweep_file(name))
+            model = self._config.model.model_copy(update={"pretrained": str(path)})
+            yield self._config.model_copy(update={"model": model})
 
     def _find_split(self, state: dict[str, Any] | None) -> SplitRecord | None:
         """Returns the sweep's split, else that of the checkpoint that the trial continues."""
@@ -312,9 +329,9 @@ class TrialRun:
         try:
             while not writing.done():
                 if self._next_epoch is None or self._next_epoch.is_done:
-                    yield _CheckpointEvent(writing, None)
+                    yield CheckpointEvent(writing, None)
                 elif self._next_epoch.waits_for_gpu:
-                    yield _CheckpointEvent(writing, self._next_epoch)
+                    yield CheckpointEvent(writing, self._next_epoch)
                 else:
                     self._next_epoch.take_step()
                     yield 0
@@ -369,29 +386,6 @@ class TrialRun:
             return read_checkpoint(directory / CHECKPOINT_FILE)
         with self._stored.checkpoint_file(directory) as path:
             return read_checkpoint(path)
-
-
-@dataclass(frozen=True)
-class _CheckpointEvent:
-    """Event that is reached when a checkpoint is written or the next epoch can continue.
-
-    Args:
-        writing: A future that is done when the checkpoint is written.
-        next_epoch: The epoch that waits for the GPU; None if there is nothing to train.
-    """
-
-    writing: Future[None]
-    next_epoch: OverlappedEpoch | None
-
-    def query(self) -> bool:
-        """See `Event.query`."""
-        ahead = self.next_epoch
-        return self.writing.done() or (ahead is not None and not ahead.waits_for_gpu)
-
-    def synchronize(self) -> None:
-        """See `Event.synchronize`."""
-        while not self.query():
-            wait([self.writing], timeout=None if self.next_epoch is None else POLL_S)
 
 
 def _select_values(config: TrainConfig, keys: Iterable[str]) -> dict[str, Any]:

@@ -122,8 +122,18 @@ class StoredTrial:
             yield own
             return
         self.open()
-        downloaded = self._directory / DOWNLOADED_FILE
         name = f"{directory.parent.name}/{directory.name}/{CHECKPOINT_FILE}"
+        with self.sweep_file(name) as path:
+            yield path
+
+    @contextmanager
+    def sweep_file(self, name: str) -> Iterator[Path]:
+        """Yields a file of the sweep, by its name in the sweep's directory.
+
+        Raises:
+            StorageError: The store does not have it.
+        """
+        downloaded = self._directory / DOWNLOADED_FILE
         ObjectStore(self._uri).download(name, downloaded)
         try:
             yield downloaded

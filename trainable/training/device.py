@@ -7,16 +7,22 @@ per core. Under `seed.deterministic` a training records the number in its config
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
 
 from trainable.artifacts.checkpoint import CONFIG
 from trainable.config import TrainConfig
+from trainable.data.cache.memory import name_machine, usable_share
+from trainable.errors import is_out_of_memory
 
 GIB = 2**30
 """Bytes in a GiB."""
+OF_A_GPU = re.compile("CUDA|CUBLAS|CUDNN", re.IGNORECASE)
+"""Part of the messages about a GPU's memory, which those about main memory do not have."""
 
 _memory_fractions: dict[int, float] = {}
 """Fraction of each GPU's memory that this process may allocate, by device index."""
@@ -73,6 +79,62 @@ def free_memory(device: torch.device) -> int:
     limit = int(total * _memory_fractions.get(device.index, 1.0))
     cached = reserved - torch.cuda.memory_allocated(device)
     return max(0, min(free, limit - reserved) + cached)
+
+
+@contextmanager
+def naming_device(gpu: float) -> Iterator[None]:
+    """Adds to an error about memory that ran out a line about the device's memory.
+
+    An error about main memory says nothing of a GPU, so it gets no line there.
+
+    The sweep reads it with `sweeps.trials.oom_memory.DEVICE_LINE`.
+
+    Args:
+        gpu: The training's share of a GPU, or its number of GPUs; 0 means the CPU.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or is_out_of_memory(str(error)):
+            device = torch.device("cpu") if gpu == 0 else default_device()
+            if device.type != "cuda" or _is_of_gpu(error):
+                with suppress(RuntimeError):  # the GPU cannot be used at all any more
+                    error.add_note(describe_memory(device))
+        raise
+
+
+def _is_of_gpu(error: MemoryError | RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or OF_A_GPU.search(str(error)) is not None
+
+
+def describe_memory(device: torch.device) -> str:
+    """Returns a line about a device's memory: all of it, this process's share, and what is left.
+
+    What is left is the share, or less if other processes use the device.
+    """
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        share = _memory_fractions.get(device.index, 1.0)
+        usable = min(share, (free + torch.cuda.memory_reserved(device)) / total)
+    else:
+        share, usable = 1.0, usable_share()
+    return (
+        f"on {name_device(device)}, of which this process may use {100 * share:.4g} % and could "
+        f"use {100 * usable:.4g} %"
+    )
+
+
+def name_device(device: torch.device) -> str:
+    """Returns a GPU's name with its memory, or `cpu` with that of the machine."""
+    if device.type == "cuda":
+        _, total = torch.cuda.mem_get_info(device)
+        return f"{torch.cuda.get_device_name(device)} ({total / GIB:.1f} GiB)"
+    return name_machine()
+
+
+def name_own_device() -> str:
+    """Returns the name of the device that a training in this process gets."""
+    return name_device(default_device())
 
 
 def gpu_peak_memory_gib(device: torch.device) -> float | None:

@@ -13,17 +13,16 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-import trainable
+from tests.support.source_files import nodes, sources
 from trainable.training.device import limited_device
 
-ROOT = Path(trainable.__file__).parents[1]
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 HAS_GPU = torch.cuda.is_available()
 
@@ -433,15 +432,15 @@ def test_torch_takes_the_call(driver: Driver, name: str) -> None:
 
 
 def test_every_name_in_use_has_a_check() -> None:
-    used = {name for file in _sources() for name in _names(ast.parse(file.read_text()))}
+    used = {name for file in _users("|".join(["torch", *METHODS])) for name in _names(nodes(file))}
     assert used - CHECKS.keys() == set(), "without a check"
     assert CHECKS.keys() - used == set(), "no longer used"
 
 
 def test_every_call_fits_torchs_signature() -> None:
     bound = 0
-    for file in _sources():
-        for call in ast.walk(ast.parse(file.read_text())):
+    for file in _users(r"torch\.cuda"):
+        for call in nodes(file):
             if not isinstance(call, ast.Call) or not _is_cuda_call(call):
                 continue
             arguments = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
@@ -454,23 +453,24 @@ def test_every_call_fits_torchs_signature() -> None:
     assert bound > 20
 
 
+def _users(pattern: str) -> list[Path]:
+    """Lists the product's files whose text has a pattern."""
+    return [f for f in sources("sweeps", "trainable") if re.search(pattern, f.read_text("utf-8"))]
+
+
 def _is_cuda_call(call: ast.Call) -> bool:
     """Returns whether it calls a function or class of `torch.cuda` that is written in Python."""
+    if not isinstance(call.func, ast.Attribute):
+        return False
     name = ast.unparse(call.func)
     in_cpp = {"torch.cuda.Stream", "torch.cuda.Event", "torch.cuda.CUDAGraph"}
     return re.fullmatch(r"torch\.cuda\.\w+", name) is not None and name not in in_cpp
 
 
-def _sources() -> Iterator[Path]:
-    for package in ("trainable", "sweeps"):
-        yield from (ROOT / package).rglob("*.py")
-
-
-def _names(tree: ast.Module) -> Iterator[str]:
+def _names(tree: Sequence[ast.AST]) -> Iterator[str]:
     """Yields the dotted names of torch's that need a check; `getattr` with a string counts too."""
-    nodes = list(ast.walk(tree))
-    inner = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
-    for node in nodes:
+    inner = {id(node.value) for node in tree if isinstance(node, ast.Attribute)}
+    for node in tree:
         name = None
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) > 1:
             if node.func.id in {"getattr", "hasattr", "setattr"}:

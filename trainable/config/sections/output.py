@@ -43,7 +43,7 @@ class CheckpointConfig(Section):
         json_schema_extra={"x-type": "path or address"},
     )
     """Where it goes; also `s3://bucket/experiments` and [other object
-    storage](cluster.md#storage)."""
+    storage](../guides/cluster.md#storage)."""
     experiment_name: str = Field(default="", examples=["my_exp"])
     """Name of the experiment directory. Empty means `{model}_{dataset}_{timestamp}`."""
     save_frequency: PositiveInt = Field(default=10, examples=[5])
@@ -59,7 +59,8 @@ class CheckpointConfig(Section):
         json_schema_extra={"x-type": "path or `null`"},
     )
     """A `.pt` file to continue from, with the next epoch; also its address in object storage. All
-    settings are this config's (see [resuming](resuming.md#from-one-checkpoint))."""
+    settings are this config's (see
+    [resuming](../guides/resuming.md#from-one-checkpoint))."""
 
     @field_validator("dir")
     @classmethod

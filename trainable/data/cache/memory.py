@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import resource
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +24,28 @@ def available_memory() -> int:
         used = _read_number(CGROUP / "memory.stat", r"^anon (\d+)")
         available = min(available, max(0, limit - used))
     return available
+
+
+def machine_memory() -> int:
+    """Returns the bytes of main memory that this process may use at most."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):
+        total = min(total, int((CGROUP / "memory.max").read_text()))
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return total if limit == resource.RLIM_INFINITY else min(total, limit)
+
+
+def usable_share() -> float:
+    """Returns the part of main memory that other programs leave to this process, 1 for all."""
+    own = 0
+    with suppress(OSError, ValueError):
+        own = _read_number(Path("/proc/self/status"), r"^RssAnon:\s+(\d+) kB") * 1024
+    return min(1.0, (available_memory() + own) / machine_memory())
+
+
+def name_machine() -> str:
+    """Returns the CPU as a device with its memory: `cpu (15.6 GiB)`."""
+    return f"cpu ({machine_memory() / 2**30:.1f} GiB)"
 
 
 def mapped_memory(name: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -77,9 +78,15 @@ class BatchLoader:
         )
         try:
             yield from loader
-        except DataError as error:
-            # The text from a loader process begins with that process's traceback.
-            raise DataError(str(error).rpartition("DataError: ")[2].strip()) from error
+        except Exception as error:
+            # Torch's frames hold the iterator in a cycle with the error. Left to the garbage
+            # collector, its processes and their shared memory stay, and end after 5 s each.
+            traceback.clear_frames(error.__traceback__)
+            if isinstance(error, DataError):
+                # The text from a loader process begins with that process's traceback.
+                text = str(error).rpartition("DataError: ")[2].strip()
+                raise DataError(text) from error
+            raise
 
 
 def order_pass(count: int, seed: int, order: Sequence[int] | None) -> list[int]:

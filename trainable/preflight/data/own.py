@@ -40,6 +40,8 @@ class OwnCheck:
     """None if it is not known, but more than a few."""
     notices: list[str] = field(default_factory=list)
     """Lines for the user on how its items are used."""
+    test_images: int | None = None
+    """None if it is not known."""
 
     def check_keys(self, config: TrainConfig) -> list[Problem]:
         """Returns the problems, and the keys of a config that have no effect on finished images.
@@ -102,10 +104,11 @@ def _check(data: OwnData, look: Look, dataset: OwnDataset) -> OwnCheck:
             "should be seeded by the item's number and the epoch, which set_epoch(epoch) gets"
         )
     labels = _read_labels(data, look, dataset, notices)
-    count = None
+    count, test_count = None, None
     if labels is not None:
         classes, encoded = encode_labels(data, labels, dataset)
-        count = len(divide(encoded, classes, dataset)["train"][1])
+        divided = divide(encoded, classes, dataset)
+        count, test_count = len(divided["train"][1]), len(divided["test"][1])
     else:
         sampled = {split: list(of_split.values()) for split, of_split in look.labels.items()}
         classes = choose_classes(
@@ -116,7 +119,7 @@ def _check(data: OwnData, look: Look, dataset: OwnDataset) -> OwnCheck:
                 classes.encode(label, data.splits[split].describe(index))
     refuse_other_classes(dataset, classes.names)
     remember_own_shape(dataset, len(classes.names), form.channels)
-    return OwnCheck([], form, len(classes.names), count, notices)
+    return OwnCheck([], form, len(classes.names), count, notices, test_count)
 
 
 def _read_labels(

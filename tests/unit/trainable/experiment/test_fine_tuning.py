@@ -9,6 +9,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from tests.support.optional import skip_module_without
 from tests.support.weight_caches import lay_hub_cache
 from trainable.config import TrainConfig, parse_config
 from trainable.experiment.fit import fit
@@ -16,9 +17,8 @@ from trainable.experiment.from_checkpoint import evaluate_checkpoint, restore, r
 from trainable.models import get_model
 from trainable.training.trainer import Trainer
 
-pytest.importorskip("timm")
-
-from huggingface_hub import constants
+skip_module_without("timm")
+constants = pytest.importorskip("huggingface_hub.constants")
 
 NAME = "timm/test_resnet.r160_in1k"
 

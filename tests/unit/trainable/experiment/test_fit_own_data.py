@@ -111,7 +111,7 @@ def test_without_the_flag_the_code_of_a_data_set_is_never_imported(
     monkeypatch.syspath_prepend(tmp_path)
     config = tiny_config(
         dataset={"name": "locked_data:arrays", "image_size": 8},
-        model={"name": "mobilenetv1"},
+        model={"name": "resnet20"},
         training={"epochs": 1},
         checkpoint={"enabled": True},
     )

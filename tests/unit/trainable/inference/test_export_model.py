@@ -195,6 +195,7 @@ def test_a_damaged_checkpoint_and_own_code_without_the_flag_are_refused(checkpoi
 def test_timm_builds_its_model_from_the_folder(
     tmp_path: Path, tiny_trainer: TrainerFactory
 ) -> None:
+    """The last example of docs/guides/exported_models.md."""
     timm = pytest.importorskip("timm")
     root = write_image_folder(tmp_path / "images", side=60)
     trainer = tiny_trainer(

@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.support.optional import skip_module_without
 from trainable.artifacts.checkpoint import to_cpu
 from trainable.config import parse_config
 from trainable.models import get_model, get_model_on_meta
 from trainable.models.heads import head_parameters
 from trainable.training.trainer import Trainer
 
-pytest.importorskip("timm")
+skip_module_without("timm")
 
 CLASSES = 4
 SIDE = 96

@@ -1,7 +1,6 @@
 """One contract for every built-in model, and custom models."""
 
 import importlib
-import random
 import sys
 from pathlib import Path
 
@@ -141,16 +140,6 @@ def test_the_same_seed_gives_the_same_initial_weights(name):
     first, second = build(name, seed=3).state_dict(), build(name, seed=3).state_dict()
     assert first.keys() == second.keys()
     assert all(torch.equal(first[key], second[key]) for key in first)
-
-
-@MODERATE_MODELS
-def test_a_training_forward_draws_no_random_numbers(name):
-    model = build(name)
-    torch_state, python_state = torch.get_rng_state(), random.getstate()
-    with torch.no_grad():
-        model(images_of(SHAPES[0]))
-    assert torch.equal(torch.get_rng_state(), torch_state)
-    assert random.getstate() == python_state
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.support.optional import skip_module_without
 from tests.support.weight_caches import lay_hub_cache, lay_torch_cache
 from trainable.config import TrainConfig, parse_config
 from trainable.errors import ConfigError
@@ -22,9 +23,8 @@ from trainable.models.pretrained import (
     with_saved_preprocessing,
 )
 
-pytest.importorskip("timm")
-
-from huggingface_hub import constants
+skip_module_without("timm")
+constants = pytest.importorskip("huggingface_hub.constants")
 
 RESNET = "timm/test_resnet.r160_in1k"
 
@@ -147,9 +147,7 @@ def test_without_a_network_the_places_for_the_weights_are_named(hub_cache: Path)
             check(model)
         [problem] = raised.value.problems
         assert problem.key == "model.pretrained"
-        assert (
-            "are not downloaded, because HF_HUB_OFFLINE is set: put the repository" in problem.rule
-        )
+        assert "cannot be downloaded (HF_HUB_OFFLINE is set): put the repository" in problem.rule
         assert f"{RESNET} in {hub_cache} (HF_HUB_CACHE), or set model.pretrained" in problem.rule
     assert not hub_cache.exists()
 

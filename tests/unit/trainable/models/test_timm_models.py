@@ -7,13 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support.optional import skip_module_without
 from tests.support.weight_caches import lay_hub_cache
 from trainable.errors import ConfigError
-
-pytest.importorskip("timm")
-
-from huggingface_hub import constants
-
 from trainable.models.timm_models import (
     build,
     find_cached,
@@ -22,6 +18,9 @@ from trainable.models.timm_models import (
     resolve_name,
     takes_image_size,
 )
+
+skip_module_without("timm")
+constants = pytest.importorskip("huggingface_hub.constants")
 
 NAME = "timm/test_vit.r160_in1k"
 

@@ -197,8 +197,9 @@ def test_batch_norm_eval_is_said_to_have_no_effect_on_a_model_without_such_layer
     assert "model.batch_norm has no effect: the model has no BatchNorm" in trainer.notices
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "lamb", "sgd"])
-@pytest.mark.parametrize("batch_norm", ["train", "eval"])
+@pytest.mark.parametrize(
+    ("optimizer", "batch_norm"), [("adamw", "eval"), ("lamb", "train"), ("sgd", "eval")]
+)
 def test_a_training_with_every_key_continues_bit_equally_at_every_cut(optimizer, batch_norm):
     pytest.importorskip("timm")
     settings = config(

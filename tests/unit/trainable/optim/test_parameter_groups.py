@@ -6,7 +6,7 @@ from torch import nn
 from torchvision import models as torchvision_models
 
 from trainable.config import AdamWOptimizer, parse_config
-from trainable.models import MODELS, get_model
+from trainable.models import get_model
 from trainable.optim.parameter_groups import (
     build_groups,
     group_values,
@@ -83,8 +83,10 @@ def test_our_resnet_has_a_layer_for_each_block_and_three_stages_after_its_stem()
     ]
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
-def test_every_built_in_model_has_layers_and_stages_in_order(name):
+@pytest.mark.parametrize(
+    "name", ["cnv", "mobilenetv1", "resnet18", "resnet32", "resnet50", "vgg11", "vgg19"]
+)
+def test_every_kind_of_built_in_model_has_layers_and_stages_in_order(name):
     with torch.device("meta"):
         model = built_in(name)
     for number in (number_layers, number_stages):

@@ -5,12 +5,13 @@ import inspect
 import pytest
 import torch
 
+from tests.support.optional import skip_module_without
 from trainable.config import AdamOptimizer, SGDOptimizer
 from trainable.config.sections.optimizer import REFUSED, OtherOptimizer
 from trainable.errors import ConfigError
 from trainable.optim.registry import check_optimizer, constructor_arguments, find_class
 
-timm_optim = pytest.importorskip("timm.optim")
+skip_module_without("timm")
 
 
 def other(name, **values):
@@ -32,6 +33,8 @@ def test_names_of_torch_are_torchs_classes_with_its_defaults(name):
 
 
 def test_other_names_are_timms_and_a_prefix_prefers_it():
+    from timm import optim as timm_optim  # takes seconds
+
     assert issubclass(find_class("lamb").kind, timm_optim.Lamb)
     assert issubclass(find_class("muon").kind, timm_optim.Muon)
     assert find_class("timm/rmsprop").defaults == {"momentum": 0.9, "alpha": 0.9}
@@ -47,6 +50,8 @@ def test_nesterov_gets_a_momentum_as_timms_factory_gives_it(name):
 
 @pytest.mark.slow
 def test_every_name_of_torch_and_timm_can_be_built_or_is_refused_with_a_reason():
+    from timm import optim as timm_optim
+
     torchs = {
         name.lower()
         for name, kind in vars(torch.optim).items()

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
+from tests.support.optional import skip_module_without
 from trainable.config import parse_config
 from trainable.errors import ConfigError
 from trainable.models import get_model
 from trainable.preflight.checks import refuse_failing
 
-pytest.importorskip("timm")
-
-from huggingface_hub import constants
+skip_module_without("timm")
+constants = pytest.importorskip("huggingface_hub.constants")
 
 SYNTHETIC = {"name": "synthetic", "num_classes": 5, "num_train": 8, "num_test": 4}
 

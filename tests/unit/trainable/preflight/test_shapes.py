@@ -67,43 +67,29 @@ def test_more_classes_than_the_data_have_are_allowed(tiny_config: MakeConfig) ->
     assert problems(tiny_config(model={"num_classes": 12})) == {}
 
 
-@pytest.mark.parametrize("side", [1, 4, 8, 9, 16, 17, 32, 33])
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        for name in MODEL_NAMES
-        if name
-        not in {
-            "resnet101",
-            "resnet110",
-            "resnet152",
-            "resnet34",
-            "resnet44",
-            "resnet50",
-            "resnet56",
-            "vgg16",
-            "vgg19",
-        }
-    ],
-)
+@pytest.mark.parametrize("name", ["cnv", "mobilenetv1", "resnet18", "resnet20", "vgg11"])
 def test_batch_norm_fails_on_one_image_exactly_where_the_table_says_so(
-    name: str, side: int, tiny_config: MakeConfig
+    name: str, tiny_config: MakeConfig
 ) -> None:
     """The left-out models are deeper ones of the same families."""
-    config = tiny_config(
-        model={"name": name},
-        training={"batch_size": 1},
-        dataset={"name": "synthetic", "shape": [1, side, side], "val_split": None},
-    )
+    sides = (1, 4, 8, 9, 16, 17, 32, 33)
+    configs = {
+        side: tiny_config(
+            model={"name": name},
+            training={"batch_size": 1},
+            dataset={"name": "synthetic", "shape": [1, side, side], "val_split": None},
+        )
+        for side in sides
+    }
     with torch.device("meta"):
-        model, image = get_model(config), torch.zeros(1, 1, side, side)
-    try:
-        model(image)
-        trains = True
-    except ValueError:
-        trains = False
-    assert ("training.batch_size" not in problems(config)) == trains
+        model = get_model(configs[32])
+    for side, config in configs.items():
+        try:
+            model(torch.zeros(1, 1, side, side, device="meta"))
+            trains = True
+        except ValueError:
+            trains = False
+        assert ("training.batch_size" not in problems(config)) == trains, side
 
 
 def test_every_built_in_model_and_data_set_is_in_the_tables() -> None:

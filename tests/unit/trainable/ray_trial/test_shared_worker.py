@@ -38,7 +38,7 @@ def _one_thread() -> Any:
 def trial_config(model: str = "tiny_models:dropout_cnn", **sections: Any) -> dict[str, Any]:
     return {
         "seed": {"enabled": True, "value": 7},
-        "dataset": {"name": "digits", "val_split": 0.2},
+        "dataset": {"name": "digits", "val_split": 0.6},
         "model": {"name": model},
         "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9},
         "training": {"epochs": EPOCHS, "batch_size": 256},

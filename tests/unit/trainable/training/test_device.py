@@ -71,5 +71,67 @@ def test_free_memory_is_limited_by_the_share(
     assert device.free_memory(CUDA) == gib * device.GIB
 
 
+@pytest.mark.parametrize(
+    ("share", "reserved", "usable"),
+    [
+        (0.25, 10, "25"),  # all of the share is there
+        (0.25, 20, "25"),  # or would be, if this process did not have it
+        (1, 10, "75"),  # other processes have the rest of the GPU
+    ],
+)
+def test_an_error_about_memory_has_a_line_about_the_gpu(
+    gpu: dict[str, object],
+    share: float,
+    reserved: int,
+    usable: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "A GPU")
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: reserved * device.GIB)
+    device.limited_device(share)
+    with pytest.raises(torch.OutOfMemoryError) as caught, device.naming_device(share):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    assert caught.value.__notes__ == [
+        f"on A GPU (80.0 GiB), of which this process may use {100 * share:g} % and could use "
+        f"{usable} %"
+    ]
+
+
+def test_an_error_of_a_gpu_that_has_failed_stays_as_it_is(
+    gpu: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", fail)
+    with pytest.raises(torch.OutOfMemoryError) as caught, device.naming_device(1):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    assert not hasattr(caught.value, "__notes__")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_of_gpu"),
+    [
+        (torch.OutOfMemoryError("HIP out of memory"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (MemoryError(), False),
+        (RuntimeError("std::bad_alloc"), False),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), False),
+        (RuntimeError("unable to mmap: Cannot allocate memory (12)"), False),
+    ],
+)
+def test_an_error_about_main_memory_says_nothing_of_the_gpu(
+    gpu: dict[str, object],
+    error: MemoryError | RuntimeError,
+    is_of_gpu: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "A GPU")
+    with pytest.raises(type(error)) as caught, device.naming_device(0.5):
+        raise error
+    assert hasattr(caught.value, "__notes__") == is_of_gpu
+
+
 def test_peak_memory_is_in_gib(gpu: dict[str, object]) -> None:
     assert device.gpu_peak_memory_gib(CUDA) == 9

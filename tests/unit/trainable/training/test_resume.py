@@ -14,6 +14,8 @@ from trainable.artifacts.checkpoint import read_checkpoint, to_cpu, write_checkp
 from trainable.training.trainer import Trainer
 
 EPOCHS = 4
+QUICKER = {"val_split": 0.6}
+"""Section `dataset`: fewer images to train on."""
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"name": "sgd", "learning_rate": 0.1, "weight_decay": 1e-3},
@@ -94,6 +96,7 @@ def test_every_optimizer_and_schedule_resumes_bit_equal_at_every_cut(
     def make() -> Trainer:
         return tiny_trainer(
             optimizer={**OPTIMIZERS[optimizer], **slow},
+            dataset=QUICKER,
             scheduler=SCHEDULES[schedule],
             training={"epochs": EPOCHS, "batch_size": 100, "test_frequency": 2},
         )
@@ -110,7 +113,9 @@ def test_every_optimizer_and_schedule_resumes_bit_equal_at_every_cut(
         {"dataset": {"val_split": None}},
         {"seed": {"deterministic": True}},
         {"training": {"accumulation_steps": 4}},
-        {"loss": {"name": "cross_entropy", "label_smoothing": 0.1}},
+        pytest.param(
+            {"loss": {"name": "cross_entropy", "label_smoothing": 0.1}}, marks=pytest.mark.slow
+        ),
     ],
     ids=["plain", "no_val_split", "deterministic", "accumulation", "label_smoothing"],
 )
@@ -127,6 +132,7 @@ def test_dropout_batch_norm_and_augmentation_resume_bit_equal_at_every_cut(
     def make() -> Trainer:
         return tiny_trainer(
             **{
+                "dataset": QUICKER,
                 **sections,
                 "model": {"name": "tiny_models:dropout_cnn"},
                 "optimizer": OPTIMIZERS[optimizer],
@@ -172,6 +178,7 @@ def test_averaged_weights_losses_and_balanced_draws_resume_bit_equal_at_every_cu
         return tiny_trainer(
             **{
                 **sections,
+                "dataset": QUICKER,
                 "model": {"name": "tiny_models:dropout_cnn"},
                 "ema": {"enabled": True, "decay": 0.9},
                 "training": training,
@@ -209,7 +216,11 @@ def test_a_chain_of_resumes_after_every_epoch_is_one_training(
     without_times: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> None:
     def make() -> Trainer:
-        return tiny_trainer(model={"name": "tiny_models:dropout_cnn"}, training={"epochs": EPOCHS})
+        return tiny_trainer(
+            dataset=QUICKER,
+            model={"name": "tiny_models:dropout_cnn"},
+            training={"epochs": EPOCHS},
+        )
 
     whole = make()
     rows = [without_times(whole.run_epoch()) for _ in range(EPOCHS)]

@@ -20,7 +20,7 @@ from trainable.training.losses import build_loss
 from trainable.training.step import TrainStep
 
 CPU = torch.device("cpu")
-QUICK = {("resnet20", "sgd"), ("resnet20", "adamw"), ("mobilenetv1", "adam")}
+QUICK = {("vgg11", "sgd"), ("resnet20", "adamw"), ("mobilenetv1", "adam")}
 """Pairs of a model and an optimizer that the default run tries."""
 
 # ------------------------------------------------------------------------------ a skipped step

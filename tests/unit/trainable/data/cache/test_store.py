@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from tests.support.decoded_caches import (
     write_images,
 )
 from tests.support.small_disks import small_disk
+from trainable.data.cache.decoded import DecodedImages
 from trainable.data.cache.settings import FOLDER
 from trainable.data.cache.store import find_shortage, open_decoded
 from trainable.errors import DataError, DiskFullError
@@ -58,11 +58,6 @@ def replace_by_pipe(root: Path) -> tuple[Path, bytes]:
     return path, data
 
 
-def lines(process: subprocess.Popen[str]) -> Iterator[str]:
-    assert process.stdout is not None
-    return (line.rstrip("\n") for line in process.stdout)
-
-
 def test_the_first_training_decodes_and_the_second_reuses(root):
     images = listed(root)
     first = open_decoded(images, settings(root))
@@ -78,34 +73,40 @@ def test_the_first_training_decodes_and_the_second_reuses(root):
 
 
 def test_a_builder_that_is_killed_is_replaced_and_leaves_one_whole_cache(root):
-    """The first of three processes dies by -9 in the middle; the second takes over."""
+    """The first of three dies by -9 in the middle; the second takes over."""
     pipe, data = replace_by_pipe(root)
+    reports: list[list[str]] = [[], []]
+    said = threading.Semaphore(0)
+
+    def open_and_report(lines: list[str]) -> DecodedImages:
+        def report(line: str) -> None:
+            lines.append(line)
+            said.release()
+
+        return open_decoded(listed(root), settings(root), report)
+
     builder = open_in_process(root)
-    processes = [builder]
-    try:
-        wait_for_progress(root / FOLDER, DONE)
-        processes += [open_in_process(root) for _ in range(2)]
-        waiting = [next(lines(process)) for process in processes[1:]]
-        name = f"process {builder.pid} on {socket.gethostname()}"
-        line = f"waiting for {name}, which has decoded 48 % of the images of {root}"
-        assert waiting == [line, line]
-        builder.send_signal(signal.SIGKILL)
-        builder.wait()
-        pipe.write_bytes(data)  # blocks until another process has come to this file
-        outputs = [list(lines(process)) for process in processes[1:]]
-        assert [process.wait() for process in processes[1:]] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            wait_for_progress(root / FOLDER, DONE)
+            others = [pool.submit(open_and_report, lines) for lines in reports]
+            assert all(said.acquire(timeout=60) for _ in others)
+            name = f"process {builder.pid} on {socket.gethostname()}"
+            line = f"waiting for {name}, which has decoded 48 % of the images of {root}"
+            assert reports == [[line], [line]]
+        finally:
+            builder.send_signal(signal.SIGKILL)
+            builder.wait()
+            pipe.write_bytes(data)  # blocks until another one has come to this file
+        opened = [other.result(60) for other in others]
     assert len(entries(root / FOLDER)) == 1
     assert not parts(root / FOLDER)
-    first_words = sorted(line.split()[0] for output in outputs for line in output[-2:-1])
+    first_words = sorted(decoded.notices[0].split()[0] for decoded in opened)
     assert first_words == ["decoded", "reused"]
     pipe.unlink()
     pipe.write_bytes(data)
-    expected = str(int(read_pixels(listed(root)).sum()))
-    assert [output[-1] for output in outputs] == [expected, expected]
+    expected = read_pixels(listed(root))
+    assert all(np.array_equal(decoded.read(range(COUNT)), expected) for decoded in opened)
 
 
 def test_ctrl_c_leaves_nothing(root):

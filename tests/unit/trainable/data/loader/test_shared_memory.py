@@ -3,6 +3,7 @@
 import logging
 from collections import namedtuple
 from collections.abc import Callable, Iterator
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -96,13 +97,14 @@ def test_an_epoch_goes_on_without_processes_when_shared_memory_is_full(
     assert caplog.text == ""
 
 
-@pytest.mark.slow
-def test_other_errors_of_a_loader_process_are_not_hidden(
+def test_other_errors_of_a_loader_process_are_not_hidden_and_end_the_processes(
     make_source: Callable[..., FolderSource], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(path: str, rules: ReadRules) -> Image.Image:
         raise RuntimeError("something else")
 
     monkeypatch.setattr(folder, "read_image", fail)
+    before = {process.pid for process in active_children()}
     with pytest.raises(RuntimeError, match="something else"):
-        list(make_source(1).train_batches(4, seed=3))
+        list(make_source(2).train_batches(4, seed=3))
+    assert {process.pid for process in active_children()} <= before

@@ -85,7 +85,7 @@ def sides_of(listing: Listing, record: SplitRecord) -> dict[str, str]:
     test_split=st.sampled_from([None, 0.2]),
     seed=st.integers(0, 2**63 - 1),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_no_image_ever_changes_its_side(old, data, split, test_split, seed):
     """For any list, splits and seed, and after any additions and removals."""
     fraction, folds = split

@@ -58,7 +58,7 @@ splits = st.sampled_from(
 
 
 @given(groups=small_groups, more=small_groups, keys=splits, seed=st.integers(0, 2**63 - 1))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_groups_stay_whole_and_keep_their_side(groups, more, keys, seed):
     """For any groups and splits, and after any additions; or the split is refused."""
     listing = listing_of(groups, 3)
@@ -81,7 +81,7 @@ def test_groups_stay_whole_and_keep_their_side(groups, more, keys, seed):
 
 
 @given(groups=small_groups, seed=st.integers(0, 2**63 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_split_of_groups_does_not_depend_on_the_order_of_the_images(groups, seed):
     listings = [listing_of(groups, 3), listing_of(dict(reversed(groups.items())), 3)]
     results = []

@@ -61,11 +61,11 @@ def test_the_models_of_later_trials_are_not_compiled_again() -> None:
 
 def test_more_forms_than_torchs_own_limit_are_compiled() -> None:
     backend, model = Counted(), small_model().eval()
-    for size in range(2, 14):
+    for size in range(2, 11):
         forward = CompiledModel(model, size, backend)
         forward(images(size))
         assert forward.failure is None
-    assert backend.compiled == 12
+    assert backend.compiled == 9  # torch stops after 8
 
 
 def test_the_plain_model_runs_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

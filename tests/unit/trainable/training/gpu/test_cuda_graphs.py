@@ -195,7 +195,7 @@ def test_a_model_recorded_without_checks_computes_the_same(
 def test_a_recording_that_fails_ends_all_recording_and_loses_nothing(
     make_pair: Callable[..., Pair], run_both: Callable[..., None], number: int
 ) -> None:
-    plain, refused = make_pair(training={"epochs": 3, "batch_size": 10})
+    plain, refused = make_pair()
     recorder = RefusingRecorder(number)
     replay_steps(refused, recorder)
     run_both((plain, refused), epochs=2)

@@ -33,9 +33,6 @@ StatefulSearch = CMAESSearch | OptunaSearch
 MAX_SUGGESTIONS = 20
 """Suggestions for one trial that may break a constraint, one after the other."""
 
-# Else Optuna prints a line for every finished trial, in the middle of the sweep's own display.
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-
 
 class OptunaSuggester:
     """Suggests the values of one trial after the other with a sampler of Optuna's.
@@ -53,6 +50,8 @@ class OptunaSuggester:
         *,
         allow_custom: bool = False,
     ) -> None:
+        # Else Optuna prints a line for every trial, in the middle of the sweep's own display.
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._spec = spec
         self._search = search
         self._allow_custom = allow_custom

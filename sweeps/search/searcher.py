@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -19,7 +19,14 @@ from sweeps.search.optuna_samplers import OptunaSuggester
 from sweeps.search.study_history import Observation, TrialStatus
 from sweeps.space.expressions import ExpressionError
 from sweeps.space.search_space import Values, draw, grid_cycle, grid_points, random_draw, satisfies
-from sweeps.spec.search_algorithms import BOHBSearch, GridSearch, QMCSearch, RandomSearch
+from sweeps.spec.search_algorithms import (
+    NOT_LEARNING_SAMPLERS,
+    BOHBSearch,
+    GridSearch,
+    OptunaSearch,
+    QMCSearch,
+    RandomSearch,
+)
 from sweeps.spec.search_spec import SearchSpec
 
 Scores = Sequence[float]
@@ -35,6 +42,8 @@ class _Trial:
     scores: Scores = ()
     curve: dict[int, float] = field(default_factory=dict)
     """Epoch -> value of the metric."""
+    position: tuple[int, int] = (0, 0)
+    """Its place in the order in which samplers get the trials."""
 
 
 class Searcher:
@@ -49,15 +58,19 @@ class Searcher:
     """
 
     def __init__(self, spec: SearchSpec, *, allow_custom_model: bool = False) -> None:
-        self._spec = spec
         self._trials: dict[int, _Trial] = {}
+        self.change_spec(spec)
         search = spec.tune.search_alg
-        is_grid = isinstance(search, GridSearch)
-        points = (grid_points if is_grid else grid_cycle)(spec.space, spec.constraints)
-        self._points = list(islice(points, spec.tune.num_samples if is_grid else None))
         self._optuna = None
         if not isinstance(search, RandomSearch | GridSearch | QMCSearch):
             self._optuna = OptunaSuggester(spec, search, allow_custom=allow_custom_model)
+
+    def change_spec(self, spec: SearchSpec) -> None:
+        """Replaces the search file by one that differs in its settings, such as `num_samples`."""
+        self._spec = spec
+        is_grid = isinstance(spec.tune.search_alg, GridSearch)
+        points = (grid_points if is_grid else grid_cycle)(spec.space, spec.constraints)
+        self._points = list(islice(points, spec.tune.num_samples if is_grid else None))
 
     def suggest(self, number: int) -> Values | None:
         """Returns the values of a new trial, or None when there are no more.
@@ -70,9 +83,32 @@ class Searcher:
             self.add_running(number, values)
         return values
 
-    def add_running(self, number: int, values: Mapping[str, Any]) -> None:
-        """Adds a trial that was suggested earlier and has not ended."""
-        self._trials[number] = _Trial(values)
+    def preview(self, number: int) -> Values | None:
+        """Returns what `suggest` would return, without adding a trial."""
+        return self._suggest(number)
+
+    def add_running(
+        self, number: int, values: Mapping[str, Any], after: int | None = None
+    ) -> None:
+        """Adds a trial that has not ended: one that was suggested earlier or added by hand.
+
+        Args:
+            number: The number of its configuration.
+            values: Its values.
+            after: The number of the last configuration that was suggested before one that was
+                added by hand; None for a suggested one.
+        """
+        position = (number, 0) if after is None else (after, 1 + len(self._trials))
+        before = self._trials.get(number)
+        self._trials[number] = _Trial(values, position=before.position if before else position)
+
+    @property
+    def learns(self) -> bool:
+        """Whether suggestions depend on the results of trials."""
+        search = self._spec.tune.search_alg
+        if isinstance(search, OptunaSearch):
+            return search.sampler not in NOT_LEARNING_SAMPLERS
+        return self._optuna is not None
 
     def report(self, number: int, epoch: int, value: float) -> None:
         """Adds the metric of one epoch of a trial."""
@@ -87,11 +123,14 @@ class Searcher:
             values: The trial's values.
             scores: The trial's metrics; None or NaN if it failed.
         """
-        before = self._trials.get(number, _Trial(values))
-        if scores is None or any(map(math.isnan, scores)):
-            self._trials[number] = _Trial(values, "failed", curve=before.curve)
-        else:
-            self._trials[number] = _Trial(values, "complete", scores, before.curve)
+        before = self._trials.get(number, _Trial(values, position=(number, 0)))
+        failed = scores is None or any(map(math.isnan, scores))
+        self._trials[number] = replace(
+            before,
+            values=values,
+            status="failed" if failed else "complete",
+            scores=() if failed or scores is None else scores,
+        )
 
     def _suggest(self, number: int) -> Values | None:
         points_to_evaluate = self._spec.tune.points_to_evaluate
@@ -134,7 +173,8 @@ class Searcher:
     def _suggest_by_model(self, number: int) -> Values | None:
         """Returns the sampler's suggestion; None where the values are to be drawn at random."""
         assert self._optuna is not None
-        trials = [trial for other, trial in sorted(self._trials.items()) if other != number]
+        others = [trial for other, trial in self._trials.items() if other != number]
+        trials = sorted(others, key=lambda trial: trial.position)
         search = self._spec.tune.search_alg
         if isinstance(search, BOHBSearch):
             budget = self._largest_budget(search)

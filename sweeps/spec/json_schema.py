@@ -68,7 +68,7 @@ def search_schema(*, with_nulls: bool = True) -> Schema:
     schema["description"] = "What to try in a training config, how, and how often."
     _replace(top["space"], _space())
     _replace(top["constraints"], {"anyOf": [{"type": "array", "items": TEXT}, NULL]})
-    for key in ("resources", "failure", "keep", "hooks"):
+    for key in ("resources", "failure", "keep", "hooks", "log_to"):
         _replace(top[key], {"anyOf": [{"$ref": top[key].pop("$ref")}, NULL]})
     schema["required"] = ["config", "tune"]
     whole = {**schema, "$defs": definitions}

@@ -14,6 +14,7 @@ from sweeps.spec.overrides import (
 )
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.training_config import LoadedConfig, read_training_config
+from sweeps.spec.validation.foreign_sections import explain_foreign_sections
 from sweeps.spec.validation.search import check_search
 from trainable.config.schema import validate_partly
 from trainable.config.yaml_reader import Document, PathKey, dotted, line_of, read_yaml
@@ -35,7 +36,23 @@ def load_search(path: str | Path, assignments: Mapping[str, Any] | None = None) 
         ConfigError: The files have problems; all of them are listed, and those that an assignment
             causes name it.
     """
-    document, directory = read_yaml(path), Path(expand_home(str(path))).parent
+    directory = Path(expand_home(str(path))).parent
+    return parse_assigned(read_yaml(path), directory, assignments or {})
+
+
+def parse_assigned(
+    document: Document, directory: Path, assignments: Mapping[str, Any]
+) -> SearchSpec:
+    """Parses and checks the values of a search file with assignments.
+
+    Args:
+        document: The search file.
+        directory: The directory that a path under `config` is relative to.
+        assignments: See `load_search`.
+
+    Raises:
+        ConfigError: See `load_search`.
+    """
     if not assignments:
         return parse_search(document, directory=directory)
     try:
@@ -82,7 +99,7 @@ def parse_search(
     problems = [*loaded.problems, *unset]
     rest = Document(values, document.lines, document.source)
     partial = validate_partly(SearchSpec, rest, STAND_INS)
-    problems += partial.problems
+    problems += [*partial.problems, *explain_foreign_sections(document)]
     if partial.instance is not None:
         broken = {*partial.broken, *([("config",)] if loaded.problems else [])}
         violations = check_search(

@@ -29,7 +29,7 @@ PARAMETER_KEYS = (*ARGUMENTS, *RANGE_FORM, "values", "value", "weights", "when")
 """Keys of a parameter. In `space.KEY.choice=[1, 2]` they mark the end of its dotted key."""
 
 PLAIN_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-"""Numbers that everybody reads alike."""
+"""Numbers that YAML and Python read alike."""
 QUOTED = re.compile(r"""(['"]).*\1""")
 """Text in quotes, which the value does not have."""
 
@@ -65,6 +65,22 @@ def parse_assignments(assignments: Iterable[str], model: type[BaseModel]) -> dic
     if problems:
         raise ConfigError("the command line", problems)
     return values
+
+
+def check_assignments(assignments: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns dotted keys with their values, as `parse_assignments` does for texts.
+
+    Raises:
+        ConfigError: A key is no dotted key; all such keys are listed.
+    """
+    problems = [
+        Problem("", f"set takes dotted keys such as tune.num_samples, found {key!r}")
+        for key in assignments
+        if not isinstance(key, str) or not all(key.split("."))
+    ]
+    if problems:
+        raise ConfigError("set", problems)
+    return dict(assignments)
 
 
 def _parse_value(key: str, typed: str, model: type[BaseModel]) -> Any:

@@ -27,6 +27,7 @@ from sweeps.space.parameters import Parameter, ZippedParameter
 from sweeps.space.parsing import parse_parameter
 from sweeps.space.search_space import grid_size, resolve
 from sweeps.spec.foreign_keys import FOREIGN_KEYS
+from sweeps.spec.log_to import LogTo
 from sweeps.spec.origin import Origin
 from sweeps.spec.settings import (
     METRICS,
@@ -47,7 +48,7 @@ from trainable.config.schema import Items, Section
 from trainable.config.sections.dataset import FOLD
 from trainable.config.sections.metrics import Mode, monitorable
 
-SECTIONS = ("space", "tune", "resources", "failure", "keep", "hooks")
+SECTIONS = ("space", "tune", "resources", "failure", "keep", "hooks", "log_to")
 
 SpaceParameter = Annotated[
     Parameter,
@@ -92,6 +93,8 @@ class SearchSpec(Section):
     """Checkpoint files to keep."""
     hooks: Hooks = Field(default=Hooks(), examples=[{"on_finish": "./notify.sh"}])
     """Commands to run on events."""
+    log_to: LogTo = Field(default=LogTo(), examples=[{"mlflow": {}, "optuna": "study.log"}])
+    """Experiment trackers to report to."""
 
     _origin: Origin = PrivateAttr(default_factory=Origin)
 
@@ -203,11 +206,17 @@ class SearchSpec(Section):
     @property
     def trials(self) -> int:
         """The total number of trials, including those of `final`."""
+        return self.count_trials()
+
+    def count_trials(self, added: int = 0, begun: int = 0) -> int:
+        """Returns the total number of trials; see `settings.count_trials` for the arguments."""
         tune = self.tune
         final = (tune.final.top, tune.final.repeats) if tune.final else None
-        return count_trials(tune.num_samples, tune.repeats, final)
+        return count_trials(tune.num_samples, tune.repeats, final, added=added, begun=begun)
 
-    def trial_config(self, values: Mapping[str, Any], number: int, repeat: int = 0) -> TrainConfig:
+    def trial_config(
+        self, values: Mapping[str, Any], number: int, repeat: int = 0, seed_offset: int = 0
+    ) -> TrainConfig:
         """Builds the training config of one trial.
 
         All trials share the config's `seed.value`, so that they differ only by their
@@ -218,6 +227,7 @@ class SearchSpec(Section):
             values: Dotted key -> value, a draw from the space.
             number: 0-based number of the trial.
             repeat: 0-based number among the trials of the same values.
+            seed_offset: Added to the seed as well.
 
         Raises:
             ConfigError: The values do not make a valid config.
@@ -228,7 +238,7 @@ class SearchSpec(Section):
             fold = (config.dataset.fold + repeat) % folds
             dataset = config.dataset.model_copy(update={"fold": fold})
             config = config.model_copy(update={"dataset": dataset})
-        offset = repeat if self.space else number
+        offset = (repeat if self.space else number) + seed_offset
         if not offset:
             return config
         seed = config.seed.model_copy(update={"value": (config.seed.value + offset) % SEEDS})

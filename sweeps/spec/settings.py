@@ -90,16 +90,27 @@ class Final(Section):
     config has `dataset.folds`, and run all their epochs."""
 
 
-def count_trials(configurations: int, repeats: int, final: tuple[int, int] | None) -> int:
-    """The number of trials of a sweep.
+def count_trials(
+    configurations: int,
+    repeats: int,
+    final: tuple[int, int] | None,
+    *,
+    added: int = 0,
+    begun: int = 0,
+) -> int:
+    """Returns the number of trials of a sweep.
 
     Args:
         configurations: The sweep's `num_samples`.
         repeats: The number of trials of each configuration.
         final: `top` and `repeats` of `tune.final`; None without it.
+        added: Number of configurations that were added by hand.
+        begun: Number of trials that exist, without those of `final` and added ones. There may be
+            more than `num_samples` asks for, which a resume can lower.
     """
     top, final_repeats = final or (0, 0)
-    return configurations * repeats + min(top, configurations) * final_repeats
+    searched = max(configurations * repeats, begun) + added * repeats
+    return searched + min(top, -(-searched // repeats)) * final_repeats
 
 
 class Tune(Section):
@@ -206,6 +217,8 @@ class Tune(Section):
 class Resources(Section):
     """`resources`: what each trial gets."""
 
+    foreign_keys: ClassVar[Mapping[str, str]] = FOREIGN_KEYS
+
     cpu: float = Field(default=1, gt=0, examples=[2])
     """CPU cores of a trial, and its number of threads."""
     gpu: Literal["auto"] | Annotated[float, Field(ge=0)] = Field(default=0.0, examples=[0.25])
@@ -276,6 +289,11 @@ class FailurePolicy(Section):
     )
     """After running out of memory, retry alone on a whole GPU (without GPUs: a whole machine),
     then with each batch run in halves; or give up."""
+    oom_memory: bool = Field(default=True, examples=[False])
+    """What ran out of memory is remembered, also for later sweeps of the same model, images and
+    precision on the same GPU. Trials with batches of that size or more then start with smaller
+    parts of their batches (gradients are the same, statistics of batch norm are not), or are
+    skipped with `oom: give_up`; a line says so. Not with `resources.process: shared`."""
     nan: Literal["stop"] = Field(default="stop", examples=["stop"])
     """A loss that is not finite stops the trial, which counts as failed; its last good checkpoint
     stays."""

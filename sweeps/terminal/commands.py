@@ -118,8 +118,17 @@ def _find_executable(name: str) -> str:
     """Returns a program of this Python environment: its name if the shell finds that one."""
     own = Path(sys.executable).with_name(name)
     by_name = shutil.which(name)
-    is_found = by_name is not None and Path(by_name).parent == own.parent
+    is_found = by_name is not None and _is_same_program(Path(by_name), own)
     return name if is_found or not own.exists() else shlex.quote(str(own))
+
+
+def _is_same_program(by_name: Path, own: Path) -> bool:
+    """Returns whether a name leads to a program of this environment, also by a link to it.
+
+    The interpreters of all environments may be links to one file.
+    """
+    is_link = not own.is_symlink() and by_name.resolve() == own.resolve()
+    return by_name.parent == own.parent or is_link
 
 
 def _is_installed() -> bool:

@@ -15,11 +15,16 @@ from typing import Any
 from rich.console import RenderableType
 
 from sweeps.terminal.formatting import replace_non_finite
-from sweeps.terminal.tables import UNLIMITED_WIDTH, measure
+from sweeps.terminal.tables import UNLIMITED_WIDTH, measure, wrap_line
 from trainable.experiment.console import PlainConsole
 
 
 class _Console(PlainConsole):
+    """The console that prints on standard output; in a notebook as one stream of text."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(force_jupyter=False, **options)
+
     def on_broken_pipe(self) -> None:
         """Discards all further output, e.g. after `| head` has closed the pipe.
 
@@ -30,7 +35,7 @@ class _Console(PlainConsole):
 
 
 console = _Console()
-errors = PlainConsole(stderr=True)
+errors = PlainConsole(stderr=True, force_jupyter=False)
 _ray_output_enabled = False
 _log_times = False
 _uris: dict[Path, Callable[[str], str]] = {}
@@ -43,6 +48,21 @@ def print_line(text: str) -> None:
     if _log_times and not console.is_terminal:
         text = with_time(text)
     console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_wrapped(line: str, indent: int = 2) -> None:
+    """Prints a line of plain text, which a narrower terminal has as several.
+
+    For sentences and values; a command or a path is printed by `print_line`, to be copied whole.
+    A file or a pipe gets one line.
+
+    Args:
+        line: The line.
+        indent: Columns in front of the second line and those after it.
+    """
+    width = table_width()
+    is_narrow = console.is_terminal and len(line) > width
+    print_line("\n".join(wrap_line(line, width, indent)) if is_narrow else line)
 
 
 def print_exactly(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable
 
 from rich.cells import cell_len, set_cell_size
@@ -13,6 +14,8 @@ from rich.text import Text
 
 MIN_WIDTH = 8
 """Columns that a shortened cell keeps."""
+UNBROKEN, JOINED = re.compile(r"(?<=[:\d]) (?=\S)"), "\0"
+"""Spaces at which a line is not broken, and what stands for them meanwhile."""
 UNLIMITED_WIDTH = 10_000
 """Columns of a terminal in which every table fits."""
 
@@ -49,6 +52,24 @@ def shorten(text: str, width: int, ellipsis: str) -> str:
     kept = max(0, width - len(ellipsis))
     tail = kept // 2
     return set_cell_size(text, kept - tail) + ellipsis + set_cell_size(text[::-1], tail)[::-1]
+
+
+def wrap_line(line: str, width: int, indent: int) -> list[str]:
+    """Breaks a line of text between words, but not behind a key or a number.
+
+    Args:
+        line: The text, which may begin with spaces.
+        width: Columns of the terminal; longer words are not broken.
+        indent: Columns in front of all parts but the first.
+    """
+    parts = textwrap.wrap(
+        UNBROKEN.sub(JOINED, line),
+        width,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [part.replace(JOINED, " ") for part in parts]
 
 
 def break_heading(heading: str) -> str:

@@ -6,6 +6,7 @@ which is then parsed as for a trial.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -49,9 +50,10 @@ SHARED_KEYS = {
 """Sections and keys that are the same for every trial."""
 
 
-def list_config_keys() -> list[str]:
+@functools.cache
+def list_config_keys() -> tuple[str, ...]:
     """Lists every section and dotted key that a training config can have."""
-    return list(dict.fromkeys(_list_keys_of(TrainConfig)))
+    return tuple(dict.fromkeys(_list_keys_of(TrainConfig)))
 
 
 def _list_keys_of(kind: Any) -> Iterator[str]:
@@ -61,7 +63,8 @@ def _list_keys_of(kind: Any) -> Iterator[str]:
             yield from (f"{key}.{name}" for name in _list_keys_of(inner))
 
 
-def list_argument_keys() -> list[str]:
+@functools.cache
+def list_argument_keys() -> tuple[str, ...]:
     """Lists the keys of a training config that hold arguments of any name, e.g. `model.args`."""
     keys = (
         f"{section}.{key}"
@@ -70,7 +73,7 @@ def list_argument_keys() -> list[str]:
         for key in fields_of(kind)
         if any(get_origin(inner) is dict for inner in options(kind.model_fields[key].annotation))
     )
-    return list(dict.fromkeys(keys))
+    return tuple(dict.fromkeys(keys))
 
 
 def is_argument(key: str) -> bool:
@@ -88,7 +91,7 @@ def check_keys(keys: Iterable[str]) -> list[Violation]:
     ]
 
 
-def _explain_unknown_key(key: str, config_keys: list[str]) -> str:
+def _explain_unknown_key(key: str, config_keys: Collection[str]) -> str:
     *sections, name = key.split(".")
     while sections and ".".join(sections) not in config_keys:
         name = sections.pop()

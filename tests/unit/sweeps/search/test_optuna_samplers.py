@@ -175,7 +175,7 @@ def ended_index(running):
 )
 def test_a_resumed_sweep_suggests_what_an_uninterrupted_one_does(name, delay):
     spec = spec_of(ALGORITHMS[name])
-    count, cuts = (7, (5,)) if name == "gp" else (14, (1, 6, 9, 13))
+    count, cuts = (7, (5,)) if name == "gp" else (11, (1, 6, 10))
     whole, _ = run(Searcher(spec), 0, count, delay)
     for cut in cuts:
         before, running = run(Searcher(spec), 0, cut, delay)

@@ -42,7 +42,11 @@ from sweeps.space.parsing import parse_parameter
             {"type": "categorical", "vals": ["a", "b"]},
             'type: categorical is written {choice: ["a", "b"]} here',
         ),
-        ({"type": "int", "low": 1, "high": 4}, "type: int is written {randint: [1, 4]} here"),
+        ({"type": "int", "low": 1, "high": 4}, "type: int is written {randint: [1, 5]} here"),
+        (
+            {"space": "randint", "lower": 1, "upper": 4},
+            "space: randint is written {randint: [1, 4]} here",
+        ),
         ({"type": "float"}, "type: float is written {uniform: [low, high]} here"),
         (
             {"loguniform": [-5, -1]},

@@ -239,7 +239,7 @@ def test_pbt_refuses_to_change_a_key_that_others_depend_on():
     assert any(line.startswith("constraints[0]: pbt changes") for line in lines)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     limit=st.floats(0.02, 0.9),

@@ -108,7 +108,7 @@ spce:
         "line 15: resources.cpu: must be > 0, found 0",
         "line 15: resources.gpu: must be whole above 1, found 1.25",
         'line 16: spce: unknown key; did you mean "space"? '
-        "(known: config, constraints, failure, hooks, keep, name, resources, space, tune)",
+        "(known: config, constraints, failure, hooks, keep, log_to, name, resources, space, tune)",
     ]
 
 

@@ -1,8 +1,8 @@
 """Printed commands work as they are printed: quoted, from here, as this process was started."""
 
 import os
+import runpy
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_the_options_that_a_command_needs_are_added() -> None:
         ("restore.py", "restore", [Path("x.pt"), "--epochs", "4"],
          "sweeps/restore.py x.pt --epochs 4"),
         ("run.py", "eval", [Path("x.pt")], "sweeps/cli eval x.pt"),
-        ("cli", "stop", [Path("d")], "sweeps/cli stop d"),
+        ("cli", "pause", [Path("d")], "sweeps/cli pause d"),
         ("cli/__main__.py", "run", [Path("s.yaml")], "sweeps/run.py s.yaml"),
     ],
 )  # fmt: skip
@@ -79,25 +79,33 @@ def test_a_script_that_was_started_elsewhere_is_named_by_its_path(
     assert sweep_command("retry", Path("d")) == f"{PYTHON} {ROOT}/sweeps/cli retry d"
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        "run.py",
-        *(pytest.param(script, marks=pytest.mark.slow) for script in ("cli", "restore.py")),
-    ],
-)
-def test_the_scripts_that_are_named_exist_and_run_from_any_directory(
-    script: str, working_directory: Path
+@pytest.mark.parametrize("start", ["sweeps/run.py", "sweeps/restore.py", "sweeps/cli"])
+def test_the_help_of_a_script_names_it_and_its_imports_begin_at_the_root(
+    start: str,
+    working_directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "sweeps" / script), "--help"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"Usage: python sweeps/{script}" in done.stdout
+    """In this process; cli/test_main.py starts another one."""
+    monkeypatch.setattr(sys, "argv", [str(ROOT / start), "--help"])
+    monkeypatch.setattr(sys, "path", [str(ROOT / "sweeps"), *sys.path])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(ROOT / start), run_name="__main__")
+    printed = capsys.readouterr()
+    assert (end.value.code, printed.err) == (0, "")
+    assert printed.out.startswith(f"Usage: python {start} ")
+    assert sys.path[0] == str(ROOT)
     assert list(working_directory.iterdir()) == []
+
+
+def test_the_help_names_the_module_that_was_started(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sweep", "--help"])
+    monkeypatch.delitem(sys.modules, "sweeps.cli.__main__", raising=False)
+    with pytest.raises(SystemExit):
+        runpy.run_module("sweeps.cli", run_name="__main__", alter_sys=True)
+    assert capsys.readouterr().out.startswith("Usage: python -m sweeps.cli [OPTIONS] COMMAND")
 
 
 def test_a_program_that_the_shell_would_not_find_is_named_by_its_path(
@@ -110,6 +118,26 @@ def test_a_program_that_the_shell_would_not_find_is_named_by_its_path(
     monkeypatch.setenv("PATH", os.pathsep.join([str(folder), os.defpath]))
     assert train_command(Path("x.yaml")) == f"{PYTHON} -m trainable x.yaml"
     assert sweep_command("list") == "sweep list"
+
+
+def test_a_link_to_the_own_program_is_typed_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `uv tool install` makes one."""
+    for folder in ("own", "links"):
+        (tmp_path / folder).mkdir()
+    program, link = tmp_path / "own" / "sweep", tmp_path / "links" / "sweep"
+    program.write_text("#!/bin/sh\n", encoding="utf-8")
+    program.chmod(0o755)
+    (tmp_path / "own" / "python").symlink_to(sys.executable)
+    (tmp_path / "links" / "python").symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "own" / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path / "links"))
+    assert sweep_command("run", "x") == f"{program} run x"
+    link.symlink_to(program)
+    assert sweep_command("run", "x") == "sweep run x"
+    train = train_command(Path("x.yaml"))
+    assert train.startswith(str(tmp_path / "own" / "python")), "it is of another environment"
 
 
 def test_training_without_an_installation_names_the_clone(

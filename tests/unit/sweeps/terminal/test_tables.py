@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from sweeps.terminal.formatting import make_table
-from sweeps.terminal.tables import ShortenedText, break_heading, shorten
+from sweeps.terminal.tables import ShortenedText, break_heading, shorten, wrap_line
 
 
 def render(*names: str, width: int, encoding: str = "utf-8") -> list[str]:
@@ -62,3 +62,18 @@ def test_wide_characters_do_not_exceed_the_width(width: int) -> None:
 
 def test_a_heading_is_broken_after_its_separators() -> None:
     assert break_heading("optimizer.learning_rate_") == "optimizer.\nlearning_\nrate_"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("20 of 24 ended, 3 running", ["20 of 24 ended,", "  3 running"]),
+        ("  a: {b: 1, c: long_word}", ["  a: {b: 1,", "  c: long_word}"]),
+        ("short", ["short"]),
+        ("experiments/one/two/three x", ["experiments/one/two/three", "  x"]),
+    ],
+)
+def test_a_line_is_broken_between_words_but_not_behind_a_key_or_a_number(
+    line: str, expected: list[str]
+) -> None:
+    assert wrap_line(line, 16, 2) == expected

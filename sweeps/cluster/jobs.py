@@ -39,7 +39,7 @@ STATE_BY_EXIT_CODE = {
     0: "finished",
     1: "finished, some trials failed",
     2: "refused; see its log",
-    3: "paused by its budget, a full disk or sweep stop",
+    3: "paused by its budget, a full disk or sweep pause",
     4: "paused; Ray has died",
     129: "paused",
     130: "paused",

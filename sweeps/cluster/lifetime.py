@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ from typing import Any
 
 import ray
 
-from sweeps.cluster.local_ray import end_local
+from sweeps.cluster.local_ray import end_local, set_variables
+from sweeps.cluster.session import ENVIRONMENT
 from sweeps.sweep_dir.errors import SweepError
 from trainable.signals import SIGNALS, StopRequest
 
@@ -21,8 +23,8 @@ _in_use = threading.Lock()
 def sole_sweep() -> Iterator[None]:
     """Keeps other sweeps out of this process, and ends the Ray that the sweep starts here.
 
-    A Ray that runs already is left running. The signals' handlers, which Ray replaces, are
-    restored.
+    A Ray that runs already is left running. The signals' handlers, which Ray replaces, and the
+    environment variables that are set for Ray and Tune are restored.
 
     Raises:
         SweepError: A sweep is running in this process: Tune's settings are variables of the
@@ -35,6 +37,7 @@ def sole_sweep() -> Iterator[None]:
         )
     was_initialized = ray.is_initialized()
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    environment = {name: os.environ.get(name) for name in (*ENVIRONMENT, "PYTHONPATH")}
     try:
         yield
     finally:
@@ -43,6 +46,7 @@ def sole_sweep() -> Iterator[None]:
             if not was_initialized and ray.is_initialized():
                 _end_ray()
         finally:
+            set_variables(environment)
             _in_use.release()
 
 

@@ -9,7 +9,10 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+
+from trainable.data.cache.memory import CGROUP
 
 NVIDIA_SMI_TIMEOUT_S = 20
 GPU_UNITS = 10_000
@@ -71,6 +74,17 @@ def spread_over_gpus(
     if per_gpu == 1 or len(gpus) != 1:  # Ray chooses the machine of a trial with a whole GPU
         return Reservation(reserved)
     return Reservation(reserved, max(0, (per_gpu * gpus[0] - concurrent) // (per_gpu - 1)))
+
+
+def usable_cpus() -> float:
+    """Returns the CPUs that this process may use: of the machine, its affinity and its quota."""
+    total = os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else total
+    quota = float("inf")
+    with suppress(OSError, ValueError):
+        limit, period = (CGROUP / "cpu.max").read_text(encoding="utf-8").split()
+        quota = int(limit) / int(period)
+    return min(total, allowed, quota)
 
 
 def this_machine() -> dict[str, float]:

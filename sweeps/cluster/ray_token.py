@@ -12,14 +12,11 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import ray._raylet
-from ray._private.authentication.authentication_token_setup import (
-    AUTH_MODE_ENV_VAR,
-    _enable_token_auth,
-)
 from ray._private.grpc_utils import init_grpc_channel
 from ray.core.generated import gcs_service_pb2
 from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
 
+MODE_VARIABLE = "RAY_AUTH_MODE"
 TOKEN_VARIABLE = "RAY_AUTH_TOKEN"
 TOKEN_PATH_VARIABLE = "RAY_AUTH_TOKEN_PATH"
 TIMEOUT_S = 10
@@ -36,7 +33,7 @@ def set_own_token() -> None:
 
     What the user has set with `RAY_AUTH_MODE`, `RAY_AUTH_TOKEN` or `RAY_AUTH_TOKEN_PATH` stays.
     """
-    variables = {AUTH_MODE_ENV_VAR: "token"}
+    variables = {MODE_VARIABLE: "token"}
     if TOKEN_PATH_VARIABLE not in os.environ:
         variables[TOKEN_VARIABLE] = secrets.token_hex(32)
     _own.update({name: value for name, value in variables.items() if name not in os.environ})
@@ -60,8 +57,9 @@ def show_token() -> None:
     `ray.init` does so only for the address `auto`. A cluster without tokens ignores it.
     """
     loader = _raylet.AuthenticationTokenLoader.instance()
-    if AUTH_MODE_ENV_VAR not in os.environ and loader.has_token(ignore_auth_mode=True):
-        _enable_token_auth()
+    if MODE_VARIABLE not in os.environ and loader.has_token(ignore_auth_mode=True):
+        os.environ[MODE_VARIABLE] = "token"
+        _raylet.Config.initialize("")
 
 
 def check_token(head: str) -> None:

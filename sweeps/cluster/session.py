@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import ray
 from ray._private import services
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeps.cluster.code_package import JOIN_LIMIT_BYTES, add_modules, add_user_code, project_code
@@ -41,6 +41,8 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
+    # Paths that a user gives to code of their own are relative to where the sweep is started.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -236,7 +238,8 @@ def trial_share(resources: Resources) -> tuple[dict[str, float], str | None]:
         if share[key] > largest:
             raise SweepError(
                 f"resources.{key}: one trial asks for {share[key]:g}, "
-                f"the cluster has {largest:g} on one machine"
+                f"the cluster has {largest:g} on one machine; lower it: --set resources.{key}=... "
+                f"(sweep resume: --{key})"
             )
     if not any(trials_per_machine(share, machine) for machine in nodes):
         raise SweepError(
@@ -272,11 +275,23 @@ def _all_gpus_free() -> bool:
     return bool(free.get("GPU", 0.0) >= total.get("GPU", 0.0))
 
 
-def run_on_gpu(function: Callable[[], T]) -> T:
-    """Runs a function in a process of the cluster that has a GPU for itself."""
+def run_on_gpu(function: Callable[[], T], timeout_s: float | None = None) -> T:
+    """Runs a function in a process of the cluster that has a GPU for itself.
+
+    Args:
+        function: A function without arguments.
+        timeout_s: Longest wait for a GPU and the result.
+
+    Raises:
+        GetTimeoutError: There is no result yet; the function is not run any more.
+    """
     task: Any = ray.remote(_call).options(num_cpus=0, num_gpus=1)
+    reference = task.remote(function, code_directories())
     try:
-        result: T = ray.get(task.remote(function, code_directories()))
+        result: T = ray.get(reference, timeout=timeout_s)
+    except GetTimeoutError:
+        ray.cancel(reference, force=True)
+        raise
     except RayTaskError as error:
         raise error.cause from None
     return result

@@ -9,6 +9,7 @@ import errno
 import os
 import resource
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.sweep_dir.errors import SweepError
@@ -34,30 +35,43 @@ SMALL_STORE_BYTES = 256 * 2**20
 """Size of Ray's object store under a limit of the address space; every process maps it."""
 
 
-def check_limits() -> None:
-    """Checks the limits of this process, which Ray's processes inherit.
+@dataclass(frozen=True)
+class LowLimit:
+    """A limit of this process that is too low for Ray."""
 
-    Raises:
-        SweepError: A limit is too low; the message names all of them and how to raise them.
-    """
+    text: str
+    remedy: str
+    """A command for the shell."""
+
+
+def find_low_limits() -> list[LowLimit]:
+    """Returns the limits of this process, which Ray's processes inherit, that are too low."""
     cpus = os.cpu_count() or 1
     limits = [
         (resource.RLIMIT_NOFILE, "open files", "n", FILES + FILES_PER_CPU * cpus, 1),
         (resource.RLIMIT_NPROC, "processes and threads", "u", THREADS + THREADS_PER_CPU * cpus, 1),
         (resource.RLIMIT_AS, "address space in KiB", "v", ADDRESS_SPACE_BYTES // 1024, 1024),
     ]
-    problems = []
+    low = []
     for kind, what, option, needed, unit in limits:
         soft, hard = resource.getrlimit(kind)
         limit = hard if kind == resource.RLIMIT_NOFILE else soft  # Ray itself raises that one
         if kind == resource.RLIMIT_NPROC and os.geteuid() == 0:
             continue  # does not apply to root
         if limit != resource.RLIM_INFINITY and limit < needed * unit:
-            raise_it = f"ulimit -{option} {needed if option != 'v' else 'unlimited'}"
-            problems.append(
-                f"the limit of {what} is {limit // unit}, Ray needs {needed} on {cpus} CPUs "
-                f"(raise it: {raise_it})"
-            )
+            text = f"the limit of {what} is {limit // unit}, Ray needs {needed} on {cpus} CPUs"
+            remedy = f"ulimit -{option} {needed if option != 'v' else 'unlimited'}"
+            low.append(LowLimit(text, remedy))
+    return low
+
+
+def check_limits() -> None:
+    """Checks the limits of this process, which Ray's processes inherit.
+
+    Raises:
+        SweepError: A limit is too low; the message names all of them and how to raise them.
+    """
+    problems = [f"{low.text} (raise it: {low.remedy})" for low in find_low_limits()]
     if problems:
         raise SweepError(f"Ray cannot start on this machine: {'; '.join(problems)}")
 
@@ -77,7 +91,7 @@ def choose_directory() -> tuple[Path, str | None]:
     Raises:
         SweepError: No directory can be used; the message names each with its reason.
     """
-    usual = Path(_temporary_directory()).absolute() / "ray"
+    usual = Path(temporary_directory()).absolute() / "ray"
     reason = describe_problem(usual)
     if reason is None:
         return usual, None
@@ -116,6 +130,6 @@ def describe_problem(directory: Path) -> str | None:
     return None
 
 
-def _temporary_directory() -> str:
+def temporary_directory() -> str:
     """Returns the directory in which Ray makes its own, by Ray's rule."""
     return os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"

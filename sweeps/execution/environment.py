@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-COMMAND_TIMEOUT_S = 5
-"""Longest time that `git` and `nvidia-smi` may take; after that they are left out."""
+from sweeps.terminal.programs import read_output
 
 
 def describe_environment() -> dict[str, str]:
@@ -22,7 +19,7 @@ def describe_environment() -> dict[str, str]:
         "host": platform.node(),
         "cpus": f"{os.cpu_count()} x {_cpu_name()}",
         "memory": _memory(),
-        "gpus": _run(
+        "gpus": read_output(
             "nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"
         ),
         **_git_state(),
@@ -51,28 +48,15 @@ def start_describing() -> Callable[[], dict[str, str]]:
 
 def _git_state() -> dict[str, str]:
     """Commit and branch of the working directory, and the number of changed files."""
-    commit = _run("git", "rev-parse", "HEAD")
+    commit = read_output("git", "rev-parse", "HEAD")
     if not commit:
         return {}
-    changed = _run("git", "status", "--porcelain").splitlines()
+    changed = read_output("git", "status", "--porcelain").splitlines()
     return {
         "git commit": commit,
-        "git branch": _run("git", "rev-parse", "--abbrev-ref", "HEAD"),
+        "git branch": read_output("git", "rev-parse", "--abbrev-ref", "HEAD"),
         "git state": f"files changed since: {len(changed)}" if changed else "clean",
     }
-
-
-def _run(*command: str) -> str:
-    """Returns the output of a command, stripped; empty if it is missing or fails."""
-    if shutil.which(command[0]) is None:
-        return ""
-    try:
-        completed = subprocess.run(
-            command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return completed.stdout.strip() if completed.returncode == 0 else ""
 
 
 def _cpu_name() -> str:

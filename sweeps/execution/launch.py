@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sweeps.cluster.lifetime import sole_sweep
@@ -24,29 +22,36 @@ from sweeps.cluster.session import (
 )
 from sweeps.cluster.storage_check import check_shared
 from sweeps.execution.environment import start_describing
-from sweeps.execution.hooks import HookRunner
+from sweeps.execution.observers.hooks import build_hooks
 from sweeps.execution.resume import drop_origin, with_recorded_classes
+from sweeps.execution.run_options import DEFAULT_OPTIONS, RunOptions
 from sweeps.execution.warm_start import Point, load_points, read_points, write_points
 from sweeps.preflight.checks import background_checks, check_on_worker, check_settings
-from sweeps.results.commands import own_code, read_commands
+from sweeps.results.commands import describe_held, own_code, read_commands
 from sweeps.results.outcome import Outcome
 from sweeps.results.ranking import write_files
 from sweeps.results.repairs import find_repairs
 from sweeps.results.retention import prune_weights
+from sweeps.results.stored_spec import refuse_other_directory
 from sweeps.results.trial_results import read_results
 from sweeps.search.sampler_check import check_sampler
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.validation.search import check_measurable
+from sweeps.steering.offline import write_search
+from sweeps.steering.request import read_requests
+from sweeps.steering.state import SteeringState
 from sweeps.storage.location import join_location, mirror_of, resolve
 from sweeps.storage.lock import is_running, sweep_lock
 from sweeps.storage.uploader import background_upload
 from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
-from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, now
+from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, count_begun, now
 from sweeps.terminal.console import log_times, print_line
+from sweeps.terminal.versions import list_versions
+from sweeps.trackers.switch import report_to_trackers
 from sweeps.trials.splits import read_splits
 from trainable.artifacts.names import automatic_name
-from trainable.atomic_files import write_text
 from trainable.config import TrainConfig
 from trainable.config.own_code import (
     add_code_directories,
@@ -54,25 +59,20 @@ from trainable.config.own_code import (
     code_directories,
 )
 from trainable.config.sections.dataset import FOLD
-from trainable.config.yaml_reader import dotted, dump_yaml
+from trainable.config.yaml_reader import dotted
 from trainable.data.listing import data_files, may_have_val
 from trainable.errors import ConfigError
 from trainable.preflight.background import Options
 
-PACKAGES = ("tune-sweeps", "ray", "torch", "torchvision", "numpy", "optuna")
-
 
 @sole_sweep()
 @log_times()
-def start_sweep(
-    spec: SearchSpec, *, allow_custom_model: bool = False, address: str | None = None
-) -> Outcome:
+def start_sweep(spec: SearchSpec, options: RunOptions = DEFAULT_OPTIONS) -> Outcome:
     """Runs a new sweep until it has finished or is paused.
 
     Args:
         spec: A checked search file.
-        allow_custom_model: Whether `model.name` and the sampler may be the user's own code.
-        address: The cluster to join, or `auto`; None means `RAY_ADDRESS`, else this machine.
+        options: How it is run.
 
     Raises:
         SweepError: The sweep directory is taken or not shared by the cluster's nodes, or the
@@ -82,22 +82,26 @@ def start_sweep(
     name = spec.sweep_name or automatic_name(base, datetime.now())
     directory = resolve(join_location(base.checkpoint.dir, name))
     refuse_taken(directory)
-    if allow_custom_model:
+    if options.allow_custom_model:
         add_code_directories([Path.cwd(), spec.origin.directory])
         add_directories_of(own_code(spec.to_dict()))
     points = read_points(spec)
     environment = start_describing()
-    spec, share = _prepare(spec, directory, allow_custom_model, address, spec)
+    spec, share = _prepare(spec, directory, options, spec)
     record = SweepRecord(directory.name, "running", now(), rungs="shares", cache=True)
-    record.versions, record.environment, record.address = _versions(), environment(), address
-    record.code_directories = code_directories() if allow_custom_model else []
+    record.versions, record.environment = list_versions(), environment()
+    record.address = options.address
+    if options.allow_custom_model:
+        record.code_directories = code_directories()
+        record.working_directory = str(Path.cwd())
     from sweeps.execution.tune_run import TuneRun  # imports Tune, as `start_ray` has done
 
     with _open_directory(directory, spec, record, points) as layout:
         if points is not None:
             print_line(f"warm start: {len(points)} trials of {spec.tune.warm_start}")
-        run = TuneRun(spec, layout, record, share, [], allow_custom_model=allow_custom_model)
-        return run.run()
+        run = TuneRun(spec, layout, record, share, [], options)
+        with report_to_trackers(spec, layout.directory):
+            return run.run()
 
 
 @sole_sweep()
@@ -106,10 +110,9 @@ def resume_sweep(
     spec: SearchSpec,
     directory: Path,
     records: list[TrialRecord],
+    options: RunOptions = DEFAULT_OPTIONS,
     *,
     recorded: SearchSpec | None = None,
-    allow_custom_model: bool = False,
-    address: str | None = None,
     is_retry: bool = False,
 ) -> Outcome:
     """Resumes a sweep from its directory and runs it until it has finished or is paused again.
@@ -119,9 +122,8 @@ def resume_sweep(
         directory: The sweep directory.
         records: The sweep's trials, some of which may have been opened again. Ended ones are left
             alone.
+        options: How it is run.
         recorded: The new content of `search.yaml`; None means the same as `spec`.
-        allow_custom_model: Whether `model.name` and the sampler may be the user's own code.
-        address: The cluster to join, as for `start_sweep`.
         is_retry: Whether failed trials are retried; failures so far then do not count towards
             `failure.stop_after`; nor do they after a pause for them or after the end of the sweep.
 
@@ -132,52 +134,58 @@ def resume_sweep(
     """
     layout = SweepLayout(directory)
     record = layout.read_sweep()
-    if allow_custom_model:
+    if options.allow_custom_model:
         edited = [spec.origin.directory] if spec.origin.directory != layout.directory else []
         add_code_directories([Path.cwd(), *edited, *record.code_directories])
         record.code_directories = code_directories()
     repairs = find_repairs(layout, spec, records)
-    if len(records) >= spec.trials and all(trial.state in ENDED for trial in records):
+    is_complete = len(records) >= spec.count_trials(record.added, count_begun(records))
+    if is_complete and all(trial.state in ENDED for trial in records):
         with background_upload(layout.directory):
             repairs.write(layout)
-            write_text(layout.search_file, _dump_search(recorded or spec, record))
-            return _end_without_ray(spec, layout, record, records)
-    load_points(spec, layout)  # is refused before Ray starts, as is the next one
+            write_search(layout, recorded or spec, record)
+            with report_to_trackers(spec, layout.directory):  # what they have missed
+                return _end_without_ray(spec, layout, record, records)
+    if is_complete:
+        _refuse_if_all_held(layout, records)
+    load_points(spec, layout)  # is refused before Ray starts, as are the next two
     read_splits(layout)
+    refuse_other_directory(spec, layout.directory, record.working_directory)
     environment = start_describing()
     try:
         checked = drop_origin(spec, layout.directory, records)
         checked = with_recorded_classes(checked, layout.directory, records)
-        spec, share = _prepare(spec, layout.directory, allow_custom_model, address, checked)
+        spec, share = _prepare(spec, layout.directory, options, checked)
     except ConfigError as error:
         raise _add_remedy(error, directory) from None
     restarts_streak = is_retry or record.reason == "failing" or record.state == "finished"
     record.state, record.reason, record.ended = "running", None, None
-    record.versions, record.environment, record.address = _versions(), environment(), address
+    record.versions, record.environment = list_versions(), environment()
+    record.address = options.address
     from sweeps.execution.tune_run import TuneRun
 
     with background_upload(layout.directory):
         repairs.write(layout)
         run = TuneRun(
-            spec,
-            layout,
-            record,
-            share,
-            records,
-            allow_custom_model=allow_custom_model,
-            restarts_streak=restarts_streak,
+            spec, layout, record, share, records, options, restarts_streak=restarts_streak
         )
         # Only now, when nothing can refuse the sweep any longer.
         layout.remove_partial_writes()
         for trial in records:
             if trial.state not in ENDED:
                 layout.write_trial(trial)  # it may have been opened again
-        write_text(layout.search_file, _dump_search(recorded or spec, record))
-        return run.run()
+        write_search(layout, recorded or spec, record)
+        with report_to_trackers(spec, layout.directory):
+            return run.run()
 
 
-def _dump_search(spec: SearchSpec, record: SweepRecord) -> str:
-    return dump_yaml({**spec.to_dict(), "name": record.name})
+def _refuse_if_all_held(layout: SweepLayout, records: list[TrialRecord]) -> None:
+    """Raises SweepError if a request holds every trial that has not ended."""
+    state = SteeringState.of(EventLog(layout.events_file).read())
+    unended = [trial.id for trial in records if trial.state not in ENDED]
+    if all(trial in state.held for trial in unended) and not read_requests(layout.directory):
+        held = describe_held(layout.directory, unended)
+        raise SweepError("\n".join([f"{layout.directory}: no trial is left to run", *held]))
 
 
 def _end_without_ray(
@@ -188,7 +196,7 @@ def _end_without_ray(
     if not was_finished:
         record.state, record.reason, record.ended = "finished", None, now()
         record.pid, record.host = None, None
-        record.trials = dict(sorted(Counter(trial.state for trial in records).items()))
+        record.count_trials(records)
         layout.write_sweep(record)
     layout.remove_partial_writes()
     prune_weights(layout.directory, spec)
@@ -196,9 +204,7 @@ def _end_without_ray(
     results = read_results(layout.directory, tune.metric, tune.mode, spec.config)
     write_files(layout, results, tune.metrics)
     if not was_finished:
-        location = join_location(spec.training.checkpoint.dir, layout.directory.name)
-        hooks = HookRunner(spec.hooks, location, metric=tune.metric, mode=tune.mode)
-        hooks.finish(record, results)
+        build_hooks(spec, layout.directory).finish(record, results)
     epochs = spec.training.training.epochs
     return Outcome(layout.directory, record, results, tune.metrics, epochs, None)
 
@@ -248,8 +254,7 @@ def refuse_taken(directory: Path) -> None:
 def _prepare(
     spec: SearchSpec,
     directory: Path,
-    allow_custom_model: bool,
-    address: str | None,
+    options: RunOptions,
     checked: SearchSpec,
 ) -> tuple[SearchSpec, dict[str, float]]:
     """Starts Ray and prints the notes that concern the sweep as a whole.
@@ -257,25 +262,25 @@ def _prepare(
     Args:
         spec: The search file.
         directory: The sweep directory.
-        allow_custom_model: Whether `model.name` and the sampler may be the user's own code.
-        address: See `start_sweep`.
+        options: How the sweep is run.
         checked: What the checks before the first trial are to look at.
 
     Returns:
         The search file with `gpu: auto` resolved, and the CPUs and GPUs of one trial.
     """
-    check_sampler(spec, allow_custom=allow_custom_model)
+    allowed = options.allow_custom_model
+    check_sampler(spec, allow_custom=allowed)
     base = spec.training
-    user_code = tuple(map(Path, code_directories())) if allow_custom_model else ()
+    user_code = tuple(map(Path, code_directories())) if allowed else ()
     excludes = (directory.parent, Path(base.dataset.root), *data_files(base.dataset))
-    connection = RayConnection(address, user_code, excludes)
-    options = Options(allow_custom_model)
-    if joins_cluster(address):
-        check_settings(checked, options)
+    connection = RayConnection(options.address, user_code, excludes)
+    thorough = Options(allowed)
+    if joins_cluster(options.address):
+        check_settings(checked, thorough)
         start_ray(connection)
-        check_on_worker(checked, options, partial(run_on_trial_machine, resources=spec.resources))
+        check_on_worker(checked, thorough, partial(run_on_trial_machine, resources=spec.resources))
     else:
-        with background_checks(checked, options) as finish:
+        with background_checks(checked, thorough) as finish:
             start_ray(connection)
             finish()
     check_shared(directory)
@@ -283,7 +288,7 @@ def _prepare(
     if spec.resources.gpu == "auto":
         from sweeps.planning.gpu_sharing import resolve_gpu_on_cluster  # imports torch
 
-        spec, gpu_notice = resolve_gpu_on_cluster(spec, allow_custom_model=allow_custom_model)
+        spec, gpu_notice = resolve_gpu_on_cluster(spec, allow_custom_model=allowed)
         for path, rule in check_measurable(spec):
             raise SweepError(f"{dotted(path)}: {rule}")
     share, notice = trial_share(spec.resources)
@@ -331,7 +336,7 @@ def _open_directory(
 def _write_first_files(
     layout: SweepLayout, spec: SearchSpec, record: SweepRecord, points: list[Point] | None
 ) -> None:
-    write_text(layout.search_file, _dump_search(spec, record))
+    write_search(layout, spec, record)
     if points is not None:
         write_points(points, layout)
     layout.write_sweep(record)
@@ -354,13 +359,3 @@ def _create_directory(
     for path in directory.parent.iterdir():
         if re.fullmatch(rf"\.{re.escape(record.name)}\.[a-z0-9_]{{8}}", path.name):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,14 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from sweeps.execution.hooks import HookRunner
-from sweeps.execution.live_view import LiveView
+from sweeps.execution.observers.hooks import HookRunner
+from sweeps.execution.observers.live_view import LiveView
+from sweeps.execution.tune_overhead import remove_snapshots
 from sweeps.results.progress import TrialProgress
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import (
+    BY_HAND,
     ENDED,
     SweepRecord,
     TrialRecord,
@@ -26,8 +27,9 @@ from sweeps.sweep_dir.records import (
 )
 from sweeps.terminal.console import print_line
 from sweeps.terminal.formatting import shorten_message
-from sweeps.trials.failures import describe_nan
-from sweeps.trials.pause import PauseSwitch, describe_pause, make_target_check
+from sweeps.trackers.switch import trackers_of
+from sweeps.trials.failures import ACCUMULATION_STEPS, describe_nan, read_batches
+from sweeps.trials.pause import PauseSwitch, describe_pause, reaches_target
 from trainable.artifacts.metrics import has_diverged
 from trainable.artifacts.names import TENSORBOARD
 from trainable.config.dotted import get_dotted
@@ -56,7 +58,7 @@ class RecordWriter:
     ) -> None:
         self.layout = layout
         self.trials = trials
-        self._sweep = sweep
+        self.sweep = sweep
         self._elapsed_before_s = sweep.elapsed_s
         self._started = time.monotonic()
         self._sweep_due: float | None = None
@@ -78,6 +80,13 @@ class RecordWriter:
         self.layout.write_trial(record)
         self.unwritten.remove(record.id)
         self._schedule_sweep()
+        self.note_news(record)
+
+    def note_news(self, record: TrialRecord) -> None:
+        """Wakes the trackers that the sweep reports to: the trial's files have changed."""
+        trackers = trackers_of(self.layout.directory)
+        if trackers is not None:
+            trackers.wake(record.directory)
 
     def write_due(self) -> None:
         """Writes the records whose delay is over."""
@@ -93,12 +102,9 @@ class RecordWriter:
     def write_sweep(self) -> None:
         """Replaces `sweep.json` with the current state."""
         self._sweep_due = None
-        counts = Counter(record.state for record in self.trials.values())
-        self._sweep.trials = dict(sorted(counts.items()))
-        stops = Counter(r.stopped_by for r in self.trials.values() if r.stopped_by is not None)
-        self._sweep.stopped_by = dict(sorted(stops.items()))
-        self._sweep.elapsed_s = round(self._elapsed_before_s + time.monotonic() - self._started, 1)
-        self.layout.write_sweep(self._sweep)
+        self.sweep.count_trials(self.trials.values())
+        self.sweep.elapsed_s = round(self._elapsed_before_s + time.monotonic() - self._started, 1)
+        self.layout.write_sweep(self.sweep)
 
     def _schedule_sweep(self) -> None:
         if self._sweep_due is None:
@@ -129,10 +135,10 @@ class RecordCallback(Callback):
         hooks: HookRunner,
         on_end: Callable[[], None],
     ) -> None:
-        self._total = spec.trials
         self._saves = spec.training.checkpoint.enabled
         self._metric, self._mode = spec.tune.metric, spec.tune.mode
-        self._reaches_target = make_target_check(spec)
+        self.spec = spec
+        """The search file, whose settings may change while the sweep runs."""
         self._writer = writer
         self._records = writer.trials
         self._switch = switch
@@ -140,6 +146,8 @@ class RecordCallback(Callback):
         self._progress = progress
         self._hooks = hooks
         self._on_end = on_end
+        self.stopped: Container[str] = ()
+        """Trials that requests have stopped."""
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Polls the pause switch, redraws the view and writes records that are due."""
@@ -169,9 +177,8 @@ class RecordCallback(Callback):
         self._record_exploit(record, trial)
         record.state = "running"
         record.started = record.started or now()
-        epochs = trial.config["training"]["epochs"]
-        progress = self._progress.setdefault(record.id, TrialProgress(record, epochs))
-        progress.epochs, progress.started = epochs, True
+        progress = self._add_progress(trial)
+        progress.epochs, progress.started = trial.config["training"]["epochs"], True
         progress.waiting_since = time.monotonic()
         if len(record.lineage) > exploits:
             with self._switch.on_full_disk():  # before anything is saved under the new values
@@ -190,9 +197,10 @@ class RecordCallback(Callback):
         """Takes the metrics of an epoch; pauses the sweep when the target is reached."""
         del iteration, trials, info
         self._progress[trial.trial_id].add_epoch(result, self._metric, self._mode)
+        self._writer.note_news(self._records[trial.trial_id])
         value = None if has_diverged(result) else result.get(self._metric)
         self._hooks.note(trial.trial_id, value, result.get("epoch", 0))
-        if value is not None and self._reaches_target(value) and self._switch.reason is None:
+        if value is not None and reaches_target(self.spec, value) and self._switch.reason is None:
             print_line(f"target reached: trial {trial.trial_id}, {self._metric} {value:.4f}")
             self._switch.request("target")
 
@@ -210,7 +218,7 @@ class RecordCallback(Callback):
             self._end(trial, "failed")
             return
         is_done = last.get("epoch", 0) >= trial.config["training"]["epochs"]
-        record.note_stop(last)
+        record.note_stop(last, by_hand=not is_done and record.id in self.stopped)
         self._end(trial, "finished" if is_done else "stopped")
 
     def on_trial_error(
@@ -222,25 +230,32 @@ class RecordCallback(Callback):
 
     def _end(self, trial: Trial, state: TrialState) -> None:
         record = self._records[trial.trial_id]
-        record.state, record.ended = state, now()
+        record.state, record.ended, record.held = state, now(), False
         with self._switch.on_full_disk():
             self._writer.write_trial(record)
         end_tensorboard(self._writer.layout, record)
         ended = sum(other.state in ENDED for other in self._records.values())
-        epochs = len(str(trial.config["training"]["epochs"]))
+        epochs, total = len(str(trial.config["training"]["epochs"])), self._view.total
         text = (
-            f"{ended:>{len(str(self._total))}}/{self._total}  trial {record.id} {state:<8} "
+            f"{ended:>{len(str(total))}}/{total}  trial {record.id} {state:<8} "
             f"at epoch {(trial.last_result or {}).get('epoch', 0):>{epochs}}"
         )
         if state == "failed":
             failure = record.failures[-1]
             text += f"  {failure.cause}: {shorten_message(failure.message)}"
-        elif (progress := self._progress.get(record.id)) is not None:
+        else:
+            progress = self._add_progress(trial)
             text += f"  {progress.describe(self._metric) or 'no epoch was completed'}"
         if record.stopped_by is not None:
-            text += f" ({record.stopped_by})"
-        print_line(text)
+            by_hand = record.stopped_by == BY_HAND
+            text += f" ({record.stop_reason if by_hand else record.stopped_by})"
+        self._view.print_end(text, failed=state == "failed")
         self._on_end()
+
+    def _add_progress(self, trial: Trial) -> TrialProgress:
+        """Returns the progress of a trial, which is added if it is new."""
+        record, epochs = self._records[trial.trial_id], trial.config["training"]["epochs"]
+        return self._progress.setdefault(record.id, TrialProgress(record, epochs))
 
     def _record_exploit(self, record: TrialRecord, trial: Trial) -> None:
         """Records a PBT exploit: the trial is about to load another one's checkpoint."""
@@ -253,8 +268,13 @@ class RecordCallback(Callback):
         # It gets the donor's whole config plus the mutated keys, so other keys may be active.
         values = {key: _read_value(trial.config, key) for key in trial.config[SETTINGS]["sampled"]}
         exploit = {"epoch": saved.metrics.get("epoch", 0), "donor": donor, "values": values}
-        if record.lineage[-1:] != [exploit]:  # a retry starts there again
-            record.lineage.append(exploit)
+        if record.lineage[-1:] == [exploit]:  # a retry starts there again
+            return
+        record.lineage.append(exploit)
+        record.changes.pop(ACCUMULATION_STEPS, None)  # its own, before it got the donor's config
+        parts = read_batches(trial.config)[1]
+        if read_batches(record.config(self.spec).to_dict())[1] != parts:
+            record.changes[ACCUMULATION_STEPS] = parts
 
 
 class DeviceCallback(Callback):
@@ -276,6 +296,38 @@ class DeviceCallback(Callback):
         if not self._was_printed and result.get("device") == "cpu":
             print_line(CPU_NOTICE)
             self._was_printed = True
+
+
+def record_end(writer: RecordWriter, switch: PauseSwitch, *, is_complete: bool) -> None:
+    """Marks unended trials as paused, or stopped at the target, and the sweep accordingly.
+
+    Args:
+        writer: Writes the records.
+        switch: Says why the sweep has paused, if it has.
+        is_complete: Whether a sweep whose trials have all ended is finished.
+    """
+    reached_target = switch.reason == "target"
+    if switch.reason == "disk_full":
+        remove_snapshots(writer.layout.directory)  # room for the records
+    unended = [record for record in writer.trials.values() if record.state not in ENDED]
+    for trial in unended:
+        trial.state = "stopped" if reached_target else "paused"
+        trial.held = trial.held and not reached_target
+    for trial in writer.trials.values():
+        if trial in unended or trial.id in writer.unwritten:
+            with switch.on_full_disk():
+                writer.layout.write_trial(trial)
+    if reached_target:
+        for trial in unended:
+            end_tensorboard(writer.layout, trial)
+    sweep = writer.sweep
+    is_finished = reached_target or (is_complete and not unended)
+    sweep.state = "finished" if is_finished else "paused"
+    if not is_finished or reached_target:
+        sweep.reason = switch.reason or "interrupted"
+    sweep.ended, sweep.pid, sweep.host = now(), None, None
+    with switch.on_full_disk():
+        writer.write_sweep()
 
 
 def end_tensorboard(layout: SweepLayout, record: TrialRecord) -> None:

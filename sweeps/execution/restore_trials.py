@@ -15,6 +15,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.spec.settings import METRICS
+from sweeps.steering.state import SteeringState
 from sweeps.storage.location import download, evict
 from sweeps.sweep_dir.event_log import Event, EventLog
 from sweeps.sweep_dir.layout import SweepLayout
@@ -114,6 +115,8 @@ class TrialRestorer:
         self._records = {record.id: record for record in records}
         self._log = EventLog(layout.events_file)
         self._events = self._log.read()
+        self.state = SteeringState.of(self._events)
+        """The state that follows from the requests so far."""
         self._saved: dict[str, SavedState] = {}
         self._rows: dict[str, list[Row]] = {}
         for record in records:
@@ -122,6 +125,10 @@ class TrialRestorer:
         # All are read before anything is changed: one of them may be refused.
         states = [newest_checkpoint(layout.directory / record.directory) for record in unended]
         for record, saved in zip(unended, states, strict=True):
+            record.held = record.id in self.state.held
+            if record.id in self.state.removed and "training.epochs" not in record.changes:
+                self._end(record, "stopped")
+                continue
             self._set_state(record, saved, epochs[record.id])
 
     @property
@@ -183,7 +190,9 @@ class TrialRestorer:
 
     def _end(self, record: TrialRecord, state: TrialState) -> None:
         metrics = self._rows[record.id][-1] if self._rows[record.id] else {}
-        is_logged = any(e.trial == record.id and e.kind == "complete" for e in self._events)
+        is_logged = record.id in self.state.removed or any(
+            e.trial == record.id and e.kind == "complete" for e in self._events
+        )
         if not is_logged:
             numbers = {
                 name: metrics[name] for name in self._metrics if metrics.get(name) is not None
@@ -191,9 +200,17 @@ class TrialRestorer:
             event = Event("complete", record.id, metrics.get("epoch", 0), numbers)
             self._log.append(event)
             self._events.append(event)
-        record.note_stop(metrics)
-        record.state, record.ended = state, record.ended or now()
+            self.state.add(event)
+        by_hand = state == "stopped" and record.id in self.state.stopped
+        record.note_stop(metrics, by_hand=by_hand)
+        record.state, record.ended, record.held = state, record.ended or now(), False
         self._layout.write_trial(record)  # last: an ended trial is not examined again
+
+    def restore_checkpoint(self, trial: SweepTrial) -> None:
+        """Lets Tune restore a trial from its checkpoint, if it has one."""
+        saved = self._saved.get(trial.trial_id)
+        if saved is not None:
+            restore_from(trial, saved.checkpoint, self._row(trial.trial_id, saved.epoch))
 
     def restore(self, trials: dict[str, SweepTrial], scheduler: RecordingScheduler) -> None:
         """Restores the state of Tune's new trials and replays the event log.
@@ -204,11 +221,12 @@ class TrialRestorer:
         """
         ended = {id_ for id_, record in self._records.items() if record.state in ENDED}
         for id_, trial in trials.items():
-            if id_ in self._saved and id_ not in ended:
-                saved = self._saved[id_]
-                restore_from(trial, saved.checkpoint, self._row(id_, saved.epoch))
-            elif id_ in ended and self._rows[id_]:
+            if id_ not in ended:
+                self.restore_checkpoint(trial)
+            elif self._rows[id_]:
                 set_last_result(trial, self._rows[id_][-1])
+        state = self.state
+        scheduler.by_hand.restore(state.stopping, state.held, state.released)
         for line in scheduler.replay(trials, ended, self._events):
             print_line(f"note: the scheduler decides differently than before: {line}")
         for id_, trial in trials.items():

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
 from sweeps.results.commands import read_commands, trial_commands
+from sweeps.results.loaded_sweep import find_trial
 from sweeps.results.stored_spec import open_sweep
 from sweeps.results.trial_results import TrialResult, read_results
+from sweeps.spec.changes import CHANGEABLE_KEYS, RUNTIME_KEYS
 from sweeps.spec.load import load_search, parse_search
 from sweeps.spec.origin import Origin
 from sweeps.spec.search_spec import SearchSpec
+from sweeps.steering.offline import complete_additions, complete_settings
+from sweeps.steering.state import SteeringState
 from sweeps.storage.lock import sweep_lock
 from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_dir.layout import SweepLayout
-from sweeps.sweep_dir.records import ENDED, Cause, TrialRecord
+from sweeps.sweep_dir.records import ENDED, Cause, TrialRecord, count_begun
 from sweeps.terminal.console import print_line
 from trainable.artifacts.names import CHECKPOINTS, CONFIG_FILE
 from trainable.config.dotted import flatten, get_dotted
@@ -28,38 +33,14 @@ from trainable.errors import ConfigError
 CLASS_KEYS = ("dataset.name", "dataset.args", "dataset.num_classes")
 """Keys, or beginnings of keys, with which trials can have different classes."""
 
-RUNTIME_KEYS = (
-    "progress",
-    "dataset.file",
-    "dataset.root",
-    "dataset.download",
-    "dataset.num_workers",
-    "dataset.classes",
-)
-"""Keys and sections of the training config that do not affect what trials compute."""
-
-CHANGEABLE_KEYS = (
-    "tune.num_samples",
-    "tune.time_budget",
-    "tune.target",
-    "tune.max_concurrent_trials",
-    "resources.",
-    "failure.",
-    "keep.",
-    "hooks.",
-    "name",
-    "config.checkpoint.dir",
-    *(f"config.{key}" for key in RUNTIME_KEYS),
-)
-"""Keys of a search file, or prefixes of keys, that do not affect what trials compute."""
-
 
 @contextmanager
 def open_for_resume(directory: Path) -> Iterator[tuple[SearchSpec, list[TrialRecord]]]:
     """Locks a sweep directory and yields its search file and trials.
 
-    A request to stop that the previous driver did not handle is deleted at once: a later one,
-    which may come while Ray is starting, is for this driver.
+    A request to pause that the previous driver did not handle is deleted at once: a later one,
+    which may come while Ray is starting, is for this driver. What the previous driver had accepted
+    is in the search file and the records afterwards.
 
     Raises:
         SweepError: The directory has no sweep or only the tables of one, or another process is
@@ -69,52 +50,63 @@ def open_for_resume(directory: Path) -> Iterator[tuple[SearchSpec, list[TrialRec
     recorded = SweepLayout(directory).read_sweep()  # without a sweep, no lock file is created
     with sweep_lock(directory):
         SweepLayout(directory).stop_file.unlink(missing_ok=True)
+        complete_settings(directory)
         spec, records = open_sweep(directory)
         if recorded.trials and not records:
             raise SweepError(
                 f"{directory} has the tables of its trials only, as earlier versions left them "
                 "with checkpoint.enabled: false: there is nothing to resume from"
             )
+        events = EventLog(SweepLayout(directory).events_file).read_requests()
+        complete_additions(SweepLayout(directory), SteeringState.of(events), records)
         yield spec, records
 
 
 def reopen_best(
-    spec: SearchSpec, directory: Path, records: list[TrialRecord], *, top: int, epochs: int
+    spec: SearchSpec,
+    directory: Path,
+    records: list[TrialRecord],
+    *,
+    epochs: int,
+    top: int | None = None,
+    trials: Sequence[str] = (),
 ) -> SearchSpec:
-    """Gives the best trials of a finished sweep more epochs; failed ones are left to `retry`.
+    """Gives trials of a finished sweep more epochs; failed ones are left to `retry`.
 
     Nothing is written; `resume_sweep` does that when it has checked that the sweep can run.
 
     Args:
         spec: The sweep's search file.
         directory: The sweep directory.
-        records: The sweep's trials; the best are marked as paused.
-        top: Number of trials that continue.
+        records: The sweep's trials; those that are extended are marked as paused.
         epochs: Their new total of epochs.
+        top: Number of the best trials to extend; None for those of `trials`.
+        trials: Names of the trials to extend (see `find_trial`); empty for the best.
 
     Returns:
         The spec of this run, without new trials and without a scheduler that could stop any.
 
     Raises:
-        SweepError: The sweep has not finished, no trial has a result, or one of the best has as
-            many epochs already or has no checkpoint left.
-        ConfigError: One of the best trials cannot train that many epochs.
+        SweepError: `top` is below 1, the sweep has not finished, no trial has a result, a named
+            trial does not exist or has failed, or one has as many epochs already or has no
+            checkpoint left.
+        ConfigError: One of the trials cannot train that many epochs.
     """
+    if top is not None and top < 1:
+        raise SweepError(f"top: must be >= 1, found {top}")
     layout = SweepLayout(directory)
-    is_complete = len(records) >= spec.trials or layout.read_sweep().state == "finished"
+    sweep = layout.read_sweep()
+    total = spec.count_trials(sweep.added, count_begun(records))
+    is_complete = len(records) >= total or sweep.state == "finished"
     if not is_complete or any(record.state not in ENDED for record in records):
         command = read_commands(directory).run_again("resume")
         raise SweepError(f"{directory} has not finished; finish it first: {command}")
     ranked = read_results(directory, spec.tune.metric, spec.tune.mode, spec.config)
-    good = [r for r in ranked if r.best is not None and r.record.state != "failed"]
-    if not good:
-        raise SweepError(f"{directory}: no trial has a result that it could continue from")
-    unknown = [str(result.damage) for result in ranked if result.unknown]
-    if unknown:
-        raise SweepError("\n".join([f"{directory}: the best trials are unknown", *unknown]))
-    done = {result.record.id: result.rows[-1]["epoch"] for result in good[:top]}
-    for result in good[:top]:
-        _check_can_continue(spec, result, epochs)
+    chosen = _find_named(directory, ranked, trials) if trials else _find_best(directory, ranked)
+    chosen = chosen[:top]
+    done = {result.record.id: result.rows[-1]["epoch"] for result in chosen}
+    for result in chosen:
+        _check_can_extend(spec, result, epochs)
     run_spec = _exclude_new_trials(spec, records)
     for record in records:
         if record.id in done:
@@ -129,29 +121,58 @@ def reopen_best(
     return run_spec
 
 
+def _find_best(directory: Path, ranked: list[TrialResult]) -> list[TrialResult]:
+    """Returns the trials that can be extended, the best first."""
+    good = [r for r in ranked if r.best is not None and r.record.state != "failed"]
+    if not good:
+        raise SweepError(f"{directory}: no trial has a result that it could go on from")
+    unknown = [str(result.damage) for result in ranked if result.unknown]
+    if unknown:
+        raise SweepError("\n".join([f"{directory}: the best trials are unknown", *unknown]))
+    return good
+
+
+def _find_named(
+    directory: Path, results: list[TrialResult], names: Sequence[str]
+) -> list[TrialResult]:
+    """Returns the trials with these names, each once."""
+    by_id = {result.record.id: result for result in results}
+    records = [result.record for result in results]
+    ids = dict.fromkeys(find_trial(directory, records, name).id for name in names)
+    for result in (by_id[id_] for id_ in ids):
+        trial = f"trial {result.record.id}"
+        if result.record.state == "failed":
+            command = read_commands(directory).run_again("retry")
+            raise SweepError(f"{trial} has failed; retry it first: {command}")
+        if result.unknown:
+            raise SweepError(f"{trial} cannot be extended: {result.damage}")
+        if not result.rows:
+            raise SweepError(f"{trial} has no result that it could go on from")
+    return [by_id[id_] for id_ in ids]
+
+
 def _exclude_new_trials(spec: SearchSpec, records: list[TrialRecord]) -> SearchSpec:
     """Returns the search file for the existing trials, without settings that would add some."""
     data, tune = spec.to_dict(), spec.tune
-    searched = sum(not record.final for record in records)
     data["tune"] |= {
-        "num_samples": max(1, searched // tune.repeats),
+        "num_samples": max(1, count_begun(records) // tune.repeats),
         "scheduler": {"name": "fifo"},
         "final": None,
         "target": None,
     }
     if tune.search_alg.name == "bohb":  # BOHB needs its own scheduler
         data["tune"]["search_alg"] = {"name": "tpe"}
-    text = "the sweep's search file, for trials that continue"
+    text = "the sweep's search file, for trials that are extended"
     return _parse_changed(data, spec.origin, text)
 
 
-def _check_can_continue(spec: SearchSpec, result: TrialResult, epochs: int) -> None:
+def _check_can_extend(spec: SearchSpec, result: TrialResult, epochs: int) -> None:
     record = result.record
     done = result.rows[-1]["epoch"]
     if done >= epochs:
         raise SweepError(
             f"--epochs is the new total: trial {record.id} has already completed {done}, "
-            f"found {epochs}"
+            f"found {epochs}; give more than {done}"
         )
     if result.checkpoint is None:
         saves = spec.training.checkpoint.enabled
@@ -185,8 +206,7 @@ def reopen_failed(records: list[TrialRecord], cause: str | None) -> list[TrialRe
         and (cause is None or cause in {failure.cause for failure in record.failures[-1:]})
     ]
     for record in failed:
-        record.state, record.ended = "paused", None
-        record.ignored_failures = len(record.failures)
+        record.reopen(len(record.failures))
     return failed
 
 
@@ -201,7 +221,9 @@ def drop_origin(spec: SearchSpec, directory: Path, records: list[TrialRecord]) -
         directory: The sweep directory.
         records: The sweep's trials.
     """
-    if spec.training.checkpoint.resume is None or len(records) < spec.trials:
+    added = SweepLayout(directory).read_sweep().added
+    total = spec.count_trials(added, count_begun(records))
+    if spec.training.checkpoint.resume is None or len(records) < total:
         return spec
     unended = [directory / record.directory for record in records if record.state not in ENDED]
     if not all(any((trial / CHECKPOINTS).glob("*.pt")) for trial in unended):
@@ -287,7 +309,7 @@ def merge_edited(
             f"{directory} it starts with the results of this one"
         )
     merged = recorded.to_dict()
-    for section in ("resources", "failure", "keep", "hooks"):
+    for section in ("resources", "failure", "keep", "hooks", "log_to"):
         merged[section] = new[section]
     if merged["resources"]["gpu"] == "auto":  # the resolved number stays
         merged["resources"]["gpu"] = old["resources"]["gpu"]

@@ -83,12 +83,20 @@ def trial_settings(directory: Path, *, exploits: bool) -> dict[str, Any]:
     return {} if mirror is None else {REMOTE: {"uri": mirror.store.uri, "donates": exploits}}
 
 
-def num_to_keep(directory: Path, number: int) -> int:
+def num_to_keep(directory: Path, *, saves: bool, exploits: bool) -> int:
     """Returns how many checkpoint directories of a trial Tune keeps.
 
-    Tune would delete them on this machine; in object storage, the trials' workers do it.
+    Tune would delete them on this machine; in object storage, the trials' workers do it. Those of
+    PBT are deleted by `DonorCheckpointCleanup`.
+
+    Args:
+        directory: The sweep directory.
+        saves: Whether trials save checkpoints.
+        exploits: Whether trials load one another's checkpoints.
     """
-    return number if mirror_of(directory) is None or not number else sys.maxsize
+    if not saves:
+        return 0
+    return sys.maxsize if exploits or mirror_of(directory) is not None else 1
 
 
 def delete_remote_checkpoint(path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,10 +19,11 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from sweeps.cluster.placement import Reservation
 from sweeps.schedulers.replay import NullSearcher
-from sweeps.search.trial_planner import PlannedTrial, TrialPlanner
+from sweeps.search.trial_planner import AddedConfiguration, PlannedTrial, TrialPlanner
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.sweep_dir.layout import SweepLayout
-from sweeps.sweep_dir.records import TrialRecord
+from sweeps.sweep_dir.layout import ID_BYTES, SweepLayout
+from sweeps.sweep_dir.records import ENDED, TrialRecord, count_begun
+from sweeps.trials.oom_memory import OomMemory
 from sweeps.trials.pause import PauseSwitch
 from sweeps.trials.splits import SweepSplits
 from sweeps.trials.trial import OnFailure, SweepTrial, new_trial
@@ -30,9 +31,8 @@ from trainable.artifacts.metrics import has_diverged, read_rows
 from trainable.artifacts.names import METRICS_FILE, automatic_name
 from trainable.config import TrainConfig, without_cache
 from trainable.config.dotted import pop_dotted
-from trainable.trial_settings import SETTINGS, SPLIT
-
-ID_BYTES = 4
+from trainable.config.own_code import code_directories
+from trainable.trial_settings import SETTINGS, SPLIT, WEIGHTS
 
 RestoreTrials = Callable[[dict[str, SweepTrial]], None]
 
@@ -52,6 +52,8 @@ class TrialTemplate:
     """Decides whether a failed trial is retried."""
     splits: SweepSplits
     """Which images the trials hold out."""
+    memory: OomMemory
+    """Memory of trainings that ran out of it."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,9 @@ class Admission:
     """Rules for which trials Tune may have at a time."""
 
     limit: int
-    """Most live trials; waiting ones do not count."""
+    """Most live trials at the start; waiting ones do not count."""
     reservation: Reservation
-    """Resources that trials reserve."""
+    """Resources that trials reserve at the start."""
     is_waiting: Callable[[Trial], bool]
     """Whether the scheduler keeps a trial paused, so that it takes no slot."""
     switch: PauseSwitch
@@ -106,21 +108,17 @@ class TrialSource(SearchAlgorithm):
         """Recorded trials that Tune has not got yet."""
         self._live: dict[str, SweepTrial] = {}
         self.searcher = NullSearcher()
-
-    @property
-    def limit(self) -> int:
-        """Most live trials."""
-        return self._admission.limit
-
-    @property
-    def reservation(self) -> Reservation:
+        self.limit = admission.limit
+        """Most live trials, which may change while the sweep runs."""
+        self.reservation = admission.reservation
         """Resources that trials reserve."""
-        return self._admission.reservation
+        self._has_none = False
 
     @property
     def total_samples(self) -> int:
         """Number of trials of the sweep."""
-        return self._spec.trials
+        begun = count_begun(self.records.values())
+        return self._spec.count_trials(self._planner.count_added, begun)
 
     def add_configurations(self, experiments: Any) -> None:
         """Takes the experiment that the trials belong to; Tune calls it once, at the start."""
@@ -129,6 +127,7 @@ class TrialSource(SearchAlgorithm):
             record.id: self._create_trial(record, record.config(self._spec))
             for record in self.records.values()
         }
+        self._template.memory.add_recorded(trial.config for trial in trials.values())
         self._restore(trials)
         self._planner.add_recorded(self.records.values(), self._read_rows)
         # Paused ones last: they need no slot, and their scheduler may choose one at any time.
@@ -147,10 +146,71 @@ class TrialSource(SearchAlgorithm):
         if super().is_finished() or self._admission.switch.reason or is_full:
             return None
         planned = self._planner.next_trial(self.records.values())
+        self._has_none = planned is None
         if planned is not None:
             with self._admission.switch.on_full_disk():
-                return self._admit(self._record_trial(planned))
+                return self._begin(self._record_trial(planned))
         return None
+
+    def running_epoch(self, trial_id: str) -> int | None:
+        """Returns the epoch that a trial is training; None for one that waits.
+
+        A trial that is saving usually trains on; one that is about to pause cannot be told apart.
+        """
+        trial = self._live.get(trial_id)
+        if trial is None or trial.status != Trial.RUNNING:
+            return None
+        last: int = (trial.last_result or {}).get("epoch", 0)
+        return last + 1
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there was no trial to return although slots were free."""
+        return not self._recorded and (self._has_none or self.is_finished())
+
+    def change_spec(self, spec: SearchSpec, limit: int) -> None:
+        """Takes the search file with other settings.
+
+        Args:
+            spec: The search file.
+            limit: Most live trials. If it is larger than before, trials that start from now on
+                reserve only what they need, so that more of them fit.
+        """
+        self._spec = spec
+        self._planner.change_spec(spec)
+        settings = {**self._template.settings, **keep_settings(spec)}
+        self._template = replace(self._template, settings=settings)
+        share = {key: self._template.settings[key] for key in ("cpu", "gpu")}
+        if limit > self.limit and share["gpu"] < self.reservation.share["gpu"]:
+            self.reservation = Reservation(share)
+        self.limit = limit
+        self._has_none = False
+
+    def add(self, configuration: AddedConfiguration) -> None:
+        """Adds a configuration by hand; its trials come next."""
+        self._planner.add(configuration, self.records.values())
+        self._has_none = False
+
+    def suggest(self) -> tuple[int, Mapping[str, Any]] | None:
+        """Returns the number and values of the next suggestion; None if there is none."""
+        return self._planner.reserve(self.records.values())
+
+    def note_reserved(self, number: int) -> None:
+        """Keeps the number of a suggestion from the sweep's own trials."""
+        self._planner.note_reserved(number)
+
+    def retry(self, record: TrialRecord, restore: Callable[[SweepTrial], None]) -> None:
+        """Gives Tune a failed trial once more, as a new object with its old id.
+
+        Args:
+            record: The trial, which is not marked as ended any more.
+            restore: Lets Tune restore the object from the trial's checkpoint.
+        """
+        trial = self._create_trial(record, record.config(self._spec))
+        restore(trial)
+        self._recorded.append(trial)
+        self._planner.on_retry(record, self.records.values())
+        self._has_none = False
 
     def _read_rows(self, record: TrialRecord) -> list[dict[str, Any]]:
         return read_rows(self._layout.directory / record.directory / METRICS_FILE)
@@ -160,19 +220,32 @@ class TrialSource(SearchAlgorithm):
         """Trials that hold a slot or wait for one; those that wait for other trials do not."""
         return sum(not self._admission.is_waiting(trial) for trial in self._live.values())
 
+    def _begin(self, trial: SweepTrial) -> SweepTrial:
+        """Admits a new trial; one that is skipped has ended for the searcher and Tune."""
+        record = self.records[trial.trial_id]
+        if record.state not in ENDED:
+            return self._admit(trial)
+        trial.set_status(Trial.TERMINATED)
+        self._planner.on_trial_end(record, self.records.values(), failed=True)
+        return trial
+
     def _admit(self, trial: SweepTrial) -> SweepTrial:
-        reservation = self._admission.reservation
-        if sum(other.has_whole_gpu for other in self._live.values()) < reservation.alone:
+        reservation = self.reservation
+        if reservation is not self._admission.reservation:
+            trial.reserve(reservation.share)
+        elif sum(other.has_whole_gpu for other in self._live.values()) < reservation.alone:
             trial.reserve({**reservation.share, "gpu": 1.0})
         self._live[trial.trial_id] = trial
         return trial
 
     def _record_trial(self, planned: PlannedTrial) -> SweepTrial:
         number = len(self.records)
-        config = self._spec.trial_config(planned.values, number, planned.repeat)
+        config = self._spec.trial_config(
+            planned.values, number, planned.repeat, planned.seed_offset
+        )
         # First: a recorded trial without a split would be taken for one of an older version.
         self._template.splits.settings(config)
-        trial_id = secrets.token_hex(ID_BYTES)
+        trial_id = planned.id or secrets.token_hex(ID_BYTES)
         name = automatic_name(config, datetime.now())
         record = TrialRecord(
             id=trial_id,
@@ -183,7 +256,12 @@ class TrialSource(SearchAlgorithm):
             configuration=planned.configuration,
             repeat=planned.repeat,
             final=planned.final,
+            added=planned.added,
+            seed_offset=planned.seed_offset,
+            weights=planned.weights,
         )
+        if self._template.memory.prepare(record, config.to_dict()):
+            config = record.config(self._spec)
         self._layout.write_trial(record)
         self.records[trial_id] = record
         return self._create_trial(record, config)
@@ -199,6 +277,9 @@ class TrialSource(SearchAlgorithm):
             "sampled": list(record.current),
             "mutated": list(template.mutated),
         }
+        if record.weights is not None:
+            path = self._layout.weights_file(record.configuration_id)
+            config[SETTINGS][WEIGHTS] = str(path.relative_to(self._layout.directory))
         return new_trial(
             self._experiment,
             record,
@@ -231,3 +312,30 @@ class TrialSource(SearchAlgorithm):
     def is_complete(self) -> bool:
         """Whether every trial of the sweep has been created."""
         return self._planner.is_complete(self.records.values())
+
+
+def build_settings(
+    spec: SearchSpec, share: Mapping[str, float], *, allow_custom_model: bool
+) -> dict[str, Any]:
+    """Returns what every trial has in its config under `SETTINGS`.
+
+    Args:
+        spec: The search file.
+        share: CPUs and GPUs of one trial.
+        allow_custom_model: Whether trials may import the user's own code.
+    """
+    return {
+        **share,
+        **keep_settings(spec),
+        "allow_custom_model": allow_custom_model,
+        "code_directories": code_directories() if allow_custom_model else [],
+    }
+
+
+def keep_settings(spec: SearchSpec) -> dict[str, Any]:
+    """Returns what trials need of the search file's `keep`, for their config under `SETTINGS`."""
+    keep = spec.keep
+    return {
+        "keep_epochs": None if keep.epochs == "all" else keep.epochs,
+        "min_free_gib": keep.min_free_gib,
+    }

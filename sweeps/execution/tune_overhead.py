@@ -9,11 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ray.tune import ProgressReporter
 from ray.tune.progress_reporter import TrialProgressCallback
 
 from sweeps.cluster.session import ENVIRONMENT
+from sweeps.notebook.display import in_notebook
 
 MAX_PENDING_TRIALS = "TUNE_MAX_PENDING_TRIALS_PG"
+MOST_PENDING_TRIALS = 1000
+"""Limit of Tune for trials that it has and that do not run. It is read once, while the limit of
+live trials, which `TrialSource` keeps, may be raised."""
 SNAPSHOT_INTERVAL = "TUNE_GLOBAL_CHECKPOINT_S"
 SNAPSHOTS = ("experiment_state-*.json", "searcher-state-*.pkl", "tuner.pkl")
 """Names of the files that Tune writes into a sweep's directory."""
@@ -39,6 +44,23 @@ class NoProgress(TrialProgressCallback):
         """Prints nothing."""
 
 
+class SilentReporter(ProgressReporter):
+    """Reports nothing; in a notebook, Tune's own one clears the output of the cell."""
+
+    def should_report(self, trials: list[Any], done: bool = False) -> bool:
+        """Returns False."""
+        del trials, done
+        return False
+
+    def report(self, trials: list[Any], done: bool, *sys_info: str) -> None:
+        """Reports nothing."""
+
+
+def choose_reporter() -> ProgressReporter | None:
+    """Returns the reporter for Tune, which refuses one outside of notebooks."""
+    return SilentReporter() if in_notebook() else None
+
+
 def remove_snapshots(directory: Path) -> None:
     """Deletes Tune's snapshots of a sweep, which are never read."""
     for pattern in SNAPSHOTS:
@@ -54,7 +76,7 @@ def reduced_overhead(*, limit: int, trials: int) -> Iterator[None]:
         limit: Most live trials. Without it, Tune asks for one trial after another.
         trials: Number of trials of the sweep; the more, the rarer are Tune's snapshots.
     """
-    os.environ[MAX_PENDING_TRIALS] = str(limit)
+    os.environ[MAX_PENDING_TRIALS] = str(max(limit, MOST_PENDING_TRIALS))
     # A snapshot that a full disk refuses is not missed.
     logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
     default = ENVIRONMENT[SNAPSHOT_INTERVAL]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
+from collections.abc import Collection
 from contextlib import nullcontext
 from typing import Any
 
@@ -14,53 +14,51 @@ from ray.tune.schedulers import PopulationBasedTraining
 from sweeps.cluster.gpu_workers import GpuWorkerPool
 from sweeps.cluster.session import choose_reservation, count_slots, machines
 from sweeps.execution import storage_callback
-from sweeps.execution.hooks import HookRunner
-from sweeps.execution.live_view import LiveView
-from sweeps.execution.recorder import (
-    DeviceCallback,
-    RecordCallback,
-    RecordWriter,
-    end_tensorboard,
-)
+from sweeps.execution.observers.callbacks import UserCallbacks
+from sweeps.execution.observers.hooks import build_hooks
+from sweeps.execution.observers.live_view import build_view
+from sweeps.execution.recorder import DeviceCallback, RecordCallback, RecordWriter, record_end
 from sweeps.execution.restore_trials import TrialRestorer
 from sweeps.execution.result_files import ResultFilesCallback
-from sweeps.execution.trial_source import Admission, TrialSource, TrialTemplate
-from sweeps.execution.tune_overhead import NoProgress, reduced_overhead, remove_snapshots
+from sweeps.execution.run_options import RunOptions
+from sweeps.execution.steering.additions import AdditionControl
+from sweeps.execution.steering.callback import RequestCallback
+from sweeps.execution.steering.effects import SettingsControl, TrialControl
+from sweeps.execution.trial_source import Admission, TrialSource, TrialTemplate, build_settings
+from sweeps.execution.tune_overhead import NoProgress, choose_reporter, reduced_overhead
 from sweeps.execution.warm_start import load_points, tell_points
 from sweeps.results.commands import read_commands
 from sweeps.results.outcome import Outcome
-from sweeps.results.progress import TrialProgress
+from sweeps.results.progress import TrialProgress, read_progress
 from sweeps.results.ranking import write_files
 from sweeps.results.retention import CheckpointRetention, prune_weights
 from sweeps.results.status import count_events, describe_stall, note_start
 from sweeps.results.trial_results import ResultReader, read_results, read_scores
-from sweeps.schedulers.build import build_scheduler
+from sweeps.schedulers.build import build_recording_scheduler
 from sweeps.schedulers.hyperband import needs_all_trials
-from sweeps.schedulers.pbt import DonorCheckpointCleanup
-from sweeps.schedulers.recording import RecordingScheduler
+from sweeps.schedulers.pbt import DonorCheckpointCleanup, Population
 from sweeps.search.searcher import Searcher
 from sweeps.search.trial_planner import TrialPlanner
 from sweeps.spec.schedulers import mutated_keys
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.storage.location import join_location, sync_trial, sync_trials
-from sweeps.sweep_dir.event_log import EventLog
+from sweeps.steering.additions import restore_additions
+from sweeps.steering.inbox import Inbox
+from sweeps.steering.view import SweepView
+from sweeps.storage.location import sync_trial, sync_trials
+from sweeps.sweep_dir.event_log import Event, EventLog
 from sweeps.sweep_dir.layout import SweepLayout
-from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, now
-from sweeps.terminal.console import console, print_line
+from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, count_begun
+from sweeps.terminal.console import print_line
 from sweeps.trials.epoch_timeout import EpochTimeout
 from sweeps.trials.failing_alike import RESTART, FailureStreak
-from sweeps.trials.pause import PauseStopper, PauseSwitch, budget_deadline
+from sweeps.trials.oom_memory import OomMemoryCallback, open_memory
+from sweeps.trials.pause import PauseStopper, PauseSwitch
 from sweeps.trials.ray_death import RayDeath
 from sweeps.trials.retries import RetryPolicy
 from sweeps.trials.splits import SweepSplits
-from trainable.config.own_code import code_directories
+from sweeps.trials.trial import without_retried
 from trainable.errors import describe_full_disk
 from trainable.ray_trial.classifier import ClassifierTrainable
-
-NUM_TO_KEEP = 1
-"""Tune's own checkpoint directories that a trial keeps."""
-NUM_TO_KEEP_FOR_EXPLOITS = sys.maxsize
-"""Number for PBT, whose directories `DonorCheckpointCleanup` deletes."""
 
 
 class TuneRun:
@@ -72,7 +70,7 @@ class TuneRun:
         record: The sweep's record; it is kept current here.
         share: CPUs and GPUs of one trial.
         records: The recorded trials in order of creation.
-        allow_custom_model: Whether `model.name` and the sampler may be the user's own code.
+        options: How it is run.
         restarts_streak: Whether trials that failed alike so far are not counted any more.
     """
 
@@ -83,11 +81,12 @@ class TuneRun:
         record: SweepRecord,
         share: dict[str, float],
         records: list[TrialRecord],
+        options: RunOptions,
         *,
-        allow_custom_model: bool,
         restarts_streak: bool = False,
     ) -> None:
         self._spec = spec
+        self._options = options
         self._layout = layout
         self._record = record
         self._share = share
@@ -95,39 +94,40 @@ class TuneRun:
         self._reader = ResultReader(
             layout.directory, spec.tune.metric, spec.tune.mode, spec.config, is_live=True
         )
-        self._switch = PauseSwitch(layout.stop_file, budget_deadline(spec))
+        self._switch = PauseSwitch(layout.stop_file, spec.tune.time_budget)
         self._stopper = PauseStopper(self._switch)
-        limit = spec.failure.stop_after
-        self._streak = FailureStreak(None if limit == "never" else limit, self._pause_for_failures)
-        self._log = EventLog(layout.events_file, self._streak.add)
-        self._scheduler = self._build_scheduler()
-        self._limit = self._find_limit()
+        self._streak = FailureStreak(spec.failure.stop_after, self._pause_for_failures)
+        self._log = EventLog(layout.events_file, self._note_event)
+        self._scheduler = build_recording_scheduler(
+            spec, record.rungs, self._log, self._switch, self._stopper
+        )
+        self._limit = self._find_limit(records)
         self._slots = min(self._limit, count_slots(share))
-        concurrent = min(self._slots, spec.trials)
+        concurrent = min(self._slots, self._count_trials(records))
         shared = spec.resources.process == "shared"
         self._pool = GpuWorkerPool(share, machines(), concurrent) if shared else None
-        self._source = self._build_source(records, concurrent, allow_custom_model)
+        self._source = self._build_source(records, concurrent)
+        self._scheduler.by_hand.limit = lambda: self._source.limit
         if restarts_streak:
             self._log.append(RESTART)
             self._events.append(RESTART)
         self._streak.replay(self._events)
         self._writer = RecordWriter(layout, record, self._source.records)
         self._retention = CheckpointRetention(layout.directory, spec)
-        progress = self._read_progress(records)
-        note_start(
-            record, count_events((trial.record, trial.epoch) for trial in progress.values())
+        progress = read_progress(self._reader, records, spec)
+        note_start(record, count_events((t.record, t.epoch) for t in progress.values()))
+        self._hooks = build_hooks(spec, layout.directory, [t.best for t in progress.values()])
+        self._view = build_view(spec, self._source.total_samples, self._slots)
+        self._recorder = self._build_recorder(progress)
+        self._timeout = EpochTimeout(spec.failure.epoch_timeout)
+        self._requests = self._build_requests()
+        self._user_callbacks = UserCallbacks(
+            options, self._source.records, self._reader, self._note_call
         )
-        self._hooks = self._build_hooks(progress)
-        self._view = LiveView(
-            console,
-            total=spec.trials,
-            epochs=spec.max_epochs,
-            slots=self._slots,
-            metric=spec.tune.metric,
-            mode=spec.tune.mode,
-        )
-        self._recorder = RecordCallback(
-            spec,
+
+    def _build_recorder(self, progress: dict[str, TrialProgress]) -> RecordCallback:
+        recorder = RecordCallback(
+            self._spec,
             self._writer,
             switch=self._switch,
             view=self._view,
@@ -135,6 +135,13 @@ class TuneRun:
             hooks=self._hooks,
             on_end=self._prune_checkpoints,
         )
+        recorder.stopped = self._state.stopped
+        return recorder
+
+    def _note_event(self, event: Event) -> None:
+        """Takes an event that has been logged."""
+        self._streak.add(event)
+        self._state.add(event)
 
     def run(self) -> Outcome:
         """Runs Tune until the sweep has finished or is paused."""
@@ -143,9 +150,9 @@ class TuneRun:
         recorded = self._source.records.values()
         ended = sum(trial.state in ENDED for trial in recorded)
         print_line(
-            f"sweep {record.name}: {spec.trials} trials"
+            f"sweep {record.name}: {self._source.total_samples} trials"
             + (f", {ended} of them ended" if recorded else "")
-            + f", {min(self._slots, spec.trials)} concurrent, in {layout.directory}"
+            + f", {min(self._slots, self._source.total_samples)} concurrent, in {layout.directory}"
         )
         stall = describe_stall(record, spec.to_dict(), record.events_at_start or 0, running=True)
         if stall is not None:
@@ -160,11 +167,13 @@ class TuneRun:
                 self._view,
             ):
                 grid = self._fit_while_there_is_space()
+            self._user_callbacks.print_failures()
             sync_trials(layout.directory)
             if grid is not None:
                 storage_callback.use_remote_checkpoints(grid, layout.directory)
             self._log.close()
-            self._record_end()
+            record_end(self._writer, self._switch, is_complete=self._source.is_complete)
+            spec = self._spec  # a request may have changed settings
             prune_weights(layout.directory, spec)
             results = read_results(layout.directory, spec.tune.metric, spec.tune.mode, spec.config)
             with self._switch.on_full_disk():
@@ -172,6 +181,11 @@ class TuneRun:
             self._hooks.finish(record, results)
         epochs = spec.training.training.epochs
         return Outcome(layout.directory, record, results, spec.tune.metrics, epochs, grid)
+
+    def _note_call(self, seconds: float) -> None:
+        """Takes what a function of the user has requested, and its time off the trials' time."""
+        self._timeout.exclude(seconds)
+        self._requests.look_at_once()
 
     def _pause_for_failures(self) -> None:
         """Pauses the sweep because its trials fail alike, unless none is left."""
@@ -184,41 +198,22 @@ class TuneRun:
             print_line(line)
         self._switch.request("failing")
 
-    def _build_scheduler(self) -> RecordingScheduler:
-        spec = self._spec
-        inner = build_scheduler(
-            spec.tune.scheduler,
-            spec.space,
-            metric=spec.tune.metric,
-            mode=spec.tune.mode,
-            max_t=spec.max_epochs,
-            seed=spec.tune.seed,
-            rule=self._record.rungs,
-        )
-        return RecordingScheduler(
-            inner,
-            self._log,
-            self._switch,
-            self._stopper,
-            spec.logged_metrics,
-            self._mutated,
-            saves=spec.training.checkpoint.enabled,
-        )
-
     @property
     def _mutated(self) -> tuple[str, ...]:
         return mutated_keys(self._spec.tune.scheduler, tuple(self._spec.space))
 
-    def _find_limit(self) -> int:
+    def _count_trials(self, records: Collection[TrialRecord]) -> int:
+        return self._spec.count_trials(self._record.added, count_begun(records))
+
+    def _find_limit(self, records: Collection[TrialRecord]) -> int:
         """Returns the most live trials, not counting waiting ones.
 
         With HyperBand and PBT all trials are live, because they wait for one another from the
         start; BOHB's HyperBand waits only for trials that it has been given.
         """
         limit = self._spec.tune.max_concurrent_trials
-        inner = self._scheduler.inner
-        if self._exploits or needs_all_trials(inner):
-            return self._spec.trials
+        if self._exploits or needs_all_trials(self._scheduler.inner):
+            return self._count_trials(records)
         return count_slots(self._share) if limit == "auto" else limit
 
     @property
@@ -226,34 +221,38 @@ class TuneRun:
         """Whether trials load one another's checkpoints, as PBT's do."""
         return isinstance(self._scheduler.inner, PopulationBasedTraining)
 
-    def _num_to_keep(self) -> int:
-        if not self._spec.training.checkpoint.enabled:
-            return 0
-        return NUM_TO_KEEP_FOR_EXPLOITS if self._exploits else NUM_TO_KEEP
-
-    def _build_source(
-        self, records: list[TrialRecord], concurrent: int, allow_custom_model: bool
-    ) -> TrialSource:
+    def _build_source(self, records: list[TrialRecord], concurrent: int) -> TrialSource:
         spec, layout = self._spec, self._layout
-        searcher = Searcher(spec, allow_custom_model=allow_custom_model)
+        searcher = Searcher(spec, allow_custom_model=self._options.allow_custom_model)
         tell_points(searcher, load_points(spec, layout))
-        epochs = {r.id: _read_epochs(spec, r) for r in records}
-        saves, metrics = spec.training.checkpoint.enabled, spec.logged_metrics
-        restorer = TrialRestorer(layout, records, epochs, saves=saves, metrics=metrics)
+        restorer = self._find_states(records)
         by_id = {record.id: record for record in records}
-        self._events = restorer.events
-        pool = self._pool
+        self._events, self._state = restorer.events, restorer.state
+        self._memory = open_memory(spec, layout, self._share, self._log.append, self._events)
+        pool, memory = self._pool, self._memory
+        if isinstance(self._scheduler.inner, Population):
+            self._scheduler.inner.adapt = memory.adapt_exploit
+        self._retries = RetryPolicy(
+            layout, by_id, spec.failure, self._share, self._switch, pool, memory
+        )
+        planner = TrialPlanner(spec, searcher, self._score)
+        restore_additions(planner, self._state, records)
         return TrialSource(
             spec,
             layout,
             by_id,
-            planner=TrialPlanner(spec, searcher, self._score),
+            planner=planner,
             template=TrialTemplate(
-                self._trial_settings(allow_custom_model),
+                self._trial_settings(),
                 self._mutated,
-                storage_callback.num_to_keep(layout.directory, self._num_to_keep()),
-                RetryPolicy(layout, by_id, spec.failure, self._share, self._switch, pool),
+                storage_callback.num_to_keep(
+                    layout.directory,
+                    saves=spec.training.checkpoint.enabled,
+                    exploits=self._exploits,
+                ),
+                self._retries,
                 SweepSplits(spec, layout, records),
+                memory,
             ),
             admission=Admission(
                 self._limit,
@@ -264,78 +263,31 @@ class TuneRun:
             restore=lambda trials: restorer.restore(trials, self._scheduler),
         )
 
-    def _trial_settings(self, allow_custom_model: bool) -> dict[str, Any]:
-        keep = self._spec.keep
+    def _find_states(self, records: list[TrialRecord]) -> TrialRestorer:
+        spec = self._spec
+        epochs = {r.id: r.config(spec).training.epochs for r in records}
+        saves, metrics = spec.training.checkpoint.enabled, spec.logged_metrics
+        return TrialRestorer(self._layout, records, epochs, saves=saves, metrics=metrics)
+
+    def _trial_settings(self) -> dict[str, Any]:
+        allowed = self._options.allow_custom_model
         return {
-            **self._share,
-            "keep_epochs": None if keep.epochs == "all" else keep.epochs,
-            "min_free_gib": keep.min_free_gib,
-            "allow_custom_model": allow_custom_model,
-            "code_directories": code_directories() if allow_custom_model else [],
+            **build_settings(self._spec, self._share, allow_custom_model=allowed),
             **storage_callback.trial_settings(self._layout.directory, exploits=self._exploits),
             **(self._pool.settings if self._pool else {}),
         }
-
-    def _read_progress(self, records: list[TrialRecord]) -> dict[str, TrialProgress]:
-        metric, mode = self._spec.tune.metric, self._spec.tune.mode
-        progress = {}
-        for record in records:
-            trial = TrialProgress(record, _read_epochs(self._spec, record))
-            for row in self._reader.read(record).rows:
-                trial.add_epoch(row, metric, mode)
-            progress[record.id] = trial
-        return progress
-
-    def _build_hooks(self, progress: dict[str, TrialProgress]) -> HookRunner:
-        tune = self._spec.tune
-        base = self._spec.training.checkpoint.dir
-        return HookRunner(
-            self._spec.hooks,
-            join_location(base, self._layout.directory.name),
-            metric=tune.metric,
-            mode=tune.mode,
-            best_values=[trial.best for trial in progress.values()],
-        )
 
     def _prune_checkpoints(self) -> None:
         """Deletes checkpoints of ended trials as `keep.trials` says.
 
         PBT may still load an ended trial's checkpoint; there they are deleted after the run.
         """
-        if self._num_to_keep() != NUM_TO_KEEP_FOR_EXPLOITS:
+        if not self._exploits:
             self._retention.prune(self._source.records.values())
-
-    def _record_end(self, *, may_finish: bool = True) -> None:
-        """Marks unended trials as paused, or stopped at the target, and the sweep accordingly.
-
-        Args:
-            may_finish: Whether a sweep whose trials have all ended is finished.
-        """
-        reached_target = self._switch.reason == "target"
-        if self._switch.reason == "disk_full":
-            remove_snapshots(self._layout.directory)  # room for the records
-        unended = [r for r in self._source.records.values() if r.state not in ENDED]
-        for trial in unended:
-            trial.state = "stopped" if reached_target else "paused"
-        for trial in self._source.records.values():
-            if trial in unended or trial.id in self._writer.unwritten:
-                with self._switch.on_full_disk():
-                    self._layout.write_trial(trial)
-        if reached_target:
-            for trial in unended:
-                end_tensorboard(self._layout, trial)
-        record = self._record
-        is_finished = reached_target or (may_finish and self._source.is_complete and not unended)
-        record.state = "finished" if is_finished else "paused"
-        if not is_finished or reached_target:
-            record.reason = self._switch.reason or "interrupted"
-        record.ended, record.pid, record.host = now(), None, None
-        with self._switch.on_full_disk():
-            self._writer.write_sweep()
 
     def _record_death(self) -> str:
         # The process ends before the tables are written, which a resume makes up for.
-        self._record_end(may_finish=False)
+        record_end(self._writer, self._switch, is_complete=False)
         return read_commands(self._layout.directory).run_again("resume")
 
     def _fit_while_there_is_space(self) -> tune.ResultGrid | None:
@@ -365,36 +317,77 @@ class TuneRun:
                 name=self._layout.directory.name,
                 storage_path=str(self._layout.directory.parent),
                 verbose=0,
+                progress_reporter=choose_reporter(),
                 stop=self._stopper,
                 callbacks=self._build_callbacks(),
             ),
         )
         with reduced_overhead(limit=self._limit, trials=self._spec.trials):
-            return tuner.fit()
+            return without_retried(tuner.fit())
 
     def _build_callbacks(self) -> list[tune.Callback]:
         directory, inner = self._layout.directory, self._scheduler.inner
         callbacks = [
             *storage_callback.build_callbacks(directory),
             self._recorder,
+            self._requests,
+            OomMemoryCallback(self._memory),
+            self._timeout,
             ResultFilesCallback(directory, self._source.records),
+            self._user_callbacks,
             NoProgress(),
         ]
         if self._share["gpu"]:
             callbacks.append(DeviceCallback())
-        if self._spec.failure.epoch_timeout is not None:
-            callbacks.append(EpochTimeout(self._spec.failure.epoch_timeout))
         if isinstance(inner, PopulationBasedTraining):
             cleanup = DonorCheckpointCleanup(inner, storage_callback.delete_remote_checkpoint)
             callbacks.append(cleanup)
         return callbacks
+
+    def _build_requests(self) -> RequestCallback:
+        trials = TrialControl(self._scheduler, self._writer)
+        settings = SettingsControl(lambda: self._spec, self._writer, self._change_spec)
+        additions = AdditionControl(
+            self._source,
+            self._writer,
+            lambda record: self._find_states([record]),
+            self._retention.forget,
+            lambda: self._change_spec(self._spec),
+        )
+        effects = {**trials.effects, **settings.effects, **additions.effects}
+        inbox = Inbox(self._layout.directory, self._log, self._view_sweep, effects)
+        return RequestCallback(
+            inbox, self._scheduler, self._writer, self._switch, lambda: self._source.is_idle
+        )
+
+    def _view_sweep(self) -> SweepView:
+        """Returns the sweep as requests are judged by it."""
+        return SweepView(
+            self._layout.directory,
+            self._spec,
+            self._source.records,
+            self._state,
+            run_s=self._switch.run_s,
+            running_epoch=self._source.running_epoch,
+            suggest=self._source.suggest,
+        )
+
+    def _change_spec(self, spec: SearchSpec) -> None:
+        """Takes the search file with other settings while the sweep runs."""
+        self._spec = self._recorder.spec = spec
+        self._source.change_spec(spec, self._find_limit(self._source.records.values()))
+        self._slots = min(self._source.limit, count_slots(self._share))
+        self._view.change(total=self._source.total_samples, slots=self._slots)
+        self._switch.budget_s = spec.tune.time_budget
+        self._retries.policy = self._memory.policy = spec.failure
+        self._timeout.timeout_s = spec.failure.epoch_timeout
+        self._hooks.hooks = spec.hooks
+        self._retention.keep = spec.keep.trials
+        self._prune_checkpoints()
+        self._streak.change_limit(spec.failure.stop_after)
 
     def _score(self, trial: TrialRecord) -> list[float] | None:
         """Returns an ended trial's metrics for the searcher; None if it lacks one."""
         tune = self._spec.tune
         sync_trial(self._layout.directory / trial.directory)
         return read_scores(self._reader.read(trial), tune.metrics)
-
-
-def _read_epochs(spec: SearchSpec, record: TrialRecord) -> int:
-    return record.config(spec).training.epochs

@@ -11,9 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sweeps.results.trial_results import read_results, read_scores
 from sweeps.search.searcher import Searcher
-from sweeps.space.distributions import Distribution
-from sweeps.space.parameters import ExpressionParameter, Parameter, ZippedParameter, to_json
-from sweeps.space.search_space import satisfies
+from sweeps.space.membership import can_produce, contains
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.storage.location import resolve
 from sweeps.sweep_dir.errors import SweepError
@@ -62,7 +60,7 @@ def read_points(spec: SearchSpec) -> list[Point] | None:
         for result in read_results(earlier, metric, spec.tune.mode)
         if result.record.state in COMPLETE
         and (scores := read_scores(result, spec.tune.metrics)) is not None
-        and _fits(result.values, spec)
+        and contains(spec.space, spec.constraints, result.values)
     ]
 
 
@@ -110,24 +108,6 @@ def _has_types(values: Mapping[str, Any], spec: SearchSpec) -> bool:
     """
     return all(
         key in spec.space
-        and (type(value) in {int, float} or _can_produce(spec.space[key], values, key))
+        and (type(value) in {int, float} or can_produce(spec.space[key], values, key))
         for key, value in values.items()
     )
-
-
-def _fits(values: Mapping[str, Any], spec: SearchSpec) -> bool:
-    """Whether a space can produce these values."""
-    active = {key for key, parameter in spec.space.items() if parameter.is_active(values)}
-    if active != values.keys() or not satisfies(spec.constraints, dict(values)):
-        return False
-    return all(_can_produce(spec.space[key], values, key) for key in values)
-
-
-def _can_produce(parameter: Parameter, values: Mapping[str, Any], key: str) -> bool:
-    if isinstance(parameter, Distribution):
-        return parameter.can_draw(values[key])
-    assert isinstance(parameter, ExpressionParameter | ZippedParameter)
-    try:
-        return to_json(parameter.value(values)) == to_json(values[key])
-    except ValueError:  # the expression fails, or its source key has another value
-        return False

@@ -22,7 +22,7 @@ from sweeps.terminal.formatting import (
     make_table,
 )
 from trainable.errors import DataError, TuneSweepsError
-from trainable.features.sharing import describe_sharing
+from trainable.features.sharing import describe_sharing, uses_features
 from trainable.inspection.summary import summarize_data
 
 MAX_DRAWS_SHOWN = 5
@@ -30,13 +30,11 @@ MAX_DRAWS_SHOWN = 5
 
 
 def describe_plan(plan: Plan) -> Iterator[str]:
-    """Yields the lines that describe a plan: trials, draws, configs, epochs and concurrency."""
-    spec, tune = plan.spec, plan.spec.tune
-    folds = ", each with another fold" if spec.repeats_folds else ""
-    repeats = f" x {tune.repeats} repeats{folds}" if tune.repeats > 1 else ""
-    finals = f" + {plan.finals} final" if plan.finals else ""
-    configurations = count_of(tune.num_samples, "configuration")
-    yield f"{configurations}{repeats}{finals}: {count_of(spec.trials, 'trial')}"
+    """Yields the lines that describe a plan: the details of draws, and then what they sum up to.
+
+    A terminal shows the end of a long output.
+    """
+    tune = plan.spec.tune
     yield _describe_draws(plan)
     for number, values in enumerate(plan.draws[:MAX_DRAWS_SHOWN]):
         text = ", ".join(f"{key}: {format_value(value)}" for key, value in values.items())
@@ -44,6 +42,8 @@ def describe_plan(plan: Plan) -> Iterator[str]:
     if tune.num_samples > MAX_DRAWS_SHOWN:
         yield "  ..."
     yield from _describe_configs(plan)
+    yield ""
+    yield _describe_trials(plan)
     yield from (f"data: {line}" for line in summarize(plan))
     yield f"scheduler {tune.scheduler.name}: {_describe_rungs(plan)}"
     yield f"epochs: {_describe_epochs(plan)}"
@@ -51,6 +51,15 @@ def describe_plan(plan: Plan) -> Iterator[str]:
     yield from _describe_features(plan)
     if tune.time_budget is not None:
         yield f"time budget: the sweep is paused after {format_duration(tune.time_budget)}"
+
+
+def _describe_trials(plan: Plan) -> str:
+    spec, tune = plan.spec, plan.spec.tune
+    folds = ", each with another fold" if spec.repeats_folds else ""
+    repeats = f" x {tune.repeats} repeats{folds}" if tune.repeats > 1 else ""
+    finals = f" + {plan.finals} final" if plan.finals else ""
+    configurations = count_of(tune.num_samples, "configuration")
+    return f"{configurations}{repeats}{finals}: {count_of(spec.trials, 'trial')}"
 
 
 def summarize(plan: Plan) -> list[str]:
@@ -179,6 +188,11 @@ def describe_cost(probed: list[ProbedDraw]) -> Table:
     table.caption = f"on {device}, one trial alone"
     if device == "cpu":
         table.caption += "; GiB of the whole process"
+    if any(uses_features(d.config) and not d.config.augment.mixes for d in probed):
+        table.caption += (
+            "; the frozen backbone was run for every batch, trials store its features: they need "
+            "less time and memory than shown"
+        )
     return table
 
 

@@ -6,6 +6,7 @@ trials are equally fast and none fails.
 
 from __future__ import annotations
 
+import functools
 import math
 from bisect import insort
 from collections import Counter
@@ -77,25 +78,34 @@ def estimate_epochs(scheduler: Section, *, trials: int, epochs: int) -> Expectat
 
 
 def _estimate_asha(scheduler: ASHA, trials: int, last: int, epochs: int) -> Expectation:
-    ladders = [asha_rungs(scheduler, last, s) for s in range(scheduler.brackets)]
+    ladders = tuple(
+        tuple(asha_rungs(scheduler, last, bracket)) for bracket in range(scheduler.brackets)
+    )
+    count = min(trials, MAX_TRIALS_PER_SIMULATION)
+    shares = _simulate_sweeps(scheduler.reduction_factor, ladders, count, last)
+    ends = {end: share * trials for end, share in shares.items()}
+    return _summarize(ends, trials, last, epochs)
+
+
+@functools.lru_cache
+def _simulate_sweeps(
+    factor: float, ladders: tuple[tuple[int, ...], ...], count: int, last: int
+) -> dict[int, float]:
+    """Simulates sweeps of `count` trials; returns epoch -> share of the trials ended."""
     sizes = np.array([len(ladder) for ladder in ladders])
     chances = np.exp(sizes - sizes.max())
-    count = min(trials, MAX_TRIALS_PER_SIMULATION)
     sweeps = max(8, SIMULATED_TRIALS // count)
     rng = np.random.default_rng(0)
     ends: Counter[int] = Counter()
     for _ in range(sweeps):
         assigned = rng.choice(len(ladders), size=count, p=chances / chances.sum())
-        ends += _simulate_asha(
-            scheduler.reduction_factor, ladders, assigned, rng.random(count), last
-        )
-    scale = trials / count / sweeps
-    return _summarize({end: number * scale for end, number in ends.items()}, trials, last, epochs)
+        ends += _simulate_asha(factor, ladders, assigned, rng.random(count), last)
+    return {end: number / count / sweeps for end, number in ends.items()}
 
 
 def _simulate_asha(
     factor: float,
-    ladders: list[list[int]],
+    ladders: tuple[tuple[int, ...], ...],
     assigned: np.ndarray,
     scores: np.ndarray,
     last: int,

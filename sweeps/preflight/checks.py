@@ -14,6 +14,8 @@ from pathlib import Path
 
 from sweeps.preflight.variants import Variant, list_variants
 from sweeps.space.parameters import to_json
+from sweeps.spec.log_to import find_tracker_problems
+from sweeps.spec.origin import name_command_line
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.terminal.console import print_line
 from trainable.config import TrainConfig
@@ -122,11 +124,15 @@ def _slow_configs(variants: Sequence[Variant]) -> list[TrainConfig]:
 
 
 def _check_outputs(spec: SearchSpec) -> list[Problem]:
-    """Returns why the sweep's directory cannot be created, with the lines of the search file."""
+    """Returns why nothing can be written, with the lines of the search file.
+
+    The sweep's directory cannot be created, or the client of a tracker is missing.
+    """
     located = spec.origin.locate
     problems = [
         located(p) for p in check_directory("checkpoint.dir", spec.training.checkpoint.dir)
     ]
+    problems += _check_trackers(spec)
     name = spec.sweep_name
     if problems or name is None:
         return problems
@@ -138,6 +144,13 @@ def _check_outputs(spec: SearchSpec) -> list[Problem]:
         rule = f"must be free in checkpoint.dir: {path} is a file; choose another name"
         problems.append(Problem("name", rule, line))
     return problems
+
+
+def _check_trackers(spec: SearchSpec) -> Iterator[Problem]:
+    """Yields why the sweep cannot report to its trackers."""
+    for key, rule in find_tracker_problems(spec.log_to):
+        line = line_of(spec.origin.search, tuple(key.split(".")))
+        yield name_command_line(Problem(key, rule, line))
 
 
 def _refuse(

@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from sweeps.results.trial_results import TrialResult
+from sweeps.sweep_dir.records import ADDED
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class Configuration:
     """The metric at the best epochs; only of the final trials if there are any."""
     final: bool
     """Whether the scores are those of final trials."""
+
+    @property
+    def label(self) -> str:
+        """Its number in tables; that of a configuration that was added by hand has a plus."""
+        return str(self.number) if self.number < ADDED else f"+{self.number - ADDED}"
 
     @property
     def mean(self) -> float:

@@ -1,8 +1,8 @@
-"""Commands that continue a sweep or use one of its trials, as messages print them."""
+"""Commands that resume a sweep or use one of its trials, as messages print them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from sweeps.terminal.commands import sweep_command, train_command
 from trainable.artifacts.names import CONFIG_FILE
 from trainable.config.own_code import is_own_code
 from trainable.config.yaml_reader import parse_yaml, read_yaml
-from trainable.errors import ConfigError
+from trainable.errors import ConfigError, list_first
 
+MAX_HELD_SHOWN = 8
+"""Ids of held trials that a message lists."""
 CODE_KEYS = ("model", "model.name", "loss", "loss.name", "dataset.name")
 """Keys of the space that can choose code of the user's own."""
 
@@ -29,14 +31,21 @@ class SweepCommands:
     address: str | None
     """The Ray cluster that it was last run on, as the user gave it."""
 
-    def run_again(self, verb: str, *options: str) -> str:
-        """Returns a command that runs trials of the sweep: resume, continue or retry."""
+    def run_again(self, verb: str, *options: str, absolute: bool = False) -> str:
+        """Returns a command that runs trials of the sweep: resume, extend or retry.
+
+        Args:
+            verb: The verb.
+            *options: Its options.
+            absolute: Whether the command is for any directory, as in a file.
+        """
         return sweep_command(
             verb,
             self.directory,
             *options,
             allow_custom_model=self.has_own_code,
             address=self.address,
+            absolute=absolute,
         )
 
 
@@ -58,10 +67,10 @@ def read_commands(directory: Path) -> SweepCommands:
 def trial_commands(
     result: TrialResult, config_file: Path | None = None, *, absolute: bool = False
 ) -> dict[str, str]:
-    """Returns the commands that use a trial: `eval`, `restore` and `train`.
+    """Returns the commands that use a trial: its verbs, and `train`, which trains it again.
 
-    `train` trains its config again; the other two need its checkpoint and are left out without
-    one.
+    `eval`, `predict`, `restore` and `export-model` need its checkpoint and are left out without
+    one. `predict` is for the images of a data set in class folders, and left out for other data.
 
     Args:
         result: The trial.
@@ -83,7 +92,13 @@ def trial_commands(
     commands = {"train": train}
     if result.checkpoint is not None and config:
         twice = str(2 * int(config["training"]["epochs"]))
-        options = {"eval": [], "restore": ["--epochs", twice]}
+        options: dict[str, list[str | Path]] = {
+            "eval": [],
+            "restore": ["--epochs", twice],
+            "export-model": [],
+        }
+        if (images := _find_images(config["dataset"])) is not None:
+            options["predict"] = [images]
         for verb, more in options.items():
             commands[verb] = sweep_command(
                 verb,
@@ -93,6 +108,27 @@ def trial_commands(
                 absolute=absolute,
             )
     return commands
+
+
+def _find_images(dataset: Mapping[str, Any]) -> Path | None:
+    """Returns the folder with the test images, or all images, of a data set in class folders."""
+    if dataset["name"] != "image_folder":
+        return None
+    root = Path(dataset["root"])
+    return next((path for path in (root / "test", root) if path.is_dir()), None)
+
+
+def describe_held(directory: Path, trials: Sequence[str]) -> list[str]:
+    """Returns lines on trials that requests hold, with the command that lets the first go on.
+
+    Args:
+        directory: The sweep directory.
+        trials: Their ids; at least one.
+    """
+    noun = "1 trial is" if len(trials) == 1 else f"{len(trials)} trials are"
+    command = sweep_command("trial", "resume", directory, trials[0])
+    ids = list_first(trials, MAX_HELD_SHOWN)
+    return [f"{noun} paused by hand: {ids}; to let one go on:", f"  {command}"]
 
 
 def own_code(search: Mapping[str, Any]) -> list[str]:

@@ -46,13 +46,14 @@ def epoch_rows(sweep: LoadedSweep) -> list[Row]:
     """
     trials = sorted(sweep.results, key=lambda result: result.record.number)
     return [
-        {"trial": trial.record.id, **_without_values(row), **row.get(VALUES, {})}
+        {"trial": trial.record.id, **without_values(row), **row.get(VALUES, {})}
         for trial in trials
         for row in trial.rows
     ]
 
 
-def _without_values(row: Row) -> Row:
+def without_values(row: Row) -> Row:
+    """Returns a row of an epoch without the mapping of the values that it was trained with."""
     return {name: value for name, value in row.items() if name != VALUES}
 
 

@@ -29,8 +29,8 @@ from sweeps.storage.location import refresh
 from sweeps.storage.lock import is_running
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
-from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord
-from trainable.artifacts.metrics import ACCURACY, monitor_of
+from sweeps.sweep_dir.records import BY_HAND, ENDED, SweepRecord, TrialRecord, count_begun
+from trainable.artifacts.metrics import ACCURACY, accuracy_beside, monitor_of
 from trainable.artifacts.names import CONFIG_FILE
 from trainable.config.names import suggestion
 from trainable.config.schema import Section
@@ -84,11 +84,20 @@ class LoadedSweep:
 
     @property
     def total(self) -> int:
-        """Number of trials when the sweep is complete, including repeats and final trials."""
+        """Number of trials when the sweep is complete, including repeats and final trials.
+
+        Configurations that were added by hand count as well.
+        """
         tune = self.search["tune"]
         section = tune.get("final")
         final = (section["top"], section["repeats"]) if section else None
-        planned = count_trials(int(tune["num_samples"]), int(tune.get("repeats", 1)), final)
+        planned = count_trials(
+            int(tune["num_samples"]),
+            int(tune.get("repeats", 1)),
+            final,
+            added=self.record.added,
+            begun=count_begun(result.record for result in self.results),
+        )
         return max(planned, len(self.results))
 
     @property
@@ -125,6 +134,8 @@ class LoadedSweep:
             return None
         value, epoch = best.best[self.metric], best.best["epoch"]
         values = {"trial": best.record.id, "metric": self.metric, "value": value, "epoch": epoch}
+        if (accuracy := accuracy_beside(best.best, self.metric)) is not None:
+            values[ACCURACY] = accuracy
         if self.configurations:
             values["copies"] = self.configurations[0].to_dict()
         return values
@@ -175,11 +186,11 @@ class LoadedSweep:
         return record.epochs(int(self.search["config"]["training"]["epochs"]))
 
     def saved_epochs(self) -> int:
-        """Returns the number of epochs that the scheduler saved by stopping trials."""
+        """Returns the number of epochs that were saved by stopping trials, not by hand."""
         return sum(
             max(0, self.epochs(result.record) - _last_epoch(result))
             for result in self.results
-            if result.record.state == "stopped"
+            if result.record.state == "stopped" and result.record.stopped_by != BY_HAND
         )
 
     def find(self, name: str) -> TrialResult:

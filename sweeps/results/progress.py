@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from sweeps.results.trial_results import inherited_row
+from sweeps.results.trial_results import ResultReader, inherited_row
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.records import ENDED, TrialRecord
 from sweeps.terminal.formatting import count_of, format_duration, format_metric
 from trainable.artifacts.metrics import is_scored
@@ -72,6 +73,28 @@ class TrialProgress:
 
 SILENT_S, SILENT_EPOCHS = 120.0, 3
 """A running trial is said to be silent after this time, and this many of its epochs."""
+
+
+def read_progress(
+    reader: ResultReader, records: Iterable[TrialRecord], spec: SearchSpec
+) -> dict[str, TrialProgress]:
+    """Reads the progress of recorded trials from their files.
+
+    Args:
+        reader: Reads the sweep's trials.
+        records: The trials.
+        spec: The sweep's search file.
+
+    Returns:
+        Trial id -> progress.
+    """
+    progress = {}
+    for record in records:
+        trial = TrialProgress(record, record.config(spec).training.epochs)
+        for row in reader.read(record).rows:
+            trial.add_epoch(row, spec.tune.metric, spec.tune.mode)
+        progress[record.id] = trial
+    return progress
 
 
 def describe_silent(trials: Iterable[TrialProgress], now: float) -> str | None:

@@ -16,7 +16,7 @@ from trainable.atomic_files import write_text
 def ranking_rows(results: list[TrialResult], metric: str) -> list[dict[str, Any]]:
     """Returns one row per trial, in the given order, each with all of `ranking_columns`."""
     keys, columns = sampled_keys(results), ranking_columns(results, metric)
-    repeated = has_repeats(results)
+    repeated, has_added = has_repeats(results), _has_added(results)
     rows = []
     for rank, result in enumerate(results, start=1):
         record, checkpoint = result.record, result.checkpoint
@@ -31,6 +31,7 @@ def ranking_rows(results: list[TrialResult], metric: str) -> list[dict[str, Any]
             last.get(metric),
             last.get("epoch", 0),
             *(_configuration_values(result) if repeated else []),
+            *([str(record.added).lower()] if has_added else []),
             *(result.values.get(key) for key in keys),
             record.directory,
             None if checkpoint is None else str(checkpoint.relative_to(result.directory.parent)),
@@ -43,7 +44,13 @@ def ranking_columns(results: list[TrialResult], metric: str) -> list[str]:
     """Returns the columns of `ranking_rows`, including every sampled key."""
     head = ["rank", "trial", "number", "state", metric, "best_epoch", "last_" + metric, "epochs"]
     repeats = ["configuration", "repeat", "final"] if has_repeats(results) else []
-    return [*head, *repeats, *sampled_keys(results), "directory", "checkpoint"]
+    added = ["added"] if _has_added(results) else []
+    return [*head, *repeats, *added, *sampled_keys(results), "directory", "checkpoint"]
+
+
+def _has_added(results: list[TrialResult]) -> bool:
+    """Whether a trial was added by hand."""
+    return any(result.record.added for result in results)
 
 
 def sampled_keys(results: list[TrialResult]) -> list[str]:

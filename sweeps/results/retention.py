@@ -64,13 +64,22 @@ class CheckpointRetention:
 
     def __init__(self, directory: Path, spec: SearchSpec) -> None:
         self._directory = directory
-        self._keep = spec.keep.trials
+        self.keep = spec.keep.trials
+        """Number of trials that keep their checkpoints, which may change while the sweep runs."""
         metric, mode = spec.tune.metric, spec.tune.mode
         self._reader = ResultReader(directory, metric, mode, spec.config, is_live=True)
         self._ranking = TrialRanking(metric, mode)
-        self._ended: set[str] = set()
+        self._ended: dict[str, TrialResult] = {}
+        """Id -> the trial without its rows, of those that have ended."""
         self._kept: list[TrialResult] = []
         """Ended trials that still have their checkpoints."""
+
+    def forget(self, trial_id: str) -> None:
+        """Forgets an ended trial that trains again."""
+        result = self._ended.pop(trial_id, None)
+        if result is not None and not result.unknown:
+            self._ranking.remove(result)
+        self._kept = [other for other in self._kept if other.record.id != trial_id]
 
     def prune(self, records: Iterable[TrialRecord]) -> None:
         """Deletes the checkpoints of ended trials that are not among the best.
@@ -78,18 +87,18 @@ class CheckpointRetention:
         Args:
             records: All trials of the sweep.
         """
-        if self._keep == "all":
+        if self.keep == "all":
             return
         for record in records:
             if record.state in ENDED and record.id not in self._ended:
-                self._ended.add(record.id)
-                result = self._reader.read(record)
+                result = replace(self._reader.read(record), rows=[])
+                self._ended[record.id] = result
                 if not result.unknown:  # otherwise it may be among the best
                     self._ranking.add(result)
-                    self._kept.append(replace(result, rows=[]))
+                    self._kept.append(result)
         self._kept.sort(key=self._ranking.sort_key)
-        surplus = self._kept[self._keep :]
-        del self._kept[self._keep :]
+        surplus = self._kept[self.keep :]
+        del self._kept[self.keep :]
         _delete_all(self._directory, [path for r in surplus for path in _weights(r.directory)])
 
 

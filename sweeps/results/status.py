@@ -4,17 +4,59 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from sweeps.results.loaded_sweep import LoadedSweep
+from sweeps.results.loaded_sweep import LoadedSweep, load
 from sweeps.results.progress import TrialProgress, compute_progress
 from sweeps.results.trial_results import TrialResult
-from sweeps.sweep_dir.layout import SWEEP_FILE
+from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.layout import EVENTS_FILE, SWEEP_FILE
 from sweeps.sweep_dir.records import SweepRecord, TrialRecord
 from trainable.config import CheckpointConfig
+from trainable.errors import TuneSweepsError
 
 STALLED_RUNS = 2
 """Runs in a row without a saved epoch after which the user is told."""
+
+
+def list_values(directory: Path) -> list[dict[str, Any]]:
+    """Returns the sweeps in a directory as plain values, newest first: `sweep list --json`.
+
+    A broken sweep is listed with its error.
+
+    Raises:
+        SweepError: There is no such directory.
+    """
+    if not directory.is_dir():
+        raise SweepError(f"{directory}: there is no such directory")
+    names = {path.parent.name for path in directory.glob(f"*/{SWEEP_FILE}")}
+    # A sweep that has lost its record.
+    names |= {path.parent.name for path in directory.glob(f"*/{EVENTS_FILE}")}
+    sweeps = [_list_sweep(directory / name) for name in sorted(names)]
+    return sorted(sweeps, key=lambda values: str(values["started"]), reverse=True)
+
+
+def _list_sweep(directory: Path) -> dict[str, Any]:
+    try:
+        sweep = load(directory)
+    except TuneSweepsError as error:
+        text = str(error)
+        place = {"name": directory.name, "directory": str(directory)}
+        return {**place, "state": "broken", "started": None, "error": text}
+    return {
+        "name": sweep.record.name,
+        "directory": str(directory),
+        "state": sweep.state,
+        "started": sweep.record.started,
+        "trials": dict(sweep.states),
+        "ended": sweep.ended,
+        "total": sweep.total,
+        "metric": sweep.metric,
+        "best": sweep.best_values(),
+        "damage": sweep.damage,
+    }
 
 
 def status_values(sweep: LoadedSweep) -> dict[str, Any]:
@@ -31,7 +73,7 @@ def status_values(sweep: LoadedSweep) -> dict[str, Any]:
         "metric": sweep.metric,
         "best": sweep.best_values(),
         "pareto": front_values(sweep),
-        "elapsed_s": _elapsed_s(sweep),
+        "elapsed_s": elapsed_s(sweep),
         "left_s": _estimate_left_s(sweep),
         "epochs": sum(len(result.rows) for result in sweep.results),
         "saved_epochs": sweep.saved_epochs(),
@@ -50,6 +92,7 @@ def status_values(sweep: LoadedSweep) -> dict[str, Any]:
             for r in sorted((result.record for result in sweep.results), key=lambda r: r.number)
             if r.stopped_by is not None
         ],
+        "held": [result.record.id for result in sweep.results if result.record.held],
         "damage": sweep.damage,
         "unended": [_live_trial_values(sweep, result) for result in _live_trials(sweep)],
     }
@@ -76,14 +119,15 @@ def _live_trials(sweep: LoadedSweep) -> list[TrialResult]:
     return sorted(live, key=lambda result: result.record.number)
 
 
-def _elapsed_s(sweep: LoadedSweep) -> float:
+def elapsed_s(sweep: LoadedSweep) -> float:
     """Returns the seconds that the sweep has run in total.
 
     A running sweep's record is only updated at events, so the time since then is added.
     """
     elapsed = sweep.record.elapsed_s
     if sweep.state == "running":
-        elapsed += max(0.0, time.time() - (sweep.directory / SWEEP_FILE).stat().st_mtime)
+        with suppress(OSError):  # the directory has vanished
+            elapsed += max(0.0, time.time() - (sweep.directory / SWEEP_FILE).stat().st_mtime)
     return round(elapsed, 1)
 
 
@@ -92,20 +136,26 @@ def _estimate_left_s(sweep: LoadedSweep) -> tuple[float, float] | None:
     if sweep.state != "running":
         return None
     tune = sweep.search["tune"]
-    trials = []
-    for result in sweep.results:
-        trial = TrialProgress(result.record, sweep.epochs(result.record))
-        for row in result.rows:
-            trial.add_epoch(row, sweep.metric, sweep.mode)
-        trials.append(trial)
     limit = tune.get("max_concurrent_trials", "auto")
     return compute_progress(
-        trials,
+        [_timed_progress(sweep, result) for result in sweep.results],
         total=sweep.total,
         epochs=int(sweep.search["config"]["training"]["epochs"]),
         slots=sweep.states["running"] if limit == "auto" else limit,
         mode=sweep.mode,
     ).left_s
+
+
+def _timed_progress(sweep: LoadedSweep, result: TrialResult) -> TrialProgress:
+    """Returns how far a trial is and how long its epochs took, without its best one."""
+    times = [row["epoch_s"] for row in result.rows if row.get("epoch_s") is not None]
+    return TrialProgress(
+        result.record,
+        sweep.epochs(result.record),
+        result.last or {},
+        timed_epochs=len(times),
+        timed_s=sum(times),
+    )
 
 
 def front_values(sweep: LoadedSweep) -> list[dict[str, Any]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sweeps.results.commands import read_commands
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_algorithms import replace_removed_search
 from sweeps.spec.search_spec import SearchSpec
@@ -16,6 +17,7 @@ from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import REMEDY as TRIAL_REMEDY
 from sweeps.sweep_dir.layout import TRIAL_FILE, SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
+from sweeps.terminal.commands import quote_word
 from trainable.config.override import override
 from trainable.config.yaml_reader import Document, read_yaml
 from trainable.errors import ConfigError
@@ -91,3 +93,52 @@ def _adapt(document: Document, directory: Path) -> Document:
     if "tune" in data:
         data["tune"] = replace_removed_search(data["tune"])
     return Document(data, document.lines, document.source)
+
+
+def refuse_other_directory(spec: SearchSpec, directory: Path, recorded: str | None) -> None:
+    """Refuses a working directory in which an argument of own code is another file.
+
+    Which texts such code takes for paths is not known. A text counts as a path if it names a file
+    or directory where the sweep was started.
+
+    Args:
+        spec: The sweep's search file.
+        directory: The sweep directory.
+        recorded: Where the sweep was started; None if that is not known.
+
+    Raises:
+        SweepError: An argument is relative to the directory of the start and names another file
+            here, or none.
+    """
+    if recorded is None or Path(recorded) == Path.cwd():
+        return
+    data = spec.to_dict()
+    for key, text in _list_texts({"config": data["config"], "space": data["space"]}):
+        there, here = Path(recorded, text), Path(text)
+        if ".args." not in f"{key}." or not text or here.is_absolute() or not _exists(there):
+            continue
+        if not (_exists(here) and there.samefile(here)):
+            command = read_commands(directory).run_again("resume", absolute=True)
+            raise SweepError(
+                f"{key}: {text} is relative to {recorded}, where the sweep was started; resume "
+                f"it there: cd {quote_word(Path(recorded), absolute=True)} && {command}"
+            )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long for a path, or with a null character
+        return False
+
+
+def _list_texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yields the dotted key and the value of each text in plain values."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _list_texts(inner, f"{key}.{name}".removeprefix("."))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _list_texts(inner, key)
+    elif isinstance(value, str):
+        yield key, value

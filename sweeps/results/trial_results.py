@@ -13,7 +13,13 @@ from typing import Any
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
 from sweeps.sweep_dir.trial_rows import TrialRowsReader
-from trainable.artifacts.metrics import ACCURACY, best_column, is_scored, monitor_of
+from trainable.artifacts.metrics import (
+    ACCURACY,
+    accuracy_beside,
+    best_column,
+    is_scored,
+    monitor_of,
+)
 from trainable.artifacts.names import (
     BEST_FILE,
     CHECKPOINTS,
@@ -152,6 +158,16 @@ def read_scores(result: TrialResult, metrics: Iterable[str]) -> list[float] | No
     return [float(best[name]) for name in metrics]
 
 
+def describe_best(row: Mapping[str, Any], metric: str) -> str:
+    """Returns the score of an epoch, with its accuracy where another metric ranks the trials.
+
+    For example `val_loss 0.6846 at epoch 5, val_acc 0.9077`.
+    """
+    text = f"{metric} {row[metric]:.4f} at epoch {row['epoch']}"
+    accuracy = accuracy_beside(row, metric)
+    return text if accuracy is None else f"{text}, {ACCURACY} {accuracy:.4f}"
+
+
 def describe_missing_best(epochs: int) -> str:
     """Returns why a sweep has no best trial, given the number of epochs that were trained."""
     if epochs:
@@ -179,16 +195,18 @@ class ResultReader:
         *,
         is_live: bool = False,
     ) -> None:
-        self._directory = directory
-        self._metric, self._mode = metric, mode
+        self.directory = directory
+        self.metric = metric
+        """The metric that ranks trials."""
+        self._mode = mode
         self._rows = TrialRowsReader(directory, metric, config, is_live=is_live)
 
     def read(self, record: TrialRecord) -> TrialResult:
         """Reads one trial."""
         trial = self._rows.read(record)
-        inherited = inherited_row(trial.rows, self._metric, self._mode)
-        own_best = best_row(trial.rows, self._metric, self._mode)
-        directory = self._directory / record.directory
+        inherited = inherited_row(trial.rows, self.metric, self._mode)
+        own_best = best_row(trial.rows, self.metric, self._mode)
+        directory = self.directory / record.directory
         return TrialResult(
             record, directory, trial.rows, own_best, inherited, trial.damage, trial.unknown
         )
@@ -196,7 +214,7 @@ class ResultReader:
     def read_all(self, records: Iterable[TrialRecord]) -> list[TrialResult]:
         """Reads trials, best first (see `TrialRanking`)."""
         results = [self.read(record) for record in records]
-        ranking = TrialRanking(self._metric, self._mode)
+        ranking = TrialRanking(self.metric, self._mode)
         for result in results:
             ranking.add(result)
         return sorted(results, key=ranking.sort_key)
@@ -225,6 +243,12 @@ class TrialRanking:
         if result.best is not None:
             key = result.record.configuration_id, result.record.final
             self._scores.setdefault(key, []).append(self._score(result))
+
+    def remove(self, result: TrialResult) -> None:
+        """Removes a trial that was added."""
+        if result.best is not None:
+            key = result.record.configuration_id, result.record.final
+            self._scores[key].remove(self._score(result))
 
     def sort_key(self, result: TrialResult) -> tuple[Any, ...]:
         """Returns the key to sort trials by, best first, once all have been added."""

@@ -16,6 +16,7 @@ from ray.tune.schedulers import (
 
 from sweeps.schedulers import pbt
 from sweeps.schedulers.hyperband import RungBOHB, RungHyperBand, SeededASHA
+from sweeps.schedulers.recording import RecordingScheduler
 from sweeps.space.distributions import Choice, Distribution, Normal, Range, sample
 from sweeps.space.search_space import Space
 from sweeps.spec.schedulers import (
@@ -30,6 +31,9 @@ from sweeps.spec.schedulers import (
     RungRule,
     mutated_keys,
 )
+from sweeps.spec.search_spec import SearchSpec
+from sweeps.sweep_dir.event_log import EventLog
+from sweeps.trials.pause import PauseStopper, PauseSwitch
 
 
 def build_scheduler(
@@ -86,6 +90,39 @@ def build_scheduler(
             hard_stop=True,
         )
     return _build_population(section, space, {**common, "seed": seed})
+
+
+def build_recording_scheduler(
+    spec: SearchSpec, rule: RungRule, log: EventLog, switch: PauseSwitch, stopper: PauseStopper
+) -> RecordingScheduler:
+    """Builds the scheduler of a sweep as Tune gets it.
+
+    Args:
+        spec: The resolved search file.
+        rule: How HyperBand's rungs follow from its factor.
+        log: The sweep's event log.
+        switch: Says whether the sweep is to pause.
+        stopper: Gets the number of trials that are still running.
+    """
+    tune = spec.tune
+    inner = build_scheduler(
+        tune.scheduler,
+        spec.space,
+        metric=tune.metric,
+        mode=tune.mode,
+        max_t=spec.max_epochs,
+        seed=tune.seed,
+        rule=rule,
+    )
+    return RecordingScheduler(
+        inner,
+        log,
+        switch,
+        stopper,
+        spec.logged_metrics,
+        mutated_keys(tune.scheduler, tuple(spec.space)),
+        saves=spec.training.checkpoint.enabled,
+    )
 
 
 def _build_population(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -140,11 +141,16 @@ class DeferredStops:
     """
 
     def __init__(
-        self, inner: TrialScheduler, controller: Any, unfinished: UnfinishedTrials
+        self,
+        inner: TrialScheduler,
+        controller: Any,
+        unfinished: UnfinishedTrials,
+        is_hidden: Callable[[Trial], bool],
     ) -> None:
         self._inner = inner
         self._controller = controller
         self._unfinished = unfinished
+        self._is_hidden = is_hidden
         self._to_stop: list[Trial] = []
         self._halvings = [(bracket, bracket._halves) for bracket in _brackets(inner)]
 
@@ -152,8 +158,9 @@ class DeferredStops:
         return getattr(self._controller, name)
 
     def get_trials(self) -> list[Trial]:
-        """Returns the unfinished trials."""
-        return self._unfinished.update(self._controller)
+        """Returns the unfinished trials without those that are hidden from the scheduler."""
+        trials = self._unfinished.update(self._controller)
+        return [trial for trial in trials if not self._is_hidden(trial)]
 
     def stop_trial(self, trial: Trial) -> None:
         """Notes that a trial is to be stopped."""

@@ -23,7 +23,12 @@ from ray.tune.schedulers import PopulationBasedTraining
 
 from sweeps.schedulers.pb2_model import Improvement, select_units
 from sweeps.space.distributions import Distribution, sample
+from trainable.trial_settings import SETTINGS, SUSPECT
 
+Adapt = Callable[[str, dict[str, Any], Mapping[str, Any]], dict[str, Any]]
+"""Returns the config that a recipient is to train with in place of its new one."""
+OWN_SETTINGS = ("cpu", "gpu", SUSPECT)
+"""Settings that a recipient does not take from its donor."""
 IN_CONFIG = "config/"
 """Prefix that Tune puts before a key of the trial's config in a result."""
 EXPLOIT = "exploit/"
@@ -58,6 +63,8 @@ class Population(PopulationBasedTraining):
         super().__init__(**options)
         self._seed = seed
         self._mutated = mutated
+        self.adapt: Adapt | None = None
+        """Called with a recipient's id, its new config and its donor's."""
         self._new_exploit: Look | None = None
         self._exploits: Counter[Trial] = Counter()
 
@@ -98,7 +105,14 @@ class Population(PopulationBasedTraining):
             super()._checkpoint_or_exploit(trial, *args, **more)
 
     def _exploit(self, tune_controller: Any, trial: Trial, trial_to_clone: Trial) -> None:
+        own = trial.config.get(SETTINGS, {})
         super()._exploit(tune_controller, trial, trial_to_clone)
+        if own:  # the donor may be running alone, with other resources
+            kept = {key: own[key] for key in OWN_SETTINGS if key in own}
+            others = {k: v for k, v in trial.config[SETTINGS].items() if k not in OWN_SETTINGS}
+            trial.config = {**trial.config, SETTINGS: {**others, **kept}}
+        if self.adapt is not None:
+            trial.config = self.adapt(trial.trial_id, trial.config, trial_to_clone.config)
         donor = self._trial_state[trial_to_clone]
         values = {key: trial.config[key] for key in self._mutated}
         score = float(donor.last_score or 0.0)
@@ -202,10 +216,18 @@ def rewind(pbt: PopulationBasedTraining) -> None:
 
     An exploit or a kill sends a trial back to before the last epoch that it reported.
     """
-    for trial, state in pbt._trial_state.items():
-        epoch = (trial.last_result or {}).get("epoch", 0)
-        state.last_perturbation_time = min(state.last_perturbation_time, epoch)
-        state.last_train_time = min(state.last_train_time, epoch)
+    for trial in pbt._trial_state:
+        rewind_trial(pbt, trial, (trial.last_result or {}).get("epoch", 0))
+
+
+def rewind_trial(pbt: PopulationBasedTraining, trial: Trial, epoch: int) -> bool:
+    """Sets back a trial's last perturbation to at most an epoch; False if PBT does not have it."""
+    state = pbt._trial_state.get(trial)
+    if state is None:
+        return False
+    state.last_perturbation_time = min(state.last_perturbation_time, epoch)
+    state.last_train_time = min(state.last_train_time, epoch)
+    return True
 
 
 class DonorCheckpointCleanup(Callback):

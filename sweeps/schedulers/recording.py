@@ -4,24 +4,29 @@ A decision is CONTINUE, PAUSE or STOP. STOP ends a trial for good: its slot goes
 and its score counts for the search. PAUSE only saves it and frees its slot; it continues later
 from that checkpoint. HyperBand pauses a trial at a rung until the rest of its bracket has got
 there, and a pausing sweep pauses every running trial at its next result. So a paused trial has to
-be found again when the sweep is resumed, and a stopped one must not be.
+be found again when the sweep is resumed, and a stopped one must not be. A request of the user can
+overrule a CONTINUE (see `by_hand`); the log then also has what the real scheduler decided.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from sweeps.schedulers import hyperband
+from sweeps.schedulers.by_hand import ByHand, own_decision
 from sweeps.schedulers.hyperband import DeferredStops, UnfinishedTrials
-from sweeps.schedulers.pbt import IN_CONFIG, Population, rewind
+from sweeps.schedulers.pbt import IN_CONFIG, Population, rewind, rewind_trial
+from sweeps.schedulers.replaced_trials import replace_trial
 from sweeps.schedulers.replay import (
     ReplayedController,
     assign_statuses,
+    find_ends,
     is_comparable,
     replay_event,
     replay_population_event,
@@ -68,6 +73,8 @@ class RecordingScheduler(TrialScheduler):
         self._log = log
         self._switch = switch
         self._stopper = stopper
+        self.by_hand = ByHand()
+        """The trials that requests stop or hold."""
         self._modes = metrics
         self._metrics = (*metrics, "time_total_s", *(f"{IN_CONFIG}{key}" for key in mutated))
         self._decisions: dict[str, dict[int, str]] = {}
@@ -104,9 +111,14 @@ class RecordingScheduler(TrialScheduler):
         if trial.trial_id in self._active_ids or trial.is_finished() or is_final(trial):
             return
         self._active_ids.add(trial.trial_id)
-        self.inner.on_trial_add(tune_controller, trial)
+        epoch = 0
+        if replace_trial(self.inner, trial) and isinstance(self.inner, Population):
+            epoch = (trial.last_result or {}).get("epoch", 0)
+            rewind_trial(self.inner, trial, epoch)
+        else:
+            self.inner.on_trial_add(tune_controller, trial)
         bracket = hyperband.sampled_bracket(self.inner, trial)
-        self._log.append(Event("add", trial.trial_id, metrics=bracket))
+        self._log.append(Event("add", trial.trial_id, epoch, metrics=bracket))
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Returns the real scheduler's decision on an epoch, or PAUSE in a pausing sweep.
@@ -118,15 +130,9 @@ class RecordingScheduler(TrialScheduler):
         if is_final(trial):
             decision = TrialScheduler.CONTINUE
         if decision is None:
-            with self._deferring_stops(tune_controller) as controller:
-                decision = self._decide(controller, trial, result)
-                metrics = self._select_metrics(result)
-                if isinstance(self.inner, Population):
-                    metrics |= self.inner.take_exploit()
-                self._log.append(Event("result", trial.trial_id, epoch, metrics, decision))
-                self._remember_decision(trial.trial_id, epoch, decision)
-                if decision == TrialScheduler.PAUSE:
-                    self._log_halvings(controller)
+            decision = self._decide_and_log(tune_controller, trial, result)
+        elif decision == TrialScheduler.CONTINUE:
+            decision = self.by_hand.overrule(trial, epoch, decision)
         if self._switch.reason is None or decision != TrialScheduler.CONTINUE:
             return decision
         if self._saves:
@@ -134,12 +140,35 @@ class RecordingScheduler(TrialScheduler):
         self._left_idle.add(trial.trial_id)
         return TrialScheduler.NOOP
 
+    def _decide_and_log(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Returns the decision on a new epoch, by the real scheduler or by hand."""
+        trial_id, epoch = trial.trial_id, result[TIME_ATTR]
+        with self._deferring_stops(tune_controller) as controller:
+            own = self._decide(controller, trial, result)
+            decision = self.by_hand.overrule(trial, epoch, own)
+            metrics = self._select_metrics(result)
+            if isinstance(self.inner, Population):
+                metrics |= self.inner.take_exploit()
+            event = Event("result", trial_id, epoch, metrics, decision)
+            if decision != own:
+                event = replace(
+                    event, asked=True, own=own if own != TrialScheduler.CONTINUE else None
+                )
+            self._log.append(event)
+            self._remember_decision(event)
+            if own == TrialScheduler.PAUSE:
+                self._log_halvings(controller)
+        return decision
+
     def _decide(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Asks the real scheduler; in a pausing sweep PBT does not exploit.
+        """Asks the real scheduler; PBT does not exploit if the trial is about to stop or pause.
 
         An exploit would throw away an epoch that is about to be saved.
         """
-        if self._switch.reason is None or not isinstance(self.inner, Population):
+        epoch = result[TIME_ATTR]
+        by_hand = self.by_hand.overrule(trial, epoch, TrialScheduler.CONTINUE)
+        goes_on = self._switch.reason is None and by_hand == TrialScheduler.CONTINUE
+        if goes_on or not isinstance(self.inner, Population):
             return self.inner.on_trial_result(tune_controller, trial, result)
         metrics = self._select_metrics(result)
         event = Event("result", trial.trial_id, result[TIME_ATTR], metrics)
@@ -153,7 +182,7 @@ class RecordingScheduler(TrialScheduler):
         if is_final(trial):
             return
         epoch, metrics = result.get(TIME_ATTR, 0), self._select_metrics(result)
-        self._active_ids.discard(trial.trial_id)
+        self._forget(trial)
         self._log.append(Event("complete", trial.trial_id, epoch, metrics))
         with self._scheduler_call() as inner:
             if not is_comparable(result, inner.metric):
@@ -165,7 +194,7 @@ class RecordingScheduler(TrialScheduler):
         """Logs the end of a trial that was not running; not if it is released by a pause."""
         if is_final(trial) or (self._switch.reason and trial.status == Trial.PENDING):
             return
-        self._active_ids.discard(trial.trial_id)
+        self._forget(trial)
         self._log.append(Event("remove", trial.trial_id))
         with self._scheduler_call() as inner:
             inner.on_trial_remove(tune_controller, trial)
@@ -179,10 +208,15 @@ class RecordingScheduler(TrialScheduler):
                 epoch, _ = self._decisions[trial.trial_id].popitem()
                 self._log.append(Event("back", trial.trial_id, epoch))
             return
-        self._active_ids.discard(trial.trial_id)
+        self._forget(trial)
         self._log.append(Event("error", trial.trial_id, failure=failure_key_of(trial)))
         with self._scheduler_call() as inner:
             inner.on_trial_error(tune_controller, trial)
+
+    def _forget(self, trial: Trial) -> None:
+        """Drops a trial that has ended."""
+        self._active_ids.discard(trial.trial_id)
+        self.by_hand.forget(trial.trial_id)
 
     @contextmanager
     def _scheduler_call(self) -> Iterator[TrialScheduler]:
@@ -201,6 +235,11 @@ class RecordingScheduler(TrialScheduler):
         The real scheduler does not have the final trials; they are chosen before it is asked.
         """
         trials = self._unfinished.update(tune_controller)
+        if self._switch.reason is None:
+            self.by_hand.act(tune_controller, trials)
+            trials = self._unfinished.update(tune_controller)
+            takes_slot = lambda trial: not self.is_waiting(trial)  # noqa: E731
+            self._interrupted |= self.by_hand.show_released(tune_controller, trials, takes_slot)
         active = [t for t in trials if t.trial_id not in self._left_idle]
         self._stopper.running = sum(t.status == Trial.RUNNING or t.is_saving for t in active)
         pending = [trial for trial in trials if trial.status == Trial.PENDING]
@@ -221,7 +260,9 @@ class RecordingScheduler(TrialScheduler):
     def _deferring_stops(self, tune_controller: Any) -> Iterator[Any]:
         """Wraps a decision of the real scheduler; yields the controller to give it."""
         with self._scheduler_call() as inner:
-            controller = DeferredStops(inner, tune_controller, self._unfinished)
+            controller = DeferredStops(
+                inner, tune_controller, self._unfinished, self.by_hand.is_hidden
+            )
             yield controller
             controller.stop_deferred()
 
@@ -231,8 +272,9 @@ class RecordingScheduler(TrialScheduler):
             self._log.append(Event("halve", trial.trial_id))
 
     def is_waiting(self, trial: Trial) -> bool:
-        """Whether a trial is paused until others reach its rung; it then takes no slot."""
-        return hyperband.is_waiting(self.inner, trial)
+        """Whether a trial is held, or paused until others reach its rung; it takes no slot."""
+        takes_slot = self.by_hand.takes_slot(trial)
+        return hyperband.is_waiting(self.inner, trial) if takes_slot is None else not takes_slot
 
     def debug_string(self) -> str:
         """Returns the real scheduler's description of itself."""
@@ -257,20 +299,23 @@ class RecordingScheduler(TrialScheduler):
         """
         differences: list[str] = []
         fifo = type(self.inner) is FIFOScheduler
+        ends = find_ends(events, ended)
         # A trial that continues after its end changes HyperBand's decisions on the others.
-        reopened = any(e.kind in ENDS and e.trial not in ended for e in events)
+        reopened = any(e.kind in ENDS and n not in ends for n, e in enumerate(events))
         controller: Any = ReplayedController(self.inner, trials)
-        for event in events:
+        for position, event in enumerate(events):
             trial = trials.get(event.trial)
             if trial is None:
                 continue
             if event.kind == "result":
-                logged = TrialScheduler.CONTINUE if fifo else event.decision or ""
-                self._remember_decision(event.trial, event.epoch, logged)
+                self._remember_decision(event)
+                event = own_decision(event)
             elif event.kind == "back":
                 self._decisions.get(event.trial, {}).pop(event.epoch, None)
             if isinstance(self.inner, Population):
                 replay_population_event(self.inner, self._active_ids, trial, event)
+                if position in ends:  # it is added again when it is retried
+                    self._active_ids.discard(event.trial)
                 continue
             decision = replay_event(
                 self.inner,
@@ -278,7 +323,7 @@ class RecordingScheduler(TrialScheduler):
                 self._active_ids,
                 trial,
                 event,
-                has_ended=event.trial in ended,
+                has_ended=position in ends,
             )
             if not (fifo or reopened) and decision not in {None, event.decision}:
                 differences.append(
@@ -288,6 +333,7 @@ class RecordingScheduler(TrialScheduler):
         if isinstance(self.inner, Population):
             rewind(self.inner)
         self._interrupted |= assign_statuses(self.inner, trials, ended)
+        self._interrupted -= self.by_hand.restore_statuses(trials)
         return differences
 
     def catch_up(self, trial: Trial, row: dict[str, Any]) -> str:
@@ -317,10 +363,16 @@ class RecordingScheduler(TrialScheduler):
             self._interrupted.add(trial.trial_id)
         return decision
 
-    def _remember_decision(self, trial_id: str, epoch: int, decision: str) -> None:
-        """Keeps a decision for an epoch that is repeated; PBT itself sends trials back."""
-        if not isinstance(self.inner, Population):
-            self._decisions.setdefault(trial_id, {})[epoch] = decision
+    def _remember_decision(self, event: Event) -> None:
+        """Keeps the decision on an epoch that may be repeated; PBT itself sends trials back."""
+        if isinstance(self.inner, Population):
+            return
+        by_hand = event.decision == TrialScheduler.STOP and event.trial in self.by_hand.stopping
+        own = own_decision(event).decision or ""
+        decision = TrialScheduler.CONTINUE if type(self.inner) is FIFOScheduler else own
+        if by_hand:
+            decision = TrialScheduler.STOP
+        self._decisions.setdefault(event.trial, {})[event.epoch] = decision
 
     def _with_score(self, result: dict[str, Any]) -> dict[str, Any]:
         """Returns a result with a number that the real scheduler can compare.

@@ -9,7 +9,7 @@ is reported; the logged one holds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +17,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import HyperBandForBOHB, TrialScheduler
 
 from sweeps.schedulers import hyperband
-from sweeps.schedulers.pbt import Population, record_result
+from sweeps.schedulers.pbt import Population, record_result, rewind_trial
 from sweeps.spec.schedulers import TIME_ATTR
 from sweeps.sweep_dir.event_log import ENDS, Event
 from trainable.artifacts.metrics import is_scored
@@ -80,6 +80,8 @@ def replay_event(
     if event.kind == "add":
         if trial.trial_id not in active_ids:
             active_ids.add(trial.trial_id)
+            if trial.is_finished():  # it was retried
+                trial.set_status(Trial.PENDING)
             inner.on_trial_add(controller, trial)
             hyperband.assign_bracket(inner, trial, event.metrics)
         return None
@@ -95,12 +97,38 @@ def replay_event(
         trial.set_status(Trial.RUNNING)
         decision = hyperband.decide_again(inner, controller, trial, row, event.decision)
         trial.set_status(Trial.PAUSED if decision == TrialScheduler.PAUSE else Trial.RUNNING)
-    else:
+    elif event.kind in ENDS:
         active_ids.discard(trial.trial_id)
         _replay_end(inner, controller, trial, event, row)
         trial.set_status(Trial.TERMINATED)
     hyperband.clear_processing_flag(inner)
     return decision
+
+
+def find_ends(events: Sequence[Event], ended: Collection[str]) -> set[int]:
+    """Returns the positions of the ends that schedulers are given in a replay.
+
+    A trial that goes on after its last end is retried: that end is skipped, unless the trial was
+    added anew behind it.
+
+    Args:
+        events: The event log, in order.
+        ended: Ids of the trials that stay ended.
+    """
+    ends: set[int] = set()
+    has_later_end: set[str] = set()
+    has_later_add: set[str] = set()
+    for position in range(len(events) - 1, -1, -1):
+        event = events[position]
+        if event.kind == "add":
+            has_later_add.add(event.trial)
+        elif event.kind in ENDS:
+            is_last = event.trial in ended and event.trial not in has_later_end
+            if is_last or event.trial in has_later_add:
+                ends.add(position)
+            has_later_end.add(event.trial)
+            has_later_add.discard(event.trial)
+    return ends
 
 
 def _replay_end(
@@ -121,8 +149,9 @@ def replay_population_event(
     """Gives PBT the scores and times of one event; with the result itself it would exploit."""
     if event.kind == "add" and trial.trial_id not in active_ids:
         active_ids.add(trial.trial_id)
-        controller: Any = ReplayedController(pbt, {})
-        pbt.on_trial_add(controller, trial)
+        if not rewind_trial(pbt, trial, event.epoch):  # else it is retried
+            controller: Any = ReplayedController(pbt, {})
+            pbt.on_trial_add(controller, trial)
     elif event.kind == "result":
         row = {TIME_ATTR: event.epoch, **(event.metrics or {})}
         record_result(pbt, trial, event.epoch, row)

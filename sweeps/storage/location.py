@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sweeps.storage.sweep_mirror import SweepMirror
 from sweeps.terminal.console import show_as_uri
-from trainable.atomic_files import add_name
+from trainable.atomic_files import add_name, write_bytes
 from trainable.errors import StorageError
 from trainable.storage.object_store import SHORT_RETRY_S, ObjectStore
 from trainable.uri import child_uri, expand_home, is_uri, normalize_directory, parent_uri
@@ -89,6 +89,24 @@ def sync_trial(trial: Path) -> None:
         mirror.sync_trial(trial.name)
 
 
+def pull_trial(trial: Path) -> None:
+    """Downloads the files of a trial as they are now; it may be with a worker."""
+    mirror = mirror_of(trial)
+    if mirror is not None:
+        mirror.pull(trial.name, with_records=False)
+
+
+def read_live(path: Path) -> bytes:
+    """Reads a file of a trial that a worker may be writing.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        StorageError: The store cannot be read.
+    """
+    mirror = mirror_of(path)
+    return path.read_bytes() if mirror is None else mirror.read_live(path)
+
+
 def sync_trials(directory: Path) -> None:
     """Downloads the files of all trials of a sweep, none of which is with a worker any longer."""
     mirror = mirror_of(directory)
@@ -120,11 +138,50 @@ def seed_checkpoint(checkpoint: Path, target: Path) -> None:
         add_name(checkpoint, target)
 
 
+def copy_weights(source: Path, target: Path) -> None:
+    """Copies weights of a sweep, which later changes of the source do not affect.
+
+    Args:
+        source: A file that is replaced whole when it changes.
+        target: The copy, in the same sweep; it replaces another file.
+    """
+    mirror = mirror_of(target)
+    if mirror is not None:
+        mirror.copy_weights(source, target)
+    else:
+        add_name(source, target)
+
+
 def upload(path: Path) -> None:
     """Uploads a file that was written to a mirror."""
     mirror = mirror_of(path)
     if mirror is not None:
         mirror.store.upload(path, mirror.name_of(path))
+
+
+def fetch(path: Path) -> bool:
+    """Downloads an object that is not part of the mirror, such as an answer, if it exists.
+
+    Returns:
+        Whether the file exists now.
+    """
+    mirror = mirror_of(path)
+    if mirror is None:
+        return path.exists()
+    data = mirror.store.read(mirror.name_of(path))
+    if data is None:
+        return False
+    path.parent.mkdir(exist_ok=True)
+    write_bytes(path, data)
+    return True
+
+
+def delete(path: Path) -> None:
+    """Deletes a file, and its object if it is in a mirror."""
+    mirror = mirror_of(path)
+    if mirror is not None:
+        mirror.store.delete([mirror.name_of(path)])
+    path.unlink(missing_ok=True)
 
 
 def _close_mirrors() -> None:

@@ -14,14 +14,10 @@ from filelock import FileLock, Timeout
 
 from sweeps.storage.lease import Lease
 from sweeps.storage.location import mirror_of, store_of
-from sweeps.sweep_dir.errors import SweepError
+from sweeps.sweep_dir.errors import SweepError, SweepRunningError
 from sweeps.sweep_dir.layout import LOCK_FILE, STOP_FILE, SweepLayout
 from sweeps.terminal.commands import sweep_command
 from trainable.storage.object_store import ObjectStore
-
-
-class SweepRunningError(SweepError):
-    """Another process is running the sweep."""
 
 
 @contextmanager
@@ -65,8 +61,8 @@ def _hold_lease(directory: Path, store: ObjectStore) -> Iterator[None]:
 
 
 def _describe_driver(directory: Path, driver: str) -> str:
-    stop = sweep_command("stop", directory)
-    return f"{directory} is being run by {driver}; to pause it: {stop}"
+    pause = sweep_command("pause", directory)
+    return f"{directory} is being run by {driver}; to pause it: {pause}"
 
 
 def _recorded_driver(directory: Path) -> str:

@@ -8,6 +8,9 @@ and deletes it when it exits.
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,14 +18,19 @@ from functools import partial
 from pathlib import Path
 
 from sweeps.sweep_dir.layout import (
+    ANSWERS,
     BEST_CONFIG,
     EVENTS_FILE,
     LOCK_FILE,
     REPORT,
+    REQUEST_FILE,
+    REQUESTS,
     SEARCH_FILE,
     SPLIT_FILE,
     STOP_FILE,
     SWEEP_FILE,
+    TRACKER_FILES,
+    TRACKER_FOLDERS,
     TRIAL_FILE,
     TRIALS_CSV,
     WARM_START_FILE,
@@ -54,6 +62,8 @@ DRIVER_FILES = (
 IDLE_TRIAL_FILES = (METRICS_FILE, f"{TENSORBOARD}/*")
 """Files that the driver changes in a trial that is not with a worker: a resume takes metrics rows
 back, and the end of a trial is written for TensorBoard."""
+EXCHANGED_FILES = re.compile(rf"(.*/)?({REQUESTS}|{ANSWERS})/{REQUEST_FILE.pattern}")
+"""Requests to sweeps and their answers, which are no part of the mirror: `request_objects`."""
 
 FRESH_S = 1.0
 """How long after a `pull` a `refresh` does nothing."""
@@ -94,12 +104,16 @@ class SweepMirror(Mirror):
         """
         store = self.store.child(trial) if trial else self.store
         prefix = f"{trial}/" if trial else ""
-        listed = {f"{prefix}{name}": info for name, info in store.list().items()}
+        listed = {
+            f"{prefix}{name}": info
+            for name, info in store.list().items()
+            if not EXCHANGED_FILES.fullmatch(name)
+        }
         self._forget(n for n in list(self._listed) if n.startswith(prefix) and n not in listed)
         wanted = {
             name: info
             for name, info in listed.items()
-            if with_records or not _is_driver_file(name)
+            if (with_records or not _is_driver_file(name)) and not _is_tracker_file(name)
         }
         run_parallel(
             lambda name: self._update(name, wanted[name]),
@@ -132,6 +146,20 @@ class SweepMirror(Mirror):
         if trial in self._with_workers:
             self._with_workers.remove(trial)
             self.pull(trial, with_records=False)
+
+    def read_live(self, path: Path) -> bytes:
+        """Reads a trial's file where it is newest: in the store while a worker has the trial.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            StorageError: The store cannot be read.
+        """
+        if path.parent.name not in self._with_workers:
+            return path.read_bytes()
+        data = self.store.read(self.name_of(path))
+        if data is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        return data
 
     def sync_trials(self) -> None:
         """Downloads the files of all trials, none of which is with a worker any longer."""
@@ -197,6 +225,13 @@ class SweepMirror(Mirror):
         self.delete([name for name in list(self._listed) if name.startswith(prefix)])
         self.store.copy(self.name_of(checkpoint), self.name_of(target))
 
+    def copy_weights(self, source: Path, target: Path) -> None:
+        """Copies weights within the store; the local file is a placeholder."""
+        name, copied = self.name_of(source), self.name_of(target)
+        self.store.copy(name, copied)
+        self._listed[copied] = self._listed[name]
+        create_placeholder(target, self._listed[copied])
+
     def delete(self, names: Iterable[str]) -> None:
         """Deletes objects and their local files."""
         deleted = list(names)
@@ -256,3 +291,8 @@ class SweepMirror(Mirror):
 
 def _is_driver_file(name: str) -> bool:
     return name in {*DRIVER_FILES, LOCK_FILE, STOP_FILE} or name.endswith(f"/{TRIAL_FILE}")
+
+
+def _is_tracker_file(name: str) -> bool:
+    """Returns whether a file is a tracker's, which only the driver downloads."""
+    return name.partition("/")[0] in (*TRACKER_FILES, *TRACKER_FOLDERS)

@@ -1,4 +1,4 @@
-"""The error that every part of a sweep raises for its user."""
+"""The errors that every part of a sweep raises for its user."""
 
 from __future__ import annotations
 
@@ -6,4 +6,8 @@ from trainable.errors import TuneSweepsError
 
 
 class SweepError(TuneSweepsError):
-    """A sweep directory cannot be created, read or continued."""
+    """A sweep directory cannot be created, read or resumed."""
+
+
+class SweepRunningError(SweepError):
+    """Another process is running the sweep."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,10 +19,23 @@ from pydantic import ConfigDict, PlainValidator, TypeAdapter, ValidationError
 
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.records import STRICT
-from trainable.atomic_files import append_whole
+from trainable.atomic_files import append_whole, remove_partial_line
 
-EventKind = Literal["add", "result", "back", "halve", "complete", "remove", "error", "restart"]
-"""Kinds of events; `restart`, which has no trial, begins to count failures anew."""
+EventKind = Literal[
+    "add",
+    "result",
+    "back",
+    "halve",
+    "complete",
+    "remove",
+    "error",
+    "restart",
+    "request",
+    "memory",
+]
+"""Kinds of events; `restart`, which has no trial, begins to count failures anew. `request` is the
+judgement of a request to the running sweep; its trial is empty if it concerns the sweep. `memory`
+says what ran out of memory; it has no trial either, because the scheduler is not concerned."""
 
 REMEDY = (
     "restore the file from a copy, or move it away: most schedulers catch up from the trials' "
@@ -57,6 +71,14 @@ class Event:
     """The scheduler's decision on a `result`."""
     failure: str | None = None
     """The part of the failure of an `error` that is common to trials which fail alike."""
+    asked: bool | None = None
+    """Whether a request, and not the scheduler, has led to the decision on a `result`."""
+    own: str | None = None
+    """The scheduler's own decision, if `asked`, unless that was to continue."""
+    request: dict[str, Any] | None = None
+    """The content of a `request`; see `steering.request.Judgement`."""
+    memory: dict[str, Any] | None = None
+    """The content of a `memory`; see `trials.memory_facts.MemoryFact`."""
 
     def to_line(self) -> bytes:
         """Returns the event's line in the file."""
@@ -65,6 +87,10 @@ class Event:
             "metrics": self.metrics,
             "decision": self.decision,
             "failure": self.failure,
+            "asked": self.asked,
+            "own": self.own,
+            "request": self.request,
+            "memory": self.memory,
         }
         present = {key: value for key, value in optional.items() if value is not None}
         return json.dumps(required | present).encode() + b"\n"
@@ -75,7 +101,10 @@ def _message(error: Mapping[str, Any]) -> str:
 
 
 _EVENT = TypeAdapter(Event)
-_TRIAL_AND_EPOCH = re.compile(rb'"trial": "([^"]+)", "epoch": ([1-9][0-9]{0,8})\b')
+_REQUEST_LINE = b'{"kind": "request"'
+_TRIAL_AND_EPOCH = re.compile(
+    rb'^\{"kind": "[a-z]+", "trial": "([^"]+)", "epoch": ([1-9][0-9]{0,8})\b', re.MULTILINE
+)
 
 
 class EventLog:
@@ -91,10 +120,14 @@ class EventLog:
         self._on_append = on_append
         self._file: io.FileIO | None = None
 
-    def append(self, event: Event) -> None:
+    def append(self, event: Event, *, sync: bool = False) -> None:
         """Appends an event; the operating system has it on return, so it survives a kill.
 
         A last line that a kill has cut short is removed first.
+
+        Args:
+            event: The event.
+            sync: Whether it also survives a loss of power.
 
         Raises:
             OSError: The disk is full; the file is as it was before.
@@ -104,6 +137,8 @@ class EventLog:
             self.remove_partial_line()
             self._file = self._path.open("ab", buffering=0)
         append_whole(self._file, event.to_line())
+        if sync:
+            os.fsync(self._file.fileno())
         if self._on_append is not None:
             self._on_append(event)
 
@@ -132,13 +167,24 @@ class EventLog:
             raise SweepError(f"{self._path}: {problems[0]}; {REMEDY}")
         return events
 
+    def read_requests(self) -> list[Event]:
+        """Reads the judgements of requests only, which is fast.
+
+        Raises:
+            SweepError: A line with a judgement is damaged.
+        """
+        data = self._path.read_bytes() if self._path.exists() else b""
+        lines = [line for line in data.split(b"\n")[:-1] if line.startswith(_REQUEST_LINE)]
+        try:
+            return [_EVENT.validate_json(line) for line in lines]
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            text = f"a line is not an event: {_message(first)}"
+            raise SweepError(f"{self._path}: {text}; {REMEDY}") from None
+
     def remove_partial_line(self) -> None:
         """Removes a last line that a kill has cut short."""
-        data = self._path.read_bytes() if self._path.exists() else b""
-        complete = data.rfind(b"\n") + 1
-        if complete < len(data):
-            with self._path.open("r+b") as file:
-                file.truncate(complete)
+        remove_partial_line(self._path)
 
     def scan(self) -> tuple[list[Event], list[str]]:
         """Reads a log that may be damaged and changes nothing.

@@ -5,6 +5,11 @@ digits_asha/
 |-- sweep.json                       state of the sweep
 |-- events.jsonl                     events that the scheduler received, and its decisions
 |-- trials.csv  best_config.yaml     written at the end
+|-- weights/1000000.pt               weights that an added configuration starts from
+|-- requests/                        requests to the running sweep that have no answer yet
+|-- answers/                         answers to requests, under the same names, for a week
+|-- trackers.json                    what trackers of `log_to` have been sent
+|-- mlflow.db  wandb/  trackio/      files of trackers, if they are local
 `-- resnet20_digits_20240115_143022_a1b2c/    one trial
     |-- trial.json                   state of the trial
     |-- metrics.jsonl                one row per epoch
@@ -13,6 +18,9 @@ digits_asha/
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,12 +40,34 @@ SWEEP_FILE = "sweep.json"
 TRIAL_FILE = "trial.json"
 EVENTS_FILE = "events.jsonl"
 STOP_FILE = "stop"
+REQUESTS = "requests"
+ANSWERS = "answers"
 WARM_START_FILE = "warm_start.json"
 SPLIT_FILE = "split.json"
+WEIGHTS_DIRECTORY = "weights"
+TRACKERS_FILE = "trackers.json"
+MLFLOW_DATABASE = "mlflow.db"
+WANDB_FOLDER = "wandb"
+TRACKIO_FOLDER = "trackio"
+TRACKER_FILES = (TRACKERS_FILE, MLFLOW_DATABASE)
+TRACKER_FOLDERS = (WANDB_FOLDER, TRACKIO_FOLDER)
+"""Files and directories of trackers; Optuna's journal may have any name."""
 LOCK_FILE = ".lock"
 TRIALS_CSV = "trials.csv"
 BEST_CONFIG = "best_config.yaml"
 REPORT = "report.html"
+
+REQUEST_FILE = re.compile(r"[0-9]{13}-[0-9a-f]{8}\.json")
+"""Name of a request's file and of its answer's: UTC time in ms, then random. Only files of such
+names are read; nothing else in the two directories counts."""
+MAX_REQUEST_BYTES = 64 * 1024
+"""Largest size of a request's file."""
+ANSWER_LIFETIME_S = 7 * 24 * 3600.0
+MAX_ANSWERS = 1000
+"""Answers that are older, or more than so many, are deleted; the event log has them for ever."""
+
+ID_BYTES = 4
+"""Random bytes of a trial's id."""
 
 REMEDY = (
     "this trial is left out and may be the best one; restore the file from a copy, or move the "
@@ -86,6 +116,31 @@ class SweepLayout:
     def stop_file(self) -> Path:
         """File whose existence asks the running sweep to pause."""
         return self.directory / STOP_FILE
+
+    @property
+    def requests(self) -> Path:
+        """Directory of the requests that the sweep has not answered yet."""
+        return self.directory / REQUESTS
+
+    @property
+    def answers(self) -> Path:
+        """Directory of the answers to requests."""
+        return self.directory / ANSWERS
+
+    def remove_old_answers(self) -> None:
+        """Deletes the answers that no client waits for any longer."""
+        times = {}
+        for path in self.answers.glob("*.json"):
+            with suppress(OSError):
+                if REQUEST_FILE.fullmatch(path.name):
+                    times[path.name] = path.lstat().st_mtime
+        for name in expired_answers(times, time.time()):
+            with suppress(OSError):
+                (self.answers / name).unlink()
+
+    def weights_file(self, configuration: int) -> Path:
+        """The checkpoint whose weights the trials of a configuration start from."""
+        return self.directory / WEIGHTS_DIRECTORY / f"{configuration}.pt"
 
     def write_sweep(self, record: SweepRecord) -> None:
         """Replaces `sweep.json`."""
@@ -147,6 +202,8 @@ class SweepLayout:
         """
         records, problems = [], []
         for directory in sorted(self.directory.iterdir() if self.directory.is_dir() else []):
+            if directory in {self.requests, self.answers}:
+                continue
             if not (directory / TRIAL_FILE).exists():
                 if any((directory / name).exists() for name in (METRICS_FILE, CHECKPOINTS)):
                     problems.append(f"{directory / TRIAL_FILE}: there is no such file; {REMEDY}")
@@ -158,14 +215,34 @@ class SweepLayout:
         return sorted(records, key=lambda record: record.number), problems
 
     def remove_partial_writes(self) -> None:
-        """Deletes what killed processes left half written; no other process may be writing."""
+        """Deletes what killed processes left half written; no other process may be writing.
+
+        Requests are left alone, since a client may send one at any time.
+        """
         remove_temporaries(self.directory)
         for directory in filter(Path.is_dir, self.directory.iterdir()):
+            if directory in {self.requests, self.answers}:
+                continue
             # A trial that is ended while it waits does not open its directory again.
             for written in (directory, directory / CHECKPOINTS, directory / TENSORBOARD):
                 remove_temporaries(written)
             with suppress(OSError):
                 directory.rmdir()  # an empty one: its trial had not been recorded yet
+
+
+def expired_answers(times: Mapping[str, float], now: float) -> list[str]:
+    """Returns the names of the answers to delete: old ones, and all but the newest.
+
+    Args:
+        times: Name -> when the answer was written, in seconds.
+        now: The present time, by the same clock.
+    """
+    newest = sorted(times, key=lambda name: (times[name], name), reverse=True)
+    return [
+        name
+        for index, name in enumerate(newest)
+        if index >= MAX_ANSWERS or now - times[name] > ANSWER_LIFETIME_S
+    ]
 
 
 def code_directories_of(checkpoint: Path) -> list[Path]:

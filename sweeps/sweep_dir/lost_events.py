@@ -64,7 +64,7 @@ def rebuild(
             time_s += row.get("epoch_s") or 0.0
             numbers = {name: row[name] for name in names if row.get(name) is not None}
             is_last = number == len(own)
-            ended_itself = record.state == "finished" or record.stopped_by is not None
+            ended_itself = record.state == "finished" or record.ended_itself
             if not (is_last and ended_itself):
                 decision = STOP if is_last and record.state == "stopped" else CONTINUE
                 event = Event("result", record.id, row["epoch"], numbers, decision)

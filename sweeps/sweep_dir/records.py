@@ -6,7 +6,8 @@ They make a sweep directory readable without Ray.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +33,7 @@ Reason = Literal[
     "time_budget",
     "disk_full",
     "failing",
+    "held",
     "ray_died",
     "fault",
     "interrupted",
@@ -43,10 +45,11 @@ PAUSED_BY: dict[Reason, str] = {
     "SIGINT": "Ctrl-C",
     "SIGTERM": "SIGTERM",
     "SIGHUP": "SIGHUP",
-    "stop": "sweep stop",
+    "stop": "sweep pause",
     "time_budget": "its time budget",
     "disk_full": "a full disk",
     "failing": "trials that fail alike",
+    "held": "sweep trial pause",
     "ray_died": "the death of Ray",
     "fault": "an error of the driver",
     "interrupted": "Ray Tune",
@@ -66,9 +69,15 @@ Cause = Literal[
 ]
 """Why a trial failed; `error` is anything else."""
 
+ADDED = 1_000_000
+"""Number of the first configuration that was added by hand; suggested ones count from 0."""
+
+BY_HAND = "hand"
+"""Value of `stopped_by` for a trial that a request has stopped."""
+
 ENDED: frozenset[TrialState] = frozenset({"finished", "stopped", "failed"})
 
-IS_IT_A_SWEEP = "is this a sweep's directory?"
+IS_IT_A_SWEEP = "is this a sweep's directory? (`sweep list` shows them)"
 
 STRICT = ConfigDict(extra="forbid", strict=True)
 """Only the keys and types of this version are accepted."""
@@ -104,10 +113,30 @@ def _check_lineage(lineage: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return lineage
 
 
+@dataclass(frozen=True)
+class StartWeights:
+    """The checkpoint of another trial whose weights a trial starts from."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+
+    trial: str
+    """Id of the other trial."""
+    epoch: int
+    """The last epoch of its checkpoint."""
+    file: str
+    """Name of its checkpoint: `best.pt` or `latest.pt`."""
+
+    def __str__(self) -> str:
+        """Returns what it is: `best.pt of trial 1b45c2d3, epoch 7`."""
+        return f"{self.file} of trial {self.trial}, epoch {self.epoch}"
+
+
 class TrialConfigs(Protocol):
     """Builds the training configs of a sweep's trials, as `SearchSpec` does."""
 
-    def trial_config(self, values: Mapping[str, Any], number: int, repeat: int = 0) -> TrainConfig:
+    def trial_config(
+        self, values: Mapping[str, Any], number: int, repeat: int = 0, seed_offset: int = 0
+    ) -> TrainConfig:
         """See `SearchSpec.trial_config`."""
 
 
@@ -140,15 +169,25 @@ class TrialRecord:
     )
     """PBT: `epoch`, `donor`, and the `values` from then on."""
     configuration: int | None = None
-    """0-based number of the configuration if several trials share it; else None."""
+    """0-based number of the configuration if it is not the trial's number; else None. Those that
+    were added by hand count from `ADDED` on."""
     repeat: int = 0
     """0-based number among the trials of the configuration; added to the seed."""
     final: bool = False
     """Whether the trial repeats a winner, without a scheduler that could stop it."""
     stopped_by: str | None = None
-    """The key of `training` that ended it early: `early_stopping` or `max_seconds`."""
+    """The key of `training` that ended it early: `early_stopping` or `max_seconds`; `BY_HAND` if
+    a request has."""
     stop_reason: str | None = None
     """Why, in words."""
+    held: bool = False
+    """Whether a request holds it: it is paused until it is resumed by hand."""
+    added: bool = False
+    """Whether its configuration was added by hand; it has no part in the numbers of others."""
+    seed_offset: int = 0
+    """Added to the seed as well, where other trials have the same values."""
+    weights: StartWeights | None = None
+    """The weights that it starts from, if not those of its config."""
 
     @property
     def configuration_id(self) -> int:
@@ -165,9 +204,32 @@ class TrialRecord:
         fold = {FOLD: self.changes[FOLD]} if FOLD in self.changes else {}
         return {**{key: self.changes.get(key, value) for key, value in values.items()}, **fold}
 
-    def note_stop(self, row: Mapping[str, Any]) -> None:
-        """Takes over from its last epoch's row why it has ended early, if a rule has ended it."""
+    def note_stop(self, row: Mapping[str, Any], *, by_hand: bool = False) -> None:
+        """Notes why it has ended early, if a rule of its config or a request has ended it.
+
+        Args:
+            row: The row of its last epoch, which has the rule.
+            by_hand: Whether a request has ended it, if no rule has.
+        """
         self.stopped_by, self.stop_reason = row.get(STOPPED_BY), row.get(STOP_REASON)
+        if self.stopped_by is None and by_hand:
+            self.stopped_by, self.stop_reason = BY_HAND, "by hand"
+
+    @property
+    def ended_itself(self) -> bool:
+        """Whether a rule of its training config has ended it early."""
+        return self.stopped_by not in {None, BY_HAND}
+
+    @property
+    def stop_text(self) -> str | None:
+        """Why it has ended early, for messages; None if it has not or its scheduler decided so."""
+        if self.stopped_by == BY_HAND:
+            return self.stop_reason
+        return None if self.stopped_by is None else f"training.{self.stopped_by}"
+
+    def reopen(self, failures: int) -> None:
+        """Marks a failed trial as paused; so many of its failures no longer count."""
+        self.state, self.ended, self.ignored_failures = "paused", None, failures
 
     def epochs(self, default: int) -> int:
         """Returns the number of epochs that the trial trains unless it ends early.
@@ -189,7 +251,7 @@ class TrialRecord:
             ConfigError: The values do not make a valid config.
         """
         values = {**self.current, **self.changes, **(changes or {})}
-        return spec.trial_config(values, self.number, self.repeat)
+        return spec.trial_config(values, self.number, self.repeat, self.seed_offset)
 
 
 @dataclass
@@ -217,7 +279,7 @@ class SweepRecord:
     trials: dict[str, int] = field(default_factory=dict)
     """State -> number of trials."""
     stopped_by: dict[str, int] = field(default_factory=dict)
-    """Key of `training` -> number of trials that it has ended early."""
+    """Key of `training`, or `BY_HAND` -> number of trials that it has ended early."""
     versions: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     """The environment of the last run: machine, GPUs, git state."""
@@ -225,10 +287,32 @@ class SweepRecord:
     """The `--address` of the last run; None if it had none."""
     code_directories: list[str] = field(default_factory=list)
     """Where the last run imported the user's own code from."""
+    working_directory: str | None = None
+    """Where it was started, if it may run the user's own code: relative paths among the arguments
+    of that code are below it."""
     events_at_start: int | None = None
     """Completed epochs and failures of all trials when the last run began."""
     runs_without_epoch: int = 0
     """Runs in a row, up to the last but one, in which no trial saved an epoch or failed."""
+
+    def count_trials(self, records: Collection[TrialRecord]) -> None:
+        """Sets the numbers of trials by state, and of those that ended early."""
+        self.trials = _count(record.state for record in records)
+        self.stopped_by = _count(r.stopped_by for r in records if r.stopped_by is not None)
+
+    added: int = 0
+    """Number of configurations that were added by hand."""
+    settings: str | None = None
+    """Id of the last `set` request that `search.yaml` has."""
+
+
+def count_begun(records: Iterable[TrialRecord]) -> int:
+    """Returns the number of trials without those of `tune.final` and added ones."""
+    return sum(not record.final and not record.added for record in records)
+
+
+def _count(values: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))
 
 
 def describe_state(state: str, reason: Reason | None) -> str:
@@ -237,6 +321,15 @@ def describe_state(state: str, reason: Reason | None) -> str:
         return f"paused by {PAUSED_BY[reason]}"
     return f"{state}, its target is reached" if reason == "target" else state
 
+
+NEW_FIELDS: dict[str, Any] = {
+    "held": False,
+    "added": False,
+    "seed_offset": 0,
+    "weights": None,
+    "settings": None,
+}
+"""Fields that earlier versions refuse -> the value with which they are not written."""
 
 Record = TypeVar("Record", SweepRecord, TrialRecord)
 
@@ -269,4 +362,7 @@ def read_record(kind: type[Record], path: Path) -> Record:
 def write_record(record: SweepRecord | TrialRecord, path: Path) -> None:
     """Replaces a record's file whole."""
     fields = _ADAPTERS[type(record)].dump_python(record, by_alias=True)
+    for key, default in NEW_FIELDS.items():
+        if fields.get(key, default) == default:
+            fields.pop(key, None)
     write_text(path, json.dumps(fields, indent=2) + "\n")

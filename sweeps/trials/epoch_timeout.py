@@ -21,15 +21,19 @@ class EpochTimeout(Callback):
     Tune then reports the loss of the worker, and `RetryPolicy` records it as a `timeout`.
 
     Args:
-        timeout_s: Longest time between the start of a trial and an epoch, and between two epochs.
+        timeout_s: Longest time between the start of a trial and an epoch, and between two epochs;
+            None means any. It may change while the sweep runs.
         kill: Ends a worker.
         clock: Monotonic clock in seconds.
     """
 
     def __init__(
-        self, timeout_s: float, kill: Kill = ray.kill, clock: Callable[[], float] = time.monotonic
+        self,
+        timeout_s: float | None,
+        kill: Kill = ray.kill,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._kill = kill
         self._clock = clock
         self._since: dict[str, float] = {}
@@ -54,11 +58,17 @@ class EpochTimeout(Callback):
         del iteration, trials, result, info
         self._since[trial.trial_id] = self._clock()
 
+    def exclude(self, seconds: float) -> None:
+        """Does not count a time for which the driver has taken no results."""
+        self._since = {trial: since + seconds for trial, since in self._since.items()}
+
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Kills the workers of trials that have taken too long."""
         del iteration, info
+        if self.timeout_s is None:
+            return
         now = self._clock()
-        overdue = {id_ for id_, since in self._since.items() if now - since > self._timeout_s}
+        overdue = {id_ for id_, since in self._since.items() if now - since > self.timeout_s}
         if not overdue:
             return
         for trial in trials:
@@ -67,7 +77,7 @@ class EpochTimeout(Callback):
             del self._since[trial.trial_id]
             actor = trial.temporary_state.ray_actor
             if trial.status == Trial.RUNNING and actor and isinstance(trial, SweepTrial):
-                trial.timeout_s = self._timeout_s
+                trial.timeout_s = self.timeout_s
                 self._kill(actor)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Literal
 
 from sweeps.sweep_dir.event_log import Event
 from sweeps.sweep_dir.records import Failure, TrialRecord
@@ -70,11 +71,11 @@ class FailureStreak:
     counted if they fail like those before them.
 
     Args:
-        limit: Number of trials at which `on_limit` is called; None for never.
+        limit: Number of trials at which `on_limit` is called: `failure.stop_after`.
         on_limit: Called without arguments.
     """
 
-    def __init__(self, limit: int | None, on_limit: Callable[[], None]) -> None:
+    def __init__(self, limit: int | Literal["never"], on_limit: Callable[[], None]) -> None:
         self._limit = limit
         self._on_limit = on_limit
         self._begun: dict[str, int] = {}
@@ -85,6 +86,11 @@ class FailureStreak:
         """The text that the failures have in common; see `failure_key`."""
         self.trials: list[str] = []
         """The trials that failed alike."""
+
+    def change_limit(self, limit: int | Literal["never"]) -> None:
+        """Takes another number of trials at which to call; calls if it is reached already."""
+        self._limit = limit
+        self._check()
 
     def replay(self, events: Iterable[Event]) -> None:
         """Takes the events that earlier runs of the sweep have logged."""
@@ -119,7 +125,7 @@ class FailureStreak:
             self._trained.add(event.trial)
             if self.trials and self._order(event.trial) > self._order(self.trials[0]):
                 self._restart()
-        elif event.kind == "restart":
+        elif event.kind == "restart" or _is_retry(event):
             self._restart()
         elif event.kind == "error" and event.failure is not None:
             self._add_failure(event.trial, event.failure)
@@ -133,7 +139,7 @@ class FailureStreak:
         self.trials = [*(other for other in self.trials if other != trial), trial]
 
     def _check(self) -> None:
-        if self._limit is not None and len(self.trials) >= self._limit:
+        if self._limit != "never" and len(self.trials) >= self._limit:
             self._on_limit()
 
     def _order(self, trial: str) -> int:
@@ -141,3 +147,9 @@ class FailureStreak:
 
     def _restart(self) -> None:
         self.key, self.trials = None, []
+
+
+def _is_retry(event: Event) -> bool:
+    """Whether an event is a request to retry a trial that was accepted."""
+    request = event.request or {}
+    return request.get("verb") == "retry" and request.get("state") == "accepted"

@@ -13,7 +13,7 @@ from sweeps.sweep_dir.records import Cause, Failure, TrialRecord, now
 from trainable.config import halve_parts
 from trainable.config.dotted import flatten
 from trainable.data.loader.shared_memory import is_shared_memory_error
-from trainable.errors import summarize_traceback
+from trainable.errors import is_out_of_memory, summarize_traceback
 
 NOT_LIMITED: set[Cause] = {"oom", "lost_worker", "disk_full"}
 """Causes that `failure.max_retries` does not limit."""
@@ -52,12 +52,6 @@ LOST_WORKER_LIMIT = 3
 WORKER_DIED = "the process or the machine of the trial's worker died"
 """Message of a failure whose text is Ray's report about an actor."""
 
-_OOM = re.compile(
-    r"out of memory|OutOfMemoryError|MemoryError|can't allocate memory|Cannot allocate memory"
-    r"|not enough memory|std::bad_alloc|(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED",
-    re.IGNORECASE,
-)
-
 _DISK_FULL = re.compile(r"\bDiskFullError\b|No space left on device|Disk quota exceeded")
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -89,7 +83,7 @@ class RetryDecision:
 def find_cause(error: Exception) -> Cause:
     """Returns the cause of an exception that Tune received from a trial."""
     text = str(error)
-    if isinstance(error, OutOfMemoryError) or _OOM.search(text):
+    if isinstance(error, OutOfMemoryError) or is_out_of_memory(text):
         return "oom"
     if _DISK_FULL.search(text) and not is_shared_memory_error(text):
         return "disk_full"

@@ -32,21 +32,30 @@ from ray.tune import Stopper
 
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.records import PAUSED_BY, Reason
+from sweeps.terminal.exit_codes import (
+    FINISHED,
+    PAUSED,
+    RAY_DIED,
+    SIGHUP_CODE,
+    SIGINT_CODE,
+    SIGTERM_CODE,
+)
 from trainable.errors import describe_full_disk
 from trainable.signals import discard_output_of_closed_terminal, handled_signals
 
 EXIT_CODES: dict[Reason, int] = {
-    "SIGINT": 128 + signal.SIGINT,
-    "SIGTERM": 128 + signal.SIGTERM,
-    "SIGHUP": 128 + signal.SIGHUP,
-    "stop": 3,
-    "time_budget": 3,
-    "disk_full": 3,
-    "failing": 3,
-    "ray_died": 4,
-    "fault": 3,
-    "interrupted": 3,
-    "target": 0,
+    "SIGINT": SIGINT_CODE,
+    "SIGTERM": SIGTERM_CODE,
+    "SIGHUP": SIGHUP_CODE,
+    "stop": PAUSED,
+    "time_budget": PAUSED,
+    "disk_full": PAUSED,
+    "failing": PAUSED,
+    "held": PAUSED,
+    "ray_died": RAY_DIED,
+    "fault": PAUSED,
+    "interrupted": PAUSED,
+    "target": FINISHED,
 }
 
 SIGNAL_REASONS: dict[signal.Signals, Reason] = {
@@ -65,12 +74,14 @@ class PauseSwitch:
 
     Args:
         stop_file: File whose existence requests a pause; `poll` removes it.
-        deadline: Monotonic time in seconds at which the time budget is spent; None for no budget.
+        budget_s: The time budget of this run in seconds; None for none.
     """
 
-    def __init__(self, stop_file: Path, deadline: float | None) -> None:
+    def __init__(self, stop_file: Path, budget_s: float | None) -> None:
         self._stop_file = stop_file
-        self._deadline = deadline
+        self._started = time.monotonic()
+        self.budget_s = budget_s
+        """The time budget, which may change while the sweep runs."""
         self.reason: Reason | None = None
         """Why a pause was requested; None as long as none was."""
         self.immediate = False
@@ -81,6 +92,11 @@ class PauseSwitch:
     def __getstate__(self) -> dict[str, Any]:
         """Returns nothing: Tune pickles its stopper, but no process ever restores this one."""
         return {}
+
+    @property
+    def run_s(self) -> float:
+        """Seconds that this run has taken."""
+        return time.monotonic() - self._started
 
     def request(self, reason: Reason) -> None:
         """Requests a pause; the first reason is kept."""
@@ -133,7 +149,7 @@ class PauseSwitch:
             RayDied: Ray has died.
         """
         self.check_ray()
-        if self._deadline is not None and time.monotonic() >= self._deadline:
+        if self.budget_s is not None and self.run_s >= self.budget_s:
             self.request("time_budget")
         if self._stop_file.exists():
             self._stop_file.unlink(missing_ok=True)
@@ -213,19 +229,9 @@ def describe_pause(reason: Reason, running: int, *, immediate: bool, saves: bool
     return f"pausing, by {by}: {trials}{effect}{again}"
 
 
-def budget_deadline(spec: SearchSpec) -> float | None:
-    """Returns the monotonic time at which this run's time budget is spent."""
-    budget = spec.tune.time_budget
-    return None if budget is None else time.monotonic() + budget
-
-
-def make_target_check(spec: SearchSpec) -> Callable[[float], bool]:
-    """Returns a function that tells whether a value of the metric reaches `tune.target`."""
-
-    def reaches_target(value: float) -> bool:
-        target = spec.tune.target
-        if target is None:
-            return False
-        return value >= target if spec.tune.mode == "max" else value <= target
-
-    return reaches_target
+def reaches_target(spec: SearchSpec, value: float) -> bool:
+    """Whether a value of the metric reaches `tune.target`."""
+    target = spec.tune.target
+    if target is None:
+        return False
+    return value >= target if spec.tune.mode == "max" else value <= target

@@ -27,6 +27,7 @@ from sweeps.trials.failures import (
     halve_batches,
     read_batches,
 )
+from sweeps.trials.oom_memory import OomMemory
 from sweeps.trials.pause import PauseSwitch
 from sweeps.trials.trial import SweepTrial
 from trainable.trial_settings import SETTINGS, SUSPECT
@@ -38,10 +39,11 @@ class RetryPolicy:
     Args:
         layout: The sweep directory that trials are recorded in.
         records: Trial id -> record, shared with the trial source.
-        policy: The search file's `failure`.
+        policy: The search file's `failure`, which may change while the sweep runs.
         share: CPUs and GPUs of one trial.
         switch: Switch that pauses the sweep when the disk is full.
         pool: The workers that trials share, if they do; no trial can run alone in one.
+        memory: Remembers what ran out of memory.
     """
 
     def __init__(
@@ -52,13 +54,15 @@ class RetryPolicy:
         share: dict[str, float],
         switch: PauseSwitch,
         pool: GpuWorkerPool | None = None,
+        memory: OomMemory | None = None,
     ) -> None:
         self._layout = layout
         self._records = records
-        self._policy = policy
+        self.policy = policy
         self._share = share
         self._switch = switch
         self._pool = pool
+        self._memory = memory
 
     def __call__(self, trial: SweepTrial, error: Exception) -> RetryDecision:
         """Records the failure; changes the trial's config and resources for its retry."""
@@ -70,8 +74,11 @@ class RetryPolicy:
         if trial.timeout_s is not None:
             text = f"no epoch for {format_duration(trial.timeout_s)} (failure.epoch_timeout)"
             failure, trial.timeout_s = replace(failure, cause="timeout", message=text), None
+        if self._memory is not None:
+            with self._switch.on_full_disk():
+                self._memory.note_failure(record.id, trial.config, failure)
         record.failures.append(failure)
-        decision = decide_retry(record, self._policy)
+        decision = decide_retry(record, self.policy)
         if failure.cause == "disk_full":
             self._switch.request("disk_full")
         if self._pool is not None:
@@ -119,7 +126,9 @@ class RetryPolicy:
             record.failures[-1] = replace(last, message=f"{last.message} ({reason})")
             return False
         trial.config = {**halved, SETTINGS: settings}
-        record.changes[ACCUMULATION_STEPS] = read_batches(halved)[1]
+        if self._memory is not None:
+            trial.config = self._memory.shrink(trial.config)
+        record.changes[ACCUMULATION_STEPS] = read_batches(trial.config)[1]
         return True
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ray.train._internal.session import _TrainingResult
-from ray.tune import Checkpoint, CheckpointConfig
+from ray.tune import Checkpoint, CheckpointConfig, ResultGrid
 from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
 from ray.tune.experiment import Trial
 
@@ -157,6 +157,19 @@ def set_last_result(trial: SweepTrial, row: dict[str, Any]) -> None:
         "trial_id": trial.trial_id,
         "config": trial.config,
     }
+
+
+def without_retried(grid: ResultGrid) -> ResultGrid:
+    """Returns results with one entry per trial.
+
+    A trial that was retried while the sweep ran is an object of its own for Tune.
+    """
+    analysis: Any = grid._experiment_analysis
+    latest = {trial.trial_id: trial for trial in analysis.trials}
+    if len(latest) == len(analysis.trials):
+        return grid
+    analysis.trials = list(latest.values())
+    return ResultGrid(analysis)
 
 
 def _name_trial(trial: Trial) -> str:

@@ -102,7 +102,7 @@ def test_a_job_is_the_run_command_with_one_search_file_and_the_projects_code() -
     result = invoke("submit", "search.yaml", *SERVER, "--set", "config.training.epochs=5")
     assert result.exit_code == 0, result.stderr
     assert "job raysubmit_1: sweep mine, in /shared/experiments/mine\n" in result.stdout
-    assert "sweep jobs stop raysubmit_1 --address http://head:8265\n" in result.stdout
+    assert "sweep jobs pause raysubmit_1 --address http://head:8265\n" in result.stdout
     sent = FakeClient.sent
     assert sent["command"] == ["python", "sweeps/run.py", "search.yaml", "--or-resume"]
     assert sent["files"].keys() > {
@@ -207,7 +207,7 @@ def test_an_address_without_a_job_server_is_one_line(
         (JobStatus.RUNNING, None, "running"),
         (JobStatus.SUCCEEDED, 0, "finished"),
         (JobStatus.FAILED, 1, "finished, some trials failed"),
-        (JobStatus.FAILED, 3, "paused by its budget, a full disk or sweep stop"),
+        (JobStatus.FAILED, 3, "paused by its budget, a full disk or sweep pause"),
         (JobStatus.FAILED, 137, "failed with exit code 137; see its log"),
         (JobStatus.FAILED, None, "failed: no reason"),
         (JobStatus.STOPPED, None, "stopped; submit it again to resume the sweep"),
@@ -224,9 +224,9 @@ def test_the_state_of_a_job_is_printed_in_words(
 
 def test_logs_are_printed_and_stop_requests_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     assert invoke("jobs", "logs", "raysubmit_1", *SERVER).stdout == "one line\n"
-    assert "pausing job raysubmit_1: " in invoke("jobs", "stop", "raysubmit_1", *SERVER).stdout
+    assert "pausing job raysubmit_1: " in invoke("jobs", "pause", "raysubmit_1", *SERVER).stdout
     monkeypatch.setattr(FakeClient, "status", JobStatus.SUCCEEDED)
-    out = invoke("jobs", "stop", "raysubmit_1", *SERVER).stdout
+    out = invoke("jobs", "pause", "raysubmit_1", *SERVER).stdout
     assert out == "job raysubmit_1 was not running\n"
 
 
@@ -242,7 +242,7 @@ def test_what_a_stopped_job_loses_is_told(
     metadata: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FakeClient, "metadata", metadata)
-    result = invoke("jobs", "stop", "raysubmit_1", *SERVER)
+    result = invoke("jobs", "pause", "raysubmit_1", *SERVER)
     assert result.stdout.endswith(message)
 
 

@@ -1,5 +1,6 @@
 """One sweep at a time in a process, and the end of the Ray that it started."""
 
+import os
 import signal
 import threading
 
@@ -7,6 +8,7 @@ import pytest
 import ray
 
 from sweeps.cluster.lifetime import sole_sweep
+from sweeps.cluster.session import ENVIRONMENT
 from sweeps.sweep_dir.errors import SweepError
 
 
@@ -51,6 +53,22 @@ def test_the_ray_that_a_sweep_started_ends_with_it_also_after_an_error(ends: lis
     with pytest.raises(ValueError, match="mine"):
         fail()
     assert ends == ["running", "ended"]
+
+
+def test_the_variables_that_are_set_for_ray_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a notebook's own Tune would find them."""
+    mine = {"PYTHONPATH": "/mine", "RAY_CHDIR_TO_TRIAL_DIR": "1"}
+    for name in (*ENVIRONMENT, "PYTHONPATH", "MINE"):
+        monkeypatch.setenv(name, "to be restored")
+        monkeypatch.delenv(name)
+    for name, value in mine.items():
+        monkeypatch.setenv(name, value)
+    before = dict(os.environ)
+    with sole_sweep():
+        for name in (*ENVIRONMENT, "PYTHONPATH"):
+            os.environ[name] = "for Ray"
+        os.environ["MINE"] = "set by a callback"
+    assert dict(os.environ) == {**before, "MINE": "set by a callback"}
 
 
 def test_a_ray_that_runs_already_is_left_running(ends: list[str]) -> None:

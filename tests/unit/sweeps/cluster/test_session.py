@@ -140,6 +140,8 @@ def test_ray_starts_on_this_machine_with_tune_kept_quiet(init_calls: list[dict[s
     assert options["log_to_driver"] is False
     assert options["logging_level"] == logging.ERROR
     assert {name: os.environ[name] for name in ENVIRONMENT} == ENVIRONMENT
+    # Relative paths of own code hold in trials as in the checks: Tune stays in the directory.
+    assert os.environ["RAY_CHDIR_TO_TRIAL_DIR"] == "0"
 
 
 def test_rays_reports_of_its_nodes_are_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ def test_a_request_to_stop_is_deleted_if_it_is_older_than_the_driver(
     layout.stop_file.touch()  # the previous driver did not handle it
     with open_for_resume(layout.directory):
         assert not layout.stop_file.exists()
-        sweep("stop", layout.directory)  # while Ray is starting
+        sweep("pause", layout.directory)  # while Ray is starting
         layout.remove_partial_writes()
         assert layout.stop_file.exists()
 

@@ -1,7 +1,7 @@
 """Trials of a sweep that are reopened: the best for more epochs, failed ones for a retry."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def snapshot(directory: Path) -> dict[Path, bytes]:
     return {p: p.read_bytes() for p in directory.rglob("*") if p.is_file() and p.name != ".lock"}
 
 
-def test_the_best_trials_continue_and_the_others_are_not_touched(
+def test_the_best_trials_are_extended_and_the_others_are_not_touched(
     make: Callable[..., Path],
 ) -> None:
     directory = make(tune={"scheduler": {"name": "asha", "grace_period": 1}})
@@ -54,6 +54,28 @@ def test_the_best_trials_continue_and_the_others_are_not_touched(
             assert record.changes == {"training.epochs": 20}
         else:
             assert record in others
+
+
+def test_named_trials_are_extended_in_the_place_of_the_best(make: Callable[..., Path]) -> None:
+    directory = make()
+    *_, third, last = best_first(directory)
+    spec, records = open_sweep(directory)
+    names = [last.id, third.id[:4], last.directory]
+    reopen_best(spec, directory, records, trials=names, epochs=20)
+    extended = {record.id for record in records if record.changes == {"training.epochs": 20}}
+    assert extended == {last.id, third.id}
+    assert {record.id for record in records if record.state == "paused"} == extended
+
+
+def test_a_named_trial_that_failed_or_does_not_exist_is_refused(
+    make: Callable[..., Path],
+) -> None:
+    directory = make(states={1: "failed"})
+    assert refused_best(directory, trials=["0000", "0001"]) == (
+        f"trial 0001aaaa has failed; retry it first: sweep retry {directory}"
+    )
+    text = refused_best(directory, trials=["0000", "zzzz"])
+    assert text.startswith(f'{directory}: no trial has an id that begins with "zzzz"')
 
 
 def test_a_failed_trial_is_not_among_the_best(make: Callable[..., Path]) -> None:
@@ -95,12 +117,14 @@ def test_a_top_above_the_number_of_trials_is_all_of_them(make: Callable[..., Pat
     assert {record.state for record in records} == {"paused"}
 
 
-def refused_best(directory: Path, *, top: int = 1, epochs: int = 20) -> str:
+def refused_best(
+    directory: Path, *, top: int | None = 1, trials: Sequence[str] = (), epochs: int = 20
+) -> str:
     """Returns the error of `reopen_best` after checking that no file has changed."""
     before = snapshot(directory)
     spec, records = open_sweep(directory)
     with pytest.raises((SweepError, ConfigError)) as caught:
-        reopen_best(spec, directory, records, top=top, epochs=epochs)
+        reopen_best(spec, directory, records, top=top, trials=trials, epochs=epochs)
     assert snapshot(directory) == before
     return str(caught.value)
 
@@ -121,7 +145,7 @@ def test_epochs_are_a_total_above_those_already_trained(make: Callable[..., Path
     directory = make(states=dict.fromkeys(range(4), "finished"))
     text = refused_best(directory, top=2, epochs=9)
     assert text.startswith("--epochs is the new total: trial ")
-    assert text.endswith("has already completed 9, found 9")
+    assert text.endswith("has already completed 9, found 9; give more than 9")
 
 
 def test_a_trial_without_weights_does_not_silently_start_again(make: Callable[..., Path]) -> None:
@@ -131,7 +155,7 @@ def test_a_trial_without_weights_does_not_silently_start_again(make: Callable[..
     assert text.endswith("config.yaml")
 
 
-def test_a_sweep_without_checkpoints_cannot_continue_its_best_trials(
+def test_a_sweep_without_checkpoints_cannot_extend_its_best_trials(
     make: Callable[..., Path],
 ) -> None:
     directory = make(weights=False)

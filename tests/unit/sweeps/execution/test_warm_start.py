@@ -190,7 +190,7 @@ def test_a_directory_without_a_sweep_is_refused(
         record_points(make_spec(), new)
     assert str(caught.value) == (
         f"{tmp_path / 'earlier' / 'sweep.json'}: there is no such file; "
-        "is this a sweep's directory?"
+        "is this a sweep's directory? (`sweep list` shows them)"
     )
     assert not new.warm_start_file.exists()
 

@@ -187,6 +187,25 @@ def test_a_search_file_is_read_like_its_config(config: Path, tmp_path: Path) -> 
     assert run_data(search, "--trial", "7").exit_code == 2
 
 
+def test_a_folder_that_no_file_describes_is_looked_at_and_the_next_command_is_printed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(root / "test")
+    for path in (root / "train").iterdir():
+        path.rename(root / path.name)
+    (root / "train").rmdir()
+    monkeypatch.chdir(root.parent)
+    assert as_data(Path("images"))["counts"] == {
+        "train": {"cat": 10, "dog": 10},
+        "test": {"cat": 2, "dog": 2},
+    }
+    done = run_data(Path("images"))
+    assert done.stdout.splitlines()[-1].endswith("init --data images")
+    assert "enlarged" not in done.stdout
+    assert run_data(Path("imagez")).stderr.startswith("DATA: there is no file or folder imagez")
+    assert sorted(path.name for path in root.parent.iterdir()) == ["images"]
+
+
 def test_images_in_memory_are_looked_at_as_well(tmp_path: Path) -> None:
     config = write_config(tmp_path, {"name": "digits", "val_split": 0.2})
     data = as_data(config)

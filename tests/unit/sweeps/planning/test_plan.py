@@ -170,8 +170,12 @@ def test_this_machine_can_run_a_small_trial() -> None:
 def test_plan_describes_the_sweep(search_file: Path) -> None:
     done = run_plan(search_file, "--set", "tune.scheduler=asha", "--set", "tune.repeats=1")
     assert done.exit_code == 0, done.output
+    summary = done.stdout.rpartition("\n\n")[2].splitlines()
+    assert summary[0] == "6 configurations: 6 trials"
+    heads = [line.partition(":")[0] for line in summary[1:]]
+    assert heads[-5:] == ["scheduler asha", "epochs", "concurrent trials", "time", "disk"]
     text = " ".join(done.stdout.split())
-    assert text.startswith("6 configurations: 6 trials draws by random; none depends on")
+    assert text.startswith("draws by random; none depends on")
     assert "0 optimizer.learning_rate: " in text
     assert "training config of draw 0: seed: {enabled: " in text
     assert "training config of draw 1: the same except" in text

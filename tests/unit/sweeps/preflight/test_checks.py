@@ -16,7 +16,7 @@ from sweeps.preflight.checks import (
 )
 from sweeps.spec.load import load_search, parse_search
 from sweeps.spec.search_spec import SearchSpec
-from tests.integration.commands import refusal
+from tests.integration.commands import invoke, refusal
 from trainable.errors import ConfigError
 from trainable.preflight.background import Options
 
@@ -104,6 +104,14 @@ def test_an_own_model_is_run_once(verb: str, make_search: MakeSearch) -> None:
     path = make_search(model={"name": "wrong_models:returns_tuple"})
     message = refusal(verb, path, "--allow-custom-model")
     assert 'model.name: "wrong_models:returns_tuple" must return logits [B, 10]' in message
+
+
+def test_validate_says_that_an_own_model_was_not_run(make_search: MakeSearch) -> None:
+    path = make_search(model={"name": "wrong_models:returns_tuple"})
+    done = invoke("validate", path, "--allow-custom-model")
+    assert done.exit_code == 0
+    assert "not run (wrong_models:returns_tuple)" in done.stderr
+    assert "plan search.yaml --allow-custom-model" in done.stderr
 
 
 @pytest.mark.parametrize("verb", ["plan", "run"])

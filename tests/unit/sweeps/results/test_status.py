@@ -1,12 +1,15 @@
 """Runs of a sweep that end before any trial saves an epoch: when and how the user is told."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sweeps.results.status import count_events, describe_stall, note_start
+from sweeps.results.loaded_sweep import load
+from sweeps.results.status import count_events, describe_stall, elapsed_s, note_start
 from sweeps.sweep_dir.records import Failure, SweepRecord, TrialRecord, TrialState
 from tests.support.fake_sweeps import FakeSweep, as_json, sweep
 
@@ -74,6 +77,19 @@ def test_it_says_how_long_a_run_must_be(checkpoint: dict[str, Any], need: str) -
     text = describe_stall(record_of_runs(0, 0), search, 0, running=False)
     assert text is not None
     assert need in text
+
+
+def test_the_running_time_of_a_sweep_that_has_vanished(tmp_path: Path) -> None:
+    sweep = load(FakeSweep(tmp_path / "sweep", trials=2).write())
+    shutil.rmtree(tmp_path / "sweep")
+    assert elapsed_s(replace(sweep, state="running")) == 3600.0
+
+
+def test_epochs_of_trials_stopped_by_hand_are_not_saved(tmp_path: Path) -> None:
+    states: dict[int, TrialState] = {0: "stopped", 1: "stopped", 2: "finished"}
+    rules = {0: "hand", 1: "early_stopping"}
+    directory = FakeSweep(tmp_path / "sweep", trials=3, states=states, rules=rules).write()
+    assert load(directory).saved_epochs() == 6  # of 9
 
 
 def test_status_says_it(tmp_path: Path) -> None:

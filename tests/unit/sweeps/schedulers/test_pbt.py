@@ -142,9 +142,18 @@ class Sweep:
         return SimpleNamespace(trial=trial)
 
 
+@pytest.fixture(scope="module")
+def exploits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Exploit]]:
+    """Scheduler -> the exploits of one sweep."""
+    directory = tmp_path_factory.mktemp("sweeps")
+    return {name: Sweep(directory / name, name).run() for name in SECTIONS}
+
+
 @pytest.mark.parametrize("name", SECTIONS)
-def test_the_same_seed_and_results_give_the_same_exploits(name: str, tmp_path: Path) -> None:
-    first = Sweep(tmp_path / "first", name).run()
+def test_the_same_seed_and_results_give_the_same_exploits(
+    name: str, tmp_path: Path, exploits: dict[str, list[Exploit]]
+) -> None:
+    first = exploits[name]
     random.seed(5)
     assert Sweep(tmp_path / "second", name).run() == first
     assert Sweep(tmp_path / "other", name, seed=2).run() != first
@@ -160,8 +169,10 @@ def test_choices_leave_the_generator_of_other_code_alone(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", SECTIONS)
-def test_new_values_are_in_the_space_and_of_its_types(name: str, tmp_path: Path) -> None:
-    for _, _, _, values in Sweep(tmp_path / "sweep", name).run():
+def test_new_values_are_in_the_space_and_of_its_types(
+    name: str, exploits: dict[str, list[Exploit]]
+) -> None:
+    for _, _, _, values in exploits[name]:
         assert all(SPACE[key].can_draw(value) for key, value in values.items())
         assert (type(values[LR]), type(values[BATCH])) == (float, int)
 

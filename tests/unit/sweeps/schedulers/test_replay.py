@@ -294,7 +294,7 @@ def test_a_decision_that_differs_from_the_log_is_reported(
 def test_fifo_after_another_scheduler_lets_a_stopped_trial_continue(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As with `sweep continue`, even if the trial repeats the epoch at which it was stopped."""
+    """As with `sweep extend`, even if the trial repeats the epoch at which it was stopped."""
     sweep = new_sweep(tmp_path / "sweep", "asha")
     Process(sweep).run()
     stopped = next(record for record in sweep.layout.read_trials() if record.state == "stopped")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.storage.lock import SweepRunningError, is_running, sweep_lock
-from sweeps.sweep_dir.errors import SweepError
+from sweeps.storage.lock import is_running, sweep_lock
+from sweeps.sweep_dir.errors import SweepError, SweepRunningError
 from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import SweepRecord
 
@@ -32,7 +32,7 @@ def test_the_error_names_the_running_driver_and_how_to_pause_it(sweep: Path) -> 
     with sweep_lock(sweep), pytest.raises(SweepRunningError) as caught, sweep_lock(sweep):
         pass
     assert str(caught.value) == (
-        f"{sweep} is being run by process 4711 on some-host; to pause it: sweep stop {sweep}"
+        f"{sweep} is being run by process 4711 on some-host; to pause it: sweep pause {sweep}"
     )
 
 

@@ -24,7 +24,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def test_changes_are_uploaded_while_a_sweep_runs_and_all_of_them_at_the_end(
     mirror: SweepMirror, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploader, "STOP_CHECK_INTERVAL_S", 0.01)
+    monkeypatch.setattr(uploader, "REQUEST_CHECK_INTERVAL_S", 0.01)
     sweep_file = mirror.directory / "sweep.json"
     sweep_file.write_text("1")
     with background_upload(mirror.directory):

@@ -1,6 +1,8 @@
 """Paths of a sweep directory, and the cleanup after a kill."""
 
 import dataclasses
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,37 @@ def test_only_what_a_kill_left_is_removed(layout: SweepLayout, record: TrialReco
 
 def test_a_relative_directory_is_made_absolute(working_directory: Path) -> None:
     assert SweepLayout(Path("sweep")).directory == working_directory / "sweep"
+
+
+def test_answers_are_kept_for_a_week_and_a_thousand_of_them(tmp_path: Path) -> None:
+    layout = SweepLayout(tmp_path)
+    layout.answers.mkdir()
+    others = [layout.answers / "notes.txt", layout.answers / "1700000000000-0123abcd.json"]
+    others[0].touch()
+    others[1].mkdir()  # not an answer, and not deleted
+    present = time.time()
+    answers = [layout.answers / f"{number:013d}-0123abcd.json" for number in range(1003)]
+    for index, path in enumerate(answers):
+        path.touch()
+        os.utime(path, (present, present - index))
+    os.utime(answers[5], (0, 0))
+    layout.remove_old_answers()
+    left = set(layout.answers.iterdir()) - set(others)
+    assert left == {*answers[:5], *answers[6:1000]}
+    assert all(path.exists() for path in others)
+
+
+def test_requests_and_answers_are_no_trials_and_are_not_cleaned_up(
+    layout: SweepLayout, record: TrialRecord
+) -> None:
+    layout.write_trial(record)
+    layout.answers.mkdir()  # empty, as a client may have just created it
+    layout.requests.mkdir()
+    (layout.requests / ".1700000000000-0123abcd.json.0123.tmp").touch()
+    for name in ("trial.json", "metrics.jsonl"):
+        (layout.requests / name).write_text("{}")
+    (layout.requests / "checkpoints").mkdir()
+    before = sorted(layout.directory.rglob("*"))
+    assert layout.scan_trials() == ([record], [])
+    layout.remove_partial_writes()
+    assert sorted(layout.directory.rglob("*")) == before

@@ -151,7 +151,7 @@ def test_a_record_of_another_directory_is_refused(
 def test_a_directory_without_a_sweep_is_refused(layout: SweepLayout) -> None:
     path = layout.directory / "sweep.json"
     assert error_of(layout.read_sweep) == (
-        f"{path}: there is no such file; is this a sweep's directory?"
+        f"{path}: there is no such file; is this a sweep's directory? (`sweep list` shows them)"
     )
     path.mkdir()
     assert error_of(layout.read_sweep) == f"{path}: cannot be read: Is a directory"

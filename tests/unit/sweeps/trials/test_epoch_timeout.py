@@ -44,6 +44,22 @@ def test_only_a_trial_without_an_epoch_for_so_long_loses_its_worker(time_s: list
     assert killed == ["actor of hangs", "actor of trains"]
 
 
+def test_time_for_which_the_driver_has_taken_no_results_does_not_count(
+    time_s: list[float],
+) -> None:
+    killed: list[Any] = []
+    trial = running("trains")
+    callback = EpochTimeout(60, killed.append, lambda: time_s[0])
+    callback.on_trial_start(0, [trial], trial)
+    time_s[0] = 100
+    callback.exclude(70)
+    callback.on_step_begin(1, [trial])
+    assert killed == []
+    time_s[0] = 131
+    callback.on_step_begin(2, [trial])
+    assert killed == ["actor of trains"]
+
+
 def test_a_retry_gets_as_much_time_again(time_s: list[float]) -> None:
     killed: list[Any] = []
     trial = running("hangs")

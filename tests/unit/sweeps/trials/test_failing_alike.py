@@ -105,7 +105,7 @@ def events(text: str) -> list[Event]:
     ],
 )
 def test_what_counts_as_a_streak(text: str, trials: str) -> None:
-    streak = FailureStreak(None, lambda: None)
+    streak = FailureStreak("never", lambda: None)
     streak.replay(events(text))
     assert "".join(streak.trials) == trials
 
@@ -123,7 +123,7 @@ def test_a_replay_cut_anywhere_counts_as_without_a_cut() -> None:
     words = [f"{t}{m}" for t in "abcdef" for m in ("+", ".", ":x", ":y")]
     for _ in range(200):
         log = events(" ".join(numbers.choices(words, k=20)))
-        whole, resumed = FailureStreak(None, lambda: None), FailureStreak(None, lambda: None)
+        whole, resumed = FailureStreak("never", lambda: None), FailureStreak("never", lambda: None)
         for event in log:
             whole.add(event)
         cut = numbers.randrange(len(log))

@@ -174,7 +174,7 @@ def test_the_stop_file_requests_a_pause_and_is_removed(
 def test_a_spent_budget_requests_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: clock)
-    switch = PauseSwitch(tmp_path / "stop", deadline=160.0)
+    switch = PauseSwitch(tmp_path / "stop", budget_s=60.0)
     clock = 159.9
     switch.poll()
     assert switch.reason is None

@@ -21,7 +21,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sweeps.results.trial_results import TrialResult
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.spec.settings import Hooks
+from sweeps.storage.location import join_location
 from sweeps.sweep_dir.records import SweepRecord
 from sweeps.terminal.console import print_line
 from trainable.config.sections.metrics import Mode
@@ -35,11 +37,26 @@ MAX_REASON_CHARS = 200
 Event = dict[str, Any]
 
 
+def build_hooks(
+    spec: SearchSpec, directory: Path, best_values: Iterable[float | None] = ()
+) -> HookRunner:
+    """Returns the hooks of a sweep.
+
+    Args:
+        spec: The sweep's search file.
+        directory: The sweep directory.
+        best_values: The best metric of each trial that has already run.
+    """
+    location = join_location(spec.training.checkpoint.dir, directory.name)
+    metric, mode = spec.tune.metric, spec.tune.mode
+    return HookRunner(spec.hooks, location, metric=metric, mode=mode, best_values=best_values)
+
+
 class HookRunner:
     """Runs the hooks of one run of a sweep.
 
     Args:
-        hooks: The search file's `hooks`.
+        hooks: The search file's `hooks`, which may change while the sweep runs.
         location: The directory or URI at which the sweep can be read when it has ended.
         metric: The metric that trials are ranked by.
         mode: `max` or `min`, the direction of the metric.
@@ -55,7 +72,7 @@ class HookRunner:
         mode: Mode,
         best_values: Iterable[float | None] = (),
     ) -> None:
-        self._hooks = hooks
+        self.hooks = hooks
         self._location = str(location)
         self._sweep = urlsplit(self._location).path.rpartition("/")[2]
         self._metric = metric
@@ -78,7 +95,7 @@ class HookRunner:
         if self._best is not None and self._best_of(value, self._best) != value:
             return
         self._best = value
-        if self._hooks.on_best is None:
+        if self.hooks.on_best is None:
             return
         event = self._make_event("best", trial, value, epoch)
         with self._changed:
@@ -94,13 +111,13 @@ class HookRunner:
             record: The sweep's record: whether it has finished or is paused.
             results: The sweep's trials, best first.
         """
-        limit_s = self._hooks.timeout + 1  # killing a command at its limit takes a moment
+        limit_s = self.hooks.timeout + 1  # killing a command at its limit takes a moment
         if self._thread is not None:
             with self._changed:
                 self._finishing = True
                 self._changed.notify()
             self._thread.join(limit_s)
-        if self._hooks.on_finish is None:
+        if self.hooks.on_finish is None:
             return
         first, row = (results[0], results[0].best) if results else (None, None)
         best = (first.record.id, row[self._metric], row["epoch"]) if first and row else [None] * 3
@@ -137,7 +154,7 @@ class HookRunner:
 
     def _run_hook(self, name: str, event: Event) -> None:
         try:
-            run_command(getattr(self._hooks, name), event, self._hooks.timeout)
+            run_command(getattr(self.hooks, name), event, self.hooks.timeout)
         except (HookError, OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:MAX_REASON_CHARS]
             print_line(f"hook {name} failed (the sweep is not affected): {reason}")

@@ -6,7 +6,7 @@ import re
 import pytest
 from rich.console import Console
 
-from sweeps.execution.live_view import (
+from sweeps.execution.observers.live_view import (
     REDRAW_INTERVAL_S,
     SUMMARY_INTERVAL_S,
     LiveView,

@@ -19,6 +19,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sweeps.notebook.display import in_notebook
 from sweeps.results.progress import (
     SweepProgress,
     TrialProgress,
@@ -27,8 +28,9 @@ from sweeps.results.progress import (
     describe_silent,
     join_parts,
 )
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.records import TrialState
-from sweeps.terminal.console import with_time
+from sweeps.terminal.console import console, print_line, with_time
 from sweeps.terminal.formatting import format_value
 from sweeps.terminal.tables import UNLIMITED_WIDTH, ShortenedText, break_heading
 
@@ -43,6 +45,27 @@ WIDE_COLUMNS = 110
 """Least width of a terminal for which the table shows images/s and memory."""
 SAMPLED_WIDTH = 10
 """Columns of a sampled value; as many values are shown as fit beside the rest of the table."""
+
+
+def build_view(spec: SearchSpec, total: int, slots: int) -> LiveView:
+    """Returns the view of a sweep that fits the output: a terminal, a notebook or a file.
+
+    Args:
+        spec: The search file.
+        total: Number of trials of the sweep.
+        slots: Number of concurrent trials.
+    """
+    from sweeps.execution.observers.notebook_view import NotebookView
+
+    kind = NotebookView if in_notebook() else LiveView
+    return kind(
+        console,
+        total=total,
+        epochs=spec.max_epochs,
+        slots=slots,
+        metric=spec.tune.metric,
+        mode=spec.tune.mode,
+    )
 
 
 class LiveView:
@@ -76,8 +99,9 @@ class LiveView:
             "slots": slots,
             "mode": mode,
         }
-        self._metric = metric
+        self.metric, self.mode = metric, mode
         self._clock = clock
+        self._trials: list[TrialProgress] = []
         self._drawn_at = self._started = clock()
         self._live: Live | None = None
 
@@ -96,6 +120,16 @@ class LiveView:
         """Returns nothing: Tune pickles its callbacks, but no process ever restores this one."""
         return {}
 
+    @property
+    def total(self) -> int:
+        """Number of trials of the sweep."""
+        total: int = self._settings["total"]
+        return total
+
+    def change(self, *, total: int, slots: int) -> None:
+        """Takes another number of trials, and of concurrent ones."""
+        self._settings |= {"total": total, "slots": slots}
+
     def tick(self, trials: Iterable[TrialProgress], *, pausing: bool = False) -> None:
         """Draws again if the interval is over.
 
@@ -104,16 +138,39 @@ class LiveView:
             pausing: Whether the sweep is about to pause.
         """
         now = self._clock()
-        if now - self._drawn_at < (
-            SUMMARY_INTERVAL_S if self._live is None else REDRAW_INTERVAL_S
-        ):
+        if now - self._drawn_at < self.interval_s:
             return
         self._drawn_at = now
-        trials = list(trials)
+        self.draw(trials, pausing=pausing)
+
+    def draw(self, trials: Iterable[TrialProgress], *, pausing: bool = False) -> None:
+        """Draws the sweep as it is now; see `tick`."""
+        self._trials = trials = list(trials)
         progress = compute_progress(trials, **self._settings)
         parts = self._describe(progress, pausing)
-        if (silent := describe_silent(trials, now)) is not None:
+        if (silent := describe_silent(trials, self._clock())) is not None:
             parts.append(silent)
+        self._show(trials, progress, parts)
+
+    def print_end(self, text: str, *, failed: bool) -> None:
+        """Prints the line of a trial that has ended.
+
+        Args:
+            text: The line.
+            failed: Whether it has failed.
+        """
+        del failed
+        print_line(text)
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between two times that the view is drawn."""
+        return SUMMARY_INTERVAL_S if self._live is None else REDRAW_INTERVAL_S
+
+    def _show(
+        self, trials: list[TrialProgress], progress: SweepProgress, parts: list[str]
+    ) -> None:
+        del progress
         if self._live is None:
             text = with_time("  ".join(parts))
             self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -123,7 +180,7 @@ class LiveView:
 
     def _describe(self, progress: SweepProgress, pausing: bool) -> list[str]:
         elapsed_s = self._clock() - self._started
-        return describe_progress(progress, elapsed_s, self._metric, pausing=pausing)
+        return describe_progress(progress, elapsed_s, self.metric, pausing=pausing)
 
     def _draw(self, trials: list[TrialProgress], lines: list[str]) -> RenderableType:
         most = max(1, min(MAX_ROWS, self._console.height - OTHER_LINES))
@@ -151,7 +208,7 @@ class LiveView:
         table.add_column("trial", no_wrap=True)
         table.add_column("", width=14 if is_wide else 8)
         table.add_column("state", no_wrap=True)
-        numbers = ["epoch", f"last\n{self._metric}", f"best\n{self._metric}", "s/epoch"]
+        numbers = ["epoch", f"last\n{self.metric}", f"best\n{self.metric}", "s/epoch"]
         for name in [*numbers, *(["images/s", "GiB"] if is_wide else [])]:
             table.add_column(name, justify="right", no_wrap=True)
         for key in keys:
@@ -166,7 +223,7 @@ class LiveView:
                 ProgressBar(total=trial.epochs, completed=trial.epoch),
                 trial.record.state,
                 f"{trial.epoch}/{trial.epochs}",
-                _format(row.get(self._metric), ".4f"),
+                _format(row.get(self.metric), ".4f"),
                 _format(trial.best, ".4f"),
                 _format(row.get("epoch_s"), ".3g"),
                 *(extra if is_wide else []),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.execution.hooks import HookRunner
+from sweeps.execution.observers.hooks import HookRunner
 from sweeps.execution.resume import merge_edited
 from sweeps.results.stored_spec import open_sweep
 from sweeps.results.trial_results import read_results

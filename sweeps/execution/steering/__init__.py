@@ -1,0 +1,1 @@
+"""Carries out requests to a running sweep in its driver."""

@@ -1,4 +1,4 @@
-"""Rebuilds an Optuna study from a sweep's files, for Optuna's charts and optuna-dashboard.
+"""Rebuilds an Optuna study from a sweep's files, for the importance and optuna-dashboard.
 
 Parameters have the values that the best epoch was trained with. Finished trials and those that a
 rule of their training config has ended are COMPLETE, trials stopped by the scheduler PRUNED,
@@ -46,8 +46,7 @@ Space = Mapping[str, Distribution]
 class ReadOnlyStorage(InMemoryStorage):
     """Stores trials that are only read: returns the trials themselves instead of copies.
 
-    Every chart requests all trials, some of them several times, and copying took most of a
-    report's time.
+    The importance requests all trials several times, and copying took most of a report's time.
     """
 
     def get_all_trials(
@@ -60,24 +59,18 @@ class ReadOnlyStorage(InMemoryStorage):
         return super().get_all_trials(study_id, deepcopy=False, states=states)
 
 
-def chart_studies(sweep: LoadedSweep, space: Space) -> tuple[optuna.Study, optuna.Study]:
-    """Returns the studies that charts are drawn from; their trials are read-only.
+def scored_study(sweep: LoadedSweep, space: Space) -> optuna.Study:
+    """Returns the study in which stopped trials are COMPLETE, without intermediate values.
+
+    Its trials are read-only.
 
     Args:
         sweep: The loaded sweep.
         space: The distributions of its search file.
-
-    Returns:
-        (study, study in which stopped trials are COMPLETE), both without intermediate values.
     """
-    studies = []
-    for stopped_complete in (False, True):
-        study = create_study(sweep, ReadOnlyStorage())
-        study.add_trials(
-            frozen_trials(sweep, space, stopped_complete=stopped_complete, with_epochs=False)
-        )
-        studies.append(study)
-    return studies[0], studies[1]
+    study = create_study(sweep, ReadOnlyStorage())
+    study.add_trials(frozen_trials(sweep, space, stopped_complete=True, with_epochs=False))
+    return study
 
 
 def build_study(directory: Path, *, stopped_complete: bool = False) -> optuna.Study:
@@ -105,15 +98,27 @@ def create_study(sweep: LoadedSweep, storage: BaseStorage) -> optuna.Study:
         sweep: The loaded sweep.
         storage: The storage of the study.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(
-        storage=storage,
-        study_name=sweep.record.name,
-        direction="maximize" if sweep.mode == "max" else "minimize",
-    )
+    study = open_study(storage, sweep.record.name, sweep.mode)
     study.set_user_attr("sweep", str(sweep.directory))
     study.set_user_attr("state", sweep.state)
     return study
+
+
+def open_study(storage: BaseStorage, name: str, mode: str) -> optuna.Study:
+    """Returns a study of a storage; creates it if it is not there.
+
+    Args:
+        storage: The storage.
+        name: The name of the study.
+        mode: `max` or `min`.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.create_study(
+        storage=storage,
+        study_name=name,
+        direction="maximize" if mode == "max" else "minimize",
+        load_if_exists=True,
+    )
 
 
 def frozen_trials(
@@ -129,9 +134,15 @@ def frozen_trials(
         with_epochs: Whether the epochs are added as intermediate values.
     """
     results = sorted(sweep.results, key=lambda result: result.record.number)
-    distributions = _optuna_distributions(space, results)
+    distributions = optuna_distributions(space, results)
     return [
-        _freeze(result, sweep.metric, distributions, stopped_complete, with_epochs)
+        freeze_trial(
+            result,
+            sweep.metric,
+            distributions,
+            stopped_complete=stopped_complete,
+            with_epochs=with_epochs,
+        )
         for result in results
     ]
 
@@ -151,15 +162,25 @@ def read_space(directory: Path) -> dict[str, Distribution]:
     }
 
 
-def _freeze(
+def freeze_trial(
     result: TrialResult,
     metric: str,
     distributions: Mapping[str, BaseDistribution],
-    stopped_complete: bool,
-    with_epochs: bool,
+    *,
+    stopped_complete: bool = False,
+    with_epochs: bool = True,
 ) -> FrozenTrial:
+    """Returns a trial of the study.
+
+    Args:
+        result: The trial.
+        metric: The metric that ranks trials.
+        distributions: Key -> distribution that contains the trial's value.
+        stopped_complete: See `frozen_trials`.
+        with_epochs: See `frozen_trials`.
+    """
     record = result.record
-    ended_itself = record.state == "stopped" and record.stopped_by is not None
+    ended_itself = record.state == "stopped" and record.ended_itself
     state = TrialState.COMPLETE if ended_itself else STATES[record.state]
     value = None if result.own_best is None else float(result.own_best[metric])
     if stopped_complete and state == TrialState.PRUNED and value is not None:
@@ -177,6 +198,7 @@ def _freeze(
             "trial": record.id,
             "state": record.state,
             "directory": record.directory,
+            **({"added": True} if record.added else {}),
             **({"failure": record.failures[-1].message} if record.failures else {}),
         },
     )
@@ -201,10 +223,10 @@ def _parse_time(text: str) -> datetime:
 # ------------------------------------------------------------------- distributions
 
 
-def _optuna_distributions(space: Space, results: list[TrialResult]) -> dict[str, BaseDistribution]:
+def optuna_distributions(space: Space, results: list[TrialResult]) -> dict[str, BaseDistribution]:
     """Returns key -> Optuna's distribution, wide enough for all values that trials had.
 
-    PBT may leave the sampled range, and `sweep continue` raises the epochs of some trials.
+    PBT may leave the sampled range, and `sweep extend` raises the epochs of some trials.
     """
     distributions = {}
     for key, distribution in space.items():

@@ -1,14 +1,13 @@
-"""HTML tables of `report.html`."""
+"""HTML tables of `report.html`; all text in them is escaped."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from sweeps.results.aggregate import Configuration
-from sweeps.results.trial_results import TrialResult
 from sweeps.terminal.formatting import format_value
+from trainable.experiment.console import escape_controls
 
 MAX_ROWS = 100
 """Rows that a table shows."""
@@ -22,69 +21,66 @@ class Markup(str):
     __slots__ = ()
 
 
+def format_score(value: float) -> str:
+    """Returns a metric with four decimals, or as a power of ten, like `core.js` formatMetric."""
+    size = abs(value)
+    if size != 0 and (size < 1e-3 or size >= 1e5):
+        digits, power = f"{value:.3e}".split("e")
+        return f"{digits}e{int(power):+d}"
+    return f"{value:.4f}"
+
+
+def zoned_time(time: str) -> str:
+    """Returns a recorded time with the name of its zone: `2026-01-15 14:30:22 UTC+02:00`."""
+    zone = time[19:]
+    return time.replace("T", " ")[:19] + (f" UTC{zone.removeprefix('+00:00')}" if zone else "")
+
+
+def trial_link(trial_id: str) -> Markup:
+    """Returns the id of a trial, which the page's script opens."""
+    return Markup(f'<a class="id" href="#trial-{escape(trial_id)}">{escape(trial_id)}</a>')
+
+
 def name_value_table(rows: Mapping[str, Any]) -> str:
     """Returns a table of names and their values."""
     lines = [
-        f"<tr><th>{escape(name)}</th><td>{escape(format_value(v))}</td></tr>"
-        for name, v in rows.items()
+        f'<tr><th scope="row">{escape(name)}</th><td>{_render(value)}</td></tr>'
+        for name, value in rows.items()
     ]
-    return f"<table>{''.join(lines)}</table>"
+    return f'<div class="scroll"><table class="facts">{"".join(lines)}</table></div>'
 
 
-def row_table(head: list[str], rows: list[list[Any]]) -> str:
+def row_table(head: Sequence[str], rows: Sequence[Sequence[Any]], *, limit: int = MAX_ROWS) -> str:
     """Returns a table of the first rows, folded if it is long."""
-    headings = "".join(f"<th>{escape(name)}</th>" for name in head)
+    headings = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     lines = [
-        "<tr>" + "".join(f"<td>{_render(value)}</td>" for value in row) + "</tr>"
-        for row in rows[:MAX_ROWS]
+        "<tr>" + "".join(f"<td{_kind(value)}>{_render(value)}</td>" for value in row) + "</tr>"
+        for row in rows[:limit]
     ]
-    more = f"<p>{len(rows) - MAX_ROWS} more.</p>" if len(rows) > MAX_ROWS else ""
-    table = f"<table><tr>{headings}</tr>{''.join(lines)}</table>{more}"
+    more = f"<p>{len(rows) - limit} more.</p>" if len(rows) > limit else ""
+    table = (
+        f'<div class="scroll"><table><thead><tr>{headings}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>{more}"
+    )
     if len(rows) <= MAX_OPEN_ROWS:
         return table
     return f"<details><summary>{len(rows)} rows</summary>{table}</details>"
 
 
-def foldable_text(text: str, details: str, summary: str) -> Markup:
-    """Returns a cell with a text that wraps, and a longer one that opens with a click.
+def command(label: str, text: str) -> str:
+    """Returns a command to type; the page's script adds a button that copies it."""
+    return f'<div class="command"><span>{escape(label)}</span><code>{escape(text)}</code></div>'
 
-    Args:
-        text: The text that is always shown.
-        details: The longer text; none is folded if it says no more.
-        summary: What to click on.
-    """
-    shown = f'<div class="long">{escape(text)}</div>'
-    if details.strip() in {"", text.strip()}:
-        return Markup(shown)
-    body = f'<pre class="long">{escape(details)}</pre>'
-    return Markup(f"{shown}<details><summary>{escape(summary)}</summary>{body}</details>")
+
+def plain_text(text: str, class_name: str = "text") -> str:
+    """Returns text of unknown origin with its line breaks."""
+    return f'<pre class="{class_name}">{escape(escape_controls(text))}</pre>'
 
 
 def _render(value: Any) -> str:
     return value if isinstance(value, Markup) else escape(format_value(value))
 
 
-def configurations_table(configurations: list[Configuration], metric: str) -> str:
-    """Returns the configurations with mean and spread of their trials, best first."""
-    rows = [
-        [
-            configuration.number,
-            f"{configuration.mean:.4f}",
-            None if configuration.sd is None else f"{configuration.sd:.4f}",
-            f"{len(configuration.scores)}{' final' if configuration.final else ''}",
-            configuration.results[0].record.id,
-        ]
-        for configuration in configurations
-    ]
-    return row_table(["configuration", f"mean {metric}", "sd", "trials", "best trial"], rows)
-
-
-def pareto_table(front: Iterable[TrialResult], metrics: Iterable[str]) -> str:
-    """Returns the trials of a Pareto front with their metrics and sampled values."""
-    names = list(metrics)
-    rows = []
-    for result in front:
-        best = result.own_best or {}
-        values = ", ".join(f"{k} {format_value(v)}" for k, v in result.values.items())
-        rows.append([result.record.id, *(best[name] for name in names), best["epoch"], values])
-    return row_table(["trial", *names, "epoch", "values"], rows)
+def _kind(value: Any) -> str:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return ' class="number"' if is_number else ""

@@ -7,7 +7,8 @@ import json
 import re
 from pathlib import Path
 
-from sweeps.report.class_charts import matrix_chart, read_splits
+from sweeps.report.class_data import MAX_NUMBERS, read_splits
+from sweeps.report.data.island import report_data
 from sweeps.report.page import write_report
 from sweeps.results.loaded_sweep import load
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
@@ -38,29 +39,43 @@ def test_the_page_has_recall_and_matrix_of_both_splits_with_the_names(tmp_path: 
         },
     )
     page = write_report(directory).read_text(encoding="utf-8")
-    section = page.split('id="classes-of-the-best-trial"')[1].split("</section>")[0]
+    section = page.split('id="classes"')[1].split("</section>")[0]
     assert re.findall(r"<td>([^<]+)</td>", section) == [
         "&lt;b&gt;", "0.25", "0", "cat", "0.75", "0.5", "dog", "no images", "1",
     ]  # fmt: skip
     assert "Confusion matrix, validation images, after epoch" in section
-    assert "Confusion matrix, test images, after epoch" in section
-    assert section.count("Plotly.newPlot") == 2
-    assert '"43"' in section
-    val, test = read_splits(load(directory))
-    figure = matrix_chart(test).figure
-    assert figure is not None
-    assert [list(row) for row in figure.data[0].text] == [
-        ["41", "41", ""], ["", "42", ""], ["43", "", ""],
+    _, test_matrix = section.split("Confusion matrix, test images, after epoch")
+    cells = re.findall(r'<td style="--share:([\d.]+)"[^>]*>(\d*)</td>', test_matrix)
+    assert cells == [
+        ("0.500", "41"), ("0.500", "41"), ("0.000", ""),
+        ("0.000", ""), ("1.000", "42"), ("0.000", ""),
+        ("1.000", "43"), ("0.000", ""), ("0.000", ""),
     ]  # fmt: skip
-    assert list(figure.layout.xaxis.ticktext) == ["cat", "dog", "&lt;b&gt;"]
+    assert 'title="&lt;b&gt; as cat: 43 images, 100.0%"' in test_matrix
+    assert re.findall(r'<th scope="row"[^>]*>([^<]+)<', test_matrix) == ["cat", "dog", "&lt;b&gt;"]
+    val, test = read_splits(load(directory).best)
     assert val.epoch == test.epoch
+
+
+def test_a_matrix_of_many_classes_is_data_for_the_script(tmp_path: Path) -> None:
+    size = MAX_NUMBERS + 1
+    matrix = [[int(x == y) for x in range(size)] for y in range(size)]
+    directory = write_sweep(tmp_path / "sweep", {"val_confusion_matrix": matrix})
+    page = write_report(directory).read_text(encoding="utf-8")
+    assert 'data-matrix="0"' in page
+    assert "<noscript><p>This matrix needs JavaScript.</p></noscript>" in page
+    sweep = load(directory)
+    data = report_data(sweep, read_splits(sweep.best))
+    assert data["matrices"][0]["rows"] == matrix
+    assert data["matrices"][0]["labels"][:4] == ["cat", "dog", "<b>", "3"]
 
 
 def test_many_classes_have_a_table_of_mistakes(tmp_path: Path) -> None:
     directory = write_sweep(tmp_path / "sweep", {"val_confusions": [[0, 2, 9], [999, 1, 4]]})
     page = write_report(directory).read_text(encoding="utf-8")
-    section = page.split('id="classes-of-the-best-trial"')[1].split("</section>")[0]
-    assert re.findall(r"<td>([^<]+)</td>", section) == ["cat", "&lt;b&gt;", "9", "999", "dog", "4"]
+    section = page.split('id="classes"')[1].split("</section>")[0]
+    cells = re.findall(r"<td[^>]*>([^<]+)</td>", section)
+    assert cells == ["cat", "&lt;b&gt;", "9", "999", "dog", "4"]
 
 
 def test_odd_names_are_shown_as_they_are(tmp_path: Path) -> None:
@@ -73,17 +88,15 @@ def test_odd_names_are_shown_as_they_are(tmp_path: Path) -> None:
     config = best.directory / "config.yaml"
     config.write_text(config.read_text().replace("[cat, dog, <b>]", json.dumps(names)))
     page = write_report(directory).read_text(encoding="utf-8")
-    section = page.split('id="classes-of-the-best-trial"')[1].split("</section>")[0]
+    section = page.split('id="classes"')[1].split("</section>")[0]
     assert "<script>alert" not in page
     cells = re.findall(r"<td>([^<]+)</td>", section)
     assert cells[::2] == [html.escape(names[0]), r"line\nbreak", *names[2:]]
-    (split,) = read_splits(load(directory))
-    figure = matrix_chart(split).figure
-    assert figure is not None
-    ticks = [html.unescape(text) for text in figure.layout.xaxis.ticktext]
-    assert ticks[1:] == [r"line\nbreak", f"{'x' * 11}...{'x' * 10}", names[3]]
-    assert ticks[0] == "</script><s...)</script>"
-    assert html.unescape(figure.data[0].customdata[0][1][0]) == names[0]
+    heads = re.findall(r'<th scope="row" title="([^"]*)">([^<]*)</th>', section)
+    assert html.unescape(heads[0][0]) == names[0]
+    assert [html.unescape(text) for _, text in heads] == [
+        "</script><s...)</script>", r"line\nbreak", f"{'x' * 11}...{'x' * 10}", names[3],
+    ]  # fmt: skip
 
 
 def test_without_such_metrics_there_is_no_section(tmp_path: Path) -> None:

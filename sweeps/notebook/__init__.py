@@ -1,0 +1,1 @@
+"""A sweep as HTML in a notebook, without JavaScript."""

@@ -1,0 +1,1 @@
+"""Pages of `sweep ui`, each with a layout and its callbacks."""

@@ -14,14 +14,15 @@ import click
 from sweeps.cli.options import (
     ALLOW_CUSTOM_MODEL,
     AS_JSON,
+    CHECKPOINT,
     FINISHED,
     PATH_OR_URI,
     SET,
     SOME_FAILED,
-    UserPath,
     exits,
     writing,
 )
+from sweeps.cli.shell.parameter_types import UserPath
 from sweeps.sweep_dir.layout import code_directories_of
 from sweeps.terminal.commands import add_code_path, sweep_command
 from sweeps.terminal.console import (
@@ -55,7 +56,7 @@ DEFAULT_DIRECTORY = "experiments"
 
 
 @click.command()
-@click.argument("checkpoint", type=PATH_OR_URI)
+@CHECKPOINT
 @click.option("--epochs", type=click.IntRange(min=1), help="New total number of epochs.")
 @click.option(
     "--dir",
@@ -99,10 +100,10 @@ def restore(
     has_ended = outcome.finished or outcome.stop is not None
     label = "best" if has_ended else "best so far"
     print_line(f"{label}: {outcome.best_text}")
-    print_line(f"experiment: {outcome.location}, continued from {checkpoint}")
+    print_line(f"experiment: {outcome.location}, restored from {checkpoint}")
     if has_ended or outcome.diverged or stop.signal is None:
         return FINISHED if has_ended else SOME_FAILED
-    print_line("stopped early; continue with:")
+    print_line("interrupted; go on with:")
     latest = outcome.latest if is_uri(outcome.latest) else Path(outcome.latest)
     parent = config.checkpoint.dir
     is_default = parent == str(Path(DEFAULT_DIRECTORY).absolute())
@@ -114,7 +115,7 @@ def restore(
 
 
 @click.command("eval")
-@click.argument("checkpoint", type=PATH_OR_URI)
+@CHECKPOINT
 @click.option(
     "--metrics",
     default="",
@@ -188,7 +189,7 @@ def _print_scores(scores: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.argument("checkpoint", type=PATH_OR_URI)
+@CHECKPOINT
 @click.argument("images", type=PATH_OR_URI, nargs=-1, required=True)
 @click.option(
     "--output",
@@ -296,7 +297,7 @@ def _write_lines(file: BinaryIO, lines: Iterable[str]) -> None:
 
 
 @click.command("export-model")
-@click.argument("checkpoint", type=PATH_OR_URI)
+@CHECKPOINT
 @click.option(
     "--format",
     "kind",
@@ -332,7 +333,8 @@ def export_model(
     """
     from sweeps.spec.overrides import parse_assignments
     from trainable.config import TrainConfig
-    from trainable.inference.export_model import ExportError, export_checkpoint
+    from trainable.errors import ExportError
+    from trainable.inference.export_model import export_checkpoint
 
     if allow_custom_model:
         add_code_directories(_code_directories(checkpoint))

@@ -14,11 +14,11 @@ from sweeps.cli.options import (
     DIRECTORY,
     FINISHED,
     SOME_FAILED,
-    UserPath,
     exits,
     load_noting,
     writing,
 )
+from sweeps.cli.shell.parameter_types import UserPath
 from sweeps.cli.status import best_line
 from sweeps.report.text_charts import Series, draw_chart
 from sweeps.results.cleanup import Removable

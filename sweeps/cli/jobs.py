@@ -1,4 +1,4 @@
-"""Commands that run a sweep as a job on a cluster: submit; jobs status, logs and stop."""
+"""Commands that run a sweep as a job on a cluster: submit; jobs status, logs and pause."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import click
 from rich.markup import escape
 
-from sweeps.cli.options import ALLOW_CUSTOM_MODEL, FINISHED, PATH, SET_IN_SEARCH, exits
+from sweeps.cli.options import ALLOW_CUSTOM_MODEL, FINISHED, SEARCH_FILE, SET_IN_SEARCH, exits
+from sweeps.cli.setup.verbs import VerbGroup
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.terminal.commands import sweep_command
 from sweeps.terminal.console import console, print_line
@@ -27,7 +28,7 @@ JOB = click.argument("job")
 
 
 @click.command()
-@click.argument("search_file", type=PATH)
+@SEARCH_FILE
 @JOB_SERVER
 @SET_IN_SEARCH
 @ALLOW_CUSTOM_MODEL
@@ -74,7 +75,7 @@ def submit(
     metadata = {jobs.NAME: name, jobs.SAVES: saves}
     job = jobs.submit(client, text, package, options, metadata)
     print_line(f"job {job}: sweep {name}, in {join_location(spec.training.checkpoint.dir, name)}")
-    for action, verb in (("status", "status"), ("output", "logs"), ("pause it", "stop")):
+    for action, verb in (("status", "status"), ("output", "logs"), ("pause it", "pause")):
         command = sweep_command("jobs", verb, job, "--address", address)
         print_line(f"  {action + ':':11}{command}")
     addition = "" if spec.sweep_name is not None else f" with --set name={name}"
@@ -82,7 +83,7 @@ def submit(
     return FINISHED
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=VerbGroup, aliases={"stop": "pause"}, invoke_without_command=True)
 @click.option("--address", metavar="URL", help="The job server of the cluster: http://HEAD:8265.")
 @click.pass_context
 def jobs(context: click.Context, address: str | None) -> None:
@@ -122,7 +123,10 @@ def _list_jobs(address: str) -> int:
 @JOB_SERVER
 @exits
 def status(job: str | None, address: str) -> int:
-    """Shows the status of JOB; lists all jobs without one."""
+    """Shows the status of JOB; lists all jobs without one.
+
+    Example: sweep jobs status raysubmit_1b45 --address http://head:8265
+    """
     from sweeps.cluster import jobs
 
     if job is None:
@@ -137,7 +141,10 @@ def status(job: str | None, address: str) -> int:
 @click.option("-f", "--follow", is_flag=True, help="Print new output until the job ends.")
 @exits
 def logs(job: str, address: str, follow: bool) -> int:
-    """Prints the output of JOB."""
+    """Prints the output of JOB.
+
+    Example: sweep jobs logs raysubmit_1b45 --follow --address http://head:8265
+    """
     from sweeps.cluster import jobs
 
     for text in jobs.output(jobs.connect(address), job, follow=follow):
@@ -149,10 +156,13 @@ def logs(job: str, address: str, follow: bool) -> int:
 @JOB
 @JOB_SERVER
 @exits
-def stop(job: str, address: str) -> int:
+def pause(job: str, address: str) -> int:
     """Pauses JOB.
 
     Its running trials finish their epoch and save a checkpoint, if checkpoint.enabled is true.
+    `sweep jobs stop` is another name of this command.
+
+    Example: sweep jobs pause raysubmit_1b45 --address http://head:8265
     """
     from sweeps.cluster import jobs
 

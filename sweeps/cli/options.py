@@ -1,4 +1,4 @@
-"""Arguments and options that commands share, exit codes, and error messages."""
+"""Arguments and options that commands share, and error messages."""
 
 from __future__ import annotations
 
@@ -12,17 +12,27 @@ from typing import Any, ParamSpec
 
 import click
 
+from sweeps.cli.shell.parameter_types import (
+    CheckpointFile,
+    RemoteDirectory,
+    SearchAssignment,
+    SearchFile,
+    SweepDirectory,
+    TrainingAssignment,
+    TrialId,
+    TrialIds,
+    UserPath,
+)
 from sweeps.results.loaded_sweep import LoadedSweep, load
 from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.terminal.console import enable_ray_output, print_error, print_note
-from trainable.errors import PathError, TuneSweepsError, describe_full_disk
-from trainable.uri import expand_home, is_uri
-
-FINISHED, SOME_FAILED, BAD_INPUT = 0, 1, 2
-"""Exit codes: finished, finished with failed trials, bad input."""
-SIGINT_CODE, SIGTERM_CODE = 130, 143
-"""Exit codes of a process that a signal ends: 128 + the signal's number."""
+from sweeps.terminal.exit_codes import BAD_INPUT as BAD_INPUT
+from sweeps.terminal.exit_codes import FINISHED as FINISHED
+from sweeps.terminal.exit_codes import SIGINT_CODE as SIGINT_CODE
+from sweeps.terminal.exit_codes import SIGTERM_CODE
+from sweeps.terminal.exit_codes import SOME_FAILED as SOME_FAILED
+from trainable.errors import TuneSweepsError, describe_full_disk
 
 UNUSABLE_PATH = {
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR),
@@ -33,46 +43,16 @@ UNUSABLE_PATH = {
 P = ParamSpec("P")
 
 
-class RemoteDirectory(str):
-    """The URI of a directory in object storage."""
-
-    __slots__ = ()
-
-
-class UserPath(click.Path):
-    """Parameter type: a path. A leading `~` is the home directory, also in `--dir=~/x`."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Expands `~` and converts the path."""
-        try:
-            path = expand_home(value) if isinstance(value, str) else value
-        except PathError as error:
-            self.fail(str(error), param, ctx)
-        return super().convert(path, param, ctx)
-
-
-class SweepDirectory(UserPath):
-    """Parameter type: a local path or the URI of a directory in object storage.
-
-    A command receives a local path in both cases, because `exits` replaces a URI by the path of
-    its local mirror.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(path_type=Path)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Converts a URI to a `RemoteDirectory` and anything else to a path."""
-        if isinstance(value, str) and is_uri(value):
-            return RemoteDirectory(value)
-        return super().convert(value, param, ctx)
-
-
 SWEEP_DIRECTORY = SweepDirectory()
+TRIAL_ID = TrialId()
+TRIAL_IDS = TrialIds()
 PATH = UserPath(path_type=Path)
 PATH_OR_URI = UserPath()
 """For commands that handle URIs themselves."""
+SEARCH_FILE = click.argument("search_file", type=SearchFile())
+CHECKPOINT = click.argument("checkpoint", type=CheckpointFile())
 DIRECTORY = click.argument("directory", type=SWEEP_DIRECTORY)
+TRIAL = click.argument("trial", type=TRIAL_ID)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 ALLOW_CUSTOM_MODEL = click.option(
     "--allow-custom-model",
@@ -95,6 +75,7 @@ VERBOSE = click.option(
 SET = click.option(
     "--set",
     "assignments",
+    type=TrainingAssignment(),
     multiple=True,
     metavar="KEY=VALUE",
     help="Change a key of the training config, e.g. optimizer.learning_rate=0.01.",
@@ -102,6 +83,7 @@ SET = click.option(
 SET_IN_SEARCH = click.option(
     "--set",
     "assignments",
+    type=SearchAssignment(),
     multiple=True,
     metavar="KEY=VALUE",
     help="Change a key of the search file, e.g. tune.num_samples=4. Keys of the training config "

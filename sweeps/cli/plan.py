@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,21 +16,35 @@ from sweeps.cli.options import (
     BAD_INPUT,
     FINISHED,
     PATH,
+    PATH_OR_URI,
+    SEARCH_FILE,
     SET_IN_SEARCH,
     exits,
     writing,
 )
-from sweeps.cli.validate import check_warm_start
-from sweeps.terminal.commands import train_command
-from sweeps.terminal.console import print_error, print_json, print_line, print_note, print_table
+from sweeps.cli.shell.parameter_types import AnyAssignment
+from sweeps.terminal.commands import sweep_command, train_command
+from sweeps.terminal.console import (
+    print_error,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+    print_wrapped,
+)
+
+if TYPE_CHECKING:
+    from trainable.config import TrainConfig
 
 Command = Callable[..., Any]
 DEFAULT_PICTURE = Path("preview.png")
 DEFAULT_IMAGES = 8
+CONFIG_SUFFIXES = {".yaml", ".yml", ".json"}
+"""Ends of the names of training configs and search files."""
 
 
 @click.command()
-@click.argument("search_file", type=PATH)
+@SEARCH_FILE
 @SET_IN_SEARCH
 @click.option(
     "--probe",
@@ -57,24 +72,20 @@ def plan(
 ) -> int:
     """Shows what a sweep will do before it starts.
 
-    Prints the number of trials, the first draws and their training configs, the epochs at which
-    the scheduler stops trials, the concurrent trials and the disk space of the sweep that
-    SEARCH_FILE describes.
+    Prints the first draws and their training configs, then the number of trials, the data, the
+    epochs at which the scheduler stops trials, the concurrent trials, the time and the disk space
+    of the sweep that SEARCH_FILE describes.
 
     Example: sweep plan configs/search.yaml --probe
     """
-    from sweeps.preflight.checks import refuse_failing_sweep
+    from sweeps.planning.validation import check_spec
     from sweeps.results.commands import own_code
-    from sweeps.search.sampler_check import check_optuna_sampler
     from sweeps.spec.load import load_search
     from sweeps.spec.overrides import parse_assignments
     from sweeps.spec.search_spec import SearchSpec
-    from trainable.preflight.background import Options
 
     spec = load_search(search_file, parse_assignments(assignments, SearchSpec))
-    check_warm_start(spec.tune.warm_start)
-    check_optuna_sampler(spec)
-    refuse_failing_sweep(spec, Options(allow_custom_model, decode_all=probes))
+    check_spec(spec, allow_custom_model=allow_custom_model, with_torch=True, decode_all=probes)
     from sweeps.cluster.placement import this_machine
     from sweeps.planning import description
     from sweeps.planning.plan import make_plan, write_configs
@@ -102,7 +113,7 @@ def plan(
         print_json(description.plan_values(plan, probed, cost, disk, written))
         return FINISHED
     for line in description.describe_plan(plan):
-        print_line(line)
+        print_wrapped(line, indent=6 if line.startswith("  ") else 2)
     if gpu_decision is not None:
         print_line(gpu_decision)
     if probed is not None:
@@ -141,7 +152,7 @@ def _images_option(what: str) -> Callable[[Command], Command]:
 
 
 @click.command()
-@click.argument("search_file", type=PATH)
+@SEARCH_FILE
 @SET_IN_SEARCH
 @_draw_option("the draw")
 @click.option(
@@ -196,14 +207,15 @@ def preview(
 
 
 @click.command()
-@click.argument("config_file", type=PATH, metavar="CONFIG")
+@click.argument("source", type=PATH_OR_URI, metavar="DATA")
 @click.option(
     "--set",
     "assignments",
+    type=AnyAssignment(),
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change a key of CONFIG, e.g. dataset.val_split=0.2 in a training config or "
-    "config.dataset.val_split=0.2 in a search file.",
+    help="Change a key of the training config, e.g. dataset.val_split=0.2, or of a search file, "
+    "e.g. config.dataset.val_split=0.2.",
 )
 @_draw_option("the draw of a search file")
 @click.option(
@@ -218,7 +230,7 @@ def preview(
 @ALLOW_CUSTOM_MODEL
 @exits
 def data(
-    config_file: Path,
+    source: str,
     assignments: tuple[str, ...],
     number: int,
     output: Path | None,
@@ -228,28 +240,28 @@ def data(
 ) -> int:
     """Looks at the data before a sweep.
 
-    Reads every image of the data set that CONFIG, a training config or a search file, names.
-    Prints the number of images of each class and split, sizes, modes, files that are not read and
-    why, damaged files, images that occur twice, also across splits, and a class imbalance. It
-    writes nothing but the picture.
+    DATA is a training config, a search file, or what sweep init takes: a folder of class folders,
+    a table, a file of arrays, or the name of a data set. Reads every image. Prints the number of
+    images of each class and split, sizes, modes, files that are not read and why, damaged files,
+    images that occur twice, also across splits, and a class imbalance. It writes nothing but the
+    picture.
 
     The exit code is 2 if trainings would fail.
 
-    Example: sweep data config.yaml --output samples.png
+    Example: sweep data photos --output samples.png
     """
-    from sweeps.planning.data_report import (
-        describe_report,
-        load_training_config,
-        make_counts_table,
-    )
+    from sweeps.planning.data_report import describe_report, make_counts_table
     from trainable.config.own_code import add_code_directories
     from trainable.inspection.report import examine
     from trainable.inspection.samples import write_samples
 
+    has_config = Path(source).suffix.lower() in CONFIG_SUFFIXES
     if allow_custom_model:
-        add_code_directories([Path.cwd(), config_file.parent])
-    config = load_training_config(config_file, assignments, number)
+        add_code_directories([Path.cwd(), *([Path(source).parent] if has_config else [])])
+    config = _read_config(source, assignments, number, has_config=has_config)
     report = examine(config, most_opened=images, allow_custom_model=allow_custom_model)
+    if not has_config and not any("image_size" in text for text in assignments):
+        report = replace(report, image_size=None)
     if output is not None:
         with writing(output):
             write_samples(report, output, images=images)
@@ -261,6 +273,26 @@ def data(
             print_line(line)
         if output is not None:
             print_line(f"wrote {output}")
+        if not has_config and not report.problems:
+            command = sweep_command(
+                "init", "--data", source, allow_custom_model=allow_custom_model
+            )
+            print_line(f"next: {command}")
     for problem in report.problems:
         print_error(problem)
     return BAD_INPUT if report.problems else FINISHED
+
+
+def _read_config(
+    source: str, assignments: Sequence[str], number: int, *, has_config: bool
+) -> TrainConfig:
+    """Reads a file, or makes a config for data that no file describes yet."""
+    if has_config:
+        from sweeps.planning.data_report import load_training_config
+
+        return load_training_config(Path(source), assignments, number)
+    from sweeps.init.unconfigured import make_config
+    from sweeps.spec.overrides import parse_assignments
+    from trainable.config import TrainConfig
+
+    return make_config(source, parse_assignments(assignments, TrainConfig))

@@ -1,4 +1,4 @@
-"""Commands that run or pause a sweep: run, resume, continue, retry and stop."""
+"""Commands that run or pause a sweep: run, resume, extend, retry and pause."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from sweeps.cli.options import (
     ALLOW_CUSTOM_MODEL,
     DIRECTORY,
     FINISHED,
-    PATH,
     SET_IN_SEARCH,
     SOME_FAILED,
     SWEEP_DIRECTORY,
+    TRIAL_IDS,
     VERBOSE,
     exits,
 )
+from sweeps.cli.shell.parameter_types import SearchFile
 from sweeps.results.commands import read_commands
 from sweeps.results.outcome import Outcome
-from sweeps.storage.location import upload
 from sweeps.sweep_dir.layout import SWEEP_FILE, SweepLayout
-from sweeps.sweep_dir.records import ENDED, Cause
+from sweeps.sweep_dir.records import Cause
 from sweeps.terminal.console import print_line
 
 
 @click.command()
-@click.argument("search_file", type=PATH, required=False)
+@click.argument("search_file", type=SearchFile(), required=False)
 @click.option(
     "--resume",
     "directory",
@@ -76,8 +76,9 @@ def run(
             directory = _find_existing(spec.training.checkpoint.dir, spec.sweep_name)
         if directory is None:
             from sweeps.execution.launch import start_sweep
+            from sweeps.execution.run_options import RunOptions
 
-            return _finish(start_sweep(spec, **launch_options))
+            return _finish(start_sweep(spec, RunOptions(**launch_options)))
     return _resume(directory, launch_options, search_file=search_file, assignments=values)
 
 
@@ -103,7 +104,7 @@ def resume(
     """Resumes a paused or interrupted sweep.
 
     The trials of the sweep in DIRECTORY that were interrupted run first, then the remaining ones.
-    A finished sweep continues if --num-samples is raised.
+    A finished sweep goes on if --num-samples is raised.
 
     Example: sweep resume experiments/digits_asha --num-samples 40
     """
@@ -137,27 +138,27 @@ def _resume(
     tune: dict[str, Any] | None = None,
     resources: dict[str, Any] | None = None,
 ) -> int:
-    from sweeps.execution.resume import change_settings, merge_edited, open_for_resume
+    from sweeps.execution import verbs
+    from sweeps.execution.run_options import RunOptions
 
-    with open_for_resume(directory) as (spec, records):
-        if search_file is not None or assignments:
-            edited = search_file or SweepLayout(directory).search_file
-            spec = merge_edited(spec, edited, directory, assignments)
-        spec = change_settings(spec, tune or {}, resources or {})
-        all_created = len(records) >= spec.trials
-        if all_created and all(record.state in ENDED for record in records):
-            print_line(f"all {len(records)} trials of {directory} have ended")
-            more = ("--num-samples", str(len(records) * 2))
-            print_line(f"add more with: {read_commands(directory).run_again('resume', *more)}")
-        from sweeps.execution.launch import resume_sweep
-
-        return _finish(resume_sweep(spec, directory, records, **launch_options))
+    outcome = verbs.resume(
+        directory,
+        RunOptions(**launch_options),
+        search_file=search_file,
+        assignments=assignments,
+        tune=tune,
+        resources=resources,
+    )
+    return _finish(outcome)
 
 
-@click.command("continue")
+@click.command()
 @DIRECTORY
+@click.option("--top", type=click.IntRange(min=1), help="Extend this number of the best trials.")
 @click.option(
-    "--top", type=click.IntRange(min=1), required=True, help="The number of best trials."
+    "--trials",
+    type=TRIAL_IDS,
+    help="Extend these trials in the place of the best: the beginnings of their ids.",
 )
 @click.option(
     "--epochs", type=click.IntRange(min=1), required=True, help="New total number of epochs."
@@ -166,20 +167,27 @@ def _resume(
 @ADDRESS
 @VERBOSE
 @exits
-def continue_(directory: Path, top: int, epochs: int, **launch_options: Any) -> int:
+def extend(
+    directory: Path,
+    top: int | None,
+    trials: tuple[str, ...] | None,
+    epochs: int,
+    **launch_options: Any,
+) -> int:
     """Trains the best trials for more epochs.
 
-    The sweep in DIRECTORY must have finished. The trials continue from their latest.pt.
+    The sweep in DIRECTORY must have finished. --top or --trials chooses the trials, which go on
+    from their latest.pt. `sweep continue` is another name of this command.
 
-    Example: sweep continue experiments/digits_asha --top 3 --epochs 50
+    Example: sweep extend experiments/digits_asha --top 3 --epochs 50
     """
-    from sweeps.execution.resume import open_for_resume, reopen_best
+    from sweeps.execution import verbs
+    from sweeps.execution.run_options import RunOptions
 
-    with open_for_resume(directory) as (spec, records):
-        extended = reopen_best(spec, directory, records, top=top, epochs=epochs)
-        from sweeps.execution.launch import resume_sweep
-
-        return _finish(resume_sweep(extended, directory, records, recorded=spec, **launch_options))
+    if (top is None) == (trials is None):
+        raise click.UsageError("one of --top and --trials is required")
+    options = RunOptions(**launch_options)
+    return _finish(verbs.extend(directory, options, epochs=epochs, top=top, trials=trials or ()))
 
 
 @click.command()
@@ -200,38 +208,30 @@ def retry(directory: Path, cause: str | None, **launch_options: Any) -> int:
 
     Example: sweep retry experiments/digits_asha --cause oom
     """
-    from sweeps.execution.resume import open_for_resume, reopen_failed
+    from sweeps.execution import verbs
+    from sweeps.execution.run_options import RunOptions
 
-    with open_for_resume(directory) as (spec, records):
-        reopened = reopen_failed(records, cause)
-        if not reopened:
-            with_cause = f" with cause {cause}" if cause else ""
-            print_line(f"no trial of {directory} has failed{with_cause}")
-            return FINISHED
-        from sweeps.execution.launch import resume_sweep
-
-        return _finish(resume_sweep(spec, directory, records, is_retry=True, **launch_options))
+    outcome = verbs.retry(directory, RunOptions(**launch_options), cause=cause)
+    return FINISHED if outcome is None else _finish(outcome)
 
 
 @click.command()
 @DIRECTORY
 @exits
-def stop(directory: Path) -> int:
+def pause(directory: Path) -> int:
     """Pauses a running sweep.
 
     The running trials of the sweep in DIRECTORY finish their epoch and save a checkpoint, if
-    checkpoint.enabled is true.
+    checkpoint.enabled is true. `sweep stop` is another name of this command.
 
-    Example: sweep stop experiments/digits_asha
+    Example: sweep pause experiments/digits_asha
     """
-    from sweeps.storage.lock import is_running
+    from sweeps.steering.sweep_pause import request_pause
 
     record = SweepLayout(directory).read_sweep()
-    if not is_running(directory):
+    if not request_pause(directory):
         print_line(f"{directory} is not running; it is {record.state}")
         return FINISHED
-    SweepLayout(directory).stop_file.touch()
-    upload(SweepLayout(directory).stop_file)
     driver = "the sweep" if record.pid is None else f"process {record.pid} on {record.host}"
     print_line(f"asked {driver} to pause; running trials finish their epoch first")
     print_line(f"resume it later with: {read_commands(directory).run_again('resume')}")
@@ -240,7 +240,8 @@ def stop(directory: Path) -> int:
 
 def _finish(outcome: Outcome) -> int:
     """Writes the report, prints the summary and returns the exit code."""
-    from sweeps.cli.summary import print_summary, write_final_report
+    from sweeps.cli.summary import print_summary
+    from sweeps.execution.verbs import write_final_report
     from sweeps.trials.pause import EXIT_CODES
 
     write_final_report(outcome)

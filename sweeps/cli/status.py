@@ -25,16 +25,22 @@ from sweeps.cli.options import (
 )
 from sweeps.cli.summary import describe_failed
 from sweeps.cli.tables import pareto_table
-from sweeps.results.commands import read_commands, trial_commands
+from sweeps.results.commands import describe_held, read_commands, trial_commands
 from sweeps.results.loaded_sweep import LoadedSweep, best_checkpoint_epoch, load
 from sweeps.results.progress import format_time_left
-from sweeps.results.status import front_values, status_values
-from sweeps.results.trial_results import TrialResult, describe_missing_best
+from sweeps.results.status import front_values, list_values, status_values
+from sweeps.results.trial_results import TrialResult, describe_best, describe_missing_best
 from sweeps.sweep_dir.errors import SweepError
-from sweeps.sweep_dir.layout import EVENTS_FILE, SWEEP_FILE
-from sweeps.sweep_dir.records import ENDED, describe_state
+from sweeps.sweep_dir.records import BY_HAND, ENDED, describe_state
 from sweeps.terminal.commands import quote_word
-from sweeps.terminal.console import console, print_json, print_line, print_note, print_table
+from sweeps.terminal.console import (
+    console,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+    print_wrapped,
+)
 from sweeps.terminal.formatting import (
     count_of,
     format_duration,
@@ -47,7 +53,7 @@ from sweeps.terminal.tables import ShortenedText
 from trainable.artifacts.metrics import monitor_of
 from trainable.artifacts.names import BEST_FILE, CONFIG_FILE
 from trainable.config.yaml_reader import parse_yaml
-from trainable.errors import TuneSweepsError, list_first
+from trainable.errors import list_first
 
 WATCH_INTERVAL_S = 2.0
 """Seconds between two updates of `--watch`."""
@@ -71,21 +77,19 @@ def list_(directory: Path, as_json: bool) -> int:
 
     Example: sweep list experiments
     """
-    if not directory.is_dir():
-        raise SweepError(f"{directory}: there is no such directory")
-    names = {path.parent.name for path in directory.glob(f"*/{SWEEP_FILE}")}
-    # A sweep that has lost its record.
-    names |= {p.parent.name for p in directory.glob(f"*/{EVENTS_FILE}")}
-    sweeps = [_list_values(directory / name) for name in sorted(names)]
-    sweeps.sort(key=lambda values: str(values["started"]), reverse=True)
+    sweeps = list_values(directory)
     if as_json:
         print_json(sweeps)
         return FINISHED
     if not sweeps:
         print_line(f"no sweeps in {directory}")
         return FINISHED
-    columns = ("sweep", "state", "trials", "metric", "best", "trial", "started")
-    table = make_table(*columns, shortened={"sweep", "started"})
+    metrics = {str(values["metric"]) for values in sweeps if "metric" in values}
+    is_one = len(metrics) == 1
+    scores = [f"best\n{min(metrics)}"] if is_one else ["metric", "best"]
+    table = make_table(
+        "sweep", "state", "trials", *scores, "trial", "started", shortened={"sweep"}
+    )
     for values in sweeps:
         ended = "" if "error" in values else f"{values['ended']}/{values['total']}"
         best = values.get("best") or {}
@@ -93,37 +97,16 @@ def list_(directory: Path, as_json: bool) -> int:
             ShortenedText(str(values["name"])),
             str(values["state"]),
             ended,
-            str(values.get("metric", "")),
+            *([] if is_one else [str(values.get("metric", ""))]),
             format_metric(best, "value"),
             str(best.get("trial", "-")),
-            ShortenedText(format_time(str(values["started"] or ""))[:16]),
+            format_time(str(values["started"] or ""))[:16],
         )
     print_table(table)
     for values in sweeps:
         for text in [values["error"]] if "error" in values else values["damage"]:
             print_note(f"{values['name']}: {text}")
     return FINISHED
-
-
-def _list_values(directory: Path) -> dict[str, Any]:
-    """Returns a sweep's entry in the list; a broken sweep is listed with its error."""
-    try:
-        sweep = load(directory)
-    except TuneSweepsError as error:
-        text = str(error)
-        return {"name": directory.name, "state": "broken", "started": None, "error": text}
-    return {
-        "name": sweep.record.name,
-        "directory": str(directory),
-        "state": sweep.state,
-        "started": sweep.record.started,
-        "trials": dict(sweep.states),
-        "ended": sweep.ended,
-        "total": sweep.total,
-        "metric": sweep.metric,
-        "best": sweep.best_values(),
-        "damage": sweep.damage,
-    }
 
 
 # ------------------------------------------------------------------------ status
@@ -154,7 +137,8 @@ def status(directory: Path, watch: bool, as_json: bool) -> int:
             for sweep in _poll(directory):
                 values = status_values(sweep)
                 notes = [f"note: {line}" for line in sweep.damage]
-                text = Text("\n".join([*_status_lines(values), *notes]))
+                lines = [*_state_lines(values), *_command_lines(values), *notes]
+                text = Text("\n".join(lines))
                 live.update(Group(text, *_status_tables(sweep, values)))
     except KeyboardInterrupt:
         print_line("stopped watching; the sweep is not affected")
@@ -187,7 +171,9 @@ def _print_status(sweep: LoadedSweep, values: dict[str, Any], as_json: bool) -> 
     if as_json:
         print_json(values)
         return
-    for line in _status_lines(values):
+    for line in _state_lines(values):
+        print_wrapped(line)
+    for line in _command_lines(values):
         print_line(line)
     for table in _status_tables(sweep, values):
         print_table(table)
@@ -199,7 +185,8 @@ def _status_tables(sweep: LoadedSweep, values: dict[str, Any]) -> list[Table]:
     return [*front, *([_live_table(values)] if values["unended"] else [])]
 
 
-def _status_lines(values: dict[str, Any]) -> list[str]:
+def _state_lines(values: dict[str, Any]) -> list[str]:
+    """Returns the lines on the state, the trials, the best one and the time."""
     finished = values["state"] == "finished"
     saved_epochs = values["saved_epochs"]
     saved = f", {saved_epochs} saved by early stopping" if saved_epochs else ""
@@ -215,7 +202,14 @@ def _status_lines(values: dict[str, Any]) -> list[str]:
     ]
     if configuration := _format_configuration(values["best"]):
         lines.insert(3, configuration)
-    lines += _stopped_lines(values["stopped"])
+    return lines + _stopped_lines(values["stopped"])
+
+
+def _command_lines(values: dict[str, Any]) -> list[str]:
+    """Returns the lines on what can be done, with commands."""
+    lines: list[str] = []
+    if values["held"]:
+        lines += describe_held(Path(values["directory"]), values["held"])
     if values["failed"]:
         causes = {str(failed["trial"]): str(failed["cause"]) for failed in values["failed"]}
         lines += describe_failed(Path(values["directory"]), causes)
@@ -227,12 +221,13 @@ def _status_lines(values: dict[str, Any]) -> list[str]:
 
 
 def _stopped_lines(stopped: list[dict[str, Any]]) -> list[str]:
-    """Returns a line for every rule of the training config that has ended trials."""
+    """Returns a line for the trials that requests have ended, and one for every rule that has."""
     lines = []
     for rule in sorted({str(trial["by"]) for trial in stopped}):
         own = [trial for trial in stopped if trial["by"] == rule]
         named = list_first([trial["trial"] for trial in own], MAX_STOPPED_TRIALS)
-        lines.append(f"{count_of(len(own), 'trial')} ended by training.{rule}: {named}")
+        by = "hand" if rule == BY_HAND else f"training.{rule}"
+        lines.append(f"{count_of(len(own), 'trial')} ended by {by}: {named}")
     return lines
 
 
@@ -284,7 +279,8 @@ def best_line(sweep: LoadedSweep) -> str:
 def _format_best(best: dict[str, Any] | None, epochs: int) -> str:
     if best is None:
         return describe_missing_best(epochs)
-    return f"trial {best['trial']}, {best['metric']} {best['value']:.4f} at epoch {best['epoch']}"
+    row = {**best, best["metric"]: best["value"]}
+    return f"trial {best['trial']}, {describe_best(row, best['metric'])}"
 
 
 def _format_configuration(best: dict[str, Any] | None) -> str:
@@ -309,7 +305,7 @@ def best(directory: Path, as_json: bool) -> int:
     """Shows the best trial and how to use it.
 
     Prints the values, the config and the checkpoint of the best trial of the sweep in DIRECTORY,
-    and the commands that score it and train it further.
+    and the commands that use it.
 
     Example: sweep best experiments/digits_asha --json
     """
@@ -368,5 +364,8 @@ def _print_best(
                 f"{monitor_of(trial.last or {})}, not the best by {sweep.metric}"
             )
         print_line(f"score it:          {commands['eval']}")
+        if "predict" in commands:
+            print_line(f"predict with it:   {commands['predict']}")
+        print_line(f"export its model:  {commands['export-model']}")
         print_line(f"train it further:  {commands['restore']}")
     print_line(f"train it again:    {commands['train']}")

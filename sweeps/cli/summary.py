@@ -6,10 +6,10 @@ from pathlib import Path
 
 from sweeps.cli.tables import configurations_table, pareto_table, ranking_table
 from sweeps.results.aggregate import pareto_front, repeated_configurations
-from sweeps.results.commands import read_commands, trial_commands
+from sweeps.results.commands import describe_held, read_commands, trial_commands
 from sweeps.results.outcome import Outcome
 from sweeps.results.status import count_events, describe_stall
-from sweeps.results.trial_results import describe_missing_best
+from sweeps.results.trial_results import describe_best, describe_missing_best
 from sweeps.sweep_dir.layout import REPORT, SweepLayout
 from sweeps.sweep_dir.records import describe_state
 from sweeps.terminal.commands import quote_word, sweep_command
@@ -39,6 +39,9 @@ def print_summary(outcome: Outcome) -> None:
     if outcome.paused is not None:
         if stall := _describe_stall(outcome):
             print_line(stall)
+        held = [result.record.id for result in outcome.results if result.record.held]
+        for line in describe_held(outcome.directory, held) if held else []:
+            print_line(line)
         print_line(f"{describe_state('paused', outcome.paused)}; resume it with:")
         print_line(read_commands(outcome.directory).run_again("resume"))
 
@@ -67,22 +70,6 @@ def describe_failed(directory: Path, causes: dict[str, str]) -> list[str]:
     ]
 
 
-def write_final_report(outcome: Outcome) -> None:
-    """Writes `report.html` of a finished sweep.
-
-    Nothing depends on the report: any error in drawing it is printed, and the sweep counts as
-    finished.
-    """
-    if outcome.paused is not None:
-        return
-    from sweeps.report.page import write_report
-
-    try:
-        write_report(outcome.directory)
-    except Exception as error:  # noqa: BLE001 - see above
-        print_line(f"note: {REPORT} was not written: {type(error).__name__}: {error}")
-
-
 def _print_best(outcome: Outcome) -> None:
     metric = outcome.metric
     label = "best" if outcome.paused is None else "best so far"
@@ -91,11 +78,13 @@ def _print_best(outcome: Outcome) -> None:
         epochs = sum(len(result.rows) for result in outcome.results)
         print_line(f"{label}: {describe_missing_best(epochs)}")
         return
-    value, epoch = best.best[metric], best.best["epoch"]
-    print_line(f"{label}: trial {best.record.id}, {metric} {value:.4f} at epoch {epoch}")
+    print_line(f"{label}: trial {best.record.id}, {describe_best(best.best, metric)}")
     commands = trial_commands(best)
     if best.checkpoint is not None:
         print_line(f"  score it on the test set:  {commands['eval']}")
+        if "predict" in commands:
+            print_line(f"  predict images with it:    {commands['predict']}")
+        print_line(f"  export its model:          {commands['export-model']}")
         print_line(f"  train it further, alone:   {commands['restore']}")
     config, report = SweepLayout(outcome.directory).best_config, outcome.directory / REPORT
     if outcome.paused is None and report.exists():

@@ -14,6 +14,7 @@ from sweeps.results.trial_results import TrialResult
 from sweeps.terminal.console import console, table_width
 from sweeps.terminal.formatting import count_of, format_metric, format_value, make_table
 from sweeps.terminal.tables import MIN_WIDTH, ShortenedText, fit_columns
+from trainable.artifacts.metrics import ACCURACY, accuracy_beside
 
 MAX_TRIALS = 20
 """Trials that the ranking shows."""
@@ -30,13 +31,16 @@ def ranking_table(results: list[TrialResult], metric: str, epochs: int) -> Table
         epochs: Epochs of a trial whose values do not include `training.epochs`.
     """
     keys = sampled_keys(results)
+    accuracies = [accuracy_beside(result.best, metric) for result in results]
+    accuracy = [f"its\n{ACCURACY}"] if any(value is not None for value in accuracies) else []
     names = Counter(key.rpartition(".")[2] for key in keys)
-    rows = [_ranking_cells(rank, r, metric, epochs) for rank, r in enumerate(results, start=1)]
+    columns = [metric, *([ACCURACY] if accuracy else [])]
+    rows = [_ranking_cells(rank, r, columns, epochs) for rank, r in enumerate(results, start=1)]
 
     def build(shown: int) -> Table:
         """Returns the table with the first `shown` sampled keys."""
         table = make_table(
-            *("#", "trial", "state", f"best\n{metric}", "at\nepoch", "epochs"),
+            *("#", "trial", "state", f"best\n{metric}", *accuracy, "at\nepoch", "epochs"),
             title=f"trials by {metric} of their best epoch",
         )
         for key in keys[:shown]:
@@ -53,14 +57,14 @@ def ranking_table(results: list[TrialResult], metric: str, epochs: int) -> Table
     return fit_columns(build, len(keys), console, table_width())
 
 
-def _ranking_cells(rank: int, result: TrialResult, metric: str, epochs: int) -> list[str]:
+def _ranking_cells(rank: int, result: TrialResult, metrics: list[str], epochs: int) -> list[str]:
     """Returns the cells of a trial that do not depend on the space."""
     record, best, last = result.record, result.best, result.last
     return [
         str(rank),
         record.id,
-        record.state,
-        format_metric(best, metric),
+        f"{record.state}, added" if record.added else record.state,
+        *(format_metric(best, metric) for metric in metrics),
         "-" if best is None else str(best["epoch"]),
         f"{0 if last is None else last['epoch']}/{record.epochs(epochs)}",
     ]
@@ -92,7 +96,7 @@ def configurations_table(configurations: list[Configuration], metric: str) -> Ta
     for rank, configuration in enumerate(configurations[:MAX_CONFIGURATIONS], start=1):
         table.add_row(
             str(rank),
-            str(configuration.number),
+            configuration.label,
             f"{configuration.mean:.4f}",
             "-" if configuration.sd is None else f"{configuration.sd:.4f}",
             f"{len(configuration.scores)}{' final' if configuration.final else ''}",

@@ -11,7 +11,8 @@ from typing import Any
 import click
 from rich.table import Table
 
-from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, exits, print_damage
+from sweeps.cli.options import AS_JSON, DIRECTORY, FINISHED, TRIAL, TRIAL_ID, exits, print_damage
+from sweeps.report.comparison import config_differences, join_curves
 from sweeps.report.text_charts import Series, draw_chart
 from sweeps.results.loaded_sweep import (
     LoadedSweep,
@@ -23,9 +24,16 @@ from sweeps.results.loaded_sweep import (
 from sweeps.results.trial_results import TrialResult
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
-from sweeps.sweep_dir.records import ENDED, TrialRecord
+from sweeps.sweep_dir.records import BY_HAND, ENDED, TrialRecord
 from sweeps.terminal.commands import quote_word
-from sweeps.terminal.console import console, print_json, print_line, print_table, table_width
+from sweeps.terminal.console import (
+    console,
+    print_json,
+    print_line,
+    print_table,
+    print_wrapped,
+    table_width,
+)
 from sweeps.terminal.formatting import (
     format_metric,
     format_size,
@@ -39,7 +47,6 @@ from trainable.artifacts.names import BEST_FILE, CHECKPOINTS, CONFIG_FILE, LOG_F
 from trainable.config.sections.dataset import FOLD
 from trainable.config.yaml_reader import parse_yaml
 
-TRIAL = click.argument("trial")
 MAX_ROWS = 12
 """Epochs that a table shows."""
 MAX_WIDTH, PLOT_HEIGHT = 80, 12
@@ -49,14 +56,6 @@ FOLLOW_INTERVAL_S = 0.5
 SHOWN_METRICS = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc", "lr", "epoch_s")
 BY_IMPORTANCE = ("val_acc", "val_loss", "train_loss", "train_acc", "lr", "epoch_s")
 """Metrics that a narrow terminal shows after the epoch, as many as fit."""
-LOCATION_KEYS = {
-    "checkpoint.dir",
-    "checkpoint.experiment_name",
-    "tensorboard.log_dir",
-    "dataset.file",
-    "dataset.root",
-}
-"""Config keys that only say where files are; `sweep compare` leaves them out."""
 
 
 @click.command("show")
@@ -77,20 +76,19 @@ def show_(directory: Path, trial: str, as_json: bool) -> int:
         print_json(_trial_values(sweep, result))
         return FINISHED
     record = result.record
-    by = f" by training.{record.stopped_by}: {record.stop_reason}" if record.stopped_by else ""
-    print_line(f"trial {record.id}, number {record.number}: {record.state}{by}")
+    by = f" by {record.stop_text}: {record.stop_reason}" if record.ended_itself else ""
+    by_hand = " by hand" if record.held or record.stopped_by == BY_HAND else ""
+    print_line(f"trial {record.id}, number {record.number}: {record.state}{by}{by_hand}")
     print_line(f"  {quote_word(result.directory)}")
     times = {"created": record.created, "started": record.started, "ended": record.ended}
     moments = [f"{name} {format_time(when)}" for name, when in times.items() if when]
-    print_line("  " + ", ".join(moments))
+    print_wrapped("  " + ", ".join(moments))
     for key, value in record.current.items():
         print_line(f"  {key}: {format_value(value)}")
     for key, value in record.changes.items():
         if key != FOLD:  # among the values
             print_line(f"  {key}: {format_value(value)} (changed by the sweep)")
-    for step in record.lineage:
-        donor_id = step["donor"].rpartition("_")[2]  # a directory's name ends with the trial's id
-        print_line(f"  copied {donor_id} after epoch {step['epoch']}")
+    _print_origin(record)
     for failure in record.failures:
         print_line(f"  failed after epoch {failure.epoch}: {failure.cause}: {failure.message}")
     if result.rows:
@@ -100,6 +98,17 @@ def show_(directory: Path, trial: str, as_json: bool) -> int:
         epoch = f", epoch {best_checkpoint_epoch(result)}" if path.name == BEST_FILE else ""
         print_line(f"  {quote_word(path)}  {format_size(path.stat().st_size)}{epoch}")
     return FINISHED
+
+
+def _print_origin(record: TrialRecord) -> None:
+    """Prints where a trial's configuration and weights come from, if not from the searcher."""
+    if record.added:
+        print_line("  added by hand")
+    if record.weights is not None:
+        print_line(f"  started from {record.weights}")
+    for step in record.lineage:
+        donor_id = step["donor"].rpartition("_")[2]  # a directory's name ends with the trial's id
+        print_line(f"  copied {donor_id} after epoch {step['epoch']}")
 
 
 def _print_best(sweep: LoadedSweep, result: TrialResult) -> None:
@@ -122,6 +131,7 @@ def _trial_values(sweep: LoadedSweep, result: TrialResult) -> dict[str, Any]:
     return {
         **vars(result.record),
         "failures": [vars(failure) for failure in result.record.failures],
+        "weights": None if result.record.weights is None else vars(result.record.weights),
         "values": result.record.current,
         "metric": sweep.metric,
         "best": result.best,
@@ -228,8 +238,8 @@ def _has_ended(directory: Path, record: TrialRecord) -> bool:
 
 @click.command()
 @DIRECTORY
-@click.argument("first")
-@click.argument("second")
+@click.argument("first", type=TRIAL_ID)
+@click.argument("second", type=TRIAL_ID)
 @AS_JSON
 @exits
 def compare(directory: Path, first: str, second: str, as_json: bool) -> int:
@@ -241,8 +251,8 @@ def compare(directory: Path, first: str, second: str, as_json: bool) -> int:
     """
     sweep, (left, right) = load_trials(directory, [first, second])
     print_damage(sweep, left, right)
-    differences = _config_differences(left, right)
-    curves = _join_curves(left, right, sweep.metric)
+    differences = config_differences([left, right], sweep.search["config"])
+    curves = join_curves([left, right], sweep.metric)
     if as_json:
         ids = [left.record.id, right.record.id]
         data = {"trials": ids, "config": differences, "metric": sweep.metric, "curves": curves}
@@ -265,32 +275,6 @@ def compare(directory: Path, first: str, second: str, as_json: bool) -> int:
 def _pair_table(heading: str, left: TrialResult, right: TrialResult) -> Table:
     columns = (heading, left.record.id, right.record.id)
     return make_table(*columns, shortened=columns)
-
-
-def _config_differences(left: TrialResult, right: TrialResult) -> dict[str, list[Any]]:
-    """Returns dotted key -> both values, for config keys whose values differ."""
-    first, second = _flat_config(left), _flat_config(right)
-    return {
-        key: [first.get(key), second.get(key)]
-        for key in dict.fromkeys([*first, *second])
-        if first.get(key) != second.get(key) and key not in LOCATION_KEYS
-    }
-
-
-def _flat_config(result: TrialResult) -> dict[str, Any]:
-    """Returns a trial's config by dotted key; before it has started, its sampled values."""
-    config = result.config_text()
-    if config is None:
-        return dict(result.values)
-    data = parse_yaml(config, "its config").data
-    return {f"{name}.{key}": value for name, part in data.items() for key, value in part.items()}
-
-
-def _join_curves(left: TrialResult, right: TrialResult, metric: str) -> list[list[Any]]:
-    """Returns `[epoch, first's metric, second's metric]` for every epoch of either trial."""
-    first, second = ({row["epoch"]: row.get(metric) for row in r.rows} for r in (left, right))
-    epochs = sorted({*first, *second})
-    return [[epoch, first.get(epoch), second.get(epoch)] for epoch in epochs]
 
 
 def _print_curves(

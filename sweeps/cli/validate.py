@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from sweeps.cli.options import ALLOW_CUSTOM_MODEL, FINISHED, PATH, SET_IN_SEARCH, exits
-from sweeps.terminal.console import console, print_line
-from trainable.uri import is_uri
+from sweeps.cli.options import ALLOW_CUSTOM_MODEL, FINISHED, SEARCH_FILE, SET_IN_SEARCH, exits
+from sweeps.terminal.commands import sweep_command
+from sweeps.terminal.console import console, print_line, print_note
 
 
 @click.command()
-@click.argument("search_file", type=PATH)
+@SEARCH_FILE
 @SET_IN_SEARCH
 @ALLOW_CUSTOM_MODEL
 @exits
@@ -25,32 +25,21 @@ def validate(search_file: Path, assignments: tuple[str, ...], allow_custom_model
 
     Example: sweep validate configs/search.yaml
     """
-    from sweeps.preflight.checks import refuse_failing_sweep
-    from sweeps.search.sampler_check import check_optuna_sampler
+    from sweeps.planning.validation import check_spec
+    from sweeps.results.commands import own_code
     from sweeps.spec.load import load_search
     from sweeps.spec.overrides import parse_assignments
     from sweeps.spec.search_spec import SearchSpec
-    from trainable.preflight.background import Options
 
     spec = load_search(search_file, parse_assignments(assignments, SearchSpec))
-    check_warm_start(spec.tune.warm_start)
-    check_optuna_sampler(spec)
-    refuse_failing_sweep(spec, Options(allow_custom_model, with_torch=False))
+    check_spec(spec, allow_custom_model=allow_custom_model)
     keys = "key" if len(spec.space) == 1 else "keys"
     print_line(f"{search_file}: valid; {spec.trials} trials over {len(spec.space)} {keys}")
+    if own := own_code(spec.to_dict()):
+        command = sweep_command("plan", search_file, allow_custom_model=True)
+        names = ", ".join(dict.fromkeys(own))
+        print_note(f"your own code was not run ({names}); this runs it: {command}")
     return FINISHED
-
-
-def check_warm_start(earlier: str | None) -> None:
-    """Checks that the sweep that `warm_start` names exists; object storage is not read.
-
-    Raises:
-        SweepError: There is no such sweep.
-    """
-    from sweeps.sweep_dir.layout import SweepLayout
-
-    if earlier is not None and not is_uri(earlier):
-        SweepLayout(Path(earlier)).read_sweep()
 
 
 @click.command()

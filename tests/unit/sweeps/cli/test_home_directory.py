@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sweeps import load_sweep
-from sweeps.execution.hooks import run_command
+from sweeps.execution.observers.hooks import run_command
 from sweeps.spec.load import load_search, parse_search
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep, as_json, sweep
 from trainable.config import load_config, parse_config

@@ -112,14 +112,14 @@ def test_stop_uploads_the_request_to_a_running_sweep(upload_sweep: UploadSweep) 
     assert lock.acquire() is None
     assert as_json("status", uri)["state"] == "running"
     with lock.renewed():
-        assert output_of("stop", uri).startswith("asked the sweep to pause")
+        assert output_of("pause", uri).startswith("asked the sweep to pause")
         assert ObjectStore(uri).read("stop") == b""
         refused = CliRunner().invoke(main, ["gc", uri])
         assert refused.exit_code == 2
         assert re.match(
-            rf"{uri} is being run by process \d+ on .*: sweep stop {uri}", refused.stderr
+            rf"{uri} is being run by process \d+ on .*: sweep pause {uri}", refused.stderr
         )
-    assert "is not running; it is running" in output_of("stop", uri)
+    assert "is not running; it is running" in output_of("pause", uri)
 
 
 def test_an_old_request_to_stop_is_deleted_as_soon_as_the_sweep_is_locked(
@@ -132,7 +132,7 @@ def test_an_old_request_to_stop_is_deleted_as_soon_as_the_sweep_is_locked(
     with open_for_resume(directory):
         assert "stop" not in store.list()
         assert not SweepLayout(directory).stop_file.exists()
-        output_of("stop", uri)  # while Ray is starting
+        output_of("pause", uri)  # while Ray is starting
         with background_upload(directory):
             assert "stop" in store.list() or SweepLayout(directory).stop_file.exists()
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sweeps.execution import launch
+from sweeps.execution.run_options import RunOptions
 from sweeps.sweep_dir.errors import SweepError
 from tests.integration.commands import invoke
 from tests.support.fake_sweeps import FakeSweep
@@ -16,14 +17,12 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     """Collects the launches, which fail as if Ray could not start."""
     launches: list[tuple[str, Any]] = []
 
-    def start(spec: Any, **options: Any) -> None:
-        launches.append(("start", options["address"]))
+    def start(spec: Any, options: RunOptions) -> None:
+        launches.append(("start", options.address))
         raise SweepError("no Ray here")
 
-    def resume(spec: Any, directory: Path, records: Any, **options: Any) -> None:
-        launches.append(
-            (f"resume {directory.name} to {spec.tune.num_samples}", options["address"])
-        )
+    def resume(spec: Any, directory: Path, records: Any, options: RunOptions) -> None:
+        launches.append((f"resume {directory.name} to {spec.tune.num_samples}", options.address))
         raise SweepError("no Ray here")
 
     monkeypatch.setattr(launch, "start_sweep", start)

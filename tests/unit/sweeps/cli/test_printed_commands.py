@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -28,7 +29,9 @@ PRINTED = re.compile(
 )
 """A command at the beginning of a line or behind the words that introduce it."""
 OWN_CODE = "tiny_models:mlp"
-NEED_OWN_CODE = {"run", "resume", "retry", "continue", "eval", "restore", "trainable"}
+NEED_OWN_CODE = {
+    "run", "resume", "retry", "extend", "eval", "restore", "export-model", "trainable",
+}  # fmt: skip
 ADDRESS = "10.0.0.1:6379"
 
 
@@ -87,10 +90,10 @@ def printed(sweeps: dict[str, Path]) -> list[list[str]]:
         invoke(["sweep", "status", str(paused)]).output,
         invoke(["sweep", "best", str(finished)]).output,
         invoke(["sweep", "run", str(paused / "search.yaml")]).output,
-        invoke(["sweep", "continue", str(paused), "--top", "1", "--epochs", "9"]).output,
+        invoke(["sweep", "extend", str(paused), "--top", "1", "--epochs", "9"]).output,
     ]
     with sweep_lock(paused):
-        texts.append(invoke(["sweep", "stop", str(paused)]).output)
+        texts.append(invoke(["sweep", "pause", str(paused)]).output)
         texts.append(invoke(["sweep", "resume", str(paused)]).output)
     SweepLayout(paused).stop_file.unlink()
     return [words for text in texts for words in commands_in(text)]
@@ -102,7 +105,7 @@ def verb_of(words: list[str]) -> str:
 
 def test_the_texts_print_every_kind_of_command(printed: list[list[str]]) -> None:
     verbs = {verb_of(words) for words in printed}
-    assert verbs == {"resume", "eval", "restore", "trainable", "stop"}
+    assert verbs == {"resume", "eval", "restore", "trainable", "pause", "export-model"}
 
 
 def test_a_printed_command_names_paths_from_here_and_has_the_flags_it_needs(
@@ -120,7 +123,8 @@ def test_a_printed_command_is_valid(printed: list[list[str]]) -> None:
     for words in printed:
         if words[0] == "sweep":
             command = main.commands[words[1]]
-            command.make_context(words[1], words[2:], resilient_parsing=False)
+            parent = click.Context(main, **main.context_settings)
+            command.make_context(words[1], words[2:], parent=parent)
         else:
             train.make_context("trainable", words[3:])
 
@@ -146,8 +150,8 @@ def test_the_summary_prints_commands_that_can_be_typed(
     sweeps: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for state, verbs in (
-        ("finished", {"logs", "retry", "eval", "restore"}),
-        ("paused", {"eval", "restore", "resume"}),
+        ("finished", {"logs", "retry", "eval", "restore", "export-model"}),
+        ("paused", {"eval", "restore", "resume", "export-model"}),
     ):
         directory = sweeps[state].absolute()
         results = read_results(directory, "val_acc", "max")
@@ -163,8 +167,9 @@ def test_the_summary_prints_commands_that_can_be_typed(
 
 def test_the_report_prints_commands_for_any_directory(sweeps: dict[str, Path]) -> None:
     page = write_report(sweeps["finished"]).read_text(encoding="utf-8")
-    (text,) = re.findall(r"<pre>(sweep eval .*?)</pre>", page, re.DOTALL)
-    for command in commands_in(html.unescape(text)):
+    texts = re.findall(r"<code>(sweep (?:eval|restore|export-model) .*?)</code>", page, re.DOTALL)
+    assert len(texts) == 3
+    for command in commands_in(html.unescape("\n".join(texts))):
         assert Path(command[2]).is_absolute()
         assert Path(command[2]).exists()
         assert command[-1] == "--allow-custom-model"

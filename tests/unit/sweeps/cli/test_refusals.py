@@ -125,15 +125,19 @@ REFUSED = [
     "sweep resume experiments/paused --set config.training.epochs=3",
     "sweep resume experiments/paused --set tune.num_samples",
     # continue, retry, stop
-    "sweep continue experiments/paused --top 1 --epochs 20",
-    "sweep continue experiments/finished --top 1 --epochs 1",
-    "sweep continue experiments/finished --top 0 --epochs 20",
-    "sweep continue experiments/finished --top 1 --epochs 20 --address http://head:8265",
-    "sweep continue experiments/finished --top 1 --epochs 20 --address 127.0.0.1:1",
+    "sweep extend experiments/paused --top 1 --epochs 20",
+    "sweep extend experiments/finished --top 1 --epochs 1",
+    "sweep extend experiments/finished --top 0 --epochs 20",
+    "sweep extend experiments/finished --epochs 20",
+    "sweep extend experiments/finished --top 1 --trials 0000 --epochs 20",
+    "sweep extend experiments/finished --trials zzzz --epochs 20",
+    "sweep extend experiments/finished --trials 0000,, --epochs 20",
+    "sweep extend experiments/finished --top 1 --epochs 20 --address http://head:8265",
+    "sweep extend experiments/finished --top 1 --epochs 20 --address 127.0.0.1:1",
     "sweep retry experiments/failed --cause ooom",
     "sweep retry experiments/failed --address http://head:8265",
-    "sweep stop full",
-    "sweep stop missing",
+    "sweep pause full",
+    "sweep pause missing",
     # one checkpoint
     "sweep restore missing.pt",
     "sweep restore a_file",
@@ -193,7 +197,7 @@ def test_a_refused_command_changes_nothing(command: str, place: Path) -> None:
     assert snapshot(place) == before
 
 
-@pytest.mark.parametrize("verb", ["resume", "retry", "gc", "continue --top 1 --epochs 20"])
+@pytest.mark.parametrize("verb", ["resume", "retry", "gc", "extend --top 1 --epochs 20"])
 def test_a_command_for_a_sweep_that_runs_changes_nothing(verb: str, place: Path) -> None:
     first, *options = verb.split()
     with sweep_lock(place / "experiments" / "failed"):

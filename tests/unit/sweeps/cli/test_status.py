@@ -83,7 +83,7 @@ def test_list_shortens_a_long_name_and_keeps_every_column(
     lines = sweep("list", short.parent).stdout.splitlines()
     assert max(map(len, lines)) <= 80
     (row,) = [line.split() for line in lines if "mnist" in line]
-    assert row[:4] == ["mnist", "finished", "12/12", "val_acc"]
+    assert row[:4] == ["mnist", "finished", "12/12", "0.9243"]
     (other,) = [line.split() for line in lines if line.strip().startswith("digits_")]
     assert other[1:] == row[1:]
     assert other[0].endswith("_cosine")

@@ -4,7 +4,7 @@ import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +15,7 @@ from sweeps.results.trial_results import read_results
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
+from trainable.config.yaml_reader import dump_yaml, read_yaml
 
 Summary = Callable[..., list[str]]
 
@@ -53,10 +54,50 @@ def test_a_finished_sweep_names_its_best_trial_and_commands_to_use_it(
     checkpoint = shlex.quote(str(best.directory / "checkpoints" / "best.pt"))
     assert lines[row + 1 :] == [
         f"  score it on the test set:  sweep eval {checkpoint}",
+        f"  export its model:          sweep export-model {checkpoint}",
         f"  train it further, alone:   sweep restore {checkpoint} --epochs 18",
         f"  train its config again:    python -m trainable '{directory}/best_config.yaml'",
     ]
     assert lines[0].startswith("trials by val_acc of their best epoch")
+
+
+def test_a_sweep_on_class_folders_names_the_command_that_predicts_their_images(
+    summary: Summary, tmp_path: Path
+) -> None:
+    (tmp_path / "my photos" / "test").mkdir(parents=True)
+
+    def use_folders(directory: Path) -> None:
+        for path in [directory / "search.yaml", *directory.glob("*/config.yaml")]:
+            values = read_yaml(path).data
+            section = values["config"] if path.name == "search.yaml" else values
+            section["dataset"] = {"name": "image_folder", "root": str(tmp_path / "my photos")}
+            path.write_text(dump_yaml(values), encoding="utf-8")
+
+    lines = summary(use_folders)
+    (line,) = [line for line in lines if "sweep predict" in line]
+    start, _, command = line.partition("sweep predict ")
+    assert start == "  predict images with it:    "
+    checkpoint, images = shlex.split(command)
+    assert Path(checkpoint).is_file()
+    assert images == str(tmp_path / "my photos" / "test")
+
+
+def test_a_sweep_ranked_by_the_loss_names_the_accuracy_of_its_best_epoch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = FakeSweep(tmp_path / "sweep", trials=2, space=ONE_KEY, tune={}).write()
+    results = read_results(directory, "val_loss", "min")
+    row = results[0].best
+    assert row is not None
+    record, no_grid = SweepLayout(directory).read_sweep(), cast("Any", None)
+    print_summary(Outcome(directory, record, results, {"val_loss": "min"}, 9, no_grid))
+    lines = capsys.readouterr().out.splitlines()
+    assert best_line(lines).endswith(
+        f", val_loss {row['val_loss']:.4f} at epoch {row['epoch']}, val_acc {row['val_acc']:.4f}"
+    )
+    (best,) = [line.split() for line in lines if line.strip().startswith("1 ")]
+    scores = [f"{row['val_loss']:.4f}", f"{row['val_acc']:.4f}", str(row["epoch"])]
+    assert best[3:6] == scores
 
 
 def test_a_paused_sweep_shows_the_best_so_far_and_ends_with_the_resume_command(

@@ -1,0 +1,1 @@
+"""Commands for sweeps that run: the web page, and requests."""

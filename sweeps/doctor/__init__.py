@@ -1,0 +1,1 @@
+"""`sweep doctor`: what this machine has and lacks to run a sweep."""

@@ -1,0 +1,1 @@
+"""`sweep init`: writes a search file and a training config for a data set."""

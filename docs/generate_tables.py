@@ -5,8 +5,8 @@
 A table stands below the heading of its section, such as "## `training`" or "### `optimizer` with
 `name: sgd`". Its rows are the keys in their order there; a key that the page lacks is added to the
 table of its section. Types, defaults, examples and meanings are those of the JSON schemas, which
-pydantic makes from the models and their docstrings. `--check` writes nothing and fails if a page
-is not current.
+pydantic makes from the models and their docstrings. The file from which shells complete commands
+and keys is written too. `--check` writes nothing and fails if a page or that file is not current.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sweeps.cli.main import main as sweep
+from sweeps.cli.shell.command_tree import completion_data
+from sweeps.cli.shell.keys import list_assignable_keys
+from sweeps.cli.shell.parameter_types import COMMANDS_FILE
+from sweeps.init.examples import list_examples
 from sweeps.spec.json_schema import search_schema, training_schema
 
 Schema = dict[str, Any]
 
-DOCS = Path(__file__).parent
+PAGES_AT = Path(__file__).parent / "reference"
 PAGES = {
     "search_file.md": partial(search_schema, with_nulls=False),
     "training_config.md": partial(training_schema, with_nulls=False),
@@ -261,19 +266,21 @@ def generate(text: str, schemas: Schemas) -> str:
 
 
 def main() -> None:
-    """Writes or checks the pages."""
+    """Writes or checks the pages and the file of the completion."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--check", action="store_true", help="fail if a page is not current")
     check = parser.parse_args().check
-    outdated = []
+    examples = [example.name for example in list_examples()]
+    texts = {COMMANDS_FILE: completion_data(sweep, list_assignable_keys(), examples)}
     for name, schema in PAGES.items():
-        page = DOCS / name
-        before = page.read_text(encoding="utf-8")
-        after = generate(before, Schemas(schema()))
-        if after != before:
-            outdated.append(name)
+        page = PAGES_AT / name
+        texts[page] = generate(page.read_text(encoding="utf-8"), Schemas(schema()))
+    outdated = []
+    for path, text in texts.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            outdated.append(path.name)
             if not check:
-                page.write_text(after, encoding="utf-8")
+                path.write_text(text, encoding="utf-8")
     if check and outdated:
         sys.exit(f"not current: {', '.join(outdated)}; run python docs/generate_tables.py")
 

@@ -32,7 +32,7 @@ def parse_command(command: str) -> dict[str, Any]:
     verb = main.commands[name]
     if isinstance(verb, click.Group) and words[0] in verb.commands:
         verb = verb.commands[words.pop(0)]
-    context = click.Context(verb)
+    context = click.Context(verb, parent=click.Context(main, **main.context_settings))
     values, rest, _ = verb.make_parser(context).parse_args(words)
     assert rest == []
     for parameter in verb.get_params(context):
@@ -124,7 +124,7 @@ def test_the_slurm_script_is_bash_and_runs_the_run_command() -> None:
 
 
 def test_the_commands_of_the_page_are_valid() -> None:
-    text = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "guides" / "cluster.md").read_text(encoding="utf-8")
     blocks = "".join(re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
     commands = [line.partition("#")[0] for line in blocks.splitlines()]
     shown = [parse_command(line) for line in commands if line.startswith("sweep ")]

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,37 +11,43 @@ import pytest
 from click.testing import CliRunner
 
 from sweeps.cli.main import main
-from sweeps.sweep_dir.layout import LOCK_FILE
-from tests.support.fake_sweeps import ONE_KEY, FakeSweep
-from tests.support.image_folders import write_image_folder
+from tests.support.doc_blocks import PAGES, parse_blocks
+from tests.support.doc_places import BEST_IDS, SWEEP, DocPlace
 from trainable.__main__ import main as train
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 HEADERS = sorted((ROOT / "configs").rglob("*.yaml"))
 SCRIPTS = {"sweeps/run.py": ["run"], "sweeps/restore.py": ["restore"], "sweeps/cli": []}
 
 RUNS = {
-    "best", "compare", "export", "gc", "list", "logs", "plan", "plot", "report", "schema", "show",
-    "status", "stop", "validate",
+    "best", "compare", "completion", "data", "doctor", "eval", "export", "gc", "list", "logs",
+    "pause", "plan", "plot", "predict", "preview", "report", "schema", "show", "status",
+    "validate",
 }  # fmt: skip
 """Verbs that neither train nor need a cluster."""
 STAND_INS = {
-    "1b45": "0000",
-    "d0cc": "0001",
     "DIR": "experiments/digits_asha",
+    "config.yaml": "configs/resnet20_digits.yaml",
     "FILE": "configs/search.yaml",
     "search.yaml": "configs/search.yaml",
 }
 """Word in a text -> what a user would type for it here."""
+GENERATED = ROOT / "docs" / "reference" / "commands.md"
+"""Its commands are the examples of `--help`, which run by themselves below."""
 FINE_TUNING = "configs/searches/finetune_timm.yaml"
 
 
-def lines_of_commands(page: Path) -> Iterator[str]:
-    """Yields the lines of a page's sh blocks and of its indented commands."""
+def lines_of_commands(page: Path, *, slow: bool = True) -> Iterator[str]:
+    """Yields the lines of a page's sh blocks and of its indented commands.
+
+    Args:
+        page: The page.
+        slow: Whether to include those that test_blocks.py runs.
+    """
     text = page.read_text(encoding="utf-8")
-    for block in re.findall(r"^```sh\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
-        yield from block.splitlines()
+    for block in parse_blocks(text, page):
+        if block.language == "sh" and "other" not in block.marks and (slow or not block.is_slow):
+            yield from block.text.replace("\\\n", " ").splitlines()
     yield from re.findall(r"^    ((?:sweep|python) .*)$", text, re.MULTILINE)
 
 
@@ -53,12 +58,15 @@ def header_commands(path: Path) -> Iterator[str]:
     yield from re.findall(r"^# +((?:sweep|python) .*)$", text, re.MULTILINE)
 
 
-def commands() -> list[list[str]]:
-    """Lists the commands of all pages and configs as words, without comments."""
-    lines = [line for page in PAGES for line in lines_of_commands(page)]
+def commands(*, slow: bool = True) -> list[list[str]]:
+    """Lists the different commands of the pages and configs as words, without comments."""
+    pages = PAGES if slow else [page for page in PAGES if page != GENERATED]
+    lines = [line for page in pages for line in lines_of_commands(page, slow=slow)]
     lines += [line for path in HEADERS for line in header_commands(path)]
-    parts = [part for line in lines for part in line.split("&&")]
-    return [words for part in parts if (words := shlex.split(part, comments=True))]
+    parts = [
+        tuple(shlex.split(part, comments=True)) for line in lines for part in line.split("&&")
+    ]
+    return [list(words) for words in dict.fromkeys(parts) if words]
 
 
 def as_sweep(words: list[str]) -> list[str] | None:
@@ -70,7 +78,12 @@ def as_sweep(words: list[str]) -> list[str] | None:
     return None
 
 
-SWEEP_COMMANDS = [words for command in commands() if (words := as_sweep(command)) is not None]
+def sweep_commands(*, slow: bool = True) -> list[list[str]]:
+    """Lists the words behind `sweep` of the commands of the pages and configs."""
+    return [words for command in commands(slow=slow) if (words := as_sweep(command)) is not None]
+
+
+SWEEP_COMMANDS = sweep_commands()
 
 
 def test_commands_are_found_on_every_page() -> None:
@@ -89,12 +102,14 @@ def test_a_shown_sweep_command_is_valid(words: list[str]) -> None:
         if not isinstance(command, click.Group) or word.startswith("-"):
             break
         command, rest = command.commands[word], words[depth + 1 :]
-    command.make_context(words[0], rest)
+    # A command keeps the names of `--help` that its first context has had.
+    command.make_context(words[0], rest, parent=click.Context(main, **main.context_settings))
 
 
 def test_other_shown_programs_are_known() -> None:
     others = {command[0] for command in commands() if as_sweep(command) is None}
-    assert others <= {"pip", "pytest", "export", "python"}
+    trackers = {"mlflow", "wandb", "trackio", "optuna-dashboard"}
+    assert others <= {"pip", "pytest", "export", "python"} | trackers
     for command in commands():
         if command[:3] == ["python", "-m", "trainable"]:
             context = train.make_context("trainable", command[3:])
@@ -105,7 +120,10 @@ def test_commands_inside_sentences_exist_with_their_options() -> None:
     for page in PAGES:
         text = " ".join(page.read_text(encoding="utf-8").split())
         for words in map(str.split, re.findall(r"`sweep ([a-z][^`]*)`", text)):
-            command = main.commands[words[0]]
+            command = main.get_command(click.Context(main), words[0])
+            assert command is not None, words
+            if isinstance(command, click.Group) and len(words) > 1:
+                command = command.get_command(click.Context(command), words[1]) or command
             options = {option for parameter in command.params for option in parameter.opts}
             assert {word for word in words if word.startswith("--")} <= options, words
 
@@ -113,21 +131,25 @@ def test_commands_inside_sentences_exist_with_their_options() -> None:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A working directory with the configs, images in folders and two finished sweeps."""
-    directory = tmp_path_factory.mktemp("place")
+    place = DocPlace(tmp_path_factory.mktemp("place"))
+    place.write()
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(directory)
-        shutil.copytree(ROOT / "configs", "configs")
-        write_image_folder(Path("data/images"))
-        FakeSweep(Path("experiments", "finetune_timm"), 2, space=ONE_KEY, tune={}).write()
-        sweep = FakeSweep(Path("experiments", "digits_asha"), 4, space=ONE_KEY, tune={}).write()
-        (sweep / LOCK_FILE).touch()
-        for path in sweep.glob("*/checkpoints"):
-            (path.parent / "trial.log").write_text("epoch 1/9\n")
-        yield directory
+        patch.chdir(place.directory)
+        yield place.directory
+
+
+def trial_directory() -> Path:
+    """Returns the directory of the best trial in the working directory."""
+    return next(Path(SWEEP).glob(f"*_{BEST_IDS[0]}"))
 
 
 def typed(words: list[str]) -> list[str]:
+    """Returns what a user would type here: with the names of this directory's sweep and files."""
     typed = [STAND_INS.get(word, word) for word in words]
+    typed = [re.sub(r"^(experiments/\w+/)?TRIAL(?=/)", str(trial_directory()), w) for w in typed]
+    typed = [re.sub(r"^experiments/\w+$", SWEEP.as_posix(), word) for word in typed]
+    is_other = re.compile(rf"(?!{BEST_IDS[1][:4]})[0-9a-f]{{4}}").fullmatch
+    typed = [BEST_IDS[0] if is_other(word) else word for word in typed]
     if words[0] == "plan" and FINE_TUNING in words:
         typed += ["--set", "config.model.pretrained=false"]  # there may be no network
         typed += ["--set", "config.model.batch_norm=train"]
@@ -136,7 +158,7 @@ def typed(words: list[str]) -> list[str]:
 
 RUNNABLE: list[Any] = [
     words
-    for words in SWEEP_COMMANDS
+    for words in sweep_commands(slow=False)
     if words[0] in RUNS and not any("://" in word for word in words)
 ]
 

@@ -1,4 +1,4 @@
-"""The code of docs/exported_models.md runs verbatim and predicts what the trained model does."""
+"""The code of the page on exported models runs and predicts what the trained model does."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ from trainable.artifacts.checkpoint import write_checkpoint
 from trainable.inference.export_model import export_checkpoint
 from trainable.training.trainer import Trainer
 
-PAGE = Path(__file__).parents[2] / "docs" / "exported_models.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "exported_models.md"
 SNIPPETS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
 KINDS = {"safetensors": "safetensors", "torch-export": "pt2", "onnx": "onnx"}
 

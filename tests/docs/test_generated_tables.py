@@ -1,30 +1,20 @@
 """The tables of keys in docs/ are those that docs/generate_tables.py makes from the models."""
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from tests.support.doc_scripts import load_script
 
 ROOT = Path(__file__).parents[2]
 
 
-def load_generator() -> ModuleType:
-    path = ROOT / "docs" / "generate_tables.py"
-    module_spec = importlib.util.spec_from_file_location("generate_tables", path)
-    assert module_spec is not None
-    assert module_spec.loader is not None
-    module = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(module)
-    return module
-
-
-GENERATOR = load_generator()
+GENERATOR = load_script("generate_tables")
 
 
 @pytest.mark.parametrize("page", GENERATOR.PAGES)
 def test_the_tables_of_a_page_are_current(page: str) -> None:
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / page).read_text(encoding="utf-8")
     schemas = GENERATOR.Schemas(GENERATOR.PAGES[page]())
     assert GENERATOR.generate(text, schemas) == text, "run python docs/generate_tables.py"
 

@@ -1,4 +1,4 @@
-"""Every guarantee of docs/resuming.md names tests that exist and need no GPU.
+"""Every guarantee of docs/how_it_works.md names tests that exist and need no GPU.
 
 The suite runs these tests in their own files. This file only checks the table.
 """
@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.source_files import syntax_tree
+
 TESTS = Path(__file__).parents[1]
-PAGE = (TESTS.parent / "docs" / "resuming.md").read_text(encoding="utf-8")
+PAGE = (TESTS.parent / "docs" / "how_it_works.md").read_text(encoding="utf-8")
 ROWS = [line for line in PAGE.partition("## Guarantees")[2].splitlines() if line.startswith("| ")]
 
 
@@ -24,7 +26,8 @@ def test_a_guarantee_names_tests_that_exist_and_need_no_gpu(row: str) -> None:
     assert references
     for file, name in references:
         source = (TESTS / file).read_text(encoding="utf-8")
-        functions = {n.name: n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef)}
+        body = syntax_tree(TESTS / file).body
+        functions = {n.name: n for n in body if isinstance(n, ast.FunctionDef)}
         assert name.startswith("test_")
         assert name in functions, f"{file} has no {name}"
         marks = " ".join(ast.unparse(mark) for mark in functions[name].decorator_list)

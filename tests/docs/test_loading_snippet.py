@@ -1,6 +1,5 @@
 """The documented snippet that loads a checkpoint runs verbatim."""
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,9 @@ import pytest
 
 from trainable.config import TrainConfig
 from trainable.experiment.fit import fit
+
+ALIASES = Path(__file__).parents[2] / "trainable" / "aliases"
+SHORT_NAMES = ("models", "utils")
 
 SNIPPET = """\
 import torch
@@ -52,7 +54,7 @@ def test_the_loading_snippet_runs_verbatim_and_loads_the_saved_model(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     tiny_config: Callable[..., TrainConfig],
-    project_environment: dict[str, str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     fit(
@@ -62,11 +64,12 @@ def test_the_loading_snippet_runs_verbatim_and_loads_the_saved_model(
             checkpoint={"enabled": True, "experiment_name": "my_exp"},
         )
     )
-    done = subprocess.run(
-        [sys.executable, "-c", SNIPPET + SAME_MODULES + SAME_ACCURACY],
-        env=project_environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    monkeypatch.syspath_prepend(ALIASES)
+    capfd.readouterr()
+    try:
+        exec(compile(SNIPPET + SAME_MODULES + SAME_ACCURACY, "snippet", "exec"), {})
+        assert {Path(str(sys.modules[name].__file__)).parent for name in SHORT_NAMES} == {ALIASES}
+    finally:
+        for name in SHORT_NAMES:
+            sys.modules.pop(name, None)
+    assert capfd.readouterr() == ("", "")

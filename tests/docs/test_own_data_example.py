@@ -9,7 +9,7 @@ import pytest
 from trainable.config import TrainConfig
 from trainable.experiment.fit import Outcome
 
-PAGE = Path(__file__).parents[2] / "docs" / "training_config.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "training_config.md"
 HEADING = "### `dataset` with `name: module:callable`"
 
 

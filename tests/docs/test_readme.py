@@ -1,27 +1,16 @@
 """README.md agrees with the project: commands, files, names on disk, search file, snippet."""
 
-import ast
 import re
 import shlex
 from pathlib import Path
 
 from sweeps.cli.main import main
 from sweeps.spec.load import parse_search
-from sweeps.sweep_dir import layout
-from trainable.artifacts.names import (
-    BEST_FILE,
-    CHECKPOINTS,
-    CONFIG_FILE,
-    LATEST_FILE,
-    LOG_FILE,
-    METRICS_FILE,
-    TENSORBOARD,
-    epoch_file,
-)
 from trainable.config import load_config
 from trainable.config.yaml_reader import parse_yaml
 
 ROOT = Path(__file__).parents[2]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -38,7 +27,7 @@ def commands() -> list[list[str]]:
 
 
 def test_the_readme_is_short() -> None:
-    assert len(README.splitlines()) < 200
+    assert len(README.splitlines()) <= 120
 
 
 def test_set_up_is_two_commands() -> None:
@@ -47,16 +36,28 @@ def test_set_up_is_two_commands() -> None:
     assert second == "pytest\n"
 
 
-def test_every_verb_of_the_command_is_shown_and_exists() -> None:
+def test_the_verbs_that_a_sweep_needs_are_shown_and_exist() -> None:
     shown = {words[1] for words in commands() if words[0] == "sweep"}
     shown |= set(re.findall(r"`sweep ([\w-]+)", README))
-    assert shown == set(main.commands)
+    assert shown <= set(main.commands)
+    assert shown >= {
+        "init",
+        "plan",
+        "run",
+        "pause",
+        "resume",
+        "extend",
+        "retry",
+        "restore",
+        "report",
+    }
 
 
 def test_files_named_in_shown_commands_exist() -> None:
     paths = [word for words in commands() for word in words if word.endswith((".py", ".yaml"))]
     assert len(paths) >= 3
-    assert not [path for path in paths if not (ROOT / path).exists()]
+    written = {"search.yaml"}  # by `sweep init`
+    assert not [path for path in paths if path not in written and not (ROOT / path).exists()]
 
 
 def test_every_linked_file_exists() -> None:
@@ -66,8 +67,8 @@ def test_every_linked_file_exists() -> None:
 
 
 def test_pictures_are_small() -> None:
-    pictures = re.findall(r"!\[[^]]+\]\(([^)]+\.png)\)", README)
-    assert len(pictures) == 2
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+\.(?:png|svg))\)", README)
+    assert pictures
     assert [path for path in pictures if (ROOT / path).stat().st_size > 150_000] == []
 
 
@@ -83,37 +84,14 @@ def test_the_shown_sweep_is_the_one_of_the_shown_command() -> None:
     search = parse_yaml((ROOT / "configs" / "search.yaml").read_text(encoding="utf-8"), "search")
     config = load_config(ROOT / "configs" / "resnet20_digits.yaml")
     trials, epochs = search.data["tune"]["num_samples"], config.training.epochs
-    assert f"sweep {search.data['name']}: {trials} trials" in README
+    quick_start = (ROOT / "docs" / "start" / "quick_start.md").read_text(encoding="utf-8")
+    assert f"sweep {search.data['name']}: {trials} trials" in quick_start
     assert f"Of {trials} trials" in README
     assert f"instead of {trials * epochs}" in README
-    for epoch in range(config.checkpoint.save_frequency, epochs + 1, 4):
-        assert epoch_file(epoch) in README
-
-
-def test_the_loading_snippet_is_the_tested_one() -> None:
-    test = ROOT / "tests" / "docs" / "test_loading_snippet.py"
-    constants = {
-        node.targets[0].id: node.value
-        for node in ast.parse(test.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
-    assert blocks("python") == [ast.literal_eval(constants["SNIPPET"])]
-
-
-def test_the_tree_of_a_sweep_has_the_names_on_disk() -> None:
-    (tree,) = [block for block in blocks("text") if block.startswith("experiments/")]
-    shown = re.findall(r"── ([\w./]+)", tree)
-    sweep_files = [layout.SEARCH_FILE, layout.SWEEP_FILE, layout.TRIALS_CSV]
-    sweep_files += [layout.BEST_CONFIG, layout.EVENTS_FILE]
-    trial_files = [CONFIG_FILE, layout.TRIAL_FILE, METRICS_FILE, LOG_FILE]
-    trial_files += [f"{CHECKPOINTS}/", f"{TENSORBOARD}/"]
-    assert [name for name in shown if not name.startswith("resnet20")] == sweep_files + trial_files
-    assert LATEST_FILE in tree
-    assert BEST_FILE in tree
 
 
 def test_the_reading_order_names_existing_files() -> None:
-    order = re.search(r"Read the code in this order: (.*?)\n\n", README, re.DOTALL)
+    order = re.search(r"Read the code in this order: (.*?)\n\n", CONTRIBUTING, re.DOTALL)
     assert order is not None
     files = re.findall(r"`([^`]+)`", order[1])
     assert len(files) >= 5

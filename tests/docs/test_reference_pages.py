@@ -17,8 +17,8 @@ from trainable.config.yaml_reader import parse_yaml
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
-    (ROOT / "docs" / "search_file.md", SearchSpec),
-    (ROOT / "docs" / "training_config.md", TrainConfig),
+    (ROOT / "docs" / "reference" / "search_file.md", SearchSpec),
+    (ROOT / "docs" / "reference" / "training_config.md", TrainConfig),
 ]
 
 NO_DEFAULT = {"required", "by metric", "drawn"}
@@ -147,7 +147,7 @@ def test_every_name_that_a_section_can_have_is_written(page: Path, model: type[B
 
 
 def test_every_distribution_is_written_with_its_arguments() -> None:
-    text = (ROOT / "docs" / "search_file.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / "search_file.md").read_text(encoding="utf-8")
     written = {kind: f"[{names}]" for kind, names in ARGUMENTS.items()}
     written |= {"expr": "text", "zip": "{key: [a, b, ...]}"}
     assert not [row for row in written.items() if f"| `{{{row[0]}: {row[1]}}}` |" not in text]
@@ -187,7 +187,7 @@ def test_every_example_is_good(page: Path, model: type[BaseModel]) -> None:
 
 
 def test_every_example_of_the_search_files_top_is_good() -> None:
-    rows = tables(ROOT / "docs" / "search_file.md")[""]
+    rows = tables(ROOT / "docs" / "reference" / "search_file.md")[""]
     needed = {key: value_of(rows[key]["example"]) for key in ("config", "space", "tune")}
     for key, row in rows.items():
         search = {**needed, key: value_of(row["example"])}

@@ -1,6 +1,7 @@
 """Fixtures of several test files: a tiny training config, trainings of it, and equality."""
 
 import copy
+import gc
 import itertools
 import os
 import re
@@ -24,6 +25,7 @@ from trainable.config import TrainConfig, parse_config
 from trainable.experiment.fit import Outcome, fit
 from trainable.training.trainer import Trainer
 
+sys.dont_write_bytecode = False
 # A worker of pytest-xdist runs no file, like an interactive session, for which the checks before
 # each sweep would start a process that imports torch.
 vars(sys.modules["__main__"]).setdefault("__file__", pytest.__file__)
@@ -31,7 +33,8 @@ vars(sys.modules["__main__"]).setdefault("__file__", pytest.__file__)
 # As in a terminal: background jobs of a script ignore SIGINT, those of nohup SIGHUP.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-settings.register_profile("tests", deadline=None)  # how long an example takes is the machine's
+# How long an example takes is the machine's. Every run by hand tries others, so that few do.
+settings.register_profile("tests", deadline=None, max_examples=40)
 settings.load_profile("tests")
 
 TESTS = Path(__file__).parent
@@ -40,10 +43,27 @@ if str(SUPPORT) not in sys.path:
     sys.path.append(str(SUPPORT))  # for model.name: tiny_models:mlp
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Keeps the garbage collector from the objects of modules, which are many and all stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _features_directory(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keeps stored features out of the user's cache, also in processes that tests start."""
     os.environ["TUNE_SWEEPS_FEATURES"] = str(tmp_path_factory.mktemp("features"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_memory_of_other_sweeps() -> None:
+    """Lets no sweep of a test learn from another one what ran out of memory."""
+    os.environ["TUNE_SWEEPS_MEMORY"] = os.devnull
 
 
 TINY: dict[str, dict[str, Any]] = {

@@ -45,6 +45,7 @@ def one(trials: int, scheduler: str) -> dict[str, Any]:
 
     from sweeps.cluster.session import ENVIRONMENT, start_ray
     from sweeps.execution.launch import start_sweep
+    from sweeps.execution.run_options import RunOptions
     from sweeps.spec.load import parse_search
 
     for name, value in ENVIRONMENT.items():
@@ -59,7 +60,7 @@ def one(trials: int, scheduler: str) -> dict[str, Any]:
             "tune": {"num_samples": trials, "seed": 1, "scheduler": scheduler},
         }
         cpu_s, started = time.process_time(), time.perf_counter()
-        outcome = start_sweep(parse_search(data), allow_custom_model=True)
+        outcome = start_sweep(parse_search(data), RunOptions(allow_custom_model=True))
         wall_s, cpu_s = time.perf_counter() - started, time.process_time() - cpu_s
         ended = sorted(datetime.fromisoformat(r.record.ended) for r in outcome.results)
         files = [path for path in outcome.directory.rglob("*") if path.is_file()]

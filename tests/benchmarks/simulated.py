@@ -27,6 +27,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from sweeps.cluster.placement import Reservation
 from sweeps.execution import tune_run
+from sweeps.execution.run_options import RunOptions
 from sweeps.results.stored_spec import open_sweep
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
@@ -197,7 +198,7 @@ def new_run(spec: SearchSpec, layout: SweepLayout, records: list[Any]) -> tune_r
     """A run as the command makes it."""
     record = SweepRecord("simulated", "running", now())
     share = {"cpu": 1.0, "gpu": 1.0}
-    return tune_run.TuneRun(spec, layout, record, share, records, allow_custom_model=False)
+    return tune_run.TuneRun(spec, layout, record, share, records, RunOptions())
 
 
 def main() -> None:

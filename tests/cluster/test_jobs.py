@@ -29,7 +29,7 @@ def test_a_job_is_paused_submitted_again_and_finishes(nodes: Nodes, project: Pat
         assert size.endswith("iB of code to the cluster")
         job = first.split()[1].rstrip(":")
         assert first == f"job {job}: sweep sweep, in {directory}"
-        assert f"sweep jobs stop {job} --address {nodes.http}" in hints[-1]
+        assert f"sweep jobs pause {job} --address {nodes.http}" in hints[-1]
         assert last == "  resume it: repeat this command"
         return job
 
@@ -46,7 +46,7 @@ def test_a_job_is_paused_submitted_again_and_finishes(nodes: Nodes, project: Pat
         lambda: directory.exists() and sum(len(e) >= 2 for e in rows(directory).values()) == 2
     )
     assert query("status", job) == f"job {job}: running\n"
-    assert "running trials finish their epoch and save" in query("stop", job)
+    assert "running trials finish their epoch and save" in query("pause", job)
     (project.parent / "slow").unlink()
     wait_for(lambda: is_over(job))
     assert query("status", job) == f"job {job}: stopped; submit it again to resume the sweep\n"
@@ -55,7 +55,7 @@ def test_a_job_is_paused_submitted_again_and_finishes(nodes: Nodes, project: Pat
     before = rows(directory)
     assert all(epochs == list(range(1, len(epochs) + 1)) for epochs in before.values())
     assert "paused by SIGTERM; resume it with:" in query("logs", job)
-    assert query("stop", job) == f"job {job} was not running\n"
+    assert query("pause", job) == f"job {job} was not running\n"
 
     job = submit()
     wait_for(lambda: is_over(job))

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 
 import optuna
-import plotly
 import pydantic
 import ray
 import torch
@@ -47,10 +46,7 @@ def main() -> None:
     cudnn = torch.backends.cudnn.version() if ON_GPU else None
     print(f"ok  {name}: {dtype} {tflops:.2f} TFLOP/s, copies {tbytes:.3f} TB/s")
     print(f"ok  python {sys.version.split()[0]}, torch {torch.__version__}, cudnn {cudnn}")
-    print(
-        f"ok  ray {ray.__version__}, pydantic {pydantic.VERSION}, optuna {optuna.__version__}, "
-        f"plotly {plotly.__version__}"
-    )
+    print(f"ok  ray {ray.__version__}, pydantic {pydantic.VERSION}, optuna {optuna.__version__}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from sweeps.execution.launch import resume_sweep, start_sweep
 from sweeps.execution.recorder import RecordCallback
 from sweeps.execution.resume import open_for_resume
+from sweeps.execution.run_options import RunOptions
 from sweeps.results.outcome import Outcome
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
@@ -58,12 +58,12 @@ def search(
 
 
 def start(spec: SearchSpec) -> Outcome:
-    return start_sweep(spec, allow_custom_model=True)
+    return start_sweep(spec, RunOptions(allow_custom_model=True))
 
 
 def resume(directory: Path) -> Outcome:
     with open_for_resume(directory) as (spec, records):
-        return resume_sweep(spec, directory, records, allow_custom_model=True)
+        return resume_sweep(spec, directory, records, RunOptions(allow_custom_model=True))
 
 
 def pause_after(
@@ -104,7 +104,7 @@ def _request_pause(switch: PauseSwitch, reason: str) -> None:
     if reason == "stop":
         switch._stop_file.touch()
     elif reason == "time_budget":
-        switch._deadline = time.monotonic()
+        switch.budget_s = 0.0
     else:
         os.kill(os.getpid(), signal.Signals[reason])
 

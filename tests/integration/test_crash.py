@@ -13,6 +13,7 @@ from typing import get_args
 import pytest
 
 from sweeps.execution.launch import start_sweep
+from sweeps.execution.run_options import RunOptions
 from sweeps.spec.load import load_search
 from tests.crash.campaign import Campaign
 from tests.crash.harness import write_search_file
@@ -44,7 +45,7 @@ def uninterrupted(ray_session: None, tmp_path: Path) -> SweepFiles:
     place = tmp_path / "uninterrupted"
     place.mkdir()
     spec = load_search(write_search_file("short", place))
-    return read_sweep(start_sweep(spec, allow_custom_model=True).directory)
+    return read_sweep(start_sweep(spec, RunOptions(allow_custom_model=True)).directory)
 
 
 @pytest.mark.slow

@@ -38,6 +38,7 @@ def counted(sweep: Path) -> list[str]:
     return [event["kind"] for event in map(json.loads, lines) if event["kind"] != "add"]
 
 
+@pytest.mark.long  # tests/unit/sweeps/trials/test_failing_alike.py decides the same without Ray
 def test_trials_that_fail_alike_pause_the_sweep_and_a_resume_counts_anew(tmp_path: Path) -> None:
     path = write_search(
         tmp_path,

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from sweeps.sweep_dir.event_log import EventLog
+from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.sweep_dir.records import TrialRecord
 from tests.integration.commands import invoke
 from tests.integration.sweeping import ONE_AT_A_TIME, epochs, search, trials
@@ -52,6 +54,7 @@ def only(directory: Path) -> TrialRecord:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_out_of_memory_may_fail_a_trial_immediately_until_it_is_retried_by_command(
     tmp_path: Path,
 ) -> None:
@@ -66,15 +69,18 @@ def test_out_of_memory_may_fail_a_trial_immediately_until_it_is_retried_by_comma
 
 @pytest.fixture(scope="module")
 def failed(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
-    """Exit code and directory of a sweep with a trial that fails and one that does not."""
-    return run_failing(tmp_path_factory.mktemp("failed"), raises_late, mlp)
+    """Exit code and directory of a sweep with a trial that fails and one that does not.
+
+    The second trial starts in the worker of the first one.
+    """
+    return run_failing(tmp_path_factory.mktemp("failed"), mlp, raises_late)
 
 
 @pytest.fixture(scope="module")
 def others(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
-    """Exit code and directory of a sweep whose trials fail in other ways."""
+    """Exit code and directory of a sweep whose other trials fail in other ways."""
     directory = tmp_path_factory.mktemp("others")
-    return run_failing(directory, dies_once, out_of_memory, not_a_number)
+    return run_failing(directory, dies_once, mlp, out_of_memory, not_a_number)
 
 
 def run_failing(directory: Path, *models: Callable[..., Any]) -> tuple[int, Path]:
@@ -100,13 +106,21 @@ def find_trial(directory: Path, model: Callable[..., Any]) -> TrialRecord:
     return record
 
 
-def test_failed_trials_do_not_affect_other_trials(
-    failed: tuple[int, Path],
-) -> None:
-    code, directory = failed
+def assert_not_affected(sweep: tuple[int, Path]) -> None:
+    """Asserts that the trial that does not fail has finished, and that the command says both."""
+    code, directory = sweep
     assert code == 1
     record = find_trial(directory, mlp)
     assert (record.state, record.failures) == ("finished", [])
+
+
+def test_a_failed_trial_does_not_affect_the_one_before(failed: tuple[int, Path]) -> None:
+    assert_not_affected(failed)
+
+
+@pytest.mark.slow
+def test_failed_trials_do_not_affect_the_one_after(others: tuple[int, Path]) -> None:
+    assert_not_affected(others)
 
 
 @pytest.mark.slow
@@ -119,6 +133,10 @@ def test_out_of_memory_runs_alone_then_with_half_batches(others: tuple[int, Path
     assert record.changes == {"training.accumulation_steps": 2}
     config = load_config(others[1] / record.directory / "config.yaml")
     assert (config.training.batch_size, config.training.accumulation_steps) == (128, 2)
+    events = EventLog(SweepLayout(others[1]).events_file).read()
+    (memory,) = [event.memory for event in events if event.memory is not None]
+    assert memory["device"].startswith("cpu (")
+    assert (memory["trial"], memory["images"], memory["share"]) == (record.id, 128, 1.0)
 
 
 @pytest.mark.slow

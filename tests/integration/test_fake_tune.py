@@ -156,7 +156,7 @@ def records(sweep: Sweep) -> list[tuple[str, str, list[dict[str, Any]]]]:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[] if name in {"hyperband", "pbt"} else SLOW) for name in SECTIONS],
+    [pytest.param(name, marks=[] if name in {"pbt"} else SLOW) for name in SECTIONS],
 )
 def test_the_fake_and_tune_lead_to_the_same_event_log_and_records(
     name: str, ray_session: None, tmp_path: Path

@@ -24,6 +24,7 @@ SMALL = [
     "config.dataset.val_split=0.25",
     "config.training.epochs=2", "config.training.batch_size=8", "config.tensorboard.enabled=false",
     "tune.num_samples=2", "tune.search_alg.n_startup_trials=1", "tune.scheduler.grace_period=1",
+    "resources.cpu=2",
 ]  # fmt: skip
 
 

@@ -14,7 +14,8 @@ from tests.integration.commands import invoke
 from tests.support.image_folders import write_image_folder
 from trainable.errors import ConfigError
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+# tests/unit/sweeps/trials/test_splits.py has the same without Ray.
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.long]
 
 
 def test_all_trials_hold_out_the_same_images_whatever_comes_or_goes(

@@ -97,7 +97,7 @@ def test_a_single_checkpoint_continues_in_its_own_experiment(
     assert trained_epochs == [("3", "3")]
     *_, best, last = done.stdout.splitlines()
     assert re.fullmatch(r"best: val_acc 0\.\d{4} at epoch [123]", best)
-    assert last == f"experiment: {experiment}, continued from {trained}"
+    assert last == f"experiment: {experiment}, restored from {trained}"
 
     config = load_config(experiment / "config.yaml")
     assert config.checkpoint.resume == str(trained)

@@ -18,6 +18,7 @@ import torch
 
 from sweeps import load_sweep
 from sweeps.execution.resume import open_for_resume
+from sweeps.execution.run_options import RunOptions
 from sweeps.execution.tune_run import TuneRun
 from sweeps.sweep_dir.layout import SweepLayout
 from tests.integration.commands import invoke
@@ -92,13 +93,13 @@ def test_a_finished_sweep_of_an_earlier_version_is_read_and_reported(golden: Pat
     status = json.loads(invoke("status", finished, "--json").stdout)
     assert status["state"] == "finished"
     sweep = load_sweep(finished)
-    best = sweep.best()
-    assert (best.record.number, best.best["epoch"], best.best["val_acc"]) == (1, 2, 0.6875)
+    best = sweep.best
+    assert (best.number, best.epoch, best.score) == (1, 2, 0.6875)
     assert len(sweep.curves) == 3 + 3 + 1
     printed = invoke("best", finished)
-    assert best.record.id in printed.stdout
+    assert best.id in printed.stdout
     assert invoke("report", finished).exit_code == 0
-    assert best.record.id in (finished / "report.html").read_text()
+    assert best.id in (finished / "report.html").read_text()
 
 
 def test_a_sweep_whose_ray_has_died_after_its_last_trial_is_paused_until_a_resume_ends_it(
@@ -111,7 +112,7 @@ def test_a_sweep_whose_ray_has_died_after_its_last_trial_is_paused_until_a_resum
         layout = SweepLayout(finished)
         run = TuneRun(
             *(spec, layout, layout.read_sweep(), {"cpu": 1, "gpu": 0}, records),
-            allow_custom_model=True,
+            RunOptions(allow_custom_model=True),
         )
         run._switch.replace("ray_died")
         assert run._record_death() == f"sweep resume {finished} --allow-custom-model"

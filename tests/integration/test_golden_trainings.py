@@ -29,7 +29,7 @@ TOLERANCE = 0.02
 def assert_epochs(trainer: Trainer, name: str) -> None:
     """Trains to the end; every epoch has the recorded bits, or losses on another machine."""
     golden = json.loads((GOLDEN / f"{name}.json").read_text())
-    is_same_machine = golden["machine"] == describe_machine()
+    is_same_machine = golden["machine"] == describe_machine(name)
     for expected in golden["epochs"][trainer.epoch :]:
         epoch = describe_epoch(trainer, trainer.run_epoch())
         row = {key: epoch["row"][key] for key in expected["row"]}

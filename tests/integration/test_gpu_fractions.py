@@ -45,6 +45,7 @@ def test_four_quarters_run_on_four_gpus_and_a_dead_workers_gpu_is_free_again(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(torch.cuda.is_available(), reason="torch finds a GPU")
 def test_auto_is_measured_in_the_cluster_and_a_resume_keeps_its_value(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -176,14 +176,14 @@ def test_a_trial_without_a_good_checkpoint_is_not_restarted_silently(sweep: Path
     assert {path: path.read_bytes() for path in before} == before
 
 
-@pytest.mark.parametrize("verb", ["resume", "retry", "stop"])
+@pytest.mark.parametrize("verb", ["resume", "retry", "pause"])
 def test_invalid_records_are_refused_and_nothing_is_changed(verb: str, sweep: Path) -> None:
-    path = sweep / "sweep.json" if verb == "stop" else next(sweep.glob("*/trial.json"))
+    path = sweep / "sweep.json" if verb == "pause" else next(sweep.glob("*/trial.json"))
     data = json.loads(path.read_text())
     for content in ("{", "[]", json.dumps({**data, "state": "lost"})):
         path.write_text(content)
         assert refusal(verb, sweep).startswith(f"{path}: not a record of this version: ")
-    if verb != "stop":
+    if verb != "pause":
         path.write_text(json.dumps({**data, "directory": "../../elsewhere"}))
         assert "found one of '../../elsewhere'" in refusal(verb, sweep)
 

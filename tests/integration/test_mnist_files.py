@@ -34,12 +34,15 @@ def write_mnist_files(root: Path) -> None:
         (folder / f"{name}-labels-idx1-ubyte").write_bytes(header + labels.tobytes())
 
 
+LONG = [pytest.mark.slow, pytest.mark.long]
+
+
 @pytest.mark.parametrize(
     ("model", "lr", "epochs"),
     [
         ("tiny_models:pooled_cnn", 0.1, 12),
-        pytest.param("resnet20", 0.1, 5, marks=pytest.mark.slow),
-        pytest.param("cnv", 0.05, 3, marks=pytest.mark.slow),
+        pytest.param("resnet20", 0.1, 5, marks=LONG),
+        pytest.param("cnv", 0.05, 3, marks=LONG),
     ],
 )
 def test_mnist_trains_from_its_files_without_a_download(

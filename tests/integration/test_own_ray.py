@@ -96,6 +96,7 @@ def test_a_ray_started_by_a_sweep_listens_on_loopback_needs_a_token_and_ends_wit
     assert not report["initialized"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_during_the_shutdown_of_ray_ends_the_process(name: str) -> None:
     done = run(ENDING.format(name))

@@ -44,6 +44,7 @@ def test_trials_in_a_shared_process_have_the_results_of_trials_in_their_own(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_trials_survive_the_loss_of_their_shared_process(tmp_path: Path) -> None:
     config = {
         "model": {"name": "failing_models:dies_once"},

@@ -24,7 +24,11 @@ from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.records import Reason
 from tests.integration.commands import invoke
 from tests.integration.sweeping import epochs, pause_after, search, start, trials, watch
+from tests.support import fake_driver
+from trainable.artifacts.checkpoint import read_checkpoint
+from trainable.config import load_config
 from trainable.config.yaml_reader import dump_yaml
+from trainable.experiment.fit import fit
 
 pytestmark = pytest.mark.ray
 
@@ -91,15 +95,9 @@ class Parts:
     all: list[Part]
 
 
-@pytest.fixture(scope="module")
-def whole(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of the same sweep without interruption."""
-    return start(one_by_one(tmp_path_factory.mktemp("whole"))).directory
-
-
 @pytest.fixture(
     scope="module",
-    params=[ONCE, pytest.param(TWICE, marks=pytest.mark.slow)],
+    params=[ONCE, pytest.param(TWICE, marks=[pytest.mark.slow, pytest.mark.long])],
     ids=["once", "twice"],
 )
 def parts(
@@ -164,19 +162,29 @@ def test_a_pause_saves_and_prints_the_command_to_resume(parts: Parts) -> None:
         assert {trial: state["epoch"] for trial, state in part.latest.items()} == reached
 
 
-def test_a_sweep_paused_twice_and_extended_ends_like_an_uninterrupted_one(
-    parts: Parts, whole: Path, assert_same: Callable[[Any, Any], None]
+def test_a_paused_and_extended_sweep_ends_like_an_uninterrupted_one(
+    parts: Parts,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    assert_same: Callable[[Any, Any], None],
 ) -> None:
+    """An uninterrupted sweep has the same values; trainings in this process give their weights."""
     last = parts.all[-1]
     assert last.code == 0
     assert (last.state["state"], last.state["reason"]) == ("finished", None)
     assert last.epochs == {number: [1, 2, 3, 4] for number in range(TRIALS)}
     assert len(parts.all) == len(parts.pauses) + 1
-    uninterrupted = latest(whole)
-    assert last.latest.keys() == uninterrupted.keys()
-    for number, state in last.latest.items():
+    fake_driver.install(monkeypatch, slots=1)
+    whole = fake_driver.start(one_by_one(tmp_path)).directory
+    assert [r.values for r in trials(parts.directory)] == [r.values for r in trials(whole)]
+    for record in trials(parts.directory):
+        config = load_config(parts.directory / record.directory / "config.yaml")
+        checkpoint = config.checkpoint.model_copy(update={"dir": str(tmp_path / "alone")})
+        alone = fit(config.model_copy(update={"checkpoint": checkpoint}), allow_custom_model=True)
+        assert alone.directory is not None
+        expected = read_checkpoint(alone.directory / "checkpoints" / "latest.pt")
         for key in ("model_state_dict", "optimizer_state_dict", "best_acc", "epoch"):
-            assert_same(state[key], uninterrupted[number][key])
+            assert_same(last.latest[record.number][key], expected[key])
 
 
 def test_after_a_resume_the_limit_holds_and_interrupted_trials_run_first(parts: Parts) -> None:
@@ -216,11 +224,11 @@ def test_a_second_signal_stops_within_the_epoch(
 
 
 @pytest.mark.slow
+@pytest.mark.long  # test_python_api.py has the same of the Python interface
 def test_a_finished_sweep_is_extended_and_its_best_trial_trains_longer(
-    whole: Path, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    directory = tmp_path / "sweep"
-    shutil.copytree(whole, directory)
+    directory = start(one_by_one(tmp_path)).directory
     values = [record.values for record in trials(directory)]
     more = str(TRIALS + 1)
     assert (
@@ -229,7 +237,7 @@ def test_a_finished_sweep_is_extended_and_its_best_trial_trains_longer(
     assert [record.values for record in trials(directory)][:TRIALS] == values
     assert len(trials(directory)) == TRIALS + 1
 
-    arguments = ("continue", directory, "--top", "1", "--epochs", "6", "--allow-custom-model")
+    arguments = ("extend", directory, "--top", "1", "--epochs", "6", "--allow-custom-model")
     assert invoke(*arguments).exit_code == 0
     assert sorted(epochs(directory).values()) == [[1, 2, 3, 4]] * TRIALS + [[1, 2, 3, 4, 5, 6]]
     refused = invoke(*arguments)
@@ -238,41 +246,45 @@ def test_a_finished_sweep_is_extended_and_its_best_trial_trains_longer(
 
 
 def test_an_edited_search_file_may_change_totals_but_not_the_space(
-    whole: Path, tmp_path: Path
+    parts: Parts, tmp_path: Path
 ) -> None:
-    recorded, _ = open_sweep(whole)
+    recorded, _ = open_sweep(parts.directory)
     data = recorded.to_dict()
     data["tune"]["num_samples"] = 5
     data["resources"]["cpu"] = 2.0
     edited = tmp_path / "edited.yaml"
     edited.write_text(dump_yaml(data))
-    accepted = merge_edited(recorded, edited, whole)
+    accepted = merge_edited(recorded, edited, parts.directory)
     assert (accepted.tune.num_samples, accepted.resources.cpu) == (5, 2.0)
 
     data["space"] = {"optimizer.learning_rate": {"loguniform": [1e-3, 1.0]}}
     data["config"]["training"]["epochs"] = 9
     edited.write_text(dump_yaml(data))
     with pytest.raises(SweepError) as refused:
-        merge_edited(recorded, edited, whole)
+        merge_edited(recorded, edited, parts.directory)
     assert "config.training.epochs: 4 -> 9" in str(refused.value)
     assert "space.optimizer.learning_rate: " in str(refused.value)
     assert "tune.warm_start" in str(refused.value)
     assert "num_samples" not in str(refused.value)
 
 
-def test_a_sweep_runs_in_one_process_at_a_time(whole: Path, tmp_path: Path) -> None:
+def test_a_sweep_runs_in_one_process_at_a_time(parts: Parts, tmp_path: Path) -> None:
     directory = tmp_path / "sweep"
-    shutil.copytree(whole, directory)
+    shutil.copytree(parts.directory, directory)
     with open_for_resume(directory):
         assert invoke("resume", directory).exit_code == 2
-        assert invoke("stop", directory).exit_code == 0
+        assert invoke("pause", directory).exit_code == 0
         assert (directory / "stop").exists()
 
 
 @pytest.mark.slow  # the same is tested above, inside this process
 @pytest.mark.parametrize(
     ("signals", "code"),
-    [([signal.SIGTERM], 143), ([signal.SIGINT], 130), ([signal.SIGTERM] * 2, 143)],
+    [
+        ([signal.SIGTERM], 143),
+        pytest.param([signal.SIGINT], 130, marks=pytest.mark.long),
+        pytest.param([signal.SIGTERM] * 2, 143, marks=pytest.mark.long),
+    ],
 )
 def test_a_signal_pauses_the_command(
     signals: list[signal.Signals],

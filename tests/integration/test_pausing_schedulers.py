@@ -57,7 +57,7 @@ def test_a_paused_hyperband_sweep_ends_like_an_uninterrupted_one(
     assert_same: Callable[[Any, Any], None],
 ) -> None:
     with monkeypatch.context() as patch:
-        pause_after(patch, 7)
+        pause_after(patch, 7, "stop")
         cut = start(halving(tmp_path / "cut")).directory
     before = decisions(cut)
     assert "PAUSE" in {decision for *_, decision in before}, "no trial was paused"

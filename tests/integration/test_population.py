@@ -14,7 +14,7 @@ import torch
 from sweeps.results.outcome import Outcome
 from sweeps.sweep_dir.records import TrialRecord
 from tests.integration.chronicle import Exploit, one_epoch_after, watched
-from tests.integration.sweeping import epochs, search, start, trials
+from tests.integration.sweeping import ONE_AT_A_TIME, epochs, search, start, trials
 from trainable.artifacts.checkpoint import read_checkpoint
 from trainable.artifacts.metrics import read_rows
 from trainable.config import load_config, parse_config
@@ -58,13 +58,15 @@ class Population:
         return {trial.id: trial for trial in trials(self.directory)}
 
 
-@pytest.fixture(scope="module", params=["pbt", pytest.param("pb2", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module", params=["pbt", pytest.param("pb2", marks=[pytest.mark.slow, pytest.mark.long])]
+)
 def population(
     request: pytest.FixtureRequest,
     ray_session: None,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Population:
-    """Four trials, two at a time; after every epoch the worse half exploits the better."""
+    """Four trials in turn; after every epoch the worse half exploits the better."""
     spec = search(
         tmp_path_factory.mktemp(request.param),
         space=SPACES[request.param],
@@ -77,6 +79,7 @@ def population(
             },
         },
         config={"checkpoint": {"save_frequency": 1}, "training": {"epochs": EPOCHS}},
+        resources=ONE_AT_A_TIME,
     )
     with watched(tmp_path_factory.mktemp("chronicle")) as chronicle:
         return Population(start(spec), chronicle.exploits)

@@ -64,7 +64,10 @@ CUTS: dict[str, tuple[str, int, dict[str, int]]] = {
 
 @pytest.fixture(
     scope="module",
-    params=["pbt_two_at_a_time", "pb2_with_a_finished_trial"],
+    params=[
+        pytest.param("pbt_two_at_a_time", marks=pytest.mark.long),
+        "pb2_with_a_finished_trial",
+    ],
 )
 def paused(
     request: pytest.FixtureRequest,

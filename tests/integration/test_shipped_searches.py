@@ -1,4 +1,4 @@
-"""The shipped searches over digits run: at a small scale by default, in full when slow."""
+"""The shipped searches over digits run, at a small scale and in full."""
 
 import csv
 import subprocess
@@ -33,10 +33,6 @@ CHANGES = {
 }  # fmt: skip
 
 
-SLOW = {"digits_grid", "digits_pbt", "digits_tpe"}
-"""Other default tests run a grid, a population and, in test_api.py, TPE."""
-
-
 def read_table(directory: Path) -> list[dict[str, str]]:
     with (directory / "trials.csv").open(encoding="utf-8") as file:
         return list(csv.DictReader(file))
@@ -46,10 +42,11 @@ def test_every_search_over_digits_is_covered() -> None:
     assert {path.stem for path in DIGITS} == set(CHANGES)
 
 
+@pytest.mark.slow  # other default tests run sweeps of each kind
 @pytest.mark.ray
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(path, marks=[pytest.mark.slow] * (path.stem in SLOW)) for path in DIGITS],
+    [pytest.param(p, marks=[] if p.stem == "digits_tpe" else pytest.mark.long) for p in DIGITS],
     ids=lambda path: path.stem,
 )
 def test_a_search_over_digits_runs_at_a_small_scale(path: Path, working_directory: Path) -> None:

@@ -86,7 +86,7 @@ def test_weights_of_worse_trials_are_deleted_and_the_best_trial_continues(
     weights = {name.partition("/")[0] for name in sweep_store.list() if name.endswith(".pt")}
     assert weights == {ranked[0].record.directory}
     monkeypatch.setattr(location, "_mirrors", {})
-    done = invoke("continue", sweep_store.uri, "--top", 1, "--epochs", 6, "--allow-custom-model")
+    done = invoke("extend", sweep_store.uri, "--top", 1, "--epochs", 6, "--allow-custom-model")
     assert done.exit_code == 0, done.output
     best = read_results(new_mirror(sweep_store, monkeypatch), "val_acc", "max")
     assert sorted(result.rows[-1]["epoch"] for result in best) == [4, 4, 6]

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from sweeps import load_sweep, run_sweep
+from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
 from tests.integration.commands import invoke
@@ -26,6 +27,7 @@ from tests.integration.sweeping import (
     start,
     trials,
 )
+from tests.support.doc_files import undocumented
 from trainable.artifacts.metrics import read_rows
 from trainable.config import CheckpointConfig, load_config
 from trainable.config.yaml_reader import dump_yaml
@@ -130,6 +132,10 @@ def test_a_sweep_leaves_the_documented_layout(swept: Any) -> None:
     assert epochs(swept.directory) == {number: [1, 2, 3, 4] for number in range(3)}
 
 
+def test_a_sweep_has_no_file_that_the_page_of_files_lacks(swept: Any) -> None:
+    assert undocumented(swept.directory) == []
+
+
 def test_the_metrics_of_the_config_are_in_rows_events_and_exports(swept: Any) -> None:
     events = [json.loads(line) for line in (swept.directory / "events.jsonl").open()]
     kinds = {"result", "complete"}
@@ -202,28 +208,31 @@ def test_one_worker_trains_all_trials_with_the_results_of_fresh_ones(
 
 def test_best_config_is_the_config_of_the_best_trial(swept: Any) -> None:
     config = load_config(swept.directory / "best_config.yaml")
-    best = swept.best()
-    assert config == load_config(best.directory / "config.yaml")
-    assert config.optimizer.learning_rate == best.record.values["optimizer.learning_rate"]
+    best = swept.best
+    assert config == best.config == load_config(best.directory / "config.yaml")
+    assert config.optimizer.learning_rate == best.values["optimizer.learning_rate"]
 
 
 @pytest.mark.slow
 def test_trials_that_resume_inherit_the_best_state_in_file_column_and_table(
-    swept: Any, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     """Where no epoch of a trial is better, table, `best_acc` and `best.pt` name the inherited."""
-    first = swept.best()
-    resume = first.directory / "checkpoints" / "latest.pt"
-    spec = search(
-        tmp_path,
-        space={"optimizer.learning_rate": {"choice": [1e-9]}},
-        tune={"num_samples": 1},
-        config={
-            "model": {"name": MODEL},
-            "training": {"epochs": 6},
-            "optimizer": {"weight_decay": 0.1},
-            "checkpoint": {"resume": str(resume), "save_frequency": 1},
-        },
+
+    def spec_of(**config: Any) -> SearchSpec:
+        return search(
+            tmp_path,
+            space={"optimizer.learning_rate": {"choice": [1e-9]}},
+            tune={"num_samples": 1},
+            config={"model": {"name": MODEL}, **config},
+        )
+
+    first = fit(spec_of().training, allow_custom_model=True).directory
+    assert first is not None
+    spec = spec_of(
+        training={"epochs": 6},
+        optimizer={"weight_decay": 0.1},
+        checkpoint={"resume": str(first / "checkpoints" / "latest.pt"), "save_frequency": 1},
     )
     (result,) = start(spec).results
     best, latest = (
@@ -252,7 +261,7 @@ def test_run_sweep_returns_the_trials_and_the_best_ones_model(swept: Any) -> Non
 def test_tunes_result_grid_has_every_trial_and_its_checkpoint(swept: Any) -> None:
     assert len(swept.grid) == 3
     best = swept.grid.get_best_result("best_acc", "max")
-    assert best.metrics["trial_id"] == swept.best().record.id
+    assert best.metrics["trial_id"] == swept.best.id
     for result in swept.grid:
         assert result.metrics["epoch"] == 4
         with result.checkpoint.as_directory() as directory:
@@ -276,6 +285,7 @@ def test_without_checkpoints_a_trial_keeps_everything_else(
     assert first.count("checkpoint.enabled is false") == 1
     assert f"sweep sweep: 3 trials, 1 concurrent, in {directory}\n" in first
     assert not list(directory.rglob("*.pt"))
+    assert undocumented(directory) == []
     for record in trials(directory):
         names = {path.name for path in (directory / record.directory).iterdir()}
         assert {"config.yaml", "metrics.jsonl", "trial.json", "trial.log"} <= names

@@ -13,7 +13,14 @@ from click.testing import CliRunner
 
 from sweeps.cli.main import main
 from sweeps.sweep_dir.records import TrialRecord
-from tests.integration.sweeping import pause_after, resume, search, start, trials
+from tests.integration.sweeping import (
+    ONE_AT_A_TIME,
+    pause_after,
+    resume,
+    search,
+    start,
+    trials,
+)
 from tests.support.hparams_page import Row, page, points
 from trainable.artifacts.metrics import read_rows
 from trainable.artifacts.tensorboard import TAGS
@@ -79,6 +86,7 @@ def test_tensorboard_logs_and_hooks_agree_with_a_resumed_sweep(
             "model": {"name": "talking_models:mlp"},
             "checkpoint": {"save_frequency": 2},
         },
+        resources=ONE_AT_A_TIME,
         hooks={
             "on_best": command(tmp_path / "best.txt"),
             "on_finish": command(tmp_path / "finish.txt"),
@@ -134,6 +142,7 @@ def _assert_hooks(directory: Path, outcome: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_hyperparameters_of_a_population_are_curves(tmp_path: Path) -> None:
     spec = search(
         tmp_path,
@@ -146,6 +155,7 @@ def test_hyperparameters_of_a_population_are_curves(tmp_path: Path) -> None:
             "scheduler": {"name": "pbt", "perturbation_interval": 1, "quantile_fraction": 0.5},
         },
         config={"tensorboard": {"enabled": True}, "checkpoint": {"save_frequency": 1}},
+        resources=ONE_AT_A_TIME,
     )
     outcome = start(spec)
     records = trials(outcome.directory)

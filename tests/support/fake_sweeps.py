@@ -3,9 +3,10 @@
 import json
 import math
 import random
+import tempfile
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from sweeps.cli.main import main
 from sweeps.spec.load import parse_search
-from sweeps.sweep_dir.layout import SweepLayout
+from sweeps.sweep_dir.layout import SEARCH_FILE, SweepLayout
 from sweeps.sweep_dir.records import Failure, SweepRecord, SweepState, TrialRecord, TrialState
 from trainable.config.yaml_reader import dump_yaml
 
@@ -25,6 +26,11 @@ SPACE: dict[str, Any] = {
 }
 ONE_KEY: dict[str, Any] = {"optimizer.learning_rate": SPACE["optimizer.learning_rate"]}
 ASHA = {"name": "asha", "grace_period": 1, "reduction_factor": 3}
+
+NAME, PARENT, WORKING_DIRECTORY = "NAME_OF_SWEEP", "/PARENT_OF_SWEEP", "/WORKING_DIRECTORY"
+"""Stand in the files that are kept for what differs between two sweeps with the same options."""
+_FILES: dict[str, dict[str, str]] = {}
+"""Options of a sweep that was written -> its files by their names."""
 
 
 @dataclass
@@ -48,9 +54,30 @@ class FakeSweep:
     """Number of a trial -> seconds per epoch, if they are not 2."""
     weights: bool = True
     """Whether trials have `.pt` files, which contain no weights."""
+    best_ids: Sequence[str] = ()
+    """Ids of the best trials, best first, that differ from `0000aaaa` and so on."""
 
     def write(self) -> Path:
         """Writes the directory and returns its path."""
+        self.directory.mkdir(parents=True)
+        options = {item.name: getattr(self, item.name) for item in fields(self)}
+        key = repr({**options, "directory": None})
+        if key not in _FILES:
+            with tempfile.TemporaryDirectory() as parent:
+                template = Path(parent, NAME)
+                replace(self, directory=template)._write_files()
+                files = (path for path in template.rglob("*") if path.is_file())
+                _FILES[key] = {p.relative_to(template).as_posix(): p.read_text() for p in files}
+        here, parent = str(Path.cwd()), str(self.directory.parent)
+        for name, text in _FILES[key].items():
+            shown = str(Path.cwd() / parent) if name == SEARCH_FILE else parent
+            text = text.replace(PARENT, shown).replace(WORKING_DIRECTORY, here)
+            path = self.directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text.replace(NAME, self.directory.name))
+        return self.directory
+
+    def _write_files(self) -> None:
         self.directory.mkdir(parents=True)
         layout = SweepLayout(self.directory)
         layout.search_file.write_text(dump_yaml(self._build_search()))
@@ -68,7 +95,6 @@ class FakeSweep:
                 versions={"tune-sweeps": "0.1.0", "ray": "2.60.0"},
             )
         )
-        return self.directory
 
     def _build_config(self) -> dict[str, Any]:
         return {
@@ -76,34 +102,47 @@ class FakeSweep:
             "model": {"name": "resnet20"},
             "training": {"epochs": self.epochs, "batch_size": 64},
             "optimizer": {"name": "sgd", "learning_rate": 0.1},
-            "checkpoint": {"enabled": True, "dir": str(self.directory.parent)},
+            "checkpoint": {"enabled": True, "dir": PARENT},
         }
 
     def _build_search(self) -> dict[str, Any]:
+        config = self._build_config()
+        config["dataset"]["root"] = f"{WORKING_DIRECTORY}/data"
+        config["tensorboard"] = {"log_dir": f"{WORKING_DIRECTORY}/runs"}
         data = {
             "name": self.directory.name,
-            "config": self._build_config(),
+            "config": config,
             "space": dict(self.space),
             "tune": {"num_samples": self.trials, "seed": 1, **self.tune},
             "keep": dict(self.keep),
         }
         return parse_search(data, is_recorded=True).to_dict()
 
+    def _sample(self, configuration: int) -> dict[str, Any]:
+        values = _sample_values(random.Random(configuration))
+        return {key: value for key, value in values.items() if key in self.space}
+
+    def _ids(self) -> dict[int, str]:
+        if not self.best_ids:
+            return {}
+        by_quality = sorted(range(self.trials), key=lambda n: -compute_quality(self._sample(n)))
+        return dict(zip(by_quality, self.best_ids, strict=False))
+
     def _write_trial(self, layout: SweepLayout, number: int) -> TrialRecord:
         repeats = self.tune.get("repeats", 1)
         configuration = self.finals.get(number, number // repeats)
-        rng = random.Random(configuration)
-        values = {k: v for k, v in _sample_values(rng).items() if k in self.space}
-        rng.seed(number)
+        values = self._sample(configuration)
+        rng = random.Random(number)
         quality = compute_quality(values)
         is_stopped = quality < 0.6 or number in self.rules
         state = self.states.get(number) or ("stopped" if is_stopped else "finished")
         trained = {"pending": 0, "stopped": 3, "failed": 2, "running": 5, "paused": 5}
         epochs = min(trained.get(state, self.epochs), self.epochs)
+        trial_id = self._ids().get(number, f"{number:04d}aaaa")
         record = TrialRecord(
-            id=f"{number:04d}aaaa",
+            id=trial_id,
             number=number,
-            directory=f"resnet20_digits_20260115_143022_{number:04d}aaaa",
+            directory=f"resnet20_digits_20260115_143022_{trial_id}",
             values=values,
             state=state,
             created=_format_time(number, 0),

@@ -25,8 +25,8 @@ from ray.tune.experiment import Trial
 from ray.tune.registry import register_trainable
 from ray.tune.schedulers import TrialScheduler
 
-from sweeps.execution.hooks import HookRunner
-from sweeps.execution.live_view import LiveView
+from sweeps.execution.observers.hooks import HookRunner
+from sweeps.execution.observers.live_view import LiveView
 from sweeps.execution.recorder import RecordCallback, RecordWriter
 from sweeps.execution.restore_trials import TrialRestorer
 from sweeps.schedulers.pbt import IN_CONFIG, DonorCheckpointCleanup, Population
@@ -116,7 +116,7 @@ class Sweep:
     def new_trial(self, experiment: Any, record: TrialRecord) -> SweepTrial:
         """Creates Tune's trial for a record."""
         config = {
-            "training": {"epochs": self.epochs},
+            "training": {"epochs": self.epochs, "batch_size": 128},
             "seed": self.seed,
             VALUE: record.number,
             **record.current,
@@ -287,6 +287,9 @@ class Process:
         assert not should_checkpoint
         trial.set_status(Trial.PAUSED)
 
+    def _set_trial_status(self, trial: SweepTrial, status: str) -> None:
+        trial.set_status(status)
+
     def _schedule_trial_save(
         self, trial: SweepTrial, result: dict[str, Any] | None = None
     ) -> PendingSave:
@@ -296,10 +299,10 @@ class Process:
         storage: Any = trial.storage
         name = storage._make_checkpoint_dir_name(storage.current_checkpoint_index + 1)
         directory = self._directory(trial) / name
-        if self.sweep.mutated:  # else no other trial reads it
+        if self._keeps_checkpoints:
             directory.mkdir(exist_ok=True)
             file = directory / CHECKPOINT_FILE
-            file.write_bytes(_checkpoint(epoch, trial.config[VALUE]))
+            file.write_bytes(self._content(trial))
         self._write_latest(trial)
         metrics = self._row(trial, epoch)
         saved = _TrainingResult(Checkpoint.from_directory(str(directory)), metrics)
@@ -359,6 +362,7 @@ class Process:
         decision = TrialScheduler.STOP
         if epoch < self.sweep.last_epoch(self._number(trial)):
             decision = self.scheduler.on_trial_result(controller, trial, self._flatten(result))
+            self._after_decision(trial, result, decision)
         for callback in self._callbacks:
             callback.on_trial_result(0, self._trials, trial, result)
         trial.run_metadata.last_result = result
@@ -407,7 +411,19 @@ class Process:
         latest = self._directory(trial) / CHECKPOINTS / LATEST_FILE
         latest.parent.mkdir(exist_ok=True)
         latest.unlink(missing_ok=True)  # it may be another name of an older file
-        latest.write_bytes(_checkpoint(epoch, trial.config[VALUE]))
+        latest.write_bytes(self._content(trial))
+
+    @property
+    def _keeps_checkpoints(self) -> bool:
+        """Whether a save writes Tune's directory; without PBT no other trial reads it."""
+        return bool(self.sweep.mutated)
+
+    def _content(self, trial: Trial) -> bytes:
+        """Returns the content of the checkpoint of a trial's present epoch."""
+        return checkpoint_content(self._epochs[trial.trial_id], trial.config[VALUE])
+
+    def _after_decision(self, trial: SweepTrial, result: dict[str, Any], decision: str) -> None:
+        """Does what Tune does after a decision of the scheduler."""
 
     def _finish_save(self, trial: Any, *, pauses: bool = True) -> None:
         """Registers a checkpoint that has been written, and pauses the trial if it is to."""
@@ -444,7 +460,7 @@ class Process:
 
 
 @cache
-def _checkpoint(epoch: int, value: float) -> bytes:
+def checkpoint_content(epoch: int, value: float) -> bytes:
     """Returns the content of a checkpoint file without weights."""
     empty: dict[str, Any] = {
         f"{name}_state_dict": {} for name in ("model", "optimizer", "scheduler")

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import PIL
 import torch
 
 from tests.support.image_folders import write_image_folder
@@ -107,11 +108,13 @@ def hash_tensors(tensors: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def describe_machine() -> dict[str, str]:
-    """Returns what the last bits of a sum depend on."""
+def describe_machine(name: str) -> dict[str, str]:
+    """Returns what the last bits of a training depend on; Pillow resizes the folder's images."""
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     processor = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
+    images = {"pillow": PIL.__version__} if name == "folder" else {}
     return {
+        **images,
         "torch": torch.__version__,
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "processor": processor[1] if processor else "",
@@ -129,7 +132,7 @@ def main() -> None:
                 epochs.append(describe_epoch(trainer, trainer.run_epoch()))
                 if epoch == 1:
                     write_checkpoint(trainer.state_dict(), [GOLDEN / f"{name}.pt"])
-        content = {"machine": describe_machine(), "epochs": epochs}
+        content = {"machine": describe_machine(name), "epochs": epochs}
         (GOLDEN / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 

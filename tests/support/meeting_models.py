@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from tests.support.failing_models import CHECKED_IMAGES
+from tests.support.failing_models import CHECKED_IMAGES, MARKS
 from tests.support.tiny_models import mlp
 
 PROCESSES = 4
@@ -35,12 +35,11 @@ def four(num_classes: int, in_channels: int) -> nn.Module:
 
 
 def _meet() -> None:
-    folder = Path.cwd().parent / "met"  # in the sweep directory: trials work in their own
-    folder.mkdir(exist_ok=True)
-    (folder / str(os.getpid())).touch()
+    folder = Path(os.environ[MARKS])
+    (folder / f"met_{os.getpid()}").touch()
     files = _wait_for(folder, PROCESSES)
     if len(files) == PROCESSES:
-        if files[0].name == str(os.getpid()):
+        if files[0].name == f"met_{os.getpid()}":
             os.kill(os.getpid(), signal.SIGKILL)
         _wait_for(folder, PROCESSES + 1)
 
@@ -49,7 +48,7 @@ def _wait_for(folder: Path, count: int) -> list[Path]:
     """Returns the files of `count` processes, in the order of their arrival."""
     deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
-        files = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        files = sorted(folder.glob("met_*"), key=lambda path: path.stat().st_mtime_ns)
         if len(files) >= count:
             return files
         time.sleep(0.05)

@@ -38,6 +38,12 @@ def always_same() -> dict[str, Any]:
     return split(lambda n: (PIXELS[n], int(LABELS[n])))
 
 
+def many() -> dict[str, Any]:
+    """More items than are fetched for their labels."""
+    train = Items(lambda n: (PIXELS[n % 60], int(LABELS[n % 60])), 10_001)
+    return {"train": train, "test": Items(train.make, 30), "classes": ["a", "b", "c"]}
+
+
 def random_item(number: int) -> tuple[Any, Any]:
     """Draws from all three generators."""
     pixels = PIXELS[number] // 2 + np.random.randint(0, 100, PIXELS[number].shape)

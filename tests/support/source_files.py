@@ -40,6 +40,11 @@ MODULES = _modules()
 """Dotted name -> file of every module of the two packages, without the aliases."""
 
 
+def part_of(module: str) -> str:
+    """Returns the package, or the module that lies directly in `sweeps` or `trainable`."""
+    return ".".join(module.split(".")[:2])
+
+
 @functools.cache
 def syntax_tree(path: Path) -> ast.Module:
     """Returns the syntax tree of a file."""
@@ -47,21 +52,35 @@ def syntax_tree(path: Path) -> ast.Module:
 
 
 @functools.cache
+def nodes(path: Path) -> list[ast.AST]:
+    """Lists all nodes of the syntax tree of a file; walking it takes longer than reading it."""
+    return list(ast.walk(syntax_tree(path)))
+
+
+@functools.cache
+def functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Lists the functions and methods of a file."""
+    return [
+        node for node in nodes(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+
+@functools.cache
 def imported_modules(path: Path) -> list[ImportedModule]:
     """Lists every module that a file imports, also inside functions."""
-    return list(_imported_modules(syntax_tree(path), path))
+    return list(_imported_modules(path))
 
 
-def _imported_modules(tree: ast.Module, path: Path) -> Iterator[ImportedModule]:
+def _imported_modules(path: Path) -> Iterator[ImportedModule]:
     typing_blocks = [
         node
-        for node in ast.walk(tree)
+        for node in nodes(path)
         if isinstance(node, ast.If)
         and isinstance(node.test, ast.Name)
         and node.test.id == "TYPE_CHECKING"
     ]
     for_types = {id(node) for block in typing_blocks for node in ast.walk(block)}
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -75,10 +94,16 @@ def _imported_modules(tree: ast.Module, path: Path) -> Iterator[ImportedModule]:
             yield ImportedModule(name, node.lineno, id(node) in for_types)
 
 
-def importers(package: str) -> set[str]:
-    """Names the modules that import a top-level package or something below it."""
+def importers(package: str, *, for_types: bool = True) -> set[str]:
+    """Names the modules that import a top-level package or something below it.
+
+    Args:
+        package: The package.
+        for_types: Whether imports for types only count.
+    """
     return {
         name
         for name, path in MODULES.items()
-        if any(module.name.partition(".")[0] == package for module in imported_modules(path))
+        for module in imported_modules(path)
+        if module.name.partition(".")[0] == package and (for_types or not module.for_types_only)
     }

@@ -4,13 +4,22 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
 
-from tests.support.source_files import ALIASES, MODULES, ROOT, importers, sources
+from sweeps import errors
+from tests.support.source_files import (
+    ALIASES,
+    MODULES,
+    ROOT,
+    functions,
+    importers,
+    nodes,
+    sources,
+    syntax_tree,
+)
 
 MAX_FILE_LINES = {"sweeps": 400, "trainable": 400, "tests": 500}
 MAX_PACKAGE_FILES = 14
@@ -23,30 +32,60 @@ MAX_UNTESTED_LINES = 60
 """Longer modules have a test file at the mirrored place below `tests/unit/`."""
 
 TESTED_ELSEWHERE = {
+    "sweeps": "unit/sweeps/test_api.py",
+    "sweeps.execution.verbs": "unit/sweeps/api/test_sweep.py",
+    "sweeps.execution.observers.callbacks": "unit/sweeps/api/test_sweep.py",
+    "sweeps.api.trial": "unit/sweeps/test_api.py",
+    "sweeps.api.steering": "unit/sweeps/api/test_sweep.py",
+    "sweeps.api.space": "unit/sweeps/api/test_search.py",
+    "sweeps.api.search_plan": "unit/sweeps/api/test_search.py",
+    "sweeps.api.models": "unit/sweeps/test_api.py",
+    "sweeps.api.files": "unit/sweeps/test_api.py",
     "sweeps.cli.checkpoint": "integration/test_from_checkpoint.py",
     "sweeps.cli.export": "unit/sweeps/cli/test_status.py",
     "sweeps.cli.jobs": "unit/sweeps/cluster/test_jobs.py",
     "sweeps.cli.options": "unit/sweeps/cli/test_main.py",
     "sweeps.cli.plan": "unit/sweeps/planning/test_plan.py",
-    "sweeps.planning.description": "unit/sweeps/planning/test_plan.py",
     "sweeps.cli.run": "unit/sweeps/cli/test_or_resume.py",
-    "sweeps.cli.validate": "unit/sweeps/cli/test_main.py",
+    "sweeps.cli.shell.candidates": "unit/sweeps/cli/shell/test_command_tree.py",
+    "sweeps.cli.shell.parameter_types": "unit/sweeps/cli/shell/test_command_tree.py",
     "sweeps.cluster.ray_process": "integration/test_own_ray.py",
     "sweeps.execution.launch": "integration/test_sweep.py",
     "sweeps.execution.recorder": "integration/test_sweep.py",
     "sweeps.execution.restore_trials": "integration/test_pause_resume.py",
+    "sweeps.execution.steering.additions": "integration/test_steering_kills.py",
+    "sweeps.steering.start_weights": "unit/sweeps/steering/test_additions.py",
+    "sweeps.execution.steering.callback": "integration/test_steering.py",
+    "sweeps.execution.steering.effects": "integration/test_steering.py",
     "sweeps.execution.storage_callback": "integration/test_object_storage.py",
     "sweeps.execution.trial_source": "integration/test_pause_resume.py",
     "sweeps.execution.tune_run": "integration/test_pause_resume.py",
     "sweeps.planning.cost": "unit/sweeps/planning/test_plan.py",
-    "sweeps.report.curve_charts": "unit/sweeps/report/test_optuna_study.py",
-    "sweeps.report.optuna_charts": "unit/sweeps/report/test_optuna_study.py",
-    "sweeps.report.tables": "unit/sweeps/report/test_page.py",
+    "sweeps.report.class_data": "unit/sweeps/report/test_class_tables.py",
+    "sweeps.report.failure_groups": "unit/sweeps/ui/pages/test_failures.py",
+    "sweeps.report.optuna_journal": "unit/sweeps/trackers/test_reporter.py",
+    "sweeps.report.sections": "unit/sweeps/report/test_page.py",
+    "sweeps.report.trial_sections": "unit/sweeps/report/test_page.py",
     "sweeps.results.export": "unit/sweeps/cli/test_status.py",
     "sweeps.results.loaded_sweep": "unit/sweeps/test_api.py",
     "sweeps.schedulers.recording": "unit/sweeps/schedulers/test_replay.py",
+    "sweeps.schedulers.by_hand": "integration/test_steering.py",
     "sweeps.search.sampler_classes": "unit/sweeps/search/test_sampler_check.py",
+    "sweeps.trackers.mlflow_runs": "integration/test_trackers.py",
+    "sweeps.trackers.reporting": "unit/sweeps/trackers/test_reporter.py",
+    "sweeps.trackers.switch": "integration/test_trackers.py",
+    "sweeps.trackers.trackio_runs": "integration/test_trackers.py",
+    "sweeps.trackers.wandb_runs": "integration/test_trackers.py",
     "sweeps.spec.training_config": "unit/sweeps/spec/test_load.py",
+    "sweeps.steering.control": "unit/sweeps/steering/test_client.py",
+    "sweeps.steering.inbox": "unit/sweeps/steering/test_client.py",
+    "sweeps.steering.offline": "unit/sweeps/steering/test_client.py",
+    "sweeps.steering.state": "unit/sweeps/steering/test_client.py",
+    "sweeps.ui.pages.trial_details": "unit/sweeps/ui/pages/test_trial.py",
+    "sweeps.ui.app": "unit/sweeps/ui/test_protection.py",
+    "sweeps.ui.discovery": "unit/sweeps/ui/test_cache.py",
+    "sweeps.ui.pages.parts": "unit/sweeps/ui/pages/test_sweep.py",
+    "sweeps.ui.pages.trial_table": "unit/sweeps/ui/pages/test_sweep.py",
     "trainable.config.error_messages": "unit/trainable/config/test_schema.py",
     "trainable.config.sections.dataset": "unit/trainable/config/test_config.py",
     "trainable.config.sections.loss": "unit/trainable/config/test_config.py",
@@ -74,12 +113,6 @@ TESTED_ELSEWHERE = {
 """Module without a test file of its own -> the test that covers it, below `tests/`."""
 
 
-def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
-
-
 def count_lines(path: Path) -> int:
     return len(path.read_text(encoding="utf-8").splitlines())
 
@@ -103,7 +136,7 @@ def test_no_module_imports_the_short_names_of_the_loading_snippet(alias: str) ->
 
 def test_an_alias_only_imports() -> None:
     for path in ALIASES.glob("*.py"):
-        body = ast.parse(path.read_text(encoding="utf-8")).body
+        body = syntax_tree(path).body
         assert [type(node) for node in body] == [ast.Expr, ast.ImportFrom, ast.Assign], path
 
 
@@ -192,7 +225,7 @@ def test_a_module_without_its_own_test_file_is_covered_by_one_that_exists() -> N
 
 def test_modules_lie_in_packages() -> None:
     flat = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("sweeps/*.py")}
-    assert flat == {f"sweeps/{name}.py" for name in ("__init__", "api", "run", "restore")}
+    assert flat == {f"sweeps/{name}.py" for name in ("__init__", "errors", "run", "restore")}
     flat = {path.stem for path in ROOT.glob("trainable/*.py")}
     assert flat == {
         "__init__",
@@ -204,3 +237,18 @@ def test_modules_lie_in_packages() -> None:
         "uri",
         "utils",
     }
+
+
+def test_every_error_for_the_user_is_in_sweeps_errors() -> None:
+    classes = {
+        node.name
+        for path in MODULES.values()
+        for node in nodes(path)
+        if isinstance(node, ast.ClassDef) and any(is_public_error(base) for base in node.bases)
+    }
+    assert classes | {"Problem", "TuneSweepsError"} == set(errors.__all__)
+    assert all(issubclass(getattr(errors, name), errors.TuneSweepsError) for name in classes)
+
+
+def is_public_error(base: ast.expr) -> bool:
+    return isinstance(base, ast.Name) and base.id in errors.__all__

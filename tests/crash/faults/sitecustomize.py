@@ -5,8 +5,9 @@ it. `CRASH_PLANS` names a JSON file with a list of faults:
 
     {"role": "worker", "operation": "replace", "count": 12, "moment": "before"}
 
-The process kills itself with SIGKILL at its twelfth `os.replace` below `CRASH_ROOT`. Each fault
-strikes once, in the first process that reaches it; the file `PLANS.N.fired` then names the place.
+The process kills itself with SIGKILL at its twelfth `os.replace` below `CRASH_ROOT`. With a key
+`match` only operations count whose paths or data contain that text. Each fault strikes once, in
+the first process that reaches it; the file `PLANS.N.fired` then names the place.
 """
 
 import builtins
@@ -64,14 +65,21 @@ class Injector:
             return False
         return Path.cwd().joinpath(os.fsdecode(path)).is_relative_to(self._root)
 
-    def due(self, operation: str) -> tuple[str, dict] | None:
-        """Counts one operation; returns the fault that is due at it, if any."""
+    def due(self, operation: str, detail: str) -> tuple[str, dict] | None:
+        """Counts one operation on paths or data; returns the fault that is due at it, if any."""
         with self._lock:
             for name in (operation, "any"):
                 self._counts[name] = self._counts.get(name, 0) + 1
             for token, fault in self._faults:
                 name = fault["operation"]
-                if name in (operation, "any") and self._counts[name] == fault["count"]:
+                if name not in (operation, "any"):
+                    continue
+                count = self._counts[name]
+                if "match" in fault:
+                    matched = self._counts.get(token, 0) + (fault["match"] in detail)
+                    self._counts[token] = matched
+                    count = matched if fault["match"] in detail else 0
+                if count == fault["count"]:
                     return token, fault
         return None
 
@@ -92,7 +100,9 @@ class StrikingFile:
         self._file, self._path, self._injector = file, path, injector
 
     def write(self, data):
-        due = self._injector.due("write")
+        due = self._injector.due(
+            "write", str(bytes(data) if isinstance(data, memoryview) else data)
+        )
         if due is None:
             return self._file.write(data)
         token, fault = due
@@ -126,7 +136,8 @@ def _wrap_operation(function, operation: str, injector: Injector):
     @functools.wraps(function)
     def call(path, *args, **kwargs):
         directory = kwargs.get("dir_fd") or kwargs.get("src_dir_fd")
-        due = injector.due(operation) if injector.inside(directory or path) else None
+        names = " ".join(map(str, (path, *args)))
+        due = injector.due(operation, names) if injector.inside(directory or path) else None
         if due is None:
             return function(path, *args, **kwargs)
         token, fault = due

@@ -2,7 +2,8 @@
 
 `tests/golden/finished` ran to its end. `paused` is the same sweep under the same seed, paused
 after the first epoch of its second trial. Three epochs of a linear model; the paths in their files
-begin with `/golden`, and the files that only Tune reads are not kept.
+begin with `/golden`, and the files that only Tune reads are not kept. Another model of CPU rounds
+otherwise in the last digits; that a resume is equal to the bit is tested with sweeps of today.
 """
 
 from __future__ import annotations
@@ -80,12 +81,13 @@ def test_a_paused_sweep_of_an_earlier_version_ends_like_its_uninterrupted_twin(
     done = invoke("resume", paused, "--allow-custom-model")
     assert (done.exit_code, done.stderr) == (0, ""), done.stdout
     assert table(paused) == table(finished)
-    assert curves(paused) == curves(finished)
-    for number in range(3):
+    resumed_curves, whole_curves = curves(paused), curves(finished)
+    assert resumed_curves.keys() == whole_curves.keys()
+    for number, rows in whole_curves.items():
+        torch.testing.assert_close(resumed_curves[number], rows)
         for name in ("best.pt", "latest.pt"):
             resumed, whole = (weights(sweep, number, name) for sweep in (paused, finished))
-            assert resumed.keys() == whole.keys()
-            assert all(torch.equal(resumed[key], whole[key]) for key in whole)
+            torch.testing.assert_close(resumed, whole)
 
 
 def test_a_finished_sweep_of_an_earlier_version_is_read_and_reported(golden: Path) -> None:

@@ -1,7 +1,8 @@
 """Small trainings whose results an earlier version of the code has left in `tests/golden`.
 
 `python -m tests.support.golden_trainings` in a checkout of that version writes them anew: for each
-of `CONFIGS` a JSON file with hashes of every epoch, and the checkpoint of the first epoch.
+of `CONFIGS` a JSON file with hashes of every epoch, and the checkpoint of the first epoch. With
+`--print` it trains all of them, anew and from those checkpoints, and prints their epochs as JSON.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +20,7 @@ import PIL
 import torch
 
 from tests.support.image_folders import write_image_folder
-from trainable.artifacts.checkpoint import write_checkpoint
+from trainable.artifacts.checkpoint import read_checkpoint, write_checkpoint
 from trainable.config import parse_config
 from trainable.training.trainer import Trainer
 
@@ -121,6 +123,27 @@ def describe_machine(name: str) -> dict[str, str]:
     }
 
 
+def train(name: str, directory: Path, *, from_checkpoint: bool) -> list[dict[str, Any]]:
+    """Trains to the end, anew or from the recorded checkpoint; returns the described epochs."""
+    trainer = make_trainer(name, directory)
+    if from_checkpoint:
+        trainer.load_state_dict(read_checkpoint(GOLDEN / f"{name}.pt"))
+    epochs = range(trainer.epoch, EPOCHS)
+    return [describe_epoch(trainer, trainer.run_epoch()) for _ in epochs]
+
+
+def print_epochs() -> None:
+    """Prints name of a training -> its epochs trained anew and from the recorded checkpoint."""
+    epochs = {}
+    for name in CONFIGS:
+        with tempfile.TemporaryDirectory() as directory:
+            epochs[name] = [
+                train(name, Path(directory), from_checkpoint=continued)
+                for continued in (False, True)
+            ]
+    print(json.dumps(epochs))
+
+
 def main() -> None:
     """Writes the golden files of this version of the code."""
     GOLDEN.mkdir(parents=True, exist_ok=True)
@@ -137,4 +160,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    print_epochs() if "--print" in sys.argv[1:] else main()

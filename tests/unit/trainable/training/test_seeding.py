@@ -262,3 +262,17 @@ def test_an_epoch_of_a_built_in_model_moves_no_global_generator(tiny_config: Con
     after = global_states()
     seed_everything(stream_seed(3, 1))
     assert global_states() == after
+
+
+def test_products_do_not_depend_on_where_matrices_lie_in_memory() -> None:
+    """MKL's default order of sums does, on some CPUs; `trainable` asks for another one."""
+    generator = torch.Generator().manual_seed(0)
+    images, weights = (torch.randn(size, 33, generator=generator) for size in (7, 10))
+
+    def at(offset: int, values: torch.Tensor) -> torch.Tensor:
+        room = torch.empty(values.numel() + 16)
+        return room[offset : offset + values.numel()].view_as(values).copy_(values)
+
+    products = [torch.nn.functional.linear(at(i, images), at(j, weights))
+                for i in range(16) for j in range(16)]  # fmt: skip
+    assert all(torch.equal(product, products[0]) for product in products)

@@ -1,19 +1,26 @@
 """A real sweep in a real browser: watched from start to end, and steered by buttons and forms."""
 
+import itertools
+import json
 import os
+import random
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from sweeps.results.loaded_sweep import load
 from sweeps.sweep_dir.layout import SweepLayout
 from tests.browser.conftest import Opener
+from tests.support.fake_sweeps import FakeSweep, trial
 from trainable.config.yaml_reader import dump_yaml
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -144,3 +151,59 @@ def test_a_sweep_is_watched_and_steered_from_start_to_end(
     expect(page.locator("#sweep-head")).to_contain_text("3 of 3")
     assert watched.errors == []
     assert watched.elsewhere == []
+
+
+def test_ticked_boxes_stay_ticked_while_rows_change(tmp_path: Path, watch: Opener) -> None:
+    states: dict[int, Any] = dict.fromkeys(range(8), "running")
+    directory = FakeSweep(tmp_path / "sweep", trials=24, state="running", states=states).write()
+    watched = watch(tmp_path)
+    page = watched.open("/sweep/sweep")
+    expect(page.locator("#trials .ag-center-cols-container .ag-row").first).to_be_visible()
+    # The page asks for changes often, and every answer has some.
+    page.evaluate("dash_clientside.set_props('sweep-tick', {interval: 300})")
+    ended = threading.Event()
+    writer = threading.Thread(target=append_epochs, args=(directory, len(states), ended))
+    writer.start()
+    try:
+        ids = page.evaluate(TICK_BOXES)
+    finally:
+        ended.set()
+        writer.join()
+    expect(page.locator("#chart-count")).to_have_text(f"{len(ids)} trials selected.")
+    still = page.evaluate("dash_ag_grid.getApi('trials').getSelectedNodes().map(n => n.id)")
+    assert sorted(still) == sorted(ids)
+    assert len(ids) == 16
+    expect(page.locator("#sweep-head")).to_contain_text(f" of {len(load(directory).results)}")
+    assert watched.errors == []
+
+
+TICK_BOXES = """async () => {
+    const nodes = [];
+    dash_ag_grid.getApi('trials').forEachNode((node) => nodes.push(node));
+    const unticked = nodes.filter((_, number) => number % 3 === 0);
+    for (const node of [...nodes, ...unticked]) {
+        dash_ag_grid.getApi('trials').ensureNodeVisible(node);
+        await new Promise((resolve) => setTimeout(resolve, 150));
+        document
+            .querySelector(`#trials .ag-row[row-id="${node.id}"] .ag-selection-checkbox input`)
+            .click();
+    }
+    return nodes.filter((node) => !unticked.includes(node)).map((node) => node.id);
+}"""
+"""Ticks the box of every trial, one after the other, and unticks every third one."""
+
+
+def append_epochs(directory: Path, running: int, ended: threading.Event) -> None:
+    """Appends epochs to running trials that change their order in the table, and a few trials."""
+    rng, layout = random.Random(1), SweepLayout(directory)
+    record = layout.read_trials()[0]
+    for epoch in itertools.count(6):
+        if ended.wait(0.05):
+            return
+        for number in range(running):
+            row = {"epoch": epoch, "val_acc": rng.random(), "val_loss": 1.0, "epoch_time": 1.0}
+            with (trial(directory, number) / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        if epoch % 20 == 0:
+            name = f"new{epoch}"
+            layout.write_trial(replace(record, id=name, directory=name, number=100 + epoch))

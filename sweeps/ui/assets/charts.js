@@ -4,11 +4,9 @@
 window.dash_clientside = window.dash_clientside || {};
 
 window.dash_clientside.sweepCharts = {
-  // The ids alone, as whole rows would be sent with every tick; and their number in words.
-  idsOfRows: function (rows) {
-    const ids = Array.isArray(rows) ? rows.map((row) => row.id) : (rows && rows.ids) || [];
-    const text = ` ${ids.length} ${ids.length === 1 ? "trial" : "trials"} selected.`;
-    return [ids, ids.length ? text : ""];
+  countSelected: function (ids) {
+    const count = (ids || []).length;
+    return count ? ` ${count} ${count === 1 ? "trial" : "trials"} selected.` : "";
   },
 
   // Opens the page of the trial whose line or point was clicked.

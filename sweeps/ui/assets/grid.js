@@ -79,3 +79,35 @@ dashAgGridComponentFunctions.State = function (props) {
   const state = String(props.value).split(" ")[0].replace(/[^a-z]/g, "");
   return React.createElement("span", { className: `badge state-${state}` }, String(props.value));
 };
+
+// The ids alone, as whole rows would be sent with every tick.
+dashAgGridFunctions.noteSelection = function (params) {
+  const data = params.api.getSelectedNodes().map((node) => node.id);
+  window.dash_clientside.set_props("selected-trials", { data });
+};
+
+window.dash_clientside = window.dash_clientside || {};
+
+window.dash_clientside.trialTable = {
+  // Brings rows up to date and returns the version that is shown.
+  applyChanges: function (changes) {
+    const grid = window.dash_ag_grid.getApi("trials");
+    if (!grid) return window.dash_clientside.no_update; // the next tick asks for these changes again
+    const isThere = (row) => grid.getRowNode(row.id) !== undefined;
+    grid.applyTransaction({
+      add: changes.add.filter((row) => !isThere(row)),
+      update: [...changes.update, ...changes.add].filter(isThere),
+    });
+    return changes.shown;
+  },
+
+  // Selects what a brush leaves. A new page has no brush, and its boxes are empty.
+  selectOnly: function (ids) {
+    if (!ids) return window.dash_clientside.set_props("selected-trials", { data: [] });
+    const grid = window.dash_ag_grid.getApi("trials");
+    if (!grid) return;
+    grid.deselectAll();
+    const nodes = ids.map((id) => grid.getRowNode(id)).filter((node) => node !== undefined);
+    grid.setNodesSelected({ nodes, newValue: true });
+  },
+};

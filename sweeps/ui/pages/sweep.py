@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from dash import Dash, Input, Output, State, dcc, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
 
@@ -29,6 +29,7 @@ def layout(site: Site, view: SweepView) -> Component:
         [
             dcc.Store(id="sweep-key", data=view.key),
             dcc.Store(id="sweep-shown", data=_shown(view)),
+            dcc.Store(id="sweep-changes"),
             dcc.Interval(id="sweep-tick", interval=TICK_MS),
             html.Div([dcc.Link("All sweeps", href="/"), " / ", view.key], className="crumbs"),
             html.Div(head(view), id="sweep-head", className="panel"),
@@ -134,7 +135,7 @@ def register(app: Dash, site: Site) -> None:
 
     @app.callback(
         Output("sweep-head", "children"),
-        Output("trials", "rowTransaction"),
+        Output("sweep-changes", "data"),
         Output("trials", "rowData"),
         Output("trials", "columnDefs"),
         Output("sweep-shown", "data"),
@@ -153,8 +154,16 @@ def register(app: Dash, site: Site) -> None:
             if view.sweep.state != "running":
                 raise PreventUpdate
             return head(view), no_update, no_update, no_update, no_update
-        transaction = trial_table.changes(view, since, shown.get("best"))
-        if transaction is not None:
-            return head(view), transaction, no_update, no_update, _shown(view)
+        changes = trial_table.changes(view, since, shown.get("best"))
+        if changes is not None:
+            changes["shown"] = _shown(view)
+            return head(view), changes, no_update, no_update, no_update
         replaced = trial_table.rows(view, view.sweep.results)
         return head(view), no_update, replaced, trial_table.columns(view.sweep), _shown(view)
+
+    app.clientside_callback(
+        ClientsideFunction("trialTable", "applyChanges"),
+        Output("sweep-shown", "data", allow_duplicate=True),
+        Input("sweep-changes", "data"),
+        prevent_initial_call=True,
+    )

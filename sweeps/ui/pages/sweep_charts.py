@@ -61,7 +61,7 @@ class Drawing:
     """Sent back by the browser with a change: axes, and whether something is computed."""
 
 
-STORES = ("shown", "brushes", "clicked")
+STORES = ("brushed", "shown", "brushes", "clicked")
 Draw = Callable[[SweepView, ChartOptions], Drawing]
 
 
@@ -186,10 +186,9 @@ def register(app: Dash, site: Site) -> None:
     _register_drawing(app, site)
     _register_brush(app, site)
     app.clientside_callback(
-        ClientsideFunction("sweepCharts", "idsOfRows"),
-        Output("selected-trials", "data"),
+        ClientsideFunction("sweepCharts", "countSelected"),
         Output("chart-count", "children"),
-        Input("trials", "selectedRows"),
+        Input("selected-trials", "data"),
     )
     app.clientside_callback(
         ClientsideFunction("sweepCharts", "openTrial"),
@@ -286,7 +285,7 @@ def _options(chosen: Mapping[str, Any]) -> ChartOptions:
 
 def _register_brush(app: Dash, site: Site) -> None:
     @app.callback(
-        Output("trials", "selectedRows", allow_duplicate=True),
+        Output("chart-brushed", "data"),
         Output("trials", "scrollTo"),
         Output("chart-brushes", "data"),
         Input({"type": "chart", "tab": ALL}, "restyleData"),
@@ -305,4 +304,8 @@ def _register_brush(app: Dash, site: Site) -> None:
         brushes = add_brush(brushes or {}, restyled[0], axes)
         ids = selected_trials(view.sweep, axes, brushes)
         scroll = {"rowId": ids[0], "rowPosition": "top"} if ids else no_update
-        return {"ids": ids}, scroll, brushes
+        return ids, scroll, brushes
+
+    app.clientside_callback(
+        ClientsideFunction("trialTable", "selectOnly"), Input("chart-brushed", "data")
+    )

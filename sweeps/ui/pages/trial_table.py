@@ -35,10 +35,15 @@ def trial_grid(view: SweepView) -> dag.AgGrid:
             "minWidth": 80,
             "suppressHeaderMenuButton": True,
         },
+        # With rows to select, which it would note itself, the component sets the selection back to
+        # them when rows change, so that a box ticked a moment before would be empty again.
+        selectedRows=None,
+        eventListeners={"selectionChanged": ["noteSelection(params)"]},
         rowClassRules={"best-trial": "params.data.is_best"},
         dashGridOptions={
             "theme": {"function": "quietTheme(themeQuartz)"},
             "rowSelection": {"mode": "multiRow", "enableClickSelection": False},
+            "onSelectionChanged": None,
             "selectionColumnDef": {"pinned": "left", "width": 42},
             "animateRows": False,
             "enableCellTextSelection": True,
@@ -158,8 +163,8 @@ def _note(result: TrialResult) -> str:
     return str(_plain("; ".join(notes))) if notes else ""
 
 
-def changes(view: SweepView, since: int, best_before: str | None) -> dict[str, list[Row]] | None:
-    """Returns the transaction that brings a table up to date; None if rows have to be replaced.
+def changes(view: SweepView, since: int, best_before: str | None) -> dict[str, Any] | None:
+    """Returns the rows that are new or have changed; None if all rows have to be replaced.
 
     Args:
         view: The sweep.

@@ -79,14 +79,14 @@ def test_a_tick_sends_only_what_has_changed(live: Path) -> None:
     with path.open("a") as file:
         file.write(json.dumps(row) + "\n")
     answer = tick(browser, "live", shown)
-    transaction = answer["trials"]["rowTransaction"]
-    changed = {row["id"]: row for row in transaction["update"]}
+    changes = answer["sweep-changes"]["data"]
+    changed = {row["id"]: row for row in changes["update"]}
     assert changed.keys() == {"0010aaaa", rows[0]["id"]}, "the new best and the one before"
     assert changed["0010aaaa"]["is_best"]
     assert not changed[rows[0]["id"]]["is_best"]
-    assert transaction["add"] == []
+    assert changes["add"] == []
     assert "0010aaaa" in json.dumps(answer["sweep-head"])
-    assert "trials" not in tick(browser, "live", answer["sweep-shown"]["data"])
+    assert "trials" not in tick(browser, "live", changes["shown"])
 
 
 def test_a_new_trial_is_added_and_a_stale_page_is_replaced(live: Path) -> None:
@@ -96,8 +96,8 @@ def test_a_new_trial_is_added_and_a_stale_page_is_replaced(live: Path) -> None:
     record.id, record.number, record.directory = "new0", 12, "resnet20_digits_new0"
     record.state = "pending"
     layout.write_trial(record)
-    transaction = tick(browser, "live", shown)["trials"]["rowTransaction"]
-    assert [row["id"] for row in transaction["add"]] == ["new0"]
+    changes = tick(browser, "live", shown)["sweep-changes"]["data"]
+    assert [row["id"] for row in changes["add"]] == ["new0"]
     stale = {"version": 1, "best": None}  # of a server that has been started anew
     replaced = tick(browser, "live", stale)["trials"]
     assert len(replaced["rowData"]) == 13

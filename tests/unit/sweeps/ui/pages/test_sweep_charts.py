@@ -125,13 +125,13 @@ def test_the_brush_selects_rows_of_the_table(tmp_path: Path) -> None:
     results = load(directory).results
     rates = {r.record.id: math.log10(r.values["optimizer.learning_rate"]) for r in results}
     inside = [name for name, place in rates.items() if -2.5 <= place <= -1]
-    assert answer["trials"]["selectedRows"] == {"ids": inside}
+    assert answer["chart-brushed"]["data"] == inside
     assert answer["trials"]["scrollTo"]["rowId"] == inside[0]
     ticks = figure["data"][0]["dimensions"][momentum]
     place = ticks["tickvals"][ticks["ticktext"].index(MISSING)]
     answer = charts.brush(momentum, [[place - 0.01, place + 0.01]])
     without = {r.record.id for r in results if "optimizer.momentum" not in r.values}
-    assert answer["trials"]["selectedRows"]["ids"] == [name for name in inside if name in without]
+    assert answer["chart-brushed"]["data"] == [name for name in inside if name in without]
 
     # The brushes are there again when the tab is opened again.
     charts.open("best")
@@ -139,7 +139,7 @@ def test_the_brush_selects_rows_of_the_table(tmp_path: Path) -> None:
     assert figure["data"][0]["dimensions"][rate]["constraintrange"] == [[-2.5, -1.0]]
     charts.brush(rate, None)
     answer = charts.brush(momentum, None)
-    assert answer["trials"]["selectedRows"] == {"ids": []}
+    assert answer["chart-brushed"]["data"] == []
 
 
 def test_other_tabs(tmp_path: Path) -> None:

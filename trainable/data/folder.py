@@ -13,18 +13,14 @@ from torchvision.transforms import v2
 
 from trainable.augment.in_loader import LoaderAugmentation, Transform
 from trainable.config import AugmentConfig, FileDataset
-from trainable.config.preprocessing import complete_preprocessing
 from trainable.data.image_file import ReadRules, read_image, read_rules
-from trainable.data.listing import VAL, ListedImage, file_facts
+from trainable.data.listing import ListedImage, file_facts
 from trainable.data.loader.batches import BatchLoader, order_pass
-from trainable.data.normalize import Normalizer
-from trainable.data.shapes import IMAGE_FOLDER_CHANNELS
-from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
-from trainable.data.splits.divide import DividedImages, divide
+from trainable.data.source import Batch, FileSource, Split, batch_slices, train_slices
 from trainable.data.splits.record import SplitRecord
 
 
-class FolderSource:
+class FolderSource(FileSource):
     """An `ImageSource` over images in files; see `list_images`.
 
     Training images are cropped at a random position, size and aspect ratio, and flipped with
@@ -48,13 +44,9 @@ class FolderSource:
         num_workers: int,
         split: SplitRecord | None = None,
     ) -> None:
-        divided = divide(dataset, split)
-        self.split: SplitRecord | None = divided.record
-        self.divided: DividedImages | None = divided
-        self.notices: Sequence[str] = (*divided.listing.notices, *divided.changes)
-        self._splits = divided.images
-        self._rules = read_rules(dataset, divided.record.max_value)
-        used = complete_preprocessing(dataset, IMAGE_FOLDER_CHANNELS)
+        super().__init__(dataset, device, split)
+        self._rules = read_rules(dataset, self._divided.record.max_value)
+        used = self._preprocessing
         size, self._interpolation = used.image_size, v2.InterpolationMode(used.interpolation)
         side = round(size / used.crop_share)
         self._plain: Transform = v2.Compose(
@@ -64,19 +56,7 @@ class FolderSource:
         if dataset.augment:
             crop = v2.RandomResizedCrop(size, interpolation=self._interpolation)
             self._augment = v2.Compose([crop, v2.RandomHorizontalFlip()])
-        self._device = device
         self._loader = BatchLoader(device, num_workers)
-        self.mean, self.std = used.mean, used.std
-        self._normalize = Normalizer(used.mean, used.std, width=size, device=device)
-        self.class_names = divided.listing.classes
-        self.num_classes = len(self.class_names)
-        self.shape = (3, size, size)
-        self.has_val = VAL in self._splits
-        self.train_labels = torch.tensor([image.label for image in self._listed("train")])
-
-    def size(self, split: Split) -> int:
-        """Returns the number of images of a split; see `ImageSource`."""
-        return len(self._listed(split))
 
     def train_batches(
         self,
@@ -121,11 +101,6 @@ class FolderSource:
         for facts in file_facts(self._listed(split)):
             digest.update(facts)
         return digest.hexdigest()
-
-    def _listed(self, split: Split) -> Sequence[ListedImage]:
-        if split not in self._splits:
-            raise no_val_split_error()
-        return self._splits[split]
 
     def _batches(self, images: _Images, parts: list[list[int]]) -> Iterator[Batch]:
         item_bytes = int(np.prod(self.shape))

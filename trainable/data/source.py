@@ -1,14 +1,19 @@
-"""`ImageSource`, the interface of a data set, and how a pass is divided into batches."""
+"""`ImageSource`, the interface of a data set; parts of it that several data sets share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
-from trainable.config import AugmentConfig
-from trainable.data.splits.divide import DividedImages
+from trainable.config import AugmentConfig, FileDataset
+from trainable.config.preprocessing import complete_preprocessing
+from trainable.data.listing import VAL, ListedImage
+from trainable.data.normalize import Normalizer
+from trainable.data.shapes import IMAGE_FOLDER_CHANNELS
+from trainable.data.splits.divide import DividedImages, divide
 from trainable.data.splits.record import SplitRecord
 
 Batch = tuple[Tensor, Tensor]
@@ -142,3 +147,49 @@ def train_slices(count: int, batch_size: int) -> list[slice]:
 def no_val_split_error() -> ValueError:
     """Returns the error for reading a validation split that the config does not define."""
     return ValueError("there is no val split; dataset.val_split is null")
+
+
+class FileSource:
+    """The part of an `ImageSource` over images in files that does not depend on how they are read.
+
+    Args:
+        dataset: The config's `dataset` section.
+        device: The device of the batches.
+        split: The split of the training that continues; None draws one.
+
+    Raises:
+        DataError: See `divide`.
+    """
+
+    def __init__(
+        self, dataset: FileDataset, device: torch.device, split: SplitRecord | None
+    ) -> None:
+        divided = divide(dataset, split)
+        self.split: SplitRecord | None = divided.record
+        self.divided: DividedImages | None = divided
+        self.notices: Sequence[str] = (*divided.listing.notices, *divided.changes)
+        self._divided = divided
+        self._device = device
+        self._preprocessing = complete_preprocessing(dataset, IMAGE_FOLDER_CHANNELS)
+        self.mean, self.std = self._preprocessing.mean, self._preprocessing.std
+        size = self._preprocessing.image_size
+        self._normalize = Normalizer(self.mean, self.std, width=size, device=device)
+        self.class_names = divided.listing.classes
+        self.num_classes = len(self.class_names)
+        self.shape = (IMAGE_FOLDER_CHANNELS, size, size)
+        self.has_val = VAL in divided.images
+        self.train_labels = torch.tensor([image.label for image in self._listed("train")])
+
+    def size(self, split: Split) -> int:
+        """Returns the number of images of a split; see `ImageSource`."""
+        return len(self._listed(split))
+
+    def _listed(self, split: Split) -> tuple[ListedImage, ...]:
+        """Returns the images of a split.
+
+        Raises:
+            ValueError: The split is `val` and there is none.
+        """
+        if split not in self._divided.images:
+            raise no_val_split_error()
+        return self._divided.images[split]

@@ -12,18 +12,15 @@ import torch
 from torch import Tensor
 
 from trainable.config import AugmentConfig, ImageFolderDataset, TableDataset
-from trainable.config.preprocessing import Preprocessing, complete_preprocessing
 from trainable.data.cache.decoded import DecodedImages
-from trainable.data.cache.settings import CHANNELS, CacheSettings, cache_settings
+from trainable.data.cache.settings import CacheSettings, cache_settings
 from trainable.data.cache.store import open_decoded
 from trainable.data.cached.boxes import CropRange, draw_crops, scale_boxes
 from trainable.data.cached.cropping import Cropper, flip_batches
 from trainable.data.cached.feeding import Feeder, Numbers
 from trainable.data.listing import VAL, ListedImage, file_facts
 from trainable.data.loader.batches import order_pass
-from trainable.data.normalize import Normalizer
-from trainable.data.source import Batch, Split, batch_slices, no_val_split_error, train_slices
-from trainable.data.splits.divide import DividedImages, divide
+from trainable.data.source import Batch, FileSource, Split, batch_slices, train_slices
 from trainable.data.splits.record import SplitRecord
 
 FLIPS = 0.5
@@ -53,7 +50,7 @@ class _Stored:
         self.feeder = Feeder(decoded, device)
 
 
-class CachedSource:
+class CachedSource(FileSource):
     """An `ImageSource` over the decoded images of a data set of files.
 
     Training images are stored at about twice their size and cropped at a random position, size
@@ -78,25 +75,14 @@ class CachedSource:
         *,
         split: SplitRecord | None = None,
     ) -> None:
-        divided = divide(dataset, split)
-        self.split: SplitRecord | None = divided.record
-        self.divided: DividedImages | None = divided
-        self.notices: Sequence[str] = (*divided.listing.notices, *divided.changes)
-        self._images = divided.images
-        self._holds_out = VAL not in divided.listing.splits and VAL in divided.images
+        super().__init__(dataset, device, split)
         if dataset.max_value == "auto":
-            dataset = dataset.model_copy(update={"max_value": divided.record.max_value})
-        self._dataset, self._device = dataset, device
-        used: Preprocessing = complete_preprocessing(dataset, CHANNELS)
-        self._size, self._crop_share = used.image_size, used.crop_share
+            max_value = self._divided.record.max_value
+            dataset = dataset.model_copy(update={"max_value": max_value})
+        self._dataset = dataset
+        self._holds_out = self.has_val and VAL not in self._divided.listing.splits
+        used = self._preprocessing
         self._cropper = Cropper(used.image_size, used.interpolation, device)
-        self.mean, self.std = used.mean, used.std
-        self._normalize = Normalizer(used.mean, used.std, width=self._size, device=device)
-        self.class_names = divided.listing.classes
-        self.num_classes = len(self.class_names)
-        self.shape = (CHANNELS, self._size, self._size)
-        self.has_val = VAL in self._images
-        self.train_labels = torch.tensor([image.label for image in self._listed("train")])
         self._labels: dict[Split, Tensor] = {}
         self._lock = threading.Lock()
         self._whole: _Stored | None = None
@@ -109,10 +95,6 @@ class CachedSource:
         splits: tuple[Split, ...] = ("val", "test") if self.has_val else ("test",)
         for split in splits if self._dataset.augment else ("train", *splits):
             self._open_middles(split)
-
-    def size(self, split: Split) -> int:
-        """Returns the number of images of a split; see `ImageSource`."""
-        return len(self._listed(split))
 
     def train_batches(
         self,
@@ -182,8 +164,8 @@ class CachedSource:
         """Returns the crops in the middle of the images of a split."""
         with self._lock:
             if split not in self._middles:
-                settings = cache_settings(self._dataset)
-                settings = replace(settings, side=self._size, crop_share=self._crop_share)
+                settings, used = cache_settings(self._dataset), self._preprocessing
+                settings = replace(settings, side=used.image_size, crop_share=used.crop_share)
                 self._middles[split] = self._open(self._listed(split), settings)
             return self._middles[split]
 
@@ -193,11 +175,6 @@ class CachedSource:
         decoded.read_ahead()
         self.notices = tuple(dict.fromkeys([*self.notices, *decoded.notices]))
         return _Stored(decoded, self._device)
-
-    def _listed(self, split: Split) -> tuple[ListedImage, ...]:
-        if split not in self._images:
-            raise no_val_split_error()
-        return self._images[split]
 
     def _take_labels(self, split: Split, numbers: Numbers) -> Tensor:
         """Returns the labels of a batch, on the device."""

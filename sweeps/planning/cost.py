@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,14 +72,41 @@ def predict_disk(plan: Plan, *, allow_custom_model: bool = False) -> DiskForecas
     Raises:
         TuneSweepsError: A model cannot be built; the message says why.
     """
+    configs = _searched_configs(plan)
+    groups: dict[str, dict[str, TrainConfig]] = {}
+    for config in configs:
+        groups.setdefault(_size_key(config, floats=False), {})[_size_key(config)] = config
     sizes: dict[str, int] = {}
-    keys = []
-    for config in _searched_configs(plan):
-        key = _size_key(config)
-        keys.append(key)
-        if key not in sizes:
-            _, sizes[key] = estimate_size(config, allow_custom_model=allow_custom_model)
-    return forecast_disk(plan, [sizes[key] for key in keys])
+    for group in groups.values():
+        sizes |= _estimate_sizes(group, allow_custom_model=allow_custom_model)
+    return forecast_disk(plan, [sizes[_size_key(config)] for config in configs])
+
+
+def _estimate_sizes(
+    group: Mapping[str, TrainConfig], *, allow_custom_model: bool
+) -> dict[str, int]:
+    """Returns the bytes of a checkpoint of each of some configs that differ in `float_arguments`.
+
+    Most of these, such as the rate of a dropout, change no size: then the models with their
+    smallest and largest values are the only ones that are built.
+    """
+
+    def estimate(config: TrainConfig) -> int:
+        return estimate_size(config, allow_custom_model=allow_custom_model)[1]
+
+    first, extremes = next(iter(group)), set()
+    for name in float_arguments(group[first]):
+        by_value = sorted(group, key=lambda key: float(group[key].model.args[name]))
+        extremes |= {by_value[0], by_value[-1]}
+    sizes = {key: estimate(group[key]) for key in extremes or {first}}
+    if len(set(sizes.values())) == 1:
+        return dict.fromkeys(group, min(sizes.values()))
+    return sizes | {key: estimate(group[key]) for key in group if key not in sizes}
+
+
+def float_arguments(config: TrainConfig) -> list[str]:
+    """Returns the names of the arguments of a model that are floats."""
+    return [name for name, value in config.model.args.items() if isinstance(value, float)]
 
 
 def select_draws(plan: Plan) -> list[tuple[int, TrainConfig]]:
@@ -124,9 +151,16 @@ def _searched_configs(plan: Plan) -> list[TrainConfig]:
     return [plan.spec.trial_config(values, number) for number, values in draws]
 
 
-def _size_key(config: TrainConfig) -> str:
-    """Returns a text that is equal for configs whose checkpoints are equally large."""
+def _size_key(config: TrainConfig, *, floats: bool = True) -> str:
+    """Returns a text that is equal for configs whose checkpoints are equally large.
+
+    Args:
+        config: The config.
+        floats: Whether the text has the values of `float_arguments`.
+    """
     data, optimizer = config.to_dict(), config.optimizer
+    if not floats:
+        data["model"]["args"] |= dict.fromkeys(float_arguments(config))
     has_momentum = not isinstance(optimizer, SGDOptimizer) or optimizer.momentum > 0
     settings = [optimizer.name, optimizer.args, has_momentum]
     return repr([data["dataset"], data["model"], data["ema"], settings])

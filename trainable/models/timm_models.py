@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import functools
+import gc
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +21,9 @@ from trainable.errors import ConfigError, Problem
 def import_timm(name: str) -> ModuleType:
     """Imports timm, which takes some seconds.
 
+    The first import creates so many objects, which all stay, that Python's search for garbage
+    among them takes as long as a third of it. Neither this search nor later ones look at them.
+
     Args:
         name: The config's `model.name`.
 
@@ -26,10 +33,24 @@ def import_timm(name: str) -> ModuleType:
     problem = check_timm_is_installed(name)
     if problem is not None:
         raise ConfigError("config", [problem])
-    import timm
-
+    with nullcontext() if "timm" in sys.modules else _frozen_objects():
+        import timm
     module: ModuleType = timm
     return module
+
+
+@contextmanager
+def _frozen_objects() -> Iterator[None]:
+    """Keeps all objects that there are at the end out of the search for garbage."""
+    collects = gc.isenabled()
+    gc.collect()  # what is garbage now would never be freed, perhaps the tensors of a model
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if collects:
+            gc.enable()
 
 
 @functools.lru_cache(maxsize=256)

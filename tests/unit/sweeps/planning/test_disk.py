@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sweeps.planning.cost import predict_disk
+from sweeps.planning.cost import estimate_size, predict_disk
 from sweeps.planning.disk import expected_files, forecast_disk
 from sweeps.planning.plan import Plan, make_plan
 from sweeps.spec.load import load_search, parse_search
@@ -127,3 +127,46 @@ def test_without_checkpoints_no_disk_is_used(
 ) -> None:
     disk = forecast_disk(make({"config": tiny_data()}), [1000])
     assert (disk.low, disk.high, disk.peak) == (0, 0, 0)
+
+
+SIZED_MODEL = """\
+from torch import nn
+
+builds = []
+
+def build(num_classes, in_channels, width=1.0, dropout=0.0):
+    builds.append((width, dropout))
+    layers = nn.Linear(64, round(100 * width)), nn.Linear(round(100 * width), num_classes)
+    return nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(64), nn.Dropout(dropout), *layers)
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "most_builds"),
+    [
+        ({"dropout": {"uniform": [0.1, 0.5]}}, 2),
+        ({"width": {"uniform": [1.0, 9.0]}}, 6),
+        ({"dropout": {"uniform": [0.1, 0.5]}, "width": {"uniform": [1.0, 9.0]}}, 6),
+        ({"dropout": {"choice": [0.25]}}, 1),
+    ],
+)
+def test_models_that_differ_in_floats_are_built_only_if_their_sizes_differ(
+    make: MakePlan,
+    tiny_data: Callable[..., dict[str, Any]],
+    working_directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    args: dict[str, Any],
+    most_builds: int,
+) -> None:
+    (working_directory / "sized_model.py").write_text(SIZED_MODEL)
+    monkeypatch.syspath_prepend(str(working_directory))
+    config = tiny_data(model={"name": "sized_model:build"}, checkpoint={"enabled": True})
+    space = {f"model.args.{name}": values for name, values in args.items()}
+    plan = make({"config": config, "space": space})
+    configs = [plan.spec.trial_config(draw, number) for number, draw in enumerate(plan.draws)]
+    sizes = [estimate_size(config, allow_custom_model=True)[1] for config in configs]
+    import sized_model  # type: ignore[import-not-found]
+
+    sized_model.builds.clear()
+    assert predict_disk(plan, allow_custom_model=True) == forecast_disk(plan, sizes)
+    assert len(sized_model.builds) <= most_builds

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,23 @@ def test_weights_in_the_hubs_cache_are_used_offline(
     weight = source.patch_embed.proj.weight.sum(1, keepdim=True)
     torch.testing.assert_close(state["patch_embed.proj.weight"], weight)
     assert torch.equal(state["head.weight"], source.head.weight)
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_the_import_of_timm_leaves_the_search_for_garbage_as_it_was(collects: bool) -> None:
+    program = f"""
+import gc, weakref
+from trainable.models.timm_models import import_timm
+class Model: pass
+gc.disable()
+model = Model()
+model.itself, freed = model, weakref.ref(model)
+del model
+gc.{"enable" if collects else "disable"}()
+assert import_timm("timm/resnet18") is import_timm("timm/resnet18")
+print(gc.isenabled(), gc.get_freeze_count() > 100_000, freed() is None)
+"""
+    output = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stdout
+    assert output.split() == [str(collects), "True", "True"]

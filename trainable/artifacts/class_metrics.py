@@ -22,6 +22,8 @@ RECALL = "recall_per_class"
 CONFUSIONS = "confusions"
 MAX_MATRIX_CLASSES = 200
 """Classes up to which the whole matrix is written, about 0.1 MB an epoch."""
+MAX_NUMBERED_CLASSES = 30
+"""Classes up to which a drawing of the matrix has the classes' names and the numbers of images."""
 MAX_CONFUSIONS = 200
 """Mistakes that are written in place of a larger matrix."""
 

@@ -14,12 +14,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from trainable.artifacts.class_metrics import MATRIX, RECALL
+from trainable.artifacts.class_metrics import MATRIX, MAX_NUMBERED_CLASSES, RECALL
 
 MAX_CURVES = 100
 """Classes up to which every class has its curve."""
-MAX_LABELLED = 30
-"""Classes up to which an image has the classes' names and the numbers of images."""
 CELL, LABELS = 36, 120
 """Pixels of a cell's side, and of the margin for the names, in an image with labels."""
 MAX_SIDE = 1000
@@ -63,7 +61,7 @@ def draw_matrix(matrix: list[list[int]], labels: Sequence[str]) -> Image.Image:
     counts = np.array(matrix)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     pixels = (255 + shares[..., None] * (DARK - 255)).round().astype(np.uint8)
-    has_labels = len(labels) <= MAX_LABELLED
+    has_labels = len(labels) <= MAX_NUMBERED_CLASSES
     cell = CELL if has_labels else max(1, MAX_SIDE // len(labels))
     cells = Image.fromarray(pixels.repeat(cell, 0).repeat(cell, 1))
     return _label(cells, counts, shares, labels) if has_labels else cells

@@ -190,10 +190,10 @@ function drawMatrix(host) {
   const text = make("p", { class: "count" }, "Point at a cell to read it.");
   const context = canvas.getContext("2d");
   context.fillStyle = STATE_COLOURS.running;
+  const totals = rows.map((row) => Math.max(1, row.reduce((a, b) => a + b, 0)));
   rows.forEach((row, y) => {
-    const total = Math.max(1, row.reduce((a, b) => a + b, 0));
     row.forEach((count, x) => {
-      context.globalAlpha = count / total;
+      context.globalAlpha = count / totals[y];
       if (count) context.fillRect(x * cell, y * cell, cell, cell);
     });
   });
@@ -201,7 +201,8 @@ function drawMatrix(host) {
     const scale = rows.length / canvas.clientWidth;
     const [x, y] = [event.offsetX, event.offsetY].map((at) => Math.floor(at * scale));
     if (rows[y]?.[x] !== undefined) {
-      text.textContent = `${labels[y]} as ${labels[x]}: ${countOf(rows[y][x], "image")}`;
+      const share = ((100 * rows[y][x]) / totals[y]).toFixed(1);
+      text.textContent = `${labels[y]} as ${labels[x]}: ${countOf(rows[y][x], "image")}, ${share}%`;
     }
   });
   host.append(canvas, text);

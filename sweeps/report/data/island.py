@@ -8,19 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sweeps.report.class_data import MAX_NUMBERS, SplitClasses
+from sweeps.report.class_data import SplitClasses
 from sweeps.report.data.curves import curve_data, curve_metrics, schedule_data
 from sweeps.report.data.trials import to_plain, trial_data
 from sweeps.results.commands import read_commands
 from sweeps.results.loaded_sweep import LoadedSweep
+from sweeps.space.parsing import is_logarithmic
 from sweeps.terminal.commands import sweep_command
 from sweeps.terminal.formatting import replace_non_finite
-from trainable.artifacts.class_metrics import MATRIX
 from trainable.config.dotted import flatten
-from trainable.experiment.console import to_printable
 
-LOG_KINDS = ("loguniform", "lograndint", "qloguniform", "qlograndint")
-"""Kinds of parameters that are drawn on a logarithmic axis."""
 DIRECTORY, ID, EPOCHS, FILE = "directory", "id", "epochs", "checkpoint"
 """Names of what the script puts into a command for a trial."""
 
@@ -66,7 +63,7 @@ def report_data(sweep: LoadedSweep, splits: list[SplitClasses]) -> dict[str, Any
             for item in sweep.configurations
         ],
         "schedule": schedule_data(sweep),
-        "matrices": [_matrix(split) for split in splits if len(_rows(split)) > MAX_NUMBERS],
+        "matrices": _large_matrices(splits),
         "commands": command_templates(sweep),
     }
     return dict(replace_non_finite(data))
@@ -78,7 +75,7 @@ def _key(key: str, parameter: Any, base: Mapping[str, Any]) -> dict[str, Any]:
     options: Any = kinds.get("choice")
     return {
         "key": key,
-        "log": any(kind in kinds for kind in LOG_KINDS),
+        "log": is_logarithmic(parameter),
         "choices": [to_plain(option) for option in options] if _is_short(options) else None,
         "base": _base(base, key),
     }
@@ -98,17 +95,14 @@ def _changed_keys(trials: list[dict[str, Any]]) -> dict[str, None]:
     return {key: None for trial in trials for key in trial.get("changes", ())}
 
 
-def _rows(split: SplitClasses) -> list[list[int]]:
-    return split.metrics.get(MATRIX) or []
-
-
-def _matrix(split: SplitClasses) -> dict[str, Any]:
-    rows = _rows(split)
-    return {
-        "split": split.name,
-        "labels": [to_printable(split.label(index)) for index in range(len(rows))],
-        "rows": rows,
-    }
+def _large_matrices(splits: list[SplitClasses]) -> list[dict[str, Any]]:
+    """Returns the matrices that the script draws, in the order of their places on the page."""
+    matrices = [split.matrix for split in splits]
+    return [
+        {"labels": matrix.names, "rows": matrix.counts}
+        for matrix in matrices
+        if matrix is not None and not matrix.has_numbers
+    ]
 
 
 def command_templates(sweep: LoadedSweep) -> dict[str, list[Any]]:

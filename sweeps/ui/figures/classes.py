@@ -4,57 +4,49 @@ from __future__ import annotations
 
 import numpy as np
 
-from sweeps.report import class_data
-from sweeps.terminal.tables import shorten
+from sweeps.report.class_data import ConfusionMatrix
 from sweeps.ui.figures.base import Figure, build_layout, escape_text, pack_array
-from trainable.artifacts.class_metrics import MATRIX
 
-MARGIN_HEIGHT = 130
+PIXELS_PER_CLASS, MARGIN_HEIGHT, MAX_HEIGHT = 34, 130, 900
+"""Height of a row of a matrix, of what is above and below the rows, and the largest of both."""
 SCALE = [[0.0, "rgba(79,124,214,0)"], [1.0, "rgba(79,124,214,1)"]]
 
 
-def matrix_figure(split: class_data.SplitClasses) -> Figure | None:
+def matrix_figure(matrix: ConfusionMatrix, split: str) -> Figure:
     """Draws a confusion matrix: the share of every class, with numbers of images.
 
-    Returns:
-        The figure; None if the matrix has not been kept.
+    Args:
+        matrix: The matrix.
+        split: `val` or `test`.
     """
-    rows: list[list[int]] = split.metrics.get(MATRIX) or []
-    if not rows:
-        return None
-    counts = np.array(rows, dtype=np.float64)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    labels = [escape_text(split.label(index)) for index in range(len(rows))]
-    positions = list(range(len(rows)))
-    is_small = len(rows) <= class_data.MAX_NUMBERS
-    ticks = [
-        escape_text(shorten(split.label(index), class_data.MAX_TICK, "...")) for index in positions
-    ]
-    axis = {"tickvals": positions, "ticktext": ticks} if is_small else {}
+    labels = range(len(matrix.counts))
+    ticks = [escape_text(name) for name in matrix.short_names]
+    axis = {"tickvals": list(labels), "ticktext": ticks} if matrix.has_numbers else {}
+    numbers = {
+        "text": [[str(count or "") for count in row] for row in matrix.counts],
+        "texttemplate": "%{text}",
+    }
     heatmap = {
         "type": "heatmap",
-        "z": pack_array(shares),
-        "x": positions,
-        "y": positions,
-        "text": [[str(count or "") for count in row] for row in rows],
-        "customdata": [[f"{actual} as {predicted}" for predicted in labels] for actual in labels],
-        "hovertemplate": "%{customdata}: %{text} images, %{z:.1%}<extra></extra>",
+        "z": pack_array(np.array(matrix.shares)),
+        "x": list(labels),
+        "y": list(labels),
+        "customdata": [[escape_text(matrix.describe(y, p)) for p in labels] for y in labels],
+        "hovertemplate": "%{customdata}<extra></extra>",
         "colorscale": SCALE,
         "zmin": 0,
         "zmax": 1,
         "xgap": 1,
         "ygap": 1,
         "showscale": False,
-        **({"texttemplate": "%{text}"} if is_small else {}),
+        **(numbers if matrix.has_numbers else {}),
     }
     layout = build_layout(
         "classified as",
         "class",
-        f"matrix {split.name}",
+        f"matrix {split}",
         xaxis={**axis, "showgrid": False},
         yaxis={**axis, "showgrid": False, "autorange": "reversed"},
     )
-    layout["height"] = min(
-        MARGIN_HEIGHT + class_data.PIXELS_PER_CLASS * len(rows), class_data.MAX_HEIGHT
-    )
+    layout["height"] = min(MARGIN_HEIGHT + PIXELS_PER_CLASS * len(labels), MAX_HEIGHT)
     return {"data": [heatmap], "layout": layout}

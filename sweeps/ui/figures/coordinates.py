@@ -17,6 +17,7 @@ from typing import Any
 
 from sweeps.results.loaded_sweep import LoadedSweep
 from sweeps.results.trial_results import TrialResult
+from sweeps.space.parsing import is_logarithmic
 from sweeps.terminal.formatting import format_value
 from sweeps.terminal.tables import shorten
 from sweeps.ui.figures.base import Chart, MetricColours, escape_text, frame, pack
@@ -33,7 +34,6 @@ MISSING_SPACE = 0.12
 MAX_LABEL = 26
 SNAPS = 60
 """Places that a brush snaps to on an axis with ticks of our own; Plotly knows no others there."""
-LOG_KINDS = ("loguniform", "lograndint", "qloguniform", "qlograndint")
 
 Ranges = Sequence[Sequence[float]]
 
@@ -263,7 +263,7 @@ def _build_axis(key: str, values: Sequence[Any], parameter: Any) -> Axis | None:
         missing = -1.0 if lacks else None
         return Axis(key, 0.0, float(len(categories) - 1), False, categories, missing)
     low, high = float(min(numbers)), float(max(numbers))
-    is_log = low > 0 and _is_log(parameter)
+    is_log = low > 0 and is_logarithmic(parameter)
     if is_log:
         low, high = math.log10(low), math.log10(high)
     if not high > low:
@@ -278,10 +278,6 @@ def _is_number(value: Any) -> bool:
 
 def _is_short_choice(options: Any) -> bool:
     return isinstance(options, list) and 0 < len(options) <= MAX_CATEGORIES
-
-
-def _is_log(parameter: Any) -> bool:
-    return isinstance(parameter, Mapping) and any(kind in parameter for kind in LOG_KINDS)
 
 
 def _log_ticks(low: float, high: float) -> list[tuple[float, str]]:

@@ -9,13 +9,7 @@ from typing import Any
 from dash import html
 from dash.development.base_component import Component
 
-from sweeps.report.class_data import (
-    SPLIT_NAMES,
-    SplitClasses,
-    format_recall,
-    read_splits,
-    worst_first,
-)
+from sweeps.report.class_data import MISTAKES_HEAD, read_splits, recall_rows
 from sweeps.report.comparison import LOCATION_KEYS, flat_config, flatten_sections
 from sweeps.results.commands import trial_commands
 from sweeps.results.loaded_sweep import LoadedSweep, best_checkpoint_epoch
@@ -25,13 +19,12 @@ from sweeps.terminal.formatting import format_size, format_time, format_value
 from sweeps.ui.figures.classes import matrix_figure
 from sweeps.ui.pages.failures import traceback_part
 from sweeps.ui.pages.parts import command, graph, plain_text, state_badge, table
-from trainable.artifacts.class_metrics import CONFUSIONS, RECALL
 from trainable.artifacts.names import BEST_FILE, CHECKPOINTS, LATEST_FILE, epoch_of
 from trainable.config.sections.dataset import FOLD
 from trainable.errors import TuneSweepsError
 
 MAX_CLASSES = 200
-"""Classes, the worst ones, and mistakes that a table lists."""
+"""Classes, those with the lowest recall, that a table lists."""
 UNCHANGED = "line"
 """Class of a line of the config whose value is the one in the search file."""
 COMMAND_LABELS = {
@@ -118,37 +111,22 @@ def _cell(value: Any) -> str:
 def class_parts(result: TrialResult) -> list[Component]:
     """Returns the recall of each class and the confusion matrix, if they have been measured."""
     splits = read_splits(result)
+    head, rows = recall_rows(splits)
     parts: list[Component] = []
-    if any(RECALL in split.metrics for split in splits):
-        parts.append(recall_table(splits))
+    if rows:
+        parts.append(table(head, rows[:MAX_CLASSES], "numbers"))
+    if len(rows) > MAX_CLASSES:
+        parts.append(html.P(f"{len(rows) - MAX_CLASSES} more.", className="muted"))
     for split in splits:
-        name = SPLIT_NAMES[split.name]
-        figure = matrix_figure(split)
-        if figure is not None:
-            parts.append(html.H3(f"Confusion matrix, {name}, epoch {split.epoch}"))
-            parts.append(graph("matrix", split.name, figure))
-        elif CONFUSIONS in split.metrics:
-            rows = [
-                [split.label(label), split.label(prediction), images]
-                for label, prediction, images in split.metrics[CONFUSIONS][:MAX_CLASSES]
-            ]
-            parts.append(html.H3(f"Most frequent mistakes, {name}"))
-            parts.append(table(["class", "classified as", "images"], rows))
+        parts.append(html.H3(split.matrix_title))
+        if split.matrix is None:
+            parts.append(html.P(split.missing_matrix, className="muted"))
+        else:
+            parts.append(graph("matrix", split.name, matrix_figure(split.matrix, split.name)))
+        if split.mistakes:
+            parts.append(html.H3(split.mistakes_title))
+            parts.append(table(MISTAKES_HEAD, split.mistakes))
     return parts
-
-
-def recall_table(splits: list[SplitClasses]) -> Component:
-    """Returns the recall of every class, the worst one first."""
-    with_recall = [split for split in splits if RECALL in split.metrics]
-    head = ["class", *(f"recall, {SPLIT_NAMES[split.name]}" for split in with_recall)]
-    rows = [
-        [
-            with_recall[0].label(label),
-            *(format_recall(split.metrics[RECALL][label]) for split in with_recall),
-        ]
-        for label in worst_first(splits)[:MAX_CLASSES]
-    ]
-    return table(head, rows, "numbers")
 
 
 # ------------------------------------------------------------------ files and commands

@@ -7,11 +7,13 @@ import json
 import re
 from pathlib import Path
 
-from sweeps.report.class_data import MAX_NUMBERS, read_splits
+from sweeps.report.class_data import SplitClasses, read_splits
+from sweeps.report.class_tables import classes_section
 from sweeps.report.data.island import report_data
 from sweeps.report.page import write_report
 from sweeps.results.loaded_sweep import load
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
+from trainable.artifacts.class_metrics import MAX_NUMBERED_CLASSES
 from trainable.artifacts.names import CLASSES_FILE
 
 
@@ -58,7 +60,7 @@ def test_the_page_has_recall_and_matrix_of_both_splits_with_the_names(tmp_path: 
 
 
 def test_a_matrix_of_many_classes_is_data_for_the_script(tmp_path: Path) -> None:
-    size = MAX_NUMBERS + 1
+    size = MAX_NUMBERED_CLASSES + 1
     matrix = [[int(x == y) for x in range(size)] for y in range(size)]
     directory = write_sweep(tmp_path / "sweep", {"val_confusion_matrix": matrix})
     page = write_report(directory).read_text(encoding="utf-8")
@@ -76,6 +78,15 @@ def test_many_classes_have_a_table_of_mistakes(tmp_path: Path) -> None:
     section = page.split('id="classes"')[1].split("</section>")[0]
     cells = re.findall(r"<td[^>]*>([^<]+)</td>", section)
     assert cells == ["cat", "&lt;b&gt;", "9", "999", "dog", "4"]
+    assert "The matrix of more than 200 classes is not kept." in section
+
+
+def test_each_large_matrix_has_the_number_of_its_data() -> None:
+    size = MAX_NUMBERED_CLASSES + 1
+    large = {"confusion_matrix": [[1] * size for _ in range(size)]}
+    section = classes_section([SplitClasses("val", 1, {}, []), SplitClasses("test", 1, large, [])])
+    assert "The training config has no confusion_matrix in its metrics." in section
+    assert re.findall('data-matrix="(\\d+)"', section) == ["0"]
 
 
 def test_odd_names_are_shown_as_they_are(tmp_path: Path) -> None:

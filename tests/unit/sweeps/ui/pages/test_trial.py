@@ -144,7 +144,20 @@ def test_the_classes_of_a_trial(sweep: Path) -> None:
     assert "recall, validation images\ndog\n0.5\n<b>\n0.75" in page(browser, 0)
     layout = browser.page("/sweep/sweep/trial/0000aaaa")
     assert '"type": "heatmap"' in layout
-    assert "&lt;b&gt; as dog" in layout
+    assert "&lt;b&gt; as dog: 1 image, 25.0%" in layout
+    assert f"Confusion matrix, validation images, after epoch {epoch}" in layout
+
+
+def test_classes_without_a_matrix_have_the_most_frequent_mistakes(sweep: Path) -> None:
+    epoch = (load(sweep).find("0000").best or {})["epoch"]
+    recalls = {"val_recall_per_class": [0.5] * 203}
+    row = {"epoch": epoch, **recalls, "val_confusions": [[202, 7, 9]]}
+    (trial(sweep, 0) / "classes.jsonl").write_text(json.dumps(row) + "\n")
+    shown = page(UiBrowser(sweep), 0)
+    assert "199\n0.5\n3 more." in shown
+    assert "The matrix of more than 200 classes is not kept." in shown
+    assert "Most frequent mistakes, validation images" in shown
+    assert "classified as\nimages\n202\n7\n9" in shown
 
 
 @pytest.mark.parametrize(

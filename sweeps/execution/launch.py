@@ -46,7 +46,7 @@ from sweeps.storage.uploader import background_upload
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
-from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, count_begun, now
+from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, now
 from sweeps.terminal.console import log_times, print_line
 from sweeps.terminal.versions import list_versions
 from sweeps.trackers.switch import report_to_trackers
@@ -139,7 +139,7 @@ def resume_sweep(
         add_code_directories([Path.cwd(), *edited, *record.code_directories])
         record.code_directories = code_directories()
     repairs = find_repairs(layout, spec, records)
-    is_complete = len(records) >= spec.count_trials(record.added, count_begun(records))
+    is_complete = len(records) >= spec.count_trials(record.added, records)
     if is_complete and all(trial.state in ENDED for trial in records):
         with background_upload(layout.directory):
             repairs.write(layout)

@@ -15,13 +15,14 @@ from sweeps.spec.changes import CHANGEABLE_KEYS, RUNTIME_KEYS
 from sweeps.spec.load import load_search, parse_search
 from sweeps.spec.origin import Origin
 from sweeps.spec.search_spec import SearchSpec
+from sweeps.spec.settings import count_begun
 from sweeps.steering.offline import complete_additions, complete_settings
 from sweeps.steering.state import SteeringState
 from sweeps.storage.lock import sweep_lock
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_dir.layout import SweepLayout
-from sweeps.sweep_dir.records import ENDED, Cause, TrialRecord, count_begun
+from sweeps.sweep_dir.records import ENDED, Cause, TrialRecord
 from sweeps.terminal.console import print_line
 from trainable.artifacts.names import CHECKPOINTS, CONFIG_FILE
 from trainable.config.dotted import flatten, get_dotted
@@ -96,7 +97,7 @@ def reopen_best(
         raise SweepError(f"top: must be >= 1, found {top}")
     layout = SweepLayout(directory)
     sweep = layout.read_sweep()
-    total = spec.count_trials(sweep.added, count_begun(records))
+    total = spec.count_trials(sweep.added, records)
     is_complete = len(records) >= total or sweep.state == "finished"
     if not is_complete or any(record.state not in ENDED for record in records):
         command = read_commands(directory).run_again("resume")
@@ -222,7 +223,7 @@ def drop_origin(spec: SearchSpec, directory: Path, records: list[TrialRecord]) -
         records: The sweep's trials.
     """
     added = SweepLayout(directory).read_sweep().added
-    total = spec.count_trials(added, count_begun(records))
+    total = spec.count_trials(added, records)
     if spec.training.checkpoint.resume is None or len(records) < total:
         return spec
     unended = [directory / record.directory for record in records if record.state not in ENDED]

@@ -22,7 +22,7 @@ from sweeps.schedulers.replay import NullSearcher
 from sweeps.search.trial_planner import AddedConfiguration, PlannedTrial, TrialPlanner
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.sweep_dir.layout import ID_BYTES, SweepLayout
-from sweeps.sweep_dir.records import ENDED, TrialRecord, count_begun
+from sweeps.sweep_dir.records import ENDED, TrialRecord
 from sweeps.trials.oom_memory import OomMemory
 from sweeps.trials.pause import PauseSwitch
 from sweeps.trials.splits import SweepSplits
@@ -117,8 +117,7 @@ class TrialSource(SearchAlgorithm):
     @property
     def total_samples(self) -> int:
         """Number of trials of the sweep."""
-        begun = count_begun(self.records.values())
-        return self._spec.count_trials(self._planner.count_added, begun)
+        return self._spec.count_trials(self._planner.count_added, self.records.values())
 
     def add_configurations(self, experiments: Any) -> None:
         """Takes the experiment that the trials belong to; Tune calls it once, at the start."""

@@ -47,7 +47,7 @@ from sweeps.steering.view import SweepView
 from sweeps.storage.location import sync_trial, sync_trials
 from sweeps.sweep_dir.event_log import Event, EventLog
 from sweeps.sweep_dir.layout import SweepLayout
-from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord, count_begun
+from sweeps.sweep_dir.records import ENDED, SweepRecord, TrialRecord
 from sweeps.terminal.console import print_line
 from sweeps.trials.epoch_timeout import EpochTimeout
 from sweeps.trials.failing_alike import RESTART, FailureStreak
@@ -203,7 +203,7 @@ class TuneRun:
         return mutated_keys(self._spec.tune.scheduler, tuple(self._spec.space))
 
     def _count_trials(self, records: Collection[TrialRecord]) -> int:
-        return self._spec.count_trials(self._record.added, count_begun(records))
+        return self._spec.count_trials(self._record.added, records)
 
     def _find_limit(self, records: Collection[TrialRecord]) -> int:
         """Returns the most live trials, not counting waiting ones.

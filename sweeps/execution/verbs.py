@@ -17,7 +17,7 @@ from sweeps.execution.run_options import RunOptions
 from sweeps.results.commands import read_commands
 from sweeps.results.outcome import Outcome
 from sweeps.sweep_dir.layout import REPORT, SweepLayout
-from sweeps.sweep_dir.records import ENDED, count_begun
+from sweeps.sweep_dir.records import ENDED
 from sweeps.terminal.console import print_line
 
 
@@ -49,7 +49,7 @@ def resume(
             spec = merge_edited(spec, edited, directory, assignments)
         spec = change_settings(spec, tune or {}, resources or {})
         added = SweepLayout(directory).read_sweep().added
-        all_created = len(records) >= spec.count_trials(added, count_begun(records))
+        all_created = len(records) >= spec.count_trials(added, records)
         if all_created and all(record.state in ENDED for record in records):
             print_line(f"all {len(records)} trials of {directory} have ended")
             more = ("--num-samples", str(len(records) * 2))

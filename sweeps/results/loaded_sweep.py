@@ -29,7 +29,7 @@ from sweeps.storage.location import refresh
 from sweeps.storage.lock import is_running
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
-from sweeps.sweep_dir.records import BY_HAND, ENDED, SweepRecord, TrialRecord, count_begun
+from sweeps.sweep_dir.records import BY_HAND, ENDED, SweepRecord, TrialRecord
 from trainable.artifacts.metrics import ACCURACY, accuracy_beside, monitor_of
 from trainable.artifacts.names import CONFIG_FILE
 from trainable.config.names import suggestion
@@ -96,7 +96,7 @@ class LoadedSweep:
             int(tune.get("repeats", 1)),
             final,
             added=self.record.added,
-            begun=count_begun(result.record for result in self.results),
+            created=(result.record for result in self.results),
         )
         return max(planned, len(self.results))
 

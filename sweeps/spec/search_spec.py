@@ -6,7 +6,7 @@ torch nor Ray is imported, so that a file is checked before either is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
@@ -33,6 +33,7 @@ from sweeps.spec.settings import (
     METRICS,
     MODES,
     SEEDS,
+    CreatedTrial,
     FailurePolicy,
     Hooks,
     Keep,
@@ -208,11 +209,11 @@ class SearchSpec(Section):
         """The total number of trials, including those of `final`."""
         return self.count_trials()
 
-    def count_trials(self, added: int = 0, begun: int = 0) -> int:
+    def count_trials(self, added: int = 0, created: Iterable[CreatedTrial] = ()) -> int:
         """Returns the total number of trials; see `settings.count_trials` for the arguments."""
         tune = self.tune
         final = (tune.final.top, tune.final.repeats) if tune.final else None
-        return count_trials(tune.num_samples, tune.repeats, final, added=added, begun=begun)
+        return count_trials(tune.num_samples, tune.repeats, final, added=added, created=created)
 
     def trial_config(
         self, values: Mapping[str, Any], number: int, repeat: int = 0, seed_offset: int = 0

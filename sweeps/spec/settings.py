@@ -6,8 +6,8 @@ import logging
 import re
 import secrets
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
@@ -90,13 +90,27 @@ class Final(Section):
     config has `dataset.folds`, and run all their epochs."""
 
 
+class CreatedTrial(Protocol):
+    """The part of a trial's record by which trials are counted."""
+
+    final: bool
+    """Whether it is a repetition for `tune.final`."""
+    added: bool
+    """Whether its configuration was added by hand."""
+
+
+def count_begun(created: Iterable[CreatedTrial]) -> int:
+    """Returns the number of trials without those of `tune.final` and added ones."""
+    return sum(not trial.final and not trial.added for trial in created)
+
+
 def count_trials(
     configurations: int,
     repeats: int,
     final: tuple[int, int] | None,
     *,
     added: int = 0,
-    begun: int = 0,
+    created: Iterable[CreatedTrial] = (),
 ) -> int:
     """Returns the number of trials of a sweep.
 
@@ -105,11 +119,11 @@ def count_trials(
         repeats: The number of trials of each configuration.
         final: `top` and `repeats` of `tune.final`; None without it.
         added: Number of configurations that were added by hand.
-        begun: Number of trials that exist, without those of `final` and added ones. There may be
-            more than `num_samples` asks for, which a resume can lower.
+        created: The trials that exist. There may be more than `num_samples` asks for, which a
+            resume can lower.
     """
     top, final_repeats = final or (0, 0)
-    searched = max(configurations * repeats, begun) + added * repeats
+    searched = max(configurations * repeats, count_begun(created)) + added * repeats
     return searched + min(top, -(-searched // repeats)) * final_repeats
 
 

@@ -306,11 +306,6 @@ class SweepRecord:
     """Id of the last `set` request that `search.yaml` has."""
 
 
-def count_begun(records: Iterable[TrialRecord]) -> int:
-    """Returns the number of trials without those of `tune.final` and added ones."""
-    return sum(not record.final and not record.added for record in records)
-
-
 def _count(values: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(values).items()))
 

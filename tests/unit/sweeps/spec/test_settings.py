@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from sweeps.spec.load import parse_search
 from sweeps.spec.search_spec import SearchSpec
-from sweeps.spec.settings import Resources
+from sweeps.spec.settings import Resources, count_begun
+from sweeps.sweep_dir.records import TrialRecord
 from trainable.errors import ConfigError
 
 
@@ -94,3 +95,38 @@ def test_metrics_are_the_same_for_every_trial() -> None:
     data = {"config": CONFIG, "space": {"metrics": {"choice": [["auroc"], ["mcc"]]}}}
     with pytest.raises(ConfigError, match="must not be swept, it is the same for every trial"):
         parse_search({**data, "tune": {"num_samples": 1}})
+
+
+def records_of(searched: int, *, added: int = 0, final: int = 0) -> list[TrialRecord]:
+    kinds: list[dict[str, bool]] = [{}] * searched + [{"added": True}] * added
+    kinds += [{"final": True}] * final
+    return [
+        TrialRecord(f"t{number}", number, f"t{number}", {}, **kind)
+        for number, kind in enumerate(kinds)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tune", "added", "created", "total"),
+    [
+        ({}, 0, [], 6),
+        ({}, 0, records_of(4), 6),
+        ({}, 0, records_of(9), 9),  # `num_samples` was lowered since
+        ({}, 1, records_of(4, added=2), 8),
+        ({}, 1, records_of(8, added=2), 10),
+        ({"final": {"top": 2, "repeats": 5}}, 0, records_of(6, final=5), 16),
+        ({"final": {"top": 4, "repeats": 5}}, 0, records_of(6), 21),
+        ({"final": {"top": 4, "repeats": 5}}, 2, records_of(6, added=4, final=1), 30),
+        ({"final": {"top": 4, "repeats": 5}}, 0, records_of(7, final=1), 27),
+    ],
+)
+def test_the_number_of_trials_follows_from_the_file_and_from_those_that_exist(
+    tune: dict[str, Any], added: int, created: list[TrialRecord], total: int
+) -> None:
+    spec = spec_of([], **{"num_samples": 3, "repeats": 2, **tune})
+    assert spec.count_trials(added, created) == total
+    assert spec.count_trials(added, iter(created)) == total
+
+
+def test_trials_of_final_and_added_ones_are_not_trials_of_the_search() -> None:
+    assert count_begun(records_of(3, added=2, final=4)) == 3

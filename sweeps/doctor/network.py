@@ -63,7 +63,7 @@ def _check_loopback() -> Check:
         with socket.create_server((LOOPBACK, 0)) as server:
             socket.create_connection(server.getsockname(), timeout=1).close()
     except OSError as error:
-        text = f"{LOOPBACK} cannot be connected to: {error.strerror}"
+        text = f"{LOOPBACK} cannot be connected to: {error.strerror or error}"
         return Check("loopback", "problem", text, "bring up the interface: ip link set lo up")
     try:
         socket.create_server((LOOPBACK, PAGE_PORT)).close()

@@ -21,9 +21,14 @@ LEAST_BYTES = 2**29
 
 def check_place(directory: Path) -> Iterator[Check]:
     """Yields the checks of the disk and file system of a directory, which need not exist."""
-    existing = directory.absolute()
-    while not existing.is_dir() and existing != existing.parent:
-        existing = existing.parent
+    try:
+        existing = directory.absolute()
+        while not existing.is_dir() and existing != existing.parent:
+            existing = existing.parent
+    except OSError as error:  # a name that is too long, or a directory of another user
+        text = f"{directory} cannot be used: {error.strerror}"
+        yield Check("file system", "problem", text, "set checkpoint.dir to another directory")
+        return
     yield _check_space(existing)
     kind = file_system(existing)
     try:

@@ -27,6 +27,8 @@ TEST_SPLIT = 0.2
 """Share of every class that becomes the test set where the data have none."""
 MAX_DECODED = 2_000
 """Images up to which all are decoded; of more, the headers are read."""
+UNCOUNTED = 1
+"""Stands for the number of validation images where it is only known that there are some."""
 MAX_INSPECTED = 10_000
 """Images whose header is read; of more, a sample."""
 STUB = {
@@ -54,7 +56,7 @@ class DataFacts:
     test: int | None
     """None if it is not known."""
     val: int
-    """Images that the data themselves have for validation; 1 where only that is known."""
+    """Images that the data have for validation; `UNCOUNTED` if they were not counted."""
     smallest: int
     """Training images of the smallest class."""
     largest: int
@@ -307,7 +309,7 @@ def _read_own(given: Mapping[str, Any]) -> DataFacts:
         check.num_classes,
         train,
         check.test_images,
-        int(has_val),
+        UNCOUNTED if has_val else 0,
         of_class,
         of_class,
         check.form.channels,

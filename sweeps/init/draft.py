@@ -11,7 +11,7 @@ from typing import Any
 
 from sweeps.init.backbones import ModelChoice, PresetName, choose_model
 from sweeps.init.commented_yaml import Setting, default_setting, render
-from sweeps.init.data_facts import DataFacts, read_facts
+from sweeps.init.data_facts import UNCOUNTED, DataFacts, read_facts
 from sweeps.init.data_source import read_source
 from sweeps.init.machine import Machine
 from sweeps.init.new_files import SEARCH, TRAINING, refuse_existing
@@ -235,7 +235,7 @@ def describe_data(facts: DataFacts) -> str:
     """Returns e.g. `403 images in 6 classes: 326 to train, 77 to test`."""
     if not facts.is_counted:
         return f"images in {facts.classes} classes, which were not counted"
-    val = f", {facts.val} to validate" if facts.val > 1 else ""
+    val = f", {facts.val} to validate" if facts.val > UNCOUNTED else ""
     text = f"{facts.images} images in {facts.classes} classes: {facts.train} to train{val}"
     return f"{text}, {facts.test} to test"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sweeps.cluster.placement import this_machine, usable_cpus
+from sweeps.terminal.formatting import count_of
 from trainable.data.cache.memory import machine_memory
 
 GIB = 2**30
@@ -28,10 +29,8 @@ class Machine:
 
     def describe(self) -> str:
         """Returns e.g. `2 CPU cores, no GPU`."""
-        cores = f"{self.cpus} CPU core{'' if self.cpus == 1 else 's'}"
-        if not self.gpus:
-            return f"{cores}, no GPU"
-        return f"{cores}, {self.gpus} GPU{'' if self.gpus == 1 else 's'}"
+        gpus = count_of(self.gpus, "GPU") if self.gpus else "no GPU"
+        return f"{count_of(self.cpus, 'CPU core')}, {gpus}"
 
 
 def read_machine() -> Machine:

@@ -8,6 +8,7 @@ from typing import Any
 from sweeps.init.commented_yaml import Setting
 from sweeps.init.sizing import FEW_IMAGES, Conditions, Size, is_from_library
 from sweeps.init.training_settings import choose_metric
+from sweeps.terminal.formatting import count_of
 
 LEARNING_TRIALS = 10
 """Configurations from which on a search that learns is better than evenly spread points."""
@@ -141,8 +142,8 @@ def _choose_scheduler(size: Size) -> tuple[str, Any, str]:
 
 def _resources(given: Conditions, size: Size) -> Values:
     machine = given.machine
-    cores = f"{machine.cpus} core{'' if machine.cpus == 1 else 's'}"
-    yield "cpu", size.cpus, f"cores of a trial; this machine has {cores}"
+    why = f"cores of a trial; this machine has {count_of(machine.cpus, 'core')}"
+    yield "cpu", size.cpus, why
     if machine.gpus:
         yield "gpu", "auto", "measures at the start how many trials can share a GPU"
 

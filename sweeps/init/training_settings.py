@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any
 
 from sweeps.init.commented_yaml import Setting
-from sweeps.init.data_facts import DataFacts
+from sweeps.init.data_facts import UNCOUNTED, DataFacts
 from sweeps.init.sizing import FEW_IMAGES, Conditions, Size, is_from_library
 from trainable.config.override import override
 from trainable.inspection.balance import IMBALANCE
@@ -84,7 +84,8 @@ def choose_metric(facts: DataFacts, size: Size) -> tuple[str, str]:
     validated = count_validated(facts, size)
     if facts.imbalance > IMBALANCE:
         return "val_f1_macro", "counts every class alike, however few images it has"
-    if size.recipe != "scratch" and validated < FEW_VALIDATED:
+    is_few = validated < FEW_VALIDATED and facts.val != UNCOUNTED
+    if size.recipe != "scratch" and is_few:
         why = f"less noisy than the accuracy of {validated} images, of which one is"
         return "val_loss", f"{why} {100 / max(1, validated):.1f} points"
     return "val_acc", "accuracy on the validation images"

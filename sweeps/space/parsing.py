@@ -69,6 +69,12 @@ _BESIDE = ("when", "weights")
 """Keys that can stand beside the kind."""
 
 
+def is_logarithmic(raw: Any) -> bool:
+    """Returns whether a chart has a logarithmic axis for a parameter, given as in a file."""
+    kinds = {kind for kind, options in (_RANGES | _NORMALS).items() if options.get("log")}
+    return isinstance(raw, Mapping) and any(str(key).removeprefix("q") in kinds for key in raw)
+
+
 def parse_parameter(raw: Any) -> Parameter:
     """Parses one parameter.
 

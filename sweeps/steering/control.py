@@ -7,6 +7,7 @@ from typing import Any
 from sweeps.results.commands import read_commands
 from sweeps.results.stored_spec import read_search
 from sweeps.spec.changes import change_live, read_settings
+from sweeps.spec.schedulers import BOHBHyperBand, HyperBand
 from sweeps.spec.search_spec import SearchSpec
 from sweeps.steering.request import EPOCH, Request
 from sweeps.steering.view import Resolved, SweepView
@@ -14,9 +15,6 @@ from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.records import BY_HAND, ENDED, TrialRecord
 from sweeps.terminal.commands import sweep_command
 from sweeps.terminal.formatting import format_duration, format_value
-
-BRACKETED = ("hyperband", "bohb")
-"""Schedulers whose brackets wait for each of their trials."""
 
 SETTINGS, BEFORE = "settings", "before"
 """Values of an accepted `set`: dotted key -> new value, and the value before."""
@@ -46,7 +44,7 @@ def judge_pause(request: Request, view: SweepView) -> Resolved:
     record, tune = _find_live(request, view), view.spec.tune
     if record.id in view.state.held:
         raise SweepError(f"trial {record.id} is paused already")
-    if tune.scheduler.name in BRACKETED:
+    if isinstance(tune.scheduler, HyperBand | BOHBHyperBand):
         stop = sweep_command("trial", "stop", view.directory, record.id)
         raise SweepError(
             f"with tune.scheduler: {tune.scheduler.name} the other trials of its bracket would "
@@ -83,8 +81,6 @@ def _stop_point(view: SweepView, record: TrialRecord) -> Resolved:
 def _find_live(request: Request, view: SweepView) -> TrialRecord:
     """Returns the record of a trial that can be stopped or held."""
     record = view.record(request)
-    if request.arguments:
-        raise SweepError(f"{request.verb} takes no arguments, found {list(request.arguments)}")
     if record.state in ENDED:
         raise SweepError(_describe_end(record))
     if record.id in view.state.stopping:

@@ -12,6 +12,7 @@ from sweeps.steering.additions import judge_add, judge_retry, judge_suggest
 from sweeps.steering.control import judge_pause, judge_resume, judge_set, judge_stop
 from sweeps.steering.request import Judgement, Request, Verb
 from sweeps.steering.view import TRIAL, Resolved, SweepView
+from sweeps.sweep_dir.errors import SweepError
 from trainable.errors import TuneSweepsError
 
 
@@ -21,6 +22,7 @@ def judge(request: Request, view: SweepView) -> Judgement:
         request.id, request.verb, request.arguments, "refused", trial=request.trial
     )
     try:
+        _check_form(request)
         values = _JUDGES[request.verb](request, view)
     except TuneSweepsError as error:
         return replace(judgement, reason=str(error))
@@ -30,6 +32,18 @@ def judge(request: Request, view: SweepView) -> Judgement:
     trial = values.pop(TRIAL, request.trial)
     return replace(judgement, state="accepted", values=values, trial=trial)
 
+
+def _check_form(request: Request) -> None:
+    """Checks that a request has a trial or arguments only where its verb takes them."""
+    if request.verb in VERBS_OF_TRIALS:
+        if request.arguments:
+            raise SweepError(f"{request.verb} takes no arguments, found {list(request.arguments)}")
+    elif request.trial is not None:
+        raise SweepError(f"{request.verb} concerns the sweep, found trial {request.trial}")
+
+
+VERBS_OF_TRIALS: tuple[Verb, ...] = ("stop", "pause", "resume", "retry")
+"""Verbs that concern one trial and take no arguments."""
 
 _JUDGES: Mapping[Verb, Callable[[Request, SweepView], Resolved]] = {
     "stop": judge_stop,

@@ -15,7 +15,7 @@ from trainable.artifacts.names import BEST_FILE, CHECKPOINTS, LATEST_FILE
 from trainable.config import TrainConfig, with_shape
 from trainable.config.own_code import is_own_code
 from trainable.config.sections.model import is_same_name
-from trainable.errors import CheckpointError, ConfigError
+from trainable.errors import CheckpointError, ConfigError, TuneSweepsError
 
 CLASS_KEYS = ("name", "args", "num_classes")
 """Keys of `dataset` with which trials can have different classes."""
@@ -34,6 +34,7 @@ def take_weights(
 
     Raises:
         SweepError: The trial has no good checkpoint, or that is of another model or other classes.
+        ConfigError: The model of the config cannot be built.
     """
     if config.checkpoint.resume is not None:
         raise SweepError(
@@ -50,14 +51,17 @@ def take_weights(
 
     try:
         state = read_checkpoint(download(target))
+        if earlier.model.args != config.model.args:
+            _check_weights(source, config, state)
     except CheckpointError:
         target.unlink()
         raise SweepError(
             f"trial {source.id} gives no weights to start from: {path.name} is damaged"
         ) from None
+    except TuneSweepsError:
+        target.unlink()
+        raise
     evict(target.parent)
-    if earlier.model.args != config.model.args:
-        _check_weights(source, config, state)
     return StartWeights(source.id, int(state[EPOCH]), path.name)
 
 
@@ -106,8 +110,9 @@ def _check_weights(source: TrialRecord, config: TrainConfig, state: Mapping[str,
 
     saved = state[CONFIG]["model"]
     config = with_shape(config, saved["num_classes"], saved["in_channels"])
+    model = get_model_on_meta(config)
     try:
-        fit_weights(get_model_on_meta(config), state[MODEL])
+        fit_weights(model, state[MODEL])
     except ConfigError as error:
         rule = error.problems[0].rule
         raise SweepError(f"the checkpoint of trial {source.id} {rule}") from None

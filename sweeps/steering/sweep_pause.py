@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sweeps.storage.location import upload
 from sweeps.storage.lock import is_running
+from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.layout import SweepLayout
 
 
@@ -22,6 +23,9 @@ def request_pause(directory: Path) -> bool:
     if not is_running(directory):
         return False
     stop_file = SweepLayout(directory).stop_file
-    stop_file.touch()
+    try:
+        stop_file.touch()
+    except OSError as error:
+        raise SweepError(f"{directory}: cannot be written to: {error.strerror}") from error
     upload(stop_file)
     return True

@@ -74,8 +74,9 @@ def format_size(count: int) -> str:
 
 
 def count_of(number: float, noun: str) -> str:
-    """Returns a number with its noun: `1 epoch`, `2 epochs`."""
-    return f"{number:g} {noun}{'' if number == 1 else 's'}"
+    """Returns a number with its noun: `1 epoch`, `2 epochs`, `0.5 GPUs`."""
+    digits = f"{number:g}" if isinstance(number, float) else str(number)
+    return f"{digits} {noun}{'' if number == 1 else 's'}"
 
 
 def shorten_message(text: str) -> str:

@@ -56,7 +56,7 @@ def layout(_: Site, view: SweepView, trial_ids: list[str]) -> Component:
         [
             dcc.Store(id="sweep-key", data=view.key),
             dcc.Store(id="compare-ids", data=[result.record.id for result in results]),
-            dcc.Store(id="compare-shown"),
+            dcc.Store(id="compare-shown", data=_stamp(view, results, None)),
             dcc.Interval(id="compare-tick", interval=TICK_MS),
             dcc.Interval(id="compare-start", interval=1, max_intervals=1),
             html.Div(crumbs, className="crumbs"),
@@ -81,6 +81,11 @@ def layout(_: Site, view: SweepView, trial_ids: list[str]) -> Component:
             html.Div(_classes(results), id="compare-classes"),
         ]
     )
+
+
+def _stamp(view: SweepView, results: Sequence[TrialResult], metric: str | None) -> list[Any]:
+    """Returns what changes when the page does: the drawn metric, and the trials' versions."""
+    return [metric, [view.changed[result.record.id] for result in results]]
 
 
 def _tables(view: SweepView, results: Sequence[TrialResult]) -> list[Component]:
@@ -187,17 +192,17 @@ def register(app: Dash, site: Site) -> None:
         prevent_initial_call=True,
     )
     def refresh(
-        tick: Any, start: Any, metric: str, key: str, ids: list[str], shown: list[Any] | None
+        tick: Any, start: Any, metric: str, key: str, ids: list[str], shown: list[Any]
     ) -> tuple[Any, ...]:
         del tick, start
         view = site.cache.view(str(key))
         if view is None:
             raise PreventUpdate
         results = [view.by_id[name] for name in ids if name in view.by_id][:MAX_TRIALS]
-        stamp = [metric, [view.changed[result.record.id] for result in results]]
+        stamp = _stamp(view, results, metric)
         if stamp == shown or not results:
             raise PreventUpdate
         curves = graph("compare", "curves", compared_curves(results, metric))
-        if shown is None or shown[1] == stamp[1]:  # the rest is as it was
+        if shown[1] == stamp[1]:  # the rest is as it was
             return curves, no_update, no_update, stamp
         return curves, _tables(view, results), _classes(results), stamp

@@ -14,10 +14,11 @@ from dash.exceptions import PreventUpdate
 
 from sweeps.results.trial_results import TrialResult
 from sweeps.steering.client import submit, wait_for
-from sweeps.steering.request import Answer, Request, Verb
+from sweeps.steering.request import EPOCH, Answer, Request, Verb
 from sweeps.steering.sweep_pause import request_pause
 from sweeps.storage.location import mirror_of, resolve, store_of
 from sweeps.sweep_dir.records import ENDED, TrialRecord
+from sweeps.terminal.formatting import count_of
 from sweeps.ui.addresses import compare_path
 from sweeps.ui.cached_sweep import STORE_LOCK, CachedSweep, SweepView
 from sweeps.ui.site import Site
@@ -191,7 +192,14 @@ def _send_all(
         except (TuneSweepsError, OSError) as error:
             sent.append(str(error))
     until = time.monotonic() + ANSWER_TIMEOUT_S
-    return [_wait(directory, request, until) for request in sent]
+    answers = [_wait(directory, request, until) for request in sent]
+    left = len(trials) - MAX_SELECTED
+    if left > 0:
+        text = (
+            f"A click concerns at most {MAX_SELECTED} trials; {left} more were left as they are."
+        )
+        answers.append((False, text))
+    return answers
 
 
 def _wait(directory: Path, request: Request | str, until: float) -> tuple[bool, str]:
@@ -209,11 +217,16 @@ def _wait(directory: Path, request: Request | str, until: float) -> tuple[bool, 
 def _describe(request: Request, answer: Answer) -> str:
     """Returns what an accepted request leads to."""
     trial = answer.trial or request.trial or ""
+    is_later = EPOCH in answer.values  # others wait, and train no epoch
     match request.verb:
-        case "stop":
+        case "stop" if is_later:
             return f"Trial {trial} stops at the end of its epoch."
-        case "pause":
+        case "stop":
+            return f"Trial {trial} is stopped."
+        case "pause" if is_later:
             return f"Trial {trial} pauses at the end of its epoch, until it is resumed."
+        case "pause":
+            return f"Trial {trial} is paused until it is resumed."
         case "resume":
             return f"Trial {trial} goes on when it gets a slot."
         case "retry":
@@ -230,8 +243,22 @@ def _describe(request: Request, answer: Answer) -> str:
 
 def show_answers(answers: Sequence[tuple[bool, str]], before: Any) -> list[Any]:
     """Returns the newest answers, the last one below."""
-    cards = [answer_card(text, accepted=accepted) for accepted, text in answers]
+    cards = [answer_card(text, accepted=accepted) for accepted, text in _summarize(answers)]
     return [*(before if isinstance(before, list) else []), *cards][-MAX_ANSWERS:]
+
+
+def _summarize(answers: Sequence[tuple[bool, str]]) -> list[tuple[bool, str]]:
+    """Returns the answers to one click; of many, refusals and how many others there are."""
+    if len(answers) <= MAX_ANSWERS:
+        return list(answers)
+    refused = [answer for answer in answers if not answer[0]]
+    accepted, shown = len(answers) - len(refused), refused[-(MAX_ANSWERS - 2) :]
+    more = len(refused) - len(shown)
+    return [
+        *([(True, f"Accepted: {count_of(accepted, 'request')}.")] if accepted else []),
+        *([(False, f"Refused: {count_of(more, 'more request')}.")] if more else []),
+        *shown,
+    ]
 
 
 # ------------------------------------------------------------------------ callbacks

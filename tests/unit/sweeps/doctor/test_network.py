@@ -1,6 +1,8 @@
 """Proxies, other Ray clusters and the web page, as `sweep doctor` reports them."""
 
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,3 +55,13 @@ def test_a_page_over_ssh_needs_a_tunnel(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("SSH_CONNECTION", "10.0.0.2 5000 10.0.0.1 22")
     monkeypatch.setattr(network, "PAGE_PORT", 0)  # any, which is free
     assert only("loopback").remedy == "to see the page of sweep ui: ssh -L 0:127.0.0.1:0 HOST"
+
+
+def test_a_loopback_that_does_not_answer_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(*_: Any, **__: Any) -> socket.socket:
+        raise TimeoutError("timed out")  # as socket raises it, without an error number
+
+    monkeypatch.setattr(socket, "create_connection", wait)
+    check = only("loopback")
+    assert check.state == "problem"
+    assert check.found == "127.0.0.1 cannot be connected to: timed out"

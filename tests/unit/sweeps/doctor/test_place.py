@@ -108,3 +108,9 @@ def test_a_network_disk_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyP
     *_, last = check_place(tmp_path)
     assert last.state == "warning"
     assert "is on a network disk (nfs4)" in last.found
+
+
+def test_a_directory_that_cannot_exist_is_a_problem(tmp_path: Path) -> None:
+    (check,) = check_place(tmp_path / ("x" * 300))
+    assert (check.name, check.state) == ("file system", "problem")
+    assert check.found.endswith("cannot be used: File name too long")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sweeps.init.commented_yaml import Setting
+from sweeps.init.data_facts import UNCOUNTED
 from sweeps.init.sizing import Conditions, choose_size
 from sweeps.init.training_settings import (
     change_settings,
@@ -91,3 +92,9 @@ def test_set_replaces_values_adds_keys_and_says_so() -> None:
         Setting(("metrics",), ["kappa"], "given with --set"),
         Setting(("augment", "crop"), {"min_scale": 0.2}, "given with --set"),
     ]
+
+
+def test_validation_images_that_were_not_counted_are_not_taken_for_one() -> None:
+    uncounted = replace(PHOTOS, val=UNCOUNTED)
+    metric, why = choose_metric(uncounted, choose_size(replace(FINETUNE, facts=uncounted)))
+    assert (metric, why) == ("val_acc", "accuracy on the validation images")

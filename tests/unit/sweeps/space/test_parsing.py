@@ -6,7 +6,7 @@ import pytest
 
 from sweeps.space.distributions import Normal, Range
 from sweeps.space.parameters import to_json
-from sweeps.space.parsing import parse_parameter
+from sweeps.space.parsing import ARGUMENTS, is_logarithmic, parse_parameter
 
 
 @pytest.mark.parametrize(
@@ -154,3 +154,10 @@ def test_a_condition_holds_only_for_the_listed_values_of_every_key():
     assert not parameter.is_active({"a.b": 3, "c.d": "x"})
     assert not parameter.is_active({"a.b": True, "c.d": "x"})
     assert not parameter.is_active({"a.b": 1})
+
+
+def test_parameters_whose_logarithm_is_drawn_have_a_logarithmic_axis() -> None:
+    assert [kind for kind in ARGUMENTS if is_logarithmic({kind: [1, 2], "when": {}})] == [
+        *("loguniform", "qloguniform", "lograndint", "qlograndint", "lognormal")
+    ]
+    assert not is_logarithmic(0.1)

@@ -211,3 +211,30 @@ def test_a_trial_without_a_good_checkpoint_gives_no_weights(sweep: Sweep) -> Non
     sweep.save(1, "latest.pt")
     (sweep.view.directory / "t_1a" / "checkpoints" / "latest.pt").write_bytes(b"half")
     assert "latest.pt is damaged" in sweep.refuse("add", from_="1a")
+
+
+def test_a_refused_configuration_leaves_no_copy_of_weights(sweep: Sweep) -> None:
+    data = sweep.view.spec.to_dict()
+    data["config"]["model"] = {"name": "torchvision/mobilenet_v2"}
+    sweep.view = replace(sweep.view, spec=parse_search(data))
+    sweep.save(0)
+    weights = sweep.view.directory / "weights"
+    wider = sweep.refuse("add", set={"model.args": {"width_mult": 0.5}}, from_="0a")
+    assert "the checkpoint of trial 0a " in wider
+    assert list(weights.iterdir()) == []
+    unknown = sweep.refuse("add", set={"model.args": {"width": 2}}, from_="0a")
+    assert 'model.args.width: "torchvision/mobilenet_v2" takes no such argument' in unknown
+    assert list(weights.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["add", "suggest", "set"])
+def test_a_request_about_the_sweep_names_no_trial(verb: Verb, sweep: Sweep) -> None:
+    arguments = {"tune.num_samples": 9} if verb == "set" else {}
+    reason = sweep.refuse(verb, "9z", **arguments)
+    assert reason == f"{verb} concerns the sweep, found trial 9z"
+
+
+@pytest.mark.parametrize("verb", ["stop", "pause", "resume", "retry"])
+def test_a_request_about_a_trial_takes_no_arguments(verb: Verb, sweep: Sweep) -> None:
+    trial = "1a" if verb == "retry" else "2a"
+    assert sweep.refuse(verb, trial, epoch=3) == f"{verb} takes no arguments, found ['epoch']"

@@ -15,6 +15,7 @@ from sweeps.steering.client import send, submit, wait_for, withdraw
 from sweeps.steering.offline import OfflineSweep, complete_settings
 from sweeps.steering.request import Answer, read_answer, read_requests, write_answer
 from sweeps.steering.state import SteeringState
+from sweeps.steering.sweep_pause import request_pause
 from sweeps.storage.lock import sweep_lock
 from sweeps.sweep_dir.errors import SweepError
 from sweeps.sweep_dir.event_log import Event, EventLog
@@ -211,3 +212,9 @@ def test_requests_are_taken_in_order_by_whoever_gets_the_lock(sweep: Path) -> No
     answer = read_answer(sweep, first.id)
     assert answer is not None
     assert answer.state == "accepted"
+
+
+def test_a_pause_that_cannot_be_requested_says_why(sweep: Path) -> None:
+    SweepLayout(sweep).stop_file.symlink_to(sweep / "missing" / "file")
+    with sweep_lock(sweep), pytest.raises(SweepError, match="cannot be written to: No such file"):
+        request_pause(sweep)

@@ -74,6 +74,9 @@ def write_file(driver: Driver, text: str, name: str = ID) -> None:
     (driver.layout.requests / f"{name}.json").write_text(text)
 
 
+ADD, SET = ({"verb": verb, "trial": None} for verb in ("add", "set"))
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -84,10 +87,11 @@ def write_file(driver: Driver, text: str, name: str = ID) -> None:
         ({"trial": "/etc/passwd"}, "there is no trial /etc/passwd"),
         ({"trial": None}, "stop needs a trial"),
         ({"arguments": {"epoch": 3}}, "stop takes no arguments"),
-        ({"verb": "add", "arguments": {"from": "../../elsewhere/0011aaaa"}}, "no trial"),
-        ({"verb": "add", "arguments": {"path": "/etc"}}, "unknown arguments: path"),
-        ({"verb": "set", "arguments": {"config.model.name": "evil:Model"}}, "config.model.name"),
-        ({"verb": "set", "arguments": {"config.checkpoint.dir": "/etc"}}, "checkpoint.dir"),
+        ({"verb": "add"}, "add concerns the sweep, found trial 0011aaaa"),
+        (ADD | {"arguments": {"from": "../../elsewhere/0011aaaa"}}, "no trial"),
+        (ADD | {"arguments": {"path": "/etc"}}, "unknown arguments: path"),
+        (SET | {"arguments": {"config.model.name": "evil:Model"}}, "config.model.name"),
+        (SET | {"arguments": {"config.checkpoint.dir": "/etc"}}, "checkpoint.dir"),
     ],
 )
 def test_a_request_that_does_not_fit_is_refused_with_the_reason_and_deleted(

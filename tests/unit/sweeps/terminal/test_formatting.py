@@ -56,8 +56,8 @@ def test_non_finite_numbers_are_replaced_at_every_depth() -> None:
 
 
 def test_a_number_is_followed_by_its_noun() -> None:
-    assert [count_of(n, "epoch") for n in (0, 1, 2, 0.5)] == [
-        *("0 epochs", "1 epoch", "2 epochs", "0.5 epochs")
+    assert [count_of(n, "epoch") for n in (0, 1, 2, 0.5, 1.0, 1_234_567)] == [
+        *("0 epochs", "1 epoch", "2 epochs", "0.5 epochs", "1 epoch", "1234567 epochs")
     ]
 
 

@@ -50,7 +50,7 @@ def test_a_sweep_is_shown_by_its_address_and_followed(store: ObjectStore) -> Non
 def test_a_button_reaches_the_store(store: ObjectStore) -> None:
     browser = UiBrowser(location.resolve(store.uri))
     button = {"type": "request-sure", "verb": "stop", "sweep": "digits", "trial": "0000aaaa"}
-    assert "Trial 0000aaaa stops" in browser.click(button).text
+    assert "Trial 0000aaaa is stopped" in browser.click(button).text
     [name] = [name for name in store.list() if name.endswith("0000aaaa/trial.json")]
     record = json.loads(store.read(name))
     assert (record["state"], record["stopped_by"]) == ("stopped", "hand")

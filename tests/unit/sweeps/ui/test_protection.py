@@ -35,7 +35,7 @@ def stop_body(browser: UiBrowser) -> dict[str, object]:
 def test_the_page_stops_a_trial(paused: Path) -> None:
     browser = UiBrowser(paused)
     response = browser.post(stop_body(browser))
-    assert "Trial 0000aaaa stops" in response.text
+    assert "Trial 0000aaaa is stopped" in response.text
     record = SweepLayout(paused).read_trials()[0]
     assert (record.state, record.stopped_by) == ("stopped", "hand")
 

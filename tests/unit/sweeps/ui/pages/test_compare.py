@@ -6,6 +6,7 @@ from typing import Any
 
 from sweeps.report.class_data import SplitClasses
 from sweeps.results.loaded_sweep import load
+from sweeps.sweep_dir.layout import SweepLayout
 from sweeps.ui.pages.compare import class_rows
 from tests.support.fake_sweeps import ONE_KEY, FakeSweep
 from tests.support.figure_data import lines_of
@@ -26,6 +27,12 @@ def rows_of(layout: Any) -> dict[str, list[str]]:
         first, *cells = ("".join(texts_of(cell)) for cell in children)
         return {first: cells}
     return rows_of(children)
+
+
+def shown_by(layout: Any) -> Any:
+    """Returns what a page that has just been opened shows."""
+    parts = {part["props"].get("id"): part["props"] for part in layout["props"]["children"]}
+    return parts["compare-shown"]["data"]
 
 
 def test_what_differs_comes_first_and_curves_follow_the_metric(tmp_path: Path) -> None:
@@ -51,11 +58,32 @@ def test_what_differs_comes_first_and_curves_follow_the_metric(tmp_path: Path) -
             {START: 1, METRIC: metric}, sweep_key="sweep", compare_ids=ids, compare_shown=shown
         )
 
-    answer = refresh("val_loss", None)
+    answer = refresh("val_loss", shown_by(layout))
+    assert "compare-tables" not in answer
     figure = answer["compare-curves"]["children"]["props"]["figure"]
     assert list(lines_of(figure)) == ["0002aaaa", "0000aaaa", "0003aaaa"]
     assert figure["layout"]["yaxis"]["title"]["text"] == "val_loss"
     assert refresh("val_loss", answer["compare-shown"]["data"]) == {}
+
+
+def test_a_trial_that_ends_while_the_page_opens_is_brought_up_to_date(tmp_path: Path) -> None:
+    directory = FakeSweep(tmp_path / "sweep", trials=2, states={1: "running"}).write()
+    browser = UiBrowser(directory)
+    ids = ["0000aaaa", "0001aaaa"]
+    layout = json.loads(browser.page("/sweep/sweep/compare", f"?trials={','.join(ids)}"))
+    sweep = SweepLayout(directory)
+    record = sweep.read_trials()[1]
+    record.state = "finished"
+    sweep.write_trial(record)
+    # Another server: the first one looks at the files only every half second.
+    answer = UiBrowser(directory).call(
+        {START: 1, METRIC: "val_acc"},
+        sweep_key="sweep",
+        compare_ids=ids,
+        compare_shown=shown_by(layout),
+    )
+    assert rows_of(layout)["state"] == ["finished", "running"]
+    assert rows_of(answer["compare-tables"]["children"])["state"] == ["finished", "finished"]
 
 
 def test_too_few_too_many_and_unknown_trials(tmp_path: Path) -> None:

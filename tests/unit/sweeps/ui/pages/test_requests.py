@@ -1,6 +1,8 @@
 """Buttons and forms reach a sweep by the same requests as the command line."""
 
 import json
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,14 @@ import pytest
 from filelock import FileLock
 
 from sweeps.steering.client import wait_for
-from sweeps.steering.request import Answer, Request, read_judgement
+from sweeps.steering.request import (
+    Answer,
+    Request,
+    Verb,
+    read_judgement,
+    read_requests,
+    write_answer,
+)
 from sweeps.sweep_dir.event_log import EventLog
 from sweeps.sweep_dir.layout import LOCK_FILE, SweepLayout
 from tests.support.fake_sweeps import FakeSweep
@@ -46,8 +55,8 @@ def test_a_button_concerns_the_selected_trials_that_it_fits(sweep: Path) -> None
     response = browser.click(button, selected_trials=SELECTED, answers=before)
     shown = cards(response)
     assert [text for _, text in shown[-2:]] == [
-        "Trial 0000aaaa stops at the end of its epoch.",
-        "Trial 0001aaaa stops at the end of its epoch.",
+        "Trial 0000aaaa is stopped.",
+        "Trial 0001aaaa is stopped.",
     ]
     assert len(shown) == 5, "the oldest answer makes room"
     assert judgements(sweep) == [
@@ -65,6 +74,58 @@ def test_a_refused_request_is_shown_with_its_reason(sweep: Path) -> None:
     assert judgements(sweep) == [("resume", "0000aaaa", "refused")]
     other = {**button, "verb": "burn"}
     assert browser.click(other).status_code == 204
+
+
+@pytest.mark.parametrize("verb", ["stop", "pause"])
+def test_an_answer_says_whether_a_trial_trains_its_epoch_first(verb: Verb, sweep: Path) -> None:
+    button = {"type": "request", "verb": verb, "sweep": "sweep", "trial": "0000aaaa"}
+    if verb == "stop":
+        button["type"] += "-sure"
+    with FileLock(sweep / LOCK_FILE):  # a driver, which this test is
+
+        def answer() -> None:
+            while not (waiting := read_requests(sweep)):
+                time.sleep(0.01)
+            values = {"epoch": 3}
+            write_answer(sweep, Answer(waiting[0].id, "accepted", None, "0000aaaa", values))
+
+        driver = threading.Thread(target=answer)
+        driver.start()
+        [(_, later)] = cards(UiBrowser(sweep).click(button))
+        driver.join()
+    for request in read_requests(sweep):
+        request.remove()
+    [(_, at_once)] = cards(UiBrowser(sweep).click(button))
+    assert (later, at_once) == {
+        "stop": ("Trial 0000aaaa stops at the end of its epoch.", "Trial 0000aaaa is stopped."),
+        "pause": (
+            "Trial 0000aaaa pauses at the end of its epoch, until it is resumed.",
+            "Trial 0000aaaa is paused until it is resumed.",
+        ),
+    }[verb]
+
+
+def test_a_click_on_many_trials_says_which_were_refused_and_how_many_were_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeps.ui.pages.requests.MAX_SELECTED", 9)
+    states: dict[int, Any] = dict.fromkeys(range(12), "paused")
+    directory = FakeSweep(
+        tmp_path / "sweep", trials=12, state="paused", states=states, finals={4: 0, 5: 0}
+    ).write()
+    button = {"type": "selected", "verb": "pause", "sweep": "sweep"}
+    ids = [f"{number:04d}aaaa" for number in range(12)]
+    shown = cards(UiBrowser(directory).click(button, selected_trials=ids))
+    refused = "pause is refused: trial {}aaaa repeats a winner (tune.final), which always trains "
+    assert shown == [
+        ("answer accepted", "Accepted: 7 requests."),
+        ("answer refused", refused.format("0004") + "all its epochs"),
+        ("answer refused", refused.format("0005") + "all its epochs"),
+        (
+            "answer refused",
+            "A click concerns at most 9 trials; 3 more were left as they are.",
+        ),
+    ]
 
 
 def test_all_requests_of_a_click_share_one_deadline(

@@ -177,6 +177,27 @@ def test_ticked_boxes_stay_ticked_while_rows_change(tmp_path: Path, watch: Opene
     assert watched.errors == []
 
 
+def test_rows_that_are_replaced_keep_order_and_boxes(tmp_path: Path, watch: Opener) -> None:
+    """A server that was started anew sends all rows and columns."""
+    directory = FakeSweep(tmp_path / "sweep", state="running", states={11: "running"}).write()
+    page = watch(tmp_path).open("/sweep/sweep")
+    expect(page.locator("#trials .ag-center-cols-container .ag-row")).to_have_count(12)
+    page.locator('#trials .ag-header-cell[col-id="number"]').click()
+    box = page.locator('#trials .ag-row[row-id="0004aaaa"] .ag-selection-checkbox input').first
+    box.check()
+    page.evaluate("dash_clientside.set_props('sweep-shown', {data: {version: -1, best: null}})")
+    append_epoch(directory, 11, 6, 0.999)
+    expect(row(page, "0011aaaa").locator('[col-id="epoch"]')).to_have_text("6")
+    order = page.evaluate(
+        """[...Array(12).keys()].map(
+            (i) => dash_ag_grid.getApi('trials').getDisplayedRowAtIndex(i).id
+        )"""
+    )
+    assert order == [f"{number:04d}aaaa" for number in range(12)]
+    expect(box).to_be_checked()
+    expect(page.locator("#chart-count")).to_have_text("1 trial selected.")
+
+
 TICK_BOXES = """async () => {
     const nodes = [];
     dash_ag_grid.getApi('trials').forEachNode((node) => nodes.push(node));
@@ -201,9 +222,13 @@ def append_epochs(directory: Path, running: int, ended: threading.Event) -> None
         if ended.wait(0.05):
             return
         for number in range(running):
-            row = {"epoch": epoch, "val_acc": rng.random(), "val_loss": 1.0, "epoch_time": 1.0}
-            with (trial(directory, number) / "metrics.jsonl").open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            append_epoch(directory, number, epoch, rng.random())
         if epoch % 20 == 0:
             name = f"new{epoch}"
             layout.write_trial(replace(record, id=name, directory=name, number=100 + epoch))
+
+
+def append_epoch(directory: Path, number: int, epoch: int, accuracy: float) -> None:
+    row = {"epoch": epoch, "val_acc": accuracy, "val_loss": 1.0, "epoch_time": 1.0}
+    with (trial(directory, number) / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")

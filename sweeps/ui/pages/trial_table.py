@@ -61,7 +61,7 @@ def columns(sweep: LoadedSweep) -> Columns:
     fixed = [
         _text("trial", "trial", 104, pinned="left", cellRenderer="PageLink"),
         _text("state", "state", 108, cellRenderer="State"),
-        _number("best", sweep.metric, 100, metric=True) | {"sort": descending},
+        _number("best", sweep.metric, 100, metric=True) | {"initialSort": descending},
         _number("best_epoch", "at epoch", 92),
         _number("last", "last", 92, metric=True),
         _number("epoch", "epoch", 84),

@@ -83,7 +83,7 @@ def write_example(example: Example, directory: Path) -> list[Path]:
     """Copies an example into a directory, so that the first line of each file works from here.
 
     A search is written as search.yaml, with its training config as training.yaml and the schemas
-    for an editor.
+    for an editor, which replace those of an earlier version.
 
     Returns:
         The paths of the files to read, in the order to read them.

@@ -11,7 +11,7 @@ from tests.support.failing_models import CHECKED_IMAGES, MARKS
 from tests.support.tiny_models import mlp
 
 PROCESSES = 4
-TIMEOUT_S = 90
+TIMEOUT_S = 270
 
 
 class Meets(nn.Module):

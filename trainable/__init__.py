@@ -8,6 +8,6 @@ Read in this order: `config` (every key), `training` (the epoch loop and the sta
 import os
 
 # Without it, MKL adds up in an order that depends on where in memory a matrix begins, so that one
-# training gives other weights on some CPUs (seen on AMD EPYC) each time that it runs. MKL reads the
-# variable at its first call.
+# training gives other weights on some CPUs (seen on AMD EPYC) each time that it runs. MKL reads
+# the variable at its first call.
 os.environ.setdefault("MKL_CBWR", "AUTO")

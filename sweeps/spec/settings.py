@@ -304,7 +304,7 @@ class FailurePolicy(Section):
     """After running out of memory, retry alone on a whole GPU (without GPUs: a whole machine),
     then with each batch run in halves; or give up."""
     oom_memory: bool = Field(default=True, examples=[False])
-    """What ran out of memory is remembered, also for later sweeps of the same model, images and
+    """An out-of-memory failure is remembered, also for later sweeps of the same model, images and
     precision on the same GPU. Trials with batches of that size or more then start with smaller
     parts of their batches (gradients are the same, statistics of batch norm are not), or are
     skipped with `oom: give_up`; a line says so. Not with `resources.process: shared`."""

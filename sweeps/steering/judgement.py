@@ -15,6 +15,9 @@ from sweeps.steering.view import TRIAL, Resolved, SweepView
 from sweeps.sweep_dir.errors import SweepError
 from trainable.errors import TuneSweepsError
 
+VERBS_OF_TRIALS: tuple[Verb, ...] = ("stop", "pause", "resume", "retry")
+"""Verbs that concern one trial and take no arguments."""
+
 
 def judge(request: Request, view: SweepView) -> Judgement:
     """Returns the judgement of a request; nothing is changed."""
@@ -41,9 +44,6 @@ def _check_form(request: Request) -> None:
     elif request.trial is not None:
         raise SweepError(f"{request.verb} concerns the sweep, found trial {request.trial}")
 
-
-VERBS_OF_TRIALS: tuple[Verb, ...] = ("stop", "pause", "resume", "retry")
-"""Verbs that concern one trial and take no arguments."""
 
 _JUDGES: Mapping[Verb, Callable[[Request, SweepView], Resolved]] = {
     "stop": judge_stop,

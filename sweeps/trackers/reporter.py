@@ -31,7 +31,7 @@ FIRST_DELAY_S, MAX_DELAY_S = 2.0, 300.0
 CLOSE_LIMIT_S = 10.0
 """Longest wait at the end of a run for a client that makes no progress."""
 START_LIMIT_S = 60.0
-"""The same for a client that is still being started."""
+"""Longest wait at the end of a run for a client that is still being started."""
 JOIN_LIMIT_S = 300.0
 """Longest wait at the end of a run for a client that makes progress."""
 CLOSE_POLL_S = 0.2

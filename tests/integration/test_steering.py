@@ -35,7 +35,7 @@ MEDIAN = {"name": "median", "grace_period": 1, "min_samples_required": 2}
 HYPERBAND = {"name": "hyperband", "reduction_factor": 2}
 
 Script = Iterator[None]
-"""What another process does; it yields until the next step of the driver."""
+"""Acts as another process; it yields until the next step of the driver."""
 
 
 @pytest.fixture(name="run")

@@ -62,7 +62,7 @@ def resumes_equal() -> str:
 
 
 def replays_as_eager() -> str:
-    """The same recipe, without what forbids a recording, with and without one."""
+    """Trains the recipe, without what forbids a recording, with and without one."""
     values = {**RECIPE, "model": {"name": "resnet20"}}
     results = []
     for graph in (False, True):

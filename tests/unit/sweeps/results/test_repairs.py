@@ -1,4 +1,4 @@
-"""What a resume repairs before Ray starts, and what it refuses."""
+"""The repairs of a resume before Ray starts, and its refusals."""
 
 from __future__ import annotations
 

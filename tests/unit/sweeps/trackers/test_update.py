@@ -1,4 +1,4 @@
-"""What a tracker gets of a trial, and which epochs a run still lacks."""
+"""The part of a trial that a tracker gets, and the epochs that a run still lacks."""
 
 import pytest
 

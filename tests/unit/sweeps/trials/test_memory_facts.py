@@ -1,4 +1,4 @@
-"""What ran out of memory: which trainings are alike, what a failure rules out, and the file."""
+"""Out-of-memory failures: which trainings are alike, what a failure rules out, and the file."""
 
 import json
 import threading

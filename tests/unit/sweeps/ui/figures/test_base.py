@@ -1,4 +1,4 @@
-"""What all figures share: packed numbers, ranges of axes, colours of a metric."""
+"""Shared parts of all figures: packed numbers, ranges of axes, colours of a metric."""
 
 import math
 
